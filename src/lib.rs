@@ -1,0 +1,27 @@
+//! Causeway: a RoadRunner-compatible worker supervisor and Centrifugo bridge.
+//!
+//! Centrifugo asks over gRPC whether a client may connect, subscribe, publish or refresh, and what an RPC answers. Causeway hands
+//! each question to one of its worker processes (PHP, Python, anything that speaks goridge) and passes the answer back.
+//!
+//! ```text
+//! Centrifugo ──gRPC──▶ proxy ──payload──▶ pool ──lease──▶ worker ──frame──▶ relay ──▶ app.php / app.py
+//!                        ◀── response bytes, untouched ──────────────────────────────────┘
+//! ```
+//!
+//! In one sentence: a pure pool core decides, one actor carries out its decisions, one task owns each process, and everything else
+//! is a thin adapter.
+//!
+//! Who may import whom: `main → cli → app → {config, proxy, api, rpc, pool, telemetry}`; `config` knows the `Config` structs that live
+//! beside the components, never the other way round; `proxy → pool, goridge`; `rpc → pool, api, goridge`;
+//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other.
+//! `tests/it/architecture.rs` checks this.
+
+pub mod api;
+pub mod config;
+pub mod duration;
+pub mod goridge;
+pub mod pool;
+pub mod proxy;
+pub mod rpc;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,46 @@
+//! Why a request got no answer, named after what the caller can do about it.
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `max_queue_size` requests wait already. Try later.
+    #[error("the queue is full: {limit} requests wait for a worker already (pool.max_queue_size)")]
+    QueueFull {
+        /// `pool.max_queue_size`.
+        limit: usize,
+    },
+    /// All workers stayed busy for `allocate_timeout`. Try later.
+    #[error("no worker became free within {waited:?} (pool.allocate_timeout)")]
+    Busy {
+        /// How long the request waited.
+        waited: std::time::Duration,
+    },
+    /// There is no worker, and none is about to be ready. Try later.
+    #[error("no worker is running: {reason}")]
+    NoWorkers {
+        /// Why the last one could not be started.
+        reason: String,
+    },
+    /// The pool is shutting down. Try another instance.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The caller's deadline passed, waiting or working.
+    #[error("the deadline passed {while_}")]
+    DeadlineExceeded {
+        /// `while waiting for a worker` or `while the worker was working on it`.
+        while_: &'static str,
+    },
+    /// The worker answered with an error of its own; it is well.
+    #[error("{0}")]
+    Worker(String),
+    /// The handler ended without an answer; the worker is well.
+    #[error("the worker finished this request without answering it")]
+    NoAnswer,
+    /// The worker died before it answered.
+    #[error("the worker died before it answered: {0}")]
+    WorkerDied(String),
+    /// The worker broke the protocol; it is being replaced.
+    #[error("the worker's answer is not a valid frame: {0}")]
+    Broken(String),
+}

@@ -1,0 +1,3 @@
+//! One worker process.
+mod config;
+pub use config::{Command, Config, OnInit, RelayAddress};
