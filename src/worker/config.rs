@@ -53,3 +53,10 @@ pub struct OnInit {
     /// Whether a failure ends `serve`; false unless set.
     pub exit_on_error: bool,
 }
+
+impl std::fmt::Display for Command {
+    /// As one would type it into a shell.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shell_words::join(&self.argv))
+    }
+}

@@ -1,3 +1,41 @@
-//! One worker process.
+//! Workers: one process each, from its start to its last line.
+//!
+//! ```text
+//! Launcher ──spawn (Spawner's thread)──▶ process ◀── owner task: waits, stops, kills, reports the Exit
+//!     │                                     │
+//!     └──handshake over the relay──▶ Link   └── stderr (and stdout on sockets) ──▶ Output: one log entry per line
+//!                                     │
+//!                    lent to one request at a time
+//! ```
+//!
+//! A worker consists of two halves. The [`Process`] is its life: one task owns the child, and only that task signals or reaps it. The
+//! [`Link`] is its voice: whoever holds it may talk to the worker, and nobody else can. The pool lends links to requests; processes
+//! stay where they are.
+//!
+//! Invariants:
+//! - A process never outlives its [`Process`] handle, nor the supervisor (parent-death signal, and the guard of `os`).
+//! - A link holds at most one request, and is *settled* when its worker is done with it: see [`fence`] for what that means.
+//! - What a worker prints is never lost and never an error: it goes to the log with its pid, wherever it was printed.
+//!
+//! Deliberately absent: any decision when a worker starts or ends, which is the pool's.
+
+mod boot;
 mod config;
+pub(crate) mod fence;
+mod json_line;
+mod link;
+mod on_init;
+mod output;
+mod process;
+mod slots;
+mod spawner;
+
+pub(crate) use boot::Launcher;
+pub use boot::{BootError, Environment};
 pub use config::{Command, Config, OnInit, RelayAddress};
+pub(crate) use fence::Order;
+pub(crate) use link::{Fault, Link, Outcome};
+pub(crate) use on_init::run as run_on_init;
+pub(crate) use process::Process;
+pub(crate) use slots::Slots;
+pub use process::{Exit, State, Status};

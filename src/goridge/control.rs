@@ -1,0 +1,32 @@
+//! Control frames: who are you, and please leave.
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::encode;
+use super::header::{Flags, Options, StreamBits};
+
+/// `CONTROL|JSON {"pid":n}`: says the sender's pid and asks for the receiver's. The handshake, and the fence behind each request.
+pub fn pid_request(own: u32) -> Bytes {
+    control(format!(r#"{{"pid":{own}}}"#).as_bytes())
+}
+
+/// `CONTROL|JSON {"stop":true}`: the worker leaves its loop and exits.
+pub fn stop() -> Bytes {
+    control(br#"{"stop":true}"#)
+}
+
+fn control(payload: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    // A few bytes always fit into a frame.
+    let _ = encode(&mut frame, Flags::CONTROL | Flags::JSON, StreamBits::NONE, Options::default(), &[payload]);
+    frame.freeze()
+}
+
+/// The pid in the payload of a control frame.
+pub(super) fn parse_pid(payload: &[u8]) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Pid {
+        pid: u32,
+    }
+    serde_json::from_slice::<Pid>(payload).ok().map(|answer| answer.pid)
+}

@@ -1,0 +1,133 @@
+//! Starting a process so that it cannot outlive the supervisor, and killing all of its group.
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
+use tokio::process::{Child, Command};
+
+use super::guard;
+
+/// A process to be started.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    /// The program and its arguments; never empty.
+    pub(crate) argv: Vec<String>,
+    /// The whole environment, nothing is inherited; the last value of a name wins.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Where it starts; resolved anew at each start, so that a symlink may have moved on.
+    pub(crate) work_dir: PathBuf,
+    /// Whom it runs as.
+    pub(crate) identity: Option<Identity>,
+    /// Whether standard input is a pipe to us (else `/dev/null`). Standard output and error always are pipes.
+    pub(crate) stdin: bool,
+}
+
+/// A user and the groups that go with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    uid: Option<Uid>,
+    gid: Option<Gid>,
+    /// All groups, the supplementary ones included; looked up beforehand, since a child between `fork` and `exec` may not allocate.
+    groups: Vec<Gid>,
+}
+
+impl Identity {
+    /// Looks up `server.user` and `server.group`.
+    ///
+    /// # Errors
+    /// Says which of them does not exist, or that only root may change them.
+    pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, String> {
+        if user.is_none() && group.is_none() {
+            return Ok(None);
+        }
+        if !Uid::effective().is_root() {
+            return Err("server.user and server.group can be set by root only".into());
+        }
+        let user = user
+            .map(|name| match User::from_name(name) {
+                Ok(Some(user)) => Ok(user),
+                Ok(None) => Err(format!("server.user: there is no user `{name}`")),
+                Err(error) => Err(format!("server.user: cannot look up `{name}`: {error}")),
+            })
+            .transpose()?;
+        let group = group
+            .map(|name| match Group::from_name(name) {
+                Ok(Some(group)) => Ok(group.gid),
+                Ok(None) => Err(format!("server.group: there is no group `{name}`")),
+                Err(error) => Err(format!("server.group: cannot look up `{name}`: {error}")),
+            })
+            .transpose()?;
+        let gid = group.or(user.as_ref().map(|user| user.gid));
+        let named = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok());
+        let groups = match (gid, named) {
+            (Some(gid), Some(name)) => getgrouplist(&name, gid).map_err(|error| format!("server.user: {error}"))?,
+            (gid, _) => gid.into_iter().collect(),
+        };
+        Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))
+    }
+
+    /// Becomes this user. Runs between `fork` and `exec`.
+    fn assume(&self) -> io::Result<()> {
+        if let Some(gid) = self.gid {
+            nix::unistd::setgroups(&self.groups)?;
+            nix::unistd::setgid(gid)?;
+        }
+        if let Some(uid) = self.uid {
+            nix::unistd::setuid(uid)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts `spec` in a process group of its own.
+///
+/// The kernel kills the child when the calling *thread* ends (`PR_SET_PDEATHSIG` follows the thread, not the process), so only a thread
+/// that lives as long as the supervisor may call this. Needs a tokio runtime to be entered.
+///
+/// # Errors
+/// What the kernel says: no such file, permission denied, no more processes.
+pub(crate) fn spawn(spec: &Spec) -> io::Result<Child> {
+    let mut command = Command::new(&spec.argv[0]);
+    command
+        .args(&spec.argv[1..])
+        .env_clear()
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&spec.work_dir)
+        .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let (supervisor, identity, guard) = (std::process::id(), spec.identity.clone(), guard::descriptor());
+    // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+    unsafe {
+        command.as_std_mut().pre_exec(move || {
+            if let Some(identity) = &identity {
+                identity.assume()?;
+            }
+            // After the change of user, since that clears the parent-death signal.
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            if nix::unistd::getppid() != Pid::from_raw(supervisor.cast_signed()) {
+                // The supervisor died before the signal was armed.
+                libc::_exit(1);
+            }
+            if let Some(pipe) = guard {
+                guard::record(pipe, libc::getpid());
+            }
+            // Whatever descriptors the supervisor itself inherited stay with it. An old kernel without this call passes them on.
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+/// Kills every process of the group that `leader` leads; nothing happens when none is left.
+pub(crate) fn kill_group(leader: u32) {
+    let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL);
+}

@@ -1,0 +1,98 @@
+//! One relay, whatever carries it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{ChildStdin, ChildStdout};
+
+/// A byte channel to one worker. Dropping it closes both directions.
+#[derive(Debug)]
+pub(crate) enum Relay {
+    /// The worker's standard input and output.
+    Pipes {
+        /// Our end of the worker's input; `None` once closed.
+        to: Option<pipe::Sender>,
+        /// Our end of the worker's output.
+        from: pipe::Receiver,
+    },
+    /// A connection that the worker made.
+    Tcp(TcpStream),
+    /// A connection that the worker made.
+    Unix(UnixStream),
+}
+
+impl Relay {
+    /// The relay of a child whose standard streams are pipes.
+    ///
+    /// # Errors
+    /// When the descriptors cannot be registered with the runtime.
+    pub(crate) fn pipes(stdin: ChildStdin, stdout: ChildStdout) -> io::Result<Self> {
+        Ok(Self::Pipes {
+            to: Some(pipe::Sender::from_owned_fd(stdin.into_owned_fd()?)?),
+            from: pipe::Receiver::from_owned_fd(stdout.into_owned_fd()?)?,
+        })
+    }
+
+    /// Ends what we send: the worker reads end-of-file.
+    pub(crate) fn close_sending(&mut self) {
+        match self {
+            Self::Pipes { to, .. } => *to = None,
+            // The peer may be gone, and then there is nothing to end.
+            Self::Tcp(stream) => drop(socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)),
+            Self::Unix(stream) => drop(socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)),
+        }
+    }
+}
+
+impl AsyncRead for Relay {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Pipes { from, .. } => Pin::new(from).poll_read(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Relay {
+    /// The carrier's writing half.
+    fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin + Send)>> {
+        match self {
+            Self::Pipes { to: Some(to), .. } => Ok(Pin::new(to)),
+            Self::Pipes { to: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
+            Self::Tcp(stream) => Ok(Pin::new(stream)),
+            Self::Unix(stream) => Ok(Pin::new(stream)),
+        }
+    }
+}
+
+impl AsyncWrite for Relay {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().writer()?.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().writer()?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().close_sending();
+        Poll::Ready(Ok(()))
+    }
+}

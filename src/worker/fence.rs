@@ -1,0 +1,269 @@
+//! The fence: which frames of a worker belong to the request in hand.
+//!
+//! An answer carries nothing that ties it to its request. So each request is followed, in the same write, by a control frame that
+//! asks for the worker's pid. A worker handles frames one after the other, so its echo says that it is done with the request, whatever
+//! it sent:
+//!
+//! ```text
+//!   us:      request ─ pid? ───────────────────────▶
+//!   worker:            answer ─ pid ───────────────▶   the answer; the worker is idle again
+//!                      answer ─ answer ─ pid ──────▶   the first one counts, the second one is surplus
+//!                      pid ────────────────────────▶   the handler ended without an answer
+//!                      pid ─ answer ───────────────▶   the worker reads ahead: only order ties answers to requests
+//! ```
+//!
+//! Once a worker has sent a frame that nobody asked for, the next requests have a fence in front as well: what still comes before
+//! that one's echo is left over from earlier.
+//!
+//! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the link's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// What all workers of one pool have in common: whether the fence means anything to them.
+#[derive(Debug)]
+pub(crate) struct Order {
+    fenced: AtomicBool,
+}
+
+impl Order {
+    /// `fenced` is `pool.fence`.
+    pub(crate) fn new(fenced: bool) -> Arc<Self> {
+        Arc::new(Self { fenced: AtomicBool::new(fenced) })
+    }
+}
+
+/// One worker's side of the fence.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    order: Arc<Order>,
+    request: Option<Request>,
+    /// The worker once sent what nobody asked for, or did not answer.
+    doubtful: bool,
+    /// The last request ended without an answer: one that comes now tells that the worker reads ahead.
+    unanswered: bool,
+}
+
+/// The request in hand.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    /// A fence in front whose echo is still to come.
+    front: bool,
+    /// A fence behind whose echo is still to come.
+    behind: bool,
+    /// The echo of the fence behind came without an answer before it.
+    early: bool,
+    answered: bool,
+    /// The request before it ended without an answer, so an answer behind an early echo may be that one's.
+    after_unanswered: bool,
+}
+
+/// Which control frames go with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// One in front of it.
+    pub(crate) front: bool,
+    /// One behind it.
+    pub(crate) behind: bool,
+}
+
+/// What a frame means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The answer to the request in hand.
+    Answer,
+    /// The answer, and the first sign that these workers read ahead; the fence is off from now on.
+    AnswerAfterEcho,
+    /// Nobody asked for this frame. Drop it.
+    Surplus,
+    /// Nobody asked for this frame, and it tells that these workers read ahead; the fence is off from now on.
+    LateAnswer,
+    /// The worker reads ahead (the fence is off from now on), and this may be the answer to the request in hand or to the one before,
+    /// which was given up. It can be delivered to neither, nor can the worker be trusted to be in step again.
+    Ambiguous,
+    /// The handler ended without an answer, or the worker reads ahead: time will tell.
+    EarlyEcho,
+    /// Nothing to do.
+    Nothing,
+}
+
+impl Fence {
+    pub(crate) fn new(order: Arc<Order>) -> Self {
+        Self { order, request: None, doubtful: false, unanswered: false }
+    }
+
+    /// A request is about to be written.
+    pub(crate) fn begin(&mut self) -> Placement {
+        let fenced = self.order.fenced.load(Relaxed);
+        let placement = Placement { front: fenced && self.doubtful, behind: fenced };
+        self.request = Some(Request {
+            after_unanswered: std::mem::take(&mut self.unanswered),
+            front: placement.front,
+            behind: placement.behind,
+            early: false,
+            answered: false,
+        });
+        placement
+    }
+
+    /// Whether the worker is done with whatever it was asked.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.request.is_none()
+    }
+
+    /// A response frame came.
+    pub(crate) fn on_response(&mut self) -> Verdict {
+        match &mut self.request {
+            None if self.unanswered => {
+                self.unanswered = false;
+                self.order.fenced.store(false, Relaxed);
+                Verdict::LateAnswer
+            }
+            Some(request) if request.early && request.after_unanswered => {
+                self.order.fenced.store(false, Relaxed);
+                Verdict::Ambiguous
+            }
+            Some(request) if !request.front && !request.answered => {
+                let (early, behind) = (request.early, request.behind);
+                request.answered = true;
+                if early || !behind {
+                    self.request = None;
+                }
+                if early {
+                    self.order.fenced.store(false, Relaxed);
+                    return Verdict::AnswerAfterEcho;
+                }
+                Verdict::Answer
+            }
+            _ => {
+                self.doubtful = true;
+                Verdict::Surplus
+            }
+        }
+    }
+
+    /// A pid came.
+    pub(crate) fn on_echo(&mut self) -> Verdict {
+        match &mut self.request {
+            Some(request) if request.front => {
+                request.front = false;
+                Verdict::Nothing
+            }
+            Some(request) if request.behind && request.answered => {
+                self.request = None;
+                Verdict::Nothing
+            }
+            Some(request) if request.behind => {
+                request.behind = false;
+                request.early = true;
+                Verdict::EarlyEcho
+            }
+            _ => Verdict::Nothing,
+        }
+    }
+
+    /// The time in which an answer could still follow its early echo is over.
+    pub(crate) fn give_up(&mut self) {
+        if self.request.is_some_and(|request| request.early) {
+            self.request = None;
+            self.doubtful = true;
+            self.unanswered = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence() -> Fence {
+        Fence::new(Order::new(true))
+    }
+
+    #[test]
+    fn a_worker_is_settled_by_the_echo_and_not_by_the_answer() {
+        let mut fence = fence();
+        assert_eq!(fence.begin(), Placement { front: false, behind: true });
+        assert_eq!(fence.on_response(), Verdict::Answer);
+        assert!(!fence.is_settled());
+        assert_eq!(fence.on_echo(), Verdict::Nothing);
+        assert!(fence.is_settled());
+    }
+
+    #[test]
+    fn a_second_answer_is_surplus_and_puts_a_fence_in_front_of_later_requests() {
+        let mut fence = fence();
+        fence.begin();
+        assert_eq!(fence.on_response(), Verdict::Answer);
+        assert_eq!(fence.on_response(), Verdict::Surplus);
+        fence.on_echo();
+        assert_eq!(fence.begin(), Placement { front: true, behind: true });
+        assert_eq!(fence.on_response(), Verdict::Surplus, "left over from the request before");
+        assert_eq!(fence.on_echo(), Verdict::Nothing);
+        assert_eq!(fence.on_response(), Verdict::Answer);
+        fence.on_echo();
+        assert!(fence.is_settled());
+    }
+
+    #[test]
+    fn an_answer_while_idle_is_surplus() {
+        let mut fence = fence();
+        assert_eq!(fence.on_response(), Verdict::Surplus);
+        assert!(fence.begin().front);
+    }
+
+    #[test]
+    fn an_echo_without_an_answer_ends_the_request_once_given_up() {
+        let mut fence = fence();
+        fence.begin();
+        assert_eq!(fence.on_echo(), Verdict::EarlyEcho);
+        assert!(!fence.is_settled());
+        fence.give_up();
+        assert!(fence.is_settled());
+        assert_eq!(fence.begin(), Placement { front: true, behind: true });
+    }
+
+    #[test]
+    fn an_answer_behind_its_echo_is_taken_and_turns_the_fence_off_for_all_workers() {
+        let order = Order::new(true);
+        let (mut ahead, mut other) = (Fence::new(Arc::clone(&order)), Fence::new(order));
+        ahead.begin();
+        ahead.on_echo();
+        assert_eq!(ahead.on_response(), Verdict::AnswerAfterEcho);
+        assert!(ahead.is_settled());
+        assert_eq!(other.begin(), Placement { front: false, behind: false });
+        assert_eq!(other.on_response(), Verdict::Answer);
+        assert!(other.is_settled());
+    }
+
+    #[test]
+    fn an_answer_after_its_request_was_given_up_is_dropped_and_turns_the_fence_off() {
+        let mut fence = fence();
+        fence.begin();
+        fence.on_echo();
+        fence.give_up();
+        assert_eq!(fence.on_response(), Verdict::LateAnswer);
+        assert_eq!(fence.begin(), Placement { front: false, behind: false });
+    }
+
+    #[test]
+    fn behind_a_request_that_was_given_up_an_answer_after_an_early_echo_belongs_to_nobody() {
+        let mut fence = fence();
+        fence.begin();
+        fence.on_echo();
+        fence.give_up();
+        fence.begin();
+        assert_eq!(fence.on_echo(), Verdict::Nothing);
+        assert_eq!(fence.on_echo(), Verdict::EarlyEcho);
+        assert_eq!(fence.on_response(), Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn without_a_fence_the_first_answer_settles() {
+        let mut fence = Fence::new(Order::new(false));
+        assert_eq!(fence.begin(), Placement { front: false, behind: false });
+        assert_eq!(fence.on_response(), Verdict::Answer);
+        assert!(fence.is_settled());
+        assert_eq!(fence.on_response(), Verdict::Surplus);
+    }
+}

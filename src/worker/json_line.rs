@@ -1,0 +1,88 @@
+//! Lines of log that are JSON already: their level and their fields are kept.
+//!
+//! Recognised are the shapes of Monolog (`level_name`), pino and bunyan (`level` as a number), zap and slog (`level`), Python's JSON
+//! loggers (`levelname`) and Google's (`severity`).
+
+use serde_json::{Map, Value};
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// A line that says how important it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) level: Level,
+    pub(super) message: String,
+    /// The other fields, as the text of a JSON object.
+    pub(super) fields_json: String,
+}
+
+/// Reads a line that is a JSON object with a level and a message.
+pub(super) fn parse(text: &str) -> Option<Line> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let mut fields: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let level = ["level_name", "levelname", "severity", "level"].iter().find_map(|key| level(fields.get(*key)?))?;
+    let message = match ["message", "msg"].iter().find_map(|key| fields.remove(*key))? {
+        Value::String(message) => message,
+        other => other.to_string(),
+    };
+    for key in ["level_name", "levelname", "severity", "level"] {
+        fields.remove(key);
+    }
+    Some(Line { level, message, fields_json: Value::Object(fields).to_string() })
+}
+
+fn level(value: &Value) -> Option<Level> {
+    match value {
+        Value::String(name) => match name.to_ascii_lowercase().as_str() {
+            "trace" | "debug" => Some(Level::Debug),
+            "info" | "notice" | "default" => Some(Level::Info),
+            "warn" | "warning" => Some(Level::Warn),
+            "error" | "err" | "critical" | "crit" | "alert" | "emergency" | "emerg" | "fatal" | "panic" | "dpanic" => {
+                Some(Level::Error)
+            }
+            _ => None,
+        },
+        // pino's and bunyan's scale has steps of ten; Monolog's has hundreds and comes with a name.
+        Value::Number(number) => match number.as_u64()? {
+            0..=20 | 100 => Some(Level::Debug),
+            21..=30 | 200 | 250 => Some(Level::Info),
+            31..=40 | 300 => Some(Level::Warn),
+            _ => Some(Level::Error),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(Level, String, String)> {
+        parse(text).map(|line| (line.level, line.message, line.fields_json))
+    }
+
+    #[test]
+    fn monolog_and_pino_and_zap_lines_keep_their_level_and_fields() {
+        let monolog = r#"{"message":"slow","context":{"ms":9},"level":300,"level_name":"WARNING","channel":"app"}"#;
+        let fields = r#"{"channel":"app","context":{"ms":9}}"#;
+        assert_eq!(read(monolog), Some((Level::Warn, "slow".into(), fields.into())));
+        assert_eq!(read(r#"{"level":50,"msg":"x"}"#), Some((Level::Error, "x".into(), "{}".into())));
+        assert_eq!(read(r#"{"level":"debug","msg":"x","n":1}"#), Some((Level::Debug, "x".into(), r#"{"n":1}"#.into())));
+    }
+
+    #[test]
+    fn other_lines_are_plain_text() {
+        for text in ["plain", "{", "{}", r#"{"level":"info"}"#, r#"{"msg":"x"}"#, r#"{"level":"loud","msg":"x"}"#, "[1]"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

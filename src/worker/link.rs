@@ -1,0 +1,361 @@
+//! A worker's voice: one request at a time goes out, and what comes back is sorted into answer, surplus and noise.
+//!
+//! All state lives in the link and none in a future, so whoever waits may stop waiting at any moment, and another may go on where it
+//! stopped: a caller that goes away leaves a link which its pool settles in the background.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::AsyncWrite as _;
+use tokio::time::{Instant, Sleep};
+use tracing::{info, warn};
+
+use super::fence::{Fence, Verdict};
+use super::output::{Lines, Source};
+use super::process::Status;
+use super::slots::Slot;
+use crate::goridge::{self, Decoder, Item, Reply, Violation};
+use crate::relay::Relay;
+
+/// How long an answer may still follow its echo. A handler that ended without an answer fails its request after this time.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
+const COPY_LIMIT: usize = 16 * 1024;
+
+/// How much is read at once, at least.
+const READ: usize = 8 * 1024;
+
+/// How much is read at once, at most, while a large frame arrives.
+const READ_LARGE: usize = 256 * 1024;
+
+/// How a request ended, as the worker sees it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The body of the answer.
+    Answer(Bytes),
+    /// The worker's own error message; the worker is well.
+    Error(String),
+    /// The worker did not handle the request and wants to be replaced.
+    Stop,
+    /// The handler ended without an answer; the worker is well.
+    Nothing,
+}
+
+/// The worker cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// It was gone before any byte of the request was written.
+    #[error("it had gone before the request was sent")]
+    Unsent,
+    /// It closed its side.
+    #[error("it closed its relay")]
+    Closed(#[source] Option<io::Error>),
+    /// It sent what no worker may send.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// It streams its answer to a call that takes one message.
+    #[error("it streamed its answer, but this call takes a single one")]
+    Streamed,
+    /// It reads ahead and got out of step.
+    #[error("it answers behind its fence, and which request this answer belongs to cannot be told")]
+    OutOfStep,
+}
+
+/// The talk with one worker.
+#[derive(Debug)]
+pub(crate) struct Link {
+    status: Arc<Status>,
+    relay: Relay,
+    decoder: Decoder,
+    incoming: BytesMut,
+    outgoing: Outgoing,
+    noise: Lines,
+    fence: Fence,
+    fence_frame: Bytes,
+    grace: Option<Pin<Box<Sleep>>>,
+    /// Where it waits while it is idle; free again when the link is gone.
+    slot: Option<Slot>,
+}
+
+/// What is still to be written: `head`, then `body`, then `tail`.
+#[derive(Debug, Default)]
+struct Outgoing {
+    head: BytesMut,
+    body: Bytes,
+    tail: Bytes,
+    /// Whether any byte of the request in hand has left.
+    begun: bool,
+}
+
+impl Link {
+    /// A link over a relay; `max_answer` bytes are the most that a frame may hold.
+    pub(super) fn new(status: Arc<Status>, relay: Relay, fence: Fence, max_answer: usize) -> Self {
+        Self {
+            status,
+            relay,
+            decoder: Decoder::lenient(max_answer),
+            incoming: BytesMut::new(),
+            outgoing: Outgoing::default(),
+            noise: Lines::default(),
+            fence,
+            fence_frame: goridge::pid_request(std::process::id()),
+            grace: None,
+            slot: None,
+        }
+    }
+
+    /// From now on the link waits in `slot` while it is idle.
+    pub(crate) fn sit_down(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    /// The number of its slot.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot.as_ref().map_or(0, Slot::number)
+    }
+
+    pub(crate) fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Asks for the worker's pid and waits for it. What it prints meanwhile goes to the log.
+    ///
+    /// # Errors
+    /// When the worker closes its side or sends another frame.
+    pub(super) async fn handshake(&mut self) -> Result<u32, Fault> {
+        self.outgoing.head.extend_from_slice(&self.fence_frame);
+        poll_fn(|cx| {
+            let _ = self.poll_write(cx)?;
+            match ready!(self.poll_reply(cx))? {
+                Reply::Pid(pid) => Poll::Ready(Ok(pid)),
+                other => Poll::Ready(Err(Fault::Violation(Violation::unexpected(&other)))),
+            }
+        })
+        .await
+    }
+
+    /// Drops what the worker sent since it was last used.
+    ///
+    /// # Errors
+    /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
+    pub(crate) fn drop_leftovers(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        loop {
+            match self.poll_reply(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(reply)) => self.take_leftover(reply),
+                Poll::Ready(Err(Fault::Closed(_))) => return Err(Fault::Unsent),
+                Poll::Ready(Err(fault)) => return Err(fault),
+            }
+        }
+    }
+
+    /// Takes a request, to be written as it is awaited.
+    pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
+        debug_assert!(self.fence.is_settled(), "a link holds one request at a time");
+        let placement = self.fence.begin();
+        let out = &mut self.outgoing;
+        out.begun = false;
+        if placement.front {
+            out.head.extend_from_slice(&self.fence_frame);
+        }
+        if body.len() < COPY_LIMIT {
+            goridge::request(&mut out.head, context, &body)?;
+            if placement.behind {
+                out.head.extend_from_slice(&self.fence_frame);
+            }
+        } else {
+            goridge::request_head(&mut out.head, context, body.len())?;
+            out.body = body;
+            if placement.behind {
+                out.tail = self.fence_frame.clone();
+            }
+        }
+        self.status.count_execution();
+        Ok(())
+    }
+
+    /// Waits for the answer to the request in hand. May be dropped and called again.
+    pub(crate) async fn answer(&mut self) -> Result<Outcome, Fault> {
+        poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    /// Waits until the worker is done with the request in hand; what it answers is dropped. May be dropped and called again.
+    pub(crate) async fn settle(&mut self) -> Result<(), Fault> {
+        poll_fn(|cx| self.poll_settled(cx)).await
+    }
+
+    /// Says stop, closes our side, and reads what is left, so that the worker can leave whatever it still prints.
+    pub(super) async fn say_farewell(mut self: Box<Self>) {
+        self.outgoing.head.extend_from_slice(&goridge::stop());
+        let _ = poll_fn(|cx| {
+            // A worker that is stuck in a long answer has to be read for the stop frame to get through.
+            while let Poll::Ready(reply) = self.poll_reply(cx) {
+                self.take_leftover(reply?);
+            }
+            self.poll_write(cx)
+        })
+        .await;
+        self.relay.close_sending();
+        let _: Result<(), Fault> = poll_fn(|cx| {
+            loop {
+                let reply = ready!(self.poll_reply(cx))?;
+                self.take_leftover(reply);
+            }
+        })
+        .await;
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, Fault>> {
+        if let Poll::Ready(Err(fault)) = self.poll_write(cx) {
+            return Poll::Ready(Err(fault));
+        }
+        loop {
+            match self.poll_reply(cx) {
+                Poll::Ready(Ok(reply)) => {
+                    if let Some(outcome) = self.sort(reply)? {
+                        return Poll::Ready(Ok(outcome));
+                    }
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => {
+                    ready!(self.poll_grace(cx));
+                    return Poll::Ready(Ok(Outcome::Nothing));
+                }
+            }
+        }
+    }
+
+    /// Whether the worker is done; does not wait.
+    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while !self.fence.is_settled() {
+            if let Poll::Ready(Err(fault)) = self.poll_write(cx) {
+                return Poll::Ready(Err(fault));
+            }
+            match self.poll_reply(cx) {
+                Poll::Ready(reply) => drop(self.sort(reply?)?),
+                Poll::Pending => ready!(self.poll_grace(cx)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// After an early echo: ready when no answer is to be expected any more.
+    fn poll_grace(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(grace) = &mut self.grace else { return Poll::Pending };
+        ready!(grace.as_mut().poll(cx));
+        self.grace = None;
+        self.fence.give_up();
+        Poll::Ready(())
+    }
+
+    /// What a reply means for the request in hand.
+    fn sort(&mut self, reply: Reply) -> Result<Option<Outcome>, Fault> {
+        let outcome = match reply {
+            Reply::Pid(_) => {
+                if self.fence.on_echo() == Verdict::EarlyEcho {
+                    self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)));
+                }
+                return Ok(None);
+            }
+            Reply::Answer(payload) => Outcome::Answer(payload.body),
+            Reply::Error(text) => Outcome::Error(String::from_utf8_lossy(&text).into_owned()),
+            Reply::Stop => Outcome::Stop,
+            Reply::Chunk { .. } => return Err(Fault::Streamed),
+        };
+        let pid = self.status.pid();
+        match self.fence.on_response() {
+            Verdict::Answer => {}
+            Verdict::AnswerAfterEcho => {
+                self.grace = None;
+                warn!(target: "server", pid, "this worker reads ahead of its answers: only their order ties them to requests now");
+            }
+            Verdict::Ambiguous => return Err(Fault::OutOfStep),
+            Verdict::LateAnswer => {
+                warn!(target: "server", pid, "dropped an answer which came after its request was given up: this worker reads ahead");
+                return Ok(None);
+            }
+            Verdict::Surplus | Verdict::EarlyEcho | Verdict::Nothing => {
+                warn!(target: "server", pid, "dropped an answer that nobody asked for");
+                return Ok(None);
+            }
+        }
+        Ok(Some(outcome))
+    }
+
+    fn take_leftover(&mut self, reply: Reply) {
+        if let Err(fault) = self.sort(reply) {
+            info!(target: "server", pid = self.status.pid(), error = %fault, "dropped what an idle worker sent");
+        }
+    }
+
+    /// Ready when all is written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while self.outgoing.remaining() > 0 {
+            match self.outgoing.poll_write(Pin::new(&mut self.relay), cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(_)) => self.outgoing.begun = true,
+                Poll::Ready(Err(_)) if !self.outgoing.begun => return Poll::Ready(Err(Fault::Unsent)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Closed(Some(error)))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next frame; noise in front of it is logged.
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Fault>> {
+        loop {
+            match self.decoder.decode(&mut self.incoming)? {
+                Some(Item::Noise(bytes)) => self.noise.push(Source::Stdout, &bytes, &self.status.output),
+                Some(Item::Frame(frame)) => {
+                    self.noise.flush(Source::Stdout, &self.status.output);
+                    return Poll::Ready(Ok(goridge::classify(frame)?));
+                }
+                None => ready!(self.poll_read(cx))?,
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let wanted = self.decoder.wanted(&self.incoming).clamp(READ, READ_LARGE);
+        self.incoming.reserve(wanted);
+        match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut self.incoming)) {
+            Ok(0) => {
+                self.noise.flush(Source::Stdout, &self.status.output);
+                Poll::Ready(Err(Fault::Closed(None)))
+            }
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(Fault::Closed(Some(error)))),
+        }
+    }
+}
+
+impl Outgoing {
+    fn remaining(&self) -> usize {
+        self.head.len() + self.body.len() + self.tail.len()
+    }
+
+    fn poll_write(&mut self, relay: Pin<&mut Relay>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let written = if self.body.is_empty() && self.tail.is_empty() {
+            ready!(relay.poll_write(cx, &self.head))?
+        } else {
+            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(&self.tail)];
+            ready!(relay.poll_write_vectored(cx, &parts))?
+        };
+        self.advance(written);
+        if written == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(written)) }
+    }
+
+    fn advance(&mut self, written: usize) {
+        let head = written.min(self.head.len());
+        let body = (written - head).min(self.body.len());
+        self.head.advance(head);
+        self.body.advance(body);
+        self.tail.advance(written - head - body);
+    }
+}

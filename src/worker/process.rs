@@ -1,0 +1,275 @@
+//! A worker's life: one task owns the child process, and nothing else signals or reaps it.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::Link;
+use super::output::{self, Output, Source};
+use crate::os;
+
+/// How long after a worker's end its last lines may take to be read. Only a process that left the worker's group and kept its
+/// descriptors open makes this wait.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// What is known of a worker, for everybody who asks.
+#[derive(Debug)]
+pub struct Status {
+    id: u64,
+    child: u32,
+    pid: AtomicU32,
+    state: AtomicU8,
+    executions: AtomicU64,
+    retiring: AtomicBool,
+    created: SystemTime,
+    started: Instant,
+    pub(super) output: Output,
+}
+
+/// What a worker is doing, with RoadRunner's numbers and names: `informer.Workers` shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Started, but not yet heard of.
+    Inactive = 0,
+    /// Waiting for a request.
+    Ready = 1,
+    /// In a request.
+    Working = 2,
+    /// Leaving.
+    Stopping = 4,
+}
+
+impl State {
+    /// RoadRunner's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Ready => "ready",
+            Self::Working => "working",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl Status {
+    fn new(id: u64, child: u32) -> Self {
+        Self {
+            id,
+            child,
+            pid: AtomicU32::new(child),
+            state: AtomicU8::new(State::Inactive as u8),
+            executions: AtomicU64::new(0),
+            retiring: AtomicBool::new(false),
+            created: SystemTime::now(),
+            started: Instant::now(),
+            output: Output::new(child),
+        }
+    }
+
+    /// The worker's number in its pool; never used twice.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The pid that the worker gave for itself; behind a wrapper it is not the pid of the process that was started.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Relaxed)
+    }
+
+    /// The pid of the process that was started; its process group has the same number.
+    pub fn group(&self) -> u32 {
+        self.child
+    }
+
+    /// What the worker is doing.
+    pub fn state(&self) -> State {
+        match self.state.load(Relaxed) {
+            0 => State::Inactive,
+            1 => State::Ready,
+            2 => State::Working,
+            _ => State::Stopping,
+        }
+    }
+
+    /// Requests that were handed to it.
+    pub fn executions(&self) -> u64 {
+        self.executions.load(Relaxed)
+    }
+
+    /// When it was started.
+    pub fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    pub(super) fn set_pid(&self, pid: u32) {
+        self.pid.store(pid, Relaxed);
+    }
+
+    pub(super) fn count_execution(&self) {
+        self.executions.fetch_add(1, Relaxed);
+    }
+
+    /// From now on whoever gives the worker back gives it to the pool's actor.
+    pub(crate) fn retire(&self) {
+        self.retiring.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retiring.load(Relaxed)
+    }
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    status: Option<ExitStatus>,
+    killed: bool,
+}
+
+impl Exit {
+    /// Whether it left by itself with status 0.
+    pub fn is_clean(&self) -> bool {
+        !self.killed && self.status.is_some_and(|status| status.success())
+    }
+
+    /// Whether we killed it.
+    pub fn was_killed(&self) -> bool {
+        self.killed
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.status else { return f.write_str("it ended for an unknown reason") };
+        match (status.code(), status.signal()) {
+            (Some(code), _) => write!(f, "exit status {code}"),
+            (None, Some(number)) => {
+                let name = nix::sys::signal::Signal::try_from(number).map_or("an unknown signal", |signal| signal.as_str());
+                write!(f, "killed by signal {number} ({name})")
+            }
+            (None, None) => write!(f, "{status}"),
+        }
+    }
+}
+
+/// The handle to a worker's life. Dropping it kills the worker.
+#[derive(Debug)]
+pub(crate) struct Process {
+    status: Arc<Status>,
+    orders: mpsc::UnboundedSender<Request>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+enum Request {
+    Stop(Option<Box<Link>>, Duration),
+    Kill,
+}
+
+impl Process {
+    /// Takes a child that was just started.
+    pub(super) fn adopt(id: u64, mut child: Child, stdout_is_text: bool) -> Self {
+        let group = child.id().unwrap_or_default();
+        let status = Arc::new(Status::new(id, group));
+        let (orders, queue) = mpsc::unbounded_channel();
+        let (exited, exit) = watch::channel(None);
+        let mut pumps = tokio::task::JoinSet::new();
+        if let Some(stderr) = child.stderr.take() {
+            let status = Arc::clone(&status);
+            pumps.spawn(async move { output::pump(stderr, Source::Stderr, &status.output).await });
+        }
+        if let Some(stdout) = child.stdout.take_if(|_| stdout_is_text) {
+            let status = Arc::clone(&status);
+            pumps.spawn(async move { output::pump(stdout, Source::Stdout, &status.output).await });
+        }
+        tokio::spawn(own(child, group, queue, pumps, exited));
+        Self { status, orders, exit }
+    }
+
+    pub(crate) fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Asks the worker to leave: the stop frame, then end-of-file, then, after `patience`, SIGKILL to its group. Without a link, which
+    /// somebody else holds then, there is only the last.
+    pub(crate) fn stop(&self, link: Option<Box<Link>>, patience: Duration) {
+        self.status.set_state(State::Stopping);
+        let _ = self.orders.send(Request::Stop(link, patience));
+    }
+
+    /// Kills the worker's group.
+    pub(crate) fn kill(&self) {
+        self.status.set_state(State::Stopping);
+        let _ = self.orders.send(Request::Kill);
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
+    }
+
+    /// Resolves when the process has ended and been reaped.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.exit.clone();
+        async move {
+            let unknown = Exit { status: None, killed: true };
+            exit.wait_for(Option::is_some).await.map_or(unknown, |exit| exit.unwrap_or(unknown))
+        }
+    }
+}
+
+/// Owns the child until it has ended.
+async fn own(
+    mut child: Child,
+    group: u32,
+    mut orders: mpsc::UnboundedReceiver<Request>,
+    mut pumps: tokio::task::JoinSet<()>,
+    exited: watch::Sender<Option<Exit>>,
+) {
+    let mut kill_at: Option<Instant> = None;
+    let mut killed = false;
+    // The farewell also reads what the worker still prints, so that a full pipe cannot keep it from leaving.
+    let mut farewell = tokio::task::JoinSet::new();
+    let status = loop {
+        let deadline = kill_at;
+        tokio::select! {
+            status = child.wait() => break status.ok(),
+            order = orders.recv(), if !killed => match order {
+                Some(Request::Stop(link, patience)) => {
+                    let at = Instant::now() + patience;
+                    kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
+                    if let Some(link) = link {
+                        farewell.spawn(link.say_farewell());
+                    }
+                }
+                // Without a handle nobody could ever stop it.
+                Some(Request::Kill) | None => killed = true,
+            },
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !killed => killed = true,
+        }
+        if killed {
+            os::process::kill_group(group);
+        }
+    };
+    // Its children are of no use without it, and may hold its descriptors.
+    os::process::kill_group(group);
+    os::guard::forget(group.cast_signed());
+    let _ = tokio::time::timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
+    exited.send_replace(Some(Exit { status, killed }));
+}
