@@ -16,7 +16,10 @@
 //! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other.
 //! `tests/it/architecture.rs` checks this.
 
+pub mod address;
+pub mod app;
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod duration;
 pub mod goridge;

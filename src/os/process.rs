@@ -42,6 +42,7 @@ impl Identity {
     /// # Errors
     /// Says which of them does not exist, or that only root may change them.
     pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, String> {
+        let (user, group) = (user.filter(|name| !name.is_empty()), group.filter(|name| !name.is_empty()));
         if user.is_none() && group.is_none() {
             return Ok(None);
         }

@@ -2,24 +2,39 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use crate::duration;
 use crate::worker::Command;
 
+/// The most workers that one pool may have; RoadRunner's own limit.
+const MAX_WORKERS: usize = 500;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// `centrifuge.pool`. Defaults are RoadRunner's unless a line says otherwise.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// Workers to keep; 0 in the file means one per CPU, 500 is the most. Never 0 here.
+    #[serde(deserialize_with = "workers")]
     pub num_workers: usize,
     /// Requests after which a worker is replaced; 0: no limit.
     pub max_jobs: u64,
     /// Requests that may wait for a worker; one more fails at once; 0: no limit.
     pub max_queue_size: usize,
     /// How long a worker's start and handshake may take, and how long a request waits for a free worker; 60s.
+    #[serde(deserialize_with = "duration::minute_if_zero")]
     pub allocate_timeout: Duration,
     /// How long a worker may take to leave after the stop frame before it is killed; 60s.
+    #[serde(deserialize_with = "duration::minute_if_zero")]
     pub destroy_timeout: Duration,
     /// How long a reset may take; 60s.
+    #[serde(deserialize_with = "duration::minute_if_zero")]
     pub reset_timeout: Duration,
     /// How long a streamed answer may pause; 60s.
+    #[serde(deserialize_with = "duration::minute_if_zero")]
     pub stream_timeout: Duration,
     /// A fresh worker for each request.
     pub debug: bool,
@@ -28,6 +43,7 @@ pub struct Config {
     /// Whether each request is followed by a fence (Causeway's own key); true.
     pub fence: bool,
     /// How long a worker may go on with a request that nobody waits for any more, when `exec_ttl` is not set (Causeway's own key); 60s.
+    #[serde(deserialize_with = "duration::minute_if_zero")]
     pub abandon_ttl: Duration,
     /// Files whose change resets the pool, as globs (Causeway's own key).
     pub watch: Vec<String>,
@@ -38,27 +54,85 @@ pub struct Config {
 }
 
 /// `pool.supervisor`. A zero duration or size is no limit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Supervisor {
     /// How often limits are looked at; 5s.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub watch_tick: Duration,
     /// The longest life of a worker.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub ttl: Duration,
     /// The longest idle time of a worker, from its first use on.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub idle_ttl: Duration,
     /// The longest time that one request may take; the worker is killed.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub exec_ttl: Duration,
     /// Resident memory in MB (2^20 bytes) past which a worker is replaced after its request.
     pub max_worker_memory: u64,
 }
 
 /// `pool.dynamic_allocator`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct DynamicAllocator {
     /// How many workers may be added to `num_workers`; 10.
     pub max_workers: usize,
     /// How many are started per second at the most; 5.
     pub spawn_rate: usize,
     /// How long an added worker may be unused before it is stopped; 1m.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            num_workers: cpus(),
+            max_jobs: 0,
+            max_queue_size: 0,
+            allocate_timeout: MINUTE,
+            destroy_timeout: MINUTE,
+            reset_timeout: MINUTE,
+            stream_timeout: MINUTE,
+            debug: false,
+            command: None,
+            fence: true,
+            abandon_ttl: MINUTE,
+            watch: Vec::new(),
+            supervisor: None,
+            dynamic_allocator: None,
+        }
+    }
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self {
+            watch_tick: Duration::from_secs(5),
+            ttl: Duration::ZERO,
+            idle_ttl: Duration::ZERO,
+            exec_ttl: Duration::ZERO,
+            max_worker_memory: 0,
+        }
+    }
+}
+
+impl Default for DynamicAllocator {
+    fn default() -> Self {
+        Self { max_workers: 10, spawn_rate: 5, idle_timeout: MINUTE }
+    }
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn workers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match u64::deserialize(deserializer).map(usize::try_from)? {
+        Ok(0) => Ok(cpus()),
+        Ok(number) if number <= MAX_WORKERS => Ok(number),
+        _ => Err(de::Error::custom(format!("expected at most {MAX_WORKERS} workers"))),
+    }
 }

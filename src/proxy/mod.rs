@@ -1,1 +1,60 @@
-//! proxy
+//! The proxy: the gRPC service that Centrifugo calls.
+//!
+//! ```text
+//!  HTTP/2 ──▶ server (connections) ──▶ service (one call) ──▶ context (metadata as JSON) ──▶ Backend (the pool)
+//!                                          ◀── status (why there is no answer) ◀── error ───────┘
+//! ```
+//!
+//! Every unary method of `centrifugal.centrifugo.proxy.CentrifugoProxy` is served by one function: the type that a worker reads is the
+//! method's name in lower case, and the messages pass through as bytes. So a method of a later Centrifugo works without a change, and
+//! fields that nobody here knows survive.
+//!
+//! Invariants:
+//! - A caller's deadline is kept to here, at the edge: at its end the call is answered and the backend's future dropped.
+//! - Each call gets an answer, even while the server stops; only a caller that goes away gets none.
+//! - Nothing that a client can put into metadata changes the type, or ends anything but its own call.
+//!
+//! Deliberately absent: typed messages, and the two subscription streams, whose methods are answered as not served yet.
+
+mod config;
+mod context;
+mod deadline;
+mod health;
+mod raw;
+mod server;
+mod service;
+mod status;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::pool::{self, Pool};
+
+pub use config::Config;
+pub use server::{Server, Stopped};
+
+/// The full name of the service.
+pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The metadata and the type, as JSON.
+    pub context: Bytes,
+    /// The message.
+    pub body: Bytes,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// Whoever answers calls.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Bytes, pool::Error>> + Send;
+}
+
+impl Backend for Pool {
+    async fn call(&self, request: Request) -> Result<Bytes, pool::Error> {
+        self.exec(&request.context, request.body, request.deadline).await
+    }
+}

@@ -1,1 +1,5 @@
-//! rpc
+//! `rpc.listen`: goridge calls from workers and from the command line. Its settings are read and checked already; the server is to come.
+
+mod config;
+
+pub use config::{Config, Network};

@@ -1,27 +1,38 @@
 //! The `server` section of `.rr.yaml`: what is run, as whom, and how it is talked to.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::address::Address;
+
 /// The `server` section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
 pub struct Config {
-    /// `server.command`: the program and its arguments.
+    /// `server.command`: the program and its arguments. Empty only where `pool.command` is set.
     pub command: Command,
     /// `server.user`: the user that workers run as; only root can set it.
     pub user: Option<String>,
     /// `server.group`: the group that workers run as.
     pub group: Option<String>,
     /// `server.env`: names in upper case, values expanded, in the order of the file.
+    #[serde(deserialize_with = "variables")]
     pub env: Vec<(String, String)>,
     /// `server.relay`: how frames travel.
     pub relay: RelayAddress,
     /// `server.on_init`: a command that runs once, before the workers.
     pub on_init: Option<OnInit>,
+    /// RoadRunner 2's key: `pool.allocate_timeout` says it now.
+    #[serde(rename = "relay_timeout")]
+    _relay_timeout: IgnoredAny,
 }
 
-/// A program and its arguments; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// The words; the first one is the program.
     pub argv: Vec<String>,
@@ -40,13 +51,16 @@ pub enum RelayAddress {
 }
 
 /// The `server.on_init` section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct OnInit {
     /// What to run.
     pub command: Command,
     /// `exec_timeout`, 60s.
+    #[serde(deserialize_with = "crate::duration::minute_if_zero")]
     pub exec_timeout: Duration,
     /// Variables on top of the worker's.
+    #[serde(deserialize_with = "variables")]
     pub env: Vec<(String, String)>,
     /// The user to run as; `server.user` unless set.
     pub user: Option<String>,
@@ -54,9 +68,124 @@ pub struct OnInit {
     pub exit_on_error: bool,
 }
 
-impl std::fmt::Display for Command {
+impl Default for OnInit {
+    fn default() -> Self {
+        Self {
+            command: Command::default(),
+            exec_timeout: Duration::from_secs(60),
+            env: Vec::new(),
+            user: None,
+            exit_on_error: false,
+        }
+    }
+}
+
+impl fmt::Display for Command {
     /// As one would type it into a shell.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shell_words::join(&self.argv))
     }
+}
+
+impl<'de> Deserialize<'de> for Command {
+    /// A string is split as a shell would, quotes included; a list is taken as it is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+
+        impl<'de> Visitor<'de> for Words {
+            type Value = Command;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command such as \"php app.php\" or [\"php\", \"app.php\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Command, E> {
+                let argv = shell_words::split(text).map_err(|error| E::custom(format!("expected a command: {error}")))?;
+                if argv.is_empty() {
+                    return Err(E::custom("expected a command, found nothing"));
+                }
+                Ok(Command { argv })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
+                let mut argv = Vec::new();
+                while let Some(word) = items.next_element::<String>()? {
+                    argv.push(word);
+                }
+                match &mut argv[..] {
+                    [] => Err(de::Error::custom("expected a command, found an empty list")),
+                    // RoadRunner splits a list of one.
+                    [single] if single.contains(char::is_whitespace) => {
+                        let single = std::mem::take(single);
+                        self.visit_str(&single)
+                    }
+                    _ => Ok(Command { argv }),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for RelayAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "" | "pipes" => Ok(Self::Pipes),
+            other if other.contains("://") => match other.parse() {
+                Ok(Address::Tcp(address)) => Ok(Self::Tcp(address)),
+                Ok(Address::Unix(path)) => Ok(Self::Unix(path)),
+                Err(_) => Err(unknown_relay(other)),
+            },
+            other => Err(unknown_relay(other)),
+        }
+    }
+}
+
+fn unknown_relay<E: de::Error>(text: &str) -> E {
+    E::custom(format!("expected pipes, tcp://host:port or unix://path, found \"{text}\""))
+}
+
+/// A map, or a list of maps as in old files. Names are in upper case, as RoadRunner makes them.
+fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Variables;
+
+    impl<'de> Visitor<'de> for Variables {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("variables as `NAME: value` lines")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut variables = Vec::new();
+            while let Some((name, value)) = map.next_entry::<String, String>()? {
+                if name.is_empty() || name.contains('=') || value.contains('\0') {
+                    return Err(de::Error::custom(format!("\"{name}\" cannot be an environment variable")));
+                }
+                variables.push((name.to_uppercase(), value));
+            }
+            Ok(variables)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut variables = Vec::new();
+            while let Some(OneOfMany(more)) = items.next_element()? {
+                variables.extend(more);
+            }
+            Ok(variables)
+        }
+    }
+
+    /// A map within a list.
+    struct OneOfMany(Vec<(String, String)>);
+
+    impl<'de> Deserialize<'de> for OneOfMany {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Variables).map(Self)
+        }
+    }
+
+    deserializer.deserialize_any(Variables)
 }

@@ -30,12 +30,12 @@ pub(super) fn parse(text: &str) -> Option<Line> {
     }
     let mut fields: Map<String, Value> = serde_json::from_str(text).ok()?;
     let level = ["level_name", "levelname", "severity", "level"].iter().find_map(|key| level(fields.get(*key)?))?;
-    let message = match ["message", "msg"].iter().find_map(|key| fields.remove(*key))? {
+    let message = match ["message", "msg"].iter().find_map(|key| fields.shift_remove(*key))? {
         Value::String(message) => message,
         other => other.to_string(),
     };
     for key in ["level_name", "levelname", "severity", "level"] {
-        fields.remove(key);
+        fields.shift_remove(key);
     }
     Some(Line { level, message, fields_json: Value::Object(fields).to_string() })
 }
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn monolog_and_pino_and_zap_lines_keep_their_level_and_fields() {
         let monolog = r#"{"message":"slow","context":{"ms":9},"level":300,"level_name":"WARNING","channel":"app"}"#;
-        let fields = r#"{"channel":"app","context":{"ms":9}}"#;
+        let fields = r#"{"context":{"ms":9},"channel":"app"}"#;
         assert_eq!(read(monolog), Some((Level::Warn, "slow".into(), fields.into())));
         assert_eq!(read(r#"{"level":50,"msg":"x"}"#), Some((Level::Error, "x".into(), "{}".into())));
         assert_eq!(read(r#"{"level":"debug","msg":"x","n":1}"#), Some((Level::Debug, "x".into(), r#"{"n":1}"#.into())));

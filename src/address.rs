@@ -1,0 +1,71 @@
+//! Where something listens: `tcp://host:port` or `unix://path`, as `.rr.yaml` files write it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The address of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// `host:port`; without a host it is every address of the machine.
+    Tcp(String),
+    /// A socket file; a relative path is taken from the working directory.
+    Unix(PathBuf),
+}
+
+/// What an address has to look like.
+pub const EXPECTED: &str = "expected tcp://host:port or unix://path";
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// Takes `tcp://host:port`, `host:port`, `tcp://:port` and `unix://path`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            return if path.is_empty() { Err(EXPECTED.into()) } else { Ok(Self::Unix(path.into())) };
+        }
+        let rest = text.strip_prefix("tcp://").unwrap_or(text);
+        let port = rest.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if rest.contains('/') || !matches!(port, Some(Ok(_))) {
+            return Err(EXPECTED.into());
+        }
+        Ok(Self::Tcp(rest.to_owned()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// What the system calls take: without a host, every address of the machine.
+    pub(crate) fn bindable(host_and_port: &str) -> String {
+        if host_and_port.starts_with(':') { format!("0.0.0.0{host_and_port}") } else { host_and_port.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_are_read_and_a_scheme_is_not_needed() {
+        assert_eq!("tcp://127.0.0.1:1".parse(), Ok(Address::Tcp("127.0.0.1:1".into())));
+        assert_eq!("127.0.0.1:1".parse(), Ok(Address::Tcp("127.0.0.1:1".into())));
+        assert_eq!("tcp://:1".parse(), Ok(Address::Tcp(":1".into())));
+        assert_eq!("tcp://[::1]:1".parse(), Ok(Address::Tcp("[::1]:1".into())));
+        assert_eq!("unix://a/b.sock".parse(), Ok(Address::Unix("a/b.sock".into())));
+    }
+
+    #[test]
+    fn other_schemes_and_missing_ports_are_errors() {
+        for text in ["udp://127.0.0.1:1", "tcp4://127.0.0.1:1", "http://127.0.0.1:1", "localhost", "unix://", "", "a:b", "a:70000"] {
+            assert_eq!(text.parse::<Address>(), Err(EXPECTED.into()), "{text}");
+        }
+    }
+}

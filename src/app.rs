@@ -1,0 +1,127 @@
+//! The one place that knows every part: what is started, in which order, and how it all ends.
+//!
+//! ```text
+//!  start:  on_init ─▶ bind the proxy's listener ─▶ pool (all workers ready) ─▶ serve
+//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once)
+//! ```
+//!
+//! The end has one deadline, `endure.grace_period`. What is not done by then is cut off: calls are dropped, workers killed.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Loaded};
+use crate::pool::{self, Pool};
+use crate::proxy;
+use crate::worker::{self, Environment};
+
+/// The end of workers is waited for at least so long, so that they can be asked before they are killed though calls have used up the
+/// grace period.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+/// Why `serve` could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error("{0}")]
+    Listen(#[from] io::Error),
+    /// `server.on_init` failed, and `exit_on_error` is set.
+    #[error("{0}")]
+    OnInit(String),
+    /// The workers could not be started.
+    #[error("{0}")]
+    Pool(#[from] pool::StartError),
+}
+
+/// How `serve` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All calls were answered, and all workers left.
+    Clean,
+    /// The grace period ended before that was done.
+    Late,
+}
+
+/// A running bridge.
+#[derive(Debug)]
+pub struct App {
+    pool: Pool,
+    address: String,
+    grace_period: Duration,
+    shutdown: oneshot::Sender<()>,
+    serving: watch::Sender<bool>,
+    proxy: tokio::task::JoinHandle<proxy::Stopped>,
+}
+
+impl App {
+    /// Starts everything; calls are answered when this returns.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running then.
+    pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
+        let config = &loaded.config;
+        let environment = Environment {
+            work_dir: loaded.work_dir.clone(),
+            inherited: loaded.env.clone(),
+            rpc: config.rpc.as_ref().map(|rpc| rpc.listen.to_string()),
+            mode: "centrifuge",
+        };
+        run_on_init(config, &environment).await?;
+        let server = proxy::Server::bind(&config.proxy).await?;
+        let address = server.local_address();
+        let pool = Pool::start(pool::Start {
+            pool: config.pool.clone(),
+            server: config.server.clone(),
+            environment,
+            max_answer: config.proxy.max_message_size,
+        })
+        .await?;
+        let (serving, health) = watch::channel(true);
+        let (shutdown, stop) = oneshot::channel();
+        let stopped = async { drop(stop.await) };
+        let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
+        info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
+        Ok(Self { pool, address, grace_period: config.grace_period, shutdown, serving, proxy })
+    }
+
+    /// Where calls are taken: `host:port`, or the path of a socket.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The workers.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Ends everything, within the grace period.
+    pub async fn stop(self) -> Ended {
+        let deadline = Instant::now() + self.grace_period;
+        self.serving.send_replace(false);
+        let _ = self.shutdown.send(());
+        let mut proxy = self.proxy;
+        let answered = timeout_at(deadline, &mut proxy).await.is_ok();
+        if !answered {
+            warn!(target: "centrifuge", "some calls are not finished though the grace period is over; they are dropped");
+            proxy.abort();
+        }
+        let left = self.pool.stop(deadline.max(Instant::now() + LAST_MOMENT)).await;
+        if answered && left { Ended::Clean } else { Ended::Late }
+    }
+}
+
+async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {
+    let Some(on_init) = &config.server.on_init else { return Ok(()) };
+    match worker::run_on_init(on_init, &config.server, environment).await {
+        Ok(()) => Ok(()),
+        Err(reason) if on_init.exit_on_error => Err(StartError::OnInit(reason)),
+        Err(reason) => {
+            error!(target: "server", %reason, "the workers are started all the same");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `causeway serve`: start, run until a signal, end.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::Global;
+use crate::app::{App, Ended};
+use crate::config::Loaded;
+use crate::os;
+use crate::telemetry::logs;
+
+/// The arguments of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The first SIGINT, SIGTERM or SIGQUIT ends gracefully: no new calls are taken, those in flight and waiting are \
+finished, then the workers leave, all within endure.grace_period. A second one ends at once.
+
+Exit codes: 0 a clean end; 1 the start failed, the grace period was over, or a second signal came; 2 a mistake in the configuration.")]
+pub(super) struct Args {
+    /// Write the process id to .pid in the working directory
+    #[arg(short, long)]
+    pid: bool,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
+    let mut loaded = global.load()?;
+    // Relative paths of the configuration start here, as in RoadRunner.
+    std::env::set_current_dir(&loaded.work_dir).with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
+    os::guard::start().context("cannot start the guard process")?;
+    if global.debug {
+        loaded.config.logs.level = Some(logs::Level::Debug);
+    }
+    let _logs = logs::init(&loaded.config.logs)?;
+    for warning in &loaded.warnings {
+        warn!(target: "config", "{warning}");
+    }
+    let _pid_file = args.pid.then(|| PidFile::write(&loaded)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let code = runtime.block_on(serve(global, &loaded));
+    // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(global: &Global, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let app = tokio::select! {
+        app = App::start(loaded) => app?,
+        name = signals.next() => {
+            // The workers that were starting die with this process.
+            info!(target: "endure", signal = name, "ended before the workers were ready");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    if !global.silent {
+        println!("[INFO] Causeway server started; version: {}, address: {}", env!("CARGO_PKG_VERSION"), app.address());
+    }
+    let name = signals.next().await;
+    let grace = loaded.config.grace_period;
+    info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
+    if !global.silent {
+        println!("stop signal received, grace timeout is: {} seconds", grace.as_secs());
+    }
+    tokio::select! {
+        ended = app.stop() => Ok(match ended {
+            Ended::Clean => ExitCode::SUCCESS,
+            Ended::Late => ExitCode::FAILURE,
+        }),
+        name = signals.next() => {
+            warn!(target: "endure", signal = name, "second stop signal received: ended at once");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The signals that end a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.quit.recv() => "SIGQUIT",
+        }
+    }
+}
+
+/// `.pid` in the working directory, removed at the end.
+struct PidFile(std::path::PathBuf);
+
+impl PidFile {
+    fn write(loaded: &Loaded) -> anyhow::Result<Self> {
+        let path = loaded.work_dir.join(".pid");
+        std::fs::write(&path, std::process::id().to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

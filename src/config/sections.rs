@@ -1,0 +1,142 @@
+//! The sections as they stand in the file, where they are cut otherwise than the components are.
+
+use std::time::Duration;
+
+use serde::de::{self, Deserializer, IgnoredAny};
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::{api, duration, pool, proxy};
+
+/// The sections that are served.
+pub(super) const SERVED: [&str; 8] = ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
+
+/// What stands beside them.
+pub(super) const OTHER_KEYS: [&str; 3] = ["version", "include", "envfile"];
+
+/// Sections of RoadRunner's other plugins. They stand in the same file in real projects.
+pub(super) const OTHER_PLUGINS: [&str; 26] = [
+    "http", "grpc", "jobs", "kv", "tcp", "temporal", "service", "amqp", "redis", "memory", "memcached", "boltdb", "nats",
+    "kafka", "sqs", "beanstalk", "google_pub_sub_driver", "broadcast", "websockets", "fileserver", "reload", "lock", "app",
+    "informer", "resetter", "velox",
+];
+
+/// `centrifuge`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Centrifuge {
+    proxy_address: Option<ProxyAddress>,
+    max_message_size: Option<Size>,
+    grpc_api_address: Option<String>,
+    use_compressor: bool,
+    api_key: Option<api::ApiKey>,
+    #[serde(deserialize_with = "timeout")]
+    api_timeout: Option<Duration>,
+    pub(super) tls: Option<api::Tls>,
+    name: Option<String>,
+    version: Option<String>,
+    pub(super) pool: pool::Config,
+}
+
+impl Centrifuge {
+    pub(super) fn split(self) -> (proxy::Config, api::Config, pool::Config) {
+        let (mut proxy, mut api) = (proxy::Config::default(), api::Config::default());
+        if let Some(ProxyAddress(address)) = self.proxy_address {
+            proxy.address = address;
+        }
+        if let Some(Size(bytes)) = self.max_message_size {
+            proxy.max_message_size = bytes;
+        }
+        if let Some(address) = self.grpc_api_address.filter(|address| !address.is_empty()) {
+            address.strip_prefix("tcp://").unwrap_or(&address).clone_into(&mut api.address);
+        }
+        api.use_compressor = self.use_compressor;
+        api.api_key = self.api_key.filter(|key| !key.expose().is_empty());
+        api.api_timeout = self.api_timeout.unwrap_or(api.api_timeout);
+        // An empty section is the same as none.
+        api.tls = self.tls.filter(|tls| *tls != api::Tls::default());
+        api.name = self.name.unwrap_or(api.name);
+        api.version = self.version.unwrap_or(api.version);
+        (proxy, api, self.pool)
+    }
+}
+
+/// `endure`.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Endure {
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub(super) grace_period: Duration,
+    #[serde(rename = "print_graph")]
+    _print_graph: IgnoredAny,
+    #[serde(rename = "log_level")]
+    _log_level: IgnoredAny,
+    #[serde(rename = "watchdog_sec")]
+    _watchdog_sec: IgnoredAny,
+}
+
+impl Default for Endure {
+    fn default() -> Self {
+        Self {
+            grace_period: Duration::from_secs(30),
+            _print_graph: IgnoredAny,
+            _log_level: IgnoredAny,
+            _watchdog_sec: IgnoredAny,
+        }
+    }
+}
+
+fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration::deserialize(deserializer).map(|timeout| Some(timeout).filter(|timeout| !timeout.is_zero()))
+}
+
+#[derive(Debug)]
+struct ProxyAddress(Address);
+
+impl<'de> Deserialize<'de> for ProxyAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|expected: String| de::Error::custom(format!("{expected}, found \"{text}\"")))
+    }
+}
+
+/// Bytes, or a number with a unit: `64MB`.
+#[derive(Debug, PartialEq)]
+struct Size(usize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        size(&text).map(Self).ok_or_else(|| de::Error::custom(format!("expected a size such as 64MB, found \"{text}\"")))
+    }
+}
+
+fn size(text: &str) -> Option<usize> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    let bytes = number.parse::<usize>().ok()?.checked_mul(scale)?;
+    // A frame's length is a 32-bit number.
+    (bytes > 0 && bytes <= u32::MAX as usize).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("67108864"), Some(64 << 20));
+        assert_eq!(size("64MB"), Some(64 << 20));
+        assert_eq!(size("1 KiB"), Some(1024));
+        for text in ["", "0", "MB", "5T", "-1", "5GB", "99999999999999999999"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
+}

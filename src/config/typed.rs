@@ -1,0 +1,288 @@
+//! From the tree to the components' `Config` structs.
+//!
+//! A lenient serde deserialiser: after expansion every value is text, so `"4"` is a number where one is wanted, `on` a truth value, and a
+//! word a list of one. Since serde tells which fields a struct has, keys that it does not know become warnings here, with the nearest
+//! one that it knows, and no list of keys is kept anywhere.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::node::{At, Node, Value};
+use super::{Error, Warning};
+
+/// How much alike an unknown key and a known one must be for the known one to be suggested.
+const ALIKE: f64 = 0.7;
+
+/// Reads `node`, which stands at the dotted path `path`.
+pub(super) fn read<T: de::DeserializeOwned>(node: &Node, path: &str, warnings: &RefCell<Vec<Warning>>) -> Result<T, Error> {
+    let reader = Reader { node, path: path.to_owned(), warnings };
+    T::deserialize(reader).map_err(|error| {
+        let (at, path) = error.place.unwrap_or_else(|| (node.at.clone(), path.to_owned()));
+        Error::at(&at, Some(&path), error.message)
+    })
+}
+
+/// The known key that an unknown one may have been meant to be.
+pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = known.into_iter().map(|other| (strsim::normalized_damerau_levenshtein(key, other).max(strsim::jaro(key, other) - 0.1), other));
+    alike.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
+}
+
+/// One value, as serde sees it.
+struct Reader<'a> {
+    node: &'a Node,
+    path: String,
+    warnings: &'a RefCell<Vec<Warning>>,
+}
+
+/// What is wrong with a value, and with which one.
+#[derive(Debug)]
+struct Wrong {
+    message: String,
+    place: Option<(At, String)>,
+}
+
+impl Wrong {
+    fn at(mut self, reader: &Reader<'_>) -> Self {
+        // The innermost place is the right one.
+        self.place.get_or_insert_with(|| (reader.node.at.clone(), reader.path.clone()));
+        self
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+impl de::Error for Wrong {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self { message: message.to_string(), place: None }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match found {
+            Unexpected::Str(text) => format!("\"{text}\""),
+            Unexpected::Unit => "nothing".into(),
+            other => other.to_string(),
+        };
+        Self::custom(format!("expected {expected}, found {found}"))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format!("expected one of {}, found \"{variant}\"", expected.join(", ")))
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn child(&self, key: impl fmt::Display, node: &'a Node) -> Self {
+        let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
+        Self { node, path, warnings: self.warnings }
+    }
+
+    fn expected<T>(&self, what: &str) -> Result<T, Wrong> {
+        let found = match &self.node.value {
+            Value::Null => "nothing".into(),
+            Value::Scalar { text, .. } => format!("\"{text}\""),
+            Value::List(_) => "a list".into(),
+            Value::Map(_) => "a section".into(),
+        };
+        let message = format!("expected {what}, found {found}");
+        Err(Wrong { message, place: Some((self.node.at.clone(), self.path.clone())) })
+    }
+
+    fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
+        let text = self.node.text().map(|text| text.trim().replace('_', ""));
+        text.and_then(|text| text.parse().ok()).map_or_else(|| self.expected(what), Ok)
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident $visit:ident $type:ty, $what:literal;)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+            let number = self.number::<$type>($what)?;
+            visitor.$visit(number).map_err(|wrong: Wrong| wrong.at(&self))
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Wrong;
+
+    numbers! {
+        deserialize_u8 visit_u8 u8, "a whole number from 0 to 255";
+        deserialize_u16 visit_u16 u16, "a whole number from 0 to 65535";
+        deserialize_u32 visit_u32 u32, "a whole number";
+        deserialize_u64 visit_u64 u64, "a whole number";
+        deserialize_i64 visit_i64 i64, "a whole number";
+        deserialize_f64 visit_f64 f64, "a number";
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let result = match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Scalar { text, plain: true } => match (text.parse::<u64>(), text.as_str()) {
+                (Ok(number), _) => visitor.visit_u64(number),
+                (_, "true" | "True" | "TRUE") => visitor.visit_bool(true),
+                (_, "false" | "False" | "FALSE") => visitor.visit_bool(false),
+                _ => visitor.visit_str(text),
+            },
+            Value::Scalar { text, plain: false } => visitor.visit_str(text),
+            Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
+            Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
+        };
+        result.map_err(|wrong| wrong.at(&self))
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let word = self.node.text().map(str::to_ascii_lowercase);
+        match word.as_deref() {
+            Some("true" | "yes" | "on" | "1") => visitor.visit_bool(true),
+            Some("false" | "no" | "off" | "0" | "") => visitor.visit_bool(false),
+            _ => self.expected("true or false"),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => visitor.visit_str(text).map_err(|wrong: Wrong| wrong.at(&self)),
+            Value::Null => visitor.visit_str("").map_err(|wrong: Wrong| wrong.at(&self)),
+            _ => self.expected("a word or text"),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        if matches!(self.node.value, Value::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let result = match &self.node.value {
+            Value::Null => visitor.visit_seq(Items::new(&self, &[])),
+            Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
+            Value::Scalar { .. } | Value::Map(_) => visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node))),
+        };
+        result.map_err(|wrong| wrong.at(&self))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.node.value {
+            Value::Null => visitor.visit_map(Entries::new(&self, &[], None)),
+            Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
+            _ => return self.expected("a section of `key: value` lines"),
+        }
+        .map_err(|wrong| wrong.at(&self))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        match &self.node.value {
+            Value::Null => visitor.visit_map(Entries::new(&self, &[], Some(fields))),
+            Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, Some(fields))),
+            _ => return self.expected("a section of `key: value` lines"),
+        }
+        .map_err(|wrong| wrong.at(&self))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let Some(text) = self.node.text() else { return self.expected("a word") };
+        let word = text.to_ascii_lowercase();
+        visitor.visit_enum(StrDeserializer::<Wrong>::new(&word)).map_err(|wrong| wrong.at(&self))
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+    }
+}
+
+struct Items<'a> {
+    parent: &'a Reader<'a>,
+    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
+}
+
+impl<'a> Items<'a> {
+    fn new(parent: &'a Reader<'a>, items: &'a [Node]) -> Self {
+        Self { parent, items: items.iter().enumerate() }
+    }
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+        let Some((index, node)) = self.items.next() else { return Ok(None) };
+        let path = format!("{}[{index}]", self.parent.path);
+        let reader = Reader { node, path, warnings: self.parent.warnings };
+        seed.deserialize(reader).map(Some)
+    }
+}
+
+struct Entries<'a> {
+    parent: &'a Reader<'a>,
+    entries: std::slice::Iter<'a, (String, Node)>,
+    current: Option<&'a (String, Node)>,
+    fields: Option<&'static [&'static str]>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(parent: &'a Reader<'a>, entries: &'a [(String, Node)], fields: Option<&'static [&'static str]>) -> Self {
+        Self { parent, entries: entries.iter(), current: None, fields }
+    }
+
+    fn warn(&self, key: &str, node: &Node, fields: &'static [&'static str]) {
+        let hint = match nearest(key, fields.iter().copied()) {
+            Some(known) => format!("unknown key; did you mean `{known}`?"),
+            None => format!("unknown key; known here: {}", fields.join(", ")),
+        };
+        let path = self.parent.child(key, node).path;
+        self.parent.warnings.borrow_mut().push(Warning::at(&node.at, Some(&path), hint));
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+        while let Some(entry) = self.entries.next() {
+            let (key, node) = entry;
+            match self.fields {
+                Some(fields) if !fields.contains(&key.as_str()) => self.warn(key, node, fields),
+                // An empty value is the same as none: the default holds.
+                Some(_) if matches!(node.value, Value::Null) => {}
+                _ => {
+                    self.current = Some(entry);
+                    return seed.deserialize(StrDeserializer::new(key)).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let (key, node) = self.current.take().ok_or_else(|| de::Error::custom("a value without its key"))?;
+        seed.deserialize(self.parent.child(key, node))
+    }
+}

@@ -1,0 +1,208 @@
+//! YAML, and so JSON, into a tree of [`Node`]s.
+//!
+//! The parser gives events with their places; this builds the tree, with keys in lower case, dotted keys taken apart, merge keys (`<<`)
+//! applied, and aliases copied within a budget, so that a small file cannot become a large tree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::Error;
+use super::node::{At, Node, Value};
+
+/// Nodes that a file may have, copies by aliases included.
+const MAX_NODES: usize = 100_000;
+
+/// Sections within sections.
+const MAX_DEPTH: usize = 64;
+
+/// Reads the text of one file.
+pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
+    let file: Arc<str> = file.into();
+    let mut builder = Builder { file: Arc::clone(&file), anchors: HashMap::new(), nodes: 0 };
+    let mut events = Parser::new_from_str(text).map(|next| {
+        next.map_err(|error| {
+            let at = At { file: Arc::clone(&file), line: error.marker().line() };
+            Error::at(&at, None, format!("this is not YAML: {error}"))
+        })
+    });
+    let mut root = None;
+    while let Some(next) = events.next() {
+        let (event, span) = next?;
+        match event {
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
+            event if root.is_none() => root = Some(builder.node(event, span, &mut events, 0)?),
+            _ => return Err(Error::at(&builder.at(span), None, "a second document in one file".into())),
+        }
+    }
+    Ok(root.unwrap_or_else(|| Node::empty(At { file, line: 0 })))
+}
+
+struct Builder {
+    file: Arc<str>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+impl Builder {
+    fn at(&self, span: Span) -> At {
+        At { file: Arc::clone(&self.file), line: span.start.line() }
+    }
+
+    fn node<'a, I>(&mut self, event: Event<'a>, span: Span, events: &mut I, depth: usize) -> Result<Node, Error>
+    where
+        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+    {
+        let at = self.at(span);
+        self.nodes += 1;
+        if self.nodes > MAX_NODES || depth > MAX_DEPTH {
+            return Err(Error::at(&at, None, "this file is too large or too deep for a configuration".into()));
+        }
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
+            Event::SequenceStart(_, anchor, _) => (self.list(events, depth)?, anchor),
+            Event::MappingStart(_, anchor, _) => (self.map(&at, events, depth)?, anchor),
+            Event::Alias(anchor) => {
+                let node = self.anchors.get(&anchor).cloned();
+                let node = node.ok_or_else(|| Error::at(&at, None, "an alias without its anchor".into()))?;
+                self.nodes += count(&node);
+                return Ok(node);
+            }
+            _ => return Err(Error::at(&at, None, "expected a value".into())),
+        };
+        let node = Node { value, at };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list<'a, I>(&mut self, events: &mut I, depth: usize) -> Result<Value, Error>
+    where
+        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+    {
+        let mut items = Vec::new();
+        while let Some(next) = events.next() {
+            match next? {
+                (Event::SequenceEnd, _) => break,
+                (event, span) => items.push(self.node(event, span, events, depth + 1)?),
+            }
+        }
+        Ok(Value::List(items))
+    }
+
+    fn map<'a, I>(&mut self, at: &At, events: &mut I, depth: usize) -> Result<Value, Error>
+    where
+        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+    {
+        let mut node = Node::empty(at.clone());
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut merged = Vec::new();
+        while let Some(next) = events.next() {
+            let (event, span) = next?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let key = self.node(event, span, events, depth + 1)?;
+            let name = key.text().map(str::to_lowercase);
+            let name = name.ok_or_else(|| Error::at(&key.at, None, "a key has to be a word".into()))?;
+            let (event, span) = events.next().unwrap_or_else(|| Ok((Event::MappingEnd, span)))?;
+            let value = self.node(event, span, events, depth + 1)?;
+            if name == "<<" {
+                merged.push(value);
+                continue;
+            }
+            if let Some(line) = seen.insert(name.clone(), key.at.line) {
+                let text = format!("this key stands there already, in line {line}");
+                return Err(Error::at(&key.at, Some(&name), text));
+            }
+            let value = Node { at: if value.at.line == 0 { key.at } else { value.at }, ..value };
+            node.set(&name, value);
+        }
+        Ok(merge(node, merged).value)
+    }
+}
+
+/// Lays the keys of a section over those that it takes from others.
+fn merge(node: Node, others: Vec<Node>) -> Node {
+    let mut base = Node::empty(node.at.clone());
+    for other in others {
+        match other.value {
+            Value::List(items) => items.into_iter().rev().for_each(|item| base.merge(item)),
+            _ => base.merge(other),
+        }
+    }
+    base.merge(node);
+    base
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    let plain = matches!(style, ScalarStyle::Plain);
+    if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+        return Value::Null;
+    }
+    Value::Scalar { text: text.to_owned(), plain }
+}
+
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Null | Value::Scalar { .. } => 0,
+        Value::List(items) => items.iter().map(count).sum(),
+        Value::Map(entries) => entries.iter().map(|(_, node)| count(node)).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_case_insensitive_and_may_be_dotted() {
+        let node = parse("f", "Server.Command: x\nserver:\n  USER: y\n").unwrap();
+        assert_eq!(node.get("server").unwrap().get("command").unwrap().text(), Some("x"));
+        assert_eq!(node.get("server").unwrap().get("user").unwrap().at.line, 3);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_an_error_with_both_lines() {
+        let error = parse("f.yaml", "a: 1\nb: 2\nA: 3\n").unwrap_err();
+        assert_eq!(error.to_string(), "f.yaml:3: a: this key stands there already, in line 1");
+    }
+
+    #[test]
+    fn json_is_read_like_yaml() {
+        let node = parse("f.json", "{\n\t\"a\": {\"b\": [1, \"2\", null, true]},\n \"c\": \"x: y\"\n}").unwrap();
+        assert_eq!(node.get("c").unwrap().text(), Some("x: y"));
+        assert!(matches!(&node.get("a").unwrap().get("b").unwrap().value, Value::List(items) if items.len() == 4));
+    }
+
+    #[test]
+    fn merge_keys_and_aliases_work() {
+        let node = parse("f", "base: &b {x: 1, y: 2}\nother:\n  <<: *b\n  y: 3\n").unwrap();
+        let other = node.get("other").unwrap();
+        assert_eq!((other.get("x").unwrap().text(), other.get("y").unwrap().text()), (Some("1"), Some("3")));
+    }
+
+    #[test]
+    fn a_small_file_cannot_become_a_large_tree() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let before = format!("*a{}, ", level - 1).repeat(10);
+            text.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+        }
+        parse("f", &text).unwrap_err();
+        parse("f", &"[".repeat(100_000)).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_an_error_with_its_line() {
+        let error = parse(".rr.yaml", "a: 1\nb: [1, 2\nc: }").unwrap_err().to_string();
+        assert!(error.starts_with(".rr.yaml:"), "{error}");
+    }
+
+    #[test]
+    fn any_text_is_a_tree_or_an_error() {
+        bolero::check!().with_type::<String>().with_iterations(5_000).for_each(|text| drop(parse("f", text)));
+    }
+}

@@ -1,0 +1,275 @@
+//! The listener: connections in, and their orderly end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+use tracing::{info, warn};
+
+use super::health::Health;
+use super::service::Service;
+use super::{Backend, Config};
+use crate::address::Address;
+use crate::os::unix_socket;
+
+/// Calls at the same time on one connection. Centrifugo has one connection for all its calls.
+const MAX_CONCURRENT_STREAMS: u32 = 100_000;
+
+/// HTTP/2 PING after so much silence; a peer that does not answer within the next constant is gone.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long connections may take to close once no call is left.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How much of a message may be under way, per call and per connection, before the receiver has to acknowledge it. HTTP/2's own 64 KiB
+/// cost a round trip for each 64 KiB of a large message.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Metadata of one call. HTTP/2 has no limit of its own; this is ample for cookies.
+const MAX_HEADERS: u32 = 1 << 20;
+
+/// Calls that a peer may cancel, or that may fail, at once before HTTP/2's protection against floods ends the connection, with all the
+/// other calls on it. The peer is Centrifugo, whose deadlines end many calls at once when workers are slow.
+const MAX_RESETS: usize = 100_000;
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Server {
+    socket: Socket,
+    max_message_size: usize,
+    _socket_file: Option<unix_socket::SocketFile>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every call was answered.
+    Clean,
+    /// Some connections stayed open though no call was left, and were cut.
+    Cut,
+}
+
+impl Server {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; the message names it.
+    pub async fn bind(config: &Config) -> io::Result<Self> {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("centrifuge.proxy_address: cannot listen on {}: {error}", config.address))
+        };
+        let (socket, file) = match &config.address {
+            Address::Tcp(address) => {
+                (Socket::Tcp(TcpListener::bind(Address::bindable(address)).await.map_err(named)?), None)
+            }
+            Address::Unix(path) => {
+                let (listener, file) = unix_socket::bind(path).await.map_err(named)?;
+                (Socket::Unix(listener), Some(file))
+            }
+        };
+        Ok(Self { socket, max_message_size: config.max_message_size, _socket_file: file })
+    }
+
+    /// Where it listens: `host:port`, or the path of the socket.
+    pub fn local_address(&self) -> String {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
+            Socket::Unix(listener) => listener
+                .local_addr()
+                .ok()
+                .and_then(|address| address.as_pathname().map(|path| path.display().to_string()))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Serves until `shutdown` resolves: then no new connection is taken, a new call on an old one is UNAVAILABLE, and the calls in
+    /// flight, those that wait for a worker included, are finished. `serving` is what the health service says.
+    pub async fn run<B: Backend>(
+        self,
+        backend: B,
+        serving: watch::Receiver<bool>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Stopped {
+        let calls = Arc::new(Calls::default());
+        let service = Service {
+            backend,
+            health: Health { serving },
+            calls: Arc::clone(&calls),
+            max_message_size: self.max_message_size,
+        };
+        let (connections, incoming) = mpsc::channel(64);
+        let accepting = tokio::spawn(accept(self.socket, connections));
+        let closing = Arc::clone(&calls);
+        let shutdown = async move {
+            shutdown.await;
+            accepting.abort();
+            closing.close();
+        };
+        let serve = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
+            .http2_max_local_error_reset_streams(Some(MAX_RESETS))
+            .serve_with_incoming_shutdown(service, ReceiverStream::new(incoming), shutdown);
+        tokio::select! {
+            result = serve => {
+                if let Err(error) = result {
+                    warn!(target: "centrifuge", %error, "the gRPC server ended with an error");
+                }
+                Stopped::Clean
+            }
+            () = calls.finished() => Stopped::Cut,
+        }
+    }
+}
+
+/// Accepts for ever: an error, of a connection or of the system, ends neither the listener nor the server.
+async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>>) {
+    loop {
+        let accepted = match &socket {
+            Socket::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
+                // Without it an answer can wait 40 ms for an acknowledgement.
+                stream.set_nodelay(true)?;
+                let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+                socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+                Ok(Connection::Tcp(stream))
+            }),
+            Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| Connection::Unix(stream)),
+        };
+        match accepted {
+            Ok(connection) => {
+                if connections.send(Ok(connection)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: accepting at once again would spin.
+                warn!(target: "centrifuge", %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The calls in flight.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    count: AtomicUsize,
+    closing: AtomicBool,
+    changed: Notify,
+}
+
+/// One call in flight.
+#[derive(Debug)]
+pub(super) struct Call<'a>(&'a Calls);
+
+impl Calls {
+    /// Counts a call; `None` when no more are taken.
+    pub(super) fn begin(&self) -> Option<Call<'_>> {
+        self.count.fetch_add(1, SeqCst);
+        let call = Call(self);
+        (!self.closing.load(SeqCst)).then_some(call)
+    }
+
+    fn close(&self) {
+        self.closing.store(true, SeqCst);
+        info!(target: "centrifuge", calls = self.count.load(SeqCst), "no new calls are taken");
+        self.changed.notify_waiters();
+    }
+
+    /// Resolves a moment after the last call, once no more are taken: mostly the connections have closed by then.
+    async fn finished(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.closing.load(SeqCst) && self.count.load(SeqCst) == 0 {
+                break;
+            }
+            changed.await;
+        }
+        tokio::time::sleep(GOODBYE).await;
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, SeqCst) == 1 && self.0.closing.load(SeqCst) {
+            self.0.changed.notify_waiters();
+        }
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+enum Connection {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+macro_rules! delegate {
+    ($self:ident, $method:ident $(, $argument:expr)*) => {
+        match $self.get_mut() {
+            Connection::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Connection::Unix(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_read, cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write, cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write_vectored, cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_flush, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_shutdown, cx)
+    }
+}

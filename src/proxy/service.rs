@@ -1,0 +1,173 @@
+//! One call: from its headers to its answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::server::Grpc;
+use tonic::{Code, Status};
+use tracing::error;
+
+use super::health::Health;
+use super::raw::RawCodec;
+use super::server::Calls;
+use super::{Backend, Request, SERVICE, context, deadline, status};
+
+/// The methods that stream; they are not served yet.
+const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"];
+
+/// The answer to the methods that stream.
+const NO_STREAMS: &str = "subscription streams are not served by this version";
+
+/// All services of the listener.
+#[derive(Debug, Clone)]
+pub(super) struct Service<B> {
+    pub(super) backend: B,
+    pub(super) health: Health,
+    pub(super) calls: Arc<Calls>,
+    pub(super) max_message_size: usize,
+}
+
+type HttpRequest = http::Request<Body>;
+type HttpResponse = http::Response<Body>;
+
+impl<B: Backend> tower::Service<HttpRequest> for Service<B> {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequest) -> Self::Future {
+        let service = self.clone();
+        // The clock starts when the call arrives, and before tonic's own, which would answer CANCELLED.
+        let arrived = Instant::now();
+        Box::pin(async move { Ok(service.answer(request, arrived).await) })
+    }
+}
+
+impl<B: Backend> Service<B> {
+    async fn answer(self, request: HttpRequest, arrived: Instant) -> HttpResponse {
+        if let Some(refused) = refuse_other_protocols(&request) {
+            return refused;
+        }
+        let path = request.uri().path().to_owned();
+        let Some((service, method)) = path.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) else {
+            return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
+        };
+        match service {
+            SERVICE if method.is_empty() => {
+                Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
+            }
+            SERVICE => self.forward(method, request, arrived).await,
+            super::health::SERVICE => self.health.answer(method, request).await,
+            _ => Status::unimplemented(format!("unknown service {service}")).into_http(),
+        }
+    }
+
+    /// Hands the call to the backend and waits until its deadline.
+    async fn forward(self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+        let Some(_call) = self.calls.begin() else {
+            return status::of(&crate::pool::Error::ShuttingDown).into_http();
+        };
+        if STREAMS.contains(&method) {
+            return Status::unimplemented(NO_STREAMS).into_http();
+        }
+        let kind = method.to_ascii_lowercase();
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let (context, timeout) = match (context::build(&kind, authority, request.headers()), deadline::timeout(request.headers())) {
+            (Ok(context), Ok(timeout)) => (context, timeout),
+            // What grpc-go answers.
+            (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
+            (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
+        };
+        let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
+        let answer = self.exchange(context, deadline, request);
+        let Some(deadline) = deadline else { return answer.await };
+        tokio::select! {
+            biased;
+            response = answer => response,
+            () = tokio::time::sleep_until(deadline) => {
+                Status::deadline_exceeded("the deadline passed before there was an answer").into_http()
+            }
+        }
+    }
+
+    /// Reads the message, asks the backend, writes the answer.
+    async fn exchange(&self, context: Bytes, deadline: Option<Instant>, request: HttpRequest) -> HttpResponse {
+        let mut grpc = Grpc::new(RawCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(self.max_message_size);
+        // Like grpc-go, which answers in the encoding of the request.
+        if request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip") {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
+        let backend = self.backend.clone();
+        let handler = tower::service_fn(move |request: tonic::Request<Bytes>| {
+            let request = Request { context: context.clone(), body: request.into_inner(), deadline };
+            let backend = backend.clone();
+            async move {
+                let answer = backend.call(request).await;
+                answer.map(tonic::Response::new).map_err(|error| {
+                    log(&error);
+                    status::of(&error)
+                })
+            }
+        });
+        let mut response = grpc.unary(handler, request).await;
+        self.name_the_limit(response.headers_mut());
+        response
+    }
+
+    /// tonic says OUT_OF_RANGE of a message that is too large; gRPC's libraries agree on RESOURCE_EXHAUSTED. No other part of a call
+    /// says OUT_OF_RANGE.
+    fn name_the_limit(&self, headers: &mut HeaderMap) {
+        let out_of_range = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "11");
+        if out_of_range {
+            let limit = self.max_message_size;
+            let text = format!("the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)");
+            let status = Status::new(Code::ResourceExhausted, text);
+            // The old status is overwritten.
+            let _ = status.add_header(headers);
+        }
+    }
+}
+
+/// A request which gRPC does not know: by grpc-go's rules, so that whoever looks at the port with curl gets a clear answer.
+fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
+    let refuse = |code: StatusCode, status: Status| {
+        let mut response = status.into_http();
+        *response.status_mut() = code;
+        Some(response)
+    };
+    if request.method() != Method::POST {
+        let method = request.method();
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, Status::internal(format!("the method is {method} and not POST")));
+    }
+    let content = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
+    match content.strip_prefix(b"application/grpc") {
+        Some([] | [b'+' | b';', ..]) => None,
+        _ => {
+            let text = format!("invalid gRPC request content-type \"{}\"", content.escape_ascii());
+            refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(text))
+        }
+    }
+}
+
+/// Failures that an operator can do something about.
+fn log(error: &crate::pool::Error) {
+    use crate::pool::Error;
+    match error {
+        Error::ShuttingDown | Error::DeadlineExceeded { .. } => {}
+        Error::Worker(_) => tracing::warn!(target: "centrifuge", %error, "a worker answered with an error"),
+        _ => error!(target: "centrifuge", %error, "a call failed"),
+    }
+}

@@ -1,0 +1,194 @@
+//! A file that is put aside when it is full, as `logs.file_logger_options` says.
+//!
+//! Source: the names and rules of lumberjack, which RoadRunner uses: `app.log` becomes `app-2006-01-02T15-04-05.000.log`, in UTC, and
+//! `.gz` is added when it is compressed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use time::OffsetDateTime;
+
+use super::config::File as Options;
+
+const MB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The current file.
+pub(super) struct RotatingFile {
+    options: Options,
+    file: File,
+    size: u64,
+}
+
+impl RotatingFile {
+    /// Goes on with the file, or creates it and its folder.
+    pub(super) fn open(options: Options) -> io::Result<Self> {
+        if let Some(folder) = options.log_output.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&options.log_output)?;
+        let size = file.metadata()?.len();
+        Ok(Self { options, file, size })
+    }
+
+    fn limit(&self) -> u64 {
+        if self.options.max_size == 0 { 100 * MB } else { self.options.max_size * MB }
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let aside = self.aside(SystemTime::now());
+        fs::rename(&self.options.log_output, &aside)?;
+        *self = Self::open(self.options.clone())?;
+        // Old files are a matter of their own: a failure there must not lose a line here.
+        let _ = self.clean_up();
+        Ok(())
+    }
+
+    fn name_parts(&self) -> (&Path, String, String) {
+        let path = &self.options.log_output;
+        let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        let extension = path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
+        (path.parent().unwrap_or(Path::new("")), part(path.file_stem()), extension)
+    }
+
+    /// A name that nobody has yet.
+    fn aside(&self, now: SystemTime) -> PathBuf {
+        let (folder, stem, extension) = self.name_parts();
+        let mut time = now;
+        loop {
+            let path = folder.join(format!("{stem}-{}{extension}", stamp(time)));
+            if !path.exists() && !folder.join(format!("{stem}-{}{extension}.gz", stamp(time))).exists() {
+                return path;
+            }
+            time += Duration::from_millis(1);
+        }
+    }
+
+    /// Removes what is too old or too much, and compresses the rest.
+    fn clean_up(&self) -> io::Result<()> {
+        let mut old = self.old_files()?;
+        old.sort_by(|a, b| b.cmp(a));
+        for (index, path) in old.into_iter().enumerate() {
+            let age = path.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+            let days = u32::try_from(self.options.max_age).unwrap_or(u32::MAX);
+            let too_old = days > 0 && age.is_some_and(|age| age > DAY.saturating_mul(days));
+            if too_old || (self.options.max_backups > 0 && index >= self.options.max_backups) {
+                fs::remove_file(&path)?;
+            } else if self.options.compress && path.extension().is_none_or(|extension| extension != "gz") {
+                compress(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that were put aside; their names sort by time.
+    fn old_files(&self) -> io::Result<Vec<PathBuf>> {
+        let (folder, stem, extension) = self.name_parts();
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let time = name.strip_prefix(&format!("{stem}-")).map(|rest| rest.strip_suffix(".gz").unwrap_or(rest));
+            let time = time.and_then(|rest| rest.strip_suffix(extension.as_str()));
+            if time.is_some_and(is_stamp) {
+                files.push(folder.join(name));
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl Write for RotatingFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.size > 0 && self.size + line.len() as u64 > self.limit() {
+            self.rotate()?;
+        }
+        let written = self.file.write(line)?;
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn compress(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".gz");
+    let mut encoder = GzEncoder::new(File::create(&name)?, Compression::default());
+    io::copy(&mut File::open(path)?, &mut encoder)?;
+    encoder.finish()?.sync_all()?;
+    fs::remove_file(path)
+}
+
+/// `2006-01-02T15-04-05.000`.
+fn stamp(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second, milli) = time.to_hms_milli();
+    format!("{year:04}-{:02}-{day:02}T{hour:02}-{minute:02}-{second:02}.{milli:03}", u8::from(month))
+}
+
+fn is_stamp(text: &str) -> bool {
+    let pattern = b"dddd-dd-ddTdd-dd-dd.ddd";
+    text.len() == pattern.len()
+        && text.bytes().zip(pattern).all(|(byte, place)| if *place == b'd' { byte.is_ascii_digit() } else { byte == *place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn fill(options: &Options, megabytes: usize) {
+        let mut file = RotatingFile::open(options.clone()).unwrap();
+        for _ in 0..megabytes * 16 {
+            file.write_all(&[b'x'; 64 * 1024]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_full_file_is_put_aside_and_only_so_many_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let log_output = folder.path().join("logs/app.log");
+        let options = Options { log_output: log_output.clone(), max_size: 1, max_backups: 2, ..Options::default() };
+        fill(&options, 5);
+        let names = names(&folder.path().join("logs"));
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names[2], "app.log");
+        assert!(names[0].starts_with("app-2") && names[0].ends_with(".log"), "{names:?}");
+        assert_eq!(log_output.metadata().unwrap().len(), MB);
+    }
+
+    #[test]
+    fn old_files_are_compressed_when_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let options =
+            Options { log_output: folder.path().join("app.log"), max_size: 1, compress: true, ..Options::default() };
+        fill(&options, 2);
+        let names = names(folder.path());
+        assert!(names.len() == 2 && names[0].ends_with(".log.gz"), "{names:?}");
+        assert!(folder.path().join(&names[0]).metadata().unwrap().len() < MB / 10);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("app-notes.log"), "keep").unwrap();
+        let options =
+            Options { log_output: folder.path().join("app.log"), max_size: 1, max_backups: 1, ..Options::default() };
+        fill(&options, 4);
+        assert!(names(folder.path()).contains(&"app-notes.log".to_owned()));
+    }
+}

@@ -1,0 +1,153 @@
+//! Where lines go, and the thread that writes them.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use super::Error;
+use super::config::Channel;
+use super::rotate::RotatingFile;
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 16 * 1024;
+
+/// How long the end may wait for a reader of the log that does not read.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An output, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SinkId {
+    number: usize,
+    terminal: bool,
+}
+
+impl SinkId {
+    pub(super) fn is_terminal(self) -> bool {
+        self.terminal
+    }
+}
+
+/// The outputs of all channels; those of one name are one.
+#[derive(Default)]
+pub(super) struct Outputs {
+    sinks: Vec<(String, Box<dyn Write + Send>)>,
+}
+
+impl Outputs {
+    /// Opens the outputs of a channel.
+    pub(super) fn of(&mut self, channel: &Channel) -> Result<Vec<SinkId>, Error> {
+        if let Some(options) = &channel.file_logger_options {
+            let path = options.log_output.display().to_string();
+            return Ok(vec![self.add(&path, || Ok(Box::new(RotatingFile::open(options.clone())?)))?]);
+        }
+        if channel.output.is_empty() {
+            return Ok(vec![self.named("stderr")?]);
+        }
+        channel.output.iter().map(|name| self.named(name)).collect()
+    }
+
+    fn named(&mut self, name: &str) -> Result<SinkId, Error> {
+        self.add(name, || {
+            Ok(match name {
+                "stderr" => Box::new(io::stderr()),
+                "stdout" => Box::new(io::stdout()),
+                path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            })
+        })
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        open: impl FnOnce() -> io::Result<Box<dyn Write + Send>>,
+    ) -> Result<SinkId, Error> {
+        let number = match self.sinks.iter().position(|(other, _)| other == name) {
+            Some(number) => number,
+            None => {
+                let sink = open().map_err(|source| Error::Open { path: name.to_owned(), source })?;
+                self.sinks.push((name.to_owned(), sink));
+                self.sinks.len() - 1
+            }
+        };
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let terminal = match name {
+            "stderr" => io::stderr().is_terminal(),
+            "stdout" => io::stdout().is_terminal(),
+            _ => false,
+        };
+        Ok(SinkId { number, terminal: terminal && colours })
+    }
+
+    /// Starts the thread that writes.
+    pub(super) fn start(self) -> io::Result<(Queue, Guard)> {
+        let (sender, lines) = sync_channel(QUEUE);
+        let (done, ended) = sync_channel(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        std::thread::Builder::new().name("log".into()).spawn(move || {
+            write(self.sinks, &lines, &counter);
+            let _ = done.send(());
+        })?;
+        Ok((Queue { sender: sender.clone(), dropped }, Guard { sender, ended }))
+    }
+}
+
+enum Job {
+    Line(usize, String),
+    End,
+}
+
+/// Takes lines and never waits.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: SyncSender<Job>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Queue {
+    pub(super) fn push(&self, sink: SinkId, line: String) {
+        if self.sender.try_send(Job::Line(sink.number, line)).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Writes what is left when it is dropped.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Guard {
+    sender: SyncSender<Job>,
+    ended: Receiver<()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let end = std::time::Instant::now() + PATIENCE;
+        while self.sender.try_send(Job::End).is_err() && std::time::Instant::now() < end {
+            // The queue is full: the writer makes room, or nobody reads the log.
+            match self.ended.recv_timeout(Duration::from_millis(5)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => return,
+            }
+        }
+        let _ = self.ended.recv_timeout(PATIENCE);
+    }
+}
+
+/// Writes lines until the end. An output that cannot be written to, because its reader has gone or its disk is full, loses its lines.
+fn write(mut sinks: Vec<(String, Box<dyn Write + Send>)>, lines: &Receiver<Job>, dropped: &AtomicU64) {
+    while let Ok(Job::Line(sink, line)) = lines.recv() {
+        let Some((_, sink)) = sinks.get_mut(sink) else { continue };
+        let _ = sink.write_all(line.as_bytes());
+        let lost = dropped.swap(0, Relaxed);
+        if lost > 0 {
+            let _ = writeln!(sink, "{lost} lines of the log were dropped: its reader is too slow");
+        }
+    }
+    for (_, sink) in &mut sinks {
+        let _ = sink.flush();
+    }
+}
