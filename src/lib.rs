@@ -25,6 +25,7 @@ pub mod duration;
 pub mod goridge;
 mod os;
 pub mod pool;
+pub mod proto;
 pub mod proxy;
 mod relay;
 pub mod rpc;

@@ -1,4 +1,220 @@
-//! call
+//! `causeway call`: plays Centrifugo's part, once.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MethodDescriptor};
+use serde_json::{Map, Value, json};
+use tokio::net::UnixStream;
+use tonic::Status;
+use tonic::metadata::{AsciiMetadataKey, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+
+use super::Global;
+use crate::address::Address;
+use crate::proto::{self, json};
+use crate::proxy::{RawCodec, SERVICE};
+
+/// What is asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
-pub(super) fn run(_: &super::Global, _: Args) -> anyhow::Result<std::process::ExitCode> { anyhow::bail!("not yet") }
+#[command(after_help = "Examples:
+  causeway call connect --data '{\"token\":\"t\"}'
+  causeway call rpc --method sum --data '{\"a\":1,\"b\":2}' --user 42
+  causeway call subscribe --channel news --user 42 --header x-forwarded-for=10.0.0.1
+
+TYPE is connect, refresh, subscribe, publish, rpc, sub_refresh or any other unary method of Centrifugo's proxy service.
+
+Exit codes: 0 there was an answer, be it a result, an error or a disconnect; 1 there was none; 2 a mistake in the arguments.")]
+pub(super) struct Args {
+    /// The kind of event
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// What the client sends along, as JSON
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// The method of an rpc
+    #[arg(long, value_name = "M")]
+    method: Option<String>,
+    /// The channel of a subscribe, publish or sub_refresh
+    #[arg(long, value_name = "C")]
+    channel: Option<String>,
+    /// The client's user id
+    #[arg(long, value_name = "U")]
+    user: Option<String>,
+    /// The client's own id
+    #[arg(long, value_name = "ID", default_value = "00000000-0000-4000-8000-000000000000")]
+    client: String,
+    /// Metadata that Centrifugo would forward. May be repeated
+    #[arg(long = "header", value_name = "K=V")]
+    headers: Vec<String>,
+    /// How long to wait, in Go's notation
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::duration::parse)]
+    timeout: Duration,
+    /// Print the answer as one line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Where to call; centrifuge.proxy_address of the configuration unless given
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<Address>,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
+    let method = method(&args.kind)?;
+    let request = request(args, &method)?;
+    let address = match &args.address {
+        Some(address) => address.clone(),
+        None => global.load()?.config.proxy.address,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(call(&address, args, &method, request))?;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(status) => bail!("{:?}: {}", status.code(), status.message()),
+    };
+    let message = DynamicMessage::decode(method.output(), answer).context("the answer is not the message that is expected")?;
+    let value = json::to_json(&message)?;
+    let text = if args.json { value.to_string() } else { describe(&value) };
+    writeln!(io::stdout(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The method of this name, however it is written: `sub_refresh`, `SubRefresh`, `subrefresh`.
+fn method(kind: &str) -> anyhow::Result<MethodDescriptor> {
+    let service = proto::descriptors().get_service_by_name(SERVICE).context("the service is known")?;
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let unary = |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
+    let found = service.methods().find(|method| unary(method) && plain(method.name()) == plain(kind));
+    found.with_context(|| {
+        let known: Vec<String> = service.methods().filter(unary).map(|method| method.name().to_lowercase()).collect();
+        format!("there is no event of type `{kind}`; known are {}", known.join(", "))
+    })
+}
+
+/// The request as Centrifugo would make it.
+fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
+    let input = method.input();
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| {
+        let known = input.get_field_by_name(name).is_some();
+        if known {
+            fields.insert(name.to_owned(), value);
+        }
+        known
+    };
+    for (name, value) in [("client", args.client.as_str()), ("transport", "websocket"), ("protocol", "json"), ("encoding", "json")] {
+        set(name, value.into());
+    }
+    for (name, value) in [("method", &args.method), ("channel", &args.channel), ("user", &args.user)] {
+        if let Some(value) = value {
+            if !set(name, value.as_str().into()) {
+                bail!("{} has no {name}", args.kind);
+            }
+        }
+    }
+    if let Some(data) = &args.data {
+        let data: Value = serde_json::from_str(data).context("--data is not JSON")?;
+        // Through base64, so that a string stays a JSON string.
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, data.to_string());
+        if !set("data", data.into()) {
+            bail!("{} has no data", args.kind);
+        }
+    }
+    let message = json::from_json(&input, Value::Object(fields))?;
+    Ok(message.encode_to_vec().into())
+}
+
+async fn call(
+    address: &Address,
+    args: &Args,
+    method: &MethodDescriptor,
+    body: Bytes,
+) -> anyhow::Result<Result<Bytes, Status>> {
+    let mut request = tonic::Request::new(body);
+    request.set_timeout(args.timeout);
+    for header in &args.headers {
+        let (name, value) = header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
+        let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes()).with_context(|| format!("`{name}` cannot be a header"))?;
+        let value = MetadataValue::try_from(value).with_context(|| format!("`{value}` cannot be the value of a header"))?;
+        request.metadata_mut().append(name, value);
+    }
+    let connecting = tokio::time::timeout(args.timeout, connect(address));
+    let channel = match connecting.await {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error)) => {
+            let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
+            bail!("nobody answers at {address}: {cause}")
+        }
+        Err(_) => bail!("nobody answers at {address} within {:?}", args.timeout),
+    };
+    let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    grpc.ready().await?;
+    let path = format!("/{SERVICE}/{}", method.name()).parse()?;
+    let answer = tokio::time::timeout(args.timeout, grpc.unary(request, path, RawCodec)).await;
+    Ok(match answer {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(format!("there was no answer within {:?}", args.timeout))),
+    })
+}
+
+async fn connect(address: &Address) -> anyhow::Result<Channel> {
+    Ok(match address {
+        Address::Tcp(address) => {
+            let reachable = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix(':'));
+            let address = reachable.map_or_else(|| address.clone(), |port| format!("127.0.0.1:{port}"));
+            Endpoint::from_shared(format!("http://{address}"))?.connect().await?
+        }
+        Address::Unix(path) => {
+            let path: PathBuf = path.clone();
+            let connector = tower::service_fn(move |_| {
+                let path = path.clone();
+                async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+            });
+            Endpoint::from_static("http://localhost").connect_with_connector(connector).await?
+        }
+    })
+}
+
+/// The answer for people: what it is, then what it holds.
+fn describe(answer: &Value) -> String {
+    let indent = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    let text = |value: &Value, key: &str| value.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    if let Some(error) = answer.get("error") {
+        return format!("error {}: {}", text(error, "code"), text(error, "message"));
+    }
+    if let Some(disconnect) = answer.get("disconnect") {
+        return format!("disconnect {}: {}", text(disconnect, "code"), text(disconnect, "reason"));
+    }
+    match answer.get("result") {
+        Some(result) if *result != json!({}) => format!("result {}", indent(result)),
+        Some(_) => "result (empty)".into(),
+        None => "an empty answer: neither result nor error".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_found_however_it_is_written() {
+        for kind in ["sub_refresh", "SubRefresh", "subrefresh", "SUB-REFRESH"] {
+            assert_eq!(method(kind).unwrap().name(), "SubRefresh");
+        }
+        let error = method("subscribeunidirectional").unwrap_err().to_string();
+        assert!(error.contains("known are connect"), "{error}");
+    }
+
+    #[test]
+    fn answers_are_told_in_one_line_or_shown() {
+        assert_eq!(describe(&json!({"error": {"code": 1000, "message": "no"}})), "error 1000: no");
+        assert_eq!(describe(&json!({"disconnect": {"code": 4000, "reason": "bye"}})), "disconnect 4000: bye");
+        assert_eq!(describe(&json!({"result": {"data": 1}})), "result {\n  \"data\": 1\n}");
+        assert_eq!(describe(&json!({})), "an empty answer: neither result nor error");
+    }
+}

@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     let run = match cli.command {
         Command::Serve(args) => serve::run(&cli.global, &args),
         Command::Check => check::run(&cli.global),
-        Command::Call(args) => call::run(&cli.global, args),
+        Command::Call(args) => call::run(&cli.global, &args),
     };
     run.unwrap_or_else(|error| {
         eprintln!("causeway: {error:#}");

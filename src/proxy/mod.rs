@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::pool::{self, Pool};
 
 pub use config::Config;
+pub(crate) use raw::RawCodec;
 pub use server::{Server, Stopped};
 
 /// The full name of the service.

@@ -1,0 +1,70 @@
+//! Centrifugo's messages: typed ones for tests and for programs that embed this crate, and their descriptors for tools that work with
+//! any message.
+//!
+//! The bridge itself needs none of this: bytes pass through it. Made from `proto/` by `cargo xtask proto`.
+
+pub mod json;
+
+use std::sync::LazyLock;
+
+use prost_reflect::DescriptorPool;
+
+/// Centrifugo's server API, `centrifugal.centrifugo.api`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+pub mod api;
+
+/// What Centrifugo asks an application, `centrifugal.centrifugo.proxy`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+pub mod proxy;
+
+/// The descriptors of all messages and services.
+pub fn descriptors() -> &'static DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        // The bytes are part of the program, and a test reads them.
+        DescriptorPool::decode(&include_bytes!("descriptor.bin")[..]).unwrap_or_default()
+    });
+    &POOL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a table without its head, split at tabs.
+    fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+        table.lines().skip(1).map(|line| line.split('\t').collect())
+    }
+
+    #[test]
+    fn all_messages_and_fields_are_those_of_centrifugo() {
+        let tables = [
+            ("proxy", include_str!("../../tests/vectors/centrifugo-proxy-messages.tsv")),
+            ("api", include_str!("../../tests/vectors/centrifugo-api-messages.tsv")),
+        ];
+        for (package, table) in tables {
+            for row in rows(table) {
+                let name = format!("centrifugal.centrifugo.{package}.{}", row[0]);
+                let message = descriptors().get_message_by_name(&name).unwrap_or_else(|| panic!("{name} is missing"));
+                let Some(field) = row.get(1).filter(|field| !field.is_empty()) else { continue };
+                let found = message.get_field_by_name(field).unwrap_or_else(|| panic!("{name}.{field} is missing"));
+                assert_eq!(found.number().to_string(), row[2], "{name}.{field}");
+                assert_eq!(found.is_list(), row[4] == "repeated", "{name}.{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_methods_are_those_of_centrifugo() {
+        let tables = [
+            include_str!("../../tests/vectors/centrifugo-proxy-methods.tsv"),
+            include_str!("../../tests/vectors/centrifugo-api-methods.tsv"),
+        ];
+        for row in tables.into_iter().flat_map(rows) {
+            let service = descriptors().get_service_by_name(&format!("{}.{}", row[0], row[1])).unwrap();
+            let method = service.methods().find(|method| method.name() == row[2]).unwrap();
+            assert_eq!((method.input().name(), method.output().name()), (row[3], row[4]));
+            assert_eq!(method.is_client_streaming().to_string(), row[5]);
+            assert_eq!(method.is_server_streaming().to_string(), row[6]);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Messages of Centrifugo's two services, generated from proto/."""
