@@ -27,13 +27,13 @@ const LAST_MOMENT: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be bound.
-    #[error("{0}")]
+    #[error(transparent)]
     Listen(#[from] io::Error),
     /// `server.on_init` failed, and `exit_on_error` is set.
     #[error("{0}")]
     OnInit(String),
     /// The workers could not be started.
-    #[error("{0}")]
+    #[error(transparent)]
     Pool(#[from] pool::StartError),
 }
 

@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
-use super::Global;
+use super::{Global, Mistake};
 use crate::address::Address;
 use crate::proto::{self, json};
 use crate::proxy::{RawCodec, SERVICE};
@@ -65,8 +65,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
-    let method = method(&args.kind)?;
-    let request = request(args, &method)?;
+    let mistake = |error: anyhow::Error| Mistake(format!("{error:#}"));
+    let method = method(&args.kind).map_err(mistake)?;
+    let request = request(args, &method).map_err(mistake)?;
     let address = match &args.address {
         Some(address) => address.clone(),
         None => global.load()?.config.proxy.address,

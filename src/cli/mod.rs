@@ -92,9 +92,15 @@ pub fn main() -> ExitCode {
     run.unwrap_or_else(|error| {
         eprintln!("causeway: {error:#}");
         // A mistake in the configuration is told from a failure of what it asks for.
-        ExitCode::from(if error.is::<config::Error>() { MISTAKE } else { 1 })
+        let mistake = error.is::<config::Error>() || error.is::<Mistake>();
+        ExitCode::from(if mistake { MISTAKE } else { 1 })
     })
 }
+
+/// A mistake in the arguments of a command that clap cannot know of.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Mistake(String);
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(args)?;

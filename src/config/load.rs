@@ -71,7 +71,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     }
     expand_all(&mut tree, &env, &warnings);
     check_sections(&tree, &warnings);
-    let config = build(&tree, version, &work_dir, &warnings)?;
+    // A key that is missing may stand there under a wrong name.
+    let config = build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
     Ok(Loaded { config, warnings: warnings.into_inner(), work_dir, env: env.variables })
 }
 

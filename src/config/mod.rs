@@ -69,6 +69,15 @@ impl Error {
         Self { place: place(at, key), message }
     }
 
+    /// The same error, with warnings that may be its cause.
+    fn with(mut self, warnings: &[Warning]) -> Self {
+        for warning in warnings {
+            self.message.push_str("\n  ");
+            self.message.push_str(&warning.to_string());
+        }
+        self
+    }
+
     fn file(path: &std::path::Path, message: impl fmt::Display) -> Self {
         Self { place: path.display().to_string(), message: message.to_string() }
     }

@@ -34,7 +34,7 @@ pub struct Start {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The relay cannot listen, or the workers' user does not exist.
-    #[error("{0}")]
+    #[error(transparent)]
     Setup(#[from] std::io::Error),
     /// A worker did not become ready.
     #[error("{0}")]

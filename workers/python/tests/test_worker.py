@@ -1,0 +1,188 @@
+"""The worker's side of goridge, in frames and in a real process."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from causeway import frame
+from causeway._proto import proxy_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "workers/python/examples/app.py"
+PID = frame.encode(frame.CONTROL, b'{"pid":1}')
+STOP = frame.encode(frame.CONTROL | frame.JSON, b'{"stop":true}')
+VECTORS = json.loads((ROOT / "tests/vectors/goridge-frames.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_every_recorded_frame_is_written_and_read_as_recorded(vector: dict) -> None:  # type: ignore[type-arg]
+    payload, data = bytes.fromhex(vector["payload_hex"]), bytes.fromhex(vector["frame_hex"])
+    assert frame.encode(vector["flags"], payload, vector["options"], vector["byte10"]) == data
+    found = frame.decode(bytearray(data))
+    assert found is not None
+    assert found == ((vector["flags"], vector["byte10"], tuple(vector["options"]), payload), len(data))
+    assert all(frame.decode(bytearray(data[:cut])) is None for cut in range(len(data)))
+
+
+def test_a_wrong_checksum_is_an_error() -> None:
+    data = bytearray(PID)
+    data[7] ^= 1
+    with pytest.raises(frame.FrameError):
+        frame.decode(data)
+
+
+class Supervisor:
+    """Causeway's side of the relay to a real process."""
+
+    def __init__(self, command: list[str], relay: str, tmp_path: Path) -> None:
+        self.listener = None
+        env = {**os.environ, "RR_RELAY": "pipes"}
+        if relay == "unix":
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(tmp_path / "relay.sock"))
+            env["RR_RELAY"] = f"unix://{tmp_path / 'relay.sock'}"
+        elif relay == "tcp":
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            env["RR_RELAY"] = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        if self.listener:
+            self.listener.listen()
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self.process.stdin and self.process.stdout
+        self.connection = None
+        if self.listener:
+            self.listener.settimeout(20)
+            self.connection, _ = self.listener.accept()
+            self.connection.settimeout(20)
+        self.buffer = bytearray()
+        self.send(PID)
+        assert json.loads(self.receive().payload) == {"pid": self.process.pid}
+
+    def send(self, data: bytes) -> None:
+        if self.connection:
+            self.connection.sendall(data)
+        else:
+            assert self.process.stdin
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    def receive(self) -> frame.Frame:
+        while (found := frame.decode(self.buffer)) is None:
+            if self.connection:
+                chunk = self.connection.recv(65536)
+            else:
+                assert self.process.stdout
+                chunk = os.read(self.process.stdout.fileno(), 65536)
+            assert chunk, "the worker hung up"
+            self.buffer += chunk
+        received, end = found
+        del self.buffer[:end]
+        return received
+
+    def ask(self, kind: str, body: bytes) -> frame.Frame:
+        """Send a request and its fence; return the answer once the echo has come."""
+        context = json.dumps({"type": [kind], "x-user": ["7"]}).encode()
+        self.send(frame.encode(frame.PROTO, context + body, (len(context),)) + PID)
+        answer = self.receive()
+        assert self.receive().flags == frame.CONTROL
+        return answer
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        for connection in (self.connection, self.listener):
+            if connection:
+                connection.close()
+
+
+@pytest.fixture(params=["pipes", "tcp", "unix"])
+def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supervisor]:
+    running = Supervisor([sys.executable, str(EXAMPLE)], request.param, tmp_path)
+    yield running
+    running.close()
+
+
+def script(tmp_path: Path, text: str) -> Supervisor:
+    """Run an application of a few lines."""
+    path = tmp_path / "app.py"
+    path.write_text("import os, sys, causeway\napp = causeway.App()\n" + text + "\napp.run()\n")
+    command = ["env", f"PYTHONPATH={ROOT / 'workers/python/src'}", sys.executable, str(path)]
+    return Supervisor(command, "pipes", tmp_path)
+
+
+def rpc(method: str, data: object = None) -> bytes:
+    message = pb.RPCRequest(method=method, user="42", data=json.dumps(data).encode())
+    return message.SerializeToString()
+
+
+def test_the_example_answers_every_event(supervisor: Supervisor) -> None:
+    connect = pb.ConnectResponse.FromString(
+        supervisor.ask("connect", pb.ConnectRequest(data=b'{"user":"ann"}').SerializeToString()).payload
+    )
+    assert (connect.result.user, connect.result.data) == ("ann", b'{"hello":"ann"}')
+    assert list(connect.result.channels) == ["news"]
+    denied = supervisor.ask("connect", pb.ConnectRequest(b64data="eyJkZW55Ijp0cnVlfQ==").SerializeToString())
+    assert pb.ConnectResponse.FromString(denied.payload).disconnect.code == 4001
+    private = supervisor.ask("subscribe", pb.SubscribeRequest(channel="private:1").SerializeToString())
+    assert pb.SubscribeResponse.FromString(private.payload).error.code == 403
+    open_ = supervisor.ask("subscribe", pb.SubscribeRequest(channel="open").SerializeToString())
+    assert pb.SubscribeResponse.FromString(open_.payload).HasField("result")
+    publish = supervisor.ask("publish", pb.PublishRequest(channel="x", data=b"[1]").SerializeToString())
+    assert pb.PublishResponse.FromString(publish.payload).result.data == b"[1]"
+    for kind, response in (("refresh", pb.RefreshResponse), ("subrefresh", pb.SubRefreshResponse)):
+        assert response.FromString(supervisor.ask(kind, b"").payload).result.expire_at > 1_700_000_000
+    answers = {
+        "sum": pb.RPCResponse(result=pb.RPCResult(data=b'{"sum":3}')),
+        "whoami": pb.RPCResponse(result=pb.RPCResult(data=b'{"user":"42"}')),
+        "fail": pb.RPCResponse(error=pb.Error(code=1000, message="as you wished")),
+        "kick": pb.RPCResponse(disconnect=pb.Disconnect(code=4000, reason="bye")),
+        "nope": pb.RPCResponse(error=pb.Error(code=404, message="no such method")),
+    }
+    for method, expected in answers.items():
+        answer = supervisor.ask("rpc", rpc(method, {"a": 1, "b": 2}))
+        assert pb.RPCResponse.FromString(answer.payload) == expected
+    unheard = supervisor.ask("mappublish", b"")
+    assert pb.MapPublishResponse.FromString(unheard.payload).error.code == 108
+    assert supervisor.ask("nonsense", b"").flags & frame.ERROR
+
+
+def test_the_stop_frame_ends_the_process(supervisor: Supervisor) -> None:
+    supervisor.send(STOP)
+    assert supervisor.process.wait(20) == 0
+
+
+def test_what_handlers_print_goes_to_standard_error(tmp_path: Path) -> None:
+    running = script(tmp_path, "@app.rpc()\ndef f(r):\n    print('x'); os.write(1, b'raw\\n'); os.system('echo sh')")
+    assert running.ask("rpc", rpc("f")).flags == 0
+    _, errors = running.process.communicate(timeout=20)
+    assert running.process.returncode == 0
+    assert sorted(errors.split()) == [b"raw", b"sh", b"x"]
+
+
+def test_an_exception_fails_its_request_and_no_other(tmp_path: Path) -> None:
+    running = script(tmp_path, "@app.rpc('bad')\ndef f(r):\n    1 / 0\n@app.rpc()\nasync def g(r):\n    return None")
+    failed = running.ask("rpc", rpc("bad"))
+    assert failed.flags & frame.ERROR and failed.payload == b"ZeroDivisionError: division by zero"
+    assert running.ask("rpc", rpc("good")).flags == 0
+    running.close()
+
+
+def test_a_worker_can_ask_to_be_replaced(tmp_path: Path) -> None:
+    running = script(tmp_path, "@app.rpc()\ndef f(r):\n    raise causeway.Stop")
+    context = b'{"type":["rpc"]}'
+    running.send(frame.encode(frame.PROTO, context + rpc("x"), (len(context),)) + PID)
+    answer = running.receive()
+    assert (answer.options, answer.payload) == ((13,), b'{"stop":true}')
+    assert running.process.wait(20) == 0
+    running.close()
+
+
+def test_large_requests_and_answers_pass(supervisor: Supervisor) -> None:
+    data = "x" * 3_000_000
+    answer = pb.RPCResponse.FromString(supervisor.ask("rpc", rpc("echo", data)).payload)
+    assert json.loads(answer.result.data) == data
