@@ -1,0 +1,121 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Tests;
+
+use Causeway\Worker\Frame;
+
+/** Causeway's side of the relay to a real process. */
+final class Supervisor
+{
+    /** @var resource */
+    private $process;
+
+    /** @var array<int, resource> */
+    private array $pipes;
+
+    /** @var resource */
+    private $input;
+
+    /** @var resource */
+    private $output;
+
+    private string $buffer = '';
+
+    public readonly string $pid;
+
+    public function __construct(string $script, string $relay)
+    {
+        $listener = match ($relay) {
+            'tcp' => stream_socket_server('tcp://127.0.0.1:0'),
+            'unix' => stream_socket_server('unix://' . sys_get_temp_dir() . '/causeway-' . bin2hex(random_bytes(8)) . '.sock'),
+            default => null,
+        };
+        $address = $listener ? $relay . '://' . stream_socket_get_name($listener, false) : 'pipes';
+        $environment = ['RR_RELAY' => $address] + getenv();
+        $process = proc_open(['php', $script], [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, null, $environment);
+        assert(is_resource($process));
+        $this->process = $process;
+        [$this->output, $this->input] = $this->pipes;
+        if ($listener) {
+            $connection = stream_socket_accept($listener, 20);
+            assert(is_resource($connection));
+            $this->input = $this->output = $connection;
+            if ($relay === 'unix') {
+                unlink(substr($address, strlen('unix://')));
+            }
+        }
+        stream_set_timeout($this->input, 20);
+        $this->send(new Frame('{"pid":1}', Frame::CONTROL | Frame::JSON));
+        $this->pid = $this->receive()->payload;
+    }
+
+    public function __destruct()
+    {
+        proc_terminate($this->process, 9);
+        proc_close($this->process);
+    }
+
+    /** The worker's own pid, as the kernel has it. */
+    public function child(): int
+    {
+        return proc_get_status($this->process)['pid'];
+    }
+
+    public function send(Frame ...$frames): void
+    {
+        $bytes = implode('', array_map(static fn (Frame $frame): string => $frame->encode(), $frames));
+        while ($bytes !== '') {
+            $bytes = substr($bytes, (int) fwrite($this->output, $bytes));
+        }
+        fflush($this->output);
+    }
+
+    public function receive(): Frame
+    {
+        for (;;) {
+            $offset = 0;
+            $frame = Frame::decode($this->buffer, $offset);
+            if ($frame) {
+                $this->buffer = substr($this->buffer, $offset);
+
+                return $frame;
+            }
+            $chunk = fread($this->input, 65536);
+            if ($chunk === false || $chunk === '') {
+                throw new \RuntimeException('the worker hung up: ' . stream_get_contents($this->pipes[2]));
+            }
+            $this->buffer .= $chunk;
+        }
+    }
+
+    /** Sends a request and its fence; gives the answer once the echo has come. */
+    public function ask(string $type, string $body): Frame
+    {
+        $context = json_encode(['type' => [$type], 'x-user' => ['7']], JSON_THROW_ON_ERROR);
+        $request = new Frame($context . $body, Frame::PROTO, [strlen($context)]);
+        $this->send($request, new Frame('{"pid":1}', Frame::CONTROL | Frame::JSON));
+        $answer = $this->receive();
+        $echo = $this->receive();
+        if ($echo->flags !== Frame::CONTROL) {
+            throw new \RuntimeException('more than one answer');
+        }
+
+        return $answer;
+    }
+
+    /** Waits for the worker's end; gives its exit status and what it wrote to standard error. */
+    public function wait(): array
+    {
+        if ($this->output === $this->pipes[0]) {
+            fclose($this->output);
+        }
+        $errors = (string) stream_get_contents($this->pipes[2]);
+        do {
+            $status = proc_get_status($this->process);
+        } while ($status['running'] && usleep(1000) === null);
+
+        return [$status['exitcode'], $errors];
+    }
+}
