@@ -13,7 +13,7 @@ final class Supervisor
     private $process;
 
     /** @var array<int, resource> */
-    private array $pipes;
+    private array $pipes = [];
 
     /** @var resource */
     private $input;
