@@ -45,7 +45,11 @@ impl fmt::Display for Address {
 impl Address {
     /// What the system calls take: without a host, every address of the machine.
     pub(crate) fn bindable(host_and_port: &str) -> String {
-        if host_and_port.starts_with(':') { format!("0.0.0.0{host_and_port}") } else { host_and_port.to_owned() }
+        if host_and_port.starts_with(':') {
+            format!("0.0.0.0{host_and_port}")
+        } else {
+            host_and_port.to_owned()
+        }
     }
 }
 
@@ -64,7 +68,16 @@ mod tests {
 
     #[test]
     fn other_schemes_and_missing_ports_are_errors() {
-        for text in ["udp://127.0.0.1:1", "tcp4://127.0.0.1:1", "http://127.0.0.1:1", "localhost", "unix://", "", "a:b", "a:70000"] {
+        for text in [
+            "udp://127.0.0.1:1",
+            "tcp4://127.0.0.1:1",
+            "http://127.0.0.1:1",
+            "localhost",
+            "unix://",
+            "",
+            "a:b",
+            "a:70000",
+        ] {
             assert_eq!(text.parse::<Address>(), Err(EXPECTED.into()), "{text}");
         }
     }

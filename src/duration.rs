@@ -41,7 +41,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         rest = more;
     }
     // Go counts nanoseconds in 63 bits.
-    u64::try_from(total).ok().filter(|nanoseconds| *nanoseconds <= i64::MAX.cast_unsigned()).map(Duration::from_nanos).ok_or_else(too_long)
+    u64::try_from(total)
+        .ok()
+        .filter(|nanoseconds| *nanoseconds <= i64::MAX.cast_unsigned())
+        .map(Duration::from_nanos)
+        .ok_or_else(too_long)
 }
 
 /// A number and its unit, in nanoseconds.
@@ -59,7 +63,8 @@ fn term(number: &str, unit: &str) -> Result<u128, String> {
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return Err(format!("`{number}` is no number"));
     }
-    let digits = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>().map_err(|_| too_long()) };
+    let digits =
+        |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>().map_err(|_| too_long()) };
     let whole = digits(whole)?.checked_mul(scale).ok_or_else(too_long)?;
     // Digits below a nanosecond do not count.
     let fraction = &fraction[..fraction.len().min(18)];
@@ -133,7 +138,22 @@ mod tests {
 
     #[test]
     fn what_go_refuses_is_refused() {
-        for text in ["", "5", "1d", "-1s", "1m 30s", "5S", "s", ".s", ".", "1..5s", "ms5", "9999999999h", "1e3s", "٣s"] {
+        for text in [
+            "",
+            "5",
+            "1d",
+            "-1s",
+            "1m 30s",
+            "5S",
+            "s",
+            ".s",
+            ".",
+            "1..5s",
+            "ms5",
+            "9999999999h",
+            "1e3s",
+            "٣s",
+        ] {
             parse(text).unwrap_err();
         }
     }

@@ -17,8 +17,8 @@
 //! `tests/it/architecture.rs` checks this.
 
 pub mod address;
-pub mod app;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod duration;

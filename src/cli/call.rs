@@ -78,7 +78,8 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         Ok(answer) => answer,
         Err(status) => bail!("{:?}: {}", status.code(), status.message()),
     };
-    let message = DynamicMessage::decode(method.output(), answer).context("the answer is not the message that is expected")?;
+    let message = DynamicMessage::decode(method.output(), answer)
+        .context("the answer is not the message that is expected")?;
     let value = json::to_json(&message)?;
     let text = if args.json { value.to_string() } else { describe(&value) };
     writeln!(io::stdout(), "{text}")?;
@@ -92,7 +93,8 @@ fn method(kind: &str) -> anyhow::Result<MethodDescriptor> {
     let unary = |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
     let found = service.methods().find(|method| unary(method) && plain(method.name()) == plain(kind));
     found.with_context(|| {
-        let known: Vec<String> = service.methods().filter(unary).map(|method| method.name().to_lowercase()).collect();
+        let known: Vec<String> =
+            service.methods().filter(unary).map(|method| method.name().to_lowercase()).collect();
         format!("there is no event of type `{kind}`; known are {}", known.join(", "))
     })
 }
@@ -108,7 +110,12 @@ fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
         }
         known
     };
-    for (name, value) in [("client", args.client.as_str()), ("transport", "websocket"), ("protocol", "json"), ("encoding", "json")] {
+    for (name, value) in [
+        ("client", args.client.as_str()),
+        ("transport", "websocket"),
+        ("protocol", "json"),
+        ("encoding", "json"),
+    ] {
         set(name, value.into());
     }
     for (name, value) in [("method", &args.method), ("channel", &args.channel), ("user", &args.user)] {
@@ -139,9 +146,12 @@ async fn call(
     let mut request = tonic::Request::new(body);
     request.set_timeout(args.timeout);
     for header in &args.headers {
-        let (name, value) = header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
-        let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes()).with_context(|| format!("`{name}` cannot be a header"))?;
-        let value = MetadataValue::try_from(value).with_context(|| format!("`{value}` cannot be the value of a header"))?;
+        let (name, value) =
+            header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
+        let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes())
+            .with_context(|| format!("`{name}` cannot be a header"))?;
+        let value = MetadataValue::try_from(value)
+            .with_context(|| format!("`{value}` cannot be the value of a header"))?;
         request.metadata_mut().append(name, value);
     }
     let connecting = tokio::time::timeout(args.timeout, connect(address));
@@ -184,7 +194,12 @@ async fn connect(address: &Address) -> anyhow::Result<Channel> {
 /// The answer for people: what it is, then what it holds.
 fn describe(answer: &Value) -> String {
     let indent = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    let text = |value: &Value, key: &str| value.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .unwrap_or_default()
+    };
     if let Some(error) = answer.get("error") {
         return format!("error {}: {}", text(error, "code"), text(error, "message"));
     }

@@ -54,7 +54,9 @@ fn find(program: &str, work_dir: &Path, path: Option<&std::ffi::OsStr>) -> anyho
         return Ok(file);
     }
     let path = path.unwrap_or_default();
-    let found = std::env::split_paths(path).map(|folder| work_dir.join(folder).join(program)).find(|file| is_executable(file));
+    let found = std::env::split_paths(path)
+        .map(|folder| work_dir.join(folder).join(program))
+        .find(|file| is_executable(file));
     match found {
         Some(file) => Ok(file),
         None => bail!("`{program}` is not found in PATH ({})", path.display()),

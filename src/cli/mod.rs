@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn flags_of_roadrunner_are_known_before_and_behind_the_command() {
-        for line in ["rr -c a.yaml -w /tmp -o a.b=c -d serve", "rr serve -c a.yaml --WorkDir /tmp -o a.b=c -d -e"] {
+        for line in
+            ["rr -c a.yaml -w /tmp -o a.b=c -d serve", "rr serve -c a.yaml --WorkDir /tmp -o a.b=c -d -e"]
+        {
             let cli = read(line);
             assert_eq!(cli.global.config, PathBuf::from("a.yaml"));
             assert_eq!(cli.global.work_dir, Some("/tmp".into()));

@@ -14,10 +14,12 @@ use crate::telemetry::logs;
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The first SIGINT, SIGTERM or SIGQUIT ends gracefully: no new calls are taken, those in flight and waiting are \
+#[command(
+    after_help = "The first SIGINT, SIGTERM or SIGQUIT ends gracefully: no new calls are taken, those in flight and waiting are \
 finished, then the workers leave, all within endure.grace_period. A second one ends at once.
 
-Exit codes: 0 a clean end; 1 the start failed, the grace period was over, or a second signal came; 2 a mistake in the configuration.")]
+Exit codes: 0 a clean end; 1 the start failed, the grace period was over, or a second signal came; 2 a mistake in the configuration."
+)]
 pub(super) struct Args {
     /// Write the process id to .pid in the working directory
     #[arg(short, long)]
@@ -27,7 +29,8 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let mut loaded = global.load()?;
     // Relative paths of the configuration start here, as in RoadRunner.
-    std::env::set_current_dir(&loaded.work_dir).with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
+    std::env::set_current_dir(&loaded.work_dir)
+        .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
     os::guard::start().context("cannot start the guard process")?;
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);
@@ -37,7 +40,10 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         warn!(target: "config", "{warning}");
     }
     let _pid_file = args.pid.then(|| PidFile::write(&loaded)).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, &loaded));
     // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
     runtime.shutdown_background();
@@ -55,7 +61,11 @@ async fn serve(global: &Global, loaded: &Loaded) -> anyhow::Result<ExitCode> {
         }
     };
     if !global.silent {
-        println!("[INFO] Causeway server started; version: {}, address: {}", env!("CARGO_PKG_VERSION"), app.address());
+        println!(
+            "[INFO] Causeway server started; version: {}, address: {}",
+            env!("CARGO_PKG_VERSION"),
+            app.address()
+        );
     }
     let name = signals.next().await;
     let grace = loaded.config.grace_period;
@@ -106,7 +116,8 @@ struct PidFile(std::path::PathBuf);
 impl PidFile {
     fn write(loaded: &Loaded) -> anyhow::Result<Self> {
         let path = loaded.work_dir.join(".pid");
-        std::fs::write(&path, std::process::id().to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, std::process::id().to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self(path))
     }
 }

@@ -49,7 +49,9 @@ fn into(text: &str, variable: &dyn Fn(&str) -> Option<String>, out: &mut Expande
         let reference = &from[1..];
         rest = match reference.chars().next() {
             Some('{') => braced(&reference[1..], variable, out, depth),
-            Some(special @ ('*' | '#' | '$' | '@' | '!' | '?' | '-' | '0'..='9')) => &reference[special.len_utf8()..],
+            Some(special @ ('*' | '#' | '$' | '@' | '!' | '?' | '-' | '0'..='9')) => {
+                &reference[special.len_utf8()..]
+            }
             _ => match name_length(reference) {
                 0 => {
                     out.text.push('$');

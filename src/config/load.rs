@@ -55,7 +55,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
         return Err(Error::file(&work_dir, "the working directory does not exist"));
     }
     let mut env = Environment::new(&sources.env);
-    let dotenv = env.get("DOTENV_PATH").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(|| sources.dotenv.clone());
+    let dotenv = env
+        .get("DOTENV_PATH")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| sources.dotenv.clone());
     if let Some(file) = dotenv {
         env.add_file(&file)?;
     }
@@ -72,7 +76,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     expand_all(&mut tree, &env, &warnings);
     check_sections(&tree, &warnings);
     // A key that is missing may stand there under a wrong name.
-    let config = build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
+    let config =
+        build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
     Ok(Loaded { config, warnings: warnings.into_inner(), work_dir, env: env.variables })
 }
 
@@ -162,7 +167,11 @@ fn include(
 fn set_override(tree: &mut Node, text: &str) -> Result<(), Error> {
     let at = At { file: format!("-o {text}").into(), line: 0 };
     let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
-        return Err(Error::at(&at, None, "expected key=value, such as -o centrifuge.pool.num_workers=4".into()));
+        return Err(Error::at(
+            &at,
+            None,
+            "expected key=value, such as -o centrifuge.pool.num_workers=4".into(),
+        ));
     };
     let value = value.trim();
     let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
@@ -175,7 +184,9 @@ fn expand_all(tree: &mut Node, env: &Environment, warnings: &RefCell<Vec<Warning
     tree.for_each_text(&mut |text, at| {
         let expanded = expand::expand(text, &|name| env.get(name).cloned())?;
         if let Some(malformed) = expanded.malformed {
-            let text = format!("\"{malformed}\" is not a reference to a variable, such as ${{NAME}} or ${{NAME:-default}}");
+            let text = format!(
+                "\"{malformed}\" is not a reference to a variable, such as ${{NAME}} or ${{NAME:-default}}"
+            );
             warnings.borrow_mut().push(Warning::at(at, None, text));
         }
         Some(expanded.text)
@@ -201,7 +212,8 @@ fn check_sections(tree: &Node, warnings: &RefCell<Vec<Warning>>) {
     }
     if let Some((_, first)) = others.first() {
         let names: Vec<&str> = others.iter().map(|(key, _)| *key).collect();
-        let text = format!("these sections of other RoadRunner plugins are not served here: {}", names.join(", "));
+        let text =
+            format!("these sections of other RoadRunner plugins are not served here: {}", names.join(", "));
         warnings.borrow_mut().push(Warning::at(&first.at, None, text));
     }
 }
@@ -214,7 +226,11 @@ fn build(
 ) -> Result<Config, Error> {
     let section = |name: &str| tree.get(name).filter(|node| !matches!(node.value, Value::Null));
     let Some(centrifuge_node) = tree.get("centrifuge") else {
-        return Err(Error::at(&tree.at, Some("centrifuge"), "the section is missing: there is nothing to serve".into()));
+        return Err(Error::at(
+            &tree.at,
+            Some("centrifuge"),
+            "the section is missing: there is nothing to serve".into(),
+        ));
     };
     let centrifuge: Centrifuge = typed::read(centrifuge_node, "centrifuge", warnings)?;
     let (proxy, api, pool) = centrifuge.split();
@@ -241,7 +257,9 @@ fn build(
         .map_err(|text| Error::at(&server_node.at, None, text))?;
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
-        let text = format!("'{version}' is the format of RoadRunner 2; it is read as before, and '3' is the current one");
+        let text = format!(
+            "'{version}' is the format of RoadRunner 2; it is read as before, and '3' is the current one"
+        );
         warnings.borrow_mut().push(Warning::at(at, Some("version"), text));
     }
     Ok(Config {

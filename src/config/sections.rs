@@ -2,23 +2,47 @@
 
 use std::time::Duration;
 
-use serde::de::{self, Deserializer, IgnoredAny};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny};
 
 use crate::address::Address;
 use crate::{api, duration, pool, proxy};
 
 /// The sections that are served.
-pub(super) const SERVED: [&str; 8] = ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
+pub(super) const SERVED: [&str; 8] =
+    ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
 
 /// What stands beside them.
 pub(super) const OTHER_KEYS: [&str; 3] = ["version", "include", "envfile"];
 
 /// Sections of RoadRunner's other plugins. They stand in the same file in real projects.
 pub(super) const OTHER_PLUGINS: [&str; 26] = [
-    "http", "grpc", "jobs", "kv", "tcp", "temporal", "service", "amqp", "redis", "memory", "memcached", "boltdb", "nats",
-    "kafka", "sqs", "beanstalk", "google_pub_sub_driver", "broadcast", "websockets", "fileserver", "reload", "lock", "app",
-    "informer", "resetter", "velox",
+    "http",
+    "grpc",
+    "jobs",
+    "kv",
+    "tcp",
+    "temporal",
+    "service",
+    "amqp",
+    "redis",
+    "memory",
+    "memcached",
+    "boltdb",
+    "nats",
+    "kafka",
+    "sqs",
+    "beanstalk",
+    "google_pub_sub_driver",
+    "broadcast",
+    "websockets",
+    "fileserver",
+    "reload",
+    "lock",
+    "app",
+    "informer",
+    "resetter",
+    "velox",
 ];
 
 /// `centrifuge`.
@@ -96,7 +120,9 @@ struct ProxyAddress(Address);
 impl<'de> Deserialize<'de> for ProxyAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|expected: String| de::Error::custom(format!("{expected}, found \"{text}\"")))
+        text.parse()
+            .map(Self)
+            .map_err(|expected: String| de::Error::custom(format!("{expected}, found \"{text}\"")))
     }
 }
 
@@ -107,7 +133,9 @@ struct Size(usize);
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        size(&text).map(Self).ok_or_else(|| de::Error::custom(format!("expected a size such as 64MB, found \"{text}\"")))
+        size(&text)
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(format!("expected a size such as 64MB, found \"{text}\"")))
     }
 }
 

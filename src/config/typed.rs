@@ -18,7 +18,11 @@ use super::{Error, Warning};
 const ALIKE: f64 = 0.7;
 
 /// Reads `node`, which stands at the dotted path `path`.
-pub(super) fn read<T: de::DeserializeOwned>(node: &Node, path: &str, warnings: &RefCell<Vec<Warning>>) -> Result<T, Error> {
+pub(super) fn read<T: de::DeserializeOwned>(
+    node: &Node,
+    path: &str,
+    warnings: &RefCell<Vec<Warning>>,
+) -> Result<T, Error> {
     let reader = Reader { node, path: path.to_owned(), warnings };
     T::deserialize(reader).map_err(|error| {
         let (at, path) = error.place.unwrap_or_else(|| (node.at.clone(), path.to_owned()));
@@ -28,7 +32,9 @@ pub(super) fn read<T: de::DeserializeOwned>(node: &Node, path: &str, warnings: &
 
 /// The known key that an unknown one may have been meant to be.
 pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.into_iter().map(|other| (strsim::normalized_damerau_levenshtein(key, other).max(strsim::jaro(key, other) - 0.1), other));
+    let alike = known.into_iter().map(|other| {
+        (strsim::normalized_damerau_levenshtein(key, other).max(strsim::jaro(key, other) - 0.1), other)
+    });
     alike.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
 }
 
@@ -166,7 +172,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         if matches!(self.node.value, Value::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -174,7 +184,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let result = match &self.node.value {
             Value::Null => visitor.visit_seq(Items::new(&self, &[])),
             Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
-            Value::Scalar { .. } | Value::Map(_) => visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node))),
+            Value::Scalar { .. } | Value::Map(_) => {
+                visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node)))
+            }
         };
         result.map_err(|wrong| wrong.at(&self))
     }
@@ -248,7 +260,11 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn new(parent: &'a Reader<'a>, entries: &'a [(String, Node)], fields: Option<&'static [&'static str]>) -> Self {
+    fn new(
+        parent: &'a Reader<'a>,
+        entries: &'a [(String, Node)],
+        fields: Option<&'static [&'static str]>,
+    ) -> Self {
         Self { parent, entries: entries.iter(), current: None, fields }
     }
 

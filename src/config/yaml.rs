@@ -50,14 +50,24 @@ impl Builder {
         At { file: Arc::clone(&self.file), line: span.start.line() }
     }
 
-    fn node<'a, I>(&mut self, event: Event<'a>, span: Span, events: &mut I, depth: usize) -> Result<Node, Error>
+    fn node<'a, I>(
+        &mut self,
+        event: Event<'a>,
+        span: Span,
+        events: &mut I,
+        depth: usize,
+    ) -> Result<Node, Error>
     where
         I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
     {
         let at = self.at(span);
         self.nodes += 1;
         if self.nodes > MAX_NODES || depth > MAX_DEPTH {
-            return Err(Error::at(&at, None, "this file is too large or too deep for a configuration".into()));
+            return Err(Error::at(
+                &at,
+                None,
+                "this file is too large or too deep for a configuration".into(),
+            ));
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
@@ -172,9 +182,12 @@ mod tests {
 
     #[test]
     fn json_is_read_like_yaml() {
-        let node = parse("f.json", "{\n\t\"a\": {\"b\": [1, \"2\", null, true]},\n \"c\": \"x: y\"\n}").unwrap();
+        let node =
+            parse("f.json", "{\n\t\"a\": {\"b\": [1, \"2\", null, true]},\n \"c\": \"x: y\"\n}").unwrap();
         assert_eq!(node.get("c").unwrap().text(), Some("x: y"));
-        assert!(matches!(&node.get("a").unwrap().get("b").unwrap().value, Value::List(items) if items.len() == 4));
+        assert!(
+            matches!(&node.get("a").unwrap().get("b").unwrap().value, Value::List(items) if items.len() == 4)
+        );
     }
 
     #[test]

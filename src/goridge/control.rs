@@ -18,7 +18,8 @@ pub fn stop() -> Bytes {
 fn control(payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     // A few bytes always fit into a frame.
-    let _ = encode(&mut frame, Flags::CONTROL | Flags::JSON, StreamBits::NONE, Options::default(), &[payload]);
+    let _ =
+        encode(&mut frame, Flags::CONTROL | Flags::JSON, StreamBits::NONE, Options::default(), &[payload]);
     frame.freeze()
 }
 

@@ -87,7 +87,9 @@ impl Decoder {
         // A header that begins within these twelve bytes needs eleven more at the most to be known.
         match (1..MIN_HEADER).find(|at| buffer[*at..].first_chunk().and_then(header::parse).is_some()) {
             Some(at) => Ok(Front::Noise(at)),
-            None if buffer.len() < 2 * MIN_HEADER - 1 && first[1..].iter().any(|byte| header::may_begin(*byte)) => {
+            None if buffer.len() < 2 * MIN_HEADER - 1
+                && first[1..].iter().any(|byte| header::may_begin(*byte)) =>
+            {
                 Ok(Front::Unclear)
             }
             None => Err(Violation::Checksum { read: preview(buffer) }),
@@ -123,7 +125,12 @@ fn take(buffer: &mut BytesMut, fixed: Fixed) -> Frame {
     }
     // A header of thirteen words has ten options: never more.
     let options = Options::from_slice(&values[..words.len().min(header::MAX_OPTIONS)]).unwrap_or_default();
-    Frame { flags: fixed.flags, stream: fixed.stream, options, payload: buffer.split_to(fixed.payload).freeze() }
+    Frame {
+        flags: fixed.flags,
+        stream: fixed.stream,
+        options,
+        payload: buffer.split_to(fixed.payload).freeze(),
+    }
 }
 
 #[cfg(test)]

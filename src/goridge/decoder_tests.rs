@@ -13,7 +13,9 @@ fn decode_all(decoder: &mut Decoder, pieces: &[&[u8]]) -> Result<Vec<Item>, Viol
         buffer.put_slice(piece);
         while let Some(item) = decoder.decode(&mut buffer)? {
             match (items.last_mut(), item) {
-                (Some(Item::Noise(before)), Item::Noise(more)) => *before = [&before[..], &more[..]].concat().into(),
+                (Some(Item::Noise(before)), Item::Noise(more)) => {
+                    *before = [&before[..], &more[..]].concat().into()
+                }
                 (_, item) => items.push(item),
             }
         }
@@ -50,7 +52,8 @@ fn every_recorded_frame_is_written_and_read_as_recorded() {
     let unhex = |text: &str| -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     };
-    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../tests/vectors/goridge-frames.json")).unwrap();
+    let vectors: Vec<Vector> =
+        serde_json::from_str(include_str!("../../tests/vectors/goridge-frames.json")).unwrap();
     assert_eq!(vectors.len(), 18);
     for vector in vectors {
         let (payload, bytes) = (unhex(&vector.payload_hex), unhex(&vector.frame_hex));
@@ -75,7 +78,14 @@ fn text_between_frames_is_noise() {
     );
     assert_eq!(
         items.unwrap(),
-        [noise("Warning: x\n"), frame.clone(), noise("\x1b[31mred\x1b[0m\n"), frame.clone(), noise("bye"), frame]
+        [
+            noise("Warning: x\n"),
+            frame.clone(),
+            noise("\x1b[31mred\x1b[0m\n"),
+            frame.clone(),
+            noise("bye"),
+            frame
+        ]
     );
 }
 
@@ -146,7 +156,8 @@ fn what_a_worker_may_send_is_told_apart() {
         let options = Options::from_slice(options).unwrap();
         classify(Frame { flags, stream, options, payload: Bytes::from_static(payload.as_bytes()) })
     };
-    let payload = |context: &'static str, body: &'static str| Payload { context: context.into(), body: body.into() };
+    let payload =
+        |context: &'static str, body: &'static str| Payload { context: context.into(), body: body.into() };
     use crate::goridge::Payload;
     let plain = StreamBits::NONE;
     assert_eq!(reply(Flags::NONE, plain, &[2], "{}body"), Ok(Reply::Answer(payload("{}", "body"))));
@@ -154,7 +165,10 @@ fn what_a_worker_may_send_is_told_apart() {
     assert_eq!(reply(Flags::CONTROL, plain, &[], " {\"pid\": 12, \"x\": 1}"), Ok(Reply::Pid(12)));
     assert_eq!(reply(Flags::NONE, plain, &[13], "{\"stop\":true}"), Ok(Reply::Stop));
     let ping = StreamBits::STREAM | StreamBits::PING;
-    assert_eq!(reply(Flags::NONE, ping, &[0], "x"), Ok(Reply::Chunk { payload: payload("", "x"), ping: true }));
+    assert_eq!(
+        reply(Flags::NONE, ping, &[0], "x"),
+        Ok(Reply::Chunk { payload: payload("", "x"), ping: true })
+    );
     assert_eq!(reply(Flags::NONE, plain, &[], "x"), Err(Violation::Options { found: 0 }));
     assert_eq!(reply(Flags::NONE, plain, &[0, 0], "x"), Err(Violation::Options { found: 2 }));
     assert_eq!(reply(Flags::NONE, plain, &[9], "x"), Err(Violation::Context { context: 9, payload: 1 }));
@@ -220,7 +234,12 @@ proptest! {
 }
 
 fn part() -> impl Strategy<Value = Item> {
-    let frame = (any::<u8>(), 0..16_u8, prop::collection::vec(any::<u32>(), 0..=10), prop::collection::vec(any::<u8>(), 0..200))
+    let frame = (
+        any::<u8>(),
+        0..16_u8,
+        prop::collection::vec(any::<u32>(), 0..=10),
+        prop::collection::vec(any::<u8>(), 0..200),
+    )
         .prop_map(|(flags, stream, options, payload)| {
             Item::Frame(Frame {
                 flags: Flags::from_bits(flags),

@@ -66,7 +66,9 @@ impl Identity {
         let gid = group.or(user.as_ref().map(|user| user.gid));
         let named = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok());
         let groups = match (gid, named) {
-            (Some(gid), Some(name)) => getgrouplist(&name, gid).map_err(|error| format!("server.user: {error}"))?,
+            (Some(gid), Some(name)) => {
+                getgrouplist(&name, gid).map_err(|error| format!("server.user: {error}"))?
+            }
             (gid, _) => gid.into_iter().collect(),
         };
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))

@@ -1,7 +1,11 @@
 //! The pool as its users see it: run a request, look at the workers, end it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::{Relaxed, SeqCst}, fence};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +84,8 @@ impl Pool {
         let order = Order::new(config.fence);
         let patience = config.allocate_timeout;
         let launcher =
-            Launcher::new(&start.server, command, &start.environment, order, patience, start.max_answer).await?;
+            Launcher::new(&start.server, command, &start.environment, order, patience, start.max_answer)
+                .await?;
         let (sender, messages) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             idle: Idle::new(),
@@ -207,7 +212,11 @@ impl Shared {
     }
 
     /// A worker that cannot be talked to any more. Resolves to how it ended.
-    pub(super) fn faulty(&self, link: Box<Link>, fault: &Fault) -> impl Future<Output = Option<Exit>> + Send + use<> {
+    pub(super) fn faulty(
+        &self,
+        link: Box<Link>,
+        fault: &Fault,
+    ) -> impl Future<Output = Option<Exit>> + Send + use<> {
         let id = link.status().id();
         let exit = self.seats().get(&id).map(|seat| seat.exit.clone());
         if !matches!(fault, Fault::Closed(_) | Fault::Unsent) {

@@ -7,16 +7,21 @@
 //!
 //! Names are those of the `.proto` files (`b64data`, `expire_at`); the camel case of proto3 JSON is accepted too.
 
-use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use prost_reflect::{
+    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
+};
 use serde_json::{Map, Value};
 
 /// Reads a message; unknown fields are errors.
 ///
 /// # Errors
 /// Says which field is wrong.
-pub fn from_json(descriptor: &MessageDescriptor, mut value: Value) -> Result<DynamicMessage, serde_json::Error> {
+pub fn from_json(
+    descriptor: &MessageDescriptor,
+    mut value: Value,
+) -> Result<DynamicMessage, serde_json::Error> {
     encode_bytes(descriptor, &mut value);
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     DynamicMessage::deserialize_with_options(descriptor.clone(), value, &options)
@@ -54,7 +59,9 @@ fn for_each_bytes(descriptor: &MessageDescriptor, value: &mut Value, edit: &impl
         let Some(field) = field(descriptor, name) else { continue };
         if field.is_map() {
             let Kind::Message(entry) = field.kind() else { continue };
-            let (Value::Object(entries), Some(field)) = (value, entry.get_field_by_name("value")) else { continue };
+            let (Value::Object(entries), Some(field)) = (value, entry.get_field_by_name("value")) else {
+                continue;
+            };
             entries.values_mut().for_each(|value| visit(&field.kind(), value, edit));
         } else if field.is_list() {
             if let Value::Array(items) = value {
@@ -131,7 +138,9 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_an_error() {
-        let descriptor = crate::proto::descriptors().get_message_by_name("centrifugal.centrifugo.proxy.RPCRequest").unwrap();
+        let descriptor = crate::proto::descriptors()
+            .get_message_by_name("centrifugal.centrifugo.proxy.RPCRequest")
+            .unwrap();
         from_json(&descriptor, json!({"metod": "x"})).unwrap_err();
     }
 }

@@ -44,9 +44,11 @@ mod tests {
         for (package, table) in tables {
             for row in rows(table) {
                 let name = format!("centrifugal.centrifugo.{package}.{}", row[0]);
-                let message = descriptors().get_message_by_name(&name).unwrap_or_else(|| panic!("{name} is missing"));
+                let message =
+                    descriptors().get_message_by_name(&name).unwrap_or_else(|| panic!("{name} is missing"));
                 let Some(field) = row.get(1).filter(|field| !field.is_empty()) else { continue };
-                let found = message.get_field_by_name(field).unwrap_or_else(|| panic!("{name}.{field} is missing"));
+                let found =
+                    message.get_field_by_name(field).unwrap_or_else(|| panic!("{name}.{field} is missing"));
                 assert_eq!(found.number().to_string(), row[2], "{name}.{field}");
                 assert_eq!(found.is_list(), row[4] == "repeated", "{name}.{field}");
             }

@@ -8,8 +8,8 @@
 //! one that PHP reads.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
 
@@ -41,7 +41,9 @@ pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) ->
     // Stable: values of one key keep their order.
     entries.sort_by_key(|(name, _)| *name);
 
-    let mut out = BytesMut::with_capacity(64 + entries.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>());
+    let mut out = BytesMut::with_capacity(
+        64 + entries.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>(),
+    );
     out.put_u8(b'{');
     for (index, (name, value)) in entries.iter().enumerate() {
         if index > 0 && entries[index - 1].0 == *name {
@@ -138,14 +140,18 @@ mod tests {
     fn context(kind: &str, authority: &str, headers: &[(&str, &[u8])]) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
         }
         let bytes = build(kind, Some(authority), &map).unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     /// What a Go server hides, as it comes with each call.
-    const HIDDEN: [(&str, &[u8]); 3] = [("te", b"trailers"), ("grpc-timeout", b"1S"), ("grpc-encoding", b"gzip")];
+    const HIDDEN: [(&str, &[u8]); 3] =
+        [("te", b"trailers"), ("grpc-timeout", b"1S"), ("grpc-encoding", b"gzip")];
 
     #[test]
     fn contexts_are_those_that_workers_received_from_roadrunner() {
@@ -172,7 +178,8 @@ mod tests {
             // The order in which headers arrive does not matter.
             headers.reverse();
             headers.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-            let mut sent: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+            let mut sent: Vec<(&str, &[u8])> =
+                headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
             sent.sort_by(|a, b| if a.0 == b.0 { a.1.cmp(b.1) } else { std::cmp::Ordering::Equal });
             sent.extend(HIDDEN);
             // A hostile `type` is the one thing that is done better.
@@ -189,7 +196,10 @@ mod tests {
 
     #[test]
     fn a_client_header_named_type_does_not_get_in() {
-        assert_eq!(context("connect", "a", &[("type", b"refresh")]), r#"{":authority":["a"],"type":["connect"]}"#);
+        assert_eq!(
+            context("connect", "a", &[("type", b"refresh")]),
+            r#"{":authority":["a"],"type":["connect"]}"#
+        );
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl Health {
                     let known = is_known(&request.get_ref().service);
                     let states = WatchStream::new(serving.clone());
                     let states = states.map(move |serving| {
-                        Ok(HealthCheckResponse { status: if known { state(serving) } else { SERVICE_UNKNOWN } })
+                        Ok(HealthCheckResponse {
+                            status: if known { state(serving) } else { SERVICE_UNKNOWN },
+                        })
                     });
                     async move { Ok::<_, Status>(tonic::Response::new(states)) }
                 };

@@ -72,7 +72,10 @@ impl Server {
     /// When the address cannot be bound; the message names it.
     pub async fn bind(config: &Config) -> io::Result<Self> {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("centrifuge.proxy_address: cannot listen on {}: {error}", config.address))
+            io::Error::new(
+                error.kind(),
+                format!("centrifuge.proxy_address: cannot listen on {}: {error}", config.address),
+            )
         };
         let (socket, file) = match &config.address {
             Address::Tcp(address) => {
@@ -89,7 +92,9 @@ impl Server {
     /// Where it listens: `host:port`, or the path of the socket.
     pub fn local_address(&self) -> String {
         match &self.socket {
-            Socket::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
+            Socket::Tcp(listener) => {
+                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+            }
             Socket::Unix(listener) => listener
                 .local_addr()
                 .ok()

@@ -83,12 +83,14 @@ impl<B: Backend> Service<B> {
         }
         let kind = method.to_ascii_lowercase();
         let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let (context, timeout) = match (context::build(&kind, authority, request.headers()), deadline::timeout(request.headers())) {
-            (Ok(context), Ok(timeout)) => (context, timeout),
-            // What grpc-go answers.
-            (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
-            (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
-        };
+        let (context, timeout) =
+            match (context::build(&kind, authority, request.headers()), deadline::timeout(request.headers()))
+            {
+                (Ok(context), Ok(timeout)) => (context, timeout),
+                // What grpc-go answers.
+                (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
+                (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
+            };
         let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
         let answer = self.exchange(context, deadline, request);
         let Some(deadline) = deadline else { return answer.await };
@@ -102,7 +104,12 @@ impl<B: Backend> Service<B> {
     }
 
     /// Reads the message, asks the backend, writes the answer.
-    async fn exchange(&self, context: Bytes, deadline: Option<Instant>, request: HttpRequest) -> HttpResponse {
+    async fn exchange(
+        &self,
+        context: Bytes,
+        deadline: Option<Instant>,
+        request: HttpRequest,
+    ) -> HttpResponse {
         let mut grpc = Grpc::new(RawCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.max_message_size);
@@ -133,7 +140,9 @@ impl<B: Backend> Service<B> {
         let out_of_range = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "11");
         if out_of_range {
             let limit = self.max_message_size;
-            let text = format!("the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)");
+            let text = format!(
+                "the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)"
+            );
             let status = Status::new(Code::ResourceExhausted, text);
             // The old status is overwritten.
             let _ = status.add_header(headers);
@@ -150,7 +159,10 @@ fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
     };
     if request.method() != Method::POST {
         let method = request.method();
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, Status::internal(format!("the method is {method} and not POST")));
+        return refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Status::internal(format!("the method is {method} and not POST")),
+        );
     }
     let content = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
     match content.strip_prefix(b"application/grpc") {

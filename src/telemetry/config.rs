@@ -86,9 +86,13 @@ fn objectives<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(f64, f6
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut objectives = Vec::new();
             while let Some((quantile, error)) = map.next_entry::<String, f64>()? {
-                let quantile: f64 = quantile.parse().map_err(|_| de::Error::custom(format!("expected a quantile such as 0.95, found \"{quantile}\"")))?;
+                let quantile: f64 = quantile.parse().map_err(|_| {
+                    de::Error::custom(format!("expected a quantile such as 0.95, found \"{quantile}\""))
+                })?;
                 if !(0.0..=1.0).contains(&quantile) {
-                    return Err(de::Error::custom(format!("expected a quantile from 0 to 1, found {quantile}")));
+                    return Err(de::Error::custom(format!(
+                        "expected a quantile from 0 to 1, found {quantile}"
+                    )));
                 }
                 objectives.push((quantile, error));
             }
@@ -131,7 +135,11 @@ pub struct Status {
 
 impl Default for Status {
     fn default() -> Self {
-        Self { address: "127.0.0.1:34333".into(), unavailable_status_code: 503, check_timeout: Duration::from_secs(60) }
+        Self {
+            address: "127.0.0.1:34333".into(),
+            unavailable_status_code: 503,
+            check_timeout: Duration::from_secs(60),
+        }
     }
 }
 

@@ -68,11 +68,14 @@ impl Launcher {
                 Some(Listener::tcp(address, patience).await.map_err(named)?)
             }
             RelayAddress::Unix(path) => {
-                let named = |error| named(error, &format!("server.relay: cannot listen on unix://{}", path.display()));
+                let named = |error| {
+                    named(error, &format!("server.relay: cannot listen on unix://{}", path.display()))
+                };
                 Some(Listener::unix(path, patience).await.map_err(named)?)
             }
         };
-        let identity = Identity::resolve(config.user.as_deref(), config.group.as_deref()).map_err(io::Error::other)?;
+        let identity =
+            Identity::resolve(config.user.as_deref(), config.group.as_deref()).map_err(io::Error::other)?;
         let relay = listener.as_ref().map_or("pipes", Listener::address);
         let spec = Spec {
             argv: command.argv.clone(),
@@ -94,11 +97,13 @@ impl Launcher {
         called_off: oneshot::Receiver<()>,
     ) -> Result<(Process, Box<Link>), BootError> {
         let failed = |cause| BootError { command: self.command.to_string(), cause, last_lines: Vec::new() };
-        let mut child = self.spawner.spawn(self.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
-        let pipes = match (&self.listener, child.stdin.take(), child.stdout.take_if(|_| self.listener.is_none())) {
-            (None, Some(stdin), Some(stdout)) => Some(Relay::pipes(stdin, stdout)),
-            _ => None,
-        };
+        let mut child =
+            self.spawner.spawn(self.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
+        let pipes =
+            match (&self.listener, child.stdin.take(), child.stdout.take_if(|_| self.listener.is_none())) {
+                (None, Some(stdin), Some(stdout)) => Some(Relay::pipes(stdin, stdout)),
+                _ => None,
+            };
         let process = Process::adopt(id, child, self.listener.is_some());
         let introduced = tokio::time::timeout(self.patience, async {
             tokio::select! {
@@ -117,11 +122,19 @@ impl Launcher {
             Err(_) => Cause::Timeout(self.patience),
         };
         let cause = explain(cause, &process).await;
-        Err(BootError { command: self.command.to_string(), cause, last_lines: process.status().output.tail() })
+        Err(BootError {
+            command: self.command.to_string(),
+            cause,
+            last_lines: process.status().output.tail(),
+        })
     }
 
     /// From the process to a link whose worker has said its pid.
-    async fn introduce(&self, process: &Process, pipes: Option<io::Result<Relay>>) -> Result<Box<Link>, Cause> {
+    async fn introduce(
+        &self,
+        process: &Process,
+        pipes: Option<io::Result<Relay>>,
+    ) -> Result<Box<Link>, Cause> {
         let status = Arc::clone(process.status());
         let fence = Fence::new(Arc::clone(&self.order));
         let (relay, known) = match (&self.listener, pipes) {

@@ -100,7 +100,8 @@ impl<'de> Deserialize<'de> for Command {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Command, E> {
-                let argv = shell_words::split(text).map_err(|error| E::custom(format!("expected a command: {error}")))?;
+                let argv = shell_words::split(text)
+                    .map_err(|error| E::custom(format!("expected a command: {error}")))?;
                 if argv.is_empty() {
                     return Err(E::custom("expected a command, found nothing"));
                 }

@@ -29,7 +29,8 @@ pub(super) fn parse(text: &str) -> Option<Line> {
         return None;
     }
     let mut fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let level = ["level_name", "levelname", "severity", "level"].iter().find_map(|key| level(fields.get(*key)?))?;
+    let level =
+        ["level_name", "levelname", "severity", "level"].iter().find_map(|key| level(fields.get(*key)?))?;
     let message = match ["message", "msg"].iter().find_map(|key| fields.shift_remove(*key))? {
         Value::String(message) => message,
         other => other.to_string(),
@@ -46,9 +47,8 @@ fn level(value: &Value) -> Option<Level> {
             "trace" | "debug" => Some(Level::Debug),
             "info" | "notice" | "default" => Some(Level::Info),
             "warn" | "warning" => Some(Level::Warn),
-            "error" | "err" | "critical" | "crit" | "alert" | "emergency" | "emerg" | "fatal" | "panic" | "dpanic" => {
-                Some(Level::Error)
-            }
+            "error" | "err" | "critical" | "crit" | "alert" | "emergency" | "emerg" | "fatal" | "panic"
+            | "dpanic" => Some(Level::Error),
             _ => None,
         },
         // pino's and bunyan's scale has steps of ten; Monolog's has hundreds and comes with a name.
@@ -72,16 +72,28 @@ mod tests {
 
     #[test]
     fn monolog_and_pino_and_zap_lines_keep_their_level_and_fields() {
-        let monolog = r#"{"message":"slow","context":{"ms":9},"level":300,"level_name":"WARNING","channel":"app"}"#;
+        let monolog =
+            r#"{"message":"slow","context":{"ms":9},"level":300,"level_name":"WARNING","channel":"app"}"#;
         let fields = r#"{"context":{"ms":9},"channel":"app"}"#;
         assert_eq!(read(monolog), Some((Level::Warn, "slow".into(), fields.into())));
         assert_eq!(read(r#"{"level":50,"msg":"x"}"#), Some((Level::Error, "x".into(), "{}".into())));
-        assert_eq!(read(r#"{"level":"debug","msg":"x","n":1}"#), Some((Level::Debug, "x".into(), r#"{"n":1}"#.into())));
+        assert_eq!(
+            read(r#"{"level":"debug","msg":"x","n":1}"#),
+            Some((Level::Debug, "x".into(), r#"{"n":1}"#.into()))
+        );
     }
 
     #[test]
     fn other_lines_are_plain_text() {
-        for text in ["plain", "{", "{}", r#"{"level":"info"}"#, r#"{"msg":"x"}"#, r#"{"level":"loud","msg":"x"}"#, "[1]"] {
+        for text in [
+            "plain",
+            "{",
+            "{}",
+            r#"{"level":"info"}"#,
+            r#"{"msg":"x"}"#,
+            r#"{"level":"loud","msg":"x"}"#,
+            "[1]",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

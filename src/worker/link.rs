@@ -348,7 +348,11 @@ impl Outgoing {
             ready!(relay.poll_write_vectored(cx, &parts))?
         };
         self.advance(written);
-        if written == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(written)) }
+        if written == 0 {
+            Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+        } else {
+            Poll::Ready(Ok(written))
+        }
     }
 
     fn advance(&mut self, written: usize) {

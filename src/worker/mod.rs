@@ -37,5 +37,5 @@ pub(crate) use fence::Order;
 pub(crate) use link::{Fault, Link, Outcome};
 pub(crate) use on_init::run as run_on_init;
 pub(crate) use process::Process;
-pub(crate) use slots::Slots;
 pub use process::{Exit, State, Status};
+pub(crate) use slots::Slots;

@@ -161,7 +161,8 @@ impl fmt::Display for Exit {
         match (status.code(), status.signal()) {
             (Some(code), _) => write!(f, "exit status {code}"),
             (None, Some(number)) => {
-                let name = nix::sys::signal::Signal::try_from(number).map_or("an unknown signal", |signal| signal.as_str());
+                let name = nix::sys::signal::Signal::try_from(number)
+                    .map_or("an unknown signal", |signal| signal.as_str());
                 write!(f, "killed by signal {number} ({name})")
             }
             (None, None) => write!(f, "{status}"),

@@ -39,8 +39,10 @@ fn proto(check: bool) -> Result<()> {
     let mut output = Output::new();
     rust(root, &scratch.join("rust"), &mut output)?;
     php_and_python(root, &scratch, &mut output)?;
-    let stale: Vec<_> =
-        output.iter().filter(|(path, bytes)| fs::read(root.join(path)).ok().as_ref() != Some(*bytes)).collect();
+    let stale: Vec<_> = output
+        .iter()
+        .filter(|(path, bytes)| fs::read(root.join(path)).ok().as_ref() != Some(*bytes))
+        .collect();
     let folders = ["src/proto", "workers/php/generated", "workers/python/src/causeway/_proto"];
     let orphans: Vec<PathBuf> = folders
         .iter()
@@ -82,8 +84,14 @@ fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
         plain.encode_to_vec()
     });
     // The service has a method of the name `Connect`, which the generated constructors would clash with.
-    tonic_prost_build::configure().build_transport(false).bytes(".").out_dir(scratch).compile_fds(descriptors)?;
-    for (generated, name) in [("centrifugal.centrifugo.proxy.rs", "proxy.rs"), ("centrifugal.centrifugo.api.rs", "api.rs")] {
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .bytes(".")
+        .out_dir(scratch)
+        .compile_fds(descriptors)?;
+    for (generated, name) in
+        [("centrifugal.centrifugo.proxy.rs", "proxy.rs"), ("centrifugal.centrifugo.api.rs", "api.rs")]
+    {
         output.insert(Path::new("src/proto").join(name), fs::read(scratch.join(generated))?);
     }
     Ok(())
@@ -123,7 +131,10 @@ fn php_and_python(root: &Path, scratch: &Path, output: &mut Output) -> Result<()
     for path in files(&python) {
         output.insert(package.join(path.file_name().context("a file has a name")?), fs::read(&path)?);
     }
-    output.insert(package.join("__init__.py"), b"\"\"\"Messages of Centrifugo's two services, generated from proto/.\"\"\"\n".to_vec());
+    output.insert(
+        package.join("__init__.py"),
+        b"\"\"\"Messages of Centrifugo's two services, generated from proto/.\"\"\"\n".to_vec(),
+    );
     Ok(())
 }
 

@@ -51,7 +51,8 @@ impl RotatingFile {
     fn name_parts(&self) -> (&Path, String, String) {
         let path = &self.options.log_output;
         let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-        let extension = path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
+        let extension =
+            path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
         (path.parent().unwrap_or(Path::new("")), part(path.file_stem()), extension)
     }
 
@@ -73,7 +74,11 @@ impl RotatingFile {
         let mut old = self.old_files()?;
         old.sort_by(|a, b| b.cmp(a));
         for (index, path) in old.into_iter().enumerate() {
-            let age = path.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+            let age = path
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()
+                .and_then(|time| time.elapsed().ok());
             let days = u32::try_from(self.options.max_age).unwrap_or(u32::MAX);
             let too_old = days > 0 && age.is_some_and(|age| age > DAY.saturating_mul(days));
             if too_old || (self.options.max_backups > 0 && index >= self.options.max_backups) {
@@ -92,7 +97,8 @@ impl RotatingFile {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let time = name.strip_prefix(&format!("{stem}-")).map(|rest| rest.strip_suffix(".gz").unwrap_or(rest));
+            let time =
+                name.strip_prefix(&format!("{stem}-")).map(|rest| rest.strip_suffix(".gz").unwrap_or(rest));
             let time = time.and_then(|rest| rest.strip_suffix(extension.as_str()));
             if time.is_some_and(is_stamp) {
                 files.push(folder.join(name));
@@ -137,7 +143,10 @@ fn stamp(time: SystemTime) -> String {
 fn is_stamp(text: &str) -> bool {
     let pattern = b"dddd-dd-ddTdd-dd-dd.ddd";
     text.len() == pattern.len()
-        && text.bytes().zip(pattern).all(|(byte, place)| if *place == b'd' { byte.is_ascii_digit() } else { byte == *place })
+        && text
+            .bytes()
+            .zip(pattern)
+            .all(|(byte, place)| if *place == b'd' { byte.is_ascii_digit() } else { byte == *place })
 }
 
 #[cfg(test)]
@@ -145,8 +154,10 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -162,7 +173,8 @@ mod tests {
     fn a_full_file_is_put_aside_and_only_so_many_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let log_output = folder.path().join("logs/app.log");
-        let options = Options { log_output: log_output.clone(), max_size: 1, max_backups: 2, ..Options::default() };
+        let options =
+            Options { log_output: log_output.clone(), max_size: 1, max_backups: 2, ..Options::default() };
         fill(&options, 5);
         let names = names(&folder.path().join("logs"));
         assert_eq!(names.len(), 3, "{names:?}");
@@ -174,8 +186,12 @@ mod tests {
     #[test]
     fn old_files_are_compressed_when_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let options =
-            Options { log_output: folder.path().join("app.log"), max_size: 1, compress: true, ..Options::default() };
+        let options = Options {
+            log_output: folder.path().join("app.log"),
+            max_size: 1,
+            compress: true,
+            ..Options::default()
+        };
         fill(&options, 2);
         let names = names(folder.path());
         assert!(names.len() == 2 && names[0].ends_with(".log.gz"), "{names:?}");
@@ -186,8 +202,12 @@ mod tests {
     fn files_of_others_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("app-notes.log"), "keep").unwrap();
-        let options =
-            Options { log_output: folder.path().join("app.log"), max_size: 1, max_backups: 1, ..Options::default() };
+        let options = Options {
+            log_output: folder.path().join("app.log"),
+            max_size: 1,
+            max_backups: 1,
+            ..Options::default()
+        };
         fill(&options, 4);
         assert!(names(folder.path()).contains(&"app-notes.log".to_owned()));
     }

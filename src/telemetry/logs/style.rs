@@ -106,8 +106,10 @@ impl Style {
 
 /// JSON with a blank behind each colon and comma, as zap's console encoder has it.
 fn spaced(fields: &Map<String, Value>) -> String {
-    let entries: Vec<String> =
-        fields.iter().map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), value_spaced(value))).collect();
+    let entries: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), value_spaced(value)))
+        .collect();
     format!("{{{}}}", entries.join(", "))
 }
 

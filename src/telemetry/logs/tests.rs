@@ -11,7 +11,13 @@ fn some_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_450_192_999_048_335)
 }
 
-fn written(channel: &Channel, terminal: bool, level: tracing::Level, message: &str, fields: &Value) -> String {
+fn written(
+    channel: &Channel,
+    terminal: bool,
+    level: tracing::Level,
+    message: &str,
+    fields: &Value,
+) -> String {
     let fields: Map<String, Value> = fields.as_object().cloned().unwrap();
     let line = Line { time: some_time(), level, channel: "app", message, fields: &fields };
     Style::new(channel).write(&line, terminal)
@@ -26,12 +32,27 @@ fn lines_are_those_of_roadrunner_in_every_mode_and_encoding() {
     use tracing::Level;
     let fields = json!({"user": "42", "note": "tab\there \"q\""});
     let cases = [
-        (style(Mode::Development, None), "2026-11-23T16:09:52+0000\tINFO\tapp         \twith context\t{\"user\": \"42\", \"note\": \"tab\\there \\\"q\\\"\"}\n"),
-        (style(Mode::Production, None), "{\"level\":\"info\",\"ts\":1795450192999048335,\"logger\":\"app\",\"msg\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n"),
+        (
+            style(Mode::Development, None),
+            "2026-11-23T16:09:52+0000\tINFO\tapp         \twith context\t{\"user\": \"42\", \"note\": \"tab\\there \\\"q\\\"\"}\n",
+        ),
+        (
+            style(Mode::Production, None),
+            "{\"level\":\"info\",\"ts\":1795450192999048335,\"logger\":\"app\",\"msg\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n",
+        ),
         (style(Mode::Raw, None), "with context\t{\"user\": \"42\", \"note\": \"tab\\there \\\"q\\\"\"}\n"),
-        (style(Mode::Development, Some(Encoding::Json)), "{\"level\":\"INFO\",\"ts\":\"2026-11-23T16:09:52+0000\",\"logger\":\"app         \",\"msg\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n"),
-        (style(Mode::Production, Some(Encoding::Console)), "1795450192999048335\tinfo\tapp\twith context\t{\"user\": \"42\", \"note\": \"tab\\there \\\"q\\\"\"}\n"),
-        (style(Mode::Raw, Some(Encoding::Json)), "{\"message\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n"),
+        (
+            style(Mode::Development, Some(Encoding::Json)),
+            "{\"level\":\"INFO\",\"ts\":\"2026-11-23T16:09:52+0000\",\"logger\":\"app         \",\"msg\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n",
+        ),
+        (
+            style(Mode::Production, Some(Encoding::Console)),
+            "1795450192999048335\tinfo\tapp\twith context\t{\"user\": \"42\", \"note\": \"tab\\there \\\"q\\\"\"}\n",
+        ),
+        (
+            style(Mode::Raw, Some(Encoding::Json)),
+            "{\"message\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n",
+        ),
     ];
     for (channel, expected) in cases {
         assert_eq!(written(&channel, false, Level::INFO, "with context", &fields), expected);
@@ -59,7 +80,12 @@ fn logged(config: &Config, log: impl FnOnce()) {
 fn channels_have_levels_and_outputs_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let mut config = Config { mode: Some(Mode::Raw), level: Some(Level::Warn), output: vec![path("all")], ..Config::default() };
+    let mut config = Config {
+        mode: Some(Mode::Raw),
+        level: Some(Level::Warn),
+        output: vec![path("all")],
+        ..Config::default()
+    };
     let own = Channel { level: Some(Level::Debug), output: vec![path("app")], ..Channel::default() };
     config.channels.insert("app".into(), own);
     logged(&config, || {
@@ -78,7 +104,8 @@ fn channels_have_levels_and_outputs_of_their_own() {
 fn nothing_is_logged_in_mode_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let config = Config { mode: Some(Mode::None), output: vec![path.display().to_string()], ..Config::default() };
+    let config =
+        Config { mode: Some(Mode::None), output: vec![path.display().to_string()], ..Config::default() };
     logged(&config, || tracing::error!(target: "server", "x"));
     assert!(!path.exists());
 }
@@ -94,7 +121,8 @@ fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
 fn lines_of_many_threads_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let config = Config { mode: Some(Mode::Raw), output: vec![path.display().to_string()], ..Config::default() };
+    let config =
+        Config { mode: Some(Mode::Raw), output: vec![path.display().to_string()], ..Config::default() };
     let (layer, guard) = layer::Layer::new(&config).unwrap();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
     std::thread::scope(|scope| {
