@@ -87,7 +87,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 /// The same, where RoadRunner takes zero for its default of one minute.
 pub(crate) fn minute_if_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let duration = deserialize(deserializer)?;
-    Ok(if duration.is_zero() { Duration::from_secs(60) } else { duration })
+    Ok(if duration.is_zero() { Duration::from_mins(1) } else { duration })
 }
 
 struct Reader;

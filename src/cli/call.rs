@@ -119,10 +119,10 @@ fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
         set(name, value.into());
     }
     for (name, value) in [("method", &args.method), ("channel", &args.channel), ("user", &args.user)] {
-        if let Some(value) = value {
-            if !set(name, value.as_str().into()) {
-                bail!("{} has no {name}", args.kind);
-            }
+        if let Some(value) = value
+            && !set(name, value.as_str().into())
+        {
+            bail!("{} has no {name}", args.kind);
         }
     }
     if let Some(data) = &args.data {

@@ -72,7 +72,7 @@ enum Command {
     /// Read the configuration and show what would run
     Check,
     /// Ask the running bridge what Centrifugo would ask it
-    Call(call::Args),
+    Call(Box<call::Args>),
 }
 
 /// Runs the command that the arguments name.

@@ -113,3 +113,6 @@ impl fmt::Display for Warning {
 fn place(at: &At, key: Option<&str>) -> String {
     key.map_or_else(|| at.to_string(), |key| format!("{at}: {key}"))
 }
+
+#[cfg(test)]
+mod tests;

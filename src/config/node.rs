@@ -76,16 +76,22 @@ impl Node {
             self.value = Value::Map(Vec::new());
         }
         let Value::Map(entries) = &mut self.value else { return };
-        let place = match entries.iter().position(|(name, _)| name == key) {
-            Some(place) => place,
-            None => {
-                entries.push((key.to_owned(), Self { value: Value::Null, at: node.at.clone() }));
-                entries.len() - 1
-            }
+        let place = if let Some(place) = entries.iter().position(|(name, _)| name == key) {
+            place
+        } else {
+            entries.push((key.to_owned(), Self { value: Value::Null, at: node.at.clone() }));
+            entries.len() - 1
         };
         match rest {
             Some(rest) => entries[place].1.set(rest, node),
             None => entries[place].1.merge(node),
+        }
+    }
+
+    /// Adds an entry to a section.
+    pub(crate) fn put(&mut self, key: String, node: Self) {
+        if let Value::Map(entries) = &mut self.value {
+            entries.push((key, node));
         }
     }
 

@@ -151,7 +151,7 @@ fn size(text: &str) -> Option<usize> {
     };
     let bytes = number.parse::<usize>().ok()?.checked_mul(scale)?;
     // A frame's length is a 32-bit number.
-    (bytes > 0 && bytes <= u32::MAX as usize).then_some(bytes)
+    (bytes > 0 && u32::try_from(bytes).is_ok()).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -53,9 +53,13 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn at(mut self, reader: &Reader<'_>) -> Self {
-        // The innermost place is the right one.
-        self.place.get_or_insert_with(|| (reader.node.at.clone(), reader.path.clone()));
+    fn at(self, reader: &Reader<'_>) -> Self {
+        self.or_at(reader.node, reader.path.clone())
+    }
+
+    /// The innermost place is the right one: a later call changes nothing.
+    fn or_at(mut self, node: &Node, path: String) -> Self {
+        self.place.get_or_insert_with(|| (node.at.clone(), path));
         self
     }
 }
@@ -247,8 +251,8 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
         let path = format!("{}[{index}]", self.parent.path);
-        let reader = Reader { node, path, warnings: self.parent.warnings };
-        seed.deserialize(reader).map(Some)
+        let reader = Reader { node, path: path.clone(), warnings: self.parent.warnings };
+        seed.deserialize(reader).map(Some).map_err(|wrong| wrong.or_at(node, path))
     }
 }
 
@@ -299,6 +303,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
         let (key, node) = self.current.take().ok_or_else(|| de::Error::custom("a value without its key"))?;
-        seed.deserialize(self.parent.child(key, node))
+        let reader = self.parent.child(key, node);
+        let path = reader.path.clone();
+        seed.deserialize(reader).map_err(|wrong| wrong.or_at(node, path))
     }
 }

@@ -117,7 +117,7 @@ impl Builder {
             let key = self.node(event, span, events, depth + 1)?;
             let name = key.text().map(str::to_lowercase);
             let name = name.ok_or_else(|| Error::at(&key.at, None, "a key has to be a word".into()))?;
-            let (event, span) = events.next().unwrap_or_else(|| Ok((Event::MappingEnd, span)))?;
+            let (event, span) = events.next().unwrap_or(Ok((Event::MappingEnd, span)))?;
             let value = self.node(event, span, events, depth + 1)?;
             if name == "<<" {
                 merged.push(value);
@@ -128,7 +128,12 @@ impl Builder {
                 return Err(Error::at(&key.at, Some(&name), text));
             }
             let value = Node { at: if value.at.line == 0 { key.at } else { value.at }, ..value };
-            node.set(&name, value);
+            if name.starts_with(|first: char| first.is_ascii_digit()) {
+                // The quantile 0.5 of a summary is no path.
+                node.put(name, value);
+            } else {
+                node.set(&name, value);
+            }
         }
         Ok(merge(node, merged).value)
     }
@@ -202,7 +207,8 @@ mod tests {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..9 {
             let before = format!("*a{}, ", level - 1).repeat(10);
-            text.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+            let line = format!("a{level}: &a{level} [{before}]\n");
+            text.push_str(&line);
         }
         parse("f", &text).unwrap_err();
         parse("f", &"[".repeat(100_000)).unwrap_err();

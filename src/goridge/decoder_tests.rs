@@ -2,7 +2,7 @@ use bytes::BufMut as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::goridge::{Flags, Head, Reply, StreamBits, classify, encode, pid_request, request, stop};
+use crate::goridge::{Flags, Head, Payload, Reply, StreamBits, classify, encode, pid_request, request, stop};
 
 const LIMIT: usize = 64 * 1024 * 1024;
 
@@ -14,7 +14,7 @@ fn decode_all(decoder: &mut Decoder, pieces: &[&[u8]]) -> Result<Vec<Item>, Viol
         while let Some(item) = decoder.decode(&mut buffer)? {
             match (items.last_mut(), item) {
                 (Some(Item::Noise(before)), Item::Noise(more)) => {
-                    *before = [&before[..], &more[..]].concat().into()
+                    *before = [&before[..], &more[..]].concat().into();
                 }
                 (_, item) => items.push(item),
             }
@@ -158,7 +158,6 @@ fn what_a_worker_may_send_is_told_apart() {
     };
     let payload =
         |context: &'static str, body: &'static str| Payload { context: context.into(), body: body.into() };
-    use crate::goridge::Payload;
     let plain = StreamBits::NONE;
     assert_eq!(reply(Flags::NONE, plain, &[2], "{}body"), Ok(Reply::Answer(payload("{}", "body"))));
     assert_eq!(reply(Flags::ERROR, plain, &[], "no"), Ok(Reply::Error("no".into())));

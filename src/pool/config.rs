@@ -11,7 +11,7 @@ use crate::worker::Command;
 /// The most workers that one pool may have; RoadRunner's own limit.
 const MAX_WORKERS: usize = 500;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// `centrifuge.pool`. Defaults are RoadRunner's unless a line says otherwise.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -122,13 +122,11 @@ impl Pool {
     pub async fn exec(&self, context: &[u8], body: Bytes, deadline: Option<Instant>) -> Result<Bytes, Error> {
         let mut patience = None;
         loop {
-            let link = match self.shared.idle.try_take() {
-                Some(link) => link,
-                None => {
-                    let until =
-                        *patience.get_or_insert_with(|| Instant::now() + self.shared.allocate_timeout);
-                    self.wait(until).await?
-                }
+            let link = if let Some(link) = self.shared.idle.try_take() {
+                link
+            } else {
+                let until = *patience.get_or_insert_with(|| Instant::now() + self.shared.allocate_timeout);
+                self.wait(until).await?
             };
             let lease = Lease::new(link, Arc::clone(&self.shared));
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -204,10 +202,10 @@ impl Shared {
         self.idle.put(slot, link);
         // It may have been told to leave between the look and the return; then the actor did not find it among the idle.
         fence(SeqCst);
-        if status.is_retiring() {
-            if let Some(link) = self.idle.remove(slot) {
-                self.tell(Message::Returned(link));
-            }
+        if status.is_retiring()
+            && let Some(link) = self.idle.remove(slot)
+        {
+            self.tell(Message::Returned(link));
         }
     }
 

@@ -65,7 +65,9 @@ fn for_each_bytes(descriptor: &MessageDescriptor, value: &mut Value, edit: &impl
             entries.values_mut().for_each(|value| visit(&field.kind(), value, edit));
         } else if field.is_list() {
             if let Value::Array(items) = value {
-                items.iter_mut().for_each(|value| visit(&field.kind(), value, edit));
+                for value in items {
+                    visit(&field.kind(), value, edit);
+                }
             }
         } else {
             visit(&field.kind(), value, edit);

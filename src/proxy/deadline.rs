@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn all_units_are_read() {
         assert_eq!(timeout(&HeaderMap::new()), Ok(None));
-        assert_eq!(read("1H"), Ok(Some(Duration::from_secs(3600))));
-        assert_eq!(read("2M"), Ok(Some(Duration::from_secs(120))));
+        assert_eq!(read("1H"), Ok(Some(Duration::from_hours(1))));
+        assert_eq!(read("2M"), Ok(Some(Duration::from_mins(2))));
         assert_eq!(read("3S"), Ok(Some(Duration::from_secs(3))));
         assert_eq!(read("99999999m"), Ok(Some(Duration::from_millis(99_999_999))));
         assert_eq!(read("5u"), Ok(Some(Duration::from_micros(5))));

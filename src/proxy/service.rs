@@ -165,12 +165,11 @@ fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
         );
     }
     let content = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
-    match content.strip_prefix(b"application/grpc") {
-        Some([] | [b'+' | b';', ..]) => None,
-        _ => {
-            let text = format!("invalid gRPC request content-type \"{}\"", content.escape_ascii());
-            refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(text))
-        }
+    if let Some([] | [b'+' | b';', ..]) = content.strip_prefix(b"application/grpc") {
+        None
+    } else {
+        let text = format!("invalid gRPC request content-type \"{}\"", content.escape_ascii());
+        refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(text))
     }
 }
 

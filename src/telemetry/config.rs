@@ -138,7 +138,7 @@ impl Default for Status {
         Self {
             address: "127.0.0.1:34333".into(),
             unavailable_status_code: 503,
-            check_timeout: Duration::from_secs(60),
+            check_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -64,7 +64,9 @@ impl Launcher {
         let listener = match &config.relay {
             RelayAddress::Pipes => None,
             RelayAddress::Tcp(address) => {
-                let named = |error| named(error, &format!("server.relay: cannot listen on tcp://{address}"));
+                let named = |error: io::Error| {
+                    named(&error, &format!("server.relay: cannot listen on tcp://{address}"))
+                };
                 Some(Listener::tcp(address, patience).await.map_err(named)?)
             }
             RelayAddress::Unix(path) => {
@@ -184,7 +186,7 @@ fn variables(
     variables
 }
 
-fn named(error: io::Error, what: &str) -> io::Error {
+fn named(error: &io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 

@@ -72,7 +72,7 @@ impl Default for OnInit {
     fn default() -> Self {
         Self {
             command: Command::default(),
-            exec_timeout: Duration::from_secs(60),
+            exec_timeout: Duration::from_mins(1),
             env: Vec::new(),
             user: None,
             exit_on_error: false,

@@ -47,15 +47,24 @@ pub(crate) struct Fence {
 /// The request in hand.
 #[derive(Debug, Clone, Copy)]
 struct Request {
-    /// A fence in front whose echo is still to come.
-    front: bool,
-    /// A fence behind whose echo is still to come.
-    behind: bool,
-    /// The echo of the fence behind came without an answer before it.
-    early: bool,
-    answered: bool,
+    stage: Stage,
+    /// Whether there is a fence behind it.
+    fenced: bool,
     /// The request before it ended without an answer, so an answer behind an early echo may be that one's.
     after_unanswered: bool,
+}
+
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The echo of the fence in front of it is still to come.
+    Behind,
+    /// The worker is at it.
+    Open,
+    /// The answer has come; the echo of the fence behind it has not.
+    Answered,
+    /// The echo has come, and no answer before it.
+    EarlyEcho,
 }
 
 /// Which control frames go with a request.
@@ -97,11 +106,9 @@ impl Fence {
         let fenced = self.order.fenced.load(Relaxed);
         let placement = Placement { front: fenced && self.doubtful, behind: fenced };
         self.request = Some(Request {
+            stage: if placement.front { Stage::Behind } else { Stage::Open },
+            fenced,
             after_unanswered: std::mem::take(&mut self.unanswered),
-            front: placement.front,
-            behind: placement.behind,
-            early: false,
-            answered: false,
         });
         placement
     }
@@ -113,29 +120,33 @@ impl Fence {
 
     /// A response frame came.
     pub(crate) fn on_response(&mut self) -> Verdict {
-        match &mut self.request {
-            None if self.unanswered => {
-                self.unanswered = false;
+        let Some(request) = &mut self.request else {
+            return if std::mem::take(&mut self.unanswered) {
                 self.order.fenced.store(false, Relaxed);
                 Verdict::LateAnswer
-            }
-            Some(request) if request.early && request.after_unanswered => {
-                self.order.fenced.store(false, Relaxed);
-                Verdict::Ambiguous
-            }
-            Some(request) if !request.front && !request.answered => {
-                let (early, behind) = (request.early, request.behind);
-                request.answered = true;
-                if early || !behind {
-                    self.request = None;
-                }
-                if early {
-                    self.order.fenced.store(false, Relaxed);
-                    return Verdict::AnswerAfterEcho;
-                }
+            } else {
+                self.doubtful = true;
+                Verdict::Surplus
+            };
+        };
+        match request.stage {
+            Stage::Open if request.fenced => {
+                request.stage = Stage::Answered;
                 Verdict::Answer
             }
-            _ => {
+            Stage::Open => {
+                self.request = None;
+                Verdict::Answer
+            }
+            Stage::EarlyEcho => {
+                self.order.fenced.store(false, Relaxed);
+                if request.after_unanswered {
+                    return Verdict::Ambiguous;
+                }
+                self.request = None;
+                Verdict::AnswerAfterEcho
+            }
+            Stage::Behind | Stage::Answered => {
                 self.doubtful = true;
                 Verdict::Surplus
             }
@@ -144,27 +155,22 @@ impl Fence {
 
     /// A pid came.
     pub(crate) fn on_echo(&mut self) -> Verdict {
-        match &mut self.request {
-            Some(request) if request.front => {
-                request.front = false;
-                Verdict::Nothing
+        let Some(request) = &mut self.request else { return Verdict::Nothing };
+        match request.stage {
+            Stage::Behind => request.stage = Stage::Open,
+            Stage::Answered => self.request = None,
+            Stage::Open if request.fenced => {
+                request.stage = Stage::EarlyEcho;
+                return Verdict::EarlyEcho;
             }
-            Some(request) if request.behind && request.answered => {
-                self.request = None;
-                Verdict::Nothing
-            }
-            Some(request) if request.behind => {
-                request.behind = false;
-                request.early = true;
-                Verdict::EarlyEcho
-            }
-            _ => Verdict::Nothing,
+            Stage::Open | Stage::EarlyEcho => {}
         }
+        Verdict::Nothing
     }
 
     /// The time in which an answer could still follow its early echo is over.
     pub(crate) fn give_up(&mut self) {
-        if self.request.is_some_and(|request| request.early) {
+        if self.request.is_some_and(|request| request.stage == Stage::EarlyEcho) {
             self.request = None;
             self.doubtful = true;
             self.unanswered = true;

@@ -45,6 +45,7 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
             format!("it did not end within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
         }
     };
-    let lines = status.output.tail().iter().map(|line| format!("\n  {line}")).collect::<String>();
+    let lines = status.output.tail().join("\n  ");
+    let lines = if lines.is_empty() { lines } else { format!("\n  {lines}") };
     Err(format!("server.on_init: `{command}` failed: {how}{lines}"))
 }

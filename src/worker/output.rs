@@ -139,14 +139,11 @@ pub(crate) async fn pump(mut reader: impl AsyncRead + Unpin, source: Source, out
         lines.rest.reserve(4096);
         let next = if lines.rest.is_empty() {
             reader.read_buf(&mut lines.rest).await
+        } else if let Ok(next) = tokio::time::timeout(UNFINISHED, reader.read_buf(&mut lines.rest)).await {
+            next
         } else {
-            match tokio::time::timeout(UNFINISHED, reader.read_buf(&mut lines.rest)).await {
-                Ok(next) => next,
-                Err(_) => {
-                    lines.flush(source, output);
-                    continue;
-                }
-            }
+            lines.flush(source, output);
+            continue;
         };
         match next {
             Ok(0) | Err(_) => break,

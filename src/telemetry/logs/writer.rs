@@ -64,13 +64,12 @@ impl Outputs {
         name: &str,
         open: impl FnOnce() -> io::Result<Box<dyn Write + Send>>,
     ) -> Result<SinkId, Error> {
-        let number = match self.sinks.iter().position(|(other, _)| other == name) {
-            Some(number) => number,
-            None => {
-                let sink = open().map_err(|source| Error::Open { path: name.to_owned(), source })?;
-                self.sinks.push((name.to_owned(), sink));
-                self.sinks.len() - 1
-            }
+        let number = if let Some(number) = self.sinks.iter().position(|(other, _)| other == name) {
+            number
+        } else {
+            let sink = open().map_err(|source| Error::Open { path: name.to_owned(), source })?;
+            self.sinks.push((name.to_owned(), sink));
+            self.sinks.len() - 1
         };
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let terminal = match name {
