@@ -12,9 +12,9 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
-use tonic::Status;
 use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use super::{Global, Mistake};
 use crate::address::Address;
@@ -166,10 +166,15 @@ async fn call(
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
     let path = format!("/{SERVICE}/{}", method.name()).parse()?;
+    let late = || Status::deadline_exceeded(format!("there was no answer within {:?}", args.timeout));
     let answer = tokio::time::timeout(args.timeout, grpc.unary(request, path, RawCodec)).await;
     Ok(match answer {
+        // tonic's own clock says CANCELLED.
+        Ok(Err(status)) if status.code() == Code::Cancelled && status.message() == "Timeout expired" => {
+            Err(late())
+        }
         Ok(answer) => answer.map(tonic::Response::into_inner),
-        Err(_) => Err(Status::deadline_exceeded(format!("there was no answer within {:?}", args.timeout))),
+        Err(_) => Err(late()),
     })
 }
 

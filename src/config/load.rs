@@ -51,6 +51,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
         None => parent.to_owned(),
         Some(dir) => std::path::absolute(dir).map_err(|error| Error::file(dir, error))?,
     };
+    let mut tree = read_file(&sources.path, &path)?;
     if !work_dir.is_dir() {
         return Err(Error::file(&work_dir, "the working directory does not exist"));
     }
@@ -63,7 +64,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     if let Some(file) = dotenv {
         env.add_file(&file)?;
     }
-    let mut tree = read_file(&sources.path, &path)?;
     if let Some(file) = tree.get("envfile").and_then(Node::text) {
         env.add_file(&work_dir.join(file))?;
     }

@@ -97,12 +97,17 @@ fn text_is_handed_out_though_nothing_follows() {
 
 #[test]
 fn half_a_header_in_front_of_a_frame_is_noise() {
-    let (bytes, frame) = pid_frame();
     let printed = Head::new(Flags::PROTO, StreamBits::NONE, Options::default(), 6).unwrap();
-    for half in 1..MIN_HEADER {
-        let half = &printed.as_ref()[..half];
-        let items = decode_all(&mut Decoder::lenient(LIMIT), &[half, &bytes]).unwrap();
-        assert_eq!(items, [Item::Noise(Bytes::copy_from_slice(half)), frame.clone()]);
+    for flags in [Flags::CONTROL, Flags::NONE] {
+        let frame =
+            Frame { flags, stream: StreamBits::NONE, options: Options::default(), payload: "{}".into() };
+        let mut bytes = BytesMut::new();
+        encode(&mut bytes, flags, frame.stream, frame.options, &[&frame.payload]).unwrap();
+        for half in 1..MIN_HEADER {
+            let half = &printed.as_ref()[..half];
+            let items = decode_all(&mut Decoder::lenient(LIMIT), &[half, &bytes]).unwrap();
+            assert_eq!(items, [Item::Noise(Bytes::copy_from_slice(half)), Item::Frame(frame.clone())]);
+        }
     }
 }
 

@@ -163,7 +163,10 @@ pub(super) fn may_begin(byte: u8) -> bool {
 /// Reads the fixed part; `None` when it is no header.
 pub(super) fn parse(bytes: &[u8; MIN_HEADER]) -> Option<Fixed> {
     let [first, flags, l0, l1, l2, l3, c0, c1, c2, c3, stream, zero] = *bytes;
-    if !may_begin(first) || zero != 0 || crc32fast::hash(&bytes[..6]) != u32::from_le_bytes([c0, c1, c2, c3])
+    if !may_begin(first)
+        || stream > 0x0f
+        || zero != 0
+        || crc32fast::hash(&bytes[..6]) != u32::from_le_bytes([c0, c1, c2, c3])
     {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -128,6 +129,14 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Child> {
         });
     }
     command.spawn()
+}
+
+/// How many bytes stand in a pipe that nobody has read.
+pub(crate) fn unread(pipe: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one integer, to a place that is ours.
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    if result == 0 { usize::try_from(bytes).ok() } else { None }
 }
 
 /// Kills every process of the group that `leader` leads; nothing happens when none is left.

@@ -113,12 +113,11 @@ impl Actor {
         match result {
             Ok((process, link)) => {
                 info!(target: "server", pid = process.status().pid(), "worker is ready");
-                let (exit, shared) = (process.exited(), Arc::clone(&self.shared));
+                let (exit, shared) = (process.status().exited(), Arc::clone(&self.shared));
                 tokio::spawn(async move { shared.tell(Message::Exited(id, exit.await)) });
-                let watched = process.watch();
                 self.processes.insert(id, process);
                 if wanted {
-                    self.shared.seat(link, watched);
+                    self.shared.seat(link);
                     self.tell_core(Event::Booted(id));
                 } else {
                     self.stop(link);

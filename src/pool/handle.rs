@@ -70,7 +70,6 @@ pub(super) struct Shared {
 struct Seat {
     slot: usize,
     status: Arc<Status>,
-    exit: watch::Receiver<Option<Exit>>,
 }
 
 impl Pool {
@@ -210,30 +209,25 @@ impl Shared {
     }
 
     /// A worker that cannot be talked to any more. Resolves to how it ended.
-    pub(super) fn faulty(
-        &self,
-        link: Box<Link>,
-        fault: &Fault,
-    ) -> impl Future<Output = Option<Exit>> + Send + use<> {
-        let id = link.status().id();
-        let exit = self.seats().get(&id).map(|seat| seat.exit.clone());
+    pub(super) fn faulty(&self, link: Box<Link>, fault: &Fault) -> impl Future<Output = Exit> + Send + use<> {
+        let status = Arc::clone(link.status());
         if !matches!(fault, Fault::Closed(_) | Fault::Unsent) {
-            warn!(target: "server", pid = link.status().pid(), error = %fault, "a worker broke the protocol and is replaced");
+            warn!(target: "server", pid = status.pid(), error = %fault, "a worker broke the protocol and is replaced");
         }
         drop(link);
         // The end of its relay mostly means that it has exited or is about to; the actor gives it a moment, for its exit status.
-        self.tell(Message::Faulty(id));
-        async move { exit?.wait_for(Option::is_some).await.ok().and_then(|exit| *exit) }
+        self.tell(Message::Faulty(status.id()));
+        status.exited()
     }
 
     /// A worker is ready: it has a seat from now on, and is idle.
-    pub(super) fn seat(&self, mut link: Box<Link>, exit: watch::Receiver<Option<Exit>>) {
+    pub(super) fn seat(&self, mut link: Box<Link>) {
         let status = Arc::clone(link.status());
         let Some(slot) = self.slots.take() else {
             warn!(target: "server", pid = status.pid(), "there is no place for another worker");
             return self.tell(Message::Leaving(link, Reason::Faulty));
         };
-        self.seats().insert(status.id(), Seat { slot: slot.number(), status, exit });
+        self.seats().insert(status.id(), Seat { slot: slot.number(), status });
         link.sit_down(slot);
         self.give_back(link);
     }

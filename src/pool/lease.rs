@@ -83,8 +83,8 @@ impl Lease {
             Fault::Unsent => return Answer::Again,
             Fault::Closed(_) => {
                 let how = match tokio::time::timeout(EXIT_STATUS, exit).await {
-                    Ok(Some(exit)) => exit.to_string(),
-                    Ok(None) | Err(_) => fault.to_string(),
+                    Ok(exit) => exit.to_string(),
+                    Err(_) => fault.to_string(),
                 };
                 Error::WorkerDied(how)
             }

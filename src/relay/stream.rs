@@ -1,6 +1,7 @@
 //! One relay, whatever carries it.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{ChildStdin, ChildStdout};
+
+use crate::os;
 
 /// A byte channel to one worker. Dropping it closes both directions.
 #[derive(Debug)]
@@ -35,6 +38,14 @@ impl Relay {
             to: Some(pipe::Sender::from_owned_fd(stdin.into_owned_fd()?)?),
             from: pipe::Receiver::from_owned_fd(stdout.into_owned_fd()?)?,
         })
+    }
+
+    /// How many bytes the worker has not read, where that can be known: it can of a pipe.
+    pub(crate) fn unread(&self) -> Option<usize> {
+        match self {
+            Self::Pipes { to: Some(to), .. } => os::process::unread(to.as_fd()),
+            _ => None,
+        }
     }
 
     /// Ends what we send: the worker reads end-of-file.

@@ -70,8 +70,8 @@ impl Launcher {
                 Some(Listener::tcp(address, patience).await.map_err(named)?)
             }
             RelayAddress::Unix(path) => {
-                let named = |error| {
-                    named(error, &format!("server.relay: cannot listen on unix://{}", path.display()))
+                let named = |error: io::Error| {
+                    named(&error, &format!("server.relay: cannot listen on unix://{}", path.display()))
                 };
                 Some(Listener::unix(path, patience).await.map_err(named)?)
             }
@@ -111,7 +111,7 @@ impl Launcher {
             tokio::select! {
                 biased;
                 link = self.introduce(&process, pipes) => link,
-                exit = process.exited(), if self.listener.is_some() => Err(Cause::Exited(exit)),
+                exit = process.status().exited(), if self.listener.is_some() => Err(Cause::Exited(exit)),
                 _ = called_off => Err(Cause::CalledOff),
             }
         });
@@ -160,9 +160,10 @@ impl Launcher {
 /// The end of a relay says little; the exit status that follows it says more. Leaves no process behind.
 async fn explain(cause: Cause, process: &Process) -> Cause {
     let closed = matches!(cause, Cause::Fault(Fault::Closed(_) | Fault::Unsent));
-    let exit = if closed { tokio::time::timeout(EXIT_STATUS, process.exited()).await.ok() } else { None };
+    let exit =
+        if closed { tokio::time::timeout(EXIT_STATUS, process.status().exited()).await.ok() } else { None };
     process.kill();
-    process.exited().await;
+    process.status().exited().await;
     exit.map_or(cause, Cause::Exited)
 }
 

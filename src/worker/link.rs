@@ -89,8 +89,8 @@ struct Outgoing {
     head: BytesMut,
     body: Bytes,
     tail: Bytes,
-    /// Whether any byte of the request in hand has left.
-    begun: bool,
+    /// Bytes of the request in hand that have left.
+    written: usize,
 }
 
 impl Link {
@@ -160,7 +160,7 @@ impl Link {
         debug_assert!(self.fence.is_settled(), "a link holds one request at a time");
         let placement = self.fence.begin();
         let out = &mut self.outgoing;
-        out.begun = false;
+        out.written = 0;
         if placement.front {
             out.head.extend_from_slice(&self.fence_frame);
         }
@@ -297,14 +297,19 @@ impl Link {
     /// Ready when all is written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         while self.outgoing.remaining() > 0 {
-            match self.outgoing.poll_write(Pin::new(&mut self.relay), cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(_)) => self.outgoing.begun = true,
-                Poll::Ready(Err(_)) if !self.outgoing.begun => return Poll::Ready(Err(Fault::Unsent)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Closed(Some(error)))),
+            match ready!(self.outgoing.poll_write(Pin::new(&mut self.relay), cx)) {
+                Ok(written) => self.outgoing.written += written,
+                Err(error) => return Poll::Ready(Err(self.closed(Some(error)))),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The relay has ended. A worker that has read nothing of the request cannot have acted on it.
+    fn closed(&self, error: Option<io::Error>) -> Fault {
+        let written = self.outgoing.written;
+        let unseen = written == 0 || self.relay.unread() == Some(written);
+        if unseen && !self.fence.is_settled() { Fault::Unsent } else { Fault::Closed(error) }
     }
 
     /// The next frame; noise in front of it is logged.
@@ -327,10 +332,10 @@ impl Link {
         match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut self.incoming)) {
             Ok(0) => {
                 self.noise.flush(Source::Stdout, &self.status.output);
-                Poll::Ready(Err(Fault::Closed(None)))
+                Poll::Ready(Err(self.closed(None)))
             }
             Ok(_) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(Fault::Closed(Some(error)))),
+            Err(error) => Poll::Ready(Err(self.closed(Some(error)))),
         }
     }
 }

@@ -35,13 +35,13 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
     let (_spawner, process) =
         start.await.map_err(|error| format!("server.on_init: `{command}` cannot be started: {error}"))?;
     let status = Arc::clone(process.status());
-    let ended = timeout(on_init.exec_timeout, process.exited()).await;
+    let ended = timeout(on_init.exec_timeout, process.status().exited()).await;
     let how = match ended {
         Ok(exit) if exit.is_clean() => return Ok(()),
         Ok(exit) => exit.to_string(),
         Err(_) => {
             process.kill();
-            process.exited().await;
+            process.status().exited().await;
             format!("it did not end within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
         }
     };

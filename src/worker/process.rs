@@ -30,6 +30,7 @@ pub struct Status {
     retiring: AtomicBool,
     created: SystemTime,
     started: Instant,
+    exit: watch::Sender<Option<Exit>>,
     pub(super) output: Output,
 }
 
@@ -70,6 +71,7 @@ impl Status {
             retiring: AtomicBool::new(false),
             created: SystemTime::now(),
             started: Instant::now(),
+            exit: watch::Sender::new(None),
             output: Output::new(child),
         }
     }
@@ -112,6 +114,15 @@ impl Status {
     /// How long it has been there.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Resolves when the process has ended and been reaped.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.exit.subscribe();
+        async move {
+            let unknown = Exit { status: None, killed: true };
+            exit.wait_for(Option::is_some).await.map_or(unknown, |exit| exit.unwrap_or(unknown))
+        }
     }
 
     pub(crate) fn set_state(&self, state: State) {
@@ -175,7 +186,6 @@ impl fmt::Display for Exit {
 pub(crate) struct Process {
     status: Arc<Status>,
     orders: mpsc::UnboundedSender<Request>,
-    exit: watch::Receiver<Option<Exit>>,
 }
 
 enum Request {
@@ -189,7 +199,6 @@ impl Process {
         let group = child.id().unwrap_or_default();
         let status = Arc::new(Status::new(id, group));
         let (orders, queue) = mpsc::unbounded_channel();
-        let (exited, exit) = watch::channel(None);
         let mut pumps = tokio::task::JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
             let status = Arc::clone(&status);
@@ -199,8 +208,8 @@ impl Process {
             let status = Arc::clone(&status);
             pumps.spawn(async move { output::pump(stdout, Source::Stdout, &status.output).await });
         }
-        tokio::spawn(own(child, group, queue, pumps, exited));
-        Self { status, orders, exit }
+        tokio::spawn(own(child, Arc::clone(&status), queue, pumps));
+        Self { status, orders }
     }
 
     pub(crate) fn status(&self) -> &Arc<Status> {
@@ -219,30 +228,16 @@ impl Process {
         self.status.set_state(State::Stopping);
         let _ = self.orders.send(Request::Kill);
     }
-
-    /// How it ended, once it has.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Exit>> {
-        self.exit.clone()
-    }
-
-    /// Resolves when the process has ended and been reaped.
-    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
-        let mut exit = self.exit.clone();
-        async move {
-            let unknown = Exit { status: None, killed: true };
-            exit.wait_for(Option::is_some).await.map_or(unknown, |exit| exit.unwrap_or(unknown))
-        }
-    }
 }
 
 /// Owns the child until it has ended.
 async fn own(
     mut child: Child,
-    group: u32,
+    worker: Arc<Status>,
     mut orders: mpsc::UnboundedReceiver<Request>,
     mut pumps: tokio::task::JoinSet<()>,
-    exited: watch::Sender<Option<Exit>>,
 ) {
+    let group = worker.group();
     let mut kill_at: Option<Instant> = None;
     let mut killed = false;
     // The farewell also reads what the worker still prints, so that a full pipe cannot keep it from leaving.
@@ -272,5 +267,5 @@ async fn own(
     os::process::kill_group(group);
     os::guard::forget(group.cast_signed());
     let _ = tokio::time::timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
-    exited.send_replace(Some(Exit { status, killed }));
+    worker.exit.send_replace(Some(Exit { status, killed }));
 }

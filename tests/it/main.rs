@@ -1,1 +1,19 @@
-//! End-to-end tests.
+//! End-to-end tests: a real `causeway serve`, real workers, a real gRPC client.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod architecture;
+mod command_line;
+mod examples;
+mod faults;
+mod lifecycle;
+mod proxy;
+mod real;
+mod relays;
+mod support;

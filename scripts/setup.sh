@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what `make demo` and `make test` need: system packages through apt-get when root (else it lists what is missing), Python
+# packages into target/venv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:-test}
+
+need() { # command, Debian package
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+missing=()
+need cc gcc
+need php php-cli
+need python3 python3
+need curl curl
+[ -e /usr/share/php/Google/Protobuf/Internal/Message.php ] || php -m 2>/dev/null | grep -qx protobuf || missing+=(php-google-protobuf)
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ "$purpose" = test ]; then
+    need phpunit phpunit
+    need protoc protobuf-compiler
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "These Debian packages are missing: ${missing[*]}" >&2
+        echo "Install them, for example with: sudo apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
+
+packages=("protobuf>=4.21,<7")
+[ "$purpose" = test ] && packages+=("pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf")
+mkdir -p target
+if [ "$(cat target/venv/packages 2>/dev/null)" != "${packages[*]}" ]; then
+    python3 -m venv target/venv
+    target/venv/bin/pip install --quiet --disable-pip-version-check "${packages[@]}"
+    echo "${packages[*]}" >target/venv/packages
+fi
+if [ "$purpose" = test ] && ! cargo deny --version >/dev/null 2>&1; then
+    cargo install --quiet --locked cargo-deny
+fi

@@ -1,0 +1,107 @@
+//! Who may import whom: read off the `use crate::` lines and the paths in the code.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::support::repository;
+
+/// The rooms that each room may import. Primitives are everybody's.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("main", &["cli"][..]),
+        ("cli", &["app", "config", "os", "proto", "proxy", "telemetry", "worker"]),
+        ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry"]),
+        ("config", &["api", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
+        ("proxy", &["pool", "goridge", "os"]),
+        ("rpc", &["pool", "api", "goridge", "os"]),
+        ("api", &[]),
+        ("pool", &["worker"]),
+        ("worker", &["relay", "goridge", "os"]),
+        ("relay", &["goridge", "os"]),
+        ("goridge", &[]),
+        ("telemetry", &[]),
+        ("proto", &[]),
+        ("os", &[]),
+    ])
+}
+
+const PRIMITIVES: [&str; 2] = ["address", "duration"];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let source = repository().join("src");
+    let mut found = Vec::new();
+    files(&source, &mut found);
+    let named = found.into_iter().map(|path| {
+        let first = path.strip_prefix(&source).unwrap().components().next().unwrap();
+        let room = first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Tests may look wherever they want, and comments are no imports.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        (room, path, code)
+    });
+    named.filter(|(_, path, _)| !path.to_str().unwrap().contains("tests.rs")).collect()
+}
+
+/// The rooms that stand behind `crate::` in the code, lists in braces included.
+fn imports(code: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let list = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
+            None => vec![rest],
+        };
+        for item in list {
+            let item = item.trim();
+            let end = item.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(item.len());
+            rooms.push(item[..end].to_owned());
+        }
+    }
+    rooms
+}
+
+#[test]
+fn every_room_imports_only_what_it_may() {
+    let allowed = allowed();
+    for (room, path, code) in sources() {
+        if room == "lib" || PRIMITIVES.contains(&room.as_str()) {
+            continue;
+        }
+        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("the room {room} is not in the plan"));
+        for import in imports(&code) {
+            let fine =
+                import == room || may.contains(&import.as_str()) || PRIMITIVES.contains(&import.as_str());
+            assert!(fine, "{} imports {import}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_core_of_the_pool_knows_nothing_but_the_standard_library() {
+    for name in ["src/pool/core.rs", "src/worker/fence.rs"] {
+        let code = std::fs::read_to_string(repository().join(name)).unwrap();
+        let code = code.split("#[cfg(test)]").next().unwrap();
+        for line in code.lines().filter(|line| line.starts_with("use ")) {
+            assert!(line.starts_with("use std::"), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_room() {
+    for (room, path, code) in sources() {
+        assert!(room == "os" || !code.contains("unsafe "), "{}", path.display());
+    }
+}

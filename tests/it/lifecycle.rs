@@ -1,0 +1,186 @@
+//! Start and end, in peace and by force.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tonic::Code;
+
+use crate::support::{Setup, eventually, is_alive, json, worker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refused() {
+    let mut server = worker().start();
+    let client = server.client().await;
+    let pid = client.worker_pid().await;
+    let calls: Vec<_> = (0..5).map(|n| client.spawn_rpc("sleep:0.3", &n.to_string())).collect();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    server.signal(Signal::SIGTERM);
+    server.wait_for_output("no new calls are taken");
+    let status = client.rpc("echo", "1").await.unwrap_err();
+    // Mostly the connection has been closed already, and a new one is refused.
+    assert!(
+        status.code() == Code::Unavailable || format!("{status:?}").contains("ConnectionRefused"),
+        "{status}"
+    );
+    for (n, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.await.unwrap().unwrap(), n.to_string());
+    }
+    assert_eq!(server.exit().await.code(), Some(0));
+    assert!(!is_alive(pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_ends_at_once_on_any_stop_signal() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let mut server = worker().pool("num_workers: 4").start();
+        let pid = server.client().await.worker_pid().await;
+        let begin = Instant::now();
+        server.signal(signal);
+        assert_eq!(server.exit().await.code(), Some(0));
+        assert!(begin.elapsed() < Duration::from_millis(900), "{signal}: {:?}", begin.elapsed());
+        assert!(!is_alive(pid));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_worker_is_killed_when_the_grace_period_ends() {
+    let mut server = worker().pool("num_workers: 2").more("endure: {grace_period: 1s}\n").start();
+    let client = server.client().await;
+    let pids = [client.worker_pid().await];
+    let _hung = client.spawn_rpc("hang", "");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let other = client.worker_pid().await;
+    let begin = Instant::now();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit().await.code(), Some(1));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    for pid in pids.into_iter().chain([other]) {
+        assert!(!is_alive(pid));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() {
+    let mut server = worker().pool("num_workers: 1, destroy_timeout: 300ms").start();
+    let client = server.client().await;
+    let pid = client.worker_pid().await;
+    client.rpc("stubborn", "").await.unwrap();
+    // End-of-file on its input still makes it leave; so it is stopped, as a debugger would.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), Signal::SIGSTOP).unwrap();
+    let begin = Instant::now();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit().await.code(), Some(0));
+    assert!(
+        begin.elapsed() >= Duration::from_millis(300) && begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(!is_alive(pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let mut server = worker().start();
+    let client = server.client().await;
+    let pid = client.worker_pid().await;
+    let _hung = client.spawn_rpc("hang", "");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.signal(Signal::SIGTERM);
+    server.wait_for_output("stop signal received");
+    server.signal(Signal::SIGTERM);
+    let begin = Instant::now();
+    assert_eq!(server.exit().await.code(), Some(1));
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    eventually("the worker is gone", || !is_alive(pid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_worker_outlives_a_killed_supervisor() {
+    let path = crate::support::repository().join("tests/workers/worker.py");
+    let wrapped = format!("sh -c 'python3 {}; true'", path.display());
+    for setup in [worker(), worker().relay("tcp"), Setup::new(&wrapped)] {
+        let mut server = setup.start();
+        let client = server.client().await;
+        let pid = client.worker_pid().await;
+        let child: u32 =
+            json(&client.rpc("child", "").await.unwrap())["child"].as_u64().unwrap().try_into().unwrap();
+        let _hung = client.spawn_rpc("hang", "");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.signal(Signal::SIGKILL);
+        server.exit().await;
+        eventually("the worker is gone", || !is_alive(pid)).await;
+        eventually("its child is gone", || !is_alive(child)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_boot_that_fails_ends_with_the_command_its_end_and_its_last_lines() {
+    let setup = worker();
+    let flag = setup.path("no-boot");
+    std::fs::write(&flag, "").unwrap();
+    let mut server = setup.env("NO_BOOT", &flag.display().to_string()).pool("num_workers: 3").spawn();
+    assert_eq!(server.exit().await.code(), Some(1));
+    let line = server.wait_for_output("causeway: `python3");
+    assert!(line.contains("worker.py` ended before it was ready: exit status 7"), "{line}");
+    server.wait_for_output("  stderr: cannot start: the flag is set");
+
+    let mut server = Setup::new("php no-such-file.php").spawn();
+    assert_eq!(server.exit().await.code(), Some(1));
+    server.wait_for_output("  stdout: Could not open input file: no-such-file.php");
+
+    let mut server = Setup::new("./no-such-program").spawn();
+    assert_eq!(server.exit().await.code(), Some(1));
+    server.wait_for_output("`./no-such-program` cannot be started: No such file or directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_never_shows_up_fails_the_start_after_allocate_timeout() {
+    for relay in ["pipes", "tcp", "unix"] {
+        let mut server = worker()
+            .relay(relay)
+            .env("BOOT_HANGS", "1")
+            .pool("num_workers: 1, allocate_timeout: 500ms")
+            .spawn();
+        assert_eq!(server.exit().await.code(), Some(1));
+        server.wait_for_output("was not ready within 500ms (pool.allocate_timeout)");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_while_workers_start_leaves_none_behind() {
+    let mut server = worker().env("BOOT_HANGS", "1").pool("num_workers: 3").spawn();
+    let children = format!("/proc/{0}/task/{0}/children", server.pid());
+    let mut pids = Vec::new();
+    eventually("the workers are there", || {
+        let text = std::fs::read_dir(format!("/proc/{}/task", server.pid()))
+            .unwrap()
+            .map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+        pids = text.collect::<String>().split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).collect();
+        pids.len() == 3
+    })
+    .await;
+    assert!(std::path::Path::new(&children).exists());
+    server.signal(Signal::SIGTERM);
+    server.exit().await;
+    for pid in pids {
+        eventually("the worker is gone", || !is_alive(pid)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_init_runs_before_the_workers_and_may_end_the_start() {
+    let server = worker().server("  on_init: {command: \"sh -c 'echo prepared; echo x > ready'\"}\n").start();
+    server.wait_for_output("prepared");
+    assert!(server.folder.path().join("ready").exists());
+    for (on_init, words) in [
+        ("command: 'false'", "exit status 1"),
+        ("command: 'sleep 100', exec_timeout: 200ms", "it did not end within 200ms"),
+        ("command: nosuchprogram", "cannot be started"),
+    ] {
+        let server = worker().server(&format!("  on_init: {{{on_init}}}\n")).start();
+        server.wait_for_output(words);
+        let mut server = worker().server(&format!("  on_init: {{{on_init}, exit_on_error: true}}\n")).spawn();
+        assert_eq!(server.exit().await.code(), Some(1));
+        server.wait_for_output(words);
+    }
+}

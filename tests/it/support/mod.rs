@@ -1,0 +1,300 @@
+//! A server process, a client for it, and their end.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use causeway::proto::proxy::{RpcRequest, RpcResponse};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
+
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The interpreter that has the Python package's dependencies.
+pub fn python() -> String {
+    std::env::var("PYTHON").unwrap_or_else(|_| "python3".into())
+}
+
+/// A configuration to be started.
+pub struct Setup {
+    pub folder: TempDir,
+    command: String,
+    relay: String,
+    pool: String,
+    server: String,
+    centrifuge: String,
+    more: String,
+    env: Vec<(String, String)>,
+}
+
+/// The worker that does what it is told, well or badly.
+pub fn worker() -> Setup {
+    Setup::new(&format!("python3 {}", repository().join("tests/workers/worker.py").display()))
+}
+
+impl Setup {
+    pub fn new(command: &str) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            command: command.into(),
+            relay: "pipes".into(),
+            pool: "num_workers: 1".into(),
+            server: String::new(),
+            centrifuge: String::new(),
+            more: String::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// `centrifuge.pool`, in braces' notation; one worker unless given.
+    pub fn pool(mut self, pool: &str) -> Self {
+        self.pool = pool.into();
+        self
+    }
+
+    pub fn relay(mut self, relay: &str) -> Self {
+        self.relay = match relay {
+            "tcp" => "tcp://127.0.0.1:0".into(),
+            "unix" => "unix://relay.sock".into(),
+            other => other.into(),
+        };
+        self
+    }
+
+    /// More lines of the `server` section.
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server.push_str(lines);
+        self
+    }
+
+    /// One more line of the `centrifuge` section.
+    pub fn centrifuge(mut self, line: &str) -> Self {
+        self.centrifuge = format!("  {line}\n");
+        self
+    }
+
+    /// More sections.
+    pub fn more(mut self, sections: &str) -> Self {
+        self.more.push_str(sections);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the server and waits until it answers calls.
+    pub fn start(self) -> Server {
+        let mut server = self.spawn();
+        server.address = server.wait_for_output("address: ").rsplit_once("address: ").unwrap().1.to_owned();
+        server
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn spawn(self) -> Server {
+        let text = format!(
+            "version: '3'\nserver:\n  command: \"{}\"\n  relay: {}\n{}\ncentrifuge:\n  proxy_address: tcp://127.0.0.1:0\n{}  pool: {{{}}}\n{}\n",
+            self.command.replace('"', "\\\""),
+            self.relay,
+            self.server,
+            self.centrifuge,
+            self.pool,
+            self.more
+        );
+        std::fs::write(self.path(".rr.yaml"), text).unwrap();
+        let mut child = Command::new(BINARY)
+            .arg("serve")
+            .current_dir(self.folder.path())
+            .envs(self.env)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let text = Arc::new(Text::default());
+        text.follow(child.stdout.take().unwrap());
+        text.follow(child.stderr.take().unwrap());
+        Server { child, text, address: String::new(), folder: self.folder }
+    }
+}
+
+/// What a process prints.
+#[derive(Default)]
+struct Text {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Text {
+    fn follow(self: &Arc<Self>, reader: impl Read + Send + 'static) {
+        let text = Arc::clone(self);
+        std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                text.lines.lock().unwrap().push(line);
+                text.more.notify_all();
+            }
+        });
+    }
+}
+
+/// A running server; killed when it is dropped.
+pub struct Server {
+    child: Child,
+    text: Arc<Text>,
+    address: String,
+    pub folder: TempDir,
+}
+
+impl Server {
+    /// Waits for a line of standard output or error that holds `part`; gives the first one.
+    pub fn wait_for_output(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.text.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(part)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line holds {part:?}:\n{}", lines.join("\n"));
+            lines = self.text.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// How many lines hold `part` so far.
+    pub fn count_output(&self, part: &str) -> usize {
+        self.text.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+    }
+
+    pub fn output(&self) -> String {
+        self.text.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join("\n")
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let pid = self.child.id();
+        eventually("the server ends", || self.child.try_wait().unwrap().is_some()).await;
+        let _ = pid;
+        self.child.wait().unwrap()
+    }
+
+    pub async fn client(&self) -> Client {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        let timed =
+            hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let origin = format!("http://{}", self.address).parse().unwrap();
+        Client { channel: endpoint.connect().await.unwrap(), timed, origin }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what the server printed:\n{}", self.output());
+        }
+    }
+}
+
+/// Centrifugo's part.
+#[derive(Clone)]
+pub struct Client {
+    pub channel: Channel,
+    /// tonic's own channel ends a call at its deadline by itself; this one leaves that to the server.
+    timed: hyper_util::client::legacy::Client<HttpConnector, tonic::body::Body>,
+    origin: http::Uri,
+}
+
+impl Client {
+    /// An RPC of the client with this method; gives the data of the result.
+    pub async fn rpc(&self, method: &str, data: &str) -> Result<String, Status> {
+        self.rpc_within(method, data, PATIENCE).await
+    }
+
+    pub async fn rpc_within(&self, method: &str, data: &str, timeout: Duration) -> Result<String, Status> {
+        let message = RpcRequest {
+            method: method.into(),
+            data: data.as_bytes().to_vec().into(),
+            ..RpcRequest::default()
+        };
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        let mut grpc = tonic::client::Grpc::with_origin(self.timed.clone(), self.origin.clone())
+            .max_decoding_message_size(usize::MAX);
+        grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+        let path = "/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC".parse().unwrap();
+        let codec = tonic_prost::ProstCodec::<RpcRequest, RpcResponse>::default();
+        let response = grpc.unary(request, path, codec).await?.into_inner();
+        Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
+    }
+
+    /// Any method of the service, with the messages of an RPC.
+    pub async fn call(&self, method: &str, request: Request<RpcRequest>) -> Result<RpcResponse, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
+        grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+        let path = format!("/centrifugal.centrifugo.proxy.CentrifugoProxy/{method}").parse().unwrap();
+        let codec = tonic_prost::ProstCodec::<RpcRequest, RpcResponse>::default();
+        grpc.unary(request, path, codec).await.map(tonic::Response::into_inner)
+    }
+
+    /// The same RPC in a task of its own.
+    pub fn spawn_rpc(&self, method: &str, data: &str) -> tokio::task::JoinHandle<Result<String, Status>> {
+        let (client, method, data) = (self.clone(), method.to_owned(), data.to_owned());
+        tokio::spawn(async move { client.rpc(&method, &data).await })
+    }
+
+    /// The pid of a worker, as it says itself.
+    pub async fn worker_pid(&self) -> u32 {
+        json(&self.rpc("pid", "").await.unwrap())["pid"].as_u64().unwrap().try_into().unwrap()
+    }
+}
+
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Looks again and again until it is so.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process runs; a zombie does not.
+pub fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with(['Z', 'X']))
+}
