@@ -104,7 +104,8 @@ impl Setup {
     /// Starts the server and waits until it answers calls.
     pub fn start(self) -> Server {
         let mut server = self.spawn();
-        server.address = server.wait_for_output("address: ").rsplit_once("address: ").unwrap().1.to_owned();
+        let started = server.wait_for_output("address: ");
+        started.rsplit_once("address: ").unwrap().1.clone_into(&mut server.address);
         server
     }
 
@@ -202,9 +203,7 @@ impl Server {
 
     /// Waits for the end of the process.
     pub async fn exit(&mut self) -> ExitStatus {
-        let pid = self.child.id();
         eventually("the server ends", || self.child.try_wait().unwrap().is_some()).await;
-        let _ = pid;
         self.child.wait().unwrap()
     }
 
