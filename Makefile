@@ -13,7 +13,7 @@ test: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask proto --check
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 	cargo deny --log-level error check bans licenses sources
 	$(MAKE) python php
 	PYTHON=$(PYTHON) cargo test --workspace

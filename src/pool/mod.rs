@@ -20,7 +20,7 @@
 //!     └── boot failed ───┴────────────────────────────────────────────────▶ gone
 //! ```
 //!
-//! Whether a ready worker is idle or in a request is no business of the core: the [`idle`] structure and the leases know.
+//! Whether a ready worker is idle or in a request is no business of the core: the `idle` structure and the leases know.
 //!
 //! Invariants:
 //! - Every worker's link is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.

@@ -193,7 +193,10 @@ pub struct PublishRequest {
     #[prost(bool, tag = "4")]
     pub skip_history: bool,
     #[prost(map = "string, string", tag = "5")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, tag = "6")]
     pub idempotency_key: ::prost::alloc::string::String,
     #[prost(bool, tag = "7")]
@@ -228,7 +231,10 @@ pub struct BroadcastRequest {
     #[prost(bool, tag = "4")]
     pub skip_history: bool,
     #[prost(map = "string, string", tag = "5")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, tag = "6")]
     pub idempotency_key: ::prost::alloc::string::String,
     #[prost(bool, tag = "7")]
@@ -409,7 +415,10 @@ pub struct ClientInfo {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PresenceResult {
     #[prost(map = "string, message", tag = "1")]
-    pub presence: ::std::collections::HashMap<::prost::alloc::string::String, ClientInfo>,
+    pub presence: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ClientInfo,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PresenceStatsRequest {
@@ -464,7 +473,10 @@ pub struct Publication {
     #[prost(uint64, tag = "4")]
     pub offset: u64,
     #[prost(map = "string, string", tag = "5")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HistoryResult {
@@ -602,7 +614,10 @@ pub struct ChannelsResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChannelsResult {
     #[prost(map = "string, message", tag = "1")]
-    pub channels: ::std::collections::HashMap<::prost::alloc::string::String, ChannelInfo>,
+    pub channels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ChannelInfo,
+    >,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChannelInfo {
@@ -628,7 +643,10 @@ pub struct ConnectionsResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConnectionsResult {
     #[prost(map = "string, message", tag = "1")]
-    pub connections: ::std::collections::HashMap<::prost::alloc::string::String, ConnectionInfo>,
+    pub connections: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ConnectionInfo,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConnectionInfo {
@@ -649,17 +667,25 @@ pub struct ConnectionInfo {
     #[prost(int64, tag = "11")]
     pub ping_pong_latency_ms: i64,
     #[prost(map = "string, string", tag = "12")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConnectionState {
     #[prost(map = "string, message", tag = "1")]
-    pub channels: ::std::collections::HashMap<::prost::alloc::string::String, ChannelContext>,
+    pub channels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ChannelContext,
+    >,
     #[prost(message, optional, tag = "2")]
     pub connection_token: ::core::option::Option<ConnectionTokenInfo>,
     #[prost(map = "string, message", tag = "3")]
-    pub subscription_tokens:
-        ::std::collections::HashMap<::prost::alloc::string::String, SubscriptionTokenInfo>,
+    pub subscription_tokens: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        SubscriptionTokenInfo,
+    >,
     #[prost(bytes = "bytes", tag = "4")]
     pub meta: ::prost::bytes::Bytes,
 }
@@ -819,7 +845,10 @@ pub struct DeviceRegisterRequest {
     #[prost(string, tag = "5")]
     pub user: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "6")]
-    pub meta: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub meta: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, repeated, tag = "7")]
     pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "8")]
@@ -869,7 +898,10 @@ pub struct DeviceLocaleUpdate {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeviceMetaUpdate {
     #[prost(map = "string, string", tag = "1")]
-    pub meta: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub meta: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeviceTopicsUpdate {
@@ -1067,7 +1099,10 @@ pub struct Device {
     #[prost(int64, tag = "7")]
     pub updated_at: i64,
     #[prost(map = "string, string", tag = "10")]
-    pub meta: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub meta: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, repeated, tag = "11")]
     pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "12")]
@@ -1164,14 +1199,20 @@ pub struct HmsPushNotification {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApnsPushNotification {
     #[prost(map = "string, string", tag = "1")]
-    pub headers: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub headers: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WebPushPushNotification {
     #[prost(map = "string, string", tag = "1")]
-    pub headers: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub headers: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
 }
@@ -1192,7 +1233,10 @@ pub struct SendPushNotificationRequest {
     #[prost(string, tag = "7")]
     pub analytics_uid: ::prost::alloc::string::String,
     #[prost(map = "string, message", tag = "8")]
-    pub localizations: ::std::collections::HashMap<::prost::alloc::string::String, PushLocalization>,
+    pub localizations: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        PushLocalization,
+    >,
     #[prost(bool, tag = "9")]
     pub use_templating: bool,
     #[prost(bool, tag = "10")]
@@ -1201,8 +1245,10 @@ pub struct SendPushNotificationRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PushLocalization {
     #[prost(map = "string, string", tag = "1")]
-    pub translations:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub translations: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PushLimitStrategy {
@@ -1297,7 +1343,10 @@ pub struct MapPublishRequest {
     #[prost(string, tag = "6")]
     pub b64stream_data: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "7")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, tag = "8")]
     pub idempotency_key: ::prost::alloc::string::String,
     #[prost(bool, tag = "9")]
@@ -1398,7 +1447,10 @@ pub struct MapEntry {
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "3")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(uint64, tag = "4")]
     pub offset: u64,
     #[prost(int64, tag = "5")]
@@ -1494,9 +1546,15 @@ pub struct SharedPollPublishResponse {
 pub struct SharedPollPublishResult {}
 /// Generated client implementations.
 pub mod centrifugo_api_client {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
-    use tonic::codegen::http::Uri;
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
     pub struct CentrifugoApiClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1516,18 +1574,22 @@ pub mod centrifugo_api_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> CentrifugoApiClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CentrifugoApiClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             CentrifugoApiClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -1569,158 +1631,281 @@ pub mod centrifugo_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Batch");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Batch",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Batch"));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Batch"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn publish(
             &mut self,
             request: impl tonic::IntoRequest<super::PublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::PublishResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::PublishResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Publish");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Publish",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Publish"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Publish",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn broadcast(
             &mut self,
             request: impl tonic::IntoRequest<super::BroadcastRequest>,
-        ) -> std::result::Result<tonic::Response<super::BroadcastResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::BroadcastResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Broadcast");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Broadcast",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Broadcast"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Broadcast",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn subscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubscribeResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SubscribeResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Subscribe");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Subscribe",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Subscribe"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Subscribe",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn unsubscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::UnsubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::UnsubscribeResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UnsubscribeResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Unsubscribe");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Unsubscribe",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Unsubscribe"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Unsubscribe",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn disconnect(
             &mut self,
             request: impl tonic::IntoRequest<super::DisconnectRequest>,
-        ) -> std::result::Result<tonic::Response<super::DisconnectResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DisconnectResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Disconnect");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Disconnect",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Disconnect"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Disconnect",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn presence(
             &mut self,
             request: impl tonic::IntoRequest<super::PresenceRequest>,
-        ) -> std::result::Result<tonic::Response<super::PresenceResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::PresenceResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Presence");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Presence",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Presence"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Presence",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn presence_stats(
             &mut self,
             request: impl tonic::IntoRequest<super::PresenceStatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::PresenceStatsResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::PresenceStatsResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/PresenceStats",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "PresenceStats"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "PresenceStats",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn history(
             &mut self,
             request: impl tonic::IntoRequest<super::HistoryRequest>,
-        ) -> std::result::Result<tonic::Response<super::HistoryResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::HistoryResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/History");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/History",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "History"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "History",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn history_remove(
             &mut self,
             request: impl tonic::IntoRequest<super::HistoryRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::HistoryRemoveResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::HistoryRemoveResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/HistoryRemove",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "HistoryRemove"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "HistoryRemove",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn info(
@@ -1730,11 +1915,20 @@ pub mod centrifugo_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Info");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Info",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Info"));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Info"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn rpc(
@@ -1744,484 +1938,845 @@ pub mod centrifugo_api_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/RPC");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/RPC",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "RPC"));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "RPC"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn refresh(
             &mut self,
             request: impl tonic::IntoRequest<super::RefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::RefreshResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::RefreshResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Refresh");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Refresh",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Refresh"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Refresh",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn channels(
             &mut self,
             request: impl tonic::IntoRequest<super::ChannelsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChannelsResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::ChannelsResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Channels");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Channels",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Channels"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Channels",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn connections(
             &mut self,
             request: impl tonic::IntoRequest<super::ConnectionsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ConnectionsResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::ConnectionsResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/Connections");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/Connections",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "Connections"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "Connections",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn update_user_status(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::UpdateUserStatusResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateUserStatusResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/UpdateUserStatus",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "UpdateUserStatus"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "UpdateUserStatus",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_user_status(
             &mut self,
             request: impl tonic::IntoRequest<super::GetUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetUserStatusResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::GetUserStatusResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/GetUserStatus",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "GetUserStatus"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "GetUserStatus",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn delete_user_status(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeleteUserStatusResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteUserStatusResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeleteUserStatus",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeleteUserStatus"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeleteUserStatus",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn block_user(
             &mut self,
             request: impl tonic::IntoRequest<super::BlockUserRequest>,
-        ) -> std::result::Result<tonic::Response<super::BlockUserResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::BlockUserResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/BlockUser");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/BlockUser",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "BlockUser"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "BlockUser",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn unblock_user(
             &mut self,
             request: impl tonic::IntoRequest<super::UnblockUserRequest>,
-        ) -> std::result::Result<tonic::Response<super::UnblockUserResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UnblockUserResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/UnblockUser");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/UnblockUser",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "UnblockUser"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "UnblockUser",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn revoke_token(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeTokenRequest>,
-        ) -> std::result::Result<tonic::Response<super::RevokeTokenResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/RevokeToken");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/RevokeToken",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "RevokeToken"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "RevokeToken",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn invalidate_user_tokens(
             &mut self,
             request: impl tonic::IntoRequest<super::InvalidateUserTokensRequest>,
-        ) -> std::result::Result<tonic::Response<super::InvalidateUserTokensResponse>, tonic::Status>
-        {
+        ) -> std::result::Result<
+            tonic::Response<super::InvalidateUserTokensResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/InvalidateUserTokens",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "InvalidateUserTokens"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "InvalidateUserTokens",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_register(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceRegisterRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceRegisterResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceRegisterResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceRegister",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceRegister"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceRegister",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_update(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceUpdateResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceUpdateResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceUpdate",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceUpdate"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceUpdate",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_remove(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceRemoveResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceRemoveResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceRemove",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceRemove"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceRemove",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_list(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceListRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceListResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceListResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/DeviceList");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/DeviceList",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceList"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceList",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_topic_list(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceTopicListRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceTopicListResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceTopicListResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceTopicList",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceTopicList"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceTopicList",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn device_topic_update(
             &mut self,
             request: impl tonic::IntoRequest<super::DeviceTopicUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceTopicUpdateResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceTopicUpdateResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceTopicUpdate",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "DeviceTopicUpdate"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "DeviceTopicUpdate",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn user_topic_list(
             &mut self,
             request: impl tonic::IntoRequest<super::UserTopicListRequest>,
-        ) -> std::result::Result<tonic::Response<super::UserTopicListResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UserTopicListResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/UserTopicList",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "UserTopicList"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "UserTopicList",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn user_topic_update(
             &mut self,
             request: impl tonic::IntoRequest<super::UserTopicUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::UserTopicUpdateResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UserTopicUpdateResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/UserTopicUpdate",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "UserTopicUpdate"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "UserTopicUpdate",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn send_push_notification(
             &mut self,
             request: impl tonic::IntoRequest<super::SendPushNotificationRequest>,
-        ) -> std::result::Result<tonic::Response<super::SendPushNotificationResponse>, tonic::Status>
-        {
+        ) -> std::result::Result<
+            tonic::Response<super::SendPushNotificationResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/SendPushNotification",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "SendPushNotification"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "SendPushNotification",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn update_push_status(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdatePushStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::UpdatePushStatusResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::UpdatePushStatusResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/UpdatePushStatus",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "UpdatePushStatus"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "UpdatePushStatus",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn cancel_push(
             &mut self,
             request: impl tonic::IntoRequest<super::CancelPushRequest>,
-        ) -> std::result::Result<tonic::Response<super::CancelPushResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPushResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/CancelPush");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/CancelPush",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "CancelPush"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "CancelPush",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_publish(
             &mut self,
             request: impl tonic::IntoRequest<super::MapPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapPublishResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapPublishResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/MapPublish");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/MapPublish",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapPublish"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapPublish",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_remove(
             &mut self,
             request: impl tonic::IntoRequest<super::MapRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapRemoveResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapRemoveResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/MapRemove");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/MapRemove",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapRemove"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapRemove",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_read_state(
             &mut self,
             request: impl tonic::IntoRequest<super::MapReadStateRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapReadStateResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapReadStateResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapReadState",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapReadState"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapReadState",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_read_stream(
             &mut self,
             request: impl tonic::IntoRequest<super::MapReadStreamRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapReadStreamResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapReadStreamResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapReadStream",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapReadStream"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapReadStream",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_stats(
             &mut self,
             request: impl tonic::IntoRequest<super::MapStatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapStatsResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapStatsResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/MapStats");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/MapStats",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapStats"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapStats",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_clear(
             &mut self,
             request: impl tonic::IntoRequest<super::MapClearRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapClearResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapClearResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.api.CentrifugoApi/MapClear");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.api.CentrifugoApi/MapClear",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "MapClear"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "MapClear",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn shared_poll_publish(
             &mut self,
             request: impl tonic::IntoRequest<super::SharedPollPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::SharedPollPublishResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SharedPollPublishResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.api.CentrifugoApi/SharedPollPublish",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.api.CentrifugoApi", "SharedPollPublish"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.api.CentrifugoApi",
+                        "SharedPollPublish",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod centrifugo_api_server {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with CentrifugoApiServer.
     #[async_trait]
@@ -2237,27 +2792,45 @@ pub mod centrifugo_api_server {
         async fn broadcast(
             &self,
             request: tonic::Request<super::BroadcastRequest>,
-        ) -> std::result::Result<tonic::Response<super::BroadcastResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::BroadcastResponse>,
+            tonic::Status,
+        >;
         async fn subscribe(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubscribeResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SubscribeResponse>,
+            tonic::Status,
+        >;
         async fn unsubscribe(
             &self,
             request: tonic::Request<super::UnsubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::UnsubscribeResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UnsubscribeResponse>,
+            tonic::Status,
+        >;
         async fn disconnect(
             &self,
             request: tonic::Request<super::DisconnectRequest>,
-        ) -> std::result::Result<tonic::Response<super::DisconnectResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DisconnectResponse>,
+            tonic::Status,
+        >;
         async fn presence(
             &self,
             request: tonic::Request<super::PresenceRequest>,
-        ) -> std::result::Result<tonic::Response<super::PresenceResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::PresenceResponse>,
+            tonic::Status,
+        >;
         async fn presence_stats(
             &self,
             request: tonic::Request<super::PresenceStatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::PresenceStatsResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::PresenceStatsResponse>,
+            tonic::Status,
+        >;
         async fn history(
             &self,
             request: tonic::Request<super::HistoryRequest>,
@@ -2265,7 +2838,10 @@ pub mod centrifugo_api_server {
         async fn history_remove(
             &self,
             request: tonic::Request<super::HistoryRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::HistoryRemoveResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::HistoryRemoveResponse>,
+            tonic::Status,
+        >;
         async fn info(
             &self,
             request: tonic::Request<super::InfoRequest>,
@@ -2281,111 +2857,192 @@ pub mod centrifugo_api_server {
         async fn channels(
             &self,
             request: tonic::Request<super::ChannelsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ChannelsResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::ChannelsResponse>,
+            tonic::Status,
+        >;
         async fn connections(
             &self,
             request: tonic::Request<super::ConnectionsRequest>,
-        ) -> std::result::Result<tonic::Response<super::ConnectionsResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::ConnectionsResponse>,
+            tonic::Status,
+        >;
         async fn update_user_status(
             &self,
             request: tonic::Request<super::UpdateUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::UpdateUserStatusResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateUserStatusResponse>,
+            tonic::Status,
+        >;
         async fn get_user_status(
             &self,
             request: tonic::Request<super::GetUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::GetUserStatusResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::GetUserStatusResponse>,
+            tonic::Status,
+        >;
         async fn delete_user_status(
             &self,
             request: tonic::Request<super::DeleteUserStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeleteUserStatusResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteUserStatusResponse>,
+            tonic::Status,
+        >;
         async fn block_user(
             &self,
             request: tonic::Request<super::BlockUserRequest>,
-        ) -> std::result::Result<tonic::Response<super::BlockUserResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::BlockUserResponse>,
+            tonic::Status,
+        >;
         async fn unblock_user(
             &self,
             request: tonic::Request<super::UnblockUserRequest>,
-        ) -> std::result::Result<tonic::Response<super::UnblockUserResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UnblockUserResponse>,
+            tonic::Status,
+        >;
         async fn revoke_token(
             &self,
             request: tonic::Request<super::RevokeTokenRequest>,
-        ) -> std::result::Result<tonic::Response<super::RevokeTokenResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
+            tonic::Status,
+        >;
         async fn invalidate_user_tokens(
             &self,
             request: tonic::Request<super::InvalidateUserTokensRequest>,
-        ) -> std::result::Result<tonic::Response<super::InvalidateUserTokensResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::InvalidateUserTokensResponse>,
+            tonic::Status,
+        >;
         async fn device_register(
             &self,
             request: tonic::Request<super::DeviceRegisterRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceRegisterResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceRegisterResponse>,
+            tonic::Status,
+        >;
         async fn device_update(
             &self,
             request: tonic::Request<super::DeviceUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceUpdateResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceUpdateResponse>,
+            tonic::Status,
+        >;
         async fn device_remove(
             &self,
             request: tonic::Request<super::DeviceRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceRemoveResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceRemoveResponse>,
+            tonic::Status,
+        >;
         async fn device_list(
             &self,
             request: tonic::Request<super::DeviceListRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceListResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceListResponse>,
+            tonic::Status,
+        >;
         async fn device_topic_list(
             &self,
             request: tonic::Request<super::DeviceTopicListRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceTopicListResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceTopicListResponse>,
+            tonic::Status,
+        >;
         async fn device_topic_update(
             &self,
             request: tonic::Request<super::DeviceTopicUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::DeviceTopicUpdateResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::DeviceTopicUpdateResponse>,
+            tonic::Status,
+        >;
         async fn user_topic_list(
             &self,
             request: tonic::Request<super::UserTopicListRequest>,
-        ) -> std::result::Result<tonic::Response<super::UserTopicListResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UserTopicListResponse>,
+            tonic::Status,
+        >;
         async fn user_topic_update(
             &self,
             request: tonic::Request<super::UserTopicUpdateRequest>,
-        ) -> std::result::Result<tonic::Response<super::UserTopicUpdateResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UserTopicUpdateResponse>,
+            tonic::Status,
+        >;
         async fn send_push_notification(
             &self,
             request: tonic::Request<super::SendPushNotificationRequest>,
-        ) -> std::result::Result<tonic::Response<super::SendPushNotificationResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SendPushNotificationResponse>,
+            tonic::Status,
+        >;
         async fn update_push_status(
             &self,
             request: tonic::Request<super::UpdatePushStatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::UpdatePushStatusResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::UpdatePushStatusResponse>,
+            tonic::Status,
+        >;
         async fn cancel_push(
             &self,
             request: tonic::Request<super::CancelPushRequest>,
-        ) -> std::result::Result<tonic::Response<super::CancelPushResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPushResponse>,
+            tonic::Status,
+        >;
         async fn map_publish(
             &self,
             request: tonic::Request<super::MapPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapPublishResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapPublishResponse>,
+            tonic::Status,
+        >;
         async fn map_remove(
             &self,
             request: tonic::Request<super::MapRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapRemoveResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapRemoveResponse>,
+            tonic::Status,
+        >;
         async fn map_read_state(
             &self,
             request: tonic::Request<super::MapReadStateRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapReadStateResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapReadStateResponse>,
+            tonic::Status,
+        >;
         async fn map_read_stream(
             &self,
             request: tonic::Request<super::MapReadStreamRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapReadStreamResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapReadStreamResponse>,
+            tonic::Status,
+        >;
         async fn map_stats(
             &self,
             request: tonic::Request<super::MapStatsRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapStatsResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapStatsResponse>,
+            tonic::Status,
+        >;
         async fn map_clear(
             &self,
             request: tonic::Request<super::MapClearRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapClearResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapClearResponse>,
+            tonic::Status,
+        >;
         async fn shared_poll_publish(
             &self,
             request: tonic::Request<super::SharedPollPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::SharedPollPublishResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SharedPollPublishResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct CentrifugoApiServer<T> {
@@ -2408,7 +3065,10 @@ pub mod centrifugo_api_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -2452,7 +3112,10 @@ pub mod centrifugo_api_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -2460,12 +3123,22 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Batch" => {
                     #[allow(non_camel_case_types)]
                     struct BatchSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::BatchRequest> for BatchSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::BatchRequest> for BatchSvc<T> {
                         type Response = super::BatchResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::BatchRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BatchRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::batch(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::batch(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2494,12 +3167,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Publish" => {
                     #[allow(non_camel_case_types)]
                     struct PublishSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::PublishRequest> for PublishSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::PublishRequest>
+                    for PublishSvc<T> {
                         type Response = super::PublishResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::PublishRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PublishRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::publish(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::publish(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2528,12 +3212,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Broadcast" => {
                     #[allow(non_camel_case_types)]
                     struct BroadcastSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::BroadcastRequest> for BroadcastSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::BroadcastRequest>
+                    for BroadcastSvc<T> {
                         type Response = super::BroadcastResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::BroadcastRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BroadcastRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::broadcast(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::broadcast(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2562,12 +3257,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Subscribe" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::SubscribeRequest> for SubscribeSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::SubscribeRequest>
+                    for SubscribeSvc<T> {
                         type Response = super::SubscribeResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::SubscribeRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::subscribe(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::subscribe(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2596,15 +3302,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Unsubscribe" => {
                     #[allow(non_camel_case_types)]
                     struct UnsubscribeSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UnsubscribeRequest> for UnsubscribeSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UnsubscribeRequest>
+                    for UnsubscribeSvc<T> {
                         type Response = super::UnsubscribeResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UnsubscribeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::unsubscribe(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::unsubscribe(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2633,15 +3347,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Disconnect" => {
                     #[allow(non_camel_case_types)]
                     struct DisconnectSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DisconnectRequest> for DisconnectSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DisconnectRequest>
+                    for DisconnectSvc<T> {
                         type Response = super::DisconnectResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DisconnectRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::disconnect(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::disconnect(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2670,12 +3392,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Presence" => {
                     #[allow(non_camel_case_types)]
                     struct PresenceSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::PresenceRequest> for PresenceSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::PresenceRequest>
+                    for PresenceSvc<T> {
                         type Response = super::PresenceResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::PresenceRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PresenceRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::presence(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::presence(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2704,16 +3437,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/PresenceStats" => {
                     #[allow(non_camel_case_types)]
                     struct PresenceStatsSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::PresenceStatsRequest> for PresenceStatsSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::PresenceStatsRequest>
+                    for PresenceStatsSvc<T> {
                         type Response = super::PresenceStatsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::PresenceStatsRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::presence_stats(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::presence_stats(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2742,12 +3482,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/History" => {
                     #[allow(non_camel_case_types)]
                     struct HistorySvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::HistoryRequest> for HistorySvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::HistoryRequest>
+                    for HistorySvc<T> {
                         type Response = super::HistoryResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::HistoryRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HistoryRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::history(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::history(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2776,16 +3527,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/HistoryRemove" => {
                     #[allow(non_camel_case_types)]
                     struct HistoryRemoveSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::HistoryRemoveRequest> for HistoryRemoveSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::HistoryRemoveRequest>
+                    for HistoryRemoveSvc<T> {
                         type Response = super::HistoryRemoveResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::HistoryRemoveRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::history_remove(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::history_remove(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2814,12 +3572,22 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Info" => {
                     #[allow(non_camel_case_types)]
                     struct InfoSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::InfoRequest> for InfoSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::InfoRequest> for InfoSvc<T> {
                         type Response = super::InfoResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::InfoRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InfoRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::info(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::info(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2848,12 +3616,21 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/RPC" => {
                     #[allow(non_camel_case_types)]
                     struct RPCSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::RpcRequest> for RPCSvc<T> {
+                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::RpcRequest>
+                    for RPCSvc<T> {
                         type Response = super::RpcResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::RpcRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RpcRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::rpc(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::rpc(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2882,12 +3659,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Refresh" => {
                     #[allow(non_camel_case_types)]
                     struct RefreshSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::RefreshRequest> for RefreshSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::RefreshRequest>
+                    for RefreshSvc<T> {
                         type Response = super::RefreshResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::RefreshRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RefreshRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::refresh(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::refresh(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2916,12 +3704,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Channels" => {
                     #[allow(non_camel_case_types)]
                     struct ChannelsSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::ChannelsRequest> for ChannelsSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::ChannelsRequest>
+                    for ChannelsSvc<T> {
                         type Response = super::ChannelsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::ChannelsRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChannelsRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::channels(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::channels(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2950,15 +3749,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/Connections" => {
                     #[allow(non_camel_case_types)]
                     struct ConnectionsSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::ConnectionsRequest> for ConnectionsSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::ConnectionsRequest>
+                    for ConnectionsSvc<T> {
                         type Response = super::ConnectionsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::ConnectionsRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::connections(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::connections(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -2987,18 +3794,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/UpdateUserStatus" => {
                     #[allow(non_camel_case_types)]
                     struct UpdateUserStatusSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UpdateUserStatusRequest>
-                        for UpdateUserStatusSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UpdateUserStatusRequest>
+                    for UpdateUserStatusSvc<T> {
                         type Response = super::UpdateUserStatusResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UpdateUserStatusRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::update_user_status(&inner, request).await
+                                <T as CentrifugoApi>::update_user_status(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3028,16 +3840,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/GetUserStatus" => {
                     #[allow(non_camel_case_types)]
                     struct GetUserStatusSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::GetUserStatusRequest> for GetUserStatusSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::GetUserStatusRequest>
+                    for GetUserStatusSvc<T> {
                         type Response = super::GetUserStatusResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::GetUserStatusRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::get_user_status(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::get_user_status(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3066,18 +3885,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeleteUserStatus" => {
                     #[allow(non_camel_case_types)]
                     struct DeleteUserStatusSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeleteUserStatusRequest>
-                        for DeleteUserStatusSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeleteUserStatusRequest>
+                    for DeleteUserStatusSvc<T> {
                         type Response = super::DeleteUserStatusResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeleteUserStatusRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::delete_user_status(&inner, request).await
+                                <T as CentrifugoApi>::delete_user_status(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3107,12 +3931,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/BlockUser" => {
                     #[allow(non_camel_case_types)]
                     struct BlockUserSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::BlockUserRequest> for BlockUserSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::BlockUserRequest>
+                    for BlockUserSvc<T> {
                         type Response = super::BlockUserResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::BlockUserRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BlockUserRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::block_user(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::block_user(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3141,16 +3976,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/UnblockUser" => {
                     #[allow(non_camel_case_types)]
                     struct UnblockUserSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UnblockUserRequest> for UnblockUserSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UnblockUserRequest>
+                    for UnblockUserSvc<T> {
                         type Response = super::UnblockUserResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UnblockUserRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::unblock_user(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::unblock_user(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3179,16 +4021,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/RevokeToken" => {
                     #[allow(non_camel_case_types)]
                     struct RevokeTokenSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::RevokeTokenRequest> for RevokeTokenSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::RevokeTokenRequest>
+                    for RevokeTokenSvc<T> {
                         type Response = super::RevokeTokenResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::RevokeTokenRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::revoke_token(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::revoke_token(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3217,18 +4066,26 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/InvalidateUserTokens" => {
                     #[allow(non_camel_case_types)]
                     struct InvalidateUserTokensSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::InvalidateUserTokensRequest>
-                        for InvalidateUserTokensSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::InvalidateUserTokensRequest>
+                    for InvalidateUserTokensSvc<T> {
                         type Response = super::InvalidateUserTokensResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::InvalidateUserTokensRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::invalidate_user_tokens(&inner, request).await
+                                <T as CentrifugoApi>::invalidate_user_tokens(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3258,16 +4115,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceRegister" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceRegisterSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceRegisterRequest> for DeviceRegisterSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceRegisterRequest>
+                    for DeviceRegisterSvc<T> {
                         type Response = super::DeviceRegisterResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceRegisterRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::device_register(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::device_register(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3296,16 +4160,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceUpdate" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceUpdateSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceUpdateRequest> for DeviceUpdateSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceUpdateRequest>
+                    for DeviceUpdateSvc<T> {
                         type Response = super::DeviceUpdateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceUpdateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::device_update(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::device_update(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3334,16 +4205,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceRemove" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceRemoveSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceRemoveRequest> for DeviceRemoveSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceRemoveRequest>
+                    for DeviceRemoveSvc<T> {
                         type Response = super::DeviceRemoveResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceRemoveRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::device_remove(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::device_remove(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3372,15 +4250,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceList" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceListSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceListRequest> for DeviceListSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceListRequest>
+                    for DeviceListSvc<T> {
                         type Response = super::DeviceListResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceListRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::device_list(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::device_list(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3409,16 +4295,24 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceTopicList" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceTopicListSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceTopicListRequest> for DeviceTopicListSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceTopicListRequest>
+                    for DeviceTopicListSvc<T> {
                         type Response = super::DeviceTopicListResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceTopicListRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::device_topic_list(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::device_topic_list(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3447,18 +4341,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/DeviceTopicUpdate" => {
                     #[allow(non_camel_case_types)]
                     struct DeviceTopicUpdateSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::DeviceTopicUpdateRequest>
-                        for DeviceTopicUpdateSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::DeviceTopicUpdateRequest>
+                    for DeviceTopicUpdateSvc<T> {
                         type Response = super::DeviceTopicUpdateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::DeviceTopicUpdateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::device_topic_update(&inner, request).await
+                                <T as CentrifugoApi>::device_topic_update(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3488,16 +4387,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/UserTopicList" => {
                     #[allow(non_camel_case_types)]
                     struct UserTopicListSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UserTopicListRequest> for UserTopicListSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UserTopicListRequest>
+                    for UserTopicListSvc<T> {
                         type Response = super::UserTopicListResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UserTopicListRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::user_topic_list(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::user_topic_list(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3526,16 +4432,24 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/UserTopicUpdate" => {
                     #[allow(non_camel_case_types)]
                     struct UserTopicUpdateSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UserTopicUpdateRequest> for UserTopicUpdateSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UserTopicUpdateRequest>
+                    for UserTopicUpdateSvc<T> {
                         type Response = super::UserTopicUpdateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UserTopicUpdateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::user_topic_update(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::user_topic_update(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3564,18 +4478,26 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/SendPushNotification" => {
                     #[allow(non_camel_case_types)]
                     struct SendPushNotificationSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::SendPushNotificationRequest>
-                        for SendPushNotificationSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::SendPushNotificationRequest>
+                    for SendPushNotificationSvc<T> {
                         type Response = super::SendPushNotificationResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::SendPushNotificationRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::send_push_notification(&inner, request).await
+                                <T as CentrifugoApi>::send_push_notification(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3605,18 +4527,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/UpdatePushStatus" => {
                     #[allow(non_camel_case_types)]
                     struct UpdatePushStatusSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::UpdatePushStatusRequest>
-                        for UpdatePushStatusSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::UpdatePushStatusRequest>
+                    for UpdatePushStatusSvc<T> {
                         type Response = super::UpdatePushStatusResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::UpdatePushStatusRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::update_push_status(&inner, request).await
+                                <T as CentrifugoApi>::update_push_status(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3646,15 +4573,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/CancelPush" => {
                     #[allow(non_camel_case_types)]
                     struct CancelPushSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::CancelPushRequest> for CancelPushSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::CancelPushRequest>
+                    for CancelPushSvc<T> {
                         type Response = super::CancelPushResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::CancelPushRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::cancel_push(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::cancel_push(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3683,15 +4618,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapPublish" => {
                     #[allow(non_camel_case_types)]
                     struct MapPublishSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapPublishRequest> for MapPublishSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapPublishRequest>
+                    for MapPublishSvc<T> {
                         type Response = super::MapPublishResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::MapPublishRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::map_publish(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_publish(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3720,12 +4663,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapRemove" => {
                     #[allow(non_camel_case_types)]
                     struct MapRemoveSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapRemoveRequest> for MapRemoveSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapRemoveRequest>
+                    for MapRemoveSvc<T> {
                         type Response = super::MapRemoveResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::MapRemoveRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MapRemoveRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::map_remove(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_remove(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3754,16 +4708,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapReadState" => {
                     #[allow(non_camel_case_types)]
                     struct MapReadStateSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapReadStateRequest> for MapReadStateSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapReadStateRequest>
+                    for MapReadStateSvc<T> {
                         type Response = super::MapReadStateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::MapReadStateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::map_read_state(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_read_state(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3792,16 +4753,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapReadStream" => {
                     #[allow(non_camel_case_types)]
                     struct MapReadStreamSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapReadStreamRequest> for MapReadStreamSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapReadStreamRequest>
+                    for MapReadStreamSvc<T> {
                         type Response = super::MapReadStreamResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::MapReadStreamRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoApi>::map_read_stream(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_read_stream(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3830,12 +4798,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapStats" => {
                     #[allow(non_camel_case_types)]
                     struct MapStatsSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapStatsRequest> for MapStatsSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapStatsRequest>
+                    for MapStatsSvc<T> {
                         type Response = super::MapStatsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::MapStatsRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MapStatsRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::map_stats(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_stats(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3864,12 +4843,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/MapClear" => {
                     #[allow(non_camel_case_types)]
                     struct MapClearSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::MapClearRequest> for MapClearSvc<T> {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::MapClearRequest>
+                    for MapClearSvc<T> {
                         type Response = super::MapClearResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::MapClearRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MapClearRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoApi>::map_clear(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoApi>::map_clear(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -3898,18 +4888,23 @@ pub mod centrifugo_api_server {
                 "/centrifugal.centrifugo.api.CentrifugoApi/SharedPollPublish" => {
                     #[allow(non_camel_case_types)]
                     struct SharedPollPublishSvc<T: CentrifugoApi>(pub Arc<T>);
-                    impl<T: CentrifugoApi> tonic::server::UnaryService<super::SharedPollPublishRequest>
-                        for SharedPollPublishSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoApi,
+                    > tonic::server::UnaryService<super::SharedPollPublishRequest>
+                    for SharedPollPublishSvc<T> {
                         type Response = super::SharedPollPublishResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::SharedPollPublishRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoApi>::shared_poll_publish(&inner, request).await
+                                <T as CentrifugoApi>::shared_poll_publish(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -3936,13 +4931,25 @@ pub mod centrifugo_api_server {
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
-                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }

@@ -11,10 +11,12 @@ use prost_reflect::DescriptorPool;
 
 /// Centrifugo's server API, `centrifugal.centrifugo.api`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+#[rustfmt::skip]
 pub mod api;
 
 /// What Centrifugo asks an application, `centrifugal.centrifugo.proxy`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+#[rustfmt::skip]
 pub mod proxy;
 
 /// The descriptors of all messages and services.

@@ -87,13 +87,19 @@ pub struct ConnectResult {
     #[prost(string, repeated, tag = "7")]
     pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(map = "string, message", tag = "8")]
-    pub subs: ::std::collections::HashMap<::prost::alloc::string::String, SubscribeOptions>,
+    pub subs: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        SubscribeOptions,
+    >,
     #[prost(bytes = "bytes", tag = "9")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(message, repeated, tag = "10")]
     pub caps: ::prost::alloc::vec::Vec<ChannelsCapability>,
     #[prost(map = "string, string", tag = "11")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChannelsCapability {
@@ -128,7 +134,10 @@ pub struct RefreshRequest {
     #[prost(bytes = "bytes", tag = "11")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "12")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RefreshResult {
@@ -177,7 +186,10 @@ pub struct SubscribeRequest {
     #[prost(string, tag = "15")]
     pub b64data: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "16")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BoolValue {
@@ -251,7 +263,10 @@ pub struct PublishRequest {
     #[prost(bytes = "bytes", tag = "14")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "15")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishResult {
@@ -262,7 +277,10 @@ pub struct PublishResult {
     #[prost(bool, tag = "3")]
     pub skip_history: bool,
     #[prost(map = "string, string", tag = "4")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, tag = "5")]
     pub idempotency_key: ::prost::alloc::string::String,
     #[prost(bool, tag = "6")]
@@ -304,7 +322,10 @@ pub struct MapPublishRequest {
     #[prost(bytes = "bytes", tag = "15")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "16")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MapPublishResult {
@@ -315,7 +336,10 @@ pub struct MapPublishResult {
     #[prost(string, tag = "3")]
     pub b64data: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "4")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(int64, tag = "5")]
     pub score: i64,
     #[prost(string, tag = "6")]
@@ -361,14 +385,20 @@ pub struct MapRemoveRequest {
     #[prost(bytes = "bytes", tag = "13")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "14")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MapRemoveResult {
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "2")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(string, tag = "3")]
     pub idempotency_key: ::prost::alloc::string::String,
 }
@@ -402,7 +432,10 @@ pub struct RpcRequest {
     #[prost(bytes = "bytes", tag = "14")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "15")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RpcResult {
@@ -437,7 +470,10 @@ pub struct SubRefreshRequest {
     #[prost(bytes = "bytes", tag = "12")]
     pub meta: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "13")]
-    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubRefreshResult {
@@ -464,7 +500,10 @@ pub struct Publication {
     #[prost(bytes = "bytes", tag = "4")]
     pub data: ::prost::bytes::Bytes,
     #[prost(map = "string, string", tag = "7")]
-    pub tags: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamSubscribeRequest {
@@ -561,9 +600,15 @@ pub struct SharedPollRefreshResponse {
 }
 /// Generated client implementations.
 pub mod centrifugo_proxy_client {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
-    use tonic::codegen::http::Uri;
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
     pub struct CentrifugoProxyClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -591,13 +636,14 @@ pub mod centrifugo_proxy_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             CentrifugoProxyClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -635,66 +681,117 @@ pub mod centrifugo_proxy_client {
         pub async fn connect(
             &mut self,
             request: impl tonic::IntoRequest<super::ConnectRequest>,
-        ) -> std::result::Result<tonic::Response<super::ConnectResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::ConnectResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.proxy.CentrifugoProxy/Connect");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.proxy.CentrifugoProxy/Connect",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "Connect"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "Connect",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn refresh(
             &mut self,
             request: impl tonic::IntoRequest<super::RefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::RefreshResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::RefreshResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.proxy.CentrifugoProxy/Refresh");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.proxy.CentrifugoProxy/Refresh",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "Refresh"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "Refresh",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn subscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubscribeResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SubscribeResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/Subscribe",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "Subscribe"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "Subscribe",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn publish(
             &mut self,
             request: impl tonic::IntoRequest<super::PublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::PublishResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::PublishResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.proxy.CentrifugoProxy/Publish");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.proxy.CentrifugoProxy/Publish",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "Publish"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "Publish",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn rpc(
@@ -704,30 +801,52 @@ pub mod centrifugo_proxy_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC");
+            let path = http::uri::PathAndQuery::from_static(
+                "/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "RPC"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "RPC",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn sub_refresh(
             &mut self,
             request: impl tonic::IntoRequest<super::SubRefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubRefreshResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SubRefreshResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubRefresh",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "SubRefresh"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "SubRefresh",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn subscribe_unidirectional(
@@ -740,21 +859,30 @@ pub mod centrifugo_proxy_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeUnidirectional",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "centrifugal.centrifugo.proxy.CentrifugoProxy",
-                "SubscribeUnidirectional",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "SubscribeUnidirectional",
+                    ),
+                );
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn subscribe_bidirectional(
             &mut self,
-            request: impl tonic::IntoStreamingRequest<Message = super::StreamSubscribeRequest>,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::StreamSubscribeRequest,
+            >,
         ) -> std::result::Result<
             tonic::Response<tonic::codec::Streaming<super::StreamSubscribeResponse>>,
             tonic::Status,
@@ -762,110 +890,181 @@ pub mod centrifugo_proxy_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeBidirectional",
             );
             let mut req = request.into_streaming_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "centrifugal.centrifugo.proxy.CentrifugoProxy",
-                "SubscribeBidirectional",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "SubscribeBidirectional",
+                    ),
+                );
             self.inner.streaming(req, path, codec).await
         }
         pub async fn notify_cache_empty(
             &mut self,
             request: impl tonic::IntoRequest<super::NotifyCacheEmptyRequest>,
-        ) -> std::result::Result<tonic::Response<super::NotifyCacheEmptyResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::NotifyCacheEmptyResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/NotifyCacheEmpty",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "NotifyCacheEmpty"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "NotifyCacheEmpty",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn notify_channel_state(
             &mut self,
             request: impl tonic::IntoRequest<super::NotifyChannelStateRequest>,
-        ) -> std::result::Result<tonic::Response<super::NotifyChannelStateResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::NotifyChannelStateResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/NotifyChannelState",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "centrifugal.centrifugo.proxy.CentrifugoProxy",
-                "NotifyChannelState",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "NotifyChannelState",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_publish(
             &mut self,
             request: impl tonic::IntoRequest<super::MapPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapPublishResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapPublishResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/MapPublish",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "MapPublish"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "MapPublish",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn map_remove(
             &mut self,
             request: impl tonic::IntoRequest<super::MapRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapRemoveResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::MapRemoveResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/MapRemove",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "MapRemove"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "MapRemove",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn shared_poll_refresh(
             &mut self,
             request: impl tonic::IntoRequest<super::SharedPollRefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::SharedPollRefreshResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SharedPollRefreshResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SharedPollRefresh",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("centrifugal.centrifugo.proxy.CentrifugoProxy", "SharedPollRefresh"));
+                .insert(
+                    GrpcMethod::new(
+                        "centrifugal.centrifugo.proxy.CentrifugoProxy",
+                        "SharedPollRefresh",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod centrifugo_proxy_server {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with CentrifugoProxyServer.
     #[async_trait]
@@ -881,7 +1080,10 @@ pub mod centrifugo_proxy_server {
         async fn subscribe(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubscribeResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SubscribeResponse>,
+            tonic::Status,
+        >;
         async fn publish(
             &self,
             request: tonic::Request<super::PublishRequest>,
@@ -893,45 +1095,71 @@ pub mod centrifugo_proxy_server {
         async fn sub_refresh(
             &self,
             request: tonic::Request<super::SubRefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::SubRefreshResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SubRefreshResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the SubscribeUnidirectional method.
         type SubscribeUnidirectionalStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::StreamSubscribeResponse, tonic::Status>,
-            > + std::marker::Send
+            >
+            + std::marker::Send
             + 'static;
         async fn subscribe_unidirectional(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
-        ) -> std::result::Result<tonic::Response<Self::SubscribeUnidirectionalStream>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<Self::SubscribeUnidirectionalStream>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the SubscribeBidirectional method.
         type SubscribeBidirectionalStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::StreamSubscribeResponse, tonic::Status>,
-            > + std::marker::Send
+            >
+            + std::marker::Send
             + 'static;
         async fn subscribe_bidirectional(
             &self,
             request: tonic::Request<tonic::Streaming<super::StreamSubscribeRequest>>,
-        ) -> std::result::Result<tonic::Response<Self::SubscribeBidirectionalStream>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<Self::SubscribeBidirectionalStream>,
+            tonic::Status,
+        >;
         async fn notify_cache_empty(
             &self,
             request: tonic::Request<super::NotifyCacheEmptyRequest>,
-        ) -> std::result::Result<tonic::Response<super::NotifyCacheEmptyResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::NotifyCacheEmptyResponse>,
+            tonic::Status,
+        >;
         async fn notify_channel_state(
             &self,
             request: tonic::Request<super::NotifyChannelStateRequest>,
-        ) -> std::result::Result<tonic::Response<super::NotifyChannelStateResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::NotifyChannelStateResponse>,
+            tonic::Status,
+        >;
         async fn map_publish(
             &self,
             request: tonic::Request<super::MapPublishRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapPublishResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapPublishResponse>,
+            tonic::Status,
+        >;
         async fn map_remove(
             &self,
             request: tonic::Request<super::MapRemoveRequest>,
-        ) -> std::result::Result<tonic::Response<super::MapRemoveResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::MapRemoveResponse>,
+            tonic::Status,
+        >;
         async fn shared_poll_refresh(
             &self,
             request: tonic::Request<super::SharedPollRefreshRequest>,
-        ) -> std::result::Result<tonic::Response<super::SharedPollRefreshResponse>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<super::SharedPollRefreshResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct CentrifugoProxyServer<T> {
@@ -954,7 +1182,10 @@ pub mod centrifugo_proxy_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -998,7 +1229,10 @@ pub mod centrifugo_proxy_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -1006,12 +1240,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/Connect" => {
                     #[allow(non_camel_case_types)]
                     struct ConnectSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::ConnectRequest> for ConnectSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::ConnectRequest>
+                    for ConnectSvc<T> {
                         type Response = super::ConnectResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::ConnectRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConnectRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoProxy>::connect(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::connect(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1040,12 +1285,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/Refresh" => {
                     #[allow(non_camel_case_types)]
                     struct RefreshSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::RefreshRequest> for RefreshSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::RefreshRequest>
+                    for RefreshSvc<T> {
                         type Response = super::RefreshResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::RefreshRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RefreshRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoProxy>::refresh(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::refresh(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1074,12 +1330,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/Subscribe" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::SubscribeRequest> for SubscribeSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::SubscribeRequest>
+                    for SubscribeSvc<T> {
                         type Response = super::SubscribeResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::SubscribeRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoProxy>::subscribe(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::subscribe(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1108,12 +1375,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/Publish" => {
                     #[allow(non_camel_case_types)]
                     struct PublishSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::PublishRequest> for PublishSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::PublishRequest>
+                    for PublishSvc<T> {
                         type Response = super::PublishResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::PublishRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PublishRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoProxy>::publish(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::publish(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1142,12 +1420,22 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC" => {
                     #[allow(non_camel_case_types)]
                     struct RPCSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::RpcRequest> for RPCSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::RpcRequest> for RPCSvc<T> {
                         type Response = super::RpcResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::RpcRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RpcRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as CentrifugoProxy>::rpc(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::rpc(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1176,16 +1464,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubRefresh" => {
                     #[allow(non_camel_case_types)]
                     struct SubRefreshSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::SubRefreshRequest> for SubRefreshSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::SubRefreshRequest>
+                    for SubRefreshSvc<T> {
                         type Response = super::SubRefreshResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::SubRefreshRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoProxy>::sub_refresh(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::sub_refresh(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1214,16 +1509,27 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeUnidirectional" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeUnidirectionalSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::ServerStreamingService<super::SubscribeRequest>
-                        for SubscribeUnidirectionalSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::ServerStreamingService<super::SubscribeRequest>
+                    for SubscribeUnidirectionalSvc<T> {
                         type Response = super::StreamSubscribeResponse;
                         type ResponseStream = T::SubscribeUnidirectionalStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::SubscribeRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoProxy>::subscribe_unidirectional(&inner, request).await
+                                <T as CentrifugoProxy>::subscribe_unidirectional(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1253,19 +1559,29 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeBidirectional" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeBidirectionalSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::StreamingService<super::StreamSubscribeRequest>
-                        for SubscribeBidirectionalSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::StreamingService<super::StreamSubscribeRequest>
+                    for SubscribeBidirectionalSvc<T> {
                         type Response = super::StreamSubscribeResponse;
                         type ResponseStream = T::SubscribeBidirectionalStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<tonic::Streaming<super::StreamSubscribeRequest>>,
+                            request: tonic::Request<
+                                tonic::Streaming<super::StreamSubscribeRequest>,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoProxy>::subscribe_bidirectional(&inner, request).await
+                                <T as CentrifugoProxy>::subscribe_bidirectional(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1295,18 +1611,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/NotifyCacheEmpty" => {
                     #[allow(non_camel_case_types)]
                     struct NotifyCacheEmptySvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::NotifyCacheEmptyRequest>
-                        for NotifyCacheEmptySvc<T>
-                    {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::NotifyCacheEmptyRequest>
+                    for NotifyCacheEmptySvc<T> {
                         type Response = super::NotifyCacheEmptyResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NotifyCacheEmptyRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoProxy>::notify_cache_empty(&inner, request).await
+                                <T as CentrifugoProxy>::notify_cache_empty(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1336,18 +1657,26 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/NotifyChannelState" => {
                     #[allow(non_camel_case_types)]
                     struct NotifyChannelStateSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::NotifyChannelStateRequest>
-                        for NotifyChannelStateSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::NotifyChannelStateRequest>
+                    for NotifyChannelStateSvc<T> {
                         type Response = super::NotifyChannelStateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::NotifyChannelStateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoProxy>::notify_channel_state(&inner, request).await
+                                <T as CentrifugoProxy>::notify_channel_state(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1377,16 +1706,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/MapPublish" => {
                     #[allow(non_camel_case_types)]
                     struct MapPublishSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::MapPublishRequest> for MapPublishSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::MapPublishRequest>
+                    for MapPublishSvc<T> {
                         type Response = super::MapPublishResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::MapPublishRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoProxy>::map_publish(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::map_publish(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1415,13 +1751,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/MapRemove" => {
                     #[allow(non_camel_case_types)]
                     struct MapRemoveSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::MapRemoveRequest> for MapRemoveSvc<T> {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::MapRemoveRequest>
+                    for MapRemoveSvc<T> {
                         type Response = super::MapRemoveResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::MapRemoveRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MapRemoveRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as CentrifugoProxy>::map_remove(&inner, request).await };
+                            let fut = async move {
+                                <T as CentrifugoProxy>::map_remove(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1450,18 +1796,23 @@ pub mod centrifugo_proxy_server {
                 "/centrifugal.centrifugo.proxy.CentrifugoProxy/SharedPollRefresh" => {
                     #[allow(non_camel_case_types)]
                     struct SharedPollRefreshSvc<T: CentrifugoProxy>(pub Arc<T>);
-                    impl<T: CentrifugoProxy> tonic::server::UnaryService<super::SharedPollRefreshRequest>
-                        for SharedPollRefreshSvc<T>
-                    {
+                    impl<
+                        T: CentrifugoProxy,
+                    > tonic::server::UnaryService<super::SharedPollRefreshRequest>
+                    for SharedPollRefreshSvc<T> {
                         type Response = super::SharedPollRefreshResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::SharedPollRefreshRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as CentrifugoProxy>::shared_poll_refresh(&inner, request).await
+                                <T as CentrifugoProxy>::shared_poll_refresh(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1488,13 +1839,25 @@ pub mod centrifugo_proxy_server {
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
-                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }

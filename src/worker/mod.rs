@@ -8,13 +8,13 @@
 //!                    lent to one request at a time
 //! ```
 //!
-//! A worker consists of two halves. The [`Process`] is its life: one task owns the child, and only that task signals or reaps it. The
-//! [`Link`] is its voice: whoever holds it may talk to the worker, and nobody else can. The pool lends links to requests; processes
+//! A worker consists of two halves. The `Process` is its life: one task owns the child, and only that task signals or reaps it. The
+//! `Link` is its voice: whoever holds it may talk to the worker, and nobody else can. The pool lends links to requests; processes
 //! stay where they are.
 //!
 //! Invariants:
-//! - A process never outlives its [`Process`] handle, nor the supervisor (parent-death signal, and the guard of `os`).
-//! - A link holds at most one request, and is *settled* when its worker is done with it: see [`fence`] for what that means.
+//! - A process never outlives its `Process` handle, nor the supervisor (parent-death signal, and the guard of `os`).
+//! - A link holds at most one request, and is *settled* when its worker is done with it: see `fence` for what that means.
 //! - What a worker prints is never lost and never an error: it goes to the log with its pid, wherever it was printed.
 //!
 //! Deliberately absent: any decision when a worker starts or ends, which is the pool's.
