@@ -253,8 +253,10 @@ fn build(
     if server.on_init.as_ref().is_some_and(|on_init| on_init.command.argv.is_empty()) {
         return Err(Error::at(&server_node.at, Some("server.on_init.command"), "it is missing".into()));
     }
-    Identity::resolve(server.user.as_deref(), server.group.as_deref())
-        .map_err(|text| Error::at(&server_node.at, None, text))?;
+    Identity::resolve(server.user.as_deref(), server.group.as_deref()).map_err(|text| {
+        let at = server_node.get("user").or_else(|| server_node.get("group")).unwrap_or(server_node);
+        Error::at(&at.at, None, text)
+    })?;
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
         let text = format!(
