@@ -1,6 +1,7 @@
 //! `causeway serve`: start, run until a signal, end.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,6 +12,10 @@ use crate::app::{App, Ended};
 use crate::config::Loaded;
 use crate::os;
 use crate::telemetry::logs;
+
+/// Who stops a process group and then its members, as `timeout` and some supervisors do, sends one signal twice: what comes within this
+/// time is no second wish.
+const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -73,12 +78,20 @@ async fn serve(global: &Global, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     if !global.silent {
         println!("stop signal received, grace timeout is: {} seconds", grace.as_secs());
     }
+    let second = async {
+        tokio::time::sleep(SAME_SIGNAL).await;
+        // New listeners have seen none of what came until now.
+        match Signals::new() {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
         ended = app.stop() => Ok(match ended {
             Ended::Clean => ExitCode::SUCCESS,
             Ended::Late => ExitCode::FAILURE,
         }),
-        name = signals.next() => {
+        name = second => {
             warn!(target: "endure", signal = name, "second stop signal received: ended at once");
             Ok(ExitCode::FAILURE)
         }

@@ -21,6 +21,9 @@ use super::lease::{Answer, Lease};
 use super::{Config, Error};
 use crate::worker::{self, Environment, Exit, Fault, Launcher, Link, Order, Slots, State, Status};
 
+/// How long the workers that are ready may take to leave when another one could not be started at first.
+const FAILED_START: Duration = Duration::from_secs(5);
+
 /// What a pool is made of.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -104,7 +107,7 @@ impl Pool {
         match first_boot.await {
             Ok(Ok(())) => Ok(pool),
             Ok(Err(reason)) => {
-                pool.ended().await;
+                pool.stop(Instant::now() + FAILED_START).await;
                 Err(StartError::Boot(reason))
             }
             Err(_) => Err(StartError::Boot("the pool ended while it started".into())),

@@ -43,16 +43,16 @@ impl Lease {
     /// Runs one request. May be dropped at any time.
     pub(super) async fn exchange(mut self, context: &[u8], body: Bytes) -> Answer {
         let Some(link) = &mut self.link else { return Answer::Again };
+        if let Err(fault) = link.drop_leftovers(&mut Context::from_waker(Waker::noop())) {
+            // Whatever it did, this request has no part in it.
+            self.give_up(&fault);
+            return Answer::Again;
+        }
         link.status().set_state(State::Working);
-        let outcome = match self.begin(context, body) {
-            Err(fault) => Err(fault),
-            Ok(Some(error)) => return Answer::Done(Err(error)),
-            Ok(None) => match &mut self.link {
-                Some(link) => link.answer().await,
-                None => return Answer::Again,
-            },
-        };
-        match outcome {
+        if let Err(too_large) = link.begin(context, body) {
+            return Answer::Done(Err(Error::Broken(too_large.to_string())));
+        }
+        match link.answer().await {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(body)),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker(text))),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
@@ -66,11 +66,11 @@ impl Lease {
         }
     }
 
-    /// Drops what is left over from earlier and takes the request.
-    fn begin(&mut self, context: &[u8], body: Bytes) -> Result<Option<Error>, Fault> {
-        let Some(link) = &mut self.link else { return Ok(None) };
-        link.drop_leftovers(&mut Context::from_waker(Waker::noop()))?;
-        Ok(link.begin(context, body).err().map(|too_large| Error::Broken(too_large.to_string())))
+    /// The worker is of no use any more.
+    fn give_up(&mut self, fault: &Fault) {
+        if let Some(link) = self.link.take() {
+            drop(self.shared.faulty(link, fault));
+        }
     }
 
     /// The worker is of no use any more; says what that means for the request.

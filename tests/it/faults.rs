@@ -135,6 +135,18 @@ async fn a_worker_that_breaks_the_protocol_fails_its_request_alone_and_is_replac
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_breaks_the_protocol_while_it_is_idle_costs_no_request() {
+    let server = worker().start();
+    let client = server.client().await;
+    let pid = client.worker_pid().await;
+    assert_eq!(client.rpc("brokenlater:0.05", "1").await.unwrap(), "1");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(client.rpc("echo", "2").await.unwrap(), "2");
+    assert_ne!(client.worker_pid().await, pid);
+    server.wait_for_output("broke the protocol");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_fails_its_request_with_its_exit_status_and_is_replaced() {
     let server = worker().start();
     let client = server.client().await;

@@ -136,6 +136,9 @@ def handle(method, data, context):
         broken = bytearray(frame(0, b"a body that is long enough to be seen", (0,)))
         broken[7] ^= 255
         write(bytes(broken))
+    elif name == "brokenlater":
+        answer(data)
+        threading.Timer(float(argument), lambda: handle("broken", b"", b"")).start()
     elif name == "huge":
         head = struct.pack("<BBI", 0x14, 0, 3_000_000_000)
         write(head + struct.pack("<IBBI", zlib.crc32(head), 0, 0, 0))
