@@ -204,8 +204,11 @@ impl Actor {
         let Some(process) = self.processes.get(&id) else { return };
         process.status().retire();
         debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
-        if let Some(link) = self.shared.take_idle(id) {
-            self.stop(link);
+        match self.shared.take_idle(id) {
+            Some(link) => self.stop(link),
+            // When the pool ends, no caller is left: what this worker still does has as long as any other to come to its end.
+            None if reason == Reason::Shutdown => process.stop(None, self.destroy_timeout),
+            None => {}
         }
     }
 
