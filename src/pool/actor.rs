@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Config;
 use super::core::{Core, Effect, Event, Reason, WorkerId};
-use super::handle::Shared;
+use super::shared::{Message, Shared};
 use crate::worker::{BootError, Exit, Launcher, Link, Process};
 
 /// A worker that lived for so long was of some use, requests or not.
@@ -19,25 +19,6 @@ const USEFUL_AGE: Duration = Duration::from_secs(1);
 
 /// A worker that closed its relay mostly exits by itself; so much time has it to do so with a status of its own.
 const OWN_EXIT: Duration = Duration::from_millis(100);
-
-/// What the actor is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// A start has ended.
-    Boot(WorkerId, Box<Result<(Process, Box<Link>), BootError>>),
-    /// A process is gone.
-    Exited(WorkerId, Exit),
-    /// A worker that has to leave is done with its request.
-    Returned(Box<Link>),
-    /// A worker has to leave, and nobody uses it.
-    Leaving(Box<Link>, Reason),
-    /// A worker cannot be talked to any more.
-    Faulty(WorkerId),
-    /// The pool ends.
-    Shutdown,
-    /// There is no time left.
-    KillAll,
-}
 
 /// The one task through which births, deaths and the end pass.
 pub(super) struct Actor {

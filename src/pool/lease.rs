@@ -11,9 +11,8 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::Error;
-use super::actor::Message;
 use super::core::Reason;
-use super::handle::Shared;
+use super::shared::{Message, Shared};
 use crate::worker::{Fault, Link, Outcome, State};
 
 /// How long the exit status of a worker that died in a request is waited for, so that the error can tell it.

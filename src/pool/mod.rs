@@ -38,6 +38,7 @@ mod error;
 mod handle;
 mod idle;
 mod lease;
+mod shared;
 
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;

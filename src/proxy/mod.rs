@@ -16,6 +16,7 @@
 //!
 //! Deliberately absent: typed messages, and the two subscription streams, whose methods are answered as not served yet.
 
+mod calls;
 mod config;
 mod context;
 mod deadline;

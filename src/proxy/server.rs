@@ -3,17 +3,17 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::calls::Calls;
 use super::health::Health;
 use super::service::Service;
 use super::{Backend, Config};
@@ -26,9 +26,6 @@ const MAX_CONCURRENT_STREAMS: u32 = 100_000;
 /// HTTP/2 PING after so much silence; a peer that does not answer within the next constant is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How long connections may take to close once no call is left.
-const GOODBYE: Duration = Duration::from_millis(500);
 
 /// How much of a message may be under way, per call and per connection, before the receiver has to acknowledge it. HTTP/2's own 64 KiB
 /// cost a round trip for each 64 KiB of a large message.
@@ -172,55 +169,6 @@ async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>
                 warn!(target: "centrifuge", %error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        }
-    }
-}
-
-/// The calls in flight.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    count: AtomicUsize,
-    closing: AtomicBool,
-    changed: Notify,
-}
-
-/// One call in flight.
-#[derive(Debug)]
-pub(super) struct Call<'a>(&'a Calls);
-
-impl Calls {
-    /// Counts a call; `None` when no more are taken.
-    pub(super) fn begin(&self) -> Option<Call<'_>> {
-        self.count.fetch_add(1, SeqCst);
-        let call = Call(self);
-        (!self.closing.load(SeqCst)).then_some(call)
-    }
-
-    fn close(&self) {
-        self.closing.store(true, SeqCst);
-        info!(target: "centrifuge", calls = self.count.load(SeqCst), "no new calls are taken");
-        self.changed.notify_waiters();
-    }
-
-    /// Resolves a moment after the last call, once no more are taken: mostly the connections have closed by then.
-    async fn finished(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.closing.load(SeqCst) && self.count.load(SeqCst) == 0 {
-                break;
-            }
-            changed.await;
-        }
-        tokio::time::sleep(GOODBYE).await;
-    }
-}
-
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, SeqCst) == 1 && self.0.closing.load(SeqCst) {
-            self.0.changed.notify_waiters();
         }
     }
 }

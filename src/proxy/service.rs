@@ -14,9 +14,9 @@ use tonic::server::Grpc;
 use tonic::{Code, Status};
 use tracing::error;
 
+use super::calls::Calls;
 use super::health::Health;
 use super::raw::RawCodec;
-use super::server::Calls;
 use super::{Backend, Request, SERVICE, context, deadline, status};
 
 /// The methods that stream; they are not served yet.
