@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tonic::Code;
 
 use crate::support::{Setup, eventually, is_alive, json, worker};
 
@@ -17,11 +16,9 @@ async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refuse
     server.signal(Signal::SIGTERM);
     server.wait_for_output("no new calls are taken");
     let status = client.rpc("echo", "1").await.unwrap_err();
-    // Mostly the connection has been closed already, and a new one is refused.
-    assert!(
-        status.code() == Code::Unavailable || format!("{status:?}").contains("ConnectionRefused"),
-        "{status}"
-    );
+    // Mostly the connection is being closed already, and a new one is refused.
+    let refusals = ["Unavailable", "ConnectionRefused", "GoAway", "unavailable"];
+    assert!(refusals.iter().any(|refusal| format!("{status:?}").contains(refusal)), "{status:?}");
     for (n, call) in calls.into_iter().enumerate() {
         assert_eq!(call.await.unwrap().unwrap(), n.to_string());
     }

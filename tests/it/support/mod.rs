@@ -25,7 +25,9 @@ pub fn repository() -> &'static Path {
 
 /// The interpreter that has the Python package's dependencies.
 pub fn python() -> String {
-    std::env::var("PYTHON").unwrap_or_else(|_| "python3".into())
+    let own = repository().join("target/venv/bin/python");
+    let fallback = if own.exists() { own.display().to_string() } else { "python3".into() };
+    std::env::var("PYTHON").unwrap_or(fallback)
 }
 
 /// A configuration to be started.
