@@ -30,4 +30,5 @@ pub mod proxy;
 mod relay;
 pub mod rpc;
 pub mod telemetry;
+pub mod watch;
 pub mod worker;

@@ -36,6 +36,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     // Relative paths of the configuration start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
+    os::init::step_aside().context("cannot start the server beside PID 1")?;
     os::guard::start().context("cannot start the guard process")?;
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod guard;
+pub(crate) mod init;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod unix_socket;

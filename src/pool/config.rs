@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use globset::Glob;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -46,7 +47,7 @@ pub struct Config {
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub abandon_ttl: Duration,
     /// Files whose change resets the pool, as globs (Causeway's own key).
-    pub watch: Vec<String>,
+    pub watch: Vec<Glob>,
     /// Limits on one worker's time and memory.
     pub supervisor: Option<Supervisor>,
     /// Scaling beyond `num_workers`.

@@ -10,7 +10,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
         ("cli", &["app", "config", "os", "proto", "proxy", "telemetry", "worker"]),
-        ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry"]),
+        ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry", "watch"]),
         ("config", &["api", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
         ("proxy", &["pool", "goridge", "os"]),
         ("rpc", &["pool", "api", "goridge", "os"]),
@@ -20,6 +20,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("relay", &["goridge", "os"]),
         ("goridge", &[]),
         ("telemetry", &[]),
+        ("watch", &[]),
         ("proto", &[]),
         ("os", &[]),
     ])

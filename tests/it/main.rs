@@ -14,6 +14,7 @@ mod command_line;
 mod examples;
 mod faults;
 mod lifecycle;
+mod pid_one;
 mod proxy;
 mod real;
 mod relays;

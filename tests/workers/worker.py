@@ -109,6 +109,7 @@ def handle(method, data, context):
         time.sleep(float(argument))
         answer(data)
     elif name == "hang":
+        print("it hangs", file=sys.stderr, flush=True)
         threading.Event().wait()
     elif name == "error":
         write(frame(0x40, argument.encode()))
@@ -169,6 +170,10 @@ def handle(method, data, context):
     elif name == "child":
         child = subprocess.Popen(["sleep", "1000"])
         answer({"child": child.pid})
+    elif name == "orphan":
+        # Its parent ends at once; it ends itself when the file is there.
+        subprocess.run(["sh", "-c", f"while ! test -e {argument}; do sleep 0.05; done &"])
+        answer({})
     elif name == "stubborn":
         global stubborn
         stubborn = True

@@ -40,6 +40,7 @@ pub struct Setup {
     centrifuge: String,
     more: String,
     env: Vec<(String, String)>,
+    through: Vec<String>,
 }
 
 /// The worker that does what it is told, well or badly.
@@ -58,6 +59,7 @@ impl Setup {
             centrifuge: String::new(),
             more: String::new(),
             env: Vec::new(),
+            through: Vec::new(),
         }
     }
 
@@ -99,6 +101,12 @@ impl Setup {
         self
     }
 
+    /// Another program that starts the server.
+    pub fn through(mut self, words: &[&str]) -> Self {
+        self.through = words.iter().map(|&word| word.into()).collect();
+        self
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -123,8 +131,9 @@ impl Setup {
             self.more
         );
         std::fs::write(self.path(".rr.yaml"), text).unwrap();
-        let mut child = Command::new(BINARY)
-            .arg("serve")
+        let mut words = self.through.iter().map(String::as_str).chain([BINARY, "serve"]);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .current_dir(self.folder.path())
             .envs(self.env)
             .stdin(Stdio::null())

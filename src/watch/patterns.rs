@@ -1,0 +1,178 @@
+//! Which files count.
+
+use std::path::{Component, Path, PathBuf};
+
+use globset::{Glob, GlobBuilder, GlobMatcher};
+
+/// What `serve --watch` looks at when `pool.watch` names nothing.
+const DEFAULT: [&str; 3] = ["**/*.php", "**/*.py", ".env"];
+
+/// Folders whose files nobody edits: dependencies, version control, caches of frameworks and interpreters.
+const IGNORED_FOLDERS: [&str; 14] = [
+    "vendor",
+    "node_modules",
+    ".git",
+    ".hg",
+    ".svn",
+    ".idea",
+    ".vscode",
+    "__pycache__",
+    ".venv",
+    "venv",
+    "runtime",
+    "storage",
+    "var",
+    ".phpunit.cache",
+];
+
+/// Patterns of files, relative to the working directory or absolute. `*` and `?` stay within one name, `**` spans folders.
+#[derive(Debug)]
+pub struct Patterns(Vec<Pattern>);
+
+#[derive(Debug)]
+struct Pattern {
+    /// The part before the first wildcard: a folder, or a file when there is no wildcard.
+    base: PathBuf,
+    rest: Option<GlobMatcher>,
+}
+
+impl Patterns {
+    /// The patterns of `pool.watch`, seen from `work_dir`; what is usually code, when there are none.
+    ///
+    /// # Errors
+    /// When a pattern cannot be understood.
+    pub fn new(work_dir: &Path, globs: &[Glob]) -> Result<Self, globset::Error> {
+        let texts: Vec<&str> = globs.iter().map(Glob::glob).collect();
+        let texts = if texts.is_empty() { &DEFAULT[..] } else { &texts };
+        texts.iter().map(|text| Pattern::new(work_dir, text)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a change of this file is a change.
+    pub(super) fn count(&self, file: &Path) -> bool {
+        !is_temporary(file) && self.0.iter().any(|pattern| pattern.matches(file))
+    }
+
+    /// Whether files that count may lie in this folder or below.
+    pub(super) fn reach(&self, folder: &Path) -> bool {
+        self.0.iter().any(|pattern| pattern.reaches(folder))
+    }
+
+    /// The folders to begin with.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(Pattern::root)
+    }
+}
+
+impl Pattern {
+    fn new(work_dir: &Path, text: &str) -> Result<Self, globset::Error> {
+        let is_literal = |name: &&str| !name.contains(['*', '?', '[', '{', '\\']);
+        let names = || text.split('/').filter(|name| *name != ".");
+        let literal = names().take_while(is_literal).collect::<Vec<_>>().join("/");
+        let rest = names().skip_while(is_literal).collect::<Vec<_>>().join("/");
+        let begin = if literal.is_empty() && text.starts_with('/') { "/" } else { &literal };
+        let rest = if rest.is_empty() {
+            None
+        } else {
+            Some(GlobBuilder::new(&rest).literal_separator(true).build()?.compile_matcher())
+        };
+        Ok(Self { base: work_dir.join(begin), rest })
+    }
+
+    fn root(&self) -> &Path {
+        match self.rest {
+            Some(_) => &self.base,
+            None => self.base.parent().unwrap_or(&self.base),
+        }
+    }
+
+    fn matches(&self, file: &Path) -> bool {
+        match &self.rest {
+            None => file == self.base,
+            Some(rest) => {
+                file.strip_prefix(&self.base).is_ok_and(|below| !is_ignored(below) && rest.is_match(below))
+            }
+        }
+    }
+
+    fn reaches(&self, folder: &Path) -> bool {
+        match self.rest {
+            None => folder == self.root(),
+            Some(_) => folder.strip_prefix(&self.base).is_ok_and(|below| !is_ignored(below)),
+        }
+    }
+}
+
+/// Whether one of the folders on this path is not looked into.
+fn is_ignored(path: &Path) -> bool {
+    path.components().any(|component| match component {
+        Component::Normal(name) => IGNORED_FOLDERS.iter().any(|ignored| name == *ignored),
+        _ => false,
+    })
+}
+
+/// Whether an editor made this file for itself: vim, Emacs, JetBrains, GNOME, Kate.
+fn is_temporary(file: &Path) -> bool {
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return false };
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let vims_test_of_the_folder = "4913";
+    name.ends_with('~')
+        || name.starts_with(".#")
+        || name.starts_with('#') && name.ends_with('#')
+        || name.starts_with(".goutputstream")
+        || name.contains("___jb_")
+        || name == vims_test_of_the_folder
+        || matches!(extension, "swp" | "swo" | "swx" | "tmp" | "bak" | "kate-swp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(texts: &[&str]) -> Patterns {
+        let globs: Vec<_> = texts.iter().map(|text| Glob::new(text).unwrap()).collect();
+        Patterns::new(Path::new("/srv/app"), &globs).unwrap()
+    }
+
+    fn count(texts: &[&str], file: &str) -> bool {
+        patterns(texts).count(&Path::new("/srv/app").join(file))
+    }
+
+    #[test]
+    fn a_star_stays_within_a_folder_and_two_span_them() {
+        assert!(count(&["*.php"], "app.php"));
+        assert!(!count(&["*.php"], "src/app.php"));
+        assert!(count(&["src/**/*.php"], "src/app.php"));
+        assert!(count(&["src/**/*.php"], "src/a/b/app.php"));
+        assert!(!count(&["src/**/*.php"], "lib/app.php"));
+        assert!(count(&["config.json"], "config.json"));
+        assert!(count(&["./src/*.{php,inc}"], "src/a.inc"));
+        assert!(count(&["/etc/app/*.ini"], "/etc/app/a.ini"));
+    }
+
+    #[test]
+    fn what_is_usually_code_counts_when_nothing_is_named() {
+        assert!(count(&[], "a/b.php") && count(&[], "x.py") && count(&[], ".env"));
+        assert!(!count(&[], "a/log.txt"));
+    }
+
+    #[test]
+    fn dependencies_and_caches_count_only_when_they_are_named() {
+        for file in ["vendor/a/b.php", "a/vendor/b.php", ".git/x.php", "runtime/cache/x.php"] {
+            assert!(!count(&["**/*.php"], file), "{file}");
+        }
+        assert!(count(&["vendor/acme/**/*.php"], "vendor/acme/src/b.php"));
+        assert!(!count(&["vendor/acme/**/*.php"], "vendor/acme/vendor/b.php"));
+        let patterns = patterns(&["**/*.php"]);
+        assert!(patterns.reach(Path::new("/srv/app/src")));
+        assert!(!patterns.reach(Path::new("/srv/app/node_modules/x")));
+        assert!(!patterns.reach(Path::new("/srv")));
+    }
+
+    #[test]
+    fn files_that_an_editor_makes_for_itself_do_not_count() {
+        for file in ["a.php~", ".#a.php", "#a.php#", ".a.php.swp", "4913", "a.php___jb_tmp___", "a.tmp"] {
+            assert!(!count(&["**/*"], file), "{file}");
+        }
+        assert!(count(&["**/*"], "a.php"));
+    }
+}

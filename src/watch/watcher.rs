@@ -1,0 +1,198 @@
+//! From the kernel's events to changes.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use super::Patterns;
+
+/// A change is told when nothing more has changed for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// A change is told after so long though changes go on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Changes of the files that some patterns name.
+#[derive(Debug)]
+pub struct Watch {
+    patterns: Patterns,
+    watcher: RecommendedWatcher,
+    folders: HashSet<PathBuf>,
+    events: mpsc::UnboundedReceiver<notify::Result<Event>>,
+}
+
+impl Watch {
+    /// Begins to watch; what changes from now on is told.
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify instance.
+    pub fn start(patterns: Patterns) -> io::Result<Self> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let watcher =
+            notify::recommended_watcher(move |event| drop(sender.send(event))).map_err(io::Error::other)?;
+        let mut watch = Self { patterns, watcher, folders: HashSet::new(), events };
+        let roots: Vec<_> = watch.patterns.roots().map(Path::to_owned).collect();
+        for root in roots {
+            if root.is_dir() {
+                watch.enter(&root);
+            } else {
+                warn!(target: "watch", folder = %root.display(), "there is no such folder: nothing in it is watched");
+            }
+        }
+        Ok(watch)
+    }
+
+    /// Resolves, when something has changed and the change is over, to one of the files.
+    pub async fn changed(&mut self) -> PathBuf {
+        let mut changed = None;
+        let mut patience = None;
+        loop {
+            let quiet = changed.as_ref().map(|_| {
+                let patience = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                patience.min(Instant::now() + QUIET)
+            });
+            let event = match quiet {
+                None => self.events.recv().await,
+                Some(quiet) => match timeout_at(quiet, self.events.recv()).await {
+                    Ok(event) => event,
+                    Err(_) => return changed.unwrap_or_default(),
+                },
+            };
+            match event {
+                Some(Ok(event)) => changed = self.look_at(event).or(changed),
+                Some(Err(error)) => warn!(target: "watch", %error, "some changes may not be noticed"),
+                // The watcher, which is ours, holds the sender.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The file that has changed by this event, if it counts.
+    fn look_at(&mut self, event: Event) -> Option<PathBuf> {
+        if event.need_rescan() {
+            warn!(target: "watch", "the kernel dropped some events: something has changed");
+            return self.patterns.roots().next().map(Path::to_owned);
+        }
+        if !is_change(event.kind) {
+            return None;
+        }
+        let mut changed = None;
+        for path in event.paths {
+            if path.is_dir() {
+                changed = self.enter(&path).or(changed);
+            } else {
+                // A folder of this name is gone, if there was one, and its watch with it.
+                self.folders.remove(&path);
+                changed = Some(path).filter(|path| self.patterns.count(path)).or(changed);
+            }
+        }
+        changed
+    }
+
+    /// Watches a folder and those below; gives one of the files in it that count: they may have been made before the watch was.
+    fn enter(&mut self, folder: &Path) -> Option<PathBuf> {
+        let mut found = None;
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            if !self.patterns.reach(&folder) || !self.folders.insert(folder.clone()) {
+                continue;
+            }
+            if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                warn!(target: "watch", folder = %folder.display(), %error, "a folder cannot be watched");
+                self.folders.remove(&folder);
+            }
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(_) if self.patterns.count(&entry.path()) => found = Some(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Reading is no change, nor is a change of rights or owner. A file that was opened for writing and closed may have been only touched, as
+/// some do to ask for a reset.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Create(_) | EventKind::Remove(_) => true,
+        EventKind::Modify(kind) => !matches!(kind, ModifyKind::Metadata(_)),
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        EventKind::Any | EventKind::Other => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use globset::Glob;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn start(folder: &Path) -> Watch {
+        Watch::start(Patterns::new(folder, &[Glob::new("**/*.php").unwrap()]).unwrap()).unwrap()
+    }
+
+    async fn next(watch: &mut Watch) -> PathBuf {
+        tokio::time::timeout(LONG, watch.changed()).await.expect("a change is noticed")
+    }
+
+    #[tokio::test]
+    async fn files_that_are_written_made_renamed_or_removed_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.php");
+        fs::write(&file, "1").unwrap();
+        let mut watch = start(folder.path());
+        fs::write(&file, "2").unwrap();
+        assert_eq!(next(&mut watch).await, file);
+        fs::write(folder.path().join("new"), "3").unwrap();
+        fs::rename(folder.path().join("new"), &file).unwrap();
+        assert_eq!(next(&mut watch).await, file);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(next(&mut watch).await, file);
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_one_change_and_what_does_not_count_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("vendor")).unwrap();
+        let mut watch = start(folder.path());
+        for n in 0..50 {
+            fs::write(folder.path().join(format!("{n}.php")), "").unwrap();
+        }
+        next(&mut watch).await;
+        fs::write(folder.path().join("vendor/x.php"), "").unwrap();
+        fs::write(folder.path().join("x.log"), "").unwrap();
+        fs::read(folder.path().join("1.php")).unwrap();
+        let last = folder.path().join("last.php");
+        fs::write(&last, "").unwrap();
+        assert_eq!(next(&mut watch).await, last);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_a_new_folder_counts_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = start(folder.path());
+        let deep = folder.path().join("a/b/c");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("x.php"), "").unwrap();
+        assert_eq!(next(&mut watch).await, deep.join("x.php"));
+        fs::remove_dir_all(folder.path().join("a")).unwrap();
+        assert_eq!(next(&mut watch).await, deep.join("x.php"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("y.php"), "").unwrap();
+        assert_eq!(next(&mut watch).await, deep.join("y.php"));
+    }
+}
