@@ -1,6 +1,58 @@
-//! The little of `/proc` that is needed: who is whose child.
+//! The little of `/proc` that is needed: who is whose child, and what processes use.
 
 use std::fs;
+use std::time::Duration;
+
+/// What one process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Its process group.
+    pub(crate) group: u32,
+    /// Its resident memory in bytes.
+    pub(crate) resident: u64,
+    /// The CPU time that it has used.
+    pub(crate) cpu: Duration,
+}
+
+/// All processes that can be seen. Reads one small file for each.
+pub(crate) fn processes() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let units = Units::ask();
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        .filter_map(|entry| parse(&fs::read_to_string(entry.path().join("stat")).ok()?, units))
+        .collect()
+}
+
+/// The units of `/proc/PID/stat`.
+#[derive(Debug, Clone, Copy)]
+struct Units {
+    page: u64,
+    ticks_per_second: u64,
+}
+
+impl Units {
+    fn ask() -> Self {
+        // SAFETY: asks for two constants of the system.
+        let (page, ticks) = unsafe { (libc::sysconf(libc::_SC_PAGESIZE), libc::sysconf(libc::_SC_CLK_TCK)) };
+        let positive = |number: libc::c_long, usual| u64::try_from(number).unwrap_or(usual).max(1);
+        Self { page: positive(page, 4096), ticks_per_second: positive(ticks, 100) }
+    }
+}
+
+/// Source: proc(5): behind the last parenthesis `state ppid pgrp ...`, with utime and stime as the 12th and 13th field there, and rss, in
+/// pages, as the 22nd.
+fn parse(stat: &str, units: Units) -> Option<Process> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let ticks = number(11)?.saturating_add(number(12)?);
+    Some(Process {
+        group: fields.get(2)?.parse().ok()?,
+        resident: number(21)?.saturating_mul(units.page),
+        cpu: Duration::from_millis(ticks.saturating_mul(1000) / units.ticks_per_second),
+    })
+}
 
 /// The parent and the group of a process, from `/proc/PID/stat`; `None` when there is no such process.
 ///
@@ -40,6 +92,16 @@ mod tests {
         assert!(belongs_to(own, own));
         let (parent, _) = parent_and_group(own).unwrap();
         assert!(parent <= 1 || belongs_to(own, parent));
+    }
+
+    #[test]
+    fn what_a_process_uses_is_read_behind_its_name() {
+        let units = Units { page: 4096, ticks_per_second: 100 };
+        let stat = "7 (a) b)) S 1 42 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 5 1000000 3 18446744073709551615";
+        let parsed = parse(stat, units).unwrap();
+        assert_eq!(parsed, Process { group: 42, resident: 3 * 4096, cpu: Duration::from_secs(2) });
+        assert_eq!(parse("7 (a) S 1", units), None);
+        assert!(processes().iter().any(|process| process.resident > 0));
     }
 
     #[test]

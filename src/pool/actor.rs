@@ -1,17 +1,18 @@
 //! The pool's hands: carries out what the core decides, and tells it what happened.
 
-use std::collections::HashMap;
-use std::pin::Pin;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Sleep;
 use tracing::{debug, error, info, warn};
 
-use super::Config;
-use super::core::{Core, Effect, Event, Reason, WorkerId};
-use super::shared::{Message, Shared};
+use super::alarms::{Alarm, Alarms};
+use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
+use super::lease::Lease;
+use super::limits::Supervision;
+use super::shared::{FreshReply, Message, Shared};
+use super::{Config, Error};
 use crate::worker::{BootError, Exit, Launcher, Link, Process};
 
 /// A worker that lived for so long was of some use, requests or not.
@@ -22,15 +23,24 @@ const OWN_EXIT: Duration = Duration::from_millis(100);
 
 /// The one task through which births, deaths and the end pass.
 pub(super) struct Actor {
-    core: Core,
-    shared: Arc<Shared>,
+    pub(super) core: Core,
+    pub(super) shared: Arc<Shared>,
+    pub(super) alarms: Alarms,
+    pub(super) supervision: Supervision,
+    pub(super) processes: HashMap<WorkerId, Process>,
     launcher: Arc<Launcher>,
     destroy_timeout: Duration,
     first_boot: Option<oneshot::Sender<Result<(), String>>>,
     /// Starts that go on; dropping the sender calls one off.
     booting: HashMap<WorkerId, oneshot::Sender<()>>,
-    processes: HashMap<WorkerId, Process>,
-    pause: Option<Pin<Box<Sleep>>>,
+    /// Those who wait for the end of the reset that goes on.
+    resets: Vec<oneshot::Sender<ResetEnd>>,
+    /// A request that has just asked for a worker of its own.
+    asking: Option<FreshReply>,
+    /// Requests whose own worker is starting.
+    fresh: HashMap<WorkerId, FreshReply>,
+    /// Workers that have to leave, and were not found idle: they are in a request, or promised to one.
+    not_found: BTreeSet<WorkerId>,
     ended: bool,
 }
 
@@ -41,15 +51,24 @@ impl Actor {
         config: &Config,
         first_boot: oneshot::Sender<Result<(), String>>,
     ) -> Self {
+        let scaling = config
+            .dynamic_allocator
+            .as_ref()
+            .map(|scaling| Scaling { most: scaling.max_workers, per_second: scaling.spawn_rate });
         Self {
-            core: Core::new(config.num_workers),
+            core: Core::new(if config.debug { 0 } else { config.num_workers }, scaling),
             shared,
+            alarms: Alarms::default(),
+            supervision: Supervision::new(config),
+            processes: HashMap::new(),
             launcher: Arc::new(launcher),
             destroy_timeout: config.destroy_timeout,
             first_boot: Some(first_boot),
             booting: HashMap::new(),
-            processes: HashMap::new(),
-            pause: None,
+            resets: Vec::new(),
+            asking: None,
+            fresh: HashMap::new(),
+            not_found: BTreeSet::new(),
             ended: false,
         }
     }
@@ -57,17 +76,14 @@ impl Actor {
     /// Runs until no worker is left and none will be started.
     pub(super) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         self.tell_core(Event::Start);
+        self.start_supervision();
         while !self.ended {
-            let pause = self.pause.as_mut();
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => self.on_message(message),
                     None => return,
                 },
-                () = async { match pause { Some(pause) => pause.await, None => std::future::pending().await } } => {
-                    self.pause = None;
-                    self.tell_core(Event::PauseOver);
-                }
+                alarm = self.alarms.next() => self.on_alarm(alarm),
             }
         }
     }
@@ -84,8 +100,57 @@ impl Actor {
                 self.stop(link);
             }
             Message::Faulty(id) => self.tell_core(Event::Retire(id, Reason::Faulty)),
+            Message::Due(id, reason) => self.tell_core(Event::Due(id, reason)),
+            Message::Abandoned(id) => {
+                self.tell_core(Event::Abandoned(id));
+                self.look_at_line();
+            }
+            Message::CameBack(id) => self.tell_core(Event::CameBack(id)),
+            Message::Waiting => self.look_at_line(),
+            Message::LeftLine => self.look_for_leaving(),
+            Message::Measured(memory) => self.look_at_limits(&memory),
+            Message::Fresh(reply) => {
+                self.asking = Some(reply);
+                self.tell_core(Event::Fresh);
+                // Unless the core took it, the pool ends, and whoever asked hears of it now.
+                self.asking = None;
+            }
+            Message::Reset(reply) => {
+                self.resets.push(reply);
+                if !self.alarms.is_set(Alarm::Reset) {
+                    self.alarms.set(Alarm::Reset, self.shared.reset_timeout);
+                }
+                self.tell_core(Event::Reset);
+            }
+            Message::Resize { more, reply } => {
+                let before = self.core.target();
+                self.tell_core(if more { Event::Add } else { Event::Remove });
+                let _ = reply.send(self.core.target() != before);
+            }
             Message::Shutdown => self.tell_core(Event::Shutdown),
             Message::KillAll => self.processes.values().for_each(Process::kill),
+        }
+    }
+
+    fn on_alarm(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Pause => {
+                self.tell_core(Event::PauseOver);
+                self.look_at_line();
+            }
+            Alarm::LookAgain => self.look_at_line(),
+            Alarm::Reset => self.tell_core(Event::ResetTimeout),
+            Alarm::Limits => self.measure(),
+            Alarm::Shrink => self.shrink(),
+        }
+    }
+
+    /// Lets the core know of requests that wait, if there are any.
+    fn look_at_line(&mut self) {
+        let requests = self.shared.waiting();
+        if requests > 0 {
+            self.tell_core(Event::Waiting { requests, now: self.supervision.now() });
+            self.expect_shrinking();
         }
     }
 
@@ -97,14 +162,36 @@ impl Actor {
                 let (exit, shared) = (process.status().exited(), Arc::clone(&self.shared));
                 tokio::spawn(async move { shared.tell(Message::Exited(id, exit.await)) });
                 self.processes.insert(id, process);
-                if wanted {
-                    self.shared.seat(link);
-                    self.tell_core(Event::Booted(id));
-                } else {
-                    self.stop(link);
+                if !wanted {
+                    return self.stop(link);
                 }
+                if let Some(reply) = self.fresh.remove(&id) {
+                    self.hand_over(link, reply);
+                } else {
+                    self.shared.seat(link);
+                }
+                self.tell_core(Event::Booted(id));
             }
-            Err(error) => self.on_boot_failed(id, &error, wanted),
+            Err(error) => match self.fresh.remove(&id) {
+                Some(reply) => {
+                    let reason = error.to_string();
+                    let _ = reply.send(Err(Error::NoWorkers { reason: reason.clone() }));
+                    self.tell_core(Event::BootFailed(id, reason));
+                }
+                None => self.on_boot_failed(id, &error, wanted),
+            },
+        }
+    }
+
+    /// A worker for one request; when that has gone meanwhile, dropping the lease lets the worker go as well.
+    fn hand_over(&mut self, link: Box<Link>, reply: FreshReply) {
+        match self.shared.seat_for_one(link) {
+            Ok(link) => drop(reply.send(Ok(Lease::new(link, Arc::clone(&self.shared))))),
+            Err(link) => {
+                let reason = "there is no place for another worker".into();
+                let _ = reply.send(Err(Error::NoWorkers { reason }));
+                self.stop(link);
+            }
         }
     }
 
@@ -122,6 +209,7 @@ impl Actor {
     }
 
     fn on_exited(&mut self, id: WorkerId, exit: Exit) {
+        self.found(id);
         self.shared.unseat(id);
         let Some(process) = self.processes.remove(&id) else { return };
         let status = process.status();
@@ -130,31 +218,40 @@ impl Actor {
             debug!(target: "server", pid = status.pid(), %exit, "worker stopped");
         } else {
             warn!(target: "server", pid = status.pid(), %exit, "worker died and is replaced");
+            self.shared.counters.restart(None);
         }
         self.tell_core(Event::Exited { id, useful, how: exit.to_string() });
     }
 
-    fn tell_core(&mut self, event: Event) {
+    pub(super) fn tell_core(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.handle(event, &mut effects);
         for effect in effects {
             self.carry_out(effect);
         }
+        self.shared.tell_size(self.core.target(), self.core.can_grow());
     }
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn(id) => self.spawn(id),
+            Effect::SpawnFresh(id) => {
+                if let Some(reply) = self.asking.take() {
+                    self.fresh.insert(id, reply);
+                }
+                self.spawn(id);
+            }
             Effect::Retire(id, reason) => self.retire(id, reason),
-            Effect::Kill(id, reason) => {
-                if let Some(process) = self.processes.get(&id) {
-                    let status = process.status();
-                    status.retire();
-                    debug!(target: "server", pid = status.pid(), %reason, "worker is killed");
-                    process.stop(None, OWN_EXIT);
+            Effect::Kill(id, reason) => self.kill(id, reason),
+            Effect::Pause(time) => self.alarms.set(Alarm::Pause, time),
+            Effect::LookAgain(time) => self.alarms.set(Alarm::LookAgain, time),
+            Effect::ResetOver(end) => {
+                self.alarms.clear(Alarm::Reset);
+                info!(target: "server", end = ?end, "the reset is over");
+                for waiting in self.resets.drain(..) {
+                    let _ = waiting.send(end.clone());
                 }
             }
-            Effect::Pause(time) => self.pause = Some(Box::pin(tokio::time::sleep(time))),
             Effect::Announce(availability) => self.shared.announce(availability),
             Effect::FirstBoot(result) => {
                 if let Some(waiting) = self.first_boot.take() {
@@ -183,19 +280,51 @@ impl Actor {
             return;
         }
         let Some(process) = self.processes.get(&id) else { return };
+        if !process.status().is_retiring() {
+            self.shared.counters.restart(Some(reason));
+        }
         process.status().retire();
         debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
-        match self.shared.take_idle(id) {
-            Some(link) => self.stop(link),
-            // When the pool ends, no caller is left: what this worker still does has as long as any other to come to its end.
-            None if reason == Reason::Shutdown => process.stop(None, self.destroy_timeout),
-            None => {}
+        if reason == Reason::Shutdown {
+            // No caller is left: what this worker still does has as long as any other to come to its end.
+            process.stop(None, self.destroy_timeout);
+        }
+        // Noted first, so that whoever leaves the line from now on lets us look again.
+        self.not_found.insert(id);
+        self.look_for_leaving();
+    }
+
+    fn kill(&mut self, id: WorkerId, reason: Reason) {
+        let Some(process) = self.processes.get(&id) else { return };
+        let status = process.status();
+        status.retire();
+        self.shared.counters.restart(Some(reason));
+        debug!(target: "server", pid = status.pid(), %reason, "worker is killed");
+        process.stop(None, OWN_EXIT);
+    }
+
+    /// Takes workers that have to leave out of the idle ones. One that is not among them is in a request, and comes back from it; or
+    /// it is promised to a request, which may leave the line without it, and then it is looked for again.
+    fn look_for_leaving(&mut self) {
+        self.shared.set_leaving(self.not_found.len());
+        for id in self.not_found.clone() {
+            if let Some(link) = self.shared.take_idle(id) {
+                self.stop(link);
+            }
+        }
+    }
+
+    fn found(&mut self, id: WorkerId) {
+        if self.not_found.remove(&id) {
+            self.shared.set_leaving(self.not_found.len());
         }
     }
 
     /// Says goodbye to a worker that nobody uses.
     fn stop(&mut self, link: Box<Link>) {
-        if let Some(process) = self.processes.get(&link.status().id()) {
+        let id = link.status().id();
+        self.found(id);
+        if let Some(process) = self.processes.get(&id) {
             process.stop(Some(link), self.destroy_timeout);
         }
     }

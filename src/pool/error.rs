@@ -31,6 +31,12 @@ pub enum Error {
         /// `while waiting for a worker` or `while the worker was working on it`.
         while_: &'static str,
     },
+    /// The request took longer than `exec_ttl`; its worker is killed.
+    #[error("the request took longer than {limit:?} (supervisor.exec_ttl)")]
+    ExecTtl {
+        /// `supervisor.exec_ttl`.
+        limit: std::time::Duration,
+    },
     /// The worker answered with an error of its own; it is well.
     #[error("{0}")]
     Worker(String),

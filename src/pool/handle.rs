@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::actor::Actor;
-use super::core::Availability;
-use super::lease::{Answer, Lease};
+use super::lease::Answer;
+use super::line::Line;
 use super::shared::{Message, Shared};
 use super::{Config, Error};
-use crate::worker::{self, Environment, Launcher, Link, Order, Status};
+use crate::worker::{self, Environment, Launcher, Order, Status};
 
 /// How long the workers that are ready may take to leave when another one could not be started at first.
 const FAILED_START: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub enum StartError {
 /// A running pool. Clones are the same pool.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Pool {
@@ -78,45 +78,37 @@ impl Pool {
 
     /// Runs one request on a worker and gives the body of its answer.
     ///
-    /// Waits in line for a worker as long as `pool.allocate_timeout`; a request whose `deadline` has passed is not run any more. The
-    /// deadline is not watched over while a worker works: whoever calls drops the future then, and the worker goes on by itself.
+    /// Waits in line for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
+    /// passed is not run any more. The deadline is not watched over while a worker works: whoever calls drops the future then, and the
+    /// worker goes on by itself.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn exec(&self, context: &[u8], body: Bytes, deadline: Option<Instant>) -> Result<Bytes, Error> {
-        let mut patience = None;
+        let begin = Instant::now();
+        let result = self.run(context, body, begin, deadline).await;
+        self.shared.counters.request(begin.elapsed(), result.is_err());
+        result
+    }
+
+    async fn run(
+        &self,
+        context: &[u8],
+        body: Bytes,
+        begin: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Bytes, Error> {
+        let line = Line { shared: &self.shared, begin, deadline };
+        // One at a time may have a worker of its own, until its answer.
+        let _turn = match &self.shared.fresh {
+            Some(turns) => Some(line.turn(turns).await?),
+            None => None,
+        };
         loop {
-            let link = if let Some(link) = self.shared.idle.try_take() {
-                link
-            } else {
-                let until = *patience.get_or_insert_with(|| Instant::now() + self.shared.allocate_timeout);
-                self.wait(until).await?
-            };
-            let lease = Lease::new(link, Arc::clone(&self.shared));
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(Error::DeadlineExceeded { while_: "while waiting for a worker" });
-            }
-            match lease.exchange(context, body.clone()).await {
+            match line.lease().await?.exchange(context, body.clone()).await {
                 Answer::Done(result) => return result,
                 Answer::Again => {}
             }
-        }
-    }
-
-    /// Waits in line.
-    async fn wait(&self, until: Instant) -> Result<Box<Link>, Error> {
-        let shared = &*self.shared;
-        let mut availability = shared.availability.subscribe();
-        let _place = shared.queue()?;
-        let down = availability.wait_for(|availability| *availability != Availability::Serving);
-        tokio::select! {
-            biased;
-            down = down => Err(match down.as_deref() {
-                Ok(Availability::Down(reason)) => Error::NoWorkers { reason: reason.clone() },
-                _ => Error::ShuttingDown,
-            }),
-            link = shared.idle.take() => link.map_err(|_| Error::ShuttingDown),
-            () = tokio::time::sleep_until(until) => Err(Error::Busy { waited: shared.allocate_timeout }),
         }
     }
 

@@ -3,20 +3,29 @@
 //! Whatever happens to the request, its worker finds its way back: it is given back when it is settled, sent to the actor when it is
 //! faulty, and settled in the background when the caller goes away or has its answer before the worker is done.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::Error;
 use super::core::Reason;
 use super::shared::{Message, Shared};
-use crate::worker::{Fault, Link, Outcome, State};
+use crate::worker::{Fault, Link, Outcome, State, Status};
 
 /// How long the exit status of a worker that died in a request is waited for, so that the error can tell it.
 const EXIT_STATUS: Duration = Duration::from_millis(200);
+
+/// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
+/// the pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A worker that is done within so short a time after its caller has gone is not worth telling of.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A worker, taken out of the idle ones. Dropping it gives it back.
 #[derive(Debug)]
@@ -24,6 +33,8 @@ const EXIT_STATUS: Duration = Duration::from_millis(200);
 pub(super) struct Lease {
     link: Option<Box<Link>>,
     shared: Arc<Shared>,
+    /// When the request has to be done, if there is a limit.
+    ends: Option<Instant>,
 }
 
 /// What became of a request.
@@ -36,7 +47,7 @@ pub(super) enum Answer {
 
 impl Lease {
     pub(super) fn new(link: Box<Link>, shared: Arc<Shared>) -> Self {
-        Self { link: Some(link), shared }
+        Self { link: Some(link), shared, ends: None }
     }
 
     /// Runs one request. May be dropped at any time.
@@ -51,7 +62,20 @@ impl Lease {
         if let Err(too_large) = link.begin(context, body) {
             return Answer::Done(Err(Error::Broken(too_large.to_string())));
         }
-        match link.answer().await {
+        let status = Arc::clone(link.status());
+        let answer = while_alive(&status, link.answer());
+        let outcome = match self.shared.exec_ttl {
+            None => answer.await,
+            Some(limit) => {
+                let ends = Instant::now() + limit;
+                self.ends = Some(ends);
+                match timeout_at(ends, answer).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return self.too_long(limit),
+                }
+            }
+        };
+        match outcome {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(body)),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker(text))),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
@@ -63,6 +87,14 @@ impl Lease {
             }
             Err(fault) => self.failed(fault).await,
         }
+    }
+
+    /// The request has used up its time: its worker is killed.
+    fn too_long(&mut self, limit: Duration) -> Answer {
+        if let Some(link) = self.link.take() {
+            self.shared.tell(Message::Leaving(link, Reason::ExecTtl));
+        }
+        Answer::Done(Err(Error::ExecTtl { limit }))
     }
 
     /// The worker is of no use any more.
@@ -100,16 +132,38 @@ impl Drop for Lease {
         match link.poll_settled(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => shared.give_back(link),
             Poll::Ready(Err(fault)) => drop(shared.faulty(link, &fault)),
-            Poll::Pending => drop(tokio::spawn(settle(link, shared))),
+            Poll::Pending => drop(tokio::spawn(settle(link, shared, self.ends))),
         }
     }
 }
 
 /// Waits, with nobody waiting any more, until the worker is done; what it still answers is dropped.
-async fn settle(mut link: Box<Link>, shared: Arc<Shared>) {
-    match tokio::time::timeout(shared.abandon_ttl, link.settle()).await {
+async fn settle(mut link: Box<Link>, shared: Arc<Shared>, ends: Option<Instant>) {
+    let status = Arc::clone(link.status());
+    let (until, reason) = match ends {
+        Some(ends) => (ends, Reason::ExecTtl),
+        None => (Instant::now() + shared.abandon_ttl, Reason::Abandoned),
+    };
+    let soon = until.min(Instant::now() + PATIENCE);
+    let mut settled = timeout_at(soon, while_alive(&status, link.settle())).await;
+    if settled.is_err() {
+        shared.tell(Message::Abandoned(status.id()));
+        settled = timeout_at(until, while_alive(&status, link.settle())).await;
+        shared.tell(Message::CameBack(status.id()));
+    }
+    match settled {
         Ok(Ok(())) => shared.give_back(link),
         Ok(Err(fault)) => drop(shared.faulty(link, &fault)),
-        Err(_) => shared.tell(Message::Leaving(link, Reason::Abandoned)),
+        Err(_) => shared.tell(Message::Leaving(link, reason)),
+    }
+}
+
+/// Talks for as long as the worker's process lives, and a moment longer.
+async fn while_alive<T>(status: &Status, talk: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let mut talk = pin!(talk);
+    tokio::select! {
+        biased;
+        result = &mut talk => result,
+        () = status.gone() => timeout(LAST_WORDS, talk).await.unwrap_or(Err(Fault::Closed(None))),
     }
 }

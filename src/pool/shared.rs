@@ -1,19 +1,21 @@
 //! What requests, leases and the actor have in common: the idle workers, the seats, and the way to the actor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
-    AtomicUsize,
+    AtomicBool, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     fence,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 
-use super::core::{Availability, Reason, WorkerId};
+use super::core::{Availability, Reason, ResetEnd, WorkerId};
 use super::idle::Idle;
+use super::lease::Lease;
+use super::stats::{Counters, Stats};
 use super::{Config, Error};
 use crate::worker::{BootError, Exit, Fault, Link, Process, Slots, State, Status};
 
@@ -26,10 +28,26 @@ pub(super) struct Shared {
     waiting: AtomicUsize,
     pub(super) availability: watch::Sender<Availability>,
     pub(super) actor: mpsc::UnboundedSender<Message>,
+    pub(super) counters: Counters,
+    /// How many workers are kept, for those who ask.
+    target: AtomicUsize,
+    /// Whether it is of use to tell the actor of requests that wait.
+    can_grow: AtomicBool,
+    /// How many workers have to leave and were not found idle.
+    leaving: AtomicUsize,
+    /// In debug mode: how many requests may have a worker of their own at once.
+    pub(super) fresh: Option<Semaphore>,
+    max_jobs: u64,
     max_queue_size: usize,
     pub(super) allocate_timeout: Duration,
+    pub(super) reset_timeout: Duration,
     pub(super) abandon_ttl: Duration,
+    /// The longest time for one request.
+    pub(super) exec_ttl: Option<Duration>,
 }
+
+/// Where a worker goes that was started for one request.
+pub(super) type FreshReply = oneshot::Sender<Result<Lease, Error>>;
 
 /// A worker's place among the others.
 #[derive(Debug)]
@@ -51,6 +69,24 @@ pub(super) enum Message {
     Leaving(Box<Link>, Reason),
     /// A worker cannot be talked to any more.
     Faulty(WorkerId),
+    /// A worker is to be replaced.
+    Due(WorkerId, Reason),
+    /// A worker goes on with a request that nobody waits for.
+    Abandoned(WorkerId),
+    /// It is done with it.
+    CameBack(WorkerId),
+    /// A request has waited for a while.
+    Waiting,
+    /// A request has left the line without a worker while workers that have to leave were not found.
+    LeftLine,
+    /// The resident memory of process groups, in bytes.
+    Measured(HashMap<u32, u64>),
+    /// A request wants a worker of its own.
+    Fresh(FreshReply),
+    /// All workers are to be replaced.
+    Reset(oneshot::Sender<ResetEnd>),
+    /// One worker more or less is to be kept; the reply says whether that was possible.
+    Resize { more: bool, reply: oneshot::Sender<bool> },
     /// The pool ends.
     Shutdown,
     /// There is no time left.
@@ -68,9 +104,17 @@ impl Shared {
             waiting: AtomicUsize::new(0),
             availability: watch::Sender::new(Availability::Serving),
             actor,
+            counters: Counters::new(),
+            target: AtomicUsize::new(0),
+            can_grow: AtomicBool::new(false),
+            leaving: AtomicUsize::new(0),
+            fresh: config.debug.then(|| Semaphore::new(config.num_workers)),
+            max_jobs: config.max_jobs,
             max_queue_size: config.max_queue_size,
             allocate_timeout: config.allocate_timeout,
+            reset_timeout: config.reset_timeout,
             abandon_ttl: config.abandon_ttl,
+            exec_ttl: config.supervisor.as_ref().map(|limits| limits.exec_ttl).filter(|ttl| !ttl.is_zero()),
         };
         (Arc::new(shared), messages)
     }
@@ -85,6 +129,9 @@ impl Shared {
         let status = Arc::clone(link.status());
         if status.is_retiring() {
             return self.tell(Message::Returned(link));
+        }
+        if self.max_jobs > 0 && status.executions() >= self.max_jobs && status.is_first_mark() {
+            self.tell(Message::Due(status.id(), Reason::MaxJobs));
         }
         status.set_state(State::Ready);
         let slot = link.slot();
@@ -111,15 +158,28 @@ impl Shared {
     }
 
     /// A worker is ready: it has a seat from now on, and is idle.
-    pub(super) fn seat(&self, mut link: Box<Link>) {
+    pub(super) fn seat(&self, link: Box<Link>) {
+        match self.sit_down(link) {
+            Ok(link) => self.give_back(link),
+            Err(link) => self.tell(Message::Leaving(link, Reason::Faulty)),
+        }
+    }
+
+    /// A worker is ready for its one request: it has a seat, and is not given to others. Gives it back when there is no seat.
+    pub(super) fn seat_for_one(&self, link: Box<Link>) -> Result<Box<Link>, Box<Link>> {
+        link.status().retire();
+        self.sit_down(link)
+    }
+
+    fn sit_down(&self, mut link: Box<Link>) -> Result<Box<Link>, Box<Link>> {
         let status = Arc::clone(link.status());
         let Some(slot) = self.slots.take() else {
             warn!(target: "server", pid = status.pid(), "there is no place for another worker");
-            return self.tell(Message::Leaving(link, Reason::Faulty));
+            return Err(link);
         };
         self.seats().insert(status.id(), Seat { slot: slot.number(), status });
         link.sit_down(slot);
-        self.give_back(link);
+        Ok(link)
     }
 
     /// A worker is gone: nobody shall be sent to it, though it may have died while it was idle.
@@ -158,6 +218,29 @@ impl Shared {
         self.availability.send_replace(availability);
     }
 
+    /// What the core has decided about the size of the pool.
+    pub(super) fn tell_size(&self, target: usize, can_grow: bool) {
+        self.target.store(target, Relaxed);
+        self.can_grow.store(can_grow, Relaxed);
+    }
+
+    /// A request has waited for a while: perhaps there can be more workers.
+    pub(super) fn ask_for_more(&self) {
+        if self.can_grow.load(Relaxed) {
+            self.tell(Message::Waiting);
+        }
+    }
+
+    /// So many workers have to leave and were not found idle yet. To be called before they are looked for.
+    pub(super) fn set_leaving(&self, count: usize) {
+        self.leaving.store(count, SeqCst);
+        fence(SeqCst);
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.counters.stats(self.waiting(), self.target.load(Relaxed))
+    }
+
     /// How many requests wait for a worker.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
@@ -175,7 +258,7 @@ impl Shared {
     /// Joins the line, if it is not too long.
     pub(super) fn queue(&self) -> Result<Place<'_>, Error> {
         let before = self.waiting.fetch_add(1, Relaxed);
-        let place = Place { waiting: &self.waiting };
+        let place = Place { shared: self, served: false };
         if self.max_queue_size > 0 && before >= self.max_queue_size {
             return Err(Error::QueueFull { limit: self.max_queue_size });
         }
@@ -185,11 +268,24 @@ impl Shared {
 
 /// A place in the line, given up on drop.
 pub(super) struct Place<'a> {
-    waiting: &'a AtomicUsize,
+    shared: &'a Shared,
+    served: bool,
+}
+
+impl Place<'_> {
+    /// A worker has been found.
+    pub(super) fn served(mut self) {
+        self.served = true;
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Relaxed);
+        self.shared.waiting.fetch_sub(1, Relaxed);
+        // An idle worker that has to leave may have been promised to this request, and is nobody's again.
+        fence(SeqCst);
+        if !self.served && self.shared.leaving.load(SeqCst) > 0 {
+            self.shared.tell(Message::LeftLine);
+        }
     }
 }

@@ -1,12 +1,18 @@
 //! A worker's life: one task owns the child process, and nothing else signals or reaps it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use atomic_waker::AtomicWaker;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -28,9 +34,13 @@ pub struct Status {
     state: AtomicU8,
     executions: AtomicU64,
     retiring: AtomicBool,
+    marked: AtomicBool,
     created: SystemTime,
     started: Instant,
     exit: watch::Sender<Option<Exit>>,
+    /// Set with `exit`, for the one that holds the link: it looks at each wait, and must not pay for a lock.
+    gone: AtomicBool,
+    holder: AtomicWaker,
     pub(super) output: Output,
 }
 
@@ -69,9 +79,12 @@ impl Status {
             state: AtomicU8::new(State::Inactive as u8),
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
+            marked: AtomicBool::new(false),
             created: SystemTime::now(),
             started: Instant::now(),
             exit: watch::Sender::new(None),
+            gone: AtomicBool::new(false),
+            holder: AtomicWaker::new(),
             output: Output::new(child),
         }
     }
@@ -125,6 +138,15 @@ impl Status {
         }
     }
 
+    /// Resolves when the process has ended. Only the one that holds the worker's link may wait here.
+    pub(crate) async fn gone(&self) {
+        poll_fn(|cx| {
+            self.holder.register(cx.waker());
+            if self.gone.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     pub(crate) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
     }
@@ -140,6 +162,11 @@ impl Status {
     /// From now on whoever gives the worker back gives it to the pool's actor.
     pub(crate) fn retire(&self) {
         self.retiring.store(true, Relaxed);
+    }
+
+    /// True once: whoever finds that the worker is to be replaced tells it only once.
+    pub(crate) fn is_first_mark(&self) -> bool {
+        !self.marked.load(Relaxed) && !self.marked.swap(true, Relaxed)
     }
 
     pub(crate) fn is_retiring(&self) -> bool {
@@ -268,4 +295,6 @@ async fn own(
     os::guard::forget(group.cast_signed());
     let _ = tokio::time::timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
     worker.exit.send_replace(Some(Exit { status, killed }));
+    worker.gone.store(true, SeqCst);
+    worker.holder.wake();
 }

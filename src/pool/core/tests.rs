@@ -6,7 +6,7 @@ use super::*;
 
 /// Runs events against a pool of `target` and writes down what comes of each.
 fn transcript(target: usize, events: impl IntoIterator<Item = Event>) -> String {
-    let mut core = Core::new(target);
+    let mut core = Core::new(target, None);
     let mut text = String::new();
     for event in events {
         let mut effects = Vec::new();

@@ -1,0 +1,417 @@
+//! The pool's decisions, without tasks or processes: events in, effects out.
+//!
+//! Every decision about births and deaths is here, so that each can be tested as a sequence of lines. After each event the same few
+//! rules are applied to what there is, whatever the event was:
+//!
+//! ```text
+//!   base    = target + extra (for load) + substitutes (for workers that go on for nobody)
+//!   wanted  = base + successors (one for each due worker, but no more than a quarter of the target, and at least one)
+//!
+//!   ready > base              ─▶ one leaves: a due one, else the newest
+//!   ready + starting > wanted ─▶ a start is called off
+//!   ready + starting < wanted ─▶ one is started, unless starts fail: then after a pause, and one by one
+//! ```
+//!
+//! So a successor is always ready before the one it replaces is asked to leave, a death counts like any other lack, and a worker which
+//! comes back from an abandoned request makes another one surplus, in the middle of a reset too.
+
+mod growth;
+mod words;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use growth::Growth;
+pub(super) use growth::Scaling;
+pub(super) use words::{Availability, Effect, Event, Reason, ResetEnd, WorkerId};
+
+/// The first pause after a worker that could not be started; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between attempts to start a worker.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The most workers that a pool may be asked to keep; RoadRunner's own limit.
+pub(super) const MOST_WORKERS: usize = 500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    /// Starting, for one request that waits for it.
+    Fresh,
+    Ready,
+    /// Asked to leave.
+    Retiring,
+    /// Being killed.
+    Dying,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    state: State,
+    /// It is to be replaced, and why.
+    due: Option<Reason>,
+    /// It is from before the reset that goes on.
+    outdated: bool,
+    /// It goes on with a request that nobody waits for.
+    abandoned: bool,
+}
+
+impl Worker {
+    fn new(state: State) -> Self {
+        Self { state, due: None, outdated: false, abandoned: false }
+    }
+
+    /// Why it is to be replaced, if it is.
+    fn due(self) -> Option<Reason> {
+        self.due.or(self.outdated.then_some(Reason::Reset))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    FirstBoot,
+    Running,
+    Ending,
+    Ended,
+}
+
+/// Between a failure and the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    None,
+    Owed,
+    Running,
+}
+
+/// The pool's mind.
+#[derive(Debug)]
+pub(super) struct Core {
+    target: usize,
+    growth: Growth,
+    workers: BTreeMap<WorkerId, Worker>,
+    next: WorkerId,
+    phase: Phase,
+    resetting: bool,
+    /// Starts that failed, in a row.
+    failures: u32,
+    /// Workers that died at once and unused, in a row.
+    crashes: u32,
+    pause: Pause,
+    last_failure: String,
+    announced: Availability,
+}
+
+impl Core {
+    /// A pool that keeps `target` workers, and more as `scaling` allows. With a target of 0 workers are started for single requests only.
+    pub(super) fn new(target: usize, scaling: Option<Scaling>) -> Self {
+        Self {
+            target,
+            growth: Growth::new(scaling),
+            workers: BTreeMap::new(),
+            next: 1,
+            phase: Phase::FirstBoot,
+            resetting: false,
+            failures: 0,
+            crashes: 0,
+            pause: Pause::None,
+            last_failure: String::new(),
+            announced: Availability::Serving,
+        }
+    }
+
+    /// How many attempts have failed in a row.
+    pub(super) fn streak(&self) -> u32 {
+        self.failures.max(self.crashes)
+    }
+
+    /// How many workers are to be kept, whatever the load.
+    pub(super) fn target(&self) -> usize {
+        self.target
+    }
+
+    /// How many workers have been added for the load.
+    pub(super) fn extra(&self) -> usize {
+        self.growth.extra
+    }
+
+    /// Whether requests that wait can make the pool grow.
+    pub(super) fn can_grow(&self) -> bool {
+        self.phase == Phase::Running && self.target > 0 && self.growth.has_room(self.abandoned(), self.target)
+    }
+
+    /// Takes an event; what is to be done is appended to `effects`.
+    pub(super) fn handle(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Start => self.start(effects),
+            Event::Booted(id) => self.booted(id, effects),
+            Event::BootFailed(id, reason) => self.boot_failed(id, reason, effects),
+            Event::Retire(id, reason) => self.retire(id, reason, effects),
+            Event::Due(id, reason) => self.due(id, reason),
+            Event::Exited { id, useful, how } => self.exited(id, useful, how),
+            Event::Abandoned(id) => self.set_abandoned(id, true),
+            Event::CameBack(id) => self.set_abandoned(id, false),
+            Event::Waiting { requests, now } => self.waiting(requests, now, effects),
+            Event::Unneeded(id) => self.unneeded(id, effects),
+            Event::Fresh => self.fresh(effects),
+            Event::Add => self.resize(self.target.saturating_add(1)),
+            Event::Remove => self.resize(self.target.saturating_sub(1)),
+            Event::Reset => self.reset(effects),
+            Event::ResetTimeout => self.end_reset(ResetEnd::TimedOut, effects),
+            Event::PauseOver => self.pause = Pause::None,
+            Event::Shutdown => self.shutdown(effects),
+        }
+        if matches!(self.phase, Phase::FirstBoot | Phase::Running) {
+            self.retire_surplus(effects);
+            self.fill(effects);
+        }
+        self.finish_reset(effects);
+        self.announce(effects);
+        if self.phase == Phase::Ending && self.workers.is_empty() {
+            self.phase = Phase::Ended;
+            effects.push(Effect::Ended);
+        }
+    }
+
+    fn start(&mut self, effects: &mut Vec<Effect>) {
+        if self.target == 0 {
+            self.phase = Phase::Running;
+            effects.push(Effect::FirstBoot(Ok(())));
+        }
+    }
+
+    fn booted(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.state {
+            State::Starting => worker.state = State::Ready,
+            // It leaves after its one request.
+            State::Fresh => worker.state = State::Retiring,
+            State::Ready | State::Retiring | State::Dying => return,
+        }
+        self.failures = 0;
+        if self.phase == Phase::FirstBoot && self.count(State::Ready) == self.target {
+            self.phase = Phase::Running;
+            effects.push(Effect::FirstBoot(Ok(())));
+        }
+    }
+
+    fn boot_failed(&mut self, id: WorkerId, reason: String, effects: &mut Vec<Effect>) {
+        // One that was called off, or had one request that hears of it, tells nothing about the next.
+        let Some(Worker { state: State::Starting, .. }) = self.workers.remove(&id) else { return };
+        if self.phase == Phase::FirstBoot {
+            effects.push(Effect::FirstBoot(Err(reason)));
+            return self.shutdown(effects);
+        }
+        self.end_reset(ResetEnd::BootFailed(reason.clone()), effects);
+        if self.owe_pause(reason) {
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    fn retire(&mut self, id: WorkerId, reason: Reason, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.state {
+            State::Dying => {}
+            // It was asked to leave and cannot be talked to any more: nobody else would end it.
+            _ if reason.is_hard() => {
+                worker.state = State::Dying;
+                effects.push(Effect::Kill(id, reason));
+            }
+            // At the end even a worker that is in its last request has only so much time.
+            State::Retiring if reason != Reason::Shutdown => {}
+            State::Starting | State::Fresh | State::Ready | State::Retiring => {
+                worker.state = State::Retiring;
+                effects.push(Effect::Retire(id, reason));
+            }
+        }
+    }
+
+    fn due(&mut self, id: WorkerId, reason: Reason) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.due.get_or_insert(reason);
+        }
+    }
+
+    fn exited(&mut self, id: WorkerId, useful: bool, how: String) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        if useful {
+            self.crashes = 0;
+        } else if worker.state != State::Retiring && self.owe_pause(how) {
+            self.crashes = self.crashes.saturating_add(1);
+        }
+    }
+
+    /// A failure delays the next attempt. Those that come together, or during a pause, count as one.
+    fn owe_pause(&mut self, reason: String) -> bool {
+        self.last_failure = reason;
+        let first = self.pause == Pause::None;
+        if first {
+            self.pause = Pause::Owed;
+        }
+        first
+    }
+
+    fn set_abandoned(&mut self, id: WorkerId, abandoned: bool) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.abandoned = abandoned;
+        }
+    }
+
+    fn fresh(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Running {
+            let id = self.admit(State::Fresh);
+            effects.push(Effect::SpawnFresh(id));
+        }
+    }
+
+    /// A pool keeps at least one worker; one that keeps none, since it starts one per request, stays so.
+    fn resize(&mut self, target: usize) {
+        if self.phase == Phase::Running && self.target > 0 && (1..=MOST_WORKERS).contains(&target) {
+            self.target = target;
+        }
+    }
+
+    /// Two at once are one.
+    fn reset(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Running {
+            effects.push(Effect::ResetOver(ResetEnd::Closed));
+        } else if !self.resetting {
+            self.resetting = true;
+            // What made starts fail may be what the reset is about: there is nothing to wait for.
+            self.pause = Pause::None;
+            self.failures = 0;
+            for id in self.ids(State::Starting) {
+                self.retire(id, Reason::Reset, effects);
+            }
+            self.workers.values_mut().for_each(|worker| worker.outdated = true);
+        }
+    }
+
+    /// A reset is over when its workers carry the pool alone.
+    fn finish_reset(&mut self, effects: &mut Vec<Effect>) {
+        let carried = self.count(State::Ready) >= self.target;
+        if self.resetting && carried && !self.ready().any(|(_, worker)| worker.outdated) {
+            self.end_reset(ResetEnd::Done, effects);
+        }
+    }
+
+    fn end_reset(&mut self, end: ResetEnd, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.resetting) {
+            self.workers.values_mut().for_each(|worker| worker.outdated = false);
+            effects.push(Effect::ResetOver(end));
+        }
+    }
+
+    fn shutdown(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Ending | Phase::Ended) {
+            return;
+        }
+        self.phase = Phase::Ending;
+        self.end_reset(ResetEnd::Closed, effects);
+        let leaving: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in leaving {
+            self.retire(id, Reason::Shutdown, effects);
+        }
+    }
+
+    /// Lets go whoever is not needed: due workers whose successors are ready, and those who are too many.
+    fn retire_surplus(&mut self, effects: &mut Vec<Effect>) {
+        self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
+        while self.count(State::Ready) > self.base() {
+            let due = self.ready().find_map(|(id, worker)| Some((id, worker.due()?)));
+            let newest = self.ready().last().map(|(id, _)| (id, Reason::Surplus));
+            let Some((id, reason)) = due.or(newest) else { return };
+            self.retire(id, reason, effects);
+            self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
+        }
+        let too_many = (self.count(State::Ready) + self.count(State::Starting)).saturating_sub(self.wanted());
+        for id in self.ids(State::Starting).into_iter().rev().take(too_many) {
+            self.retire(id, Reason::Surplus, effects);
+        }
+    }
+
+    /// Starts as many workers as are missing: after a pause where starting them failed, and one by one until that works again.
+    fn fill(&mut self, effects: &mut Vec<Effect>) {
+        let starting = self.count(State::Starting);
+        let missing = self.wanted().saturating_sub(self.count(State::Ready) + starting);
+        if missing == 0 {
+            return;
+        }
+        match self.pause {
+            Pause::Owed => {
+                self.pause = Pause::Running;
+                effects.push(Effect::Pause(pause(self.streak())));
+            }
+            Pause::Running => {}
+            Pause::None => {
+                let attempts = if self.failures > 0 { usize::from(starting == 0) } else { missing };
+                for _ in 0..attempts {
+                    let id = self.admit(State::Starting);
+                    effects.push(Effect::Spawn(id));
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self, effects: &mut Vec<Effect>) {
+        let now = match self.phase {
+            Phase::Ending | Phase::Ended => Availability::Closed,
+            _ if self.target > 0 && self.count(State::Ready) + self.count(State::Starting) == 0 => {
+                Availability::Down(self.last_failure.clone())
+            }
+            _ => Availability::Serving,
+        };
+        if now != self.announced {
+            self.announced = now.clone();
+            effects.push(Effect::Announce(now));
+        }
+    }
+
+    fn admit(&mut self, state: State) -> WorkerId {
+        let id = self.next;
+        self.next += 1;
+        self.workers.insert(id, Worker::new(state));
+        id
+    }
+
+    /// Workers that shall be ready.
+    fn base(&self) -> usize {
+        self.target + self.growth.extra + self.growth.substitutes
+    }
+
+    /// Workers that shall be ready or starting.
+    fn wanted(&self) -> usize {
+        let due = self.ready().filter(|(_, worker)| worker.due().is_some()).count();
+        self.base() + due.min((self.target / 4).max(1))
+    }
+
+    /// Workers that go on for nobody.
+    fn abandoned(&self) -> usize {
+        self.ready().filter(|(_, worker)| worker.abandoned).count()
+    }
+
+    /// Ready workers, oldest first.
+    fn ready(&self) -> impl DoubleEndedIterator<Item = (WorkerId, &Worker)> {
+        self.workers
+            .iter()
+            .filter(|(_, worker)| worker.state == State::Ready)
+            .map(|(id, worker)| (*id, worker))
+    }
+
+    fn ids(&self, state: State) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| worker.state == state).map(|(id, _)| *id).collect()
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.workers.values().filter(|worker| worker.state == state).count()
+    }
+}
+
+/// 100 ms, doubling up to 10 s.
+fn pause(streak: u32) -> Duration {
+    let doublings = streak.saturating_sub(1);
+    FIRST_PAUSE.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

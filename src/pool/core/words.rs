@@ -1,0 +1,168 @@
+//! The words between the core and the actor: what happened, and what is to be done about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A worker's number in its pool; never used twice.
+pub(in crate::pool) type WorkerId = u64;
+
+/// Why a worker leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::pool) enum Reason {
+    /// It asked to be replaced.
+    OwnWish,
+    /// It broke the protocol or closed its relay: it cannot be talked to any more.
+    Faulty,
+    /// It went on for too long with a request that nobody waits for.
+    Abandoned,
+    /// Its request took longer than `exec_ttl`.
+    ExecTtl,
+    /// It has done as many requests as it may.
+    MaxJobs,
+    /// It has lived for as long as it may.
+    Ttl,
+    /// It has been idle for as long as it may.
+    IdleTtl,
+    /// It takes more memory than it may.
+    MaxMemory,
+    /// A reset replaces it.
+    Reset,
+    /// It is one more than there should be.
+    Surplus,
+    /// It was added for a load that is over.
+    Unneeded,
+    /// The pool ends.
+    Shutdown,
+}
+
+impl Reason {
+    /// Whether there is nobody left to say stop to.
+    pub(super) fn is_hard(self) -> bool {
+        matches!(self, Self::Faulty | Self::Abandoned | Self::ExecTtl)
+    }
+
+    /// One word for metrics.
+    pub(in crate::pool) fn name(self) -> &'static str {
+        match self {
+            Self::OwnWish => "own_wish",
+            Self::Faulty => "faulty",
+            Self::Abandoned => "abandoned",
+            Self::ExecTtl => "exec_ttl",
+            Self::MaxJobs => "max_jobs",
+            Self::Ttl => "ttl",
+            Self::IdleTtl => "idle_ttl",
+            Self::MaxMemory => "max_worker_memory",
+            Self::Reset => "reset",
+            Self::Surplus => "surplus",
+            Self::Unneeded => "unneeded",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OwnWish => "it asked to be replaced",
+            Self::Faulty => "it cannot be talked to",
+            Self::Abandoned => "it went on for too long with a request that nobody waits for",
+            Self::ExecTtl => "its request took too long (supervisor.exec_ttl)",
+            Self::MaxJobs => "it has done its share (pool.max_jobs)",
+            Self::Ttl => "it has lived for long enough (supervisor.ttl)",
+            Self::IdleTtl => "it has been idle for long enough (supervisor.idle_ttl)",
+            Self::MaxMemory => "it takes too much memory (supervisor.max_worker_memory)",
+            Self::Reset => "the pool is reset",
+            Self::Surplus => "there is one worker too many",
+            Self::Unneeded => "the load it was added for is over",
+            Self::Shutdown => "the pool ends",
+        })
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) enum Event {
+    /// The pool begins.
+    Start,
+    /// A worker is ready.
+    Booted(WorkerId),
+    /// A worker did not become ready; its process is gone.
+    BootFailed(WorkerId, String),
+    /// A worker has to leave, now.
+    Retire(WorkerId, Reason),
+    /// A worker is to be replaced: it leaves when its successor is ready.
+    Due(WorkerId, Reason),
+    /// A worker's process is gone; `useful` tells whether it ever finished a request, or lived for long.
+    Exited { id: WorkerId, useful: bool, how: String },
+    /// A worker goes on with a request that nobody waits for any more.
+    Abandoned(WorkerId),
+    /// Such a worker is done with it.
+    CameBack(WorkerId),
+    /// So many requests wait for a worker; `now` is measured from any one moment.
+    Waiting { requests: usize, now: Duration },
+    /// A worker was idle for so long that the pool can do with one less.
+    Unneeded(WorkerId),
+    /// A request wants a worker of its own.
+    Fresh,
+    /// One more worker is wanted.
+    Add,
+    /// One less worker is wanted.
+    Remove,
+    /// All workers are to be replaced.
+    Reset,
+    /// The reset has taken too long.
+    ResetTimeout,
+    /// The pause is over.
+    PauseOver,
+    /// The pool ends.
+    Shutdown,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) enum Effect {
+    /// Start a worker.
+    Spawn(WorkerId),
+    /// Start a worker for the request that asked for one of its own.
+    SpawnFresh(WorkerId),
+    /// Let a worker leave after the request in hand, if any.
+    Retire(WorkerId, Reason),
+    /// Kill a worker.
+    Kill(WorkerId, Reason),
+    /// Wake the core with [`Event::PauseOver`] after this time.
+    Pause(Duration),
+    /// Wake the core with [`Event::Waiting`] after this time, if requests still wait.
+    LookAgain(Duration),
+    /// Requests can, could soon, or cannot be served.
+    Announce(Availability),
+    /// The first boot is over, or failed with a reason.
+    FirstBoot(Result<(), String>),
+    /// The reset is over.
+    ResetOver(ResetEnd),
+    /// No worker is left, and none will be started.
+    Ended,
+}
+
+/// Whether a request finds a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) enum Availability {
+    /// There are workers, or some are about to be ready: a request may wait.
+    Serving,
+    /// There is no worker, and none is about to be ready.
+    Down(String),
+    /// The pool ends.
+    Closed,
+}
+
+/// How a reset ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) enum ResetEnd {
+    /// No worker from before it is left to serve.
+    Done,
+    /// A new worker did not become ready, for this reason; the old ones stay.
+    BootFailed(String),
+    /// It took too long; old workers that were not yet replaced stay.
+    TimedOut,
+    /// The pool ends.
+    Closed,
+}

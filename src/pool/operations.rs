@@ -1,0 +1,80 @@
+//! What operators do with a pool: look at it, resize it, replace its workers.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Pool;
+use super::core::{Availability, ResetEnd};
+use super::shared::Message;
+use super::stats::Stats;
+
+/// Why a reset did not replace all workers. Those which were not replaced go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResetError {
+    /// A new worker did not become ready: what was run, how it ended, and what it printed last.
+    #[error("{0}")]
+    Boot(String),
+    /// It took longer than `pool.reset_timeout`.
+    #[error("the workers were not replaced within {0:?} (pool.reset_timeout)")]
+    Timeout(Duration),
+    /// The pool ends.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// The pool ends, and takes no more orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server is shutting down")]
+pub struct ShuttingDown;
+
+impl Pool {
+    /// Replaces every worker by one that is started now, in the working directory as it is resolved now. No request fails or waits for
+    /// it: each old worker leaves, after the request in hand, when a new one is ready in its place. Two resets at once are one.
+    ///
+    /// # Errors
+    /// When a new worker does not become ready, or it takes too long: then the workers that are left go on.
+    pub async fn reset(&self) -> Result<(), ResetError> {
+        let (reply, end) = oneshot::channel();
+        self.shared.tell(Message::Reset(reply));
+        match end.await {
+            Ok(ResetEnd::Done) => Ok(()),
+            Ok(ResetEnd::BootFailed(reason)) => Err(ResetError::Boot(reason)),
+            Ok(ResetEnd::TimedOut) => Err(ResetError::Timeout(self.shared.reset_timeout)),
+            Ok(ResetEnd::Closed) | Err(_) => Err(ResetError::ShuttingDown),
+        }
+    }
+
+    /// Keeps one more worker from now on. `Ok(false)` when there are as many as there may be, or when each request has its own.
+    ///
+    /// # Errors
+    /// When the pool ends.
+    pub async fn add_worker(&self) -> Result<bool, ShuttingDown> {
+        self.resize(true).await
+    }
+
+    /// Keeps one worker less from now on; one leaves after its request. `Ok(false)` when it would be the last one.
+    ///
+    /// # Errors
+    /// When the pool ends.
+    pub async fn remove_worker(&self) -> Result<bool, ShuttingDown> {
+        self.resize(false).await
+    }
+
+    async fn resize(&self, more: bool) -> Result<bool, ShuttingDown> {
+        let (reply, changed) = oneshot::channel();
+        self.shared.tell(Message::Resize { more, reply });
+        changed.await.map_err(|_| ShuttingDown)
+    }
+
+    /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
+    pub fn is_ready(&self) -> bool {
+        *self.shared.availability.borrow() == Availability::Serving
+    }
+
+    /// What the pool has done so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+}
