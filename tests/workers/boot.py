@@ -1,0 +1,34 @@
+"""The ways in which a worker does not start, by variables of the environment."""
+
+import fcntl
+import os
+import sys
+import threading
+import time
+
+
+def misbehave():
+    """Does what the variables say; returns if the worker is to start all the same."""
+    flag = os.environ.get("NO_BOOT")
+    if flag and os.path.exists(flag):
+        print("cannot start: the flag is set", file=sys.stderr)
+        sys.exit(7)
+    if "BOOT_HANGS" in os.environ:
+        threading.Event().wait()
+    time.sleep(float(os.environ.get("BOOT_TAKES", 0)))
+    if "BOOT_FAILS" in os.environ:
+        # `FILE:TIMES`: the first so many starts that find the file fail; it counts them.
+        path, times = os.environ["BOOT_FAILS"].rsplit(":", 1)
+        if os.path.exists(path) and count(path) <= int(times):
+            print("cannot start yet", file=sys.stderr)
+            sys.exit(8)
+
+
+def count(path):
+    """How often it was counted in this file, this time included."""
+    with open(path, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        number = int(file.read() or 0) + 1
+        file.seek(0)
+        file.write(str(number))
+        return number
