@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -45,11 +46,11 @@ pub struct Loaded {
 /// # Errors
 /// Names the file, the line, the key and what is expected there.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
-    let path = std::path::absolute(&sources.path).map_err(|error| Error::file(&sources.path, error))?;
+    let path = absolute(&sources.path, &sources.env)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     let work_dir = match &sources.work_dir {
         None => parent.to_owned(),
-        Some(dir) => std::path::absolute(dir).map_err(|error| Error::file(dir, error))?,
+        Some(dir) => absolute(dir, &sources.env)?,
     };
     let mut tree = read_file(&sources.path, &path)?;
     if !work_dir.is_dir() {
@@ -79,6 +80,18 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     let config =
         build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
     Ok(Loaded { config, warnings: warnings.into_inner(), work_dir, env: env.variables })
+}
+
+/// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started
+/// after it has moved on start where it points then.
+fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Error> {
+    let logical = env.iter().find(|(name, _)| name == "PWD").map(|(_, value)| Path::new(value));
+    let same = |folder: &&Path| {
+        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        folder.is_absolute() && identity(folder).is_some() && identity(folder) == identity(Path::new("."))
+    };
+    let path = logical.filter(same).map_or_else(|| path.to_owned(), |folder| folder.join(path));
+    std::path::absolute(&path).map_err(|error| Error::file(&path, error))
 }
 
 /// The variables that references are replaced from.

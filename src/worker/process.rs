@@ -169,7 +169,8 @@ impl Status {
         !self.marked.load(Relaxed) && !self.marked.swap(true, Relaxed)
     }
 
-    pub(crate) fn is_retiring(&self) -> bool {
+    /// Whether it has been asked to leave, perhaps while it is in its last request.
+    pub fn is_retiring(&self) -> bool {
         self.retiring.load(Relaxed)
     }
 }

@@ -237,6 +237,14 @@ def closeout(_data, _argument, _context):
 
 
 @behaviour
+def closeout_when(_data, argument, _context):
+    """Closes its output when the file is there."""
+    while not os.path.exists(argument):
+        time.sleep(0.005)
+    closeout(None, None, None)
+
+
+@behaviour
 def closein(data, _argument, _context):
     answer(data)
     os.close(0)
@@ -262,6 +270,13 @@ def child(_data, argument, _context):
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     child = subprocess.Popen(["sleep", "1000"], **(silent if argument == "quiet" else {}))
     answer({"child": child.pid})
+
+
+@behaviour
+def daemon(_data, argument, _context):
+    """Dies, and leaves a process in a session of its own, which holds the pipes until the file is there."""
+    subprocess.Popen(["sh", "-c", f"while ! test -e {argument}; do sleep 0.05; done"], start_new_session=True)
+    os._exit(0)
 
 
 @behaviour

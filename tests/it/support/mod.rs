@@ -1,5 +1,7 @@
 //! A server process, a client for it, and their end.
 
+pub mod pool;
+
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -41,6 +43,7 @@ pub struct Setup {
     more: String,
     env: Vec<(String, String)>,
     through: Vec<String>,
+    work_dir: Option<PathBuf>,
 }
 
 /// The worker that does what it is told, well or badly.
@@ -60,6 +63,7 @@ impl Setup {
             more: String::new(),
             env: Vec::new(),
             through: Vec::new(),
+            work_dir: None,
         }
     }
 
@@ -101,6 +105,18 @@ impl Setup {
         self
     }
 
+    /// What is run as a worker, instead.
+    pub fn command(mut self, command: &str) -> Self {
+        self.command = command.into();
+        self
+    }
+
+    /// Where workers run; the folder of the configuration unless given. For a pool alone.
+    pub fn work_dir(mut self, folder: &Path) -> Self {
+        self.work_dir = Some(folder.to_owned());
+        self
+    }
+
     /// Another program that starts the server.
     pub fn through(mut self, words: &[&str]) -> Self {
         self.through = words.iter().map(|&word| word.into()).collect();
@@ -119,8 +135,8 @@ impl Setup {
         server
     }
 
-    /// Starts the server and waits for nothing.
-    pub fn spawn(self) -> Server {
+    /// Writes the configuration into its folder.
+    fn write(&self) {
         let text = format!(
             "version: '3'\nserver:\n  command: \"{}\"\n  relay: {}\n{}\ncentrifuge:\n  proxy_address: tcp://127.0.0.1:0\n{}  pool: {{{}}}\n{}\n",
             self.command.replace('"', "\\\""),
@@ -131,6 +147,11 @@ impl Setup {
             self.more
         );
         std::fs::write(self.path(".rr.yaml"), text).unwrap();
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn spawn(self) -> Server {
+        self.write();
         let mut words = self.through.iter().map(String::as_str).chain([BINARY, "serve"]);
         let mut child = Command::new(words.next().unwrap())
             .args(words)

@@ -1,0 +1,196 @@
+//! Replacing all workers while requests go on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use causeway::pool::ResetError;
+
+use crate::support::{eventually, is_alive, json, worker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_in_a_row_under_load_fail_no_request_and_leave_no_old_worker() {
+    let test = worker().pool("num_workers: 3").pool_alone().await;
+    let load = test.load(6, "sleep:0.002");
+    load.goes_on(20).await;
+    let mut seen: BTreeSet<u32> = test.pids();
+    for _ in 0..20 {
+        let before = test.pids();
+        test.pool.reset().await.unwrap();
+        let after = test.pids();
+        assert!(before.is_disjoint(&after), "{before:?} {after:?}");
+        assert!(after.len() >= 3);
+        seen.extend(after);
+        load.goes_on(5).await;
+    }
+    let slowest = load.end().await;
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    test.has_workers(3).await;
+    let now = test.pids();
+    eventually("the old ones are gone", || seen.difference(&now).all(|&pid| !is_alive(pid))).await;
+    assert_eq!(test.pool.stats().restarts["reset"], 60);
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_workers_are_replaced_there_are_never_fewer_than_num_workers() {
+    let test = worker().pool("num_workers: 4").env("BOOT_TAKES", "0.05").pool_alone().await;
+    let pool = test.pool.clone();
+    let reset = tokio::spawn(async move { pool.reset().await });
+    while !reset.is_finished() {
+        let ready = test.pids().len();
+        assert!((4..=5).contains(&ready), "{ready}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    reset.await.unwrap().unwrap();
+    test.has_workers(4).await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_does_not_boot_keeps_the_old_workers_and_says_why() {
+    let setup = worker().pool("num_workers: 3");
+    let flag = setup.path("no-boot");
+    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let load = test.load(4, "echo");
+    let before = test.pids();
+    std::fs::write(&flag, "").unwrap();
+    for _ in 0..2 {
+        let error = test.pool.reset().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("exit status 7") && text.contains("cannot start: the flag is set"), "{text}");
+        assert!(matches!(error, ResetError::Boot(_)));
+        assert_eq!(test.pids(), before);
+        load.goes_on(10).await;
+    }
+    std::fs::remove_file(&flag).unwrap();
+    test.pool.reset().await.unwrap();
+    assert!(test.pids().is_disjoint(&before));
+    load.end().await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_resets_at_once_are_one() {
+    let test = worker().pool("num_workers: 2").env("BOOT_TAKES", "0.05").pool_alone().await;
+    let (first, second) = tokio::join!(test.pool.reset(), test.pool.reset());
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    assert_eq!(test.pool.stats().restarts["reset"], 2);
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_does_not_wait_for_requests_and_lets_them_end() {
+    let setup = worker().pool("num_workers: 1");
+    let flag = setup.path("flag");
+    let test = setup.pool_alone().await;
+    let pid = test.worker_pid().await;
+    let long = test.spawn_rpc(&format!("wait:{}", flag.display()), "long");
+    eventually("the request is in hand", || test.pool.workers()[0].executions() == 2).await;
+    test.pool.reset().await.unwrap();
+    assert_ne!(test.worker_pid().await, pid);
+    assert!(is_alive(pid));
+    std::fs::write(&flag, "").unwrap();
+    assert_eq!(long.await.unwrap().unwrap(), "long");
+    eventually("the old one is gone", || !is_alive(pid)).await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_that_takes_too_long_fails_and_keeps_the_old_workers() {
+    let setup = worker().pool("num_workers: 2, reset_timeout: 1s");
+    let slow = setup.path("slow");
+    std::fs::write(&slow, "").unwrap();
+    // Boots of the second generation wait for ever.
+    let command = format!(
+        "sh -c 'test -e {0} || exec sleep 1000; exec python3 {1}'",
+        slow.display(),
+        crate::support::repository().join("tests/workers/worker.py").display()
+    );
+    let test = setup.command(&command).pool_alone().await;
+    let before = test.pids();
+    std::fs::remove_file(&slow).unwrap();
+    assert_eq!(test.pool.reset().await, Err(ResetError::Timeout(Duration::from_secs(1))));
+    assert_eq!(test.pids(), before);
+    assert_eq!(test.rpc("echo", "1").await.unwrap(), "1");
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_workers_start_where_a_moved_symlink_points() {
+    let setup = worker();
+    for release in ["one", "two"] {
+        std::fs::create_dir(setup.path(release)).unwrap();
+    }
+    let current = setup.path("current");
+    std::os::unix::fs::symlink(setup.path("one"), &current).unwrap();
+    let test = setup.work_dir(&current).pool_alone().await;
+    let cwd = |answer: String| json(&answer)["cwd"].as_str().unwrap().to_owned();
+    assert!(cwd(test.rpc("process", "").await.unwrap()).ends_with("/one"));
+    let moved = test.folder.path().join("moved");
+    std::os::unix::fs::symlink(test.folder.path().join("two"), &moved).unwrap();
+    std::fs::rename(&moved, &current).unwrap();
+    test.pool.reset().await.unwrap();
+    assert!(cwd(test.rpc("process", "").await.unwrap()).ends_with("/two"));
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_can_be_added_and_removed_but_for_the_last_one() {
+    let test = worker().pool("num_workers: 1").pool_alone().await;
+    assert!(test.pool.add_worker().await.unwrap());
+    assert!(test.pool.add_worker().await.unwrap());
+    test.has_workers(3).await;
+    assert_eq!(test.pool.stats().target, 3);
+    let load = test.load(4, "echo");
+    assert!(test.pool.remove_worker().await.unwrap());
+    assert!(test.pool.remove_worker().await.unwrap());
+    assert!(!test.pool.remove_worker().await.unwrap());
+    test.has_workers(1).await;
+    load.end().await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_heals_a_pool_whose_workers_could_not_start_at_once() {
+    let setup = worker();
+    let flag = setup.path("no-boot");
+    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    std::fs::write(&flag, "").unwrap();
+    test.rpc("exit:3", "").await.unwrap_err();
+    eventually("starts have failed", || !test.pool.is_ready()).await;
+    std::fs::remove_file(&flag).unwrap();
+    test.pool.reset().await.unwrap();
+    assert!(test.pool.is_ready());
+    assert_eq!(test.rpc("echo", "1").await.unwrap(), "1");
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_at_the_end_says_that_the_pool_ends() {
+    let test = worker().pool_alone().await;
+    let pool = test.pool.clone();
+    test.end().await;
+    assert_eq!(pool.reset().await, Err(ResetError::ShuttingDown));
+    assert!(pool.add_worker().await.is_err());
+    assert!(!pool.is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_started_in_a_symlinked_folder_remembers_the_symlink() {
+    let setup = worker();
+    let one = setup.path("one");
+    std::fs::create_dir(&one).unwrap();
+    let current = setup.path("current");
+    std::os::unix::fs::symlink(&one, &current).unwrap();
+    // A shell that is told to enter a symlink remembers it in PWD.
+    let program = format!("cd {} && exec \"$0\" \"$@\" -c ../.rr.yaml -w .", current.display());
+    let server = setup.through(&["sh", "-c", &program]).start();
+    let client = server.client().await;
+    assert!(json(&client.rpc("process", "").await.unwrap())["cwd"].as_str().unwrap().ends_with("/one"));
+    let two = server.folder.path().join("two");
+    std::fs::create_dir(&two).unwrap();
+    std::fs::remove_file(&current).unwrap();
+    std::os::unix::fs::symlink(&two, &current).unwrap();
+    client.rpc("exit:0", "").await.unwrap_err();
+    assert!(json(&client.rpc("process", "").await.unwrap())["cwd"].as_str().unwrap().ends_with("/two"));
+}
