@@ -56,8 +56,11 @@ async fn code_that_does_not_boot_keeps_the_old_workers_and_says_why() {
     std::fs::write(&flag, "").unwrap();
     for _ in 0..2 {
         let error = test.pool.reset().await.unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains("exit status 7") && text.contains("cannot start: the flag is set"), "{text}");
+        let words = error.to_string();
+        assert!(
+            words.contains("exit status 7") && words.contains("cannot start: the flag is set"),
+            "{words}"
+        );
         assert!(matches!(error, ResetError::Boot(_)));
         assert_eq!(test.pids(), before);
         load.goes_on(10).await;

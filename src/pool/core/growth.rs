@@ -70,7 +70,9 @@ impl Core {
     /// The load is over: one of the workers that were added for it goes.
     pub(super) fn unneeded(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
         let ready = self.workers.get(&id).is_some_and(|worker| worker.state == State::Ready);
-        if self.phase == Phase::Running && ready && self.growth.extra > 0 {
+        // An extra worker may be starting in another's place.
+        let spare = self.growth.extra > 0 && self.count(State::Ready) > self.target;
+        if self.phase == Phase::Running && ready && spare {
             self.growth.extra -= 1;
             self.retire(id, Reason::Unneeded, effects);
         }

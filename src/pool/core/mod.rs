@@ -16,6 +16,7 @@
 //! comes back from an abandoned request makes another one surplus, in the middle of a reset too.
 
 mod growth;
+mod reset;
 mod words;
 
 use std::collections::BTreeMap;
@@ -271,37 +272,6 @@ impl Core {
         }
     }
 
-    /// Two at once are one.
-    fn reset(&mut self, effects: &mut Vec<Effect>) {
-        if self.phase != Phase::Running {
-            effects.push(Effect::ResetOver(ResetEnd::Closed));
-        } else if !self.resetting {
-            self.resetting = true;
-            // What made starts fail may be what the reset is about: there is nothing to wait for.
-            self.pause = Pause::None;
-            self.failures = 0;
-            for id in self.ids(State::Starting) {
-                self.retire(id, Reason::Reset, effects);
-            }
-            self.workers.values_mut().for_each(|worker| worker.outdated = true);
-        }
-    }
-
-    /// A reset is over when its workers carry the pool alone.
-    fn finish_reset(&mut self, effects: &mut Vec<Effect>) {
-        let carried = self.count(State::Ready) >= self.target;
-        if self.resetting && carried && !self.ready().any(|(_, worker)| worker.outdated) {
-            self.end_reset(ResetEnd::Done, effects);
-        }
-    }
-
-    fn end_reset(&mut self, end: ResetEnd, effects: &mut Vec<Effect>) {
-        if std::mem::take(&mut self.resetting) {
-            self.workers.values_mut().for_each(|worker| worker.outdated = false);
-            effects.push(Effect::ResetOver(end));
-        }
-    }
-
     fn shutdown(&mut self, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Ending | Phase::Ended) {
             return;
@@ -332,24 +302,19 @@ impl Core {
 
     /// Starts as many workers as are missing: after a pause where starting them failed, and one by one until that works again.
     fn fill(&mut self, effects: &mut Vec<Effect>) {
-        let starting = self.count(State::Starting);
-        let missing = self.wanted().saturating_sub(self.count(State::Ready) + starting);
-        if missing == 0 {
+        if self.pause == Pause::Owed {
+            self.pause = Pause::Running;
+            effects.push(Effect::Pause(pause(self.streak())));
+        }
+        if self.pause == Pause::Running {
             return;
         }
-        match self.pause {
-            Pause::Owed => {
-                self.pause = Pause::Running;
-                effects.push(Effect::Pause(pause(self.streak())));
-            }
-            Pause::Running => {}
-            Pause::None => {
-                let attempts = if self.failures > 0 { usize::from(starting == 0) } else { missing };
-                for _ in 0..attempts {
-                    let id = self.admit(State::Starting);
-                    effects.push(Effect::Spawn(id));
-                }
-            }
+        let starting = self.count(State::Starting);
+        let missing = self.wanted().saturating_sub(self.count(State::Ready) + starting);
+        let attempts = if self.failures > 0 { missing.min(1).saturating_sub(starting) } else { missing };
+        for _ in 0..attempts {
+            let id = self.admit(State::Starting);
+            effects.push(Effect::Spawn(id));
         }
     }
 
@@ -413,5 +378,7 @@ fn pause(streak: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(LONGEST_PAUSE)
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

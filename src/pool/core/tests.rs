@@ -1,12 +1,25 @@
 //! The pool's decisions as transcripts: each line is an event and the effects that it has.
 
+mod growing;
+mod replacing;
+
 use std::fmt::Write as _;
 
 use super::*;
 
+const SCALING: Option<Scaling> = Some(Scaling { most: 3, per_second: 2 });
+
 /// Runs events against a pool of `target` and writes down what comes of each.
 fn transcript(target: usize, events: impl IntoIterator<Item = Event>) -> String {
-    let mut core = Core::new(target, None);
+    scaling_transcript(target, None, events)
+}
+
+fn scaling_transcript(
+    target: usize,
+    scaling: Option<Scaling>,
+    events: impl IntoIterator<Item = Event>,
+) -> String {
+    let mut core = Core::new(target, scaling);
     let mut text = String::new();
     for event in events {
         let mut effects = Vec::new();
@@ -34,10 +47,22 @@ fn started(target: usize) -> Vec<Event> {
 }
 
 fn after_start(target: usize, more: impl IntoIterator<Item = Event>) -> String {
-    let begin = transcript(target, started(target));
+    after_scaling_start(target, None, more)
+}
+
+fn after_scaling_start(
+    target: usize,
+    scaling: Option<Scaling>,
+    more: impl IntoIterator<Item = Event>,
+) -> String {
+    let begin = scaling_transcript(target, scaling, started(target));
     let mut events = started(target);
     events.extend(more);
-    transcript(target, events).strip_prefix(&begin).unwrap().to_owned()
+    scaling_transcript(target, scaling, events).strip_prefix(&begin).unwrap().to_owned()
+}
+
+fn waiting(requests: usize, millis: u64) -> Event {
+    Event::Waiting { requests, now: Duration::from_millis(millis) }
 }
 
 #[test]
@@ -74,43 +99,6 @@ fn a_worker_that_dies_after_work_is_replaced_at_once() {
     Exited { id: 1, useful: true, how: "exit of 1" }
         Spawn(3)
     Booted(3)
-    "#);
-}
-
-#[test]
-fn workers_that_die_unused_are_replaced_after_a_growing_pause() {
-    let events = [
-        exited(1, false),
-        Event::PauseOver,
-        Event::Booted(2),
-        exited(2, false),
-        Event::PauseOver,
-        Event::Booted(3),
-        exited(3, true),
-        Event::Booted(4),
-        exited(4, false),
-    ];
-    insta::assert_snapshot!(after_start(1, events), @r#"
-    Exited { id: 1, useful: false, how: "exit of 1" }
-        Pause(100ms)
-        Announce(Down("exit of 1"))
-    PauseOver
-        Spawn(2)
-        Announce(Serving)
-    Booted(2)
-    Exited { id: 2, useful: false, how: "exit of 2" }
-        Pause(200ms)
-        Announce(Down("exit of 2"))
-    PauseOver
-        Spawn(3)
-        Announce(Serving)
-    Booted(3)
-    Exited { id: 3, useful: true, how: "exit of 3" }
-        Spawn(4)
-    Booted(4)
-    Exited { id: 4, useful: false, how: "exit of 4" }
-        Pause(100ms)
-        Announce(Down("exit of 4"))
     "#);
 }
 
@@ -187,4 +175,78 @@ fn the_end_waits_for_workers_that_are_starting_too() {
 fn the_pause_doubles_up_to_ten_seconds() {
     let pauses: Vec<u128> = [1, 2, 3, 7, 8, 40, u32::MAX].map(|streak| pause(streak).as_millis()).to_vec();
     assert_eq!(pauses, [100, 200, 400, 6400, 10_000, 10_000, 10_000]);
+}
+
+#[test]
+fn a_worker_that_breaks_while_it_leaves_is_killed() {
+    let text = after_start(
+        1,
+        [
+            Event::Retire(1, Reason::OwnWish),
+            Event::Retire(1, Reason::Faulty),
+            Event::Retire(1, Reason::Faulty),
+        ],
+    );
+    insta::assert_snapshot!(text, @r"
+    Retire(1, OwnWish)
+        Retire(1, OwnWish)
+        Spawn(2)
+    Retire(1, Faulty)
+        Kill(1, Faulty)
+    Retire(1, Faulty)
+    ");
+}
+
+#[test]
+fn at_the_end_workers_that_are_leaving_are_told_again() {
+    let text = after_start(
+        2,
+        [Event::Retire(1, Reason::OwnWish), Event::Retire(2, Reason::Faulty), Event::Shutdown],
+    );
+    insta::assert_snapshot!(text, @r"
+    Retire(1, OwnWish)
+        Retire(1, OwnWish)
+        Spawn(3)
+    Retire(2, Faulty)
+        Kill(2, Faulty)
+        Spawn(4)
+    Shutdown
+        Retire(1, Shutdown)
+        Retire(3, Shutdown)
+        Retire(4, Shutdown)
+        Announce(Closed)
+    ");
+}
+
+#[test]
+fn what_is_said_of_workers_that_are_gone_means_nothing() {
+    let text = after_start(
+        1,
+        [
+            exited(9, false),
+            Event::Booted(9),
+            boot_failed(9),
+            Event::Retire(9, Reason::Faulty),
+            Event::Due(9, Reason::Ttl),
+            Event::Abandoned(9),
+            Event::CameBack(9),
+            Event::Unneeded(1),
+            waiting(5, 0),
+            Event::PauseOver,
+            Event::ResetTimeout,
+        ],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Exited { id: 9, useful: false, how: "exit of 9" }
+    Booted(9)
+    BootFailed(9, "no boot of 9")
+    Retire(9, Faulty)
+    Due(9, Ttl)
+    Abandoned(9)
+    CameBack(9)
+    Unneeded(1)
+    Waiting { requests: 5, now: 0ns }
+    PauseOver
+    ResetTimeout
+    "#);
 }

@@ -1,0 +1,297 @@
+//! The core in a world where anything may happen in any order: workers boot or do not, die, answer late; callers come, wait and go;
+//! operators reset and resize. The world is a plain model; what must hold is checked after each step, and again when peace returns.
+
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+use steps::steps;
+
+use super::*;
+
+/// What the world knows of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    Starting { called_off: bool },
+    Idle,
+    Busy(Request),
+    Leaving,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    number: u64,
+    /// Its caller has gone.
+    abandoned: bool,
+    /// Its worker leaves after it.
+    last: bool,
+}
+
+struct World {
+    core: Core,
+    most_extra: usize,
+    processes: BTreeMap<WorkerId, Process>,
+    waiting: VecDeque<u64>,
+    /// Which request each worker was given; each at most once.
+    given: BTreeMap<u64, WorkerId>,
+    requests: u64,
+    answered: BTreeSet<u64>,
+    failed: BTreeSet<u64>,
+    pausing: bool,
+    now: u64,
+    look_again: Option<u64>,
+    /// Workers from before the reset that goes on.
+    old: Option<BTreeSet<WorkerId>>,
+    ended: bool,
+}
+
+impl World {
+    fn new(target: usize, most_extra: usize) -> Self {
+        let scaling = (most_extra > 0).then_some(Scaling { most: most_extra, per_second: 2 });
+        let mut world = Self {
+            core: Core::new(target, scaling),
+            most_extra,
+            processes: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            given: BTreeMap::new(),
+            requests: 0,
+            answered: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            pausing: false,
+            now: 0,
+            look_again: None,
+            old: None,
+            ended: false,
+        };
+        world.tell(Event::Start);
+        for id in 1..=target as WorkerId {
+            world.boot(id);
+        }
+        world
+    }
+
+    fn tell(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.core.handle(event, &mut effects);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.serve();
+        self.check();
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn(id) => {
+                assert!(!self.pausing, "nothing is started during a pause");
+                let before = self.processes.insert(id, Process::Starting { called_off: false });
+                assert_eq!(before, None, "no number is used twice");
+            }
+            Effect::Retire(id, reason) => self.retire(id, reason),
+            Effect::Kill(id, _) => {
+                let process = self.processes.insert(id, Process::Leaving);
+                if let Some(Process::Busy(request)) = process {
+                    self.failed.insert(request.number);
+                }
+            }
+            Effect::Pause(_) => self.pausing = true,
+            Effect::LookAgain(time) => {
+                self.look_again = Some(self.now + u64::try_from(time.as_millis()).unwrap());
+            }
+            Effect::ResetOver(end) => {
+                let old = self.old.take().expect("a reset went on");
+                if end == ResetEnd::Done {
+                    let serving = self.serving();
+                    assert!(old.is_disjoint(&serving), "no old worker serves: {old:?} {serving:?}");
+                }
+            }
+            Effect::Announce(availability) => {
+                let ends = matches!(self.core.phase, Phase::Ending | Phase::Ended);
+                assert_eq!(availability == Availability::Closed, ends);
+            }
+            Effect::FirstBoot(result) => assert_eq!(result, Ok(())),
+            Effect::Ended => {
+                assert!(!self.ended);
+                self.ended = true;
+            }
+            Effect::SpawnFresh(_) => unreachable!(),
+        }
+    }
+
+    fn retire(&mut self, id: WorkerId, reason: Reason) {
+        let process = self.processes.get_mut(&id).expect("who is asked to leave is there");
+        let served = !matches!(process, Process::Starting { .. });
+        match process {
+            Process::Starting { called_off } => *called_off = true,
+            Process::Idle => *process = Process::Leaving,
+            Process::Busy(request) => request.last = true,
+            Process::Leaving => {
+                assert_eq!(reason, Reason::Shutdown, "who leaves is told so again at the end only");
+            }
+        }
+        if served && reason != Reason::Shutdown {
+            let left = self.core.count(State::Ready);
+            assert!(left >= self.core.target, "{reason:?} leaves {left} of {}", self.core.target);
+        }
+    }
+
+    /// Idle workers take those who wait, in order.
+    fn serve(&mut self) {
+        let idle: Vec<WorkerId> = self.ids(|process| *process == Process::Idle);
+        for id in idle {
+            let Some(number) = self.waiting.pop_front() else { return };
+            assert!(self.given.insert(number, id).is_none(), "a request is run once");
+            self.processes.insert(id, Process::Busy(Request { number, abandoned: false, last: false }));
+        }
+    }
+
+    /// What always holds.
+    fn check(&self) {
+        let core = &self.core;
+        for (id, process) in &self.processes {
+            let state = core.workers[id].state;
+            let agree = match process {
+                Process::Starting { called_off: false } => state == State::Starting,
+                Process::Starting { called_off: true } => state == State::Retiring,
+                Process::Idle => state == State::Ready,
+                Process::Busy(request) => state == if request.last { State::Retiring } else { State::Ready },
+                Process::Leaving => matches!(state, State::Retiring | State::Dying),
+            };
+            assert!(agree, "worker {id} is {process:?} and {state:?}");
+        }
+        assert_eq!(core.workers.len(), self.processes.len(), "nobody is forgotten");
+        if core.phase != Phase::Running {
+            return;
+        }
+        let (ready, starting) = (core.count(State::Ready), core.count(State::Starting));
+        if self.pausing || core.failures > 0 {
+            assert!(self.pausing || ready >= core.target || starting > 0, "one is tried at a time");
+        } else {
+            assert!(ready + starting >= core.target, "what is missing is started at once");
+        }
+        assert!(core.growth.extra <= self.most_extra);
+        assert!(core.growth.substitutes <= core.target.max(core.abandoned()));
+        assert!(ready <= core.base(), "who is too many is asked to leave at once");
+        assert!(starting <= core.wanted() - ready, "no more are started than wanted");
+        assert!(core.wanted() - core.base() <= (core.target / 4).max(1), "a quarter is replaced at a time");
+        let down = matches!(core.announced, Availability::Down(_));
+        assert_eq!(
+            down,
+            ready + starting == 0,
+            "requests are turned away only when nobody is there or to come"
+        );
+        assert_eq!(core.resetting, self.old.is_some());
+    }
+
+    fn ids(&self, which: impl Fn(&Process) -> bool) -> Vec<WorkerId> {
+        self.processes.iter().filter(|(_, process)| which(process)).map(|(id, _)| *id).collect()
+    }
+
+    fn serving(&self) -> BTreeSet<WorkerId> {
+        let serves = |process: &Process| match process {
+            Process::Idle => true,
+            Process::Busy(request) => !request.last,
+            _ => false,
+        };
+        self.ids(serves).into_iter().collect()
+    }
+
+    fn boot(&mut self, id: WorkerId) {
+        if let Some(Process::Starting { called_off }) = self.processes.get(&id).copied() {
+            self.processes.insert(id, if called_off { Process::Leaving } else { Process::Idle });
+            // The actor tells the core of those that were not called off.
+            if !called_off {
+                self.tell(Event::Booted(id));
+            }
+        }
+    }
+
+    fn is_gone(&mut self, id: WorkerId, useful: bool) {
+        if let Some(Process::Busy(request)) = self.processes.remove(&id) {
+            self.failed.insert(request.number);
+        }
+        self.tell(Event::Exited { id, useful, how: String::new() });
+    }
+
+    fn answers(&mut self, id: WorkerId) {
+        let Some(Process::Busy(request)) = self.processes.get(&id).copied() else { return };
+        assert_eq!(self.given[&request.number], id, "a worker answers its own request");
+        if request.abandoned {
+            self.tell(Event::CameBack(id));
+        } else {
+            assert!(self.answered.insert(request.number), "a request is answered once");
+        }
+        // The core may have asked it to leave just now.
+        if let Some(Process::Busy(request)) = self.processes.get(&id).copied() {
+            self.processes.insert(id, if request.last { Process::Leaving } else { Process::Idle });
+        }
+        self.serve();
+    }
+
+    /// From now on nothing goes wrong: the pool is soon as it should be.
+    fn peace(&mut self) {
+        for _ in 0..10_000 {
+            let Some(id) = self.ids(|process| *process != Process::Idle).first().copied() else {
+                if self.pausing {
+                    self.end_pause();
+                    continue;
+                }
+                break;
+            };
+            match self.processes[&id] {
+                Process::Starting { .. } => self.boot(id),
+                Process::Busy(_) => self.answers(id),
+                Process::Leaving => self.is_gone(id, true),
+                Process::Idle => {}
+            }
+            if self.pausing {
+                self.end_pause();
+            }
+        }
+        assert!(self.waiting.is_empty(), "no waiter starves");
+        let (ready, all) = (self.serving().len(), self.processes.len());
+        assert_eq!(ready, self.core.target + self.core.growth.extra, "the pool is whole again");
+        assert_eq!(ready, all, "nothing is left over");
+        assert_eq!(self.core.abandoned(), 0);
+        assert!(self.old.is_none(), "a reset comes to its end");
+        assert!(!self.core.workers.values().any(|worker| worker.due().is_some()), "who is due is replaced");
+        let known = self.answered.len() + self.failed.len();
+        assert_eq!(known, usize::try_from(self.requests).unwrap(), "each request is answered or failed");
+        assert!(self.answered.is_disjoint(&self.failed));
+    }
+
+    fn end(&mut self) {
+        self.tell(Event::Shutdown);
+        while let Some(id) = self.processes.keys().next().copied() {
+            assert!(!self.ended);
+            match self.processes[&id] {
+                Process::Starting { .. } => self.boot(id),
+                Process::Busy(_) => self.answers(id),
+                _ => self.is_gone(id, true),
+            }
+        }
+        assert!(self.ended, "the pool ends with its last worker");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_pool_keeps_its_promises(
+        target in 1..9_usize,
+        most_extra in 0..4_usize,
+        steps in prop::collection::vec(steps(), 0..120),
+        in_peace in any::<bool>(),
+    ) {
+        let mut world = World::new(target, most_extra);
+        for step in steps {
+            world.step(step);
+        }
+        if in_peace {
+            world.peace();
+        }
+        world.end();
+    }
+}

@@ -1,0 +1,184 @@
+//! What may happen, and what it does to the world.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Process, World};
+use crate::pool::core::{Event, Reason, WorkerId};
+
+/// What may happen next; numbers pick one of those to whom it may happen.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    Boot(usize),
+    BootFails(usize),
+    Dies(usize),
+    Leaves(usize),
+    Arrives,
+    Answers(usize),
+    CallerGoes(usize),
+    GivesUpWaiting(usize),
+    Breaks(usize),
+    IsDue(usize, Reason),
+    TooSlow(usize),
+    IsUnneeded(usize),
+    Reset,
+    ResetTimeout,
+    Add,
+    Remove,
+    PauseOver,
+    Time(u64),
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Step> {
+    let which = 0..64_usize;
+    let due =
+        prop_oneof![Just(Reason::MaxJobs), Just(Reason::Ttl), Just(Reason::IdleTtl), Just(Reason::MaxMemory)];
+    prop_oneof![
+        8 => which.clone().prop_map(Step::Boot),
+        1 => which.clone().prop_map(Step::BootFails),
+        1 => which.clone().prop_map(Step::Dies),
+        4 => which.clone().prop_map(Step::Leaves),
+        6 => Just(Step::Arrives),
+        5 => which.clone().prop_map(Step::Answers),
+        3 => which.clone().prop_map(Step::CallerGoes),
+        1 => which.clone().prop_map(Step::GivesUpWaiting),
+        1 => which.clone().prop_map(Step::Breaks),
+        2 => (which.clone(), due).prop_map(|(which, reason)| Step::IsDue(which, reason)),
+        1 => which.clone().prop_map(Step::TooSlow),
+        1 => which.prop_map(Step::IsUnneeded),
+        1 => Just(Step::Reset),
+        1 => Just(Step::ResetTimeout),
+        1 => Just(Step::Add),
+        1 => Just(Step::Remove),
+        3 => Just(Step::PauseOver),
+        3 => (0..1500_u64).prop_map(Step::Time),
+    ]
+}
+
+fn starts(process: &Process) -> bool {
+    matches!(process, Process::Starting { .. })
+}
+
+fn has_booted(process: &Process) -> bool {
+    !starts(process)
+}
+
+fn is_idle(process: &Process) -> bool {
+    *process == Process::Idle
+}
+
+fn is_busy(process: &Process) -> bool {
+    matches!(process, Process::Busy(_))
+}
+
+fn leaves(process: &Process) -> bool {
+    *process == Process::Leaving
+}
+
+fn goes_on_for_nobody(process: &Process) -> bool {
+    matches!(process, Process::Busy(request) if request.abandoned)
+}
+
+impl World {
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Boot(n) => self.one_of(n, starts, Self::boot),
+            Step::BootFails(n) => self.one_of(n, starts, Self::boot_fails),
+            Step::Dies(n) => self.one_of(n, has_booted, |world, id| world.is_gone(id, n % 2 == 0)),
+            Step::Leaves(n) => self.one_of(n, leaves, |world, id| world.is_gone(id, n % 3 > 0)),
+            Step::Arrives => self.arrives(),
+            Step::Answers(n) => self.one_of(n, is_busy, Self::answers),
+            Step::CallerGoes(n) => self.one_of(n, is_busy, Self::caller_goes),
+            Step::GivesUpWaiting(n) => self.gives_up_waiting(n),
+            Step::Breaks(n) => {
+                self.one_of(n, has_booted, |world, id| world.tell(Event::Retire(id, Reason::Faulty)));
+            }
+            Step::IsDue(n, reason) => {
+                self.one_of(n, has_booted, |world, id| world.tell(Event::Due(id, reason)));
+            }
+            Step::TooSlow(n) => self.one_of(n, goes_on_for_nobody, Self::is_too_slow),
+            Step::IsUnneeded(n) => {
+                self.one_of(n, is_idle, |world, id| world.tell(Event::Unneeded(id)));
+            }
+            Step::Reset => self.reset(),
+            Step::ResetTimeout => self.tell(Event::ResetTimeout),
+            Step::Add => self.tell(Event::Add),
+            Step::Remove => self.tell(Event::Remove),
+            Step::PauseOver => self.end_pause(),
+            Step::Time(millis) => self.time_passes(millis),
+        }
+    }
+
+    /// Does something to one of those to whom it may happen, if there is any.
+    fn one_of(&mut self, n: usize, which: impl Fn(&Process) -> bool, does: impl FnOnce(&mut Self, WorkerId)) {
+        let ids = self.ids(which);
+        if !ids.is_empty() {
+            does(self, ids[n % ids.len()]);
+        }
+    }
+
+    fn boot_fails(&mut self, id: WorkerId) {
+        self.processes.remove(&id);
+        self.tell(Event::BootFailed(id, String::new()));
+    }
+
+    fn arrives(&mut self) {
+        self.requests += 1;
+        self.waiting.push_back(self.requests);
+        self.serve();
+        self.line_is_seen();
+    }
+
+    fn caller_goes(&mut self, id: WorkerId) {
+        if let Some(Process::Busy(request)) = self.processes.get_mut(&id)
+            && !std::mem::replace(&mut request.abandoned, true)
+        {
+            self.failed.insert(request.number);
+            self.tell(Event::Abandoned(id));
+            self.line_is_seen();
+        }
+    }
+
+    fn gives_up_waiting(&mut self, n: usize) {
+        if !self.waiting.is_empty() {
+            let number = self.waiting.remove(n % self.waiting.len()).unwrap();
+            self.failed.insert(number);
+        }
+    }
+
+    fn is_too_slow(&mut self, id: WorkerId) {
+        self.tell(Event::CameBack(id));
+        self.tell(Event::Retire(id, Reason::Abandoned));
+    }
+
+    /// A reset ends a pause; two at once are one.
+    fn reset(&mut self) {
+        if self.old.is_none() {
+            self.old = Some(self.processes.keys().copied().collect());
+            self.pausing = false;
+        }
+        self.tell(Event::Reset);
+    }
+
+    pub(super) fn end_pause(&mut self) {
+        if std::mem::take(&mut self.pausing) {
+            self.tell(Event::PauseOver);
+            self.line_is_seen();
+        }
+    }
+
+    fn time_passes(&mut self, millis: u64) {
+        self.now += millis;
+        if self.look_again.take_if(|at| *at <= self.now).is_some() {
+            self.line_is_seen();
+        }
+    }
+
+    fn line_is_seen(&mut self) {
+        if !self.waiting.is_empty() {
+            let now = Duration::from_millis(self.now);
+            self.tell(Event::Waiting { requests: self.waiting.len(), now });
+        }
+    }
+}

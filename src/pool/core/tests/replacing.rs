@@ -1,0 +1,238 @@
+//! Limits and resets: who is replaced, when, and by whom.
+
+use super::*;
+
+#[test]
+fn a_due_worker_stays_until_its_successor_is_ready() {
+    let text = after_start(1, [Event::Due(1, Reason::MaxJobs), Event::Booted(2), exited(1, true)]);
+    insta::assert_snapshot!(text, @r#"
+    Due(1, MaxJobs)
+        Spawn(2)
+    Booted(2)
+        Retire(1, MaxJobs)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+}
+
+#[test]
+fn at_most_a_quarter_is_replaced_at_a_time() {
+    let text = after_start(
+        8,
+        (1..=4).map(|id| Event::Due(id, Reason::Ttl)).chain([
+            Event::Booted(9),
+            Event::Booted(10),
+            Event::Booted(11),
+        ]),
+    );
+    insta::assert_snapshot!(text, @r"
+    Due(1, Ttl)
+        Spawn(9)
+    Due(2, Ttl)
+        Spawn(10)
+    Due(3, Ttl)
+    Due(4, Ttl)
+    Booted(9)
+        Retire(1, Ttl)
+        Spawn(11)
+    Booted(10)
+        Retire(2, Ttl)
+        Spawn(12)
+    Booted(11)
+        Retire(3, Ttl)
+    ");
+}
+
+#[test]
+fn a_due_worker_that_dies_needs_no_successor_of_its_own() {
+    let text = after_start(2, [Event::Due(1, Reason::IdleTtl), exited(1, true), Event::Booted(3)]);
+    insta::assert_snapshot!(text, @r#"
+    Due(1, IdleTtl)
+        Spawn(3)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Booted(3)
+    "#);
+}
+
+#[test]
+fn a_due_worker_stays_while_its_successor_cannot_be_started() {
+    let text = after_start(
+        1,
+        [Event::Due(1, Reason::MaxMemory), boot_failed(2), Event::PauseOver, Event::Booted(3)],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Due(1, MaxMemory)
+        Spawn(2)
+    BootFailed(2, "no boot of 2")
+        Pause(100ms)
+    PauseOver
+        Spawn(3)
+    Booted(3)
+        Retire(1, MaxMemory)
+    "#);
+}
+
+#[test]
+fn a_reset_replaces_one_after_the_other_and_is_over_when_none_is_left_to_replace() {
+    let text = after_start(
+        2,
+        [Event::Reset, Event::Booted(3), Event::Reset, Event::Booted(4), exited(1, true), exited(2, true)],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(3)
+    Booted(3)
+        Retire(1, Reset)
+        Spawn(4)
+    Reset
+    Booted(4)
+        Retire(2, Reset)
+        ResetOver(Done)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Exited { id: 2, useful: true, how: "exit of 2" }
+    "#);
+}
+
+#[test]
+fn a_reset_whose_worker_does_not_boot_keeps_the_old_ones() {
+    let text = after_start(8, [Event::Reset, boot_failed(9), boot_failed(10)]);
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(9)
+        Spawn(10)
+    BootFailed(9, "no boot of 9")
+        ResetOver(BootFailed("no boot of 9"))
+        Retire(10, Surplus)
+        Pause(100ms)
+    BootFailed(10, "no boot of 10")
+    "#);
+}
+
+#[test]
+fn a_reset_that_fails_later_calls_off_the_other_starts() {
+    let text = after_start(8, [Event::Reset, Event::Booted(9), boot_failed(10), boot_failed(11)]);
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(9)
+        Spawn(10)
+    Booted(9)
+        Retire(1, Reset)
+        Spawn(11)
+    BootFailed(10, "no boot of 10")
+        ResetOver(BootFailed("no boot of 10"))
+        Retire(11, Surplus)
+        Pause(100ms)
+    BootFailed(11, "no boot of 11")
+    "#);
+}
+
+#[test]
+fn a_reset_that_takes_too_long_keeps_the_old_ones() {
+    let text = after_start(1, [Event::Reset, Event::ResetTimeout, boot_failed(2)]);
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(2)
+    ResetTimeout
+        ResetOver(TimedOut)
+        Retire(2, Surplus)
+    BootFailed(2, "no boot of 2")
+    "#);
+}
+
+#[test]
+fn a_reset_calls_off_starts_from_before_and_does_not_wait_for_a_pause() {
+    let text = after_start(
+        3,
+        [
+            exited(1, true),
+            boot_failed(4),
+            Event::Reset,
+            Event::Booted(5),
+            exited(2, true),
+            Event::Booted(6),
+            Event::Booted(7),
+        ],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(4)
+    BootFailed(4, "no boot of 4")
+        Pause(100ms)
+    Reset
+        Spawn(5)
+        Spawn(6)
+    Booted(5)
+    Exited { id: 2, useful: true, how: "exit of 2" }
+        Spawn(7)
+    Booted(6)
+    Booted(7)
+        Retire(3, Reset)
+        ResetOver(Done)
+    "#);
+}
+
+#[test]
+fn a_reset_replaces_what_was_starting_before_it() {
+    let text =
+        after_start(2, [exited(1, true), Event::Reset, boot_failed(3), Event::Booted(4), Event::Booted(5)]);
+    insta::assert_snapshot!(text, @r#"
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(3)
+    Reset
+        Retire(3, Reset)
+        Spawn(4)
+        Spawn(5)
+    BootFailed(3, "no boot of 3")
+    Booted(4)
+    Booted(5)
+        Retire(2, Reset)
+        ResetOver(Done)
+    "#);
+}
+
+#[test]
+fn a_reset_ends_with_the_pool() {
+    let text = after_start(1, [Event::Reset, Event::Shutdown, Event::Reset]);
+    insta::assert_snapshot!(text, @r"
+    Reset
+        Spawn(2)
+    Shutdown
+        ResetOver(Closed)
+        Retire(1, Shutdown)
+        Retire(2, Shutdown)
+        Announce(Closed)
+    Reset
+        ResetOver(Closed)
+    ");
+}
+
+#[test]
+fn a_worker_that_comes_back_during_a_reset_makes_an_old_one_surplus() {
+    let text = after_start(
+        2,
+        [
+            Event::Abandoned(1),
+            waiting(1, 0),
+            Event::Booted(3),
+            Event::Reset,
+            Event::CameBack(1),
+            Event::Booted(4),
+            Event::Booted(5),
+        ],
+    );
+    insta::assert_snapshot!(text, @r"
+    Abandoned(1)
+    Waiting { requests: 1, now: 0ns }
+        Spawn(3)
+    Booted(3)
+    Reset
+        Spawn(4)
+    CameBack(1)
+        Retire(1, Reset)
+    Booted(4)
+        Retire(2, Reset)
+        Spawn(5)
+    Booted(5)
+        Retire(3, Reset)
+        ResetOver(Done)
+    ");
+}
