@@ -289,3 +289,30 @@ impl Drop for Place<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_leaves_the_line_unserved_has_workers_looked_for_that_have_to_leave() {
+        let (shared, mut messages) = Shared::new(&Config { num_workers: 1, ..Config::default() });
+        drop(shared.queue().unwrap());
+        shared.set_leaving(1);
+        shared.queue().unwrap().served();
+        assert!(messages.try_recv().is_err());
+        drop(shared.queue().unwrap());
+        assert!(matches!(messages.try_recv(), Ok(Message::LeftLine)));
+    }
+
+    #[test]
+    fn the_line_is_as_long_as_it_may_be_and_a_place_is_given_up_on_drop() {
+        let (shared, _messages) = Shared::new(&Config { max_queue_size: 1, ..Config::default() });
+        let place = shared.queue().unwrap();
+        assert_eq!(shared.queue().err(), Some(Error::QueueFull { limit: 1 }));
+        assert_eq!(shared.waiting(), 1);
+        drop(place);
+        assert!(shared.queue().is_ok());
+        assert_eq!(shared.waiting(), 0);
+    }
+}
