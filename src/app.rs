@@ -8,15 +8,20 @@
 //! The end has one deadline, `endure.grace_period`. What is not done by then is cut off: calls are dropped, workers killed.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use globset::Glob;
+
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Loaded};
 use crate::pool::{self, Pool};
 use crate::proxy;
+use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
 /// The end of workers is waited for at least so long, so that they can be asked before they are killed though calls have used up the
@@ -55,6 +60,8 @@ pub struct App {
     shutdown: oneshot::Sender<()>,
     serving: watch::Sender<bool>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
+    /// Stops watching when it is dropped.
+    watching: JoinSet<()>,
 }
 
 impl App {
@@ -85,7 +92,8 @@ impl App {
         let stopped = async { drop(stop.await) };
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
-        Ok(Self { pool, address, grace_period: config.grace_period, shutdown, serving, proxy })
+        let grace_period = config.grace_period;
+        Ok(Self { pool, address, grace_period, shutdown, serving, proxy, watching: JoinSet::new() })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -98,8 +106,27 @@ impl App {
         &self.pool
     }
 
+    /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.
+    ///
+    /// # Errors
+    /// When files cannot be watched.
+    pub fn watch(&mut self, work_dir: &Path, globs: &[Glob]) -> io::Result<()> {
+        let patterns = Patterns::new(work_dir, globs).map_err(io::Error::other)?;
+        let (mut watch, pool) = (Watch::start(patterns)?, self.pool.clone());
+        self.watching.spawn(async move {
+            loop {
+                let file = watch.changed().await;
+                info!(target: "watch", file = %file.display(), "a file has changed, workers are replaced");
+                // The pool itself tells how it went.
+                let _ = pool.reset().await;
+            }
+        });
+        Ok(())
+    }
+
     /// Ends everything, within the grace period.
-    pub async fn stop(self) -> Ended {
+    pub async fn stop(mut self) -> Ended {
+        self.watching.abort_all();
         let deadline = Instant::now() + self.grace_period;
         self.serving.send_replace(false);
         let _ = self.shutdown.send(());

@@ -29,6 +29,10 @@ pub(super) struct Args {
     /// Write the process id to .pid in the working directory
     #[arg(short, long)]
     pid: bool,
+
+    /// Replace the workers when files change: those of pool.watch, else *.php, *.py and .env
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
@@ -50,15 +54,15 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(global, &loaded));
+    let code = runtime.block_on(serve(global, args, &loaded));
     // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(global: &Global, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let app = tokio::select! {
+    let mut app = tokio::select! {
         app = App::start(loaded) => app?,
         name = signals.next() => {
             // The workers that were starting die with this process.
@@ -66,6 +70,10 @@ async fn serve(global: &Global, loaded: &Loaded) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let watched = &loaded.config.pool.watch;
+    if args.watch || !watched.is_empty() {
+        app.watch(&loaded.work_dir, watched).context("cannot watch files")?;
+    }
     if !global.silent {
         println!(
             "[INFO] Causeway server started; version: {}, address: {}",

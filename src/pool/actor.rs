@@ -247,10 +247,7 @@ impl Actor {
             Effect::LookAgain(time) => self.alarms.set(Alarm::LookAgain, time),
             Effect::ResetOver(end) => {
                 self.alarms.clear(Alarm::Reset);
-                info!(target: "server", end = ?end, "the reset is over");
-                for waiting in self.resets.drain(..) {
-                    let _ = waiting.send(end.clone());
-                }
+                self.on_reset_over(&end);
             }
             Effect::Announce(availability) => self.shared.announce(availability),
             Effect::FirstBoot(result) => {
@@ -262,6 +259,22 @@ impl Actor {
                 self.shared.close();
                 self.ended = true;
             }
+        }
+    }
+
+    fn on_reset_over(&mut self, end: &ResetEnd) {
+        match end {
+            ResetEnd::Done => info!(target: "server", "all workers have been replaced"),
+            ResetEnd::BootFailed(reason) => {
+                error!(target: "server", %reason, "the reset failed; the old workers go on");
+            }
+            ResetEnd::TimedOut => {
+                error!(target: "server", "the reset took too long; workers that were not replaced go on");
+            }
+            ResetEnd::Closed => {}
+        }
+        for waiting in self.resets.drain(..) {
+            let _ = waiting.send(end.clone());
         }
     }
 

@@ -197,3 +197,22 @@ async fn a_server_started_in_a_symlinked_folder_remembers_the_symlink() {
     client.rpc("exit:0", "").await.unwrap_err();
     assert!(json(&client.rpc("process", "").await.unwrap())["cwd"].as_str().unwrap().ends_with("/two"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_replaced_when_a_watched_file_changes() {
+    for (pool, file, arguments) in [
+        ("num_workers: 1, watch: ['src/*.txt']", "src/a.txt", ""),
+        ("num_workers: 1", "src/app.py", "--watch"),
+    ] {
+        let setup = worker().pool(pool);
+        std::fs::create_dir(setup.path("src")).unwrap();
+        let server = setup.through(&["sh", "-c", &format!("exec \"$@\" {arguments}"), "sh"]).start();
+        let client = server.client().await;
+        let pid = client.worker_pid().await;
+        std::fs::write(server.folder.path().join("src/other.md"), "nothing of interest").unwrap();
+        std::fs::write(server.folder.path().join(file), "new").unwrap();
+        eventually("the old worker is gone", || !is_alive(pid)).await;
+        assert_ne!(client.worker_pid().await, pid);
+        server.wait_for_output(file);
+    }
+}

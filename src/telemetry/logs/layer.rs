@@ -16,8 +16,8 @@ use super::style::{Line, Style};
 use super::writer::{Guard, Outputs, Queue, SinkId};
 
 /// The house's own channels. Whatever else has a target is a library.
-const CHANNELS: [&str; 10] =
-    ["server", "centrifuge", "rpc", "app", "endure", "config", "metrics", "status", "otel", "lock"];
+const CHANNELS: [&str; 11] =
+    ["server", "centrifuge", "rpc", "app", "endure", "config", "metrics", "status", "otel", "lock", "watch"];
 
 /// Writes events to the outputs of their channels.
 #[derive(Debug)]
