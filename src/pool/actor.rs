@@ -94,9 +94,7 @@ impl Actor {
             Message::Exited(id, exit) => self.on_exited(id, exit),
             Message::Returned(link) => self.stop(link),
             Message::Leaving(link, reason) => {
-                let id = link.status().id();
-                link.status().retire();
-                self.tell_core(Event::Retire(id, reason));
+                self.tell_core(Event::Retire(link.status().id(), reason));
                 self.stop(link);
             }
             Message::Faulty(id) => self.tell_core(Event::Retire(id, Reason::Faulty)),
@@ -210,11 +208,12 @@ impl Actor {
 
     fn on_exited(&mut self, id: WorkerId, exit: Exit) {
         self.found(id);
-        self.shared.unseat(id);
         let Some(process) = self.processes.remove(&id) else { return };
         let status = process.status();
+        let asked_to_leave = status.is_retiring();
+        self.shared.unseat(id);
         let useful = status.executions() > 0 || status.age() >= USEFUL_AGE;
-        if status.is_retiring() {
+        if asked_to_leave {
             debug!(target: "server", pid = status.pid(), %exit, "worker stopped");
         } else {
             warn!(target: "server", pid = status.pid(), %exit, "worker died and is replaced");
@@ -293,10 +292,9 @@ impl Actor {
             return;
         }
         let Some(process) = self.processes.get(&id) else { return };
-        if !process.status().is_retiring() {
+        if process.status().retire() {
             self.shared.counters.restart(Some(reason));
         }
-        process.status().retire();
         debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
         if reason == Reason::Shutdown {
             // No caller is left: what this worker still does has as long as any other to come to its end.
@@ -310,9 +308,15 @@ impl Actor {
     fn kill(&mut self, id: WorkerId, reason: Reason) {
         let Some(process) = self.processes.get(&id) else { return };
         let status = process.status();
-        status.retire();
-        self.shared.counters.restart(Some(reason));
-        debug!(target: "server", pid = status.pid(), %reason, "worker is killed");
+        if status.retire() {
+            self.shared.counters.restart(Some(reason));
+        }
+        if reason == Reason::Faulty {
+            // What it did has been told where it was seen.
+            debug!(target: "server", pid = status.pid(), %reason, "worker is killed");
+        } else {
+            warn!(target: "server", pid = status.pid(), %reason, "worker is killed");
+        }
         process.stop(None, OWN_EXIT);
     }
 

@@ -1,5 +1,6 @@
 //! What operators do with a pool: look at it, resize it, replace its workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -8,6 +9,7 @@ use super::Pool;
 use super::core::{Availability, ResetEnd};
 use super::shared::Message;
 use super::stats::Stats;
+use crate::worker::{self, Status, Usage};
 
 /// Why a reset did not replace all workers. Those which were not replaced go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +73,13 @@ impl Pool {
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
     pub fn is_ready(&self) -> bool {
         *self.shared.availability.borrow() == Availability::Serving
+    }
+
+    /// What each worker uses, together with whatever it has started: memory and CPU time. Oldest first, like [`Pool::workers`].
+    pub async fn usage(&self) -> Vec<(Arc<Status>, Usage)> {
+        let groups = tokio::task::spawn_blocking(worker::usage_by_group).await.unwrap_or_default();
+        let of = |status: &Status| groups.get(&status.group()).copied().unwrap_or_default();
+        self.workers().into_iter().map(|status| (Arc::clone(&status), of(&status))).collect()
     }
 
     /// What the pool has done so far.

@@ -28,9 +28,9 @@ pub struct Stats {
     pub waiting: usize,
     /// Workers that are kept, whatever the load.
     pub target: usize,
-    /// Requests so far, failed ones included.
+    /// Requests that were answered or failed so far; those whose callers went away before are not among them.
     pub requests: u64,
-    /// Requests that failed; a caller who went away before the answer is not among them.
+    /// Requests that failed so far.
     pub failures: u64,
     /// How long requests took lately, waiting included.
     pub latency: Latency,

@@ -159,9 +159,9 @@ impl Status {
         self.executions.fetch_add(1, Relaxed);
     }
 
-    /// From now on whoever gives the worker back gives it to the pool's actor.
-    pub(crate) fn retire(&self) {
-        self.retiring.store(true, Relaxed);
+    /// From now on whoever gives the worker back gives it to the pool's actor. False when this was so already.
+    pub(crate) fn retire(&self) -> bool {
+        !self.retiring.swap(true, Relaxed)
     }
 
     /// True once: whoever finds that the worker is to be replaced tells it only once.

@@ -96,6 +96,29 @@ async fn a_worker_that_takes_too_much_memory_is_replaced_behind_a_wrapper_too() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_workers_use_and_why_they_left_can_be_asked() {
+    let test = worker().pool("num_workers: 2").pool_alone().await;
+    test.rpc("grow:50", "1").await.unwrap();
+    let usage = test.pool.usage().await;
+    assert_eq!(usage.len(), 2);
+    let memory: Vec<u64> = usage.iter().map(|(_, usage)| usage.resident).collect();
+    assert!(memory.iter().all(|memory| *memory > 1 << 20), "{memory:?}");
+    assert_eq!(memory.iter().filter(|memory| **memory > 50 << 20).count(), 1, "{memory:?}");
+    assert!(usage.iter().any(|(_, usage)| !usage.cpu.is_zero()));
+    let flag = test.folder.path().join("flag");
+    test.rpc(&format!("stop:{}", flag.display()), "").await.unwrap();
+    test.rpc("exit:0", "").await.unwrap_err();
+    let stats = test.pool.stats();
+    assert_eq!((stats.requests, stats.failures, stats.restarts["own_wish"]), (3, 1, 1));
+    assert!(stats.latency.max > Duration::ZERO && stats.latency.p50 <= stats.latency.max);
+    test.has_workers(2).await;
+    let pid = nix::unistd::Pid::from_raw(test.pids().first().unwrap().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    have_left(&test, "died", 1).await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_ends_with_its_worker_and_what_that_started() {
     let server = worker().pool("num_workers: 1, supervisor: {exec_ttl: 500ms}").start();
     let client = server.client().await;
