@@ -1,0 +1,205 @@
+//! The one HTTP/2 connection to Centrifugo: opened by the first call, checked when it was silent, replaced when it is gone.
+//!
+//! ```text
+//!               ┌── open, and heard of lately ──────────────────────────▶ use it
+//!  get ─▶ is it ┼── open, but silent for DOUBT ─▶ PING ── answered ─────▶ use it
+//!               └── gone, or none yet           └──────── no answer ──┐
+//!                        └────────────────────────────────────────────┴─▶ dial, use the new one
+//! ```
+//!
+//! Only the first path is taken without the lock, and it is the usual one. On the others callers stand in line, so that one of them
+//! dials or asks, and the rest find what it has found. If it gives up because its time is over, the next one goes on.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::tls::Identity;
+use super::{Config, Error, SetupError};
+
+/// A connection of which nothing was heard for so long is asked before it is used. It is no shorter, since Centrifugo hangs up on
+/// clients that ping often and call seldom.
+const DOUBT: Duration = Duration::from_secs(5);
+
+/// How long the answer to that question may take.
+const PONG: Duration = Duration::from_secs(1);
+
+/// What one answer, and all of them together, may fill before we have read it.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// The connection that all calls share.
+#[derive(Debug)]
+pub(super) struct Connections {
+    address: String,
+    tls: Option<Identity>,
+    current: Mutex<Option<Connection>>,
+    line: tokio::sync::Mutex<()>,
+}
+
+impl Connections {
+    pub(super) fn new(config: &Config) -> Result<Self, SetupError> {
+        let address = config.address.clone();
+        let wrong = || SetupError::Address(address.clone());
+        let authority: http::uri::Authority = address.parse().map_err(|_| wrong())?;
+        authority.port_u16().ok_or_else(wrong)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let tls = config.tls.as_ref().map(|tls| Identity::new(tls, host)).transpose()?;
+        Ok(Self { address, tls, current: Mutex::new(None), line: tokio::sync::Mutex::new(()) })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A connection that works, as far as one can know.
+    pub(super) async fn get(&self) -> Result<Connection, Error> {
+        if let Some(connection) = self.current().filter(Connection::is_trusted) {
+            return Ok(connection);
+        }
+        let _turn = self.line.lock().await;
+        if let Some(connection) = self.current()
+            && (connection.is_trusted() || connection.answers().await)
+        {
+            return Ok(connection);
+        }
+        self.set(None);
+        let connection = self.open().await?;
+        self.set(Some(connection.clone()));
+        debug!(target: "centrifuge", address = self.address, "connected to Centrifugo's API");
+        Ok(connection)
+    }
+
+    fn current(&self) -> Option<Connection> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, connection: Option<Connection>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    async fn open(&self) -> Result<Connection, Error> {
+        let unreachable = |cause: io::Error| Error::dial(&self.address, &cause);
+        let stream = TcpStream::connect(&self.address).await.map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        match &self.tls {
+            None => self.speak(stream).await,
+            Some(Identity { connector, server_name }) => {
+                let connecting = connector.connect(server_name.clone(), stream);
+                let stream = connecting.await.map_err(|cause| Error::handshake(&cause))?;
+                self.speak(stream).await
+            }
+        }
+    }
+
+    async fn speak<S>(&self, stream: S) -> Result<Connection, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            // Calls that ran out of time are many at once, and no reason to hang up.
+            .max_local_error_reset_streams(None);
+        let broken = |cause: h2::Error| Error::broken(&self.address, &cause);
+        let (sender, mut connection) = builder.handshake(stream).await.map_err(broken)?;
+        let ping = connection.ping_pong();
+        let address = self.address.clone();
+        let driver = tokio::spawn(async move {
+            let end = connection.await;
+            let error = end.err().map(tracing::field::display);
+            debug!(target: "centrifuge", address, error, "the connection to Centrifugo's API has ended");
+        });
+        let life = Life { opened: Instant::now(), heard: AtomicU64::new(0), driver: driver.abort_handle() };
+        Ok(Connection { sender, life: Arc::new(life), ping: Arc::new(tokio::sync::Mutex::new(ping)) })
+    }
+}
+
+/// A connection. Clones are the same one; it closes when all are gone and no call is open.
+#[derive(Clone)]
+pub(super) struct Connection {
+    sender: SendRequest<Bytes>,
+    life: Arc<Life>,
+    ping: Arc<tokio::sync::Mutex<Option<PingPong>>>,
+}
+
+#[derive(Debug)]
+struct Life {
+    opened: Instant,
+    /// When something was last heard, in milliseconds after `opened`; [`RETIRED`] if calls should go elsewhere.
+    heard: AtomicU64,
+    /// The task that reads and writes.
+    driver: AbortHandle,
+}
+
+const RETIRED: u64 = u64::MAX;
+
+impl Connection {
+    /// Whence a stream for a call comes.
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.sender.clone()
+    }
+
+    /// Something came over this connection just now.
+    pub(super) fn hear(&self) {
+        // A retired one stays so.
+        let now = self.life.now();
+        let _ = self.life.heard.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |heard| {
+            (heard < now).then_some(now)
+        });
+    }
+
+    /// No more calls over this one; those that are open may finish.
+    pub(super) fn retire(&self) {
+        self.life.heard.store(RETIRED, Ordering::Relaxed);
+    }
+
+    fn is_trusted(&self) -> bool {
+        let heard = self.life.heard.load(Ordering::Relaxed);
+        self.is_open() && self.life.now().saturating_sub(heard) < DOUBT.as_millis() as u64
+    }
+
+    fn is_open(&self) -> bool {
+        self.life.heard.load(Ordering::Relaxed) != RETIRED && !self.life.driver.is_finished()
+    }
+
+    /// Whether the other side is still there. If not, the calls that wait for it need not wait longer.
+    async fn answers(&self) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let mut ping = self.ping.lock().await;
+        let Some(ping) = ping.as_mut() else { return true };
+        let answered = matches!(timeout(PONG, ping.ping(Ping::opaque())).await, Ok(Ok(_)));
+        if answered {
+            self.hear();
+        } else {
+            self.life.driver.abort();
+        }
+        answered
+    }
+}
+
+impl Life {
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(RETIRED - 1)
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("life", &self.life).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a call failed, in the words that RoadRunner's clients know.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+/// A call that failed: a gRPC status, Centrifugo's own or one that stands for what the network did.
+///
+/// Its text is grpc-go's, `rpc error: code = Unavailable desc = ...`, since clients of RoadRunner match on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    code: Code,
+    message: String,
+}
+
+impl Error {
+    /// The gRPC code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The sentence that came with it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(super) fn late(address: &str, patience: Duration) -> Self {
+        Self::new(Code::DeadlineExceeded, format!("no answer from Centrifugo at {address} within {patience:?}"))
+    }
+
+    /// No connection could be made.
+    pub(super) fn dial(address: &str, cause: &io::Error) -> Self {
+        // Go's words for the most common case, without the number that Rust adds.
+        let cause = match cause.kind() {
+            io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+            _ => cause.to_string(),
+        };
+        let message = format!(
+            "connection error: desc = \"transport: Error while dialing: dial tcp {address}: {cause}\""
+        );
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// There is a connection, but no TLS over it.
+    pub(super) fn handshake(cause: &io::Error) -> Self {
+        let message =
+            format!("connection error: desc = \"transport: authentication handshake failed: {cause}\"");
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// The connection broke. What became of the call is not known.
+    pub(super) fn broken(address: &str, cause: &h2::Error) -> Self {
+        Self::new(Code::Unavailable, format!("the connection to Centrifugo at {address} broke: {cause}"))
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::new(status.code(), status.message())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Go spells one code in its own way.
+        match self.code {
+            Code::Cancelled => write!(f, "rpc error: code = Canceled desc = {}", self.message),
+            code => write!(f, "rpc error: code = {code:?} desc = {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a client cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A file of certificates or keys cannot be read.
+    #[error("centrifuge.tls: cannot read {}", file.display())]
+    Pem {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: tokio_rustls::rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("centrifuge.tls: there is no certificate in {}", .0.display())]
+    NoCertificate(PathBuf),
+    /// The system has no authorities that could be trusted.
+    #[error("centrifuge.tls: the system has no certificates of authorities; set centrifuge.tls.root_ca")]
+    NoRoots,
+    /// A certificate has no key, or a key no certificate.
+    #[error("centrifuge.tls: cert and key belong together; set both or neither")]
+    HalfPair,
+    /// The certificates or the key do not fit.
+    #[error("centrifuge.tls: the certificates cannot be used")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+    /// The name that the certificate should have is none.
+    #[error("centrifuge.tls: `{0}` cannot be the name in a certificate")]
+    ServerName(String),
+    /// The address is not `host:port`.
+    #[error("centrifuge.grpc_api_address: expected host:port, found `{0}`")]
+    Address(String),
+    /// The key cannot be sent in a header.
+    #[error("centrifuge.api_key: it has characters that cannot be sent in a header")]
+    ApiKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_are_those_that_clients_match_on() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            Error::dial("127.0.0.1:59649", &refused).to_string(),
+            "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: \
+             dial tcp 127.0.0.1:59649: connect: connection refused\""
+        );
+        let status = Status::unauthenticated("unauthenticated");
+        assert_eq!(
+            Error::from(status).to_string(),
+            "rpc error: code = Unauthenticated desc = unauthenticated"
+        );
+        assert!(Error::new(Code::Cancelled, "x").to_string().contains("code = Canceled"));
+    }
+}
