@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::api;
 use crate::config::{Config, Loaded};
 use crate::pool::{self, Pool};
 use crate::proxy;
@@ -37,6 +38,9 @@ pub enum StartError {
     /// `server.on_init` failed, and `exit_on_error` is set.
     #[error("{0}")]
     OnInit(String),
+    /// Centrifugo's API cannot be called with these settings.
+    #[error(transparent)]
+    Api(#[from] api::SetupError),
     /// The workers could not be started.
     #[error(transparent)]
     Pool(#[from] pool::StartError),
@@ -55,6 +59,7 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct App {
     pool: Pool,
+    api: api::Client,
     address: String,
     grace_period: Duration,
     shutdown: oneshot::Sender<()>,
@@ -77,6 +82,7 @@ impl App {
             rpc: config.rpc.as_ref().map(|rpc| rpc.listen.to_string()),
             mode: "centrifuge",
         };
+        let api = api::Client::new(&config.api)?;
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
         let address = server.local_address();
@@ -93,7 +99,7 @@ impl App {
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
         let grace_period = config.grace_period;
-        Ok(Self { pool, address, grace_period, shutdown, serving, proxy, watching: JoinSet::new() })
+        Ok(Self { pool, api, address, grace_period, shutdown, serving, proxy, watching: JoinSet::new() })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -104,6 +110,11 @@ impl App {
     /// The workers.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Centrifugo's API.
+    pub fn api(&self) -> &api::Client {
+        &self.api
     }
 
     /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.

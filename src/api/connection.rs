@@ -156,9 +156,10 @@ impl Connection {
     pub(super) fn hear(&self) {
         // A retired one stays so.
         let now = self.life.now();
-        let _ = self.life.heard.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |heard| {
-            (heard < now).then_some(now)
-        });
+        let _ = self
+            .life
+            .heard
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |heard| (heard < now).then_some(now));
     }
 
     /// No more calls over this one; those that are open may finish.
@@ -168,7 +169,8 @@ impl Connection {
 
     fn is_trusted(&self) -> bool {
         let heard = self.life.heard.load(Ordering::Relaxed);
-        self.is_open() && self.life.now().saturating_sub(heard) < DOUBT.as_millis() as u64
+        let silent = Duration::from_millis(self.life.now().saturating_sub(heard));
+        self.is_open() && silent < DOUBT
     }
 
     fn is_open(&self) -> bool {
@@ -201,5 +203,58 @@ impl Life {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn connections(listener: &TcpListener) -> Connections {
+        let address = listener.local_addr().unwrap().to_string();
+        Connections::new(&Config { address, ..Config::default() }).unwrap()
+    }
+
+    /// The same connection, silent for long.
+    fn aged(connection: &Connection) -> Connection {
+        let opened = Instant::now().checked_sub(2 * DOUBT).unwrap();
+        let driver = connection.life.driver.clone();
+        let life = Arc::new(Life { opened, heard: AtomicU64::new(0), driver });
+        Connection { life, ..connection.clone() }
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_other_side_has_vanished_is_replaced_before_it_takes_a_call() {
+        // The kernel accepts, and nobody ever answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connections = connections(&listener);
+        let first = connections.get().await.unwrap();
+        let again = connections.get().await.unwrap();
+        assert!(Arc::ptr_eq(&first.life, &again.life), "one that is young is trusted");
+        let old = aged(&first);
+        connections.set(Some(old.clone()));
+        let second = connections.get().await.unwrap();
+        assert!(!Arc::ptr_eq(&second.life, &old.life));
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_that_answers_a_ping_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connections = connections(&listener);
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            server.accept().await.is_none()
+        });
+        let old = aged(&connections.get().await.unwrap());
+        connections.set(Some(old.clone()));
+        let kept = connections.get().await.unwrap();
+        assert!(Arc::ptr_eq(&kept.life, &old.life) && kept.is_trusted());
+        kept.retire();
+        kept.hear();
+        assert!(!kept.is_trusted(), "one that is retired stays so");
+        server.abort();
     }
 }

@@ -32,7 +32,10 @@ impl Error {
     }
 
     pub(super) fn late(address: &str, patience: Duration) -> Self {
-        Self::new(Code::DeadlineExceeded, format!("no answer from Centrifugo at {address} within {patience:?}"))
+        Self::new(
+            Code::DeadlineExceeded,
+            format!("no answer from Centrifugo at {address} within {patience:?}"),
+        )
     }
 
     /// No connection could be made.

@@ -30,7 +30,9 @@ impl Identity {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
         let mut config = match (&tls.cert, &tls.key) {
-            (Some(cert), Some(key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
+            (Some(cert), Some(key)) => {
+                builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?
+            }
             (None, None) => builder.with_no_client_auth(),
             _ => return Err(SetupError::HalfPair),
         };
@@ -62,8 +64,10 @@ fn roots_of_the_system() -> Result<RootCertStore, SetupError> {
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     let unreadable = |source| SetupError::Pem { file: file.to_owned(), source };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(file).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)
+        .map_err(unreadable)?
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
     if found.is_empty() { Err(SetupError::NoCertificate(file.to_owned())) } else { Ok(found) }
 }
 

@@ -1,5 +1,6 @@
 //! A server process, a client for it, and their end.
 
+pub mod centrifugo;
 pub mod pool;
 
 use std::io::{BufRead as _, BufReader, Read};
