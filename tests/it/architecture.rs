@@ -13,7 +13,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry", "watch"]),
         ("config", &["api", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
         ("proxy", &["pool", "goridge", "os"]),
-        ("rpc", &["pool", "api", "goridge", "os"]),
+        ("rpc", &["pool", "api", "goridge", "os", "proto"]),
         ("api", &[]),
         ("pool", &["worker"]),
         ("worker", &["relay", "goridge", "os"]),
