@@ -1,9 +1,9 @@
-# `make demo` shows what Causeway does; `make test` runs everything that CI runs. Both set up what they need.
+# `make demo` shows what Causeway does; `make test` runs everything that CI runs; `make bench` measures. Each sets up what it needs.
 
 VENV := target/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
 
-.PHONY: demo test lint setup setup-demo rust python php release
+.PHONY: demo test bench lint setup setup-demo setup-bench rust python php release
 
 demo: setup-demo
 	cargo build --release
@@ -19,6 +19,16 @@ test: setup
 	PYTHON=$(PYTHON) cargo test --workspace
 	scripts/no-process-left.sh
 
+# SHORT=1: every row for a moment, in a debug build, as `make test` does it; BENCH holds more arguments, see bench/README.md.
+bench: setup-bench
+ifdef SHORT
+	PYTHON=$(PYTHON) cargo run --package causeway-bench -- --short $(BENCH)
+else
+	cargo build --release
+	cargo build --release --package causeway-bench
+	PYTHON=$(PYTHON) target/release/causeway-bench --causeway target/release/causeway $(BENCH)
+endif
+
 python:
 	cd workers/python && $(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && $(PYTHON) -m pytest -q
 
@@ -28,6 +38,9 @@ php:
 
 setup:
 	scripts/setup.sh test
+
+setup-bench:
+	scripts/setup.sh bench
 
 setup-demo:
 	scripts/setup.sh demo

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make test` need: system packages through apt-get when root (else it lists what is missing), Python
-# packages into target/venv.
+# Installs what `make demo`, `make test` and `make bench` need: system packages through apt-get when root (else it lists what is missing),
+# Python packages into target/venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -15,6 +15,10 @@ need python3 python3
 need curl curl
 [ -e /usr/share/php/Google/Protobuf/Internal/Message.php ] || php -m 2>/dev/null | grep -qx protobuf || missing+=(php-google-protobuf)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ "$purpose" != demo ]; then
+    need h2load nghttp2-client
+    need setpriv util-linux
+fi
 if [ "$purpose" = test ]; then
     need phpunit phpunit
     need protoc protobuf-compiler
@@ -32,12 +36,13 @@ fi
 command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
 
 packages=("protobuf>=4.21,<7")
+[ "$purpose" != demo ] && packages+=("grpcio>=1.60")
 [ "$purpose" = test ] && packages+=("pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf")
 mkdir -p target
-if [ "$(cat target/venv/packages 2>/dev/null)" != "${packages[*]}" ]; then
+if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv target/venv
     target/venv/bin/pip install --quiet --disable-pip-version-check "${packages[@]}"
-    echo "${packages[*]}" >target/venv/packages
+    echo "${packages[*]}" >"target/venv/packages-$purpose"
 fi
 if [ "$purpose" = test ] && ! cargo deny --version >/dev/null 2>&1; then
     cargo install --quiet --locked cargo-deny

@@ -1,0 +1,136 @@
+//! Figures, and what many of them say together.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What is measured of a contender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    /// Calls per second.
+    Rate,
+    /// Microseconds of CPU per call, of the process itself.
+    CpuUs,
+    /// Microseconds within which half of the calls were answered.
+    P50Us,
+    /// 99 % of them.
+    P99Us,
+    /// 99.9 % of them.
+    P999Us,
+    /// The most memory that was ever resident, in MB.
+    PeakMb,
+    /// The memory that is resident when nothing happens, in MB.
+    IdleMb,
+    /// Milliseconds from the start of the process to its first answer.
+    StartMs,
+}
+
+/// All figures, in the order of the table's columns, with their headings.
+pub(crate) const FIGURES: [(Figure, &str); 8] = [
+    (Figure::Rate, "requests/s"),
+    (Figure::CpuUs, "CPU µs"),
+    (Figure::P50Us, "p50 µs"),
+    (Figure::P99Us, "p99 µs"),
+    (Figure::P999Us, "p99.9 µs"),
+    (Figure::PeakMb, "peak MB"),
+    (Figure::IdleMb, "idle MB"),
+    (Figure::StartMs, "start ms"),
+];
+
+/// The parts of the distribution that are kept for the picture.
+pub(crate) const QUANTILES: [f64; 14] =
+    [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999];
+
+/// One measurement.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Measured {
+    pub(crate) figures: BTreeMap<Figure, f64>,
+    /// Microseconds at each of [`QUANTILES`]; empty when there were no calls.
+    pub(crate) latencies_us: Vec<f64>,
+}
+
+/// All measurements of one contender in one row, round by round.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Series {
+    pub(crate) contender: &'static str,
+    #[serde(skip)]
+    pub(crate) colour: &'static str,
+    pub(crate) rounds: Vec<Measured>,
+}
+
+/// All contenders of one row.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RowResult {
+    pub(crate) row: &'static str,
+    pub(crate) series: Vec<Series>,
+}
+
+impl Series {
+    /// The median over all rounds.
+    pub(crate) fn median(&self, figure: Figure) -> Option<f64> {
+        median(self.rounds.iter().filter_map(|round| round.figures.get(&figure).copied()).collect())
+    }
+
+    /// What the others' figure has to be multiplied by to have this one's: the median over the rounds, each of which had a moment of
+    /// its own.
+    pub(crate) fn ratio(&self, other: &Self, figure: Figure) -> Option<f64> {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        let ratios =
+            pairs.filter_map(|(own, other)| Some(own.figures.get(&figure)? / other.figures.get(&figure)?));
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+
+    /// The median of each of [`QUANTILES`].
+    pub(crate) fn distribution(&self) -> Vec<f64> {
+        let at = |index: usize| {
+            median(self.rounds.iter().filter_map(|round| round.latencies_us.get(index).copied()).collect())
+        };
+        (0..QUANTILES.len()).filter_map(at).collect()
+    }
+}
+
+/// The value below which this part of `sorted` lies.
+pub(crate) fn quantile(sorted: &[u32], part: f64) -> f64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the length")]
+    let index = (sorted.len() as f64 * part) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().map_or(f64::NAN, f64::from)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    let even = values.len().is_multiple_of(2);
+    Some(if even { f64::midpoint(values[middle - 1], upper) } else { upper })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(rates: &[f64]) -> Series {
+        let round =
+            |rate: &f64| Measured { figures: BTreeMap::from([(Figure::Rate, *rate)]), ..Measured::default() };
+        Series { contender: "x", colour: "", rounds: rates.iter().map(round).collect() }
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_each_round() {
+        // The machine was ten times slower in the second and third round.
+        let (fast, slow) = (series(&[100.0, 10.0, 10.0]), series(&[50.0, 5.0, 5.0]));
+        assert_eq!(fast.ratio(&slow, Figure::Rate), Some(2.0));
+        assert_eq!(fast.median(Figure::Rate), Some(10.0));
+        assert_eq!(fast.ratio(&slow, Figure::CpuUs), None);
+    }
+
+    #[test]
+    fn quantiles_are_values_that_were_seen() {
+        let sorted: Vec<u32> = (1..=1000).collect();
+        for (part, value) in [(0.0, 1.0), (0.5, 501.0), (0.99, 991.0), (0.999, 1000.0), (1.0, 1000.0)] {
+            assert!((quantile(&sorted, part) - value).abs() < 0.1, "{part}");
+        }
+        assert_eq!(median(vec![3.0, 1.0]), Some(2.0));
+        assert_eq!(median(vec![]), None);
+    }
+}

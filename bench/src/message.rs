@@ -1,0 +1,92 @@
+//! What Centrifugo would ask, and what the right answer is.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use causeway::proto::proxy::{ConnectRequest, ConnectResponse, RpcRequest, RpcResponse};
+use prost::Message as _;
+
+/// A kind of call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Message {
+    /// An RPC with so many bytes of data.
+    Rpc(usize),
+    /// A connect with a few bytes of data, answered by the worker in C.
+    Connect,
+}
+
+impl Message {
+    /// Where it is sent to.
+    pub(crate) fn path(self) -> String {
+        let method = match self {
+            Self::Rpc(_) => "RPC",
+            Self::Connect => "Connect",
+        };
+        format!("/{}/{method}", causeway::proxy::SERVICE)
+    }
+
+    /// A request which no other number makes.
+    pub(crate) fn request(self, number: usize) -> Bytes {
+        let (client, data) = (format!("4f3a1c9e-8b7d-4c21-9f60-{number:012}"), self.data(number));
+        let (transport, protocol, encoding) = ("websocket".into(), "json".into(), "json".into());
+        match self {
+            Self::Rpc(_) => RpcRequest {
+                client,
+                transport,
+                protocol,
+                encoding,
+                user: "42".into(),
+                method: "echo".into(),
+                data,
+                ..RpcRequest::default()
+            }
+            .encode_to_vec(),
+            Self::Connect => ConnectRequest {
+                client,
+                transport,
+                protocol,
+                encoding,
+                data,
+                name: "js".into(),
+                ..ConnectRequest::default()
+            }
+            .encode_to_vec(),
+        }
+        .into()
+    }
+
+    /// Whether this is the answer to the request with this number.
+    pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
+        let data = match self {
+            Self::Rpc(_) => RpcResponse::decode(answer.clone())
+                .ok()
+                .filter(|response| response.error.is_none() && response.disconnect.is_none())
+                .and_then(|response| response.result)
+                .map(|result| result.data),
+            Self::Connect => ConnectResponse::decode(answer.clone())
+                .ok()
+                .and_then(|response| response.result)
+                .filter(|result| result.user == "bench")
+                .map(|result| result.data),
+        };
+        data.is_some_and(|data| data == self.data(number))
+    }
+
+    /// JSON of always the same length.
+    fn data(self, number: usize) -> Bytes {
+        let mut text = format!("{{\"number\":{number:012},\"text\":\"");
+        if let Self::Rpc(size) = self {
+            text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len() + 2)));
+        }
+        text.push_str("\"}");
+        text.into()
+    }
+}
+
+/// A message as it travels in gRPC: uncompressed, its length in front.
+pub(crate) fn framed(message: &Bytes) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len() + 5);
+    out.put_u8(0);
+    // Messages of this benchmark have a megabyte at the most.
+    out.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    out.put_slice(message);
+    out.freeze()
+}

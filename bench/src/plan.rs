@@ -1,0 +1,122 @@
+//! What is measured: the rows of the table.
+
+use crate::message::Message;
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contender {
+    /// As it comes.
+    Causeway,
+    /// `pool.fence: false`.
+    Unfenced,
+    /// A bare tonic server.
+    Echo,
+    /// A `grpc.aio` server.
+    Aio,
+    /// The binary that `$RR` names.
+    RoadRunner,
+}
+
+/// What workers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum App {
+    /// The cheapest worker there is.
+    C,
+    /// `workers/php/examples/app.php`.
+    Php,
+    /// `workers/python/examples/app.py`.
+    Python,
+}
+
+/// How frames travel to workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relay {
+    Pipes,
+    Tcp,
+    Unix,
+}
+
+/// What is done to a contender.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    /// Calls, so many at a time on each of so many connections.
+    Calls { connections: usize, streams: usize, message: Message },
+    /// Nothing, once it has started.
+    Idle,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) workers: usize,
+    pub(crate) app: App,
+    pub(crate) relay: Relay,
+    pub(crate) work: Work,
+    pub(crate) contenders: &'static [Contender],
+}
+
+use Contender::{Aio, Causeway, Echo, RoadRunner, Unfenced};
+
+const ALL: &[Contender] = &[Causeway, Echo, RoadRunner];
+const BRIDGES: &[Contender] = &[Causeway, RoadRunner];
+
+/// The size of a usual message's data.
+const SMALL: Message = Message::Rpc(100);
+
+/// Four workers in C over pipes.
+const fn calls(name: &'static str, connections: usize, streams: usize, message: Message) -> Row {
+    let work = Work::Calls { connections, streams, message };
+    Row { name, workers: 4, app: App::C, relay: Relay::Pipes, work, contenders: ALL }
+}
+
+const fn idle(name: &'static str, workers: usize) -> Row {
+    Row { name, workers, app: App::C, relay: Relay::Pipes, work: Work::Idle, contenders: BRIDGES }
+}
+
+/// All rows, in the order of the table.
+pub(crate) const ROWS: &[Row] = &[
+    calls("one call at a time", 1, 1, SMALL),
+    Row { contenders: &[Causeway, Unfenced, Echo, RoadRunner], ..calls("1 x 32", 1, 32, SMALL) },
+    calls("8 x 16", 8, 16, SMALL),
+    calls("connect, 1 x 32", 1, 32, Message::Connect),
+    Row { contenders: BRIDGES, ..calls("1 x 256, 4 workers", 1, 256, SMALL) },
+    Row { workers: 64, ..calls("1 x 256, 64 workers", 1, 256, SMALL) },
+    Row { workers: 500, contenders: BRIDGES, ..calls("1 x 32, 500 workers", 1, 32, SMALL) },
+    calls("16 KB, 1 x 32", 1, 32, Message::Rpc(16 << 10)),
+    calls("1 MB, 1 x 4", 1, 4, Message::Rpc(1 << 20)),
+    Row { relay: Relay::Unix, contenders: BRIDGES, ..calls("unix relay, 1 x 32", 1, 32, SMALL) },
+    Row { relay: Relay::Tcp, contenders: BRIDGES, ..calls("tcp relay, 1 x 32", 1, 32, SMALL) },
+    Row { app: App::Php, contenders: BRIDGES, ..calls("PHP, 1 x 32", 1, 32, SMALL) },
+    Row {
+        app: App::Python,
+        contenders: &[Causeway, Aio, RoadRunner],
+        ..calls("Python, 1 x 32", 1, 32, SMALL)
+    },
+    idle("idle, 1 worker", 1),
+    idle("idle, 64 workers", 64),
+    idle("idle, 500 workers", 500),
+];
+
+impl Contender {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Causeway => "Causeway",
+            Unfenced => "Causeway, no fence",
+            Echo => "bare tonic",
+            Aio => "grpc.aio",
+            RoadRunner => "RoadRunner",
+        }
+    }
+
+    /// Its colour in the picture.
+    pub(crate) fn colour(self) -> &'static str {
+        match self {
+            Causeway => "#1667b7",
+            Unfenced => "#7fb3e6",
+            Echo => "#2f8f4e",
+            Aio => "#8a5fbf",
+            RoadRunner => "#d0622b",
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Processes that are measured, or that measure: started with an end that is sure, and read off `/proc`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+/// How long a process may take to end before it is killed.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How often a process is looked at whose end is waited for.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How much of a log is shown when something went wrong.
+const LAST_WORDS: usize = 2000;
+
+/// A running process, ended when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program` in `folder`; what it prints goes to a file there. When this process dies, whatever of, so does that one.
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        folder: &Path,
+        env: &[(&str, &OsStr)],
+    ) -> anyhow::Result<Self> {
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+        let log = folder.join(format!("{name}.log"));
+        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // The signal follows the thread that starts it, which is this program's first one.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(arguments)
+            .current_dir(folder)
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .spawn()
+            .context("cannot run setpriv, which is part of util-linux")?;
+        Ok(Self { child, log })
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn nix_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// CPU time that the process has used, its children's not included.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let clock = ClockId::pid_cpu_clock_id(self.nix_pid()).context("the process has no CPU clock")?;
+        Ok(clock.now().context("the process's CPU clock cannot be read")?.into())
+    }
+
+    /// Memory in MB (10^6 bytes), by its name in `/proc/PID/status`: `VmHWM` is the most that was ever resident, `VmRSS` what is now.
+    pub(crate) fn memory(&self, name: &str) -> anyhow::Result<f64> {
+        let path = format!("/proc/{}/status", self.pid());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        Ok(kib.with_context(|| format!("{path} has no {name}"))? * 1024.0 / 1e6)
+    }
+
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for the end, not longer than `patience`.
+    pub(crate) fn wait(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("it has not ended after {} s", patience.as_secs());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// All that it printed.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The end of what it printed.
+    pub(crate) fn last_words(&self) -> String {
+        let text = self.output();
+        let cut = text.len().saturating_sub(LAST_WORDS);
+        let start = (cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        text[start..].trim().to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = kill(self.nix_pid(), Signal::SIGTERM);
+        if self.wait(FAREWELL).is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A port which was free a moment ago. Whoever is to use it must expect that it is taken by now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,141 @@
+//! The table and the JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::figures::{FIGURES, Figure, Measured, QUANTILES, RowResult, Series};
+
+/// One measurement in one line.
+pub(crate) fn line(measured: &Measured) -> String {
+    let mut text = String::new();
+    for (figure, heading) in FIGURES {
+        if let Some(value) = measured.figures.get(&figure) {
+            let _ = write!(text, "{}{} {heading}", if text.is_empty() { "" } else { ", " }, number(*value));
+        }
+    }
+    text
+}
+
+/// Prints the table, with a column for each figure that was measured.
+pub(crate) fn print(results: &[RowResult], markdown: bool, rounds: usize) {
+    let columns: Vec<(Figure, &str)> = FIGURES
+        .into_iter()
+        .filter(|(figure, _)| {
+            results.iter().flat_map(|row| &row.series).any(|series| series.median(*figure).is_some())
+        })
+        .collect();
+    let mut table =
+        vec![["", ""].into_iter().chain(columns.iter().map(|(_, name)| *name)).map(str::to_owned).collect()];
+    for row in results {
+        for (index, series) in row.series.iter().enumerate() {
+            let mut cells = vec![
+                if index == 0 { row.row.to_owned() } else { String::new() },
+                series.contender.to_owned(),
+            ];
+            cells.extend(columns.iter().map(|(figure, _)| cell(&row.series[0], series, index, *figure)));
+            table.push(cells);
+        }
+    }
+    println!("\n{}\n", machine());
+    println!(
+        "Medians of {rounds} rounds. In brackets: the first contender's figure divided by this one; for requests/s more is better, for all else less.\n"
+    );
+    print!("{}", if markdown { as_markdown(&table) } else { as_text(&table) });
+}
+
+fn cell(first: &Series, series: &Series, index: usize, figure: Figure) -> String {
+    let Some(value) = series.median(figure) else { return String::new() };
+    match first.ratio(series, figure) {
+        Some(ratio) if index > 0 => format!("{} ({ratio:.2})", number(value)),
+        _ => number(value),
+    }
+}
+
+/// Three digits that mean something, and thousands apart.
+fn number(value: f64) -> String {
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    let text = format!("{value:.decimals$}");
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let mut out = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if fraction.is_empty() { out } else { format!("{out}.{fraction}") }
+}
+
+fn as_markdown(table: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (index, cells) in table.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        if index == 0 {
+            let rule: Vec<_> =
+                (0..cells.len()).map(|column| if column < 2 { "---" } else { "--:" }).collect();
+            let _ = writeln!(text, "| {} |", rule.join(" | "));
+        }
+    }
+    text
+}
+
+fn as_text(table: &[Vec<String>]) -> String {
+    let width = |column: usize| table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..table.first().map_or(0, Vec::len)).map(width).collect();
+    let mut text = String::new();
+    for cells in table {
+        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            let _ =
+                if column < 2 { write!(text, "{cell:<width$}  ") } else { write!(text, "{cell:>width$}  ") };
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes everything that was measured.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write(path: &Path, results: &[RowResult], rounds: usize) -> anyhow::Result<()> {
+    let report = json!({ "machine": machine(), "rounds": rounds, "quantiles": QUANTILES, "rows": results });
+    std::fs::write(path, serde_json::to_vec_pretty(&report)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The machine in a few words, and how busy it is with other things.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let build = if cfg!(debug_assertions) { "; a debug build, whose figures mean nothing" } else { "" };
+    format!(
+        "{cores} cores of {}, Linux {}{build}.",
+        model.trim_start_matches([' ', '\t', ':']),
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_that_mean_something() {
+        let seen = [0.0, 9.336, 46.04, 177.2, 29_600.0, 1_234_567.8].map(number);
+        assert_eq!(seen, ["0.00", "9.34", "46.0", "177", "29,600", "1,234,568"]);
+    }
+
+    #[test]
+    fn a_table_is_aligned_or_markdown() {
+        let table =
+            [vec![String::new(), String::new(), "x".into()], vec!["row".into(), "a".into(), "100".into()]];
+        assert_eq!(as_text(&table), "          x\nrow  a  100\n");
+        assert_eq!(as_markdown(&table), "|  |  | x |\n| --- | --- | --: |\n| row | a | 100 |\n");
+    }
+}

@@ -1,0 +1,156 @@
+//! The order of things: rows, rounds, contenders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use crate::Args;
+use crate::check;
+use crate::contender::Running;
+use crate::figures::{Figure, Measured, QUANTILES, RowResult, Series, quantile};
+use crate::h2load::{Load, Outcome};
+use crate::message::Message;
+use crate::plan::{Contender, ROWS, Row, Work};
+use crate::setup::Setup;
+use crate::{picture, report};
+
+/// How long an idle contender is left alone before its memory is read.
+const REST: Duration = Duration::from_millis(500);
+
+/// Calls of a row in the short version; fewer of large messages.
+const FEW: usize = 64;
+
+/// How long the load lasts that warms up, in seconds.
+const WARM_UP: f64 = 0.3;
+
+/// Runs the rows that `args` names, and reports.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let setup = Setup::new(args)?;
+    // Everything but the checks is done by the first thread, which is the one that children depend upon.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let mut bench = Bench { args, setup: &setup, runtime: &runtime, told: BTreeSet::new() };
+    let mut results = Vec::new();
+    for row in ROWS.iter().filter(|row| is_wanted(&args.rows, row.name)) {
+        if let Some(result) = bench.row(row)? {
+            results.push(result);
+        }
+    }
+    let rounds = bench.rounds();
+    report::print(&results, args.markdown, rounds);
+    report::write(&setup.out.join("results.json"), &results, rounds)?;
+    let path = setup.out.join("latency.svg");
+    std::fs::write(&path, picture::draw(&results))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("all rounds are in {0}/results.json, distributions in {0}/latency.svg", setup.out.display());
+    Ok(())
+}
+
+/// Whether one of the words that were asked for is in the name; without words, everything is wanted.
+fn is_wanted(words: &[String], name: &str) -> bool {
+    let name = name.to_lowercase();
+    words.is_empty() || words.iter().any(|word| name.contains(&word.to_lowercase()))
+}
+
+struct Bench<'a> {
+    args: &'a Args,
+    setup: &'a Setup,
+    runtime: &'a Runtime,
+    /// What was said to be missing; once is enough.
+    told: BTreeSet<&'static str>,
+}
+
+impl Bench<'_> {
+    fn rounds(&self) -> usize {
+        if self.args.short { 1 } else { self.args.rounds.max(1) }
+    }
+
+    /// Measures all contenders of a row that are there; `None` when there is none.
+    fn row(&mut self, row: &Row) -> anyhow::Result<Option<RowResult>> {
+        let mut contenders = Vec::new();
+        for contender in row.contenders.iter().filter(|c| is_wanted(&self.args.contenders, c.name())) {
+            match self.setup.lacks(row, *contender) {
+                None => contenders.push(*contender),
+                Some(reason) if self.told.insert(reason) => eprintln!("skipped {reason}"),
+                Some(_) => {}
+            }
+        }
+        let mut series: Vec<Series> = contenders
+            .iter()
+            .map(|contender| Series {
+                contender: contender.name(),
+                colour: contender.colour(),
+                rounds: Vec::new(),
+            })
+            .collect();
+        for round in 1..=self.rounds() {
+            for (contender, series) in contenders.iter().zip(&mut series) {
+                let what = format!("{}, {}", row.name, contender.name());
+                let measured = self.measure(row, *contender).with_context(|| what.clone())?;
+                eprintln!("{round}/{} {what}: {}", self.rounds(), report::line(&measured));
+                series.rounds.push(measured);
+            }
+        }
+        Ok((!series.is_empty()).then_some(RowResult { row: row.name, series }))
+    }
+
+    /// Starts a contender, measures it, and ends it.
+    fn measure(&self, row: &Row, contender: Contender) -> anyhow::Result<Measured> {
+        let running = Running::start(self.setup, self.runtime, row, contender)?;
+        let measured = match row.work {
+            Work::Calls { connections, streams, message } => {
+                self.calls(&running, (connections, streams), message)
+            }
+            Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
+        };
+        measured.with_context(|| format!("it printed: {:?}", running.process.last_words()))
+    }
+
+    fn calls(&self, running: &Running, shape: (usize, usize), message: Message) -> anyhow::Result<Measured> {
+        let answer = self.runtime.block_on(check::sample(&running.address, message))?;
+        let load = Load::new(&running.address, shape, message, answer)?;
+        let few = FEW.min((8 << 20) / answer).max(shape.0 * shape.1);
+        let warm = load.run(few)?;
+        let requests = if self.args.short {
+            few
+        } else {
+            let warm = load.run(within(WARM_UP, &warm))?;
+            within(self.args.seconds, &warm)
+        };
+        let before = running.process.cpu()?;
+        let outcome = load.run(requests)?;
+        let cpu = running.process.cpu()?.saturating_sub(before);
+        // Whatever the load did to it, it answers rightly.
+        self.runtime.block_on(check::sample(&running.address, message))?;
+        let latency = |part| quantile(&outcome.latencies, part);
+        Ok(Measured {
+            figures: BTreeMap::from([
+                (Figure::Rate, outcome.requests_per_second),
+                (Figure::CpuUs, cpu.as_secs_f64() * 1e6 / outcome.latencies.len() as f64),
+                (Figure::P50Us, latency(0.5)),
+                (Figure::P99Us, latency(0.99)),
+                (Figure::P999Us, latency(0.999)),
+                (Figure::PeakMb, running.process.memory("VmHWM")?),
+            ]),
+            latencies_us: QUANTILES.into_iter().map(latency).collect(),
+        })
+    }
+}
+
+fn idle(running: &Running, rest: Duration) -> anyhow::Result<Measured> {
+    std::thread::sleep(rest);
+    let figures = BTreeMap::from([
+        (Figure::PeakMb, running.process.memory("VmHWM")?),
+        (Figure::IdleMb, running.process.memory("VmRSS")?),
+        (Figure::StartMs, running.start.as_secs_f64() * 1e3),
+    ]);
+    Ok(Measured { figures, latencies_us: Vec::new() })
+}
+
+/// How many calls take about so many seconds, going by an earlier run.
+fn within(seconds: f64, earlier: &Outcome) -> usize {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    let requests = (earlier.requests_per_second * seconds) as usize;
+    requests.max(earlier.latencies.len())
+}

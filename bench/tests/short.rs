@@ -1,0 +1,33 @@
+//! The benchmark itself works, and every contender that is here answers rightly under load. How fast it is does not matter.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
+    bench.args(["--short", "--markdown", "--out"]).arg(out.path());
+    let python = repository.join("target/venv/bin/python");
+    if std::env::var_os("PYTHON").is_none() && python.exists() {
+        bench.env("PYTHON", python);
+    }
+    let output = bench.output().unwrap();
+    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}\n{told}");
+    // What is missing on this machine is told, and shown here by --nocapture.
+    eprint!("{told}");
+
+    let results = std::fs::read(out.path().join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    let rows = results["rows"].as_array().unwrap();
+    for name in ["one call at a time", "1 x 32", "1 x 256, 64 workers", "1 MB, 1 x 4", "idle, 500 workers"] {
+        let row = rows.iter().find(|row| row["row"] == name).unwrap_or_else(|| panic!("no row {name}"));
+        let causeway = &row["series"][0];
+        assert_eq!(causeway["contender"], "Causeway");
+        assert!(causeway["rounds"][0]["figures"]["peak_mb"].as_f64().unwrap() > 0.5, "{causeway}");
+        assert!(printed.contains(&format!("| {name} | Causeway |")), "{printed}");
+    }
+    assert!(std::fs::read_to_string(out.path().join("latency.svg")).unwrap().contains("1 x 32"));
+}

@@ -1,0 +1,98 @@
+//! The parts of a request that are Causeway's own: frames, the context's JSON, the idle workers.
+//!
+//! Two private modules are compiled into this program as they are, so that nothing has to be public for its sake.
+
+#[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/proxy/context.rs"]
+mod context;
+#[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/pool/idle.rs"]
+mod idle;
+
+use bytes::BytesMut;
+use causeway::goridge::{self, Decoder, Flags, Item, Options, StreamBits};
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use http::HeaderMap;
+
+fn main() {
+    divan::main();
+}
+
+const SIZES: [usize; 3] = [100, 16 << 10, 1 << 20];
+
+const CONTEXT: &[u8] = br#"{":authority":["127.0.0.1:10001"],"content-type":["application/grpc"],"type":["rpc"],"user-agent":["grpc-go/1.72.0"]}"#;
+
+/// A request and its fence behind it, as they are written.
+#[divan::bench(args = SIZES)]
+fn encode_request(bencher: Bencher<'_, '_>, size: usize) {
+    let (body, fence) = (vec![b'x'; size], goridge::pid_request(1234));
+    let mut out = BytesMut::new();
+    bencher.counter(BytesCount::new(size)).bench_local(|| {
+        out.clear();
+        let _ = goridge::request(&mut out, black_box(CONTEXT), black_box(&body));
+        out.extend_from_slice(&fence);
+    });
+}
+
+/// An answer and the echo behind it, as they are read.
+#[divan::bench(args = SIZES)]
+fn decode_answer(bencher: Bencher<'_, '_>, size: usize) {
+    let mut frames = BytesMut::new();
+    let options = Options::from_slice(&[0]).unwrap_or_default();
+    let _ = goridge::encode(&mut frames, Flags::NONE, StreamBits::NONE, options, &[&vec![b'x'; size]]);
+    frames.extend_from_slice(&goridge::pid_request(1234));
+    let mut decoder = Decoder::lenient(64 << 20);
+    bencher.counter(BytesCount::new(size)).with_inputs(|| frames.clone()).bench_local_values(|mut buffer| {
+        while let Ok(Some(Item::Frame(frame))) = decoder.decode(&mut buffer) {
+            let _ = black_box(goridge::classify(frame));
+        }
+        buffer
+    });
+}
+
+/// The metadata of one of Centrifugo's calls.
+#[divan::bench]
+fn context_json(bencher: Bencher<'_, '_>) {
+    let mut headers = HeaderMap::new();
+    let sent = [
+        ("content-type", "application/grpc"),
+        ("user-agent", "grpc-go/1.72.0"),
+        ("te", "trailers"),
+        ("grpc-timeout", "999m"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("cookie", "session=8f7d3c21-9f60-4b7d-8c21-4f3a1c9e0000"),
+    ];
+    for (name, value) in sent {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    bencher.bench_local(|| context::build(black_box("rpc"), Some("127.0.0.1:10001"), &headers));
+}
+
+/// Out of the idle ones and back, among so many.
+#[divan::bench(args = [4, 500])]
+fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
+    let idle = idle::Idle::new();
+    for slot in 0..workers {
+        idle.put(slot, Box::new(slot));
+    }
+    bencher.bench_local(|| {
+        if let Some(thing) = idle.try_take() {
+            idle.put(*thing, thing);
+        }
+    });
+}
+
+/// The same by several threads at once.
+#[divan::bench(threads = [1, 2, 4])]
+fn idle_under_contention(bencher: Bencher<'_, '_>) {
+    let idle = idle::Idle::new();
+    for slot in 0..8 {
+        idle.put(slot, Box::new(slot));
+    }
+    bencher.bench(|| {
+        if let Some(thing) = idle.try_take() {
+            idle.put(*thing, thing);
+        }
+    });
+}
