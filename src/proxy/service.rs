@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 use tonic::{Code, Status};
-use tracing::error;
+use tracing::{debug, error, warn};
 
 use super::calls::Calls;
 use super::health::Health;
@@ -92,12 +92,13 @@ impl<B: Backend> Service<B> {
                 (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
             };
         let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
-        let answer = self.exchange(context, deadline, request);
+        let answer = self.exchange(&kind, context, deadline, request);
         let Some(deadline) = deadline else { return answer.await };
         tokio::select! {
             biased;
             response = answer => response,
             () = tokio::time::sleep_until(deadline) => {
+                debug!(target: "centrifuge", r#type = kind, "a call's deadline passed");
                 Status::deadline_exceeded("the deadline passed before there was an answer").into_http()
             }
         }
@@ -106,6 +107,7 @@ impl<B: Backend> Service<B> {
     /// Reads the message, asks the backend, writes the answer.
     async fn exchange(
         &self,
+        kind: &str,
         context: Bytes,
         deadline: Option<Instant>,
         request: HttpRequest,
@@ -124,7 +126,7 @@ impl<B: Backend> Service<B> {
             async move {
                 let answer = backend.call(request).await;
                 answer.map(tonic::Response::new).map_err(|error| {
-                    log(&error);
+                    log(kind, &error);
                     status::of(&error)
                 })
             }
@@ -173,12 +175,17 @@ fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
     }
 }
 
-/// Failures that an operator can do something about.
-fn log(error: &crate::pool::Error) {
+/// Failures that an operator can do something about, with the type of the call; a deadline is the caller's choice, and so told quietly.
+fn log(kind: &str, error: &crate::pool::Error) {
     use crate::pool::Error;
     match error {
-        Error::ShuttingDown | Error::DeadlineExceeded { .. } => {}
-        Error::Worker(_) => tracing::warn!(target: "centrifuge", %error, "a worker answered with an error"),
-        _ => error!(target: "centrifuge", %error, "a call failed"),
+        Error::ShuttingDown => {}
+        Error::DeadlineExceeded { .. } => {
+            debug!(target: "centrifuge", r#type = kind, "a call's deadline passed");
+        }
+        Error::Worker(_) => {
+            warn!(target: "centrifuge", r#type = kind, %error, "a worker answered with an error");
+        }
+        _ => error!(target: "centrifuge", r#type = kind, %error, "a call failed"),
     }
 }

@@ -200,3 +200,12 @@ async fn the_health_service_says_serving() {
     assert_eq!(check("centrifugal.centrifugo.proxy.CentrifugoProxy").await, Ok(1));
     assert_eq!(check("nope").await, Err(Code::NotFound));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_the_type_of_a_call_that_failed() {
+    let server = worker().start();
+    let client = server.client().await;
+    client.rpc("exit:3", "").await.unwrap_err();
+    let line = server.wait_for_output("a call failed");
+    assert!(line.contains(r#""type": "rpc""#) && line.contains("exit status 3"), "{line}");
+}
