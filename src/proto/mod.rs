@@ -1,4 +1,4 @@
-//! Centrifugo's messages: typed ones for tests and for programs that embed this crate, and their descriptors for tools that work with
+//! Centrifugo's messages, and those of RPC methods: typed ones for tests and for programs that embed this crate, and their descriptors for tools that work with
 //! any message.
 //!
 //! The bridge itself needs none of this: bytes pass through it. Made from `proto/` by `cargo xtask proto`.
@@ -18,6 +18,11 @@ pub mod api;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 #[rustfmt::skip]
 pub mod proxy;
+
+/// Arguments and results of RPC methods, `causeway.rpc`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
+#[rustfmt::skip]
+pub mod rpc;
 
 /// The descriptors of all messages and services.
 pub fn descriptors() -> &'static DescriptorPool {

@@ -1,6 +1,10 @@
-//! `rpc.listen`: goridge calls from workers and from the command line. Its settings are read and checked already; the methods are begun, the server is to come.
+//! `rpc.listen`: goridge calls from workers and from the command line.
 
+mod codec;
 mod config;
+mod method;
 pub mod methods;
+mod services;
 
 pub use config::{Config, Network};
+pub use services::{Services, Stop};

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use prost::Message as _;
 
 /// The definitions, as their folder under `proto/` names them.
-const FILES: [&str; 2] = ["centrifugal/centrifugo/proxy.proto", "centrifugal/centrifugo/api.proto"];
+const FILES: [&str; 3] =
+    ["centrifugal/centrifugo/proxy.proto", "centrifugal/centrifugo/api.proto", "causeway/rpc.proto"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -89,9 +90,11 @@ fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
         .bytes(".")
         .out_dir(scratch)
         .compile_fds(descriptors)?;
-    for (generated, name) in
-        [("centrifugal.centrifugo.proxy.rs", "proxy.rs"), ("centrifugal.centrifugo.api.rs", "api.rs")]
-    {
+    for (generated, name) in [
+        ("centrifugal.centrifugo.proxy.rs", "proxy.rs"),
+        ("centrifugal.centrifugo.api.rs", "api.rs"),
+        ("causeway.rpc.rs", "rpc.rs"),
+    ] {
         output.insert(Path::new("src/proto").join(name), fs::read(scratch.join(generated))?);
     }
     Ok(())
@@ -133,7 +136,8 @@ fn php_and_python(root: &Path, scratch: &Path, output: &mut Output) -> Result<()
     }
     output.insert(
         package.join("__init__.py"),
-        b"\"\"\"Messages of Centrifugo's two services, generated from proto/.\"\"\"\n".to_vec(),
+        b"\"\"\"Messages of Centrifugo's two services and of the RPC methods, generated from proto/.\"\"\"\n"
+            .to_vec(),
     );
     Ok(())
 }

@@ -1,1 +1,1 @@
-"""Messages of Centrifugo's two services, generated from proto/."""
+"""Messages of Centrifugo's two services and of the RPC methods, generated from proto/."""

@@ -1,0 +1,127 @@
+//! `informer`: the workers, and more or fewer of them.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::PLUGIN;
+use crate::rpc::codec::Shape;
+use crate::rpc::method::{Method, Reply};
+use crate::rpc::services::Services;
+use crate::worker::{Status, Usage};
+
+pub(super) fn methods() -> Vec<(&'static str, Method)> {
+    vec![
+        (
+            "informer.List",
+            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async { Ok([PLUGIN]) }),
+        ),
+        ("informer.Workers", Method::new(Shape::Text, workers_shape(), workers)),
+        (
+            "informer.Jobs",
+            Method::new(Shape::Text, Shape::list(job_shape()), |_, _: String| async { Ok([(); 0]) }),
+        ),
+        (
+            "informer.AddWorker",
+            Method::new(Shape::Text, Shape::Bool, |services, plugin| resize(services, plugin, true)),
+        ),
+        (
+            "informer.RemoveWorker",
+            Method::new(Shape::Text, Shape::Bool, |services, plugin| resize(services, plugin, false)),
+        ),
+    ]
+}
+
+/// `{"workers": [...]}`, as RoadRunner's `process.State` is declared.
+fn workers_shape() -> Shape {
+    let state = Shape::structure(
+        "State",
+        [
+            ("pid", "Pid", Shape::Int),
+            ("status", "Status", Shape::Int),
+            ("numExecs", "NumExecs", Shape::Uint),
+            ("created", "Created", Shape::Int),
+            ("memoryUsage", "MemoryUsage", Shape::Uint),
+            ("CPUPercent", "CPUPercent", Shape::Float),
+            ("command", "Command", Shape::Text),
+            ("statusStr", "StatusStr", Shape::Text),
+        ],
+    );
+    Shape::structure("WorkerList", [("workers", "Workers", Shape::list(state))])
+}
+
+/// A queue of RoadRunner's `jobs`: there are none here, but clients expect a list of them.
+fn job_shape() -> Shape {
+    Shape::structure(
+        "State",
+        [
+            ("pipeline", "Pipeline", Shape::Text),
+            ("driver", "Driver", Shape::Text),
+            ("queue", "Queue", Shape::Text),
+            ("active", "Active", Shape::Int),
+            ("delayed", "Delayed", Shape::Int),
+            ("reserved", "Reserved", Shape::Int),
+            ("ready", "Ready", Shape::Bool),
+            ("priority", "Priority", Shape::Uint),
+            ("error_message", "ErrorMessage", Shape::Text),
+        ],
+    )
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerList {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Worker {
+    pid: u32,
+    status: u8,
+    num_execs: u64,
+    /// Nanoseconds since the beginning of 1970.
+    created: u64,
+    /// Resident memory in bytes, of the worker's whole process group.
+    memory_usage: u64,
+    /// The share of one core over the worker's life.
+    #[serde(rename = "CPUPercent")]
+    cpu_percent: f64,
+    command: String,
+    status_str: &'static str,
+}
+
+/// The workers of a plugin; none of one that does not exist.
+async fn workers(services: Arc<Services>, plugin: String) -> Reply<WorkerList> {
+    if plugin != PLUGIN {
+        return Ok(WorkerList { workers: Vec::new() });
+    }
+    let usage = services.pool.wait().await.usage().await;
+    let workers = usage.iter().map(|(status, usage)| describe(status, *usage, &services.command)).collect();
+    Ok(WorkerList { workers })
+}
+
+fn describe(status: &Status, usage: Usage, command: &str) -> Worker {
+    let created = status.created().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = status.age().max(Duration::from_millis(1));
+    Worker {
+        pid: status.pid(),
+        status: status.state() as u8,
+        num_execs: status.executions(),
+        created: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
+        memory_usage: usage.resident,
+        cpu_percent: usage.cpu.as_secs_f64() / age.as_secs_f64() * 100.0,
+        command: command.to_owned(),
+        status_str: status.state().name(),
+    }
+}
+
+/// One worker more or fewer; false when it was the last one, which stays.
+async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Reply<bool> {
+    if plugin != PLUGIN {
+        return Err(format!("plugin {plugin} does not support workers management"));
+    }
+    let pool = services.pool.wait().await;
+    let changed = if more { pool.add_worker().await } else { pool.remove_worker().await };
+    changed.map_err(|error| error.to_string())
+}

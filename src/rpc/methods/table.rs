@@ -1,0 +1,17 @@
+//! All methods by their names.
+
+use std::collections::HashMap;
+
+use super::{informer, resetter, rpc, status};
+use crate::rpc::method::Method;
+
+/// Methods by their full names, such as `informer.Workers`.
+pub(crate) type Table = HashMap<&'static str, Method>;
+
+/// All methods but those of `centrifuge`.
+pub(crate) fn table() -> Table {
+    [informer::methods(), resetter::methods(), rpc::methods(), status::methods()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,31 @@
+//! What methods work on.
+
+use bytes::Bytes;
+use tokio::sync::{SetOnce, mpsc};
+
+use crate::api;
+use crate::pool::Pool;
+
+/// The parts of the running bridge that methods reach.
+#[derive(Debug)]
+pub struct Services {
+    /// Centrifugo's API.
+    pub api: api::Client,
+    /// Set when the workers are up; calls about them wait for that, as in RoadRunner.
+    pub pool: SetOnce<Pool>,
+    /// What runs as a worker, for people to read.
+    pub command: String,
+    /// The configuration as JSON, without secrets.
+    pub config: Bytes,
+    /// Ends the server.
+    pub stop: mpsc::Sender<Stop>,
+}
+
+/// How a server is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// After the calls in flight and in line, within the grace period.
+    Gracefully,
+    /// Now.
+    AtOnce,
+}
