@@ -1,19 +1,22 @@
 //! The one place that knows every part: what is started, in which order, and how it all ends.
 //!
 //! ```text
-//!  start:  on_init ─▶ bind the proxy's listener ─▶ pool (all workers ready) ─▶ serve
-//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once)
+//!  start:  rpc ─▶ on_init ─▶ bind the proxy's listener ─▶ pool (all workers ready) ─▶ serve
+//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once) ─▶ rpc
 //! ```
+//!
+//! RPC is there first and last, since workers call it as long as they live.
 //!
 //! The end has one deadline, `endure.grace_period`. What is not done by then is cut off: calls are dropped, workers killed.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::Glob;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{SetOnce, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
@@ -22,6 +25,7 @@ use crate::api;
 use crate::config::{Config, Loaded};
 use crate::pool::{self, Pool};
 use crate::proxy;
+use crate::rpc;
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
@@ -59,14 +63,16 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct App {
     pool: Pool,
-    api: api::Client,
     address: String,
-    grace_period: Duration,
     shutdown: oneshot::Sender<()>,
     serving: watch::Sender<bool>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
     /// Stops watching when it is dropped.
     watching: JoinSet<()>,
+    /// Ends when it is dropped.
+    rpc: JoinSet<()>,
+    /// What callers of RPC wish.
+    stops: mpsc::Receiver<rpc::Stop>,
 }
 
 impl App {
@@ -76,13 +82,14 @@ impl App {
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
         let config = &loaded.config;
+        let (services, stops) = services(loaded)?;
+        let (rpc, rpc_address) = start_rpc(config, &services).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.clone(),
-            rpc: config.rpc.as_ref().map(|rpc| rpc.listen.to_string()),
+            rpc: rpc_address,
             mode: "centrifuge",
         };
-        let api = api::Client::new(&config.api)?;
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
         let address = server.local_address();
@@ -93,13 +100,14 @@ impl App {
             max_answer: config.proxy.max_message_size,
         })
         .await?;
+        let _ = services.pool.set(pool.clone());
         let (serving, health) = watch::channel(true);
         let (shutdown, stop) = oneshot::channel();
         let stopped = async { drop(stop.await) };
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
-        let grace_period = config.grace_period;
-        Ok(Self { pool, api, address, grace_period, shutdown, serving, proxy, watching: JoinSet::new() })
+        let watching = JoinSet::new();
+        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, stops })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -112,9 +120,13 @@ impl App {
         &self.pool
     }
 
-    /// Centrifugo's API.
-    pub fn api(&self) -> &api::Client {
-        &self.api
+    /// Resolves when a caller of RPC wants the server to end.
+    pub async fn stop_requested(&mut self) -> rpc::Stop {
+        match self.stops.recv().await {
+            Some(how) => how,
+            // Without RPC nobody can ask.
+            None => std::future::pending().await,
+        }
     }
 
     /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.
@@ -135,10 +147,10 @@ impl App {
         Ok(())
     }
 
-    /// Ends everything, within the grace period.
-    pub async fn stop(mut self) -> Ended {
+    /// Ends everything within `grace`. What is not done by then is cut off.
+    pub async fn stop(mut self, grace: Duration) -> Ended {
         self.watching.abort_all();
-        let deadline = Instant::now() + self.grace_period;
+        let deadline = Instant::now() + grace;
         self.serving.send_replace(false);
         let _ = self.shutdown.send(());
         let mut proxy = self.proxy;
@@ -148,8 +160,38 @@ impl App {
             proxy.abort();
         }
         let left = self.pool.stop(deadline.max(Instant::now() + LAST_MOMENT)).await;
+        self.rpc.shutdown().await;
         if answered && left { Ended::Clean } else { Ended::Late }
     }
+}
+
+/// What RPC works on. The pool is to come.
+fn services(loaded: &Loaded) -> Result<(Arc<rpc::Services>, mpsc::Receiver<rpc::Stop>), StartError> {
+    let config = &loaded.config;
+    let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
+    let (stop, stops) = mpsc::channel(1);
+    let services = rpc::Services {
+        api: api::Client::new(&config.api)?,
+        pool: SetOnce::new(),
+        command: command.to_string(),
+        config: loaded.shown.clone().into(),
+        stop,
+    };
+    Ok((Arc::new(services), stops))
+}
+
+/// Answers calls from now on, if there is an `rpc` section; gives the address for workers.
+async fn start_rpc(
+    config: &Config,
+    services: &Arc<rpc::Services>,
+) -> Result<(JoinSet<()>, Option<String>), StartError> {
+    let mut running = JoinSet::new();
+    let Some(config) = &config.rpc else { return Ok((running, None)) };
+    let server = rpc::Server::bind(config).await?;
+    let address = server.address().to_string();
+    info!(target: "rpc", address, "calls are answered");
+    running.spawn(server.run(Arc::clone(services)));
+    Ok((running, Some(address)))
 }
 
 async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {

@@ -11,6 +11,7 @@ use super::Global;
 use crate::app::{App, Ended};
 use crate::config::Loaded;
 use crate::os;
+use crate::rpc::Stop;
 use crate::telemetry::logs;
 
 /// Who stops a process group and then its members, as `timeout` and some supervisors do, sends one signal twice: what comes within this
@@ -81,9 +82,18 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             app.address()
         );
     }
-    let name = signals.next().await;
-    let grace = loaded.config.grace_period;
-    info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
+    let mut grace = loaded.config.grace_period;
+    tokio::select! {
+        name = signals.next() => {
+            info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
+        }
+        how = app.stop_requested() => {
+            if how == Stop::AtOnce {
+                grace = Duration::ZERO;
+            }
+            info!(target: "endure", grace_period = ?grace, "asked over RPC to stop");
+        }
+    }
     if !global.silent {
         println!("stop signal received, grace timeout is: {} seconds", grace.as_secs());
     }
@@ -96,7 +106,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         }
     };
     tokio::select! {
-        ended = app.stop() => Ok(match ended {
+        ended = app.stop(grace) => Ok(match ended {
             Ended::Clean => ExitCode::SUCCESS,
             Ended::Late => ExitCode::FAILURE,
         }),

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::node::{At, Node, Value};
 use super::sections::{Centrifuge, Endure, OTHER_KEYS, OTHER_PLUGINS, SERVED};
-use super::{Config, Error, Warning, expand, typed, yaml};
+use super::{Config, Error, Warning, expand, shown, typed, yaml};
 use crate::os::process::Identity;
 
 /// What the command line and the environment say about the configuration.
@@ -33,6 +33,8 @@ pub struct Sources {
 pub struct Loaded {
     /// What it says.
     pub config: Config,
+    /// All of it as JSON, those sections included that are not served; without secrets.
+    pub shown: String,
     /// What is odd about it.
     pub warnings: Vec<Warning>,
     /// Where relative paths start.
@@ -79,7 +81,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     // A key that is missing may stand there under a wrong name.
     let config =
         build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
-    Ok(Loaded { config, warnings: warnings.into_inner(), work_dir, env: env.variables })
+    let shown = shown::shown(&tree);
+    Ok(Loaded { config, shown, warnings: warnings.into_inner(), work_dir, env: env.variables })
 }
 
 /// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started

@@ -19,6 +19,7 @@ mod expand;
 mod load;
 mod node;
 mod sections;
+mod shown;
 mod typed;
 mod yaml;
 

@@ -1,7 +1,7 @@
 //! Listening on a unix socket whose file may be left over from an earlier life.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
@@ -9,6 +9,16 @@ use tokio::net::{UnixListener, UnixStream};
 /// A bound socket file, removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// Sets the permissions of the file: who may connect.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(mode))
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {

@@ -22,6 +22,7 @@ pub(super) struct Method {
     pub(super) argument: Shape,
     pub(super) result: Shape,
     run: Box<dyn Fn(Arc<Services>, Value) -> Running + Send + Sync>,
+    ends_with_its_caller: bool,
 }
 
 impl Method {
@@ -47,7 +48,18 @@ impl Method {
                 Err(error) => Box::pin(async move { Err(error.to_string()) }),
             }
         };
-        Self { argument, result, run: Box::new(run) }
+        Self { argument, result, run: Box::new(run), ends_with_its_caller: false }
+    }
+
+    /// The same method, which ends as soon as its caller hangs up. Others are finished: a caller may close its sending side as soon as
+    /// it has asked, and what was begun is to be done.
+    #[allow(dead_code, reason = "locks are to come")]
+    pub(super) fn until_hangup(self) -> Self {
+        Self { ends_with_its_caller: true, ..self }
+    }
+
+    pub(super) fn ends_with_its_caller(&self) -> bool {
+        self.ends_with_its_caller
     }
 
     /// Runs it.

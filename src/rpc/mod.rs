@@ -1,10 +1,30 @@
 //! `rpc.listen`: goridge calls from workers and from the command line.
+//!
+//! ```text
+//!  server: accepts ─▶ connection: frames ⇄ calls in flight ─▶ router: "informer.Workers" ─▶ methods ─▶ pool, api
+//!                       │ envelope: sequence, method, argument       │ codec: bytes ⇄ values by their shapes
+//! ```
+//!
+//! Workers publish back into Centrifugo here, and operators look at the pool. The methods, their shapes and their texts are RoadRunner's,
+//! so that the PHP packages and RoadRunner's own command line work as they are.
+//!
+//! Invariants:
+//! - Whatever comes over a connection ends that connection at the most; a frame that says whom to answer is answered.
+//! - What a peer can make us hold is bounded, whether it sends, waits, or does not read.
+//! - A call that was begun is finished, though its caller may be gone; only waiting for a lock ends with the caller.
+//!
+//! Deliberately absent: streams, and any knowledge of frames below `methods`.
 
 mod codec;
 mod config;
+mod connection;
+mod envelope;
 mod method;
-pub mod methods;
+mod methods;
+mod router;
+mod server;
 mod services;
 
 pub use config::{Config, Network};
+pub use server::Server;
 pub use services::{Services, Stop};

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway::api::{Client, Config, SetupError, Tls};
-use causeway::rpc::methods::centrifuge;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
@@ -231,48 +230,4 @@ fn settings_that_cannot_work_are_named_at_the_start() {
     assert!(matches!(empty, SetupError::NoCertificate(_)), "{empty:?}");
     let address = Config { address: "localhost".into(), ..Config::default() };
     assert!(matches!(Client::new(&address).unwrap_err(), SetupError::Address(_)));
-}
-
-#[tokio::test]
-async fn a_worker_publishes_json_and_reads_the_answer_as_json() {
-    // The bytes of a recorded answer: offset 5, epoch "zCaNMVq".
-    let answer = |_: &_| Ok(Bytes::from_static(b"\x12\x0b\x08\x05\x12\x07zCaNMVq"));
-    let centrifugo = FakeApi::builder().answer(answer).start().await;
-    let client = client(centrifugo.address);
-    let expected = br#"{"result":{"offset":5,"epoch":"zCaNMVq"}}"#;
-    for argument in [r#"{"channel":"facts","data":{"n":1}}"#, r#"{"channel":"facts","data":"eyJuIjoxfQ=="}"#]
-    {
-        let answer = centrifuge::call_json(&client, "Publish", argument.as_bytes()).await.unwrap();
-        assert_eq!(answer, expected[..]);
-        let seen = centrifugo.seen().pop().unwrap();
-        assert_eq!(seen.message, b"\x0a\x05facts\x12\x07{\"n\":1}"[..]);
-    }
-}
-
-#[tokio::test]
-async fn every_known_method_can_be_called_with_json() {
-    let centrifugo = FakeApi::builder().answer(|_| Ok(Bytes::new())).start().await;
-    let client = client(centrifugo.address);
-    let table =
-        std::fs::read_to_string(repository().join("tests/vectors/centrifugo-api-methods.tsv")).unwrap();
-    for method in table.lines().skip(1).map(|line| line.split('\t').nth(2).unwrap()) {
-        assert_eq!(centrifuge::call_json(&client, method, b"{}").await.unwrap(), "{}");
-        assert_eq!(centrifuge::call_json(&client, method, b"").await.unwrap(), "{}");
-    }
-}
-
-#[tokio::test]
-async fn an_error_in_an_answer_is_a_result_and_a_mistake_in_an_argument_is_named() {
-    let answer = |_: &_| Ok(Bytes::from_static(b"\x0a\x0f\x08\x6b\x12\x0bbad request"));
-    let centrifugo = FakeApi::builder().answer(answer).start().await;
-    let client = client(centrifugo.address);
-    let error = centrifuge::call_json(&client, "Publish", b"{}").await.unwrap();
-    assert_eq!(error, r#"{"error":{"code":107,"message":"bad request"}}"#);
-    let error = centrifuge::call_json(&client, "NotDefined", b"{}").await.unwrap_err();
-    assert_eq!(error, "rpc: can't find method centrifuge.NotDefined");
-    for argument in [r#"{"chanel":"x"}"#, "{", "[]", "7"] {
-        let error = centrifuge::call_json(&client, "Publish", argument.as_bytes()).await.unwrap_err();
-        assert!(error.starts_with("centrifuge.Publish: the argument cannot be read"), "{error}");
-    }
-    assert_eq!(centrifugo.seen().len(), 1, "no mistake reaches Centrifugo");
 }

@@ -9,11 +9,11 @@ use crate::support::repository;
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
-        ("cli", &["app", "config", "os", "proto", "proxy", "telemetry", "worker"]),
+        ("cli", &["app", "config", "os", "proto", "proxy", "rpc", "telemetry", "worker"]),
         ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry", "watch"]),
         ("config", &["api", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
         ("proxy", &["pool", "goridge", "os"]),
-        ("rpc", &["pool", "api", "goridge", "os", "proto"]),
+        ("rpc", &["pool", "worker", "api", "goridge", "os", "proto"]),
         ("api", &[]),
         ("pool", &["worker"]),
         ("worker", &["relay", "goridge", "os"]),

@@ -21,4 +21,5 @@ mod proxy;
 mod real;
 mod relays;
 mod reset;
+mod rpc;
 mod support;

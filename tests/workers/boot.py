@@ -16,6 +16,9 @@ def misbehave():
     if "BOOT_HANGS" in os.environ:
         threading.Event().wait()
     time.sleep(float(os.environ.get("BOOT_TAKES", 0)))
+    gate = os.environ.get("BOOT_WAITS")
+    while gate and not os.path.exists(gate):
+        time.sleep(0.005)
     if "BOOT_FAILS" in os.environ:
         # `FILE:TIMES`: the first so many starts that find the file fail; it counts them.
         path, times = os.environ["BOOT_FAILS"].rsplit(":", 1)

@@ -13,14 +13,58 @@ use serde_json::Value;
 
 use crate::api;
 use crate::proto::{descriptors, json};
+use crate::rpc::codec::{Codec, Shape};
 
-const SERVICE: &str = "centrifugal.centrifugo.api.CentrifugoApi";
+/// The name under which RoadRunner's plugin serves.
+pub(crate) const SERVICE: &str = "centrifuge";
+
+const API: &str = "centrifugal.centrifugo.api.CentrifugoApi";
+
+/// Calls `method`, say `Publish`, with an argument in the codec `read`; the result is in `write`.
+///
+/// # Errors
+/// The text for the caller, as for [`call`] and [`call_json`].
+pub(crate) async fn answer(
+    api: &api::Client,
+    method: &str,
+    read: Codec,
+    write: Codec,
+    argument: Bytes,
+) -> Result<Bytes, String> {
+    // What cannot be a method of Centrifugo is not asked for; what may be one of a newer Centrifugo is.
+    if !method.starts_with(|first: char| first.is_ascii_uppercase())
+        || !method.chars().all(|c| c.is_ascii_alphanumeric())
+    {
+        return Err(format!("rpc: can't find method {SERVICE}.{method}"));
+    }
+    match (read, write) {
+        (Codec::Proto, Codec::Proto) => call(api, method, argument).await,
+        (Codec::Json, Codec::Json) => call_json(api, method, &argument).await,
+        (read, write) => call_typed(api, method, read, write, &argument).await,
+    }
+}
+
+/// Calls `method` with a message as Go's structures are written in the other codecs.
+async fn call_typed(
+    api: &api::Client,
+    method: &str,
+    read: Codec,
+    write: Codec,
+    argument: &[u8],
+) -> Result<Bytes, String> {
+    let descriptor = find(method).ok_or_else(|| format!("rpc: can't find method {SERVICE}.{method}"))?;
+    let (input, output) = (Shape::Message(descriptor.input()), Shape::Message(descriptor.output()));
+    write.check(&output)?;
+    let request = Codec::Proto.encode(&input, &read.decode(&input, argument)?)?;
+    let response = call(api, method, request).await?;
+    write.encode(&output, &Codec::Proto.decode(&output, &response)?)
+}
 
 /// Calls `method`, say `Publish`, with an encoded message.
 ///
 /// # Errors
 /// The text for the caller: a gRPC status as grpc-go would write it.
-pub async fn call(api: &api::Client, method: &str, message: Bytes) -> Result<Bytes, String> {
+async fn call(api: &api::Client, method: &str, message: Bytes) -> Result<Bytes, String> {
     api.call(method, message).await.map_err(|error| error.to_string())
 }
 
@@ -28,7 +72,7 @@ pub async fn call(api: &api::Client, method: &str, message: Bytes) -> Result<Byt
 ///
 /// # Errors
 /// The text for the caller: an unknown method, what is wrong with the argument, or as for [`call`].
-pub async fn call_json(api: &api::Client, method: &str, argument: &[u8]) -> Result<Bytes, String> {
+async fn call_json(api: &api::Client, method: &str, argument: &[u8]) -> Result<Bytes, String> {
     let descriptor = find(method).ok_or_else(|| format!("rpc: can't find method centrifuge.{method}"))?;
     let request = encode(&descriptor, argument)
         .map_err(|error| format!("centrifuge.{method}: the argument cannot be read: {error}"))?;
@@ -38,7 +82,7 @@ pub async fn call_json(api: &api::Client, method: &str, argument: &[u8]) -> Resu
 }
 
 fn find(method: &str) -> Option<MethodDescriptor> {
-    let service = descriptors().get_service_by_name(SERVICE)?;
+    let service = descriptors().get_service_by_name(API)?;
     service.methods().find(|known| known.name() == method)
 }
 

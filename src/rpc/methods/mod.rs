@@ -11,7 +11,8 @@
 //! Results and texts are RoadRunner's where clients read them; where RoadRunner's are plainly wrong (`false` for success, `null` for an
 //! empty list), they are right.
 
-pub mod centrifuge;
+mod causeway;
+pub(super) mod centrifuge;
 mod informer;
 mod resetter;
 mod rpc;

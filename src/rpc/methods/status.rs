@@ -23,6 +23,7 @@ struct Request {
 #[derive(Debug, Serialize)]
 struct Response {
     code: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
     message: &'static str,
 }
 

@@ -2,6 +2,7 @@
 
 pub mod centrifugo;
 pub mod pool;
+pub mod rpc;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -93,6 +94,11 @@ impl Setup {
     pub fn centrifuge(mut self, line: &str) -> Self {
         self.centrifuge = format!("  {line}\n");
         self
+    }
+
+    /// RPC on any port.
+    pub fn rpc(self) -> Self {
+        self.more("rpc: {listen: tcp://127.0.0.1:0}\n")
     }
 
     /// More sections.

@@ -1,0 +1,96 @@
+//! A call and its reply as frames.
+//!
+//! ```text
+//!  options: sequence, length of the method's name     payload: name ++ argument (or result, or the text of an error)
+//! ```
+
+use bytes::{Bytes, BytesMut};
+
+use super::codec::Codec;
+use crate::goridge::{Flags, Frame, Options, StreamBits, TooLarge, encode};
+
+/// A call as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    /// The caller's number for it.
+    pub(super) sequence: u32,
+    /// `service.method`, not known to be UTF-8.
+    pub(super) method: Bytes,
+    pub(super) argument: Bytes,
+    pub(super) flags: Flags,
+}
+
+/// Why a frame is no call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoCall {
+    /// Without a sequence there is nothing to answer to.
+    #[error("a call with {0} options instead of two, its sequence and the length of its method's name")]
+    Options(usize),
+    /// The name of the method is longer than the payload.
+    #[error("the name of the method has {length} bytes, of a payload of {payload}")]
+    Method {
+        /// The caller's number for the call.
+        sequence: u32,
+        /// Bytes of the name, as the caller says.
+        length: u32,
+        /// Bytes of the payload.
+        payload: usize,
+    },
+}
+
+impl Call {
+    /// Takes a frame apart.
+    pub(super) fn parse(frame: Frame) -> Result<Self, NoCall> {
+        let &[sequence, length] = frame.options.as_slice() else {
+            return Err(NoCall::Options(frame.options.as_slice().len()));
+        };
+        let mut argument = frame.payload;
+        match usize::try_from(length) {
+            Ok(end) if end <= argument.len() => {
+                let method = argument.split_to(end);
+                Ok(Self { sequence, method, argument, flags: frame.flags })
+            }
+            _ => Err(NoCall::Method { sequence, length, payload: argument.len() }),
+        }
+    }
+
+    /// The call as a frame.
+    ///
+    /// # Errors
+    /// When it does not fit into one.
+    #[allow(dead_code, reason = "the client is to come")]
+    pub(super) fn write(&self, out: &mut BytesMut) -> Result<(), TooLarge> {
+        write(out, self.flags, self.sequence, &self.method, &self.argument)
+    }
+}
+
+/// Appends the reply to a call: its result, or the text of an error.
+pub(super) fn reply(
+    out: &mut BytesMut,
+    flags: Flags,
+    sequence: u32,
+    method: &[u8],
+    result: &Result<Bytes, String>,
+) {
+    let codec = Codec::of_reply(flags).flag();
+    let written = match result {
+        Ok(bytes) => write(out, codec, sequence, method, bytes),
+        Err(text) => write(out, codec | Flags::ERROR, sequence, method, text.as_bytes()),
+    };
+    if let Err(error) = written {
+        // Such an answer would be as long as four gigabytes.
+        let _ = write(out, codec | Flags::ERROR, sequence, &[], error.to_string().as_bytes());
+    }
+}
+
+fn write(
+    out: &mut BytesMut,
+    flags: Flags,
+    sequence: u32,
+    method: &[u8],
+    rest: &[u8],
+) -> Result<(), TooLarge> {
+    let length = u32::try_from(method.len()).map_err(|_| TooLarge(method.len()))?;
+    let options = Options::from_slice(&[sequence, length]).unwrap_or_default();
+    encode(out, flags, StreamBits::NONE, options, &[method, rest])
+}

@@ -1,0 +1,6 @@
+//! What callers of `rpc.listen` get: workers, operators, strangers.
+
+mod centrifuge;
+mod misuse;
+mod operations;
+mod server;
