@@ -16,9 +16,15 @@ as the variable ``RR_RELAY`` says::
         return causeway.RpcResult(data=request.json["a"] + request.json["b"])
 
     app.run()
+
+The other way, a handler publishes with ``causeway.Centrifugo().publish("news", {"hello": "world"})``, and asks the bridge itself
+with ``Informer``, ``Resetter``, ``Metrics``, ``Logger``, ``Lock`` and ``Status``; all of them share one connection to ``RR_RPC``.
 """
 
+from ._proto import api_pb2 as api
 from .app import App
+from .bridge import Informer, Lock, Logger, Metrics, PluginStatus, Resetter, Status, WorkerState
+from .centrifugo import Centrifugo
 from .events import (
     ConnectRequest,
     ConnectResult,
@@ -47,32 +53,48 @@ from .events import (
     SubscribeRequest,
     SubscribeResult,
 )
+from .rpc import ApiError, GrpcError, Rpc, RpcConnectionError, RpcError, RpcTimeoutError, ServerError
 from .worker import Payload, Worker, WorkerError
 
 __all__ = [
+    "ApiError",
     "App",
+    "Centrifugo",
     "ConnectRequest",
     "ConnectResult",
     "Disconnect",
     "Error",
+    "GrpcError",
+    "Informer",
+    "Lock",
+    "Logger",
     "MapPublishRequest",
     "MapPublishResult",
     "MapRemoveRequest",
     "MapRemoveResult",
+    "Metrics",
     "NotifyCacheEmptyRequest",
     "NotifyCacheEmptyResult",
     "NotifyChannelStateRequest",
     "NotifyChannelStateResult",
     "Payload",
+    "PluginStatus",
     "PublishRequest",
     "PublishResult",
     "RefreshRequest",
     "RefreshResult",
     "Request",
+    "Resetter",
+    "Rpc",
+    "RpcConnectionError",
+    "RpcError",
     "RpcRequest",
     "RpcResult",
+    "RpcTimeoutError",
+    "ServerError",
     "SharedPollRefreshRequest",
     "SharedPollRefreshResult",
+    "Status",
     "Stop",
     "SubRefreshRequest",
     "SubRefreshResult",
@@ -80,5 +102,7 @@ __all__ = [
     "SubscribeResult",
     "Worker",
     "WorkerError",
+    "WorkerState",
+    "api",
 ]
 __version__ = "0.1.0"

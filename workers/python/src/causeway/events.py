@@ -17,7 +17,8 @@ Json = Any
 """Whatever JSON can hold, or ``bytes``, which are passed on as they are."""
 
 
-def _to_bytes(value: Json) -> bytes:
+def to_bytes(value: Json) -> bytes:
+    """Return bytes as they are, and anything else as JSON."""
     if isinstance(value, bytes):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
@@ -219,7 +220,7 @@ class Result:
             if value is None:
                 continue
             if name in self._bytes:
-                setattr(message, name, _to_bytes(value))
+                setattr(message, name, to_bytes(value))
             elif isinstance(value, (list, tuple)):
                 getattr(message, name).extend(value)
             elif isinstance(value, dict):

@@ -67,14 +67,24 @@ def connect(address: Optional[str] = None) -> Relay:
     address = address or os.environ.get("RR_RELAY") or "pipes"
     if address == "pipes":
         return PipesRelay()
+    return SocketRelay(dial(address))
+
+
+def dial(address: str, timeout: Optional[float] = None) -> socket.socket:
+    """Connect to ``tcp://host:port`` or ``unix://path`` within ``timeout`` seconds, which stays the socket's own."""
     scheme, _, rest = address.partition("://")
-    if scheme == "tcp":
-        host, _, port = rest.rpartition(":")
-        connection = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)))
+    host, _, port = rest.rpartition(":")
+    if scheme == "tcp" and port.isdigit():
+        connection = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return SocketRelay(connection)
-    if scheme == "unix":
+        return connection
+    if scheme == "unix" and rest:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(rest)
-        return SocketRelay(connection)
-    raise ValueError(f"expected pipes, tcp://host:port or unix://path, found {address!r}")
+        try:
+            connection.settimeout(timeout)
+            connection.connect(rest)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    raise ValueError(f"expected tcp://host:port or unix://path, found {address!r}")
