@@ -23,7 +23,7 @@ abstract class Result
                 }
             }
             if (in_array($name, self::JSON, true)) {
-                $value = $value instanceof Raw ? $value->bytes : json_encode($value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+                $value = Json::encode($value);
             }
             $result->{'set' . ucfirst($name)}($value);
         }

@@ -245,7 +245,8 @@ class Status(_Service):
 
 
 def _microseconds(seconds: float) -> int:
-    if seconds < 0:
+    # Beyond that, they do not fit into 64 bits.
+    if not 0 <= seconds < 9e12:
         raise ValueError(f"expected seconds, found {seconds}")
     return round(seconds * 1_000_000)
 

@@ -1,0 +1,151 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Rpc;
+
+use Causeway\Worker\Frame;
+use Causeway\Worker\FrameException;
+
+/**
+ * One connection, used by one call at a time.
+ *
+ * @internal
+ */
+final class Connection
+{
+    private const CHUNK = 65536;
+
+    /** How many calls were made. */
+    public int $calls = 0;
+
+    /** @var resource */
+    private $stream;
+
+    private readonly int $pid;
+
+    private int $sequence = 0;
+
+    private bool $surplus = false;
+
+    /**
+     * @throws ConnectionException
+     * @throws \InvalidArgumentException when the address is none
+     */
+    public function __construct(string $address, float $deadline)
+    {
+        if (preg_match('~^(?:unix://.|tcp://.*:\d+$)~', $address) !== 1) {
+            throw new \InvalidArgumentException("expected tcp://host:port or unix://path, found \"$address\"");
+        }
+        $this->pid = (int) getmypid();
+        $context = stream_context_create(['socket' => ['tcp_nodelay' => true]]);
+        $target = (string) preg_replace('~^tcp://:~', 'tcp://127.0.0.1:', $address);
+        $stream = @stream_socket_client($target, $code, $message, max($deadline - self::now(), 0.001), STREAM_CLIENT_CONNECT, $context);
+        if ($stream === false) {
+            throw self::now() >= $deadline - 0.01
+                ? new TimeoutException("cannot connect to $address in time", false)
+                : new ConnectionException("cannot connect to $address: $message", false);
+        }
+        // The timeouts are kept by waiting for the stream, which must not block then.
+        stream_set_blocking($stream, false);
+        stream_set_chunk_size($stream, self::CHUNK);
+        $this->stream = $stream;
+    }
+
+    /** Seconds that only go forward. */
+    public static function now(): float
+    {
+        return hrtime(true) / 1e9;
+    }
+
+    /** Whether this process opened it, the server has not closed it, and nothing has come that nobody asked for. */
+    public function isFit(): bool
+    {
+        return !$this->surplus && $this->pid === getmypid() && !self::wait($this->stream, null, 0);
+    }
+
+    /**
+     * Sends a request and gives its reply, without a look at what the reply says.
+     *
+     * @throws ConnectionException
+     */
+    public function exchange(string $method, string $argument, int $codec, float $deadline): Frame
+    {
+        ++$this->calls;
+        $this->sequence = $this->sequence % 0xFFFFFFFF + 1;
+        $options = [$this->sequence, strlen($method)];
+        $this->send((new Frame($method . $argument, $codec, $options))->encode(), $method, $deadline);
+        $reply = $this->receive($method, $deadline);
+        if ($reply->options !== $options || !str_starts_with($reply->payload, $method)) {
+            $found = implode(', ', $reply->options);
+            throw new ConnectionException("what came back is no reply to call {$options[0]} of $method: options [$found]", true);
+        }
+
+        return new Frame(substr($reply->payload, strlen($method)), $reply->flags, $reply->options);
+    }
+
+    public function close(): void
+    {
+        fclose($this->stream);
+    }
+
+    private function send(string $request, string $method, float $deadline): void
+    {
+        // An error here says that the request did not leave as a whole; so it has not been carried out.
+        for ($offset = 0; $offset < strlen($request);) {
+            if (!self::wait(null, $this->stream, $deadline - self::now())) {
+                throw new TimeoutException("$method could not be sent in time", false);
+            }
+            $written = @fwrite($this->stream, substr($request, $offset, self::CHUNK));
+            if ($written === false) {
+                $reason = error_get_last()['message'] ?? 'the server hung up';
+                throw new ConnectionException("$method could not be sent: $reason", false);
+            }
+            $offset += $written;
+        }
+    }
+
+    private function receive(string $method, float $deadline): Frame
+    {
+        $buffer = '';
+        try {
+            for ($end = 0; ($reply = Frame::decode($buffer, $end)) === null;) {
+                if (!self::wait($this->stream, null, $deadline - self::now())) {
+                    throw new TimeoutException("$method was not answered in time", true);
+                }
+                $chunk = @fread($this->stream, self::CHUNK);
+                if (($chunk === false || $chunk === '') && feof($this->stream)) {
+                    throw new ConnectionException("the server hung up before it answered $method", true);
+                }
+                $buffer .= $chunk;
+            }
+        } catch (FrameException $error) {
+            throw new ConnectionException("the answer to $method is broken: {$error->getMessage()}", true, $error);
+        }
+        $this->surplus = $end !== strlen($buffer);
+
+        return $reply;
+    }
+
+    /**
+     * Whether one of the streams is ready within so many seconds.
+     *
+     * @param resource|null $reading
+     * @param resource|null $writing
+     */
+    private static function wait($reading, $writing, float $seconds): bool
+    {
+        $deadline = self::now() + $seconds;
+        for (;;) {
+            $read = $reading === null ? [] : [$reading];
+            $write = $writing === null ? [] : [$writing];
+            $except = [];
+            $left = max($deadline - self::now(), 0);
+            $ready = @stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1) * 1e6));
+            // A signal interrupts the wait and counts as a failure of it.
+            if ($ready !== false || $left <= 0) {
+                return $ready !== false && $ready > 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Rpc;
+
+/** Keeps an application's own metrics beside the bridge's. All methods throw an {@see RpcException}. */
+final class Metrics
+{
+    private readonly Client $client;
+
+    public function __construct(?Client $client = null)
+    {
+        $this->client = $client ?? Client::shared();
+    }
+
+    /**
+     * Declares a metric; a second declaration of the same name changes nothing.
+     *
+     * @param string $type counter, gauge, histogram or summary
+     * @param list<string> $labels names
+     * @param list<float|int> $buckets of a histogram; the usual ones unless given
+     * @param array<string, float> $objectives of a summary: quantiles, such as '0.99', with the error that is allowed for each
+     */
+    public function declare(
+        string $name,
+        string $type,
+        string $help = '',
+        array $labels = [],
+        array $buckets = [],
+        array $objectives = [],
+        string $namespace = '',
+        string $subsystem = '',
+    ): void {
+        $collector = ['type' => $type, 'help' => $help, 'labels' => $labels ?: null, 'buckets' => $buckets ?: null];
+        $optional = ['namespace' => $namespace, 'subsystem' => $subsystem];
+        $collector += array_filter($optional, static fn (string $value): bool => $value !== '');
+        if ($objectives !== []) {
+            $collector['objectives'] = (object) $objectives;
+        }
+        $this->client->call('metrics.Declare', ['name' => $name, 'collector' => $collector]);
+    }
+
+    /**
+     * Adds to a counter or gauge.
+     *
+     * @param list<string> $labels values, in the order of the declaration's names
+     */
+    public function add(string $name, float|int $value, array $labels = []): void
+    {
+        $this->change('Add', $name, $value, $labels);
+    }
+
+    /**
+     * Subtracts from a gauge.
+     *
+     * @param list<string> $labels
+     */
+    public function sub(string $name, float|int $value, array $labels = []): void
+    {
+        $this->change('Sub', $name, $value, $labels);
+    }
+
+    /**
+     * Sets a gauge.
+     *
+     * @param list<string> $labels
+     */
+    public function set(string $name, float|int $value, array $labels = []): void
+    {
+        $this->change('Set', $name, $value, $labels);
+    }
+
+    /**
+     * Counts a value in a histogram or summary.
+     *
+     * @param list<string> $labels
+     */
+    public function observe(string $name, float|int $value, array $labels = []): void
+    {
+        $this->change('Observe', $name, $value, $labels);
+    }
+
+    /** Forgets a metric. */
+    public function unregister(string $name): void
+    {
+        $this->client->call('metrics.Unregister', $name);
+    }
+
+    /** @param list<string> $labels */
+    private function change(string $what, string $name, float|int $value, array $labels): void
+    {
+        $this->client->call("metrics.$what", ['name' => $name, 'value' => $value, 'labels' => array_values($labels)]);
+    }
+}

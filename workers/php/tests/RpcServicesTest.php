@@ -1,0 +1,127 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Tests;
+
+use Causeway\Proto\Api;
+use Causeway\Worker\Rpc\Centrifugo;
+use Causeway\Worker\Rpc\Client;
+use Causeway\Worker\Rpc\Lock;
+use Causeway\Worker\Rpc\Logger;
+
+/**
+ * What the services send and understand, beyond the recorded exchanges.
+ *
+ * @requires extension pcntl
+ * @requires extension posix
+ */
+final class RpcServicesTest extends RpcTestCase
+{
+    public function testEveryMethodOfCentrifugoCanBeCalled(): void
+    {
+        $table = (array) file(__DIR__ . '/../../../tests/vectors/centrifugo-api-methods.tsv');
+        $methods = array_map(static fn (string $line): string => explode("\t", $line)[2], array_slice($table, 1));
+        self::assertCount(40, $methods);
+        $rpc = $this->serve(static function (Peer $peer) use ($methods): void {
+            foreach ($methods as $method) {
+                // A response with an empty result; a batch's has no result.
+                $peer->answer($peer->expect("centrifuge.$method"), $method === 'Batch' ? '' : "\x12\0");
+            }
+        });
+        foreach ($methods as $method) {
+            $class = "Causeway\\Proto\\Api\\{$method}";
+            $result = (new Centrifugo($rpc))->call($method, new ("{$class}Request")());
+            self::assertInstanceOf($method === 'Batch' ? Api\BatchResponse::class : "{$class}Result", $result);
+        }
+        $this->server?->finish();
+    }
+
+    public function testAMethodThatIsNotKnownYetNeedsItsResponse(): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->receive(), "\x12\x02\x08\x07"));
+        $result = (new Centrifugo($rpc))->call('New', new Api\InfoRequest(), new Api\PublishResponse());
+        self::assertInstanceOf(Api\PublishResult::class, $result);
+        self::assertSame(7, $result->getOffset());
+        $this->expectExceptionMessage('NewResponse');
+        (new Centrifugo($rpc))->call('New', new Api\InfoRequest());
+    }
+
+    public function testAResponseWithoutAResultIsAnEmptyResult(): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->receive(), ''));
+        self::assertSame(0, (new Centrifugo($rpc))->publish('x', null)->getOffset());
+    }
+
+    public function testABatchHasAReplyForEachCommand(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->expect("centrifuge.Batch\n\x12\"\x10\n\x05facts\x12\x07{\"n\":1}\n\x02j\0");
+            $published = new Api\Reply(['publish' => new Api\PublishResult(['offset' => 4])]);
+            $failed = new Api\Reply(['error' => new Api\Error(['code' => 102])]);
+            $peer->answer($request, (new Api\BatchResponse(['replies' => [$published, $failed]]))->serializeToString());
+        });
+        [$published, $failed] = (new Centrifugo($rpc))->batch([
+            new Api\Command(['publish' => new Api\PublishRequest(['channel' => 'facts', 'data' => '{"n":1}'])]),
+            new Api\Command(['info' => new Api\InfoRequest()]),
+        ]);
+        self::assertSame(4, $published->getPublish()->getOffset());
+        self::assertSame(102, $failed->getError()->getCode());
+        $this->server?->finish();
+    }
+
+    public function testALockIsAskedForInMicrosecondsAndAwaitedLongerThanOtherCalls(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->expect('lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}');
+            // Longer than the client's own patience.
+            usleep(500_000);
+            $peer->answer($request, '{"ok":true}');
+        });
+        self::assertSame('a', (new Lock(new Client($rpc->address, 0.1)))->lock('r', id: 'a', ttl: 1.5, wait: 30));
+    }
+
+    public function testLocksHaveIdsAndTellWhoHasThem(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->receive();
+            if (preg_match('~^lock\.LockRead\{"resource":"r","id":"[0-9a-f]{32}"\}$~', $request->payload) !== 1) {
+                throw new \RuntimeException($request->payload);
+            }
+            $peer->answer($request, '{}');
+            $peer->answer($peer->expect('lock.Release{"resource":"r","id":"a"}'), '{"ok":true}');
+            $peer->answer($peer->expect('lock.ForceRelease{"resource":"r"}'), '{"ok":false}');
+            $peer->answer($peer->expect('lock.Exists{"resource":"r","id":"*"}'), '{"ok":true}');
+            $peer->answer($peer->expect('lock.UpdateTTL{"resource":"r","id":"a","ttl":1}'), '{}');
+        });
+        $lock = new Lock($rpc);
+        self::assertNull($lock->lockRead('r'));
+        self::assertTrue($lock->release('r', 'a'));
+        self::assertFalse($lock->forceRelease('r'));
+        self::assertTrue($lock->exists('r'));
+        self::assertFalse($lock->updateTtl('r', 'a', 0.000001));
+        $this->server?->finish();
+        $this->expectException(\InvalidArgumentException::class);
+        $lock->lock('r', ttl: -1);
+    }
+
+    public function testWhateverIsLoggedCanBeSent(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->answer($peer->expect("app.Error\"\u{fffd}\""), 'true');
+            $attributes = '[{"key":"a","value":"[1,\"ü\"]"},{"key":"b","value":"null"},{"key":"0","value":"text"}]';
+            $peer->answer($peer->expect('app.DebugWithContext{"message":"m","log_attrs":' . $attributes . '}'), '{}');
+        });
+        $logger = new Logger($rpc);
+        $logger->error("\xff");
+        $text = new class () {
+            public function __toString(): string
+            {
+                return 'text';
+            }
+        };
+        $logger->debug('m', ['a' => [1, 'ü'], 'b' => STDIN, $text]);
+        $this->server?->finish();
+        $this->addToAssertionCount(2);
+    }
+}

@@ -1,0 +1,319 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Tests;
+
+use Causeway\Worker\Frame;
+use Causeway\Worker\Rpc\Centrifugo;
+use Causeway\Worker\Rpc\Client;
+use Causeway\Worker\Rpc\ConnectionException;
+use Causeway\Worker\Rpc\Informer;
+use Causeway\Worker\Rpc\TimeoutException;
+
+/**
+ * The RPC client, against a server that does everything that can go wrong.
+ *
+ * @requires extension pcntl
+ * @requires extension posix
+ */
+final class RpcTest extends RpcTestCase
+{
+    private string $folder = '';
+
+    protected function tearDown(): void
+    {
+        parent::tearDown();
+        if ($this->folder !== '') {
+            array_map(unlink(...), (array) glob("$this->folder/*"));
+            rmdir($this->folder);
+        }
+    }
+
+    public function testCallsShareAConnectionAndHaveSequences(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->version();
+            $peer->refuse($peer->receive(), 'no');
+            $peer->version();
+            $peer->expectEnd();
+        });
+        self::assertSame('1', $rpc->version());
+        self::assertSame('no', self::failure(fn () => $rpc->version())->getMessage());
+        self::assertSame('3', $rpc->version());
+        $rpc->close();
+        $this->server?->finish();
+    }
+
+    public function testAConnectionThatTheServerClosedInBetweenIsOpenedAgain(): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->version(), fn (Peer $peer) => $peer->version());
+        self::assertSame('1', $rpc->version());
+        $this->server?->wait(0);
+        self::assertSame('1', $rpc->version());
+        $this->server?->finish();
+    }
+
+    public function testACallThatMayHaveRunIsNotRepeated(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->version();
+            $peer->receive();
+        });
+        $rpc->version();
+        $error = self::failure(fn () => $rpc->version());
+        self::assertInstanceOf(ConnectionException::class, $error);
+        self::assertTrue($error->mayHaveRun);
+        self::assertSame('the server hung up before it answered rpc.Version', $error->getMessage());
+        // A second connection would wait in vain for an answer.
+        $this->server?->finish();
+    }
+
+    public function testACallThatCouldNotBeSentIsMadeAgainOnANewConnection(): void
+    {
+        $begin = static function (Peer $peer): void {
+            $peer->version();
+            // Some of the next request is read, so that the client is in the middle of writing.
+            $peer->read(10);
+        };
+        $rpc = $this->serve($begin, fn (Peer $peer) => $peer->version());
+        $rpc->version();
+        self::assertSame('1', $rpc->call('rpc.Version', str_repeat('x', 20_000_000)));
+        $this->server?->finish();
+    }
+
+    /** @return iterable<string, array{int}> */
+    public static function cuts(): iterable
+    {
+        foreach ([0, 5, 12, 20, -1] as $cut) {
+            yield "at $cut" => [$cut];
+        }
+    }
+
+    /** @dataProvider cuts */
+    public function testAnAnswerThatEndsInTheMiddleIsAnError(int $cut): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->send(substr($peer->reply($peer->receive(), '"1"'), 0, $cut)));
+        $error = self::failure(fn () => $rpc->version());
+        self::assertInstanceOf(ConnectionException::class, $error);
+        self::assertTrue($error->mayHaveRun);
+    }
+
+    public function testAnAnswerMayComeInSingleBytes(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            foreach (str_split($peer->reply($peer->receive(), '"slow"')) as $byte) {
+                $peer->send($byte);
+                usleep(100);
+            }
+        });
+        self::assertSame('slow', $rpc->version());
+    }
+
+    public function testLargeArgumentsAndResultsPass(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->receive();
+            $peer->answer($request, substr($request->payload, $request->options[1]));
+        });
+        $argument = str_repeat('ü', 5_000_000);
+        self::assertTrue($argument === $rpc->call('echo.It', $argument));
+    }
+
+    /** @return iterable<string, array{callable(Peer, Frame): string, string}> */
+    public static function broken(): iterable
+    {
+        $flipped = static function (Peer $peer, Frame $request): string {
+            $reply = $peer->reply($request, '"1"');
+            $reply[7] = $reply[7] ^ "\x01";
+
+            return $reply;
+        };
+        yield 'checksum' => [$flipped, 'is broken: not a frame'];
+        yield 'no frame' => [fn () => "HTTP/1.1 400 Bad Request\r\n\r\n", 'is broken: not a frame'];
+        yield 'sequence' => [fn (Peer $peer, Frame $request) => $peer->reply($request, '"1"', sequence: 7), 'no reply to call 1'];
+        yield 'method' => [fn (Peer $peer, Frame $request) => (new Frame('rpc.Versiom"1"', Frame::JSON, [1, 11]))->encode(), 'no reply to call 1'];
+        yield 'one option' => [fn () => (new Frame('"1"', Frame::JSON, [1]))->encode(), 'no reply to call 1'];
+        yield 'no option' => [fn () => (new Frame('"1"', Frame::JSON))->encode(), 'no reply to call 1'];
+    }
+
+    /**
+     * @dataProvider broken
+     * @param callable(Peer, Frame): string $reply
+     */
+    public function testABrokenAnswerIsAnErrorAndItsConnectionIsNotUsedAgain(callable $reply, string $text): void
+    {
+        $break = static function (Peer $peer) use ($reply): void {
+            $peer->send($reply($peer, $peer->receive()));
+            $peer->expectEnd();
+        };
+        $rpc = $this->serve($break, fn (Peer $peer) => $peer->version());
+        $error = self::failure(fn () => $rpc->version());
+        self::assertInstanceOf(ConnectionException::class, $error);
+        self::assertStringContainsString($text, $error->getMessage());
+        self::assertTrue($error->mayHaveRun);
+        self::assertSame('1', $rpc->version());
+        $this->server?->finish();
+    }
+
+    public function testAResultInAnotherCodecOrThatIsNoneIsAnError(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->answer($peer->receive(), "\xa11", Frame::MSGPACK);
+            $peer->answer($peer->receive(), '{');
+            $peer->answer($peer->receive(), "\x12\xff");
+        });
+        self::assertStringContainsString('encoded as 0x10', self::failure(fn () => $rpc->version())->getMessage());
+        self::assertStringContainsString('no JSON', self::failure(fn () => $rpc->version())->getMessage());
+        self::assertStringContainsString('PublishResponse', self::failure(fn () => (new Centrifugo($rpc))->publish('x', 1))->getMessage());
+    }
+
+    public function testWhatNobodyAskedForCostsTheConnectionAndNoAnswer(): void
+    {
+        $twice = static function (Peer $peer): void {
+            $peer->send(str_repeat($peer->reply($peer->receive(), '"1"'), 2));
+            $peer->expectEnd();
+        };
+        $rpc = $this->serve($twice, $twice);
+        self::assertSame('1', $rpc->version());
+        self::assertSame('1', $rpc->version());
+        $rpc->close();
+        $this->server?->finish();
+    }
+
+    public function testACallWithoutAnAnswerEndsWithItsTimeout(): void
+    {
+        $silent = static function (Peer $peer): void {
+            $peer->receive();
+            $peer->expectEnd();
+        };
+        $rpc = $this->serve($silent, $silent, fn (Peer $peer) => $peer->version());
+        $error = self::failure(fn () => $rpc->call('rpc.Version', true, timeout: 0.2));
+        self::assertInstanceOf(TimeoutException::class, $error);
+        self::assertTrue($error->mayHaveRun);
+        $error = self::failure(fn () => (new Client($rpc->address, 0.2))->version());
+        self::assertSame('rpc.Version was not answered in time', $error->getMessage());
+        self::assertSame('1', $rpc->version());
+        $this->server?->finish();
+    }
+
+    public function testAServerThatReadsNothingCostsNoMoreThanTheTimeout(): void
+    {
+        $rpc = $this->serve(fn () => sleep(RpcServer::PATIENCE));
+        $error = self::failure(fn () => $rpc->call('x.Y', str_repeat('x', 50_000_000), timeout: 0.5));
+        self::assertInstanceOf(TimeoutException::class, $error);
+        self::assertFalse($error->mayHaveRun);
+    }
+
+    public function testSignalsDoNotDisturbACall(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->receive();
+            for ($count = 0; $count < 20; ++$count) {
+                posix_kill((int) json_decode(substr($request->payload, 11)), SIGUSR1);
+                usleep(5000);
+            }
+            $peer->answer($request, '"1"');
+        });
+        $signals = 0;
+        pcntl_async_signals(true);
+        pcntl_signal(SIGUSR1, static function () use (&$signals): void {
+            ++$signals;
+        }, false);
+        try {
+            self::assertSame('1', $rpc->call('rpc.Version', getmypid()));
+        } finally {
+            pcntl_signal(SIGUSR1, SIG_DFL);
+            pcntl_async_signals(false);
+        }
+        self::assertGreaterThan(0, $signals);
+    }
+
+    public function testRawBytesPassAndTheConfigurationComesSo(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $request = $peer->receive();
+            $peer->answer($request, $request->flags === Frame::RAW ? '{"version":"3"}' : 'null');
+        });
+        self::assertSame(['version' => '3'], $rpc->config());
+    }
+
+    public function testAfterAForkTheChildConnectsAnew(): void
+    {
+        $parent = static function (Peer $peer): void {
+            $peer->version();
+            $peer->version();
+            $peer->expectEnd();
+        };
+        $rpc = $this->serve($parent, fn (Peer $peer) => $peer->version());
+        self::assertSame('1', $rpc->version());
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            try {
+                $good = $rpc->version() === '1';
+            } catch (\Throwable) {
+                $good = false;
+            }
+            // An end without anything that the test runner would do at its end.
+            posix_kill((int) getmypid(), $good ? SIGUSR1 : SIGUSR2);
+        }
+        pcntl_waitpid($pid, $status);
+        self::assertSame(SIGUSR1, pcntl_wtermsig($status));
+        self::assertSame('2', $rpc->version());
+        $rpc->close();
+        $this->server?->finish();
+    }
+
+    public function testUnixSocketsServeToo(): void
+    {
+        $this->folder = sys_get_temp_dir() . '/causeway-' . bin2hex(random_bytes(8));
+        mkdir($this->folder);
+        $version = fn (Peer $peer) => $peer->version();
+        $this->server = new RpcServer([$version, $version, $version], "$this->folder/rpc.sock");
+        self::assertSame('1', (new Client($this->server->address))->version());
+        $before = (string) getcwd();
+        chdir($this->folder);
+        putenv('RR_RPC=unix://rpc.sock');
+        try {
+            self::assertSame('1', (new Client('unix://rpc.sock'))->version());
+            self::assertSame('1', (new Client())->version());
+        } finally {
+            chdir($before);
+            putenv('RR_RPC');
+        }
+        $this->server->finish();
+    }
+
+    public function testServicesShareTheProcessOwnClient(): void
+    {
+        self::assertSame(Client::shared(), Client::shared());
+        $client = new \ReflectionProperty(Informer::class, 'client');
+        self::assertSame(Client::shared(), $client->getValue(new Informer()));
+    }
+
+    public function testNoServerIsAnErrorAndNoCallHasRun(): void
+    {
+        $listener = stream_socket_server('tcp://127.0.0.1:0');
+        assert(is_resource($listener));
+        $address = 'tcp://' . stream_socket_get_name($listener, false);
+        fclose($listener);
+        foreach ([$address, 'unix:///nowhere/none.sock'] as $away) {
+            $error = self::failure(fn () => (new Client($away))->version());
+            self::assertInstanceOf(ConnectionException::class, $error);
+            self::assertStringStartsWith("cannot connect to $away: ", $error->getMessage());
+            self::assertFalse($error->mayHaveRun);
+        }
+    }
+
+    public function testAnAddressThatIsNoneIsNamed(): void
+    {
+        foreach (['pipes', 'http://127.0.0.1:1', 'tcp://127.0.0.1', 'unix://', '127.0.0.1:6001'] as $address) {
+            try {
+                (new Client($address))->version();
+                self::fail("$address passed");
+            } catch (\InvalidArgumentException $error) {
+                self::assertStringContainsString("\"$address\"", $error->getMessage());
+            }
+        }
+    }
+}

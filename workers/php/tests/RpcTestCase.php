@@ -1,0 +1,44 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Worker\Tests;
+
+use Causeway\Worker\Rpc\Client;
+use Causeway\Worker\Rpc\RpcException;
+use PHPUnit\Framework\TestCase;
+
+/**
+ * A client and the server that it calls.
+ *
+ * @requires extension pcntl
+ * @requires extension posix
+ */
+abstract class RpcTestCase extends TestCase
+{
+    protected ?RpcServer $server = null;
+
+    protected function tearDown(): void
+    {
+        $this->server = null;
+    }
+
+    /** A client of a server that plays these parts. */
+    protected function serve(callable ...$parts): Client
+    {
+        $this->server = new RpcServer(array_values($parts));
+
+        return new Client($this->server->address, RpcServer::PATIENCE);
+    }
+
+    /** What a call fails with. */
+    protected static function failure(callable $call): RpcException
+    {
+        try {
+            $call();
+        } catch (RpcException $error) {
+            return $error;
+        }
+        self::fail('the call succeeded');
+    }
+}

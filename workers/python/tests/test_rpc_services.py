@@ -1,0 +1,117 @@
+"""What the services send and understand, beyond the recorded exchanges."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from rpc_server import Peer, Server
+
+from causeway import (
+    Centrifugo,
+    Lock,
+    Logger,
+    Rpc,
+    api,
+    frame,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+METHODS = [line.split("\t")[2] for line in (ROOT / "tests/vectors/centrifugo-api-methods.tsv").read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_centrifugo_can_be_called(method: str) -> None:
+    seen = []
+
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        seen.append((request.flags, request.payload))
+        peer.answer(request, b"" if method == "Batch" else getattr(api, f"{method}Response")(result={}).SerializeToString())
+
+    with Server(part) as server:
+        result = Centrifugo(Rpc(server.address)).call(method, getattr(api, f"{method}Request")())
+    assert type(result).__name__ == ("BatchResponse" if method == "Batch" else f"{method}Result")
+    assert seen == [(frame.PROTO, f"centrifuge.{method}".encode())]
+
+
+def test_a_method_that_is_not_known_yet_needs_its_response() -> None:
+    with Server(lambda peer: peer.answer(peer.receive(), b"\x12\x02\x08\x07")) as server:
+        centrifugo = Centrifugo(Rpc(server.address))
+        with pytest.raises(ValueError, match="NewResponse"):
+            centrifugo.call("New", api.InfoRequest())
+        assert centrifugo.call("New", api.InfoRequest(), api.PublishResponse).offset == 7
+
+
+def test_a_batch_has_a_reply_for_each_command_and_nodes_tell_of_themselves() -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        assert request.payload == b'centrifuge.Batch\n\x12"\x10\n\x05facts\x12\x07{"n":1}\n\x02j\x00'
+        replies = [api.Reply(publish=api.PublishResult(offset=4)), api.Reply(error=api.Error(code=102))]
+        peer.answer(request, api.BatchResponse(replies=replies).SerializeToString())
+        nodes = [api.NodeResult(name="node1")]
+        peer.answer(peer.receive(), api.InfoResponse(result=api.InfoResult(nodes=nodes)).SerializeToString())
+
+    with Server(part) as server:
+        centrifugo = Centrifugo(Rpc(server.address))
+        publish = api.Command(publish=api.PublishRequest(channel="facts", data=b'{"n":1}'))
+        published, failed = centrifugo.batch([publish, api.Command(info=api.InfoRequest())])
+        assert published.publish.offset == 4
+        assert failed.error.code == 102
+        assert centrifugo.info().nodes[0].name == "node1"
+
+
+def test_a_lock_is_awaited_longer_than_other_calls() -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        assert request.payload == b'lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}'
+        # Longer than the client's own patience.
+        threading.Event().wait(0.5)
+        peer.answer(request, b'{"ok":true}')
+
+    with Server(part) as server:
+        assert Lock(Rpc(server.address, timeout=0.1)).lock("r", id="a", ttl=1.5, wait=30) == "a"
+
+
+def test_locks_have_ids_and_are_asked_for_in_microseconds() -> None:
+    def part(peer: Peer) -> None:
+        expected = [
+            (b'lock.LockRead{"resource":"r","id":"', b"{}"),
+            (b'lock.Release{"resource":"r","id":"a"}', b'{"ok":true}'),
+            (b'lock.ForceRelease{"resource":"r"}', b'{"ok":false}'),
+            (b'lock.Exists{"resource":"r","id":"*"}', b'{"ok":true}'),
+            (b'lock.UpdateTTL{"resource":"r","id":"a","ttl":1}', b"{}"),
+        ]
+        for start, result in expected:
+            request = peer.receive()
+            assert request.payload.startswith(start)
+            peer.answer(request, result)
+
+    with Server(part) as server:
+        lock = Lock(Rpc(server.address))
+        assert lock.lock_read("r") is None
+        assert lock.release("r", "a")
+        assert not lock.force_release("r")
+        assert lock.exists("r")
+        assert not lock.update_ttl("r", "a", 0.000001)
+        with pytest.raises(ValueError, match="seconds"):
+            lock.lock("r", ttl=-1)
+
+
+def test_whatever_is_logged_can_be_sent() -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        assert request.payload.decode() == 'app.Error"?"'
+        peer.answer(request, b"true")
+        request = peer.receive()
+        attributes = '[{"key":"a","value":"[1, \\"ü\\"]"},{"key":"b","value":"null"},{"key":"c","value":"\\"PosixPath\\""}]'
+        assert request.payload.decode() == 'app.DebugWithContext{"message":"m","log_attrs":' + attributes + "}"
+        peer.answer(request, b"{}")
+
+    class Odd:
+        def __str__(self) -> str:
+            return "PosixPath"
+
+    with Server(part) as server:
+        logger = Logger(Rpc(server.address))
+        logger.error("\udcff")
+        logger.debug("m", {"a": [1, "ü"], "b": None, "c": Odd()})
