@@ -59,13 +59,13 @@ final class RpcTest extends RpcTestCase
         $rpc = $this->serve(static function (Peer $peer): void {
             $peer->version();
             $peer->receive();
-        });
+        }, fn (Peer $peer) => $peer->version());
         $rpc->version();
         $error = self::failure(fn () => $rpc->version());
         self::assertInstanceOf(ConnectionException::class, $error);
         self::assertTrue($error->mayHaveRun);
         self::assertSame('the server hung up before it answered rpc.Version', $error->getMessage());
-        // A second connection would wait in vain for an answer.
+        self::assertSame('1', $rpc->version());
         $this->server?->finish();
     }
 
@@ -79,6 +79,16 @@ final class RpcTest extends RpcTestCase
         $rpc = $this->serve($begin, fn (Peer $peer) => $peer->version());
         $rpc->version();
         self::assertSame('1', $rpc->call('rpc.Version', str_repeat('x', 20_000_000)));
+        $this->server?->finish();
+    }
+
+    public function testACallThatANewConnectionCouldNotTakeFailsAtOnce(): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->read(10));
+        $error = self::failure(fn () => $rpc->call('rpc.Version', str_repeat('x', 20_000_000)));
+        self::assertInstanceOf(ConnectionException::class, $error);
+        self::assertStringContainsString('could not be sent: ', $error->getMessage());
+        self::assertFalse($error->mayHaveRun);
         $this->server?->finish();
     }
 

@@ -66,13 +66,13 @@ def test_a_call_that_may_have_run_is_not_repeated() -> None:
         version(peer)
         peer.receive()
 
-    with Server(part) as server:
+    with Server(part, version) as server:
         rpc = Rpc(server.address)
         rpc.version()
         with pytest.raises(RpcConnectionError, match=r"hung up before it answered rpc\.Version") as raised:
             rpc.version()
         assert raised.value.may_have_run
-    assert server.accepted == 1
+        assert rpc.version() == "1"
 
 
 def test_a_call_that_could_not_be_sent_is_made_again_on_a_new_connection() -> None:
@@ -90,6 +90,14 @@ def test_a_call_that_could_not_be_sent_is_made_again_on_a_new_connection() -> No
         rpc.version()
         assert rpc.call("rpc.Version", large) == "1"
     assert begun.is_set()
+
+
+def test_a_call_that_a_new_connection_could_not_take_fails_at_once() -> None:
+    with Server(lambda peer: peer.connection.recv(10)) as server:
+        with pytest.raises(RpcConnectionError, match="could not be sent: ") as raised:
+            Rpc(server.address).call("rpc.Version", "x" * 20_000_000)
+        assert not raised.value.may_have_run
+    assert server.accepted == 1
 
 
 @pytest.mark.parametrize("cut", [0, 5, 12, 20, -1])
