@@ -21,6 +21,7 @@ use Causeway\Worker\Result\RefreshResult;
 use Causeway\Worker\Result\RpcResult;
 use Causeway\Worker\Result\SubRefreshResult;
 use Causeway\Worker\Result\SubscribeResult;
+use Causeway\Worker\Rpc\Centrifugo;
 use Causeway\Worker\Worker;
 
 (new Worker())
@@ -56,6 +57,12 @@ use Causeway\Worker\Worker;
         return new RpcResult(data: ['sum' => $data['a'] + $data['b']]);
     })
     ->onRpc('whoami', fn (RpcRequest $request) => new RpcResult(data: ['user' => $request->user]))
+    ->onRpc('announce', function (RpcRequest $request): RpcResult {
+        // Over rpc.listen of .rr.yaml, which the variable RR_RPC tells of.
+        $published = (new Centrifugo())->publish('news', ['from' => $request->user, 'text' => $request->json()]);
+
+        return new RpcResult(data: ['offset' => $published->getOffset()]);
+    })
     ->onRpc('fail', fn () => throw new Error(1000, 'as you wished'))
     ->onRpc('kick', fn () => throw new Disconnect(4000, 'bye'))
     ->onRpc(null, fn () => throw new Error(404, 'no such method'))

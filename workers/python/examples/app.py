@@ -69,6 +69,13 @@ def whoami(request: causeway.RpcRequest) -> causeway.RpcResult:
     return causeway.RpcResult(data={"user": request.user})
 
 
+@app.rpc("announce")
+def announce(request: causeway.RpcRequest) -> causeway.RpcResult:
+    """Publish to everybody, over rpc.listen of .rr.yaml, which the variable RR_RPC tells of."""
+    published = causeway.Centrifugo().publish("news", {"from": request.user, "text": request.json})
+    return causeway.RpcResult(data={"offset": published.offset})
+
+
 @app.rpc("fail")
 def fail(request: causeway.RpcRequest) -> causeway.RpcResult:
     """Answer with an error."""
