@@ -15,11 +15,15 @@
 
 mod gob;
 mod json;
+mod layout;
 mod msgpack;
 mod proto;
 mod raw;
+mod scalar;
 mod select;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub(super) use select::Codec;
 pub(super) use shape::{Field, Shape};

@@ -116,10 +116,20 @@ fn of_kind(kind: Kind) -> Shape {
     }
 }
 
-/// `log_attrs` is `LogAttrs`, as protobuf's generator for Go names fields.
+/// `log_attrs` is `LogAttrs` and `b64data` is `B64Data`, as protobuf's generator for Go names fields: words begin after underscores and
+/// digits, and an underscore stays where no letter follows.
 fn go_name(name: &str) -> String {
-    let parts = name.split('_').filter(|part| !part.is_empty());
-    parts.map(|part| part[..1].to_ascii_uppercase() + &part[1..]).collect()
+    let mut go = String::new();
+    let mut begins = true;
+    let mut rest = name.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let is_separator = letter == '_' && rest.peek().is_some_and(char::is_ascii_lowercase);
+        if !is_separator {
+            go.push(if begins { letter.to_ascii_uppercase() } else { letter });
+        }
+        begins = !letter.is_ascii_alphabetic();
+    }
+    go
 }
 
 #[cfg(test)]
@@ -132,5 +142,12 @@ mod tests {
         let names: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.go.as_str())).collect();
         assert_eq!(names, [("message", "Message"), ("log_attrs", "LogAttrs")]);
         assert!(matches!(&fields[1].shape, Shape::List(items) if matches!(**items, Shape::Message(_))));
+    }
+
+    #[test]
+    fn words_begin_after_digits_too() {
+        for (name, go) in [("b64data", "B64Data"), ("cpu_2x", "Cpu_2X"), ("all_users", "AllUsers")] {
+            assert_eq!(go_name(name), go);
+        }
     }
 }

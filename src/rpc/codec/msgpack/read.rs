@@ -1,0 +1,295 @@
+//! Reading: whatever Go's library would take, and the names of JSON.
+
+use rmp::Marker;
+use serde_json::{Map, Value};
+
+use crate::rpc::codec::layout::{Kind, Layout, MAX_DEPTH, Member, Structure};
+use crate::rpc::codec::{Shape, scalar};
+
+/// Reads an argument.
+///
+/// # Errors
+/// The text for the caller, as RoadRunner gives it.
+pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
+    let layout = Layout::of(shape);
+    Reader { layout: &layout, rest: bytes }.value(layout.root(), 0)
+}
+
+struct Reader<'a> {
+    layout: &'a Layout,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, place: usize, depth: usize) -> Result<Value, String> {
+        if depth > MAX_DEPTH {
+            return Err("msgpack: invalid nesting depth".into());
+        }
+        let layout = self.layout;
+        match &layout.get(place).kind {
+            Kind::Bool => self.boolean(),
+            Kind::Int => self.int().map(Value::from),
+            Kind::Uint => self.uint().map(Value::from),
+            Kind::Float => self.float().map(scalar::of_float),
+            Kind::Bytes => self.bytes().map(scalar::of_bytes),
+            Kind::Text => self.bytes().map(scalar::of_text),
+            Kind::List(items) => self.list(*items, depth),
+            Kind::Map(items) => self.map(*items, depth),
+            Kind::Struct(structure) => self.structure(structure, depth),
+        }
+    }
+
+    fn boolean(&mut self) -> Result<Value, String> {
+        match self.marker()? {
+            Marker::Null | Marker::False => Ok(Value::Bool(false)),
+            Marker::True => Ok(Value::Bool(true)),
+            other => Err(invalid(other, "bool")),
+        }
+    }
+
+    fn int(&mut self) -> Result<i64, String> {
+        let marker = self.marker()?;
+        let number = self.integer(marker)?.and_then(|number| i64::try_from(number).ok());
+        number.ok_or_else(|| invalid(marker, "int64"))
+    }
+
+    fn uint(&mut self) -> Result<u64, String> {
+        let marker = self.marker()?;
+        let number = self.integer(marker)?.and_then(|number| u64::try_from(number).ok());
+        number.ok_or_else(|| invalid(marker, "uint64"))
+    }
+
+    /// Integers are floats too, but not the other way round.
+    fn float(&mut self) -> Result<f64, String> {
+        let marker = self.marker()?;
+        match marker {
+            Marker::F32 => Ok(f32::from_be_bytes(self.array()?).into()),
+            Marker::F64 => Ok(f64::from_be_bytes(self.array()?)),
+            #[expect(clippy::cast_precision_loss, reason = "as when Go converts it")]
+            _ => match self.integer(marker)? {
+                Some(number) => Ok(number as f64),
+                // RoadRunner says so for both widths.
+                None => Err(invalid(marker, "float32")),
+            },
+        }
+    }
+
+    /// The integer that a marker begins; none if it begins something else.
+    fn integer(&mut self, marker: Marker) -> Result<Option<i128>, String> {
+        Ok(Some(match marker {
+            Marker::Null => 0,
+            Marker::FixPos(number) => number.into(),
+            Marker::FixNeg(number) => number.into(),
+            Marker::U8 => u8::from_be_bytes(self.array()?).into(),
+            Marker::U16 => u16::from_be_bytes(self.array()?).into(),
+            Marker::U32 => u32::from_be_bytes(self.array()?).into(),
+            Marker::U64 => u64::from_be_bytes(self.array()?).into(),
+            Marker::I8 => i8::from_be_bytes(self.array()?).into(),
+            Marker::I16 => i16::from_be_bytes(self.array()?).into(),
+            Marker::I32 => i32::from_be_bytes(self.array()?).into(),
+            Marker::I64 => i64::from_be_bytes(self.array()?).into(),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Text or bytes, which are the same to Go.
+    fn bytes(&mut self) -> Result<&'a [u8], String> {
+        let length = match self.marker()? {
+            Marker::Null => 0,
+            Marker::FixStr(length) => length.into(),
+            Marker::Str8 | Marker::Bin8 => self.length::<1>()?,
+            Marker::Str16 | Marker::Bin16 => self.length::<2>()?,
+            Marker::Str32 | Marker::Bin32 => self.length::<4>()?,
+            other => return Err(invalid(other, "string/bytes length")),
+        };
+        self.take(length)
+    }
+
+    fn list(&mut self, items: usize, depth: usize) -> Result<Value, String> {
+        let marker = self.marker()?;
+        let count = self.list_length(marker)?.ok_or_else(|| invalid(marker, "array length"))?;
+        let mut values = Vec::new();
+        for _ in 0..count {
+            values.push(self.value(items, depth + 1)?);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn list_length(&mut self, marker: Marker) -> Result<Option<usize>, String> {
+        Ok(Some(match marker {
+            Marker::Null => 0,
+            Marker::FixArray(count) => count.into(),
+            Marker::Array16 => self.length::<2>()?,
+            Marker::Array32 => self.length::<4>()?,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn map(&mut self, items: usize, depth: usize) -> Result<Value, String> {
+        let marker = self.marker()?;
+        let count = self.map_length(marker)?.ok_or_else(|| unexpected(marker))?;
+        let mut values = Map::new();
+        for _ in 0..count {
+            let key = String::from_utf8_lossy(self.bytes()?).into_owned();
+            values.insert(key, self.value(items, depth + 1)?);
+        }
+        Ok(Value::Object(values))
+    }
+
+    fn map_length(&mut self, marker: Marker) -> Result<Option<usize>, String> {
+        Ok(Some(match marker {
+            Marker::Null => 0,
+            Marker::FixMap(count) => count.into(),
+            Marker::Map16 => self.length::<2>()?,
+            Marker::Map32 => self.length::<4>()?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A map of fields, or a list of all of them in the order of their declaration.
+    fn structure(&mut self, structure: &'a Structure, depth: usize) -> Result<Value, String> {
+        let marker = self.marker()?;
+        let mut values = Map::new();
+        if let Some(count) = self.map_length(marker)? {
+            for _ in 0..count {
+                let key = self.bytes()?;
+                self.field(structure, key, &mut values, depth)?;
+            }
+            return Ok(Value::Object(values));
+        }
+        let count = self.list_length(marker)?.ok_or_else(|| unexpected(marker))?;
+        if count != 0 && count != structure.members.len() {
+            return Err("msgpack: number of fields in array-encoded struct has changed".into());
+        }
+        for member in structure.members.iter().take(count) {
+            self.member(member, &mut values, depth)?;
+        }
+        Ok(Value::Object(values))
+    }
+
+    fn field(
+        &mut self,
+        structure: &'a Structure,
+        key: &[u8],
+        values: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), String> {
+        if let Some(member) = find(structure, key) {
+            return self.member(member, values, depth);
+        }
+        for (outer, embedded) in self.embedded(structure) {
+            if let Some(member) = find(embedded, key) {
+                let inner = values.entry(outer).or_insert_with(|| Value::Object(Map::new()));
+                return match inner {
+                    Value::Object(inner) => self.member(member, inner, depth + 1),
+                    _ => self.skip(),
+                };
+            }
+        }
+        self.skip()
+    }
+
+    /// What is null is left out.
+    fn member(
+        &mut self,
+        member: &'a Member,
+        values: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), String> {
+        if self.rest.first().is_some_and(|code| Marker::from_u8(*code) == Marker::Null) {
+            return self.skip();
+        }
+        values.insert(member.name.clone(), self.value(member.place, depth + 1)?);
+        Ok(())
+    }
+
+    /// The structures in a structure that are declared by their type alone: in Go, such a field is named after its type.
+    fn embedded(&self, structure: &'a Structure) -> impl Iterator<Item = (&'a str, &'a Structure)> + use<'a> {
+        let layout = self.layout;
+        structure.members.iter().filter_map(|member| match &layout.get(member.place).kind {
+            Kind::Struct(inner) if inner.name == member.go => Some((member.name.as_str(), inner)),
+            _ => None,
+        })
+    }
+
+    /// Reads over a value, whatever it is and however deep it goes: what it is made of is only counted.
+    fn skip(&mut self) -> Result<(), String> {
+        let mut pending: usize = 1;
+        while pending > 0 {
+            let marker = self.marker()?;
+            let (length, values) = self.extent(marker)?;
+            self.take(length)?;
+            pending = (pending - 1).saturating_add(values);
+        }
+        Ok(())
+    }
+
+    /// How many bytes and how many values belong to what a marker begins.
+    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), String> {
+        if let Some(count) = self.list_length(marker)? {
+            return Ok((0, count));
+        }
+        if let Some(count) = self.map_length(marker)? {
+            return Ok((0, count.saturating_mul(2)));
+        }
+        let length = match marker {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::True | Marker::False => 0,
+            Marker::U8 | Marker::I8 => 1,
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => 2,
+            Marker::FixExt2 => 3,
+            Marker::U32 | Marker::I32 | Marker::F32 => 4,
+            Marker::FixExt4 => 5,
+            Marker::U64 | Marker::I64 | Marker::F64 => 8,
+            Marker::FixExt8 => 9,
+            Marker::FixExt16 => 17,
+            Marker::FixStr(length) => length.into(),
+            Marker::Str8 | Marker::Bin8 => self.length::<1>()?,
+            Marker::Str16 | Marker::Bin16 => self.length::<2>()?,
+            Marker::Str32 | Marker::Bin32 => self.length::<4>()?,
+            // One more byte tells the type.
+            Marker::Ext8 => self.length::<1>()?.saturating_add(1),
+            Marker::Ext16 => self.length::<2>()?.saturating_add(1),
+            Marker::Ext32 => self.length::<4>()?.saturating_add(1),
+            other => return Err(format!("msgpack: unknown code {:x}", other.to_u8())),
+        };
+        Ok((length, 0))
+    }
+
+    fn marker(&mut self) -> Result<Marker, String> {
+        self.array().map(|[code]: [u8; 1]| Marker::from_u8(code))
+    }
+
+    /// A length of `N` bytes, the highest first.
+    fn length<const N: usize>(&mut self) -> Result<usize, String> {
+        let bytes: [u8; N] = self.array()?;
+        Ok(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        self.take(N)?.try_into().map_err(|_| truncated(self.rest))
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| truncated(self.rest))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+fn find<'a>(structure: &'a Structure, key: &[u8]) -> Option<&'a Member> {
+    let is_named = |name: &str| name.as_bytes().eq_ignore_ascii_case(key);
+    structure.members.iter().find(|member| is_named(&member.go) || is_named(&member.name))
+}
+
+/// Go tells the end of all bytes from an end in the midst of something.
+fn truncated(rest: &[u8]) -> String {
+    if rest.is_empty() { "EOF".into() } else { "unexpected EOF".into() }
+}
+
+fn invalid(marker: Marker, wanted: &str) -> String {
+    format!("msgpack: invalid code={:x} decoding {wanted}", marker.to_u8())
+}
+
+fn unexpected(marker: Marker) -> String {
+    format!("msgpack: unexpected code={:x} decoding map length", marker.to_u8())
+}
