@@ -56,11 +56,13 @@ struct Worker {
     outdated: bool,
     /// It goes on with a request that nobody waits for.
     abandoned: bool,
+    /// How many failures had been counted when it was started.
+    round: u64,
 }
 
 impl Worker {
-    fn new(state: State) -> Self {
-        Self { state, due: None, outdated: false, abandoned: false }
+    fn new(state: State, round: u64) -> Self {
+        Self { state, due: None, outdated: false, abandoned: false, round }
     }
 
     /// Why it is to be replaced, if it is.
@@ -99,6 +101,8 @@ pub(super) struct Core {
     /// Workers that died at once and unused, in a row.
     crashes: u32,
     pause: Pause,
+    /// Failures that were counted, ever.
+    round: u64,
     last_failure: String,
     announced: Availability,
 }
@@ -116,6 +120,7 @@ impl Core {
             failures: 0,
             crashes: 0,
             pause: Pause::None,
+            round: 0,
             last_failure: String::new(),
             announced: Availability::Serving,
         }
@@ -198,13 +203,13 @@ impl Core {
 
     fn boot_failed(&mut self, id: WorkerId, reason: String, effects: &mut Vec<Effect>) {
         // One that was called off, or had one request that hears of it, tells nothing about the next.
-        let Some(Worker { state: State::Starting, .. }) = self.workers.remove(&id) else { return };
+        let Some(Worker { state: State::Starting, round, .. }) = self.workers.remove(&id) else { return };
         if self.phase == Phase::FirstBoot {
             effects.push(Effect::FirstBoot(Err(reason)));
             return self.shutdown(effects);
         }
         self.end_reset(ResetEnd::BootFailed(reason.clone()), effects);
-        if self.owe_pause(reason) {
+        if self.owe_pause(round, reason) {
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -237,17 +242,19 @@ impl Core {
         let Some(worker) = self.workers.remove(&id) else { return };
         if useful {
             self.crashes = 0;
-        } else if worker.state != State::Retiring && self.owe_pause(how) {
+        } else if worker.state != State::Retiring && self.owe_pause(worker.round, how) {
             self.crashes = self.crashes.saturating_add(1);
         }
     }
 
-    /// A failure delays the next attempt. Those that come together, or during a pause, count as one.
-    fn owe_pause(&mut self, reason: String) -> bool {
+    /// A failure delays the next attempt. Workers that were started together and fail, however far apart, count as one: the failure of
+    /// one that was started before the last counted failure is no news.
+    fn owe_pause(&mut self, round: u64, reason: String) -> bool {
         self.last_failure = reason;
-        let first = self.pause == Pause::None;
+        let first = self.pause == Pause::None && round == self.round;
         if first {
             self.pause = Pause::Owed;
+            self.round += 1;
         }
         first
     }
@@ -335,7 +342,7 @@ impl Core {
     fn admit(&mut self, state: State) -> WorkerId {
         let id = self.next;
         self.next += 1;
-        self.workers.insert(id, Worker::new(state));
+        self.workers.insert(id, Worker::new(state, self.round));
         id
     }
 

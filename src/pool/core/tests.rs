@@ -134,6 +134,51 @@ fn boot_failures_pause_and_are_tried_one_by_one_until_one_works() {
 }
 
 #[test]
+fn failures_of_workers_that_were_started_together_count_once_however_far_apart() {
+    let events = [
+        exited(1, true),
+        exited(2, true),
+        exited(3, true),
+        boot_failed(4),
+        Event::PauseOver,
+        boot_failed(5),
+        boot_failed(6),
+        boot_failed(7),
+        Event::PauseOver,
+        Event::Booted(8),
+        exited(8, false),
+        Event::PauseOver,
+    ];
+    insta::assert_snapshot!(after_start(3, events), @r#"
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(4)
+    Exited { id: 2, useful: true, how: "exit of 2" }
+        Spawn(5)
+    Exited { id: 3, useful: true, how: "exit of 3" }
+        Spawn(6)
+    BootFailed(4, "no boot of 4")
+        Pause(100ms)
+    PauseOver
+    BootFailed(5, "no boot of 5")
+    BootFailed(6, "no boot of 6")
+        Spawn(7)
+    BootFailed(7, "no boot of 7")
+        Pause(200ms)
+        Announce(Down("no boot of 7"))
+    PauseOver
+        Spawn(8)
+        Announce(Serving)
+    Booted(8)
+        Spawn(9)
+        Spawn(10)
+    Exited { id: 8, useful: false, how: "exit of 8" }
+        Pause(100ms)
+    PauseOver
+        Spawn(11)
+    "#);
+}
+
+#[test]
 fn a_worker_that_wishes_to_leave_has_its_successor_started_first() {
     insta::assert_snapshot!(after_start(1, [Event::Retire(1, Reason::OwnWish), exited(1, true), Event::Booted(2)]), @r#"
     Retire(1, OwnWish)
