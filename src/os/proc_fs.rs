@@ -64,22 +64,27 @@ pub(crate) fn parent_and_group(pid: u32) -> Option<(u32, u32)> {
 }
 
 /// Whether `pid` is `ancestor` itself, a descendant of it, or a member of the group that it leads.
-///
-/// The group counts because a wrapper that has exited leaves its children to init: the chain of parents is broken, the group is not.
 pub(crate) fn belongs_to(pid: u32, ancestor: u32) -> bool {
+    lineage(pid).contains(&ancestor)
+}
+
+/// All to whom a process belongs: itself, its ancestors but for init, and the leaders of their groups; nearest first.
+///
+/// Groups count because a wrapper that has exited leaves its children to init: the chain of parents is broken, the group is not.
+pub(crate) fn lineage(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
     let mut current = pid;
     // The depth is bounded so that pids that are reused while we walk cannot make a circle.
     for _ in 0..64 {
-        if current == ancestor {
-            return true;
+        let Some((parent, group)) = parent_and_group(current) else { break };
+        found.push(group);
+        if parent <= 1 {
+            break;
         }
-        match parent_and_group(current) {
-            Some((_, group)) if group == ancestor => return true,
-            Some((parent, _)) if parent > 1 => current = parent,
-            _ => return false,
-        }
+        found.push(parent);
+        current = parent;
     }
-    false
+    found
 }
 
 #[cfg(test)]

@@ -143,3 +143,8 @@ pub(crate) fn unread(pipe: BorrowedFd<'_>) -> Option<usize> {
 pub(crate) fn kill_group(leader: u32) {
     let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL);
 }
+
+/// Lets every process of the group that `leader` leads go on that was stopped by a signal.
+pub(crate) fn continue_group(leader: u32) {
+    let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGCONT);
+}

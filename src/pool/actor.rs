@@ -21,6 +21,9 @@ const USEFUL_AGE: Duration = Duration::from_secs(1);
 /// A worker that closed its relay mostly exits by itself; so much time has it to do so with a status of its own.
 const OWN_EXIT: Duration = Duration::from_millis(100);
 
+/// At the end, how long a worker may go on with a request that nobody waits for: each call has been answered, or its caller has gone.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
+
 /// The one task through which births, deaths and the end pass.
 pub(super) struct Actor {
     pub(super) core: Core,
@@ -125,7 +128,10 @@ impl Actor {
                 self.tell_core(if more { Event::Add } else { Event::Remove });
                 let _ = reply.send(self.core.target() != before);
             }
-            Message::Shutdown => self.tell_core(Event::Shutdown),
+            Message::Shutdown => {
+                self.tell_core(Event::Shutdown);
+                self.launcher.close();
+            }
             Message::KillAll => self.processes.values().for_each(Process::kill),
         }
     }
@@ -297,8 +303,8 @@ impl Actor {
         }
         debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
         if reason == Reason::Shutdown {
-            // No caller is left: what this worker still does has as long as any other to come to its end.
-            process.stop(None, self.destroy_timeout);
+            // No caller is left. When it is done, or idle, it has as long as any other to leave.
+            process.finish(self.destroy_timeout.min(LAST_REQUEST));
         }
         // Noted first, so that whoever leaves the line from now on lets us look again.
         self.not_found.insert(id);

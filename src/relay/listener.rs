@@ -1,6 +1,6 @@
 //! Where workers connect: accepts, asks each connection for its pid, and hands it to whoever expects that process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -79,15 +79,23 @@ impl Listener {
     /// Waits for the connection of the process `pid` or of a descendant of it.
     pub(crate) fn expect(&self, pid: u32) -> Expected {
         let (sender, receiver) = oneshot::channel();
-        self.registry.lock().insert(pid, sender);
+        let mut children = self.registry.lock();
+        children.connected.remove(&pid);
+        children.expected.insert(pid, sender);
+        drop(children);
         self.registry.changed.notify_waiters();
         Expected { pid, receiver, registry: Arc::clone(&self.registry) }
+    }
+
+    /// Accepts nobody any more, and hangs up on those who have not shown their pid.
+    pub(crate) fn close(&self) {
+        self.accepting.abort();
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.close();
     }
 }
 
@@ -110,42 +118,91 @@ impl Future for Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.pid);
+        self.registry.lock().expected.remove(&self.pid);
     }
 }
 
-/// Who is expected, by the pid of the spawned process.
+/// The processes that were started.
 #[derive(Debug, Default)]
 struct Registry {
-    expected: Mutex<HashMap<u32, oneshot::Sender<(Relay, u32)>>>,
-    /// A worker can connect before it is expected.
+    children: Mutex<Children>,
+    /// Somebody is expected or has connected. A worker can connect before it is expected, and twice.
     changed: Notify,
 }
 
+/// By the pid of the spawned process.
+#[derive(Debug, Default)]
+struct Children {
+    expected: HashMap<u32, oneshot::Sender<(Relay, u32)>>,
+    /// Those whose connection has been handed on, as long as they live.
+    connected: HashSet<u32>,
+}
+
+/// What a connection that has shown its pid is to its process.
+enum Claim {
+    /// The one that is waited for.
+    First(oneshot::Sender<(Relay, u32)>),
+    /// One too many.
+    Second,
+    /// Its process is not expected, or not yet.
+    Unknown,
+}
+
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<(Relay, u32)>>> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the place that waits for `pid` or for an ancestor of it.
-    fn take(&self, pid: u32) -> Option<oneshot::Sender<(Relay, u32)>> {
-        let mut expected = self.lock();
-        let child = expected.keys().copied().find(|child| proc_fs::belongs_to(pid, *child))?;
-        expected.remove(&child)
+    fn take(&self, pid: u32) -> Claim {
+        let lineage = proc_fs::lineage(pid);
+        let mut children = self.lock();
+        match lineage.iter().find_map(|child| children.expected.remove_entry(child)) {
+            Some((child, place)) => {
+                children.connected.retain(|child| proc_fs::parent_and_group(*child).is_some());
+                children.connected.insert(child);
+                drop(children);
+                self.changed.notify_waiters();
+                Claim::First(place)
+            }
+            None if children.have_connected(&lineage) => Claim::Second,
+            None => Claim::Unknown,
+        }
     }
 
-    /// Like [`Registry::take`], for a worker that may be ahead of its own registration.
-    async fn claim(&self, pid: u32) -> oneshot::Sender<(Relay, u32)> {
+    /// Like [`Registry::take`], for a worker that may be ahead of its own registration. `None` when it is connected already.
+    async fn claim(&self, pid: u32) -> Option<oneshot::Sender<(Relay, u32)>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Armed before the look, so that a registration in between is not missed.
             changed.as_mut().enable();
-            if let Some(place) = self.take(pid) {
-                return place;
+            match self.take(pid) {
+                Claim::First(place) => return Some(place),
+                Claim::Second => return None,
+                Claim::Unknown => changed.await,
+            }
+        }
+    }
+
+    /// Resolves when the process `pid`, or an ancestor of it, has connected: whatever else it opened is one too many.
+    async fn has_connected(&self, pid: u32) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let lineage = proc_fs::lineage(pid);
+            if self.lock().have_connected(&lineage) {
+                return;
             }
             changed.await;
         }
+    }
+}
+
+impl Children {
+    fn have_connected(&self, lineage: &[u32]) -> bool {
+        lineage.iter().any(|child| self.connected.contains(child))
     }
 }
 
@@ -205,14 +262,7 @@ async fn accept(socket: Socket, registry: Arc<Registry>, patience: Duration) {
 
 /// Takes one connection from its first byte to the worker that it belongs to, or to its end.
 async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Duration) {
-    let admitted = tokio::time::timeout(patience, async {
-        let pid = ask_pid(&mut relay).await?;
-        if peer.pid.is_some_and(|real| real != pid && !proc_fs::belongs_to(real, pid)) {
-            return Err(format!("it says that it is process {pid}, which it is not"));
-        }
-        Ok((registry.claim(pid).await, pid))
-    });
-    let dropped = match admitted.await {
+    let dropped = match tokio::time::timeout(patience, admit(&mut relay, &peer, registry)).await {
         Ok(Ok((place, pid))) => {
             debug!(target: "server", pid, peer = %peer.name, "a worker connected to the relay");
             // The boot that expected it may have given up meanwhile; then the connection ends here.
@@ -223,6 +273,29 @@ async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Du
         Err(_) => format!("it did not show the pid of an expected worker within {patience:?}"),
     };
     warn!(target: "server", peer = %peer.name, reason = %dropped, "dropped a connection to the relay");
+}
+
+/// Asks for the pid, and finds who waits for it; or says why the connection is to be dropped.
+async fn admit(
+    relay: &mut Relay,
+    peer: &Peer,
+    registry: &Registry,
+) -> Result<(oneshot::Sender<(Relay, u32)>, u32), String> {
+    let connected = |pid: u32| format!("process {pid} has connected already");
+    let pid = match peer.pid {
+        // Who is known beforehand need not be waited for once it is served.
+        Some(real) => tokio::select! {
+            biased;
+            pid = ask_pid(relay) => pid?,
+            () = registry.has_connected(real) => return Err(connected(real)),
+        },
+        None => ask_pid(relay).await?,
+    };
+    if peer.pid.is_some_and(|real| real != pid && !proc_fs::belongs_to(real, pid)) {
+        return Err(format!("it says that it is process {pid}, which it is not"));
+    }
+    let place = registry.claim(pid).await.ok_or_else(|| connected(pid))?;
+    Ok((place, pid))
 }
 
 /// Sends our pid and reads the other side's.

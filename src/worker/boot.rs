@@ -89,6 +89,13 @@ impl Launcher {
         Ok(Self { spec, command, listener, spawner: Spawner::start()?, order, patience, max_answer })
     }
 
+    /// No worker will be started any more; connections that have not shown their pid are closed.
+    pub(crate) fn close(&self) {
+        if let Some(listener) = &self.listener {
+            listener.close();
+        }
+    }
+
     /// Starts the worker that has this number in its pool, unless `called_off` resolves before it is ready.
     ///
     /// # Errors

@@ -15,21 +15,34 @@
 //! Once a worker has sent a frame that nobody asked for, the next requests have a fence in front as well: what still comes before
 //! that one's echo is left over from earlier.
 //!
+//! A frame that comes behind the echo of its own request was sent by something that does not follow the order of requests, such as a
+//! thread. Once one worker *strayed* so, no answer of any worker of this pool is believed before its echo, since they all run the same
+//! program: it is held, and a second one before the echo makes it impossible to tell which of the two belongs to the request. Neither is
+//! delivered then.
+//!
+//! ```text
+//!   worker:            answer ─ pid ───────────────▶   held until the echo, then delivered
+//!                      answer ─ answer ─ pid ──────▶   either may be another request's: the request fails, the worker is replaced
+//! ```
+//!
 //! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the link's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What all workers of one pool have in common: whether the fence means anything to them.
+/// What all workers of one pool have in common: what their order of frames is worth.
 #[derive(Debug)]
 pub(crate) struct Order {
+    /// Whether the fence means anything to them.
     fenced: AtomicBool,
+    /// One of them has answered when nobody had asked.
+    strays: AtomicBool,
 }
 
 impl Order {
     /// `fenced` is `pool.fence`.
     pub(crate) fn new(fenced: bool) -> Arc<Self> {
-        Arc::new(Self { fenced: AtomicBool::new(fenced) })
+        Arc::new(Self { fenced: AtomicBool::new(fenced), strays: AtomicBool::new(false) })
     }
 }
 
@@ -63,6 +76,8 @@ enum Stage {
     Open,
     /// The answer has come; the echo of the fence behind it has not.
     Answered,
+    /// What may be the answer has come and is held until the echo, since these workers stray.
+    Held,
     /// The echo has come, and no answer before it.
     EarlyEcho,
 }
@@ -83,12 +98,18 @@ pub(crate) enum Verdict {
     Answer,
     /// The answer, and the first sign that these workers read ahead; the fence is off from now on.
     AnswerAfterEcho,
+    /// Perhaps the answer to the request in hand. Keep it until [`Verdict::Release`].
+    Hold,
+    /// The echo has come, and what was held is the answer.
+    Release,
     /// Nobody asked for this frame. Drop it.
     Surplus,
+    /// Nobody asked for this frame, and it is the first one that came behind its echo: these workers stray. Drop it.
+    Stray,
     /// Nobody asked for this frame, and it tells that these workers read ahead; the fence is off from now on.
     LateAnswer,
-    /// The worker reads ahead (the fence is off from now on), and this may be the answer to the request in hand or to the one before,
-    /// which was given up. It can be delivered to neither, nor can the worker be trusted to be in step again.
+    /// This may be the answer to the request in hand or to an earlier one. It can be delivered to neither, nor can the worker be trusted
+    /// to be in step again.
     Ambiguous,
     /// The handler ended without an answer, or the worker reads ahead: time will tell.
     EarlyEcho,
@@ -120,16 +141,12 @@ impl Fence {
 
     /// A response frame came.
     pub(crate) fn on_response(&mut self) -> Verdict {
-        let Some(request) = &mut self.request else {
-            return if std::mem::take(&mut self.unanswered) {
-                self.order.fenced.store(false, Relaxed);
-                Verdict::LateAnswer
-            } else {
-                self.doubtful = true;
-                Verdict::Surplus
-            };
-        };
+        let Some(request) = &mut self.request else { return self.on_idle_response() };
         match request.stage {
+            Stage::Open if request.fenced && self.order.strays.load(Relaxed) => {
+                request.stage = Stage::Held;
+                Verdict::Hold
+            }
             Stage::Open if request.fenced => {
                 request.stage = Stage::Answered;
                 Verdict::Answer
@@ -138,6 +155,9 @@ impl Fence {
                 self.request = None;
                 Verdict::Answer
             }
+            Stage::Held => Verdict::Ambiguous,
+            // Of workers that stray this may as well be a late answer to an earlier request.
+            Stage::EarlyEcho if self.order.strays.load(Relaxed) => Verdict::Ambiguous,
             Stage::EarlyEcho => {
                 self.order.fenced.store(false, Relaxed);
                 if request.after_unanswered {
@@ -146,10 +166,30 @@ impl Fence {
                 self.request = None;
                 Verdict::AnswerAfterEcho
             }
+            Stage::Behind if !request.after_unanswered => self.stray(),
             Stage::Behind | Stage::Answered => {
                 self.doubtful = true;
                 Verdict::Surplus
             }
+        }
+    }
+
+    fn on_idle_response(&mut self) -> Verdict {
+        if std::mem::take(&mut self.unanswered) {
+            self.order.fenced.store(false, Relaxed);
+            Verdict::LateAnswer
+        } else {
+            self.stray()
+        }
+    }
+
+    /// A response came behind its own echo.
+    fn stray(&mut self) -> Verdict {
+        self.doubtful = true;
+        if self.order.fenced.load(Relaxed) && !self.order.strays.swap(true, Relaxed) {
+            Verdict::Stray
+        } else {
+            Verdict::Surplus
         }
     }
 
@@ -159,6 +199,10 @@ impl Fence {
         match request.stage {
             Stage::Behind => request.stage = Stage::Open,
             Stage::Answered => self.request = None,
+            Stage::Held => {
+                self.request = None;
+                return Verdict::Release;
+            }
             Stage::Open if request.fenced => {
                 request.stage = Stage::EarlyEcho;
                 return Verdict::EarlyEcho;
@@ -204,7 +248,6 @@ mod tests {
         assert_eq!(fence.on_response(), Verdict::Surplus);
         fence.on_echo();
         assert_eq!(fence.begin(), Placement { front: true, behind: true });
-        assert_eq!(fence.on_response(), Verdict::Surplus, "left over from the request before");
         assert_eq!(fence.on_echo(), Verdict::Nothing);
         assert_eq!(fence.on_response(), Verdict::Answer);
         fence.on_echo();
@@ -212,10 +255,58 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_while_idle_is_surplus() {
+    fn an_answer_while_idle_is_dropped_and_tells_that_these_workers_stray() {
         let mut fence = fence();
-        assert_eq!(fence.on_response(), Verdict::Surplus);
+        assert_eq!(fence.on_response(), Verdict::Stray);
+        assert_eq!(fence.on_response(), Verdict::Surplus, "told once");
         assert!(fence.begin().front);
+    }
+
+    #[test]
+    fn once_one_worker_strayed_the_answers_of_all_are_held_until_their_echo() {
+        let order = Order::new(true);
+        let (mut stray, mut other) = (Fence::new(Arc::clone(&order)), Fence::new(order));
+        assert_eq!(stray.on_response(), Verdict::Stray);
+        assert_eq!(other.begin(), Placement { front: false, behind: true });
+        assert_eq!(other.on_response(), Verdict::Hold);
+        assert!(!other.is_settled());
+        assert_eq!(other.on_echo(), Verdict::Release);
+        assert!(other.is_settled());
+    }
+
+    #[test]
+    fn of_two_answers_from_a_worker_that_strays_neither_is_delivered() {
+        let mut fence = fence();
+        fence.on_response();
+        fence.begin();
+        assert_eq!(fence.on_response(), Verdict::Surplus, "left over from earlier");
+        fence.on_echo();
+        assert_eq!(fence.on_response(), Verdict::Hold);
+        assert_eq!(fence.on_response(), Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn an_answer_behind_an_early_echo_is_not_believed_of_workers_that_stray() {
+        let mut fence = fence();
+        fence.on_response();
+        fence.begin();
+        fence.on_echo();
+        assert_eq!(fence.on_echo(), Verdict::EarlyEcho);
+        assert_eq!(fence.on_response(), Verdict::Ambiguous);
+    }
+
+    #[test]
+    fn two_answers_before_their_echo_are_no_straying() {
+        let mut fence = fence();
+        for _ in 0..3 {
+            let front = fence.begin().front;
+            if front {
+                fence.on_echo();
+            }
+            assert_eq!(fence.on_response(), Verdict::Answer);
+            assert_eq!(fence.on_response(), Verdict::Surplus);
+            fence.on_echo();
+        }
     }
 
     #[test]

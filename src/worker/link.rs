@@ -62,8 +62,8 @@ pub(crate) enum Fault {
     /// It streams its answer to a call that takes one message.
     #[error("it streamed its answer, but this call takes a single one")]
     Streamed,
-    /// It reads ahead and got out of step.
-    #[error("it answers behind its fence, and which request this answer belongs to cannot be told")]
+    /// It reads ahead or answers when nobody asked, and got out of step.
+    #[error("it answers out of order, and which request this answer belongs to cannot be told")]
     OutOfStep,
 }
 
@@ -79,6 +79,8 @@ pub(crate) struct Link {
     fence: Fence,
     fence_frame: Bytes,
     grace: Option<Pin<Box<Sleep>>>,
+    /// What may be the answer, until its echo says so.
+    held: Option<Outcome>,
     /// Where it waits while it is idle; free again when the link is gone.
     slot: Option<Slot>,
 }
@@ -106,6 +108,7 @@ impl Link {
             fence,
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
+            held: None,
             slot: None,
         }
     }
@@ -190,10 +193,11 @@ impl Link {
         poll_fn(|cx| self.poll_settled(cx)).await
     }
 
-    /// Says stop, closes our side, and reads what is left, so that the worker can leave whatever it still prints.
-    pub(super) async fn say_farewell(mut self: Box<Self>) {
+    /// Says stop, closes our side, and reads what is left, so that the worker can leave whatever it still prints. Resolves to whether it
+    /// can have heard, at the end of what it prints, or at once when it cannot.
+    pub(super) async fn say_farewell(mut self: Box<Self>) -> bool {
         self.outgoing.head.extend_from_slice(&goridge::stop());
-        let _ = poll_fn(|cx| {
+        let said: Result<(), Fault> = poll_fn(|cx| {
             // A worker that is stuck in a long answer has to be read for the stop frame to get through.
             while let Poll::Ready(reply) = self.poll_reply(cx) {
                 self.take_leftover(reply?);
@@ -202,6 +206,9 @@ impl Link {
         })
         .await;
         self.relay.close_sending();
+        if said.is_err() {
+            return false;
+        }
         let _: Result<(), Fault> = poll_fn(|cx| {
             loop {
                 let reply = ready!(self.poll_reply(cx))?;
@@ -209,6 +216,7 @@ impl Link {
             }
         })
         .await;
+        true
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, Fault>> {
@@ -257,12 +265,7 @@ impl Link {
     /// What a reply means for the request in hand.
     fn sort(&mut self, reply: Reply) -> Result<Option<Outcome>, Fault> {
         let outcome = match reply {
-            Reply::Pid(_) => {
-                if self.fence.on_echo() == Verdict::EarlyEcho {
-                    self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)));
-                }
-                return Ok(None);
-            }
+            Reply::Pid(_) => return Ok(self.take_echo()),
             Reply::Answer(payload) => Outcome::Answer(payload.body),
             Reply::Error(text) => Outcome::Error(String::from_utf8_lossy(&text).into_owned()),
             Reply::Stop => Outcome::Stop,
@@ -271,6 +274,12 @@ impl Link {
         let pid = self.status.pid();
         match self.fence.on_response() {
             Verdict::Answer => {}
+            // It tells nobody anything, and no echo may follow it.
+            Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
+            Verdict::Hold => {
+                self.held = Some(outcome);
+                return Ok(None);
+            }
             Verdict::AnswerAfterEcho => {
                 self.grace = None;
                 warn!(target: "server", pid, "this worker reads ahead of its answers: only their order ties them to requests now");
@@ -280,12 +289,29 @@ impl Link {
                 warn!(target: "server", pid, "dropped an answer which came after its request was given up: this worker reads ahead");
                 return Ok(None);
             }
-            Verdict::Surplus | Verdict::EarlyEcho | Verdict::Nothing => {
+            Verdict::Stray => {
+                warn!(target: "server", pid, "dropped an answer that nobody asked for, which came when no request was in hand: \
+                    from now on each answer is held until its worker is done, and two to one request fail it");
+                return Ok(None);
+            }
+            Verdict::Surplus | Verdict::EarlyEcho | Verdict::Release | Verdict::Nothing => {
                 warn!(target: "server", pid, "dropped an answer that nobody asked for");
                 return Ok(None);
             }
         }
         Ok(Some(outcome))
+    }
+
+    /// An echo came; with it what was held until then.
+    fn take_echo(&mut self) -> Option<Outcome> {
+        match self.fence.on_echo() {
+            Verdict::EarlyEcho => {
+                self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)))
+            }
+            Verdict::Release => return self.held.take(),
+            _ => {}
+        }
+        None
     }
 
     fn take_leftover(&mut self, reply: Reply) {

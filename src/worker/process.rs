@@ -25,6 +25,9 @@ use crate::os;
 /// descriptors open makes this wait.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
+/// A worker that was asked to leave and has closed its input cannot have heard it; so much time has it to exit by itself all the same.
+const DEAF: Duration = Duration::from_millis(500);
+
 /// What is known of a worker, for everybody who asks.
 #[derive(Debug)]
 pub struct Status {
@@ -218,6 +221,7 @@ pub(crate) struct Process {
 
 enum Request {
     Stop(Option<Box<Link>>, Duration),
+    Finish(Duration),
     Kill,
 }
 
@@ -245,10 +249,17 @@ impl Process {
     }
 
     /// Asks the worker to leave: the stop frame, then end-of-file, then, after `patience`, SIGKILL to its group. Without a link, which
-    /// somebody else holds then, there is only the last.
+    /// somebody else holds then, there is only the last. One that was stopped by a signal goes on, so that it can hear.
     pub(crate) fn stop(&self, link: Option<Box<Link>>, patience: Duration) {
         self.status.set_state(State::Stopping);
         let _ = self.orders.send(Request::Stop(link, patience));
+    }
+
+    /// Lets the worker finish the request in hand, for which nobody waits: unless it is asked to stop with its link within `patience`, its
+    /// group is killed.
+    pub(crate) fn finish(&self, patience: Duration) {
+        self.status.set_state(State::Stopping);
+        let _ = self.orders.send(Request::Finish(patience));
     }
 
     /// Kills the worker's group.
@@ -266,31 +277,40 @@ async fn own(
     mut pumps: tokio::task::JoinSet<()>,
 ) {
     let group = worker.group();
-    let mut kill_at: Option<Instant> = None;
-    let mut killed = false;
+    let mut end = End::default();
     // The farewell also reads what the worker still prints, so that a full pipe cannot keep it from leaving.
     let mut farewell = tokio::task::JoinSet::new();
     let status = loop {
-        let deadline = kill_at;
+        let deadline = end.deadline();
         tokio::select! {
             status = child.wait() => break status.ok(),
-            order = orders.recv(), if !killed => match order {
+            order = orders.recv(), if !end.killed => match order {
                 Some(Request::Stop(link, patience)) => {
-                    let at = Instant::now() + patience;
-                    kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
+                    end.stop(link.is_some(), patience);
                     if let Some(link) = link {
+                        os::process::continue_group(group);
                         farewell.spawn(link.say_farewell());
                     }
                 }
+                Some(Request::Finish(patience)) => {
+                    os::process::continue_group(group);
+                    end.finish(patience);
+                }
                 // Without a handle nobody could ever stop it.
-                Some(Request::Kill) | None => killed = true,
+                Some(Request::Kill) | None => end.killed = true,
             },
-            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !killed => killed = true,
+            Some(heard) = farewell.join_next(), if !farewell.is_empty() => {
+                if !heard.unwrap_or(false) {
+                    end.stop(true, DEAF);
+                }
+            }
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !end.killed => end.killed = true,
         }
-        if killed {
+        if end.killed {
             os::process::kill_group(group);
         }
     };
+    let killed = end.killed;
     // Its children are of no use without it, and may hold its descriptors.
     os::process::kill_group(group);
     os::guard::forget(group.cast_signed());
@@ -298,4 +318,37 @@ async fn own(
     worker.exit.send_replace(Some(Exit { status, killed }));
     worker.gone.store(true, SeqCst);
     worker.holder.wake();
+}
+
+/// When a worker is killed, if it has not left by then.
+#[derive(Debug, Default)]
+struct End {
+    stop_by: Option<Instant>,
+    finish_by: Option<Instant>,
+    /// It is done with its last request.
+    finished: bool,
+    killed: bool,
+}
+
+impl End {
+    /// It has been asked to leave, if with its link: then it is done with its request.
+    fn stop(&mut self, finished: bool, patience: Duration) {
+        let at = Instant::now() + patience;
+        self.stop_by = Some(self.stop_by.map_or(at, |earlier| earlier.min(at)));
+        if finished {
+            self.finished = true;
+            self.finish_by = None;
+        }
+    }
+
+    /// It is to be done with its request soon.
+    fn finish(&mut self, patience: Duration) {
+        if !self.finished {
+            self.finish_by = Some(Instant::now() + patience);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.stop_by.into_iter().chain(self.finish_by).min()
+    }
 }
