@@ -13,7 +13,9 @@ def misbehave():
     if flag and os.path.exists(flag):
         print("cannot start: the flag is set", file=sys.stderr)
         sys.exit(7)
-    if "BOOT_HANGS" in os.environ:
+    hangs = os.environ.get("BOOT_HANGS")
+    # `1`, or a file: only while that is there.
+    if hangs and (hangs == "1" or os.path.exists(hangs)):
         threading.Event().wait()
     time.sleep(float(os.environ.get("BOOT_TAKES", 0)))
     gate = os.environ.get("BOOT_WAITS")

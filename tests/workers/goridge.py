@@ -41,6 +41,18 @@ class Relay:
     def ended(self):
         sys.exit(0)
 
+    def close_input(self):
+        if self.socket:
+            self.socket.shutdown(socket.SHUT_RD)
+        else:
+            os.close(0)
+
+    def close_output(self):
+        if self.socket:
+            self.socket.shutdown(socket.SHUT_WR)
+        else:
+            os.close(1)
+
     def receive(self):
         """The next frame: its flags, options and payload."""
         head = self.exactly(12)

@@ -1,0 +1,51 @@
+"""No answer, or too many."""
+
+import threading
+
+from behaviour import answer, behaviour, for_ever, response, say, until, when, write
+
+OF_ANOTHER = b'"of another"'
+
+
+@behaviour
+def hang(_data, _argument, _context):
+    say("it hangs")
+    for_ever()
+
+
+@behaviour
+def nothing(_data, _argument, _context):
+    pass
+
+
+@behaviour
+def twice(data, _argument, _context):
+    answer(data)
+    answer(OF_ANOTHER)
+
+
+@behaviour
+def together(data, _argument, _context):
+    """Two answers in one write."""
+    write(response(data) + response(OF_ANOTHER))
+
+
+@behaviour
+def later(data, argument, _context):
+    """Answers again after so many seconds."""
+    answer(data)
+    threading.Timer(float(argument), lambda: answer(OF_ANOTHER)).start()
+
+
+@behaviour
+def again(data, argument, _context):
+    """Answers again when the file is there."""
+    answer(data)
+    when(argument, lambda: answer(OF_ANOTHER))
+
+
+@behaviour
+def lingers(data, argument, _context):
+    """Answers, and is not done before the file is there."""
+    answer(data)
+    until(argument)

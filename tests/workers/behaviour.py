@@ -1,0 +1,64 @@
+"""What all behaviours have in common: their names, and the way back to the supervisor."""
+
+import json
+import os
+import sys
+import threading
+import time
+
+from goridge import field, frame
+
+BEHAVIOURS = {}
+
+
+class State:
+    """The worker's own."""
+
+    relay = None
+    handled = 0
+    # Whether it ignores the stop frame.
+    stubborn = False
+
+
+def behaviour(function):
+    """Makes a function the behaviour of its name. It gets the request's data, the method's argument and the context."""
+    BEHAVIOURS[function.__name__.strip("_")] = function
+    return function
+
+
+def answer(value):
+    write(response(value))
+
+
+def write(data):
+    State.relay.write(data)
+
+
+def response(value):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return frame(0, field(1, field(1, data)), (0,))
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def until(path):
+    """Waits for a file."""
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def when(path, act):
+    """Acts in a thread of its own when the file is there, and leaves the file `path.done`."""
+
+    def wait():
+        until(path)
+        act()
+        open(path + ".done", "w").close()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def for_ever():
+    threading.Event().wait()

@@ -1,0 +1,70 @@
+"""Good manners."""
+
+import os
+import time
+
+from behaviour import State, answer, behaviour, say, until, write
+from goridge import ERROR, frame
+
+
+@behaviour
+def echo(data, _argument, _context):
+    answer(data)
+
+
+@behaviour
+def context(_data, _argument, context):
+    answer(context)
+
+
+@behaviour
+def env(_data, _argument, _context):
+    answer(dict(os.environ))
+
+
+@behaviour
+def process(_data, _argument, _context):
+    names = os.listdir("/proc/self/fd")
+    fds = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in names if os.path.exists(f"/proc/self/fd/{fd}")}
+    answer({"cwd": os.getcwd(), "pgid": os.getpgid(0), "pid": os.getpid(), "parent": os.getppid(), "fds": fds})
+
+
+@behaviour
+def pid(_data, _argument, _context):
+    answer({"pid": os.getpid(), "handled": State.handled})
+
+
+@behaviour
+def sleep(data, argument, _context):
+    time.sleep(float(argument))
+    answer(data)
+
+
+@behaviour
+def wait(data, argument, _context):
+    """Answers when the file is there."""
+    say(f"it waits for {argument}")
+    until(argument)
+    answer(data)
+
+
+@behaviour
+def error(_data, argument, _context):
+    write(frame(ERROR, argument.encode()))
+
+
+@behaviour
+def grow(data, argument, _context):
+    """Uses so many MB more."""
+    grow.memory = bytearray(os.urandom(1 << 20)) * int(argument)
+    answer(data)
+
+
+@behaviour
+def stop(_data, argument, _context):
+    """Asks to be replaced, once."""
+    if os.path.exists(argument):
+        answer({"pid": os.getpid()})
+    else:
+        open(argument, "w").close()
+        write(frame(0, b'{"stop":true}', (13,)))

@@ -1,0 +1,51 @@
+"""What is no frame, or the wrong one."""
+
+import threading
+
+from behaviour import answer, behaviour, when, write
+from goridge import frame
+
+
+@behaviour
+def broken(_data, _argument, _context):
+    broken = bytearray(frame(0, b"a body that is long enough to be seen", (0,)))
+    broken[7] ^= 255
+    write(bytes(broken))
+
+
+@behaviour
+def broken_later(data, argument, _context):
+    """Answers, and sends a broken frame when the file is there."""
+    answer(data)
+    when(argument, lambda: broken(b"", "", b""))
+
+
+@behaviour
+def huge(_data, _argument, _context):
+    write(frame(0, b"", (0,), size=3_000_000_000))
+
+
+@behaviour
+def options(_data, argument, _context):
+    write(frame(0, b"", (0,) * int(argument)))
+
+
+@behaviour
+def beyond(_data, _argument, _context):
+    write(frame(0, b"", (99,)))
+
+
+@behaviour
+def stream(_data, _argument, _context):
+    write(frame(0, b"x", (0,), stream=1))
+
+
+@behaviour
+def trickle(data, argument, _context):
+    """Half a frame, and the rest when the file is there."""
+    whole = frame(0, b"", (0,))
+    write(whole[:8])
+    done = threading.Event()
+    when(argument, done.set)
+    done.wait()
+    write(whole[8:])
