@@ -47,6 +47,6 @@ pub enum Error {
     #[error("the worker died before it answered: {0}")]
     WorkerDied(String),
     /// The worker broke the protocol; it is being replaced.
-    #[error("the worker's answer is not a valid frame: {0}")]
+    #[error("the worker broke the protocol: {0}")]
     Broken(String),
 }

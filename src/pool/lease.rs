@@ -119,7 +119,9 @@ impl Lease {
                 };
                 Error::WorkerDied(how)
             }
-            Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep => Error::Broken(fault.to_string()),
+            Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep | Fault::Another(_) => {
+                Error::Broken(fault.to_string())
+            }
         }))
     }
 }

@@ -65,6 +65,9 @@ pub(crate) enum Fault {
     /// It reads ahead or answers when nobody asked, and got out of step.
     #[error("it answers out of order, and which request this answer belongs to cannot be told")]
     OutOfStep,
+    /// Another process answers in its place, or beside it.
+    #[error("process {0}, which is another one, answers in its place")]
+    Another(u32),
 }
 
 /// The talk with one worker.
@@ -265,7 +268,7 @@ impl Link {
     /// What a reply means for the request in hand.
     fn sort(&mut self, reply: Reply) -> Result<Option<Outcome>, Fault> {
         let outcome = match reply {
-            Reply::Pid(_) => return Ok(self.take_echo()),
+            Reply::Pid(pid) => return self.take_echo(pid),
             Reply::Answer(payload) => Outcome::Answer(payload.body),
             Reply::Error(text) => Outcome::Error(String::from_utf8_lossy(&text).into_owned()),
             Reply::Stop => Outcome::Stop,
@@ -303,15 +306,19 @@ impl Link {
     }
 
     /// An echo came; with it what was held until then.
-    fn take_echo(&mut self) -> Option<Outcome> {
+    fn take_echo(&mut self, pid: u32) -> Result<Option<Outcome>, Fault> {
+        if pid != self.status.pid() {
+            // It has forked. If both go on, each takes a part of the requests, and their answers come in any order.
+            return Err(Fault::Another(pid));
+        }
         match self.fence.on_echo() {
             Verdict::EarlyEcho => {
-                self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)))
+                self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)));
             }
-            Verdict::Release => return self.held.take(),
+            Verdict::Release => return Ok(self.held.take()),
             _ => {}
         }
-        None
+        Ok(None)
     }
 
     fn take_leftover(&mut self, reply: Reply) {
