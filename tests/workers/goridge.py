@@ -41,6 +41,12 @@ class Relay:
     def ended(self):
         sys.exit(0)
 
+    def is_closed(self):
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return True
+
     def close_input(self):
         if self.socket:
             self.socket.shutdown(socket.SHUT_RD)

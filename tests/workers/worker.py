@@ -62,8 +62,7 @@ def next_frame():
         ready, _, _ = select.select([relay.socket for relay in open_ones], [], [])
         if ready[0] is not State.relay.socket:
             State.relay, connect.other = connect.other, State.relay
-        if not State.relay.socket.recv(1, 2):
-            # It was closed; the other one is left. MSG_PEEK is 2.
+        if connect.other and State.relay.is_closed():
             State.relay, connect.other = connect.other, None
     return State.relay.receive()
 

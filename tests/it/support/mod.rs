@@ -1,6 +1,7 @@
 //! A server process, a client for it, and their end.
 
 pub mod centrifugo;
+pub mod inventory;
 pub mod pool;
 pub mod rpc;
 
@@ -19,6 +20,9 @@ use tonic::{Request, Status};
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The variable by which a server and all that it started can be told from others: it names the server's folder.
+pub const MARK: &str = "CAUSEWAY_TEST_FOLDER";
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
@@ -163,6 +167,7 @@ impl Setup {
         let mut child = Command::new(words.next().unwrap())
             .args(words)
             .current_dir(self.folder.path())
+            .env(MARK, self.folder.path())
             .envs(self.env)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

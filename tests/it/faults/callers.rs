@@ -1,0 +1,127 @@
+//! Callers who give up, go away, or come when there is no room.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+
+use crate::support::inventory::Scene;
+use crate::support::{PATIENCE, eventually, json, worker};
+
+/// A call that keeps a worker until the file is there; it is in hand already.
+async fn busy(
+    scene: &Scene,
+    flag: &str,
+    data: &str,
+) -> tokio::task::JoinHandle<Result<String, tonic::Status>> {
+    let call = scene.client.spawn_rpc(&format!("wait:{flag}"), data);
+    eventually("it is in hand", || scene.server.count_output(&format!("it waits for {flag}")) > 0).await;
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_s_own_wish_to_stop_moves_its_request_to_another() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    let others = scene.bystanders();
+    let flag = scene.path("flag");
+    let answered = scene.client.rpc(&format!("stop:{flag}"), "").await.unwrap();
+    assert!(json(&answered)["pid"].is_u64(), "{answered}");
+    eventually("the worker has left", || scene.server.count_output("worker stopped") == 1).await;
+    others.noticed_nothing().await;
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_s_deadline_is_kept_and_the_late_answer_dropped() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let pid = scene.client.worker_pid().await;
+    for n in 0..3 {
+        let flag = scene.path(&format!("flag-{n}"));
+        scene.is_given_up(&format!("wait:{flag}")).await;
+        // A substitute serves, as long as the worker goes on for nobody.
+        assert_eq!(scene.client.rpc("echo", "\"own\"").await.unwrap(), "\"own\"");
+        std::fs::write(&flag, "").unwrap();
+        assert_eq!(scene.client.rpc("echo", "\"own\"").await.unwrap(), "\"own\"");
+        let deadline = Instant::now() + PATIENCE;
+        while scene.client.worker_pid().await != pid {
+            assert!(Instant::now() < deadline, "the worker did not come back");
+        }
+    }
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_caller_has_gone_never_reaches_a_worker() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let handled = json(&scene.client.rpc("pid", "").await.unwrap())["handled"].as_u64().unwrap();
+    let flag = scene.path("flag");
+    let busy = busy(&scene, &flag, "1").await;
+    let gone: Vec<_> = (0..20)
+        .map(|_| {
+            let client = scene.client.clone();
+            tokio::spawn(async move { client.rpc_within("echo", "", Duration::from_millis(100)).await })
+        })
+        .collect();
+    for call in gone {
+        assert_eq!(call.await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    std::fs::write(&flag, "").unwrap();
+    busy.await.unwrap().unwrap();
+    let now = json(&scene.client.rpc("pid", "").await.unwrap())["handled"].as_u64().unwrap();
+    assert_eq!(now, handled + 2, "the one that kept it busy, and this one");
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_too_many_in_the_queue_fail_at_once_and_the_others_are_served() {
+    let scene = Scene::begin(worker(), 1, "max_queue_size: 2").await;
+    let flag = scene.path("flag");
+    let busy = busy(&scene, &flag, "1").await;
+    let calls: Vec<_> = (0..5).map(|n| scene.client.spawn_rpc("echo", &n.to_string())).collect();
+    let refused = || calls.iter().filter(|call| call.is_finished()).count();
+    eventually("three are refused", || refused() == 3).await;
+    std::fs::write(&flag, "").unwrap();
+    assert_eq!(busy.await.unwrap().unwrap(), "1");
+    let mut answered = 0;
+    for (n, call) in calls.into_iter().enumerate() {
+        match call.await.unwrap() {
+            Ok(data) => {
+                assert_eq!(data, n.to_string());
+                answered += 1;
+            }
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                assert!(status.message().contains("2 requests wait"), "{status}");
+            }
+        }
+    }
+    assert_eq!(answered, 2);
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_a_worker_no_longer_than_allocate_timeout() {
+    let scene = Scene::begin(worker(), 1, "allocate_timeout: 8s").await;
+    let flag = scene.path("flag");
+    let busy = busy(&scene, &flag, "1").await;
+    let begin = Instant::now();
+    scene.fails("echo", Code::ResourceExhausted, "no worker became free within 8s").await;
+    assert!(begin.elapsed() >= Duration::from_millis(7900), "{:?}", begin.elapsed());
+    std::fs::write(&flag, "").unwrap();
+    assert_eq!(busy.await.unwrap().unwrap(), "1");
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_hang_up_leave_nothing_behind() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    let others = scene.bystanders();
+    let flag = scene.path("flag");
+    for _ in 0..2 {
+        let call = scene.client.spawn_rpc(&format!("wait:{flag}"), "1");
+        tokio::task::yield_now().await;
+        call.abort();
+    }
+    std::fs::write(&flag, "").unwrap();
+    others.noticed_nothing().await;
+    scene.ends_well().await;
+}

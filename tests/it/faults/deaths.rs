@@ -1,0 +1,174 @@
+//! Workers that die, are stopped, or cannot be talked to any more.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tonic::Code;
+
+use crate::support::inventory::Scene;
+use crate::support::{eventually, is_alive, worker};
+
+const RELAYS: [&str; 3] = ["pipes", "tcp", "unix"];
+
+fn signal(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_fails_its_request_with_its_exit_status_and_is_replaced() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let others = scene.bystanders();
+        for (fault, words) in [
+            ("exit:3", "exit status 3"),
+            ("exit:0", "exit status 0"),
+            ("kill:9", "signal 9 (SIGKILL)"),
+            ("partial", "exit status 0"),
+        ] {
+            scene.fails(fault, Code::Unavailable, words).await;
+            scene.is_whole_again().await;
+        }
+        others.noticed_nothing().await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_after_its_answer_costs_no_request() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let others = scene.bystanders();
+        for n in 0..5 {
+            assert_eq!(scene.client.rpc("after:0", &n.to_string()).await.unwrap(), n.to_string());
+        }
+        others.noticed_nothing().await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_deaths_on_a_socket_leave_no_descriptor_behind() {
+    for relay in ["tcp", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 1, "").await;
+        for _ in 0..20 {
+            scene.fails("exit:0", Code::Unavailable, "exit status 0").await;
+            // A worker that does something first dies of use, and its successor is started at once.
+            assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+        }
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_while_it_is_idle_costs_no_request() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    for _ in 0..10 {
+        let pid = scene.client.worker_pid().await;
+        signal(pid, Signal::SIGKILL);
+        assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+    }
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_in_a_request_may_go_on_when_it_is_continued() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    let others = scene.bystanders();
+    for _ in 0..2 {
+        scene.is_given_up("kill:19").await;
+    }
+    // Substitutes serve those who wait.
+    assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+    for pid in crate::support::inventory::processes(&scene.server) {
+        // A substitute may have left meanwhile.
+        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT);
+    }
+    scene.is_whole_again().await;
+    others.noticed_nothing().await;
+    assert_eq!(scene.server.count_output("worker is killed"), 0);
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_while_it_is_idle_delays_one_call_and_no_other() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let pid = scene.client.worker_pid().await;
+    signal(pid, Signal::SIGSTOP);
+    scene.is_given_up("echo").await;
+    assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+    signal(pid, Signal::SIGCONT);
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_closes_its_output_in_a_request_fails_it_and_is_replaced() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let others = scene.bystanders();
+        scene.fails("closeout", Code::Unavailable, "the worker died before it answered").await;
+        others.noticed_nothing().await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_closes_its_output_while_it_is_idle_costs_no_request() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 1, "").await;
+        let pid = scene.client.worker_pid().await;
+        let flag = scene.path("flag");
+        assert_eq!(scene.client.rpc(&format!("closeout_later:{flag}"), "1").await.unwrap(), "1");
+        scene.let_act(&flag).await;
+        assert_eq!(scene.client.rpc("echo", "2").await.unwrap(), "2");
+        eventually("it is gone", || !is_alive(pid)).await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_closes_its_input_answers_and_costs_no_request() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 2, "abandon_ttl: 1s").await;
+        let others = scene.bystanders();
+        for n in 0..3 {
+            assert_eq!(scene.client.rpc("closein", &n.to_string()).await.unwrap(), n.to_string());
+        }
+        scene.is_whole_again().await;
+        others.noticed_nothing().await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_a_worker_that_nobody_waits_for_is_not_waited_for() {
+    for fault in ["hang", "kill:19", "closein", "lingers:never"] {
+        let scene = Scene::begin(worker(), 2, "").await;
+        // Some of them answer before they misbehave.
+        let _ = scene.client.rpc_within(fault, "1", std::time::Duration::from_millis(300)).await;
+        scene.stops_soon().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_a_worker_that_was_stopped_while_it_was_idle_is_woken_and_leaves() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    signal(scene.client.worker_pid().await, Signal::SIGSTOP);
+    scene.stops_soon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() {
+    let scene = Scene::begin(worker(), 2, "destroy_timeout: 1s").await;
+    scene.client.rpc("stubborn", "1").await.unwrap();
+    scene.stops_soon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ignores_the_stop_frame_does_not_keep_its_successor_from_work() {
+    let scene = Scene::begin(worker(), 1, "destroy_timeout: 1s, max_jobs: 10").await;
+    let others = scene.bystanders();
+    let pid = scene.client.worker_pid().await;
+    scene.client.rpc("stubborn", "1").await.unwrap();
+    eventually("it is gone", || !is_alive(pid)).await;
+    others.noticed_nothing().await;
+    scene.stops_soon().await;
+}

@@ -1,0 +1,100 @@
+//! What a worker starts, and processes that answer in its place.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+
+use crate::support::inventory::{Scene, processes};
+use crate::support::{PATIENCE, eventually, is_alive, json, worker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_started_ends_with_it() {
+    for fault in ["child", "child:quiet"] {
+        let scene = Scene::begin(worker(), 1, "").await;
+        let others = scene.bystanders();
+        let child = json(&scene.client.rpc(fault, "").await.unwrap())["child"].as_u64().unwrap();
+        let child = u32::try_from(child).unwrap();
+        assert!(is_alive(child));
+        others.noticed_nothing().await;
+        scene.fails("exit:0", Code::Unavailable, "exit status 0").await;
+        eventually("the worker's child is gone", || !is_alive(child)).await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_started_ends_with_the_server() {
+    for fault in ["child", "child:quiet"] {
+        let scene = Scene::begin(worker(), 2, "").await;
+        for _ in 0..3 {
+            scene.client.rpc(fault, "").await.unwrap();
+        }
+        scene.stops_soon().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_is_told_though_a_child_that_left_the_group_holds_the_pipes() {
+    for relay in ["pipes", "tcp", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let others = scene.bystanders();
+        let release = scene.path("release");
+        scene.fails(&format!("daemon:{release}"), Code::Unavailable, "").await;
+        others.noticed_nothing().await;
+        std::fs::write(release, "").unwrap();
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_answers_in_its_parent_s_place_is_noticed_and_both_are_replaced() {
+    for relay in ["pipes", "tcp", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let others = scene.bystanders();
+        for n in 0..3 {
+            assert_eq!(scene.client.rpc("fork", &n.to_string()).await.unwrap(), n.to_string());
+        }
+        scene.is_whole_again().await;
+        others.noticed_nothing().await;
+        assert_eq!(scene.server.count_output("answers in its place"), 3);
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_share_a_relay_are_replaced() {
+    let scene = Scene::begin(worker(), 2, "abandon_ttl: 1s").await;
+    // Each request, and each fence, goes to one of the two as it happens: sooner or later the other one answers, or none can.
+    let _ = scene.client.rpc_within("split", "1", Duration::from_secs(2)).await;
+    let is_over =
+        || scene.server.count_output("and is replaced") + scene.server.count_output("worker is killed") > 0;
+    let deadline = Instant::now() + PATIENCE;
+    while !is_over() {
+        assert!(Instant::now() < deadline, "both go on");
+        let _ = scene.client.rpc_within("echo", "2", Duration::from_secs(2)).await;
+    }
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_gives_another_pid_all_the_time_is_believed_on_pipes() {
+    let scene = Scene::begin(worker().env("OTHER_PID", "1"), 2, "").await;
+    let others = scene.bystanders();
+    scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
+    others.noticed_nothing().await;
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_gives_another_pid_is_not_believed_on_sockets() {
+    // Over tcp such a pid may be that of a worker whose start is not known yet, so it is waited for.
+    for (relay, words) in
+        [("tcp", "was not ready within 1s"), ("unix", "it says that it is process 1, which it is not")]
+    {
+        let mut server =
+            worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 1s").spawn();
+        assert_eq!(server.exit().await.code(), Some(1));
+        server.wait_for_output(words);
+        eventually("no process is left", || processes(&server).is_empty()).await;
+    }
+}

@@ -1,0 +1,48 @@
+//! What a worker prints where its frames go.
+
+use crate::support::inventory::Scene;
+use crate::support::worker;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_printed_before_or_after_an_answer_costs_nothing() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let others = scene.bystanders();
+    let pid = scene.client.worker_pid().await;
+    let halves = (1..12).map(|half| format!("half:{half}"));
+    for fault in ["noise", "binary", "flood"].map(String::from).into_iter().chain(halves) {
+        for n in 0..3 {
+            let token = format!("\"{fault} {n}\"");
+            assert_eq!(scene.client.rpc(&fault, &token).await.unwrap(), token);
+        }
+    }
+    others.noticed_nothing().await;
+    assert_eq!(scene.client.worker_pid().await, pid);
+    scene.server.wait_for_output("Warning: something");
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_no_matter_where_frames_do_not_go_through_standard_output() {
+    for relay in ["tcp", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 1, "").await;
+        let others = scene.bystanders();
+        for fault in ["noise", "binary", "flood", "half:6"] {
+            assert_eq!(scene.client.rpc(fault, "1").await.unwrap(), "1");
+        }
+        others.noticed_nothing().await;
+        scene.server.wait_for_output("Warning: something");
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_two_halves_is_whole() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    let others = scene.bystanders();
+    let flag = scene.path("flag");
+    let call = scene.client.spawn_rpc(&format!("trickle:{flag}"), "");
+    scene.let_act(&flag).await;
+    assert_eq!(call.await.unwrap().unwrap(), "");
+    others.noticed_nothing().await;
+    scene.ends_well().await;
+}

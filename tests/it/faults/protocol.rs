@@ -1,0 +1,57 @@
+//! Frames that no worker may send.
+
+use tonic::Code;
+
+use crate::support::inventory::Scene;
+use crate::support::{eventually, is_alive, worker};
+
+const FAULTS: [(&str, &str); 7] = [
+    ("broken", "wrong checksum"),
+    ("huge", "a frame of 3000000000 bytes"),
+    ("options:0", "0 options instead of one"),
+    ("options:2", "2 options instead of one"),
+    ("options:10", "10 options instead of one"),
+    ("beyond", "longer than its payload"),
+    ("stream", "streamed its answer"),
+];
+
+async fn each_fails_its_request_alone(relay: &str) {
+    let scene = Scene::begin(worker().relay(relay), 2, "").await;
+    let others = scene.bystanders();
+    for (fault, words) in FAULTS {
+        scene.fails(fault, Code::Internal, words).await;
+        scene.is_whole_again().await;
+    }
+    others.noticed_nothing().await;
+    assert_eq!(scene.server.count_output("broke the protocol and is replaced"), FAULTS.len());
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_breaks_the_protocol_fails_its_request_alone_and_is_replaced() {
+    each_fails_its_request_alone("pipes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_over_tcp() {
+    each_fails_its_request_alone("tcp").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_over_a_unix_socket() {
+    each_fails_its_request_alone("unix").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_breaks_the_protocol_while_it_is_idle_costs_no_request() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let pid = scene.client.worker_pid().await;
+    let flag = scene.path("flag");
+    assert_eq!(scene.client.rpc(&format!("broken_later:{flag}"), "1").await.unwrap(), "1");
+    scene.let_act(&flag).await;
+    assert_eq!(scene.client.rpc("echo", "2").await.unwrap(), "2");
+    assert_ne!(scene.client.worker_pid().await, pid);
+    scene.server.wait_for_output("broke the protocol");
+    eventually("it is gone", || !is_alive(pid)).await;
+    scene.ends_well().await;
+}
