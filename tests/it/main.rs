@@ -16,6 +16,7 @@ mod examples;
 mod faults;
 mod lifecycle;
 mod limits;
+mod packages;
 mod pid_one;
 mod proxy;
 mod real;
