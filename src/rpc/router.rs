@@ -46,9 +46,9 @@ impl Router {
 
     async fn run(&self, method: &Method, call: &Call) -> Result<Bytes, String> {
         let (read, write) = codecs(call)?;
+        let argument = read.decode(&method.argument, &call.argument)?;
         // A call whose result cannot be written is not run.
         write.check(&method.result)?;
-        let argument = read.decode(&method.argument, &call.argument)?;
         let result = method.call(Arc::clone(&self.services), argument).await?;
         write.encode(&method.result, &result)
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Field, Shape};
 
 pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
-    let text = bytes.trim_ascii_start();
+    let text = trim_start(bytes);
     // What begins as something else is refused before it is read, however deep it goes.
     if let Some(first) = text.first() {
         check_first(shape, *first)?;
@@ -17,10 +17,16 @@ pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
         Some(Err(error)) if !error.is_eof() => return Err(format!("json: {error}")),
         _ => return Err(unexpected_end(shape)),
     };
-    match text[values.byte_offset()..].trim_ascii_start().first() {
+    match trim_start(&text[values.byte_offset()..]).first() {
         Some(next) => Err(format!("invalid character {} after top-level value", quoted(*next))),
         None => fit(shape, value),
     }
+}
+
+/// JSON knows fewer characters as white space than others do: a form feed is none.
+fn trim_start(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+    &text[blanks..]
 }
 
 pub(super) fn encode(value: &Value) -> Result<Bytes, String> {
@@ -158,6 +164,10 @@ mod tests {
         assert_eq!(refused(&Shape::Text, "5"), "json: cannot unmarshal number into Go value of type string");
         assert_eq!(refused(&Shape::Bool, "{}"), "json: bool unexpected end of JSON input");
         assert_eq!(refused(&Shape::Text, "\"centri"), "json: string unexpected end of JSON input");
+        assert_eq!(
+            refused(&Shape::Text, "\r\u{c}"),
+            "invalid character '\u{c}' looking for beginning of value"
+        );
         assert_eq!(refused(&Shape::Text, "\"a\" x"), "invalid character 'x' after top-level value");
         assert_eq!(refused(&metric(), r#"{"value":"1"}"#), "json: float unexpected end of JSON input");
         assert_eq!(

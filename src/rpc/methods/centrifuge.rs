@@ -2,7 +2,8 @@
 //!
 //! With protobuf, the argument is the request message and the result the response message, and both pass as bytes: any method that
 //! Centrifugo has can be called. With JSON, they are written as [`crate::proto::json`] describes, so that a shell script can publish
-//! `{"channel": "news", "data": {"a": 1}}`; only methods whose messages are known can be called so.
+//! `{"channel": "news", "data": {"a": 1}}`; with GOB and MessagePack, as Go's structures are. Only methods whose messages are known can be
+//! called so.
 //!
 //! An `error` in a response is a result: it is the application's business.
 
@@ -54,8 +55,8 @@ async fn call_typed(
 ) -> Result<Bytes, String> {
     let descriptor = find(method).ok_or_else(|| format!("rpc: can't find method {SERVICE}.{method}"))?;
     let (input, output) = (Shape::Message(descriptor.input()), Shape::Message(descriptor.output()));
-    write.check(&output)?;
     let request = Codec::Proto.encode(&input, &read.decode(&input, argument)?)?;
+    write.check(&output)?;
     let response = call(api, method, request).await?;
     write.encode(&output, &Codec::Proto.decode(&output, &response)?)
 }
