@@ -8,11 +8,11 @@ use crate::support::centrifugo::FakeApi;
 use crate::support::{Server, repository, worker};
 
 /// A server whose Centrifugo is this one.
-fn bridge(centrifugo: &FakeApi) -> Server {
+pub(super) fn bridge(centrifugo: &FakeApi) -> Server {
     worker().rpc().centrifuge(&format!("grpc_api_address: {}", centrifugo.address)).start()
 }
 
-fn methods() -> Vec<String> {
+pub(super) fn methods() -> Vec<String> {
     let table =
         std::fs::read_to_string(repository().join("tests/vectors/centrifugo-api-methods.tsv")).unwrap();
     table.lines().skip(1).map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect()

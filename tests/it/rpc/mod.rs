@@ -1,6 +1,7 @@
 //! What callers of `rpc.listen` get: workers, operators, strangers.
 
 mod centrifuge;
+mod codecs;
 mod misuse;
 mod operations;
 mod server;
