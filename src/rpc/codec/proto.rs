@@ -12,9 +12,8 @@ pub(super) const NO_MESSAGE: &str = "goridge_read_request_body: message type is 
 
 pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
     let Shape::Message(descriptor) = shape else { return Err(NO_MESSAGE.into()) };
-    let message = DynamicMessage::decode(descriptor.clone(), bytes).map_err(|error| {
-        format!("goridge_read_request_body: proto: cannot parse invalid wire-format data: {error}")
-    })?;
+    let message = DynamicMessage::decode(descriptor.clone(), bytes)
+        .map_err(|_| "goridge_read_request_body: proto: cannot parse invalid wire-format data")?;
     let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
 }
