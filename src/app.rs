@@ -175,6 +175,7 @@ fn services(loaded: &Loaded) -> Result<(Arc<rpc::Services>, mpsc::Receiver<rpc::
         pool: SetOnce::new(),
         command: command.to_string(),
         config: loaded.shown.clone().into(),
+        locks: rpc::Locks::default(),
         stop,
     };
     Ok((Arc::new(services), stops))

@@ -117,9 +117,13 @@ impl Connection<'_> {
             }
             let may_read = self.is_open && self.has_room();
             tokio::select! {
-                read = read(&mut reader, &mut self.input, &self.decoder), if may_read => self.was_read(&read),
+                read = read_or_wait(
+                    read(&mut reader, &mut self.input, &self.decoder), may_read, &mut self.waiting
+                ), if may_read || !self.waiting.is_empty() => match read {
+                    Ok(read) => self.was_read(&read),
+                    Err(done) => self.reply(&done),
+                },
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.reply(&done),
-                Some(done) = self.waiting.next(), if !self.waiting.is_empty() => self.reply(&done),
                 written = writer.write_buf(&mut self.output), if !self.output.is_empty() => self.was_written(&written),
                 () = sleep_until(self.written_by), if !self.output.is_empty() => return Err(Fault::Unread),
                 () = until(self.read_by), if may_read => return Err(Fault::SilentReader),
@@ -221,6 +225,20 @@ async fn read(
     // What a header claims is reserved only in steps of what has come.
     input.reserve(decoder.wanted(input).clamp(1, READ.max(input.len())));
     reader.read_buf(input).await
+}
+
+/// Reads, or else finishes what ends with its caller; reading is first, so that a caller who has hung up is given nothing.
+async fn read_or_wait(
+    read: impl Future<Output = io::Result<usize>>,
+    may_read: bool,
+    waiting: &mut FuturesUnordered<Running<'_>>,
+) -> Result<io::Result<usize>, Done> {
+    tokio::select! {
+        biased;
+        read = read, if may_read => Ok(read),
+        Some(done) = waiting.next(), if !waiting.is_empty() => Err(done),
+        else => std::future::pending().await,
+    }
 }
 
 async fn until(deadline: Option<Instant>) {

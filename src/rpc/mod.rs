@@ -19,6 +19,7 @@ mod codec;
 mod config;
 mod connection;
 mod envelope;
+mod locks;
 mod method;
 mod methods;
 mod router;
@@ -26,5 +27,6 @@ mod server;
 mod services;
 
 pub use config::{Config, Network};
+pub use locks::Locks;
 pub use server::Server;
 pub use services::{Services, Stop};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::{SetOnce, mpsc};
 
+use super::locks::Locks;
 use crate::api;
 use crate::pool::Pool;
 
@@ -17,6 +18,8 @@ pub struct Services {
     pub command: String,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
+    /// The locks that workers share.
+    pub locks: Locks,
     /// Ends the server.
     pub stop: mpsc::Sender<Stop>,
 }

@@ -14,6 +14,7 @@
 mod causeway;
 pub(super) mod centrifuge;
 mod informer;
+mod lock;
 mod resetter;
 mod rpc;
 mod status;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{causeway, informer, resetter, rpc, status};
+use super::{causeway, informer, lock, resetter, rpc, status};
 use crate::rpc::method::Method;
 
 /// Methods by their full names, such as `informer.Workers`.
@@ -10,8 +10,15 @@ pub(crate) type Table = HashMap<&'static str, Method>;
 
 /// All methods but those of `centrifuge`.
 pub(crate) fn table() -> Table {
-    [causeway::methods(), informer::methods(), resetter::methods(), rpc::methods(), status::methods()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        causeway::methods(),
+        informer::methods(),
+        lock::methods(),
+        resetter::methods(),
+        rpc::methods(),
+        status::methods(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

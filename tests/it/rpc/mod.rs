@@ -2,6 +2,7 @@
 
 mod centrifuge;
 mod codecs;
+mod lock;
 mod misuse;
 mod operations;
 mod server;

@@ -1,0 +1,88 @@
+//! The waiting, with the runtime's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tests::claim;
+use super::{Claim, Locks, Mode};
+
+fn soon(id: &str, mode: Mode, wait: u64) -> Claim {
+    claim(id, mode, wait, None)
+}
+
+/// Lets every task that can go on do so.
+async fn settle() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_served_in_the_order_of_coming() {
+    let locks = Arc::new(Locks::default());
+    assert_eq!(locks.lock(soon("a", Mode::Write, 0)).await, Ok(true));
+    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    for id in ["b", "c", "d"] {
+        let (locks, told) = (Arc::clone(&locks), told.clone());
+        tokio::spawn(async move {
+            let granted = locks.lock(soon(id, Mode::Write, 60_000)).await.unwrap();
+            told.send((id, granted)).unwrap();
+            assert!(locks.release("r", id));
+        });
+        settle().await;
+    }
+    assert!(locks.release("r", "a"));
+    for id in ["b", "c", "d"] {
+        assert_eq!(order.recv().await, Some((id, true)));
+    }
+    settle().await;
+    assert_eq!(locks.size(), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_with_its_time_or_with_the_lock_s() {
+    let locks = Locks::default();
+    assert_eq!(locks.lock(claim("a", Mode::Write, 0, Some(500))).await, Ok(true));
+    let begin = tokio::time::Instant::now();
+    assert_eq!(locks.lock(soon("b", Mode::Read, 100)).await, Ok(false));
+    assert!((100..110).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert_eq!(locks.lock(soon("b", Mode::Read, 5_000)).await, Ok(true));
+    assert!((500..510).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert!(locks.release("r", "b"));
+    assert_eq!(locks.size(), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_comes_before_the_one_the_timer_sleeps_for_is_in_time() {
+    let locks = Locks::default();
+    assert_eq!(locks.lock(claim("a", Mode::Write, 0, Some(100_000))).await, Ok(true));
+    settle().await;
+    let begin = tokio::time::Instant::now();
+    assert_eq!(locks.lock(soon("b", Mode::Write, 50)).await, Ok(false));
+    assert!(begin.elapsed() < Duration::from_millis(60), "{:?}", begin.elapsed());
+    assert!(locks.update_ttl("r", "a", Some(Duration::from_millis(20))));
+    assert_eq!(locks.lock(soon("b", Mode::Write, 1_000)).await, Ok(true));
+    assert!(begin.elapsed() < Duration::from_millis(90), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_goes_away_leaves_the_line_and_gives_back_what_it_was_given() {
+    let locks = Locks::default();
+    assert_eq!(locks.lock(soon("a", Mode::Write, 0)).await, Ok(true));
+    let mut gone = Box::pin(locks.lock(soon("b", Mode::Write, 60_000)));
+    let mut given = Box::pin(locks.lock(soon("c", Mode::Write, 60_000)));
+    let mut last = Box::pin(locks.lock(soon("d", Mode::Write, 60_000)));
+    for waiter in [&mut gone, &mut given, &mut last] {
+        assert!(poll(waiter).is_pending());
+    }
+    drop(gone);
+    assert!(locks.release("r", "a"));
+    assert!(locks.exists("r", "c"), "its turn has come, though it has not been told");
+    drop(given);
+    assert_eq!(last.await, Ok(true));
+    assert_eq!(locks.size(), (1, 1, 0));
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}

@@ -1,0 +1,61 @@
+//! Locks that workers share.
+
+use causeway::goridge::Flags;
+use serde_json::{Value, json};
+
+use crate::support::rpc::Caller;
+use crate::support::{json, worker};
+
+async fn ok(caller: &mut Caller, method: &str, argument: Value) -> bool {
+    caller.json(method, &argument).await.unwrap()["ok"] == true
+}
+
+/// A claim that waits long.
+fn claim(id: &str) -> Value {
+    json!({"resource": "r", "id": id, "wait": 60_000_000})
+}
+
+async fn begin(caller: &mut Caller, method: &str, argument: Value) {
+    caller.begin(Flags::JSON, method, argument.to_string().as_bytes()).await;
+}
+
+async fn granted(caller: &mut Caller) -> bool {
+    let reply = caller.next().await.expect("the server hung up");
+    json(&reply.text())["ok"] == true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_one_caller_s_until_it_is_released_or_its_time_is_over() {
+    let server = worker().rpc().start();
+    let (mut one, mut two) = (server.caller().await, server.caller().await);
+    assert!(ok(&mut one, "lock.Lock", json!({"resource": "r", "id": "a"})).await);
+    assert!(!ok(&mut two, "lock.Lock", json!({"resource": "r", "id": "b", "wait": 1_000})).await);
+    begin(&mut two, "lock.LockRead", claim("b")).await;
+    assert!(ok(&mut one, "lock.Release", json!({"resource": "r", "id": "a"})).await);
+    assert!(granted(&mut two).await);
+    let update = json!({"resource": "r", "id": "b", "ttl": 20_000});
+    begin(&mut one, "lock.Lock", claim("a")).await;
+    assert!(ok(&mut two, "lock.UpdateTTL", update).await);
+    assert!(granted(&mut one).await, "the reader's time is over");
+    assert!(ok(&mut two, "lock.Exists", json!({"resource": "r", "id": "*"})).await);
+    assert!(ok(&mut two, "lock.ForceRelease", json!({"resource": "r"})).await);
+    assert!(!ok(&mut two, "lock.Exists", json!({"resource": "r", "id": "*"})).await);
+    let error = one.json("lock.Lock", &json!({"resource": "r"})).await.unwrap_err();
+    assert_eq!(error, "empty ID is not allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_does_not_wait_on() {
+    let server = worker().rpc().start();
+    let (mut holder, mut gone) = (server.caller().await, server.caller().await);
+    let mut last = server.caller().await;
+    assert!(ok(&mut holder, "lock.Lock", claim("a")).await);
+    begin(&mut gone, "lock.Lock", claim("b")).await;
+    // Frames of a connection are read in their order: when this is answered, the claim before it has been read.
+    begin(&mut gone, "lock.Exists", json!({"resource": "r", "id": "a"})).await;
+    assert!(granted(&mut gone).await);
+    begin(&mut last, "lock.Lock", claim("c")).await;
+    drop(gone);
+    assert!(ok(&mut holder, "lock.Release", json!({"resource": "r", "id": "a"})).await);
+    assert!(granted(&mut last).await);
+}
