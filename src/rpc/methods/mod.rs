@@ -11,6 +11,7 @@
 //! Results and texts are RoadRunner's where clients read them; where RoadRunner's are plainly wrong (`false` for success, `null` for an
 //! empty list), they are right.
 
+mod app;
 mod causeway;
 pub(super) mod centrifuge;
 mod informer;

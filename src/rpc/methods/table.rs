@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{causeway, informer, lock, resetter, rpc, status};
+use super::{app, causeway, informer, lock, resetter, rpc, status};
 use crate::rpc::method::Method;
 
 /// Methods by their full names, such as `informer.Workers`.
@@ -11,6 +11,7 @@ pub(crate) type Table = HashMap<&'static str, Method>;
 /// All methods but those of `centrifuge`.
 pub(crate) fn table() -> Table {
     [
+        app::methods(),
         causeway::methods(),
         informer::methods(),
         lock::methods(),

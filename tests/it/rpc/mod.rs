@@ -1,5 +1,6 @@
 //! What callers of `rpc.listen` get: workers, operators, strangers.
 
+mod app;
 mod centrifuge;
 mod codecs;
 mod lock;

@@ -1,0 +1,123 @@
+//! `app`: the application's own lines of log, on channel `app`.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+use tracing::{debug, error, info, warn};
+
+use crate::rpc::codec::Shape;
+use crate::rpc::method::{Method, Reply};
+use crate::rpc::services::Services;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    message: String,
+    log_attrs: Vec<Attribute>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Attribute {
+    key: String,
+    value: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Logged {}
+
+/// Writes a line of log: a message, and its fields as the text of a JSON object.
+type Log = fn(&str, &str);
+
+pub(super) fn methods() -> Vec<(&'static str, Method)> {
+    // A level is part of what `tracing` knows at compile time.
+    let error: Log = |message, fields_json| error!(target: "app", fields_json, "{message}");
+    let warning: Log = |message, fields_json| warn!(target: "app", fields_json, "{message}");
+    let info: Log = |message, fields_json| info!(target: "app", fields_json, "{message}");
+    let debug: Log = |message, fields_json| debug!(target: "app", fields_json, "{message}");
+    vec![
+        ("app.Error", plain(error)),
+        ("app.Warning", plain(warning)),
+        ("app.Info", plain(info)),
+        ("app.Debug", plain(debug)),
+        ("app.Log", Method::new(Shape::Text, Shape::Bool, raw)),
+        ("app.ErrorWithContext", with_context(error)),
+        ("app.WarningWithContext", with_context(warning)),
+        ("app.InfoWithContext", with_context(info)),
+        ("app.DebugWithContext", with_context(debug)),
+        ("app.LogWithContext", Method::new(entry(), logged(), raw_with_context)),
+    ]
+}
+
+fn entry() -> Shape {
+    Shape::message("causeway.rpc.LogEntry")
+}
+
+fn logged() -> Shape {
+    Shape::message("causeway.rpc.LogResponse")
+}
+
+fn plain(log: Log) -> Method {
+    Method::new(Shape::Text, Shape::Bool, move |_, message: String| async move {
+        log(&message, "{}");
+        Ok(true)
+    })
+}
+
+fn with_context(log: Log) -> Method {
+    Method::new(entry(), logged(), move |_, entry: Entry| async move {
+        let fields: Map<String, Value> =
+            entry.log_attrs.into_iter().map(|attribute| (attribute.key, attribute.value.into())).collect();
+        log(&entry.message, &Value::Object(fields).to_string());
+        Ok(Logged {})
+    })
+}
+
+/// The text as it is, past the log, whatever its settings.
+async fn raw(_: Arc<Services>, text: String) -> Reply<bool> {
+    write(text).await.map(|()| true)
+}
+
+async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Reply<Logged> {
+    write(in_one_line(entry)).await.map(|()| Logged {})
+}
+
+/// `message key:value,key:value`, as RoadRunner means it, which loses the last character.
+fn in_one_line(entry: Entry) -> String {
+    let mut text = entry.message;
+    for (place, Attribute { key, value }) in entry.log_attrs.iter().enumerate() {
+        let separator = if place == 0 { ' ' } else { ',' };
+        let _ = write!(text, "{separator}{key}:{value}");
+    }
+    text
+}
+
+/// One text at a time: while nobody reads stderr, those who want to write wait here, and not in the threads that block.
+async fn write(text: String) -> Reply<()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let _turn = TURN.lock().await;
+    let writing = tokio::task::spawn_blocking(move || io::stderr().write_all(text.as_bytes()));
+    let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    written.map_err(|error| format!("cannot write to stderr: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_line_has_its_attributes_behind_it() {
+        let entry = |value| in_one_line(serde_json::from_value(value).unwrap());
+        let attributes =
+            serde_json::json!([{"key": "user", "value": "42"}, {"key": "note", "value": "\"q\""}]);
+        assert_eq!(entry(serde_json::json!({"message": "bare"})), "bare");
+        assert_eq!(
+            entry(serde_json::json!({"message": "m", "log_attrs": attributes})),
+            "m user:42,note:\"q\""
+        );
+    }
+}
