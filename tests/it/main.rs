@@ -23,4 +23,5 @@ mod real;
 mod relays;
 mod reset;
 mod rpc;
+mod rr_client;
 mod support;

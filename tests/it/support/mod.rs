@@ -1,6 +1,7 @@
 //! A server process, a client for it, and their end.
 
 pub mod centrifugo;
+pub mod gob;
 pub mod inventory;
 pub mod pool;
 pub mod rpc;
