@@ -165,11 +165,14 @@ def test_a_result_in_another_codec_or_that_is_none_is_an_error() -> None:
     def part(peer: Peer) -> None:
         peer.answer(peer.receive(), b"\xa11", flags=frame.MSGPACK)
         peer.answer(peer.receive(), b"{")
+        peer.answer(peer.receive(), b"[" * 1_000_000)
         peer.answer(peer.receive(), b"\xff")
 
     with Server(part) as server:
         rpc = Rpc(server.address)
         with pytest.raises(RpcConnectionError, match="encoded as 0x10"):
+            rpc.version()
+        with pytest.raises(RpcConnectionError, match="no JSON"):
             rpc.version()
         with pytest.raises(RpcConnectionError, match="no JSON"):
             rpc.version()

@@ -126,7 +126,7 @@ class Rpc:
         result = self.call_bytes(method, encoded, JSON, timeout=timeout)
         try:
             return json.loads(result)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RpcConnectionError(f"the result of {method} is no JSON: {error}", may_have_run=True) from error
 
     def call_proto(self, method: str, argument: Message, result: type[M], *, timeout: Optional[float] = None) -> M:
