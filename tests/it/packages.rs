@@ -138,3 +138,41 @@ async fn centrifugo_is_called_and_its_errors_are_told_apart() {
         assert_eq!((&away[0], &away[1]), (&json!("Grpc"), &json!(14)), "{away}");
     }
 }
+
+#[test]
+fn locks_are_shared_and_end() {
+    for caller in callers() {
+        let server = worker().rpc().start();
+        let seen = play(&server, &caller, "lock");
+        let expected = json!([
+            32,
+            "a",
+            null,
+            null,
+            [true, true, false],
+            [true, false],
+            [false, true, false],
+            ["c", "d", null],
+            [true, false, false],
+            "a",
+            "b",
+            ["Server", 0, "empty ID is not allowed"]
+        ]);
+        assert_eq!(seen, expected, "{caller:?}");
+    }
+}
+
+#[test]
+fn what_is_logged_stands_in_the_log_with_its_context() {
+    for caller in callers() {
+        let server = worker().rpc().more("logs: {level: debug}\n").start();
+        assert_eq!(play(&server, &caller, "log_lines"), Value::Null);
+        let error = server.wait_for_output("from error");
+        assert!(error.contains("ERROR\tapp") && error.contains(r#""user": "42""#), "{error}");
+        let info = server.wait_for_output("from info");
+        assert!(info.contains("INFO\tapp") && info.contains(r#"{"a": "b"}"#), "{info}");
+        assert!(server.wait_for_output("from warning").contains("WARN\tapp"));
+        assert!(server.wait_for_output("from debug").contains("DEBUG\tapp"));
+        assert_eq!(server.wait_for_output("from log"), "from log");
+    }
+}
