@@ -32,6 +32,9 @@ impl Bystanders {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut caller = server.caller().await;
         let client = server.client().await;
+        // Once both have been answered, their connections are among the descriptors that the server has.
+        caller.json("informer.List", &json!(true)).await.unwrap();
+        client.rpc("echo", "first").await.unwrap();
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&answers));
         let rpc = tokio::spawn(async move {
             while !stopped.load(Ordering::Relaxed) {
