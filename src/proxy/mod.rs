@@ -24,6 +24,7 @@ mod health;
 mod raw;
 mod server;
 mod service;
+mod statistics;
 mod status;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use crate::pool::{self, Pool};
 pub use config::Config;
 pub(crate) use raw::RawCodec;
 pub use server::{Server, Stopped};
+pub use statistics::{BOUNDS, Durations, Statistics};
 
 /// The full name of the service.
 pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";

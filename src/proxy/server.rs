@@ -16,6 +16,7 @@ use tracing::warn;
 use super::calls::Calls;
 use super::health::Health;
 use super::service::Service;
+use super::statistics::Statistics;
 use super::{Backend, Config};
 use crate::address::Address;
 use crate::os::unix_socket;
@@ -44,6 +45,7 @@ const MAX_RESETS: usize = 100_000;
 pub struct Server {
     socket: Socket,
     max_message_size: usize,
+    statistics: Arc<Statistics>,
     _socket_file: Option<unix_socket::SocketFile>,
 }
 
@@ -83,7 +85,12 @@ impl Server {
                 (Socket::Unix(listener), Some(file))
             }
         };
-        Ok(Self { socket, max_message_size: config.max_message_size, _socket_file: file })
+        Ok(Self {
+            socket,
+            max_message_size: config.max_message_size,
+            statistics: Arc::default(),
+            _socket_file: file,
+        })
     }
 
     /// Where it listens: `host:port`, or the path of the socket.
@@ -100,6 +107,11 @@ impl Server {
         }
     }
 
+    /// How long its calls take.
+    pub fn statistics(&self) -> Arc<Statistics> {
+        Arc::clone(&self.statistics)
+    }
+
     /// Serves until `shutdown` resolves: then no new connection is taken, a new call on an old one is UNAVAILABLE, and the calls in
     /// flight, those that wait for a worker included, are finished. `serving` is what the health service says.
     pub async fn run<B: Backend>(
@@ -113,6 +125,7 @@ impl Server {
             backend,
             health: Health { serving },
             calls: Arc::clone(&calls),
+            statistics: self.statistics,
             max_message_size: self.max_message_size,
         };
         let (connections, incoming) = mpsc::channel(64);

@@ -17,6 +17,7 @@ use tracing::{debug, error, warn};
 use super::calls::Calls;
 use super::health::Health;
 use super::raw::RawCodec;
+use super::statistics::Statistics;
 use super::{Backend, Request, SERVICE, context, deadline, status};
 
 /// The methods that stream; they are not served yet.
@@ -31,6 +32,7 @@ pub(super) struct Service<B> {
     pub(super) backend: B,
     pub(super) health: Health,
     pub(super) calls: Arc<Calls>,
+    pub(super) statistics: Arc<Statistics>,
     pub(super) max_message_size: usize,
 }
 
@@ -67,32 +69,42 @@ impl<B: Backend> Service<B> {
             SERVICE if method.is_empty() => {
                 Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
             }
-            SERVICE => self.forward(method, request, arrived).await,
+            SERVICE => self.count(method, request, arrived).await,
             super::health::SERVICE => self.health.answer(method, request).await,
             _ => Status::unimplemented(format!("unknown service {service}")).into_http(),
         }
     }
 
+    async fn count(self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+        let kind = method.to_ascii_lowercase();
+        let timed = self.statistics.begin(&kind, arrived);
+        let response = self.forward(method, &kind, request, arrived).await;
+        // An answer that is a message has its status behind it, and it is OK.
+        let status = Status::from_header_map(response.headers());
+        timed.end(status.map_or(Code::Ok, |status| status.code()));
+        response
+    }
+
     /// Hands the call to the backend and waits until its deadline.
-    async fn forward(self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+    async fn forward(self, method: &str, kind: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
         let Some(_call) = self.calls.begin() else {
             return status::of(&crate::pool::Error::ShuttingDown).into_http();
         };
         if STREAMS.contains(&method) {
             return Status::unimplemented(NO_STREAMS).into_http();
         }
-        let kind = method.to_ascii_lowercase();
         let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let (context, timeout) =
-            match (context::build(&kind, authority, request.headers()), deadline::timeout(request.headers()))
-            {
-                (Ok(context), Ok(timeout)) => (context, timeout),
-                // What grpc-go answers.
-                (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
-                (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
-            };
+        let (context, timeout) = match (
+            context::build(kind, authority, request.headers()),
+            deadline::timeout(request.headers()),
+        ) {
+            (Ok(context), Ok(timeout)) => (context, timeout),
+            // What grpc-go answers.
+            (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
+            (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
+        };
         let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
-        let answer = self.exchange(&kind, context, deadline, request);
+        let answer = self.exchange(kind, context, deadline, request);
         let Some(deadline) = deadline else { return answer.await };
         tokio::select! {
             biased;

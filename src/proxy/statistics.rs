@@ -1,0 +1,192 @@
+//! How long calls took, by their type and by how they ended.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Code;
+
+/// The upper bounds of the buckets, in seconds; what takes longer is in one more.
+pub const BOUNDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Buckets of a histogram.
+const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// The codes of gRPC by their numbers, in the words of its specification.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// Types that are told apart. Centrifugo has a dozen; whoever calls chooses the names, and those beyond are counted as one.
+const MAX_TYPES: usize = 32;
+
+/// The name under which the others are counted.
+const OTHER: &str = "other";
+
+/// Counts calls. It is written by every call and read now and then.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    types: RwLock<Vec<Arc<OfType>>>,
+}
+
+/// The calls of one type that ended alike.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Durations {
+    /// The type, as workers read it.
+    pub kind: String,
+    /// The gRPC code that they ended with; `CANCELLED` when the caller went away.
+    pub code: &'static str,
+    /// How many fell into each bucket of [`BOUNDS`] and the one beyond; not added up.
+    pub counts: Vec<u64>,
+    /// All their durations together, in seconds.
+    pub sum: f64,
+}
+
+#[derive(Debug)]
+struct OfType {
+    kind: String,
+    codes: [Histogram; CODES.len()],
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    counts: [AtomicU64; BUCKETS],
+    micros: AtomicU64,
+}
+
+/// A call under way. Unless it is told how the call ended, its caller went away.
+#[derive(Debug)]
+#[must_use = "a call that is dropped at once counts as cancelled"]
+pub(super) struct Timed {
+    of_type: Arc<OfType>,
+    arrived: Instant,
+    code: Code,
+}
+
+impl Statistics {
+    /// A call has arrived.
+    pub(super) fn begin(&self, kind: &str, arrived: Instant) -> Timed {
+        Timed { of_type: self.of_type(kind), arrived, code: Code::Cancelled }
+    }
+
+    /// What was counted so far, what never happened left out.
+    pub fn durations(&self) -> Vec<Durations> {
+        let types = self.types.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = types.iter().flat_map(|of_type| {
+            CODES.into_iter().zip(&of_type.codes).map(|(code, histogram)| histogram.read(&of_type.kind, code))
+        });
+        all.filter(|durations| durations.counts.iter().any(|count| *count > 0)).collect()
+    }
+
+    fn of_type(&self, kind: &str) -> Arc<OfType> {
+        let known = |types: &[Arc<OfType>]| types.iter().find(|known| known.kind == kind).cloned();
+        if let Some(known) = known(&self.types.read().unwrap_or_else(PoisonError::into_inner)) {
+            return known;
+        }
+        let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&types) {
+            return known;
+        }
+        let is_full = types.len() >= MAX_TYPES;
+        if is_full && let Some(other) = types.last() {
+            return Arc::clone(other);
+        }
+        let kind = if types.len() + 1 == MAX_TYPES { OTHER } else { kind };
+        let of_type = Arc::new(OfType { kind: kind.to_owned(), codes: Default::default() });
+        types.push(Arc::clone(&of_type));
+        of_type
+    }
+}
+
+impl Histogram {
+    fn count(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(1, Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn read(&self, kind: &str, code: &'static str) -> Durations {
+        let sum = Duration::from_micros(self.micros.load(Relaxed)).as_secs_f64();
+        let counts = self.counts.iter().map(|count| count.load(Relaxed)).collect();
+        Durations { kind: kind.to_owned(), code, counts, sum }
+    }
+}
+
+impl Timed {
+    /// The call has ended with this code.
+    pub(super) fn end(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        if let Some(histogram) =
+            usize::try_from(self.code as i32).ok().and_then(|n| self.of_type.codes.get(n))
+        {
+            histogram.count(self.arrived.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_counted_by_type_and_end() {
+        let statistics = Statistics::default();
+        let begin = Instant::now();
+        tokio::time::advance(Duration::from_millis(30)).await;
+        statistics.begin("connect", begin).end(Code::Ok);
+        statistics.begin("connect", begin).end(Code::Ok);
+        drop(statistics.begin("rpc", begin));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        statistics.begin("connect", begin).end(Code::Unavailable);
+        let found: Vec<_> = statistics
+            .durations()
+            .into_iter()
+            .map(|found| {
+                let bucket = found.counts.iter().position(|count| *count > 0).unwrap();
+                (found.kind, found.code, bucket, found.counts.iter().sum::<u64>(), found.sum)
+            })
+            .collect();
+        let expected = [
+            ("connect".to_owned(), "OK", 6, 2, 0.06),
+            ("connect".to_owned(), "UNAVAILABLE", 14, 1, 60.03),
+            ("rpc".to_owned(), "CANCELLED", 6, 1, 0.03),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn names_that_nobody_expects_are_counted_as_one() {
+        let statistics = Statistics::default();
+        for number in 0..1000 {
+            statistics.begin(&format!("type{number}"), Instant::now()).end(Code::Ok);
+        }
+        let found = statistics.durations();
+        assert_eq!(found.len(), MAX_TYPES);
+        let others = &found.last().unwrap();
+        assert_eq!((others.kind.as_str(), others.counts.iter().sum::<u64>()), (OTHER, 969));
+    }
+}
