@@ -1,8 +1,8 @@
 //! The one place that knows every part: what is started, in which order, and how it all ends.
 //!
 //! ```text
-//!  start:  rpc ─▶ on_init ─▶ bind the proxy's listener ─▶ pool (all workers ready) ─▶ serve
-//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once) ─▶ rpc
+//!  start:  health ─▶ rpc ─▶ on_init ─▶ bind the proxy's listener ─▶ metrics ─▶ pool (all workers ready) ─▶ serve
+//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once) ─▶ the others
 //! ```
 //!
 //! RPC is there first and last, since workers call it as long as they live.
@@ -26,6 +26,7 @@ use crate::config::{Config, Loaded};
 use crate::pool::{self, Pool};
 use crate::proxy;
 use crate::rpc;
+use crate::telemetry::{self, metrics};
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
@@ -45,6 +46,14 @@ pub enum StartError {
     /// Centrifugo's API cannot be called with these settings.
     #[error(transparent)]
     Api(#[from] api::SetupError),
+    /// One of `metrics.collect` cannot be declared.
+    #[error("metrics.collect.{name}: {reason}")]
+    Metrics {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: metrics::DeclareError,
+    },
     /// The workers could not be started.
     #[error(transparent)]
     Pool(#[from] pool::StartError),
@@ -71,6 +80,8 @@ pub struct App {
     watching: JoinSet<()>,
     /// Ends when it is dropped.
     rpc: JoinSet<()>,
+    /// Health and metrics, which end when they are dropped.
+    _pages: JoinSet<()>,
     /// What callers of RPC wish.
     stops: mpsc::Receiver<rpc::Stop>,
 }
@@ -83,6 +94,9 @@ impl App {
     pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
         let config = &loaded.config;
         let (services, stops) = services(loaded)?;
+        let (serving, health) = watch::channel(true);
+        let mut pages = JoinSet::new();
+        start_health(config, &services, health.clone(), &mut pages).await?;
         let (rpc, rpc_address) = start_rpc(config, &services).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
@@ -93,6 +107,7 @@ impl App {
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
         let address = server.local_address();
+        start_metrics(config, &services, server.statistics(), &mut pages).await?;
         let pool = Pool::start(pool::Start {
             pool: config.pool.clone(),
             server: config.server.clone(),
@@ -101,13 +116,12 @@ impl App {
         })
         .await?;
         let _ = services.pool.set(pool.clone());
-        let (serving, health) = watch::channel(true);
         let (shutdown, stop) = oneshot::channel();
         let stopped = async { drop(stop.await) };
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
         let watching = JoinSet::new();
-        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, stops })
+        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, _pages: pages, stops })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -175,10 +189,58 @@ fn services(loaded: &Loaded) -> Result<(Arc<rpc::Services>, mpsc::Receiver<rpc::
         pool: SetOnce::new(),
         command: command.to_string(),
         config: loaded.shown.clone().into(),
+        metrics: declared(config)?,
         locks: rpc::Locks::default(),
         stop,
     };
     Ok((Arc::new(services), stops))
+}
+
+/// The application's metrics: those of `metrics.collect` are there from the beginning.
+fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
+    let registry = metrics::Registry::default();
+    for (name, collector) in config.metrics.iter().flat_map(|metrics| &metrics.collect) {
+        let declared = registry.declare(name, collector);
+        declared.map_err(|reason| StartError::Metrics { name: name.clone(), reason })?;
+    }
+    Ok(Arc::new(registry))
+}
+
+/// Says from now on whether the server lives and is ready, if there is a `status` section.
+async fn start_health(
+    config: &Config,
+    services: &Arc<rpc::Services>,
+    serving: watch::Receiver<bool>,
+    pages: &mut JoinSet<()>,
+) -> io::Result<()> {
+    if let Some(config) = &config.status {
+        let health = telemetry::Health::bind(config).await?;
+        info!(target: "status", address = health.local_address(), "health is told");
+        pages.spawn(health.run(pool_of(services), serving));
+    }
+    Ok(())
+}
+
+/// Shows metrics from now on, if there is a `metrics` section.
+async fn start_metrics(
+    config: &Config,
+    services: &Arc<rpc::Services>,
+    proxy: Arc<proxy::Statistics>,
+    pages: &mut JoinSet<()>,
+) -> io::Result<()> {
+    if let Some(config) = &config.metrics {
+        let server = metrics::Server::bind(config).await?;
+        info!(target: "metrics", address = server.local_address(), "metrics are shown");
+        let registry = Arc::clone(&services.metrics);
+        pages.spawn(server.run(metrics::Sources { registry, pool: pool_of(services), proxy }));
+    }
+    Ok(())
+}
+
+/// Where the pool is to be had, once it is up.
+fn pool_of(services: &Arc<rpc::Services>) -> telemetry::FindPool {
+    let services = Arc::clone(services);
+    Arc::new(move || services.pool.get().cloned())
 }
 
 /// Answers calls from now on, if there is an `rpc` section; gives the address for workers.

@@ -12,7 +12,7 @@
 //! is a thin adapter.
 //!
 //! Who may import whom: `main → cli → app → {config, proxy, api, rpc, pool, telemetry}`; `config` knows the `Config` structs that live
-//! beside the components, never the other way round; `proxy → pool, goridge`; `rpc → pool, api, goridge`;
+//! beside the components, never the other way round; `proxy → pool, goridge`; `rpc → pool, api, telemetry, goridge`; `telemetry → pool, proxy`;
 //! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other.
 //! `tests/it/architecture.rs` checks this.
 

@@ -1,11 +1,14 @@
 //! What methods work on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::{SetOnce, mpsc};
 
 use super::locks::Locks;
 use crate::api;
 use crate::pool::Pool;
+use crate::telemetry::metrics::Registry;
 
 /// The parts of the running bridge that methods reach.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct Services {
     pub command: String,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
+    /// The application's metrics.
+    pub metrics: Arc<Registry>,
     /// The locks that workers share.
     pub locks: Locks,
     /// Ends the server.

@@ -17,6 +17,7 @@ mod faults;
 mod lifecycle;
 mod limits;
 mod packages;
+mod pages;
 mod pid_one;
 mod proxy;
 mod real;

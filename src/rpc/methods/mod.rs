@@ -16,6 +16,7 @@ mod causeway;
 pub(super) mod centrifuge;
 mod informer;
 mod lock;
+mod metrics;
 mod resetter;
 mod rpc;
 mod status;

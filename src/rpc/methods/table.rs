@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{app, causeway, informer, lock, resetter, rpc, status};
+use super::{app, causeway, informer, lock, metrics, resetter, rpc, status};
 use crate::rpc::method::Method;
 
 /// Methods by their full names, such as `informer.Workers`.
@@ -15,6 +15,7 @@ pub(crate) fn table() -> Table {
         causeway::methods(),
         informer::methods(),
         lock::methods(),
+        metrics::methods(),
         resetter::methods(),
         rpc::methods(),
         status::methods(),

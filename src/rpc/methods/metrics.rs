@@ -1,0 +1,149 @@
+//! `metrics`: collectors of the application, which stand on the page of `metrics.address`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::rpc::codec::Shape;
+use crate::rpc::method::{Method, Reply};
+use crate::rpc::services::Services;
+use crate::telemetry::metrics::{Write, WriteError};
+use crate::telemetry::{Collector, CollectorKind};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    name: String,
+    collector: Declared,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Declared {
+    namespace: String,
+    subsystem: String,
+    #[serde(rename = "type")]
+    kind: String,
+    help: String,
+    labels: Vec<String>,
+    buckets: Vec<f64>,
+    /// Quantiles, as text, and their errors.
+    objectives: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metric {
+    name: String,
+    value: f64,
+    /// The values of the labels in the order of their declaration.
+    labels: Vec<String>,
+}
+
+pub(super) fn methods() -> Vec<(&'static str, Method)> {
+    vec![
+        ("metrics.Declare", Method::new(named_shape(), Shape::Bool, declare)),
+        ("metrics.Unregister", Method::new(Shape::Text, Shape::Bool, unregister)),
+        ("metrics.Add", writing(Write::Add)),
+        ("metrics.Sub", writing(Write::Sub)),
+        ("metrics.Set", writing(Write::Set)),
+        ("metrics.Observe", writing(Write::Observe)),
+    ]
+}
+
+/// As RoadRunner declares `NamedCollector` and `Collector`.
+fn named_shape() -> Shape {
+    let collector = Shape::structure(
+        "Collector",
+        [
+            ("namespace", "Namespace", Shape::Text),
+            ("subsystem", "Subsystem", Shape::Text),
+            ("type", "Type", Shape::Text),
+            ("help", "Help", Shape::Text),
+            ("labels", "Labels", Shape::list(Shape::Text)),
+            ("buckets", "Buckets", Shape::list(Shape::Float)),
+            ("objectives", "Objectives", Shape::Map(Box::new(Shape::Float))),
+        ],
+    );
+    Shape::structure("NamedCollector", [("name", "Name", Shape::Text), ("collector", "Collector", collector)])
+}
+
+fn metric_shape() -> Shape {
+    Shape::structure(
+        "Metric",
+        [
+            ("name", "Name", Shape::Text),
+            ("value", "Value", Shape::Float),
+            ("labels", "Labels", Shape::list(Shape::Text)),
+        ],
+    )
+}
+
+async fn declare(services: Arc<Services>, named: Named) -> Reply<bool> {
+    let declared = collector(named.collector).and_then(|collector| {
+        services.metrics.declare(&named.name, &collector).map_err(|error| error.to_string())
+    });
+    declared.map(|()| true).map_err(|error| format!("metrics_plugin_declare: {error}"))
+}
+
+fn collector(declared: Declared) -> Reply<Collector> {
+    let kind = match declared.kind.as_str() {
+        "counter" => CollectorKind::Counter,
+        "gauge" => CollectorKind::Gauge,
+        "histogram" => CollectorKind::Histogram,
+        "summary" => CollectorKind::Summary,
+        other => return Err(format!("unknown collector type {other}")),
+    };
+    let objective = |(quantile, error): (String, f64)| match quantile.parse() {
+        Ok(quantile) => Ok((quantile, error)),
+        Err(_) => Err(format!("expected a quantile such as 0.95, found {quantile:?}")),
+    };
+    let Declared { namespace, subsystem, help, labels, buckets, objectives, .. } = declared;
+    let objectives = objectives.into_iter().map(objective).collect::<Result<_, _>>()?;
+    Ok(Collector { kind, namespace, subsystem, help, labels, buckets, objectives })
+}
+
+async fn unregister(services: Arc<Services>, name: String) -> Reply<bool> {
+    if services.metrics.unregister(&name) {
+        Ok(true)
+    } else {
+        Err(format!("metrics_plugin_unregister: undefined collector {name}"))
+    }
+}
+
+fn writing(write: Write) -> Method {
+    Method::new(metric_shape(), Shape::Bool, move |services: Arc<Services>, metric: Metric| async move {
+        let Metric { name, value, labels } = metric;
+        let written = services.metrics.write(write, &name, labels, value);
+        written.map(|()| true).map_err(|error| explain(write, &name, &error))
+    })
+}
+
+/// RoadRunner's texts, down to where it has quotes.
+fn explain(write: Write, name: &str, error: &WriteError) -> String {
+    let method = match write {
+        Write::Add => "add",
+        Write::Sub => "sub",
+        Write::Set => "set",
+        Write::Observe => "observe",
+    };
+    let text = match (error, write) {
+        (WriteError::Undefined, Write::Add) => {
+            format!("undefined collector {name}, try first Declare the desired collector")
+        }
+        (WriteError::Undefined, _) => format!("undefined collector {name}"),
+        (WriteError::Unsupported, Write::Add) => format!("collector {name} does not support method `Add`"),
+        (WriteError::Unsupported, Write::Sub) => format!("collector `{name}` does not support method `Sub`"),
+        (WriteError::Unsupported, Write::Set) => format!("collector `{name}` does not support method Set"),
+        (WriteError::Unsupported, Write::Observe) => {
+            format!("collector `{name}` does not support method `Observe`")
+        }
+        (WriteError::LabelsRequired(CollectorKind::Gauge), _) => {
+            format!("required labels for collector {name}")
+        }
+        (WriteError::LabelsRequired(_), _) => format!("required labels for collector `{name}`"),
+        (other, _) => other.to_string(),
+    };
+    format!("metrics_plugin_{method}: {text}")
+}

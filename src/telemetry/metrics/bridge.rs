@@ -1,0 +1,82 @@
+//! The bridge's own metrics: workers under the names of RoadRunner, and what RoadRunner does not tell under `causeway_`.
+
+use super::family::approximate;
+use super::text::{FamilyText, Page, number};
+use crate::pool::Stats;
+use crate::proxy::{BOUNDS, Statistics};
+use crate::worker::{State, Status, Usage};
+
+/// Writes what workers do and use. Names and texts are those of dashboards made for RoadRunner 2025.1.15.
+pub(super) fn workers<'a>(page: &mut Page, workers: impl Iterator<Item = (&'a Status, Usage)>) {
+    let mut memory = gauge("rr_centrifugo_worker_memory_bytes", "Worker current memory usage");
+    let mut state = gauge("rr_centrifugo_worker_state", "Worker current state");
+    let (mut total, mut bytes, mut ready, mut working, mut invalid) = (0, 0, 0, 0, 0);
+    for (status, usage) in workers {
+        let (pid, current) = (status.pid().to_string(), status.state());
+        memory.sample("", [("pid", &*pid)], approximate(usage.resident));
+        // The state is in the label; the value says nothing.
+        state.sample("", [("pid", &*pid), ("state", current.name())], 0.0);
+        total += 1;
+        bytes += usage.resident;
+        match current {
+            State::Ready => ready += 1,
+            State::Working => working += 1,
+            _ => invalid += 1,
+        }
+    }
+    page.add(memory);
+    page.add(state);
+    for (name, help, value) in [
+        ("total_workers", "Total number of workers used by the Centrifugo plugin", total),
+        ("workers_memory_bytes", "Memory usage by Centrifugo workers.", bytes),
+        ("workers_ready", "Centrifugo workers currently in ready state", ready),
+        ("workers_working", "Centrifugo workers currently in working state", working),
+        (
+            "workers_invalid",
+            "Centrifugo workers currently in invalid,killing,destroyed,errored,inactive states",
+            invalid,
+        ),
+    ] {
+        let mut family = gauge(&format!("rr_centrifugo_{name}"), help);
+        family.sample("", [], approximate(value));
+        page.add(family);
+    }
+}
+
+/// Writes what the pool has done.
+pub(super) fn pool(page: &mut Page, stats: &Stats) {
+    let mut waiting = gauge("causeway_requests_waiting", "Requests that wait for a worker.");
+    waiting.sample("", [], approximate(stats.waiting as u64));
+    page.add(waiting);
+    let mut target = gauge("causeway_workers_target", "Workers that are kept, whatever the load.");
+    target.sample("", [], approximate(stats.target as u64));
+    page.add(target);
+    let mut restarts =
+        FamilyText::new("causeway_worker_restarts_total", "counter", "Workers that have left, by reason.");
+    for (reason, count) in &stats.restarts {
+        restarts.sample("", [("reason", *reason)], approximate(*count));
+    }
+    page.add(restarts);
+}
+
+/// Writes how long calls took.
+pub(super) fn proxy(page: &mut Page, statistics: &Statistics) {
+    let help = "Calls of Centrifugo by type and gRPC code, waiting included.";
+    let mut family = FamilyText::new("causeway_request_duration_seconds", "histogram", help);
+    for durations in statistics.durations() {
+        let labels = [("code", durations.code), ("type", &*durations.kind)];
+        let mut total = 0;
+        for (bound, count) in BOUNDS.iter().chain([&f64::INFINITY]).zip(&durations.counts) {
+            total += count;
+            let bound = number(*bound);
+            family.sample("_bucket", labels.into_iter().chain([("le", &*bound)]), approximate(total));
+        }
+        family.sample("_sum", labels, durations.sum);
+        family.sample("_count", labels, approximate(total));
+    }
+    page.add(family);
+}
+
+fn gauge(name: &str, help: &str) -> FamilyText {
+    FamilyText::new(name, "gauge", help)
+}

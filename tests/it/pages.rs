@@ -1,0 +1,193 @@
+//! The pages for scrapers and orchestrators: metrics, health, readiness.
+
+use std::io::Read as _;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{PATIENCE, Server, Setup, worker};
+
+const METRICS: &str = "metrics are shown";
+const HEALTH: &str = "health is told";
+
+/// An answer, taken apart.
+#[derive(Debug)]
+struct Page {
+    code: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Page {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    fn has(&self, line: &str) -> bool {
+        self.text().lines().any(|found| found == line)
+    }
+}
+
+fn setup() -> Setup {
+    worker().rpc().more("status: {address: '127.0.0.1:0'}\n").more(
+        "metrics:
+  address: 127.0.0.1:0
+  collect:
+    app_cfg: {type: counter, help: Declared in the file.}
+    app_sum: {type: summary, help: Summary of the file., objectives: {0.5: 0.05}}
+",
+    )
+}
+
+/// Where the pages are that are announced so.
+fn address(server: &Server, announced: &str) -> String {
+    let line = server.wait_for_output(announced);
+    line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+async fn request(server: &Server, announced: &str, request: &str) -> Page {
+    let mut stream = TcpStream::connect(address(server, announced)).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("no answer").unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let body = bytes.split_off(end + 4);
+    let head = String::from_utf8(bytes).unwrap().to_lowercase();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Page { code, head, body }
+}
+
+async fn get(server: &Server, announced: &str, path: &str) -> Page {
+    request(server, announced, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
+    let server = setup().pool("num_workers: 2").start();
+    let (client, mut caller) = (server.client().await, server.caller().await);
+    let pid = client.worker_pid().await;
+    client.rpc("no such behaviour", "").await.unwrap_err();
+    let collector =
+        json!({"type": "summary", "help": "Times.", "labels": ["k"], "objectives": {"0.9": 0.01}});
+    let declared = caller.json("metrics.Declare", &json!({"name": "times", "collector": collector})).await;
+    assert_eq!(declared, Ok(json!(true)));
+    for (method, metric) in [
+        ("Add", json!({"name": "app_cfg", "value": 3})),
+        ("Observe", json!({"name": "times", "value": 0, "labels": ["x"]})),
+        ("Observe", json!({"name": "app_sum", "value": 0.25})),
+    ] {
+        assert_eq!(caller.json(&format!("metrics.{method}"), &metric).await, Ok(json!(true)));
+    }
+    let error = caller.json("metrics.Add", &json!({"name": "app_cfg", "value": -1})).await.unwrap_err();
+    assert_eq!(error, "metrics_plugin_add: counter cannot decrease in value, found -1");
+
+    let page = get(&server, METRICS, "/metrics").await;
+    assert_eq!(page.code, 200);
+    assert!(page.head.contains("content-type: text/plain; version=0.0.4"), "{}", page.head);
+    for line in [
+        "# HELP app_cfg Declared in the file.",
+        "# TYPE app_cfg counter",
+        "app_cfg 3",
+        "app_sum_count 1",
+        "times{k=\"x\",quantile=\"0.9\"} 0",
+        "times_count{k=\"x\"} 1",
+        "rr_centrifugo_total_workers 2",
+        "rr_centrifugo_workers_ready 2",
+        "rr_centrifugo_workers_working 0",
+        "rr_centrifugo_workers_invalid 0",
+        &format!("rr_centrifugo_worker_state{{pid=\"{pid}\",state=\"ready\"}} 0"),
+        "causeway_requests_waiting 0",
+        "causeway_workers_target 2",
+        "causeway_request_duration_seconds_count{code=\"OK\",type=\"rpc\"} 1",
+        "causeway_request_duration_seconds_count{code=\"INTERNAL\",type=\"rpc\"} 1",
+    ] {
+        assert!(page.has(line), "{line}\n{}", page.text());
+    }
+    let memory = format!("rr_centrifugo_worker_memory_bytes{{pid=\"{pid}\"}} ");
+    assert!(page.text().contains(&memory), "{}", page.text());
+    assert_eq!(caller.json("metrics.Unregister", &json!("times")).await, Ok(json!(true)));
+    assert!(!get(&server, METRICS, "/").await.text().contains("times"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_metrics_is_packed_for_whoever_takes_it() {
+    let server = setup().start();
+    let packed = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: deflate, gzip;q=0.5\r\n\r\n";
+    let page = request(&server, METRICS, packed).await;
+    assert!(page.head.contains("content-encoding: gzip"), "{}", page.head);
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&page.body[..]).read_to_string(&mut text).unwrap();
+    assert!(text.contains("\napp_cfg 0\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_lives_before_its_workers_and_is_ready_with_them() {
+    let setup = setup();
+    let gate = setup.path("gate");
+    let server = setup.env("BOOT_WAITS", &gate.display().to_string()).spawn();
+    assert_eq!(get(&server, HEALTH, "/health").await.code, 200);
+    let page = get(&server, HEALTH, "/ready?plugin=centrifuge").await;
+    let body = r#"[{"plugin_name":"centrifuge","error_message":"no worker can serve","status_code":503}]"#;
+    assert_eq!((page.code, page.text()), (503, body));
+    assert!(get(&server, METRICS, "/metrics").await.has("rr_centrifugo_total_workers 0"));
+    std::fs::write(gate, "").unwrap();
+    server.wait_for_output("address: ");
+    let well = r#"[{"plugin_name":"centrifuge","error_message":"","status_code":200}]"#;
+    for (path, body) in [
+        ("/health", well.to_owned()),
+        ("/ready", well.to_owned()),
+        ("/ready?plugin=centrifuge&plugin=nope", well.to_owned()),
+        ("/ready?plugin=nope", "[]".to_owned()),
+        ("/health?plugin=centrifuge&plugin=centrifuge", well.replace("}]", "},") + &well[1..]),
+    ] {
+        let page = get(&server, HEALTH, path).await;
+        assert_eq!((page.code, page.text()), (200, &*body), "{path}");
+    }
+    for path in ["/", "/health/", "/jobs"] {
+        let page = get(&server, HEALTH, path).await;
+        assert_eq!((page.code, page.text()), (404, "404 page not found\n"), "{path}");
+    }
+    let head = request(&server, HEALTH, "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!((head.code, head.text()), (200, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_ready_and_one_that_ends_is_not() {
+    let mut server = setup().start();
+    let client = server.client().await;
+    let file = server.folder.path().join("go");
+    let call = client.spawn_rpc(&format!("wait:{}", file.display()), "1");
+    server.wait_for_output("it waits");
+    assert_eq!(get(&server, HEALTH, "/ready").await.code, 200);
+    assert!(get(&server, METRICS, "/metrics").await.has("rr_centrifugo_workers_working 1"));
+    server.signal(Signal::SIGTERM);
+    server.wait_for_output("no new calls are taken");
+    let page = get(&server, HEALTH, "/ready").await;
+    assert_eq!((page.code, page.text()), (503, "service is shutting down\n"));
+    assert_eq!(get(&server, HEALTH, "/health").await.code, 200);
+    std::fs::write(file, "").unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), "1");
+    assert_eq!(server.exit().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_touches_nobody_else() {
+    let server = setup().start();
+    let mut strangers = Vec::new();
+    for _ in 0..50 {
+        let mut stranger = TcpStream::connect(address(&server, METRICS)).await.unwrap();
+        stranger.write_all(b"\x16\x03\x01 hello\r\n\r\n").await.unwrap();
+        strangers.push(stranger);
+        strangers.push(TcpStream::connect(address(&server, METRICS)).await.unwrap());
+    }
+    assert!(get(&server, METRICS, "/metrics").await.has("app_cfg 0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_cannot_be_is_named_and_nothing_starts() {
+    let mut server = worker().more("metrics: {collect: {m: {type: gauge, labels: ['']}}}\n").spawn();
+    assert_eq!(server.exit().await.code(), Some(1));
+    server.wait_for_output("metrics.collect.m: \"\" is not a valid label name for metric \"m\"");
+}
