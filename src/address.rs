@@ -51,6 +51,15 @@ impl Address {
             host_and_port.to_owned()
         }
     }
+
+    /// Where a listener at this address is reached from the same machine: one of every address is at the loopback too.
+    pub(crate) fn reachable(host_and_port: &str) -> String {
+        match host_and_port.rsplit_once(':') {
+            Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+            Some(("[::]", port)) => format!("[::1]:{port}"),
+            _ => host_and_port.to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +73,19 @@ mod tests {
         assert_eq!("tcp://:1".parse(), Ok(Address::Tcp(":1".into())));
         assert_eq!("tcp://[::1]:1".parse(), Ok(Address::Tcp("[::1]:1".into())));
         assert_eq!("unix://a/b.sock".parse(), Ok(Address::Unix("a/b.sock".into())));
+    }
+
+    #[test]
+    fn a_listener_of_every_address_is_reached_at_the_loopback() {
+        for (listens, reached) in [
+            (":1", "127.0.0.1:1"),
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("host:1", "host:1"),
+        ] {
+            assert_eq!(Address::reachable(listens), reached);
+        }
     }
 
     #[test]

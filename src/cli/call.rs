@@ -181,9 +181,7 @@ async fn call(
 async fn connect(address: &Address) -> anyhow::Result<Channel> {
     Ok(match address {
         Address::Tcp(address) => {
-            let reachable = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix(':'));
-            let address = reachable.map_or_else(|| address.clone(), |port| format!("127.0.0.1:{port}"));
-            Endpoint::from_shared(format!("http://{address}"))?.connect().await?
+            Endpoint::from_shared(format!("http://{}", Address::reachable(address)))?.connect().await?
         }
         Address::Unix(path) => {
             let path: PathBuf = path.clone();

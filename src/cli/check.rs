@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::{Global, MISTAKE};
+use super::{Global, Mistake};
 use crate::worker::RelayAddress;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
@@ -16,13 +16,8 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     }
     let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
     let path = loaded.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
-    let program = match find(&command.argv[0], &loaded.work_dir, path.as_deref()) {
-        Ok(program) => program,
-        Err(error) => {
-            eprintln!("causeway: server.command: {error}");
-            return Ok(ExitCode::from(MISTAKE));
-        }
-    };
+    let program = find(&command.argv[0], &loaded.work_dir, path.as_deref())
+        .map_err(|error| Mistake(format!("server.command: {error}")))?;
     let relay = match &config.server.relay {
         RelayAddress::Pipes => "pipes".to_owned(),
         RelayAddress::Tcp(address) => format!("tcp://{address}"),

@@ -1,46 +1,76 @@
 //! The command line: one file per command.
 //!
+//! ```text
+//!  serve, check ─▶ configuration ─▶ app
+//!  call ─────────────────────────▶ gRPC of a running server, as Centrifugo would
+//!  workers, reset, stop, rpc, publish ─▶ reach: address, connection ─▶ rpc.listen of a running server
+//! ```
+//!
 //! Exit codes: 0 is success, 1 a failure of what was tried, 2 a mistake in the command line or the configuration, with which nothing was
-//! started.
+//! started. Called as `rr` it is 1 for both, as in RoadRunner (see [`program`]).
+//!
+//! Results go to standard output; progress and errors to standard error, an error in one line unless a worker's own words are part of it.
 
 mod call;
 mod check;
+mod completion;
+mod format;
+mod input;
+mod live;
+mod plugins;
+mod program;
+mod publish;
+mod reach;
+mod reset;
+mod rpc;
+mod screen;
 mod serve;
+mod snapshot;
+mod stop;
+mod table;
+mod workers;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{self, Loaded, Sources};
-
-/// The exit code of mistakes in the command line or the configuration.
-const MISTAKE: u8 = 2;
+use crate::config::{self, Loaded, Running, Sources};
+use program::Program;
 
 /// Runs PHP, Python and other workers behind Centrifugo's gRPC proxy, from RoadRunner's `.rr.yaml`.
 #[derive(Debug, Parser)]
 #[command(
     name = "causeway",
     version,
-    disable_help_subcommand = false,
+    disable_version_flag = true,
     after_help = "Examples:
   causeway check                        what would run, and whether the configuration is right
   causeway serve                        run what .rr.yaml says
   causeway serve -c /srv/app/.rr.yaml -o centrifuge.pool.num_workers=8
   causeway call rpc --method sum --data '{\"a\":1,\"b\":2}'
+  causeway workers -i                   watch the workers of a running server
+  causeway reset                        replace them by new ones, while requests go on
+  causeway publish news '{\"text\":\"hello\"}'
 
 Exit codes: 0 success, 1 failure, 2 a mistake in the command line or the configuration."
 )]
 struct Cli {
     #[command(flatten)]
     global: Global,
+    /// Print version
+    #[arg(short = 'V', long, short_alias = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Where the configuration comes from; the names are RoadRunner's.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own, as in RoadRunner")]
 struct Global {
     /// The configuration file
     #[arg(short, long, global = true, value_name = "FILE", default_value = ".rr.yaml")]
@@ -57,9 +87,15 @@ struct Global {
     /// Log everything, whatever logs.level says
     #[arg(short, long, global = true)]
     debug: bool,
-    /// Print no start message
+    /// Print errors and answers only
     #[arg(short, long, global = true)]
     silent: bool,
+    /// serve: write the process id to .pid in the working directory
+    #[arg(short, long, global = true)]
+    pid: bool,
+    /// stop: end at once, whatever is in flight
+    #[arg(short, long, global = true)]
+    force: bool,
     /// RoadRunner's switch for experiments; it has no effect here
     #[arg(short = 'e', long, global = true, hide = true)]
     enable_experimental: bool,
@@ -73,28 +109,62 @@ enum Command {
     Check,
     /// Ask the running bridge what Centrifugo would ask it
     Call(Box<call::Args>),
+    /// Show the workers of a running server
+    Workers(workers::Args),
+    /// Replace the workers of a running server by new ones, while requests go on
+    Reset(reset::Args),
+    /// End a running server
+    Stop(stop::Args),
+    /// Call any method over rpc.listen
+    Rpc(rpc::Args),
+    /// Publish a message to a channel through a running server
+    Publish(publish::Args),
+    /// Print a script that completes commands in a shell
+    Completion(completion::Args),
+    /// RoadRunner's queues, which are not served here
+    #[command(hide = true)]
+    Jobs {
+        /// Whatever RoadRunner takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _any: Vec<OsString>,
+    },
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = match parse(std::env::args_os()) {
+    let program = Program::of(std::env::args_os().next().as_deref());
+    let mut command = program.command(Cli::command());
+    let cli = match parse(&mut command, std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(MISTAKE));
+        Err(error) => return program.refuse(&error, &mut command),
+    };
+    run(&program, &cli).unwrap_or_else(|error| {
+        // Whoever reads the output has seen enough, as in `causeway workers | head -1`.
+        let is_unread = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+        if error.downcast_ref::<io::Error>().is_some_and(is_unread) {
+            return ExitCode::FAILURE;
         }
-    };
-    let run = match cli.command {
-        Command::Serve(args) => serve::run(&cli.global, &args),
-        Command::Check => check::run(&cli.global),
-        Command::Call(args) => call::run(&cli.global, &args),
-    };
-    run.unwrap_or_else(|error| {
-        eprintln!("causeway: {error:#}");
+        eprintln!("{}: {error:#}", program.name);
         // A mistake in the configuration is told from a failure of what it asks for.
         let mistake = error.is::<config::Error>() || error.is::<Mistake>();
-        ExitCode::from(if mistake { MISTAKE } else { 1 })
+        if mistake { program.mistake() } else { ExitCode::FAILURE }
     })
+}
+
+fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Serve(args) => serve::run(global, args),
+        Command::Check => check::run(global),
+        Command::Call(args) => call::run(global, args),
+        Command::Workers(args) => workers::run(global, args),
+        Command::Reset(args) => reset::run(global, &program.name, args),
+        Command::Stop(args) => stop::run(global, program, args),
+        Command::Rpc(args) => rpc::run(global, args),
+        Command::Publish(args) => publish::run(global, args),
+        Command::Completion(args) => completion::run(args, program.command(Cli::command())),
+        Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs are not served here: there are no queues"),
+    }
 }
 
 /// A mistake in the arguments of a command that clap cannot know of.
@@ -102,20 +172,29 @@ pub fn main() -> ExitCode {
 #[error("{0}")]
 struct Mistake(String);
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(args)?;
+fn parse(command: &mut clap::Command, args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = command.try_get_matches_from_mut(args)?;
     Cli::from_arg_matches(&matches)
 }
 
 impl Global {
     fn load(&self) -> Result<Loaded, config::Error> {
-        config::load(&Sources {
+        config::load(&self.sources())
+    }
+
+    /// What has to be known to reach a server that runs already.
+    fn running(&self) -> Result<Running, config::Error> {
+        config::running(&self.sources())
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
             path: self.config.clone(),
             work_dir: self.work_dir.clone(),
             dotenv: self.dotenv.clone(),
             overrides: self.overrides.clone(),
             env: std::env::vars_os().collect(),
-        })
+        }
     }
 }
 
@@ -124,24 +203,37 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Cli {
-        parse(line.split(' ').map(OsString::from)).unwrap()
+        parse(&mut Cli::command(), line.split(' ').map(OsString::from)).unwrap()
     }
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+        Program::of(Some("rr".as_ref())).command(Cli::command()).debug_assert();
     }
 
     #[test]
     fn flags_of_roadrunner_are_known_before_and_behind_the_command() {
-        for line in
-            ["rr -c a.yaml -w /tmp -o a.b=c -d serve", "rr serve -c a.yaml --WorkDir /tmp -o a.b=c -d -e"]
-        {
-            let cli = read(line);
-            assert_eq!(cli.global.config, PathBuf::from("a.yaml"));
-            assert_eq!(cli.global.work_dir, Some("/tmp".into()));
-            assert_eq!(cli.global.overrides, ["a.b=c"]);
-            assert!(cli.global.debug);
+        for line in [
+            "rr -c a.yaml -w /tmp -o a.b=c -d -p -f -s serve",
+            "rr serve -c a.yaml --WorkDir /tmp -o a.b=c -d -e --pid --force --silent",
+        ] {
+            let global = read(line).global;
+            assert_eq!(global.config, PathBuf::from("a.yaml"));
+            assert_eq!(global.work_dir, Some("/tmp".into()));
+            assert_eq!(global.overrides, ["a.b=c"]);
+            assert!(global.debug && global.pid && global.force && global.silent);
         }
+        assert!(matches!(read("rr jobs --list a,b").command, Command::Jobs { .. }));
+        assert!(matches!(read("rr workers -i centrifuge").command, Command::Workers(_)));
+    }
+
+    #[test]
+    fn help_speaks_of_the_program_by_its_name() {
+        let mut command = Program::of(Some("./rr".as_ref())).command(Cli::command());
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Usage: rr ") && help.contains("  rr workers -i"), "{help}");
+        let help = command.find_subcommand_mut("reset").unwrap().render_long_help().to_string();
+        assert!(!help.contains("causeway "), "{help}");
     }
 }

@@ -27,10 +27,6 @@ finished, then the workers leave, all within endure.grace_period. A second one e
 Exit codes: 0 a clean end; 1 the start failed, the grace period was over, or a second signal came; 2 a mistake in the configuration."
 )]
 pub(super) struct Args {
-    /// Write the process id to .pid in the working directory
-    #[arg(short, long)]
-    pid: bool,
-
     /// Replace the workers when files change: those of pool.watch, else *.php, *.py and .env
     #[arg(long)]
     watch: bool,
@@ -50,7 +46,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
     }
-    let _pid_file = args.pid.then(|| PidFile::write(&loaded)).transpose()?;
+    let _pid_file = global.pid.then(|| PidFile::write(&loaded)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

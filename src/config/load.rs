@@ -48,12 +48,36 @@ pub struct Loaded {
 /// # Errors
 /// Names the file, the line, the key and what is expected there.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
+    let Read { tree, version, work_dir, env, warnings } = read(sources)?;
+    check_sections(&tree, &warnings);
+    // A key that is missing may stand there under a wrong name.
+    let config =
+        build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
+    let shown = shown::shown(&tree);
+    Ok(Loaded { config, shown, warnings: warnings.into_inner(), work_dir, env: env.variables })
+}
+
+/// All sources laid over each other, before anybody looks at a section.
+pub(super) struct Read {
+    pub(super) tree: Node,
+    version: String,
+    work_dir: PathBuf,
+    env: Environment,
+    pub(super) warnings: RefCell<Vec<Warning>>,
+}
+
+/// Where relative paths start, whatever stands in the file.
+pub(super) fn work_dir(sources: &Sources) -> Result<PathBuf, Error> {
+    if let Some(dir) = &sources.work_dir {
+        return absolute(dir, &sources.env);
+    }
     let path = absolute(&sources.path, &sources.env)?;
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let work_dir = match &sources.work_dir {
-        None => parent.to_owned(),
-        Some(dir) => absolute(dir, &sources.env)?,
-    };
+    Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+pub(super) fn read(sources: &Sources) -> Result<Read, Error> {
+    let path = absolute(&sources.path, &sources.env)?;
+    let work_dir = work_dir(sources)?;
     let mut tree = read_file(&sources.path, &path)?;
     if !work_dir.is_dir() {
         return Err(Error::file(&work_dir, "the working directory does not exist"));
@@ -77,12 +101,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
         set_override(&mut tree, text)?;
     }
     expand_all(&mut tree, &env, &warnings);
-    check_sections(&tree, &warnings);
-    // A key that is missing may stand there under a wrong name.
-    let config =
-        build(&tree, version, &work_dir, &warnings).map_err(|error| error.with(&warnings.borrow()))?;
-    let shown = shown::shown(&tree);
-    Ok(Loaded { config, shown, warnings: warnings.into_inner(), work_dir, env: env.variables })
+    Ok(Read { tree, version, work_dir, env, warnings })
 }
 
 /// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started
@@ -240,7 +259,7 @@ fn build(
     work_dir: &Path,
     warnings: &RefCell<Vec<Warning>>,
 ) -> Result<Config, Error> {
-    let section = |name: &str| tree.get(name).filter(|node| !matches!(node.value, Value::Null));
+    let section = |name: &str| section(tree, name);
     let Some(centrifuge_node) = tree.get("centrifuge") else {
         return Err(Error::at(
             &tree.at,
@@ -295,7 +314,12 @@ fn build(
     })
 }
 
-fn optional<T: DeserializeOwned>(
+/// A section; an empty one is none.
+pub(super) fn section<'a>(tree: &'a Node, name: &str) -> Option<&'a Node> {
+    tree.get(name).filter(|node| !matches!(node.value, Value::Null))
+}
+
+pub(super) fn optional<T: DeserializeOwned>(
     section: Option<&Node>,
     name: &str,
     warnings: &RefCell<Vec<Warning>>,
@@ -303,7 +327,7 @@ fn optional<T: DeserializeOwned>(
     section.map(|node| typed::read(node, name, warnings)).transpose()
 }
 
-fn default_or<T: DeserializeOwned + Default>(
+pub(super) fn default_or<T: DeserializeOwned + Default>(
     section: Option<&Node>,
     name: &str,
     warnings: &RefCell<Vec<Warning>>,

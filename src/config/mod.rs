@@ -18,6 +18,7 @@
 mod expand;
 mod load;
 mod node;
+mod running;
 mod sections;
 mod shown;
 mod typed;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub use load::{Loaded, Sources, load};
 use node::At;
+pub use running::{Running, running};
 
 use crate::{api, pool, proxy, rpc, telemetry, worker};
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod init;
+pub(crate) mod other;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod unix_socket;

@@ -63,6 +63,15 @@ pub(crate) fn parent_and_group(pid: u32) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// When a process was started, in the kernel's own unit; `None` when there is no such process, or it has ended and is not reaped.
+///
+/// Source: proc(5): `starttime` is the 20th field behind the last parenthesis, the state the first one.
+pub(crate) fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19)?.parse().ok() }
+}
+
 /// Whether `pid` is `ancestor` itself, a descendant of it, or a member of the group that it leads.
 pub(crate) fn belongs_to(pid: u32, ancestor: u32) -> bool {
     lineage(pid).contains(&ancestor)

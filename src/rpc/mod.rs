@@ -13,8 +13,11 @@
 //! - What a peer can make us hold is bounded, whether it sends, waits, or does not read.
 //! - A call that was begun is finished, though its caller may be gone; only waiting for a lock ends with the caller.
 //!
+//! The command line's side of it is [`Client`].
+//!
 //! Deliberately absent: streams, and any knowledge of frames below `methods`.
 
+mod client;
 mod codec;
 mod config;
 mod connection;
@@ -26,7 +29,9 @@ mod router;
 mod server;
 mod services;
 
+pub use client::{Client, ClientError};
 pub use config::{Config, Network};
 pub use locks::Locks;
+pub use methods::ROADRUNNER_VERSION;
 pub use server::Server;
 pub use services::{Services, Stop};

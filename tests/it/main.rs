@@ -12,8 +12,10 @@
 mod api;
 mod architecture;
 mod command_line;
+mod commands;
 mod examples;
 mod faults;
+mod interactive;
 mod lifecycle;
 mod limits;
 mod packages;
@@ -24,5 +26,6 @@ mod real;
 mod relays;
 mod reset;
 mod rpc;
+mod rr;
 mod rr_client;
 mod support;

@@ -7,11 +7,11 @@ use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 
 /// The version of RoadRunner whose methods these are. Clients compare it with what they need.
-const VERSION: &str = "2025.1.15";
+pub const ROADRUNNER_VERSION: &str = "2025.1.15";
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
-        ("rpc.Version", Method::new(Shape::Bool, Shape::Text, |_, _: bool| async { Ok(VERSION) })),
+        ("rpc.Version", Method::new(Shape::Bool, Shape::Text, |_, _: bool| async { Ok(ROADRUNNER_VERSION) })),
         (
             "rpc.Config",
             Method::new(Shape::Bool, Shape::Bytes, |services, _: bool| async move {

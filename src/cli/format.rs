@@ -1,0 +1,114 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// Bytes in the notation of RoadRunner's tables: decimal units, one digit behind the point below ten.
+pub(super) fn bytes(bytes: u64) -> String {
+    let mut unit = "B";
+    // Tenths, so that no digit is lost to a floating point; rounded at each step like the sum.
+    let mut tenths = u128::from(bytes) * 10;
+    for larger in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        if tenths < 9_995 {
+            break;
+        }
+        tenths = (tenths + 500) / 1000;
+        unit = larger;
+    }
+    if unit == "B" || tenths >= 100 {
+        format!("{} {unit}", (tenths + 5) / 10)
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+/// An age in its two largest units: `45s`, `3m 20s`, `2d 5h`.
+pub(super) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// A short time, given in seconds: `850 µs`, `1.2 ms`, `34 ms`, `1.5 s`.
+pub(super) fn latency(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        _ if seconds < 0.001 => (seconds * 1e6, "µs"),
+        _ if seconds < 1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    if number < 10.0 && unit != "µs" { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
+}
+
+/// A count with its thousands set apart: `1,234,567`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Text of a peer for one line of a terminal: whatever would move the cursor is a blank.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_roadrunner_does() {
+        for (number, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_463_000, "1.5 MB"),
+            (9_949_000, "9.9 MB"),
+            (9_960_000, "10 MB"),
+            (26_000_000, "26 MB"),
+            (999_400_000, "999 MB"),
+            (999_600_000, "1.0 GB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(bytes(number), text, "{number}");
+        }
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (200, "3m 20s"), (7265, "2h 1m"), (86400 * 2 + 5 * 3600, "2d 5h")]
+        {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn latencies_have_the_unit_that_fits() {
+        for (seconds, text) in [
+            (0.0, "0 µs"),
+            (0.00085, "850 µs"),
+            (0.0012, "1.2 ms"),
+            (0.034, "34 ms"),
+            (1.5, "1.5 s"),
+            (61.0, "61 s"),
+        ] {
+            assert_eq!(latency(seconds), text);
+        }
+    }
+
+    #[test]
+    fn thousands_are_set_apart_and_control_characters_are_blanks() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(one_line("php\u{1b}[2J app\n"), "php [2J app ");
+    }
+}

@@ -1,0 +1,212 @@
+//! `causeway workers -i`: the same table again and again, with what the pool does.
+//!
+//! Through a pipe one table follows the other. On a terminal each is drawn over the last one, on a screen of its own, and the terminal is
+//! left as it was, however this ends. A server that goes away is waited for, so that one can watch it restart.
+
+use std::fmt::Write as _;
+use std::future::pending;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use tokio_stream::StreamExt as _;
+
+use super::format::{count, latency, one_line};
+use super::reach::Server;
+use super::screen::Screen;
+use super::snapshot::{Snapshot, Stats};
+use super::table::{self, Look};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Shows the workers of these plugins until somebody has seen enough.
+pub(super) async fn run(server: Server, plugins: Vec<String>) -> anyhow::Result<ExitCode> {
+    let on_terminal = io::stdout().is_terminal();
+    let mut screen = on_terminal.then(Screen::enter).transpose().context("cannot draw on this terminal")?;
+    let mut view = View { server, plugins, before: None };
+    let drawing = async {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match &mut screen {
+                Some(screen) => {
+                    let look = Look { width: Screen::width(), ..Look::of_stdout() };
+                    screen.draw(&view.next(look).await)?;
+                }
+                None => write!(io::stdout(), "{}", view.next(Look::default()).await)?,
+            }
+        }
+    };
+    tokio::select! {
+        result = drawing => result,
+        result = enough(on_terminal) => result.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Resolves when the user wants no more: by a key, or by a signal.
+async fn enough(on_terminal: bool) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate, mut hangup) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let key = async {
+        let mut events = EventStream::new();
+        while let Some(Ok(event)) = events.next().await {
+            if is_end(&event) {
+                return;
+            }
+        }
+        // A terminal that gives no keys can still be ended by a signal.
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = key, if on_terminal => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+/// On a raw terminal Ctrl-C is a key like any other.
+fn is_end(event: &Event) -> bool {
+    let Event::Key(key) = event else { return false };
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind != KeyEventKind::Release
+        && match key.code {
+            KeyCode::Char('q' | 'Q') | KeyCode::Esc => true,
+            KeyCode::Char('c' | 'd') => control,
+            _ => false,
+        }
+}
+
+/// What is looked at, and what it was at the last look.
+struct View {
+    server: Server,
+    plugins: Vec<String>,
+    before: Option<(SystemTime, u64)>,
+}
+
+impl View {
+    /// The next picture. A server that cannot be asked is connected to anew.
+    async fn next(&mut self, look: Look) -> String {
+        let snapshot = match Snapshot::take(&mut self.server, &self.plugins).await {
+            Ok(snapshot) => Ok(snapshot),
+            Err(_) => match self.server.again().await {
+                Ok(server) => {
+                    self.server = server;
+                    Snapshot::take(&mut self.server, &self.plugins).await
+                }
+                Err(error) => Err(error.into()),
+            },
+        };
+        match snapshot {
+            Ok(snapshot) => {
+                let rate = self.rate(&snapshot);
+                picture(&snapshot, rate, look)
+            }
+            Err(error) => {
+                self.before = None;
+                format!("{}; trying again\n", one_line(&format!("{error:#}")))
+            }
+        }
+    }
+
+    /// Requests per second since the last look.
+    fn rate(&mut self, snapshot: &Snapshot) -> Option<f64> {
+        let requests = snapshot.stats()?.requests;
+        let (then, before) = self.before.replace((snapshot.taken, requests))?;
+        let seconds = snapshot.taken.duration_since(then).ok()?.as_secs_f64();
+        // A server that was restarted counts from zero.
+        let since = u32::try_from(requests.checked_sub(before)?).ok()?;
+        (seconds > 0.0).then(|| f64::from(since) / seconds)
+    }
+}
+
+fn picture(snapshot: &Snapshot, rate: Option<f64>, look: Look) -> String {
+    let mut text = String::new();
+    if let Some(stats) = snapshot.stats() {
+        text.push_str(&summary(&stats, rate));
+    }
+    for plugin in &snapshot.plugins {
+        text.push_str(&table::show(plugin, snapshot.taken, look));
+    }
+    text
+}
+
+fn summary(stats: &Stats, rate: Option<f64>) -> String {
+    let rate = rate.map_or_else(|| "–".into(), |rate| format!("{rate:.1}"));
+    let Stats { requests, failures, waiting, target, latency: times, restarts } = stats;
+    let mut text = format!(
+        "{rate} requests/s, {} waiting, {} workers wanted; {} requests so far, {} failed\n",
+        count(*waiting),
+        count(*target),
+        count(*requests),
+        count(*failures)
+    );
+    let [p50, p90, p99, max] = [times.p50, times.p90, times.p99, times.max].map(latency);
+    let _ = writeln!(text, "latency lately: p50 {p50}, p90 {p90}, p99 {p99}, max {max}");
+    if !restarts.is_empty() {
+        let reasons: Vec<String> = restarts
+            .iter()
+            .map(|(reason, times)| format!("{} {}", one_line(reason), count(*times)))
+            .collect();
+        let _ = writeln!(text, "workers replaced: {}", reasons.join(", "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use crossterm::event::KeyEvent;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::snapshot::{Plugin, Worker};
+
+    fn snapshot(stats: Option<serde_json::Value>) -> Snapshot {
+        let worker = Worker { pid: 7, status: "ready".into(), ..Worker::default() };
+        let plugin = Plugin { name: "centrifuge".into(), workers: vec![worker] };
+        Snapshot::of(vec![plugin], stats, UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_pool_s_numbers_stand_above_the_table() {
+        let stats = json!({
+            "requests": 12345, "failures": 2, "waiting": 3, "target": 4, "tasks": 50,
+            "latency": {"p50": 0.0012, "p90": 0.0034, "p99": 0.01, "max": 1.25},
+            "restarts": {"died": 1, "max_jobs": 1000},
+        });
+        insta::assert_snapshot!(picture(&snapshot(Some(stats)), Some(210.25), Look::default()), @"
+        210.2 requests/s, 3 waiting, 4 workers wanted; 12,345 requests so far, 2 failed
+        latency lately: p50 1.2 ms, p90 3.4 ms, p99 10 ms, max 1.2 s
+        workers replaced: died 1, max_jobs 1,000
+        Workers of [centrifuge]:
+        ┌─────┬────────┬───────┬────────┬───────┬─────┬─────────┐
+        │ PID │ STATUS │ EXECS │ MEMORY │ CPU % │ AGE │ COMMAND │
+        ├─────┼────────┼───────┼────────┼───────┼─────┼─────────┤
+        │   7 │ ready  │     0 │    0 B │  0.00 │  0s │         │
+        └─────┴────────┴───────┴────────┴───────┴─────┴─────────┘
+        ");
+    }
+
+    #[test]
+    fn a_server_without_these_numbers_has_its_table_alone() {
+        let shown = picture(&snapshot(None), None, Look::default());
+        assert!(shown.starts_with("Workers of [centrifuge]:\n"), "{shown}");
+    }
+
+    #[test]
+    fn q_and_control_c_end() {
+        let key = |code, modifiers| Event::Key(KeyEvent::new(code, modifiers));
+        assert!(is_end(&key(KeyCode::Char('q'), KeyModifiers::NONE)));
+        assert!(is_end(&key(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+        assert!(!is_end(&key(KeyCode::Char('c'), KeyModifiers::NONE)));
+        assert!(!is_end(&Event::Resize(1, 1)));
+    }
+}

@@ -1,0 +1,74 @@
+//! Which plugins a command is about: those that it names, or all that there are.
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::reach::Server;
+
+/// The plugins to go through, and those that were named and do not exist.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plugins {
+    pub(super) known: Vec<String>,
+    pub(super) unknown: Vec<String>,
+    all: Vec<String>,
+}
+
+impl Plugins {
+    /// Asks `list`, such as `informer.List`, which ones there are.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn find(server: &mut Server, list: &str, named: &[String]) -> anyhow::Result<Self> {
+        let list = server.call(list, &json!(true)).await?;
+        let all = list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        Ok(Self::choose(all.collect(), named))
+    }
+
+    fn choose(all: Vec<String>, named: &[String]) -> Self {
+        if named.is_empty() {
+            return Self { known: all.clone(), unknown: Vec::new(), all };
+        }
+        let mut named = named.to_vec();
+        let mut seen = Vec::new();
+        named.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
+        });
+        let (known, unknown) = named.into_iter().partition(|name| all.contains(name));
+        Self { known, unknown, all }
+    }
+
+    /// Fails if a plugin was named that does not exist.
+    ///
+    /// # Errors
+    /// One line that names such plugins, and those that there are.
+    pub(super) fn all_known(&self) -> anyhow::Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        let there = if self.all.is_empty() { "none".into() } else { self.all.join(", ") };
+        bail!("there is no plugin {} with workers; there is {there}", self.unknown.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(all: &[&str], named: &[&str]) -> Plugins {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        Plugins::choose(owned(all), &owned(named))
+    }
+
+    #[test]
+    fn all_unless_named_each_once_and_unknown_ones_are_told() {
+        assert_eq!(choose(&["centrifuge", "http"], &[]).known, ["centrifuge", "http"]);
+        let some = choose(&["centrifuge", "http"], &["http", "nope", "http"]);
+        assert_eq!(some.known, ["http"]);
+        let error = some.all_known().unwrap_err().to_string();
+        assert_eq!(error, "there is no plugin nope with workers; there is centrifuge, http");
+        choose(&["http"], &[]).all_known().unwrap();
+    }
+}

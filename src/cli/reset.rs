@@ -1,0 +1,106 @@
+//! `causeway reset`: new workers for the old ones, while requests go on.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::plugins::Plugins;
+use super::reach::{ANSWER, Reach, Server, block_on};
+use super::{Global, snapshot};
+
+/// What the server may take longer than its own limits say before nobody believes any more that it answers.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How often progress is shown.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Whose workers.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each worker leaves, after the request in hand, when a new one is ready in its place. Where the new code does \
+not start, the old workers stay, and this tells why.
+
+Exit codes: 0 all workers are new; 1 they are not, or nobody answers, or there is no such plugin; 2 a mistake in the arguments or the \
+configuration."
+)]
+pub(super) struct Args {
+    /// The plugins; all that have workers unless given
+    #[arg(value_name = "PLUGIN")]
+    plugins: Vec<String>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn run(global: &Global, program: &str, args: &Args) -> anyhow::Result<ExitCode> {
+    let time = global.running()?.reset_time.saturating_add(MARGIN);
+    let address = args.reach.address(global)?;
+    block_on(async {
+        let mut server = args.reach.connect(address, ANSWER).await?;
+        let plugins = Plugins::find(&mut server, "resetter.List", &args.plugins).await?;
+        server.allow(args.reach.timeout.unwrap_or(time));
+        let mut all_well = true;
+        for plugin in &plugins.known {
+            let begun = Instant::now();
+            match reset(&mut server, plugin, global.silent).await {
+                Ok(()) if global.silent => {}
+                Ok(()) => {
+                    let took = begun.elapsed().as_secs_f64();
+                    writeln!(std::io::stdout(), "{plugin}: all workers were replaced in {took:.1}s")?;
+                }
+                Err(error) => {
+                    all_well = false;
+                    eprintln!("{program}: {plugin}: the workers were not replaced: {error:#}");
+                }
+            }
+        }
+        plugins.all_known()?;
+        Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// Resets one plugin, and shows how far it is.
+async fn reset(server: &mut Server, plugin: &str, silent: bool) -> anyhow::Result<()> {
+    let on_terminal = std::io::stderr().is_terminal();
+    let watcher = if silent || !on_terminal { None } else { server.again().await.ok() };
+    if !silent && !on_terminal {
+        eprintln!("resetting {plugin}");
+    }
+    let argument = json!(plugin);
+    let progress = async {
+        if let Some(mut watcher) = watcher {
+            watcher.allow(ANSWER);
+            show_progress(&mut watcher, plugin).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let end = tokio::select! {
+        // Progress first: it notes the old workers before there are new ones.
+        biased;
+        () = progress => Ok(()),
+        end = server.call("resetter.Reset", &argument) => end.map(drop),
+    };
+    if !silent && on_terminal {
+        // What follows takes the line.
+        eprint!("\r\u{1b}[K");
+    }
+    Ok(end?)
+}
+
+/// Says again and again how many workers are new, for as long as the server can be asked.
+async fn show_progress(server: &mut Server, plugin: &str) {
+    let begun = Instant::now();
+    let mut old: Option<BTreeSet<i64>> = None;
+    loop {
+        let Ok(workers) = snapshot::workers(server, plugin).await else { return };
+        let pids: BTreeSet<i64> = workers.iter().map(|worker| worker.pid).collect();
+        let old = old.get_or_insert_with(|| pids.clone());
+        let new = pids.difference(old).count();
+        let seconds = begun.elapsed().as_secs();
+        eprint!("\r\u{1b}[Kresetting {plugin}: {new} of {} workers are new, {seconds}s", old.len());
+        tokio::time::sleep(EVERY).await;
+    }
+}

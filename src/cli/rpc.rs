@@ -1,0 +1,42 @@
+//! `causeway rpc`: any call over `rpc.listen`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::reach::{ANSWER, Reach, block_on};
+use super::{Global, input};
+
+/// What is called.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  causeway rpc informer.List true
+  causeway rpc informer.AddWorker '\"centrifuge\"'
+  causeway rpc status.Ready '{\"plugin\":\"centrifuge\"}'
+  causeway rpc centrifuge.Presence '{\"channel\":\"news\"}'
+  causeway rpc centrifuge.Broadcast - < message.json
+
+Exit codes: 0 there was a result; 1 there was an error, or no answer; 2 a mistake in the arguments or the configuration.")]
+pub(super) struct Args {
+    /// The method, with its service: informer.Workers, centrifuge.Info
+    #[arg(value_name = "METHOD")]
+    method: String,
+    /// Its argument; - reads it from standard input; the method's zero value unless given
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    argument: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
+    let argument = args.argument.as_deref().map(|text| input::json("the argument", text));
+    let argument = argument.transpose()?.unwrap_or(Value::Null);
+    let address = args.reach.address(global)?;
+    block_on(async {
+        let mut server = args.reach.connect(address, ANSWER).await?;
+        let result = server.call(&args.method, &argument).await?;
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&result)?)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

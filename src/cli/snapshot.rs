@@ -1,0 +1,142 @@
+//! What a server tells of its workers at one moment.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::reach::Server;
+use crate::rpc::ClientError;
+
+/// A plugin with its workers.
+#[derive(Debug, Clone)]
+pub(super) struct Plugin {
+    pub(super) name: String,
+    pub(super) workers: Vec<Worker>,
+}
+
+/// A worker as `informer.Workers` tells of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Worker {
+    pub(super) pid: i64,
+    #[serde(rename = "statusStr")]
+    pub(super) status: String,
+    #[serde(rename = "numExecs")]
+    pub(super) executions: u64,
+    /// Nanoseconds since the beginning of 1970.
+    pub(super) created: i64,
+    /// Bytes.
+    #[serde(rename = "memoryUsage")]
+    pub(super) memory: u64,
+    /// Per cent of one core, over its life.
+    #[serde(rename = "CPUPercent")]
+    pub(super) cpu: f64,
+    pub(super) command: String,
+}
+
+/// The numbers of `causeway.Stats`; the rest of it is for [`Snapshot::json`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Stats {
+    pub(super) requests: u64,
+    pub(super) failures: u64,
+    pub(super) waiting: u64,
+    pub(super) target: u64,
+    pub(super) latency: Latency,
+    pub(super) restarts: std::collections::BTreeMap<String, u64>,
+}
+
+/// How long requests took lately, in seconds.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Latency {
+    pub(super) p50: f64,
+    pub(super) p90: f64,
+    pub(super) p99: f64,
+    pub(super) max: f64,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub(super) taken: SystemTime,
+    pub(super) plugins: Vec<Plugin>,
+    /// As the server gave it; RoadRunner's servers have none.
+    stats: Option<Value>,
+}
+
+impl Worker {
+    pub(super) fn age(&self, now: SystemTime) -> Duration {
+        let created = UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.created).unwrap_or_default());
+        // The clocks of two machines may differ.
+        now.duration_since(created).unwrap_or_default()
+    }
+}
+
+impl Snapshot {
+    /// Asks for the workers of these plugins, and for the numbers of the pool.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn take(server: &mut Server, plugins: &[String]) -> anyhow::Result<Self> {
+        let mut found = Vec::new();
+        for name in plugins {
+            found.push(Plugin { name: name.clone(), workers: workers(server, name).await? });
+        }
+        let stats = match server.call("causeway.Stats", &Value::Null).await {
+            Ok(stats) => Some(stats),
+            Err(ClientError::Server(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { taken: SystemTime::now(), plugins: found, stats })
+    }
+
+    pub(super) fn stats(&self) -> Option<Stats> {
+        Stats::deserialize(self.stats.as_ref()?).ok()
+    }
+
+    /// For programs: `{"workers": [...], "stats": {...}}`, with bytes, seconds, and per cent of one core.
+    pub(super) fn json(&self) -> Value {
+        let describe = |plugin: &Plugin, worker: &Worker| {
+            json!({
+                "plugin": plugin.name,
+                "pid": worker.pid,
+                "status": worker.status,
+                "executions": worker.executions,
+                "memory": worker.memory,
+                "cpu": worker.cpu,
+                "age": worker.age(self.taken).as_secs_f64(),
+                "command": worker.command,
+            })
+        };
+        let of = |plugin| move |worker| describe(plugin, worker);
+        let workers: Vec<Value> =
+            self.plugins.iter().flat_map(|plugin| plugin.workers.iter().map(of(plugin))).collect();
+        let mut all = json!({"workers": workers});
+        if let Some(stats) = &self.stats {
+            all["stats"] = stats.clone();
+        }
+        all
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(plugins: Vec<Plugin>, stats: Option<Value>, taken: SystemTime) -> Self {
+        Self { taken, plugins, stats }
+    }
+}
+
+/// The workers of one plugin. RoadRunner's servers give `null` for none.
+///
+/// # Errors
+/// When the server cannot be asked, or answers something else.
+pub(super) async fn workers(server: &mut Server, plugin: &str) -> anyhow::Result<Vec<Worker>> {
+    #[derive(Deserialize)]
+    struct WorkerList {
+        workers: Option<Vec<Worker>>,
+    }
+    let reply = server.call("informer.Workers", &json!(plugin)).await?;
+    let list =
+        WorkerList::deserialize(reply).context("what informer.Workers answered is no list of workers")?;
+    Ok(list.workers.unwrap_or_default())
+}

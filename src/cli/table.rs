@@ -1,0 +1,146 @@
+//! Workers as a table, the same on a terminal and in a pipe but for the colours.
+
+use std::io::IsTerminal as _;
+use std::time::SystemTime;
+
+use comfy_table::{
+    Cell, CellAlignment, Color, ContentArrangement, ContentLineStyle, LineStyle, Row, Table, TableStyle,
+};
+
+use super::format::{age, bytes, one_line};
+use super::snapshot::{Plugin, Worker};
+
+/// RoadRunner's box.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('┌', '─', '┬', '┐'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .header_separator(LineStyle::new('├', '─', '┼', '┤'))
+    .content_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
+
+/// Six columns of RoadRunner's in its order, and the command.
+const HEADER: [&str; 7] = ["PID", "STATUS", "EXECS", "MEMORY", "CPU %", "AGE", "COMMAND"];
+
+/// What the output can do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Look {
+    pub(super) colours: bool,
+    /// Columns of the terminal, where lines must not be longer.
+    pub(super) width: Option<u16>,
+}
+
+impl Look {
+    /// Of standard output. `NO_COLOR` is heeded, see <https://no-color.org>.
+    pub(super) fn of_stdout() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: std::io::stdout().is_terminal() && !unwanted, width: None }
+    }
+}
+
+/// One plugin with its workers.
+pub(super) fn show(plugin: &Plugin, now: SystemTime, look: Look) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    if look.colours {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    if let Some(width) = look.width {
+        table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table.set_header(HEADER.map(|name| Cell::new(name).set_alignment(CellAlignment::Center)));
+    for worker in &plugin.workers {
+        let mut row = row(worker, now);
+        row.max_height(1);
+        table.add_row(row);
+    }
+    let name = one_line(&plugin.name);
+    let name = if look.colours { format!("\u{1b}[93m{name}\u{1b}[0m") } else { name };
+    format!("Workers of [{name}]:\n{table}\n")
+}
+
+fn row(worker: &Worker, now: SystemTime) -> Row {
+    let colour = match worker.status.as_str() {
+        "ready" => Color::Cyan,
+        "working" => Color::Green,
+        _ => Color::Yellow,
+    };
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    Row::from([
+        right(worker.pid.to_string()),
+        Cell::new(one_line(&worker.status)).fg(colour),
+        right(worker.executions.to_string()),
+        right(bytes(worker.memory)),
+        right(format!("{:.2}", worker.cpu)),
+        right(age(worker.age(now))),
+        Cell::new(one_line(&worker.command)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn plugin() -> Plugin {
+        let worker = |pid, status: &str, executions| Worker {
+            pid,
+            status: status.into(),
+            executions,
+            created: 1_795_449_638_375_621_835,
+            memory: 14_614_528,
+            cpu: 2.026_4,
+            command: "php app.php".into(),
+        };
+        Plugin {
+            name: "centrifuge".into(),
+            workers: vec![worker(4242, "ready", 17), worker(70000, "working", 1234)],
+        }
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_795_449_738)
+    }
+
+    #[test]
+    fn workers_are_a_box() {
+        insta::assert_snapshot!(show(&plugin(), now(), Look::default()), @"
+        Workers of [centrifuge]:
+        ┌───────┬─────────┬───────┬────────┬───────┬────────┬─────────────┐
+        │  PID  │  STATUS │ EXECS │ MEMORY │ CPU % │   AGE  │   COMMAND   │
+        ├───────┼─────────┼───────┼────────┼───────┼────────┼─────────────┤
+        │  4242 │ ready   │    17 │  15 MB │  2.03 │ 1m 39s │ php app.php │
+        │ 70000 │ working │  1234 │  15 MB │  2.03 │ 1m 39s │ php app.php │
+        └───────┴─────────┴───────┴────────┴───────┴────────┴─────────────┘
+        ");
+    }
+
+    #[test]
+    fn colours_change_nothing_else() {
+        let coloured = show(&plugin(), now(), Look { colours: true, width: None });
+        assert!(coloured.contains("\u{1b}[93mcentrifuge\u{1b}[0m"), "{coloured}");
+        let mut plain = String::new();
+        for part in coloured.split('\u{1b}') {
+            plain.push_str(part.strip_prefix('[').map_or(part, |rest| rest.split_once('m').unwrap().1));
+        }
+        assert_eq!(plain, show(&plugin(), now(), Look::default()));
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_command_and_no_row_takes_two_lines() {
+        let mut plugin = plugin();
+        plugin.workers[0].command = "php /srv/app/current/bin/worker.php --with-a-long=option".into();
+        let shown = show(&plugin, now(), Look { colours: false, width: Some(70) });
+        assert!(shown.lines().all(|line| line.chars().count() <= 70), "{shown}");
+        assert_eq!(shown.lines().count(), 7, "{shown}");
+        assert!(shown.contains('…'), "{shown}");
+    }
+
+    #[test]
+    fn no_workers_are_an_empty_table() {
+        let shown = show(&Plugin { name: "x".into(), workers: Vec::new() }, now(), Look::default());
+        assert!(shown.contains("│ PID │"), "{shown}");
+    }
+}

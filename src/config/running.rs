@@ -1,0 +1,109 @@
+//! What has to be known to reach a server that runs already. The rest of its configuration may be wrong meanwhile, or be gone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::load::{Read, default_or, optional, read, section, work_dir};
+use super::sections::{Centrifuge, Endure};
+use super::{Error, Sources};
+use crate::address::Address;
+use crate::{pool, rpc};
+
+/// A server as its configuration describes it.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Where its relative paths start, and its `.pid` lies.
+    pub work_dir: PathBuf,
+    /// `rpc.listen`, or why it is not known.
+    pub rpc: Result<Address, Error>,
+    /// How long its end may take; the default where the setting cannot be read.
+    pub grace_period: Duration,
+    /// How long a reset may take, the start of a worker included; the default where the settings cannot be read.
+    pub reset_time: Duration,
+}
+
+/// Reads what is needed to reach a running server.
+///
+/// # Errors
+/// When there is no current folder to start from.
+pub fn running(sources: &Sources) -> Result<Running, Error> {
+    let mut running = Running {
+        work_dir: work_dir(sources)?,
+        rpc: Ok(rpc::Config::default().listen),
+        grace_period: Endure::default().grace_period,
+        reset_time: reset_time(&pool::Config::default()),
+    };
+    match read(sources) {
+        Ok(read) => fill(&mut running, &read, sources),
+        Err(error) => running.rpc = Err(error),
+    }
+    Ok(running)
+}
+
+fn fill(running: &mut Running, read: &Read, sources: &Sources) {
+    let Read { tree, warnings, .. } = read;
+    running.rpc = match optional::<rpc::Config>(section(tree, "rpc"), "rpc", warnings) {
+        Ok(Some(rpc)) => Ok(rpc.listen),
+        Ok(None) => Err(Error::file(
+            &sources.path,
+            "rpc.listen: it is missing, so a running server cannot be reached; expected a section such as \
+             rpc: {listen: tcp://127.0.0.1:6001}",
+        )),
+        Err(error) => Err(error),
+    };
+    if let Ok(endure) = default_or::<Endure>(section(tree, "endure"), "endure", warnings) {
+        running.grace_period = endure.grace_period;
+    }
+    if let Ok(centrifuge) = default_or::<Centrifuge>(section(tree, "centrifuge"), "centrifuge", warnings) {
+        running.reset_time = reset_time(&centrifuge.pool);
+    }
+}
+
+/// A reset that is asked for while the first workers start waits for these.
+fn reset_time(pool: &pool::Config) -> Duration {
+    pool.reset_timeout + pool.allocate_timeout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".rr.yaml");
+        std::fs::write(&path, text).unwrap();
+        running(&Sources { path, ..Sources::default() }).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_needed_has_to_be_right() {
+        let text =
+            "version: '3'\nrpc: {listen: 'unix://${X:-rpc}.sock'}\ncentrifuge: {pool: {num_workers: x}}\n";
+        let running = read_text(text);
+        assert_eq!(running.rpc, Ok(Address::Unix("rpc.sock".into())));
+        assert_eq!(running.reset_time, Duration::from_mins(2));
+        assert_eq!(running.grace_period, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn times_are_those_of_the_file() {
+        let text = "version: '3'\ncentrifuge: {pool: {reset_timeout: 2m, allocate_timeout: 10s}}\nendure: {grace_period: 5s}\n";
+        let running = read_text(text);
+        assert_eq!(running.reset_time, Duration::from_secs(130));
+        assert_eq!(running.grace_period, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn without_an_address_the_error_names_the_key() {
+        let why = |text: &str| read_text(text).rpc.unwrap_err().to_string();
+        assert!(why("version: '3'\n").contains(".rr.yaml: rpc.listen: it is missing"));
+        assert!(
+            why("version: '3'\nrpc: {listen: nowhere}\n").contains(".rr.yaml:2: rpc.listen: expected tcp://")
+        );
+        assert!(why("a: [").contains("this is not YAML"));
+        let missing =
+            running(&Sources { path: "/nonexistent/.rr.yaml".into(), ..Sources::default() }).unwrap();
+        assert!(missing.rpc.unwrap_err().to_string().contains("/nonexistent/.rr.yaml"));
+        assert_eq!(missing.work_dir, PathBuf::from("/nonexistent"));
+    }
+}
