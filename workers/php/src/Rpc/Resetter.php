@@ -23,7 +23,7 @@ final class Resetter
     /**
      * Replaces all workers of a pool, and waits for the new ones.
      *
-     * Do not wait in a worker of that pool: its own successor is among those that it would wait for.
+     * RoadRunner also waits for the old ones to end: do not call it from a worker of that pool there.
      *
      * @param float $timeout seconds
      */

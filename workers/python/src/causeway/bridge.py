@@ -78,7 +78,7 @@ class Resetter(_Service):
     def reset(self, plugin: str = PLUGIN, *, timeout: float = 300.0) -> None:
         """Replace all workers of a pool, and wait for the new ones, ``timeout`` seconds at the most.
 
-        Do not wait in a worker of that pool: its own successor is among those that it would wait for.
+        RoadRunner also waits for the old ones to end: do not call it from a worker of that pool there.
         """
         self._rpc.call("resetter.Reset", plugin, timeout=timeout)
 
