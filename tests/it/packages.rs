@@ -1,5 +1,7 @@
 //! Both packages as callers of `rpc.listen`, in a worker and beside it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
@@ -174,5 +176,33 @@ fn what_is_logged_stands_in_the_log_with_its_context() {
         assert!(server.wait_for_output("from warning").contains("WARN\tapp"));
         assert!(server.wait_for_output("from debug").contains("DEBUG\tapp"));
         assert_eq!(server.wait_for_output("from log"), "from log");
+    }
+}
+
+#[test]
+fn an_application_s_metrics_are_on_the_page() {
+    for caller in callers() {
+        let server = worker().rpc().more("metrics: {address: '127.0.0.1:0'}\n").start();
+        let expected =
+            "metrics_plugin_add: undefined collector nope, try first Declare the desired collector";
+        assert_eq!(play(&server, &caller, "metrics"), json!(["Server", 0, expected]), "{caller:?}");
+        let line = server.wait_for_output("metrics are shown");
+        let address = line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let lines = [
+            "# HELP app_sub_calls Calls",
+            "app_sub_calls{kind=\"a\"} 2.5",
+            "level 3",
+            "seconds_bucket{le=\"0.1\"} 0",
+            "seconds_bucket{le=\"1\"} 1",
+            "sizes_sum 3",
+        ];
+        for line in lines {
+            assert!(page.lines().any(|found| found == line), "{caller:?}: no {line} in\n{page}");
+        }
+        assert!(page.contains("sizes{quantile=\"0.5\"} ") && !page.contains("gone"), "{page}");
     }
 }
