@@ -72,3 +72,11 @@ pub(super) fn of_text(text: &[u8]) -> Value {
 pub(super) fn of_bytes(bytes: &[u8]) -> Value {
     STANDARD.encode(bytes).into()
 }
+
+/// A key of a map. Go has maps whose keys are numbers; here, as in JSON, all are text.
+pub(super) fn to_key(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        number => number.to_string(),
+    }
+}

@@ -71,7 +71,8 @@ impl Values<'_> {
             (Kind::Text, _) => remote == id::TEXT,
             (Kind::List(items), Some(Defined::List(remote))) => self.is_compatible(*items, *remote),
             (Kind::Map(items), Some(Defined::Map(key, remote))) => {
-                *key == id::TEXT && self.is_compatible(*items, *remote)
+                matches!(*key, id::TEXT | id::INT | id::UINT | id::FLOAT)
+                    && self.is_compatible(*items, *remote)
             }
             (Kind::Struct(_), _) => true,
             (Kind::List(_) | Kind::Map(_), _) => false,
@@ -108,10 +109,15 @@ impl Values<'_> {
 
     fn map(&mut self, items: usize, remote: i64, depth: usize) -> Result<Value, String> {
         let mut values = Map::new();
-        if let Some(Defined::Map(_, remote)) = self.defined(remote) {
-            let remote = *remote;
+        if let Some(Defined::Map(keys, remote)) = self.defined(remote) {
+            let (keys, remote) = (*keys, *remote);
             self.items(|this| {
-                let key = String::from_utf8_lossy(this.message.bytes()?).into_owned();
+                let key = scalar::to_key(match keys {
+                    id::INT => this.message.int()?.into(),
+                    id::UINT => this.message.uint()?.into(),
+                    id::FLOAT => scalar::of_float(this.message.float()?),
+                    _ => scalar::of_text(this.message.bytes()?),
+                });
                 values.insert(key, this.value(items, remote, depth + 1)?);
                 Ok(())
             })?;

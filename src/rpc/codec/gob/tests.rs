@@ -108,6 +108,20 @@ fn arguments_of_go_programs_are_read() {
     );
 }
 
+#[test]
+fn keys_that_are_numbers_become_text() {
+    let objectives = Shape::Map(Box::new(Shape::Float));
+    let shape = Shape::structure("Collector", [("objectives", "Objectives", objectives)]);
+    let floats = "2f7f03010109436f6c6c6563746f7201ff80000102010454797065010c00010a4f626a6563746976657301ff8200000023ff\
+        81040101136d61705b666c6f617436345d666c6f6174363401ff82000108010800001aff80010773756d6d6172790101fee03ff89a9999\
+        999999a93f00";
+    assert_eq!(decode(&shape, &unhex(floats)), Ok(json!({"objectives": {"0.5": 0.05}})));
+    let shape = Shape::structure("Counts", [("items", "Items", Shape::Map(Box::new(Shape::Uint)))]);
+    let ints = "1fff8303010106436f756e747301ff8400010101054974656d7301ff8600000020ff85040101106d61705b696e7436345d7569\
+        6e74363401ff860001040106000007ff8401010d0300";
+    assert_eq!(decode(&shape, &unhex(ints)), Ok(json!({"items": {"-7": 3}})));
+}
+
 fn refused(shape: &Shape, stream: &str) -> String {
     decode(shape, &unhex(stream)).unwrap_err()
 }

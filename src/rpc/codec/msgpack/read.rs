@@ -130,10 +130,24 @@ impl<'a> Reader<'a> {
         let count = self.map_length(marker)?.ok_or_else(|| unexpected(marker))?;
         let mut values = Map::new();
         for _ in 0..count {
-            let key = String::from_utf8_lossy(self.bytes()?).into_owned();
+            let key = scalar::to_key(self.key()?);
             values.insert(key, self.value(items, depth + 1)?);
         }
         Ok(Value::Object(values))
+    }
+
+    /// Text or a number.
+    fn key(&mut self) -> Result<Value, String> {
+        match self.rest.first().map(|code| Marker::from_u8(*code)) {
+            Some(Marker::F32 | Marker::F64) => self.float().map(scalar::of_float),
+            Some(Marker::FixNeg(_) | Marker::I8 | Marker::I16 | Marker::I32 | Marker::I64) => {
+                self.int().map(Value::from)
+            }
+            Some(Marker::FixPos(_) | Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64) => {
+                self.uint().map(Value::from)
+            }
+            _ => self.bytes().map(scalar::of_text),
+        }
     }
 
     fn map_length(&mut self, marker: Marker) -> Result<Option<usize>, String> {

@@ -59,6 +59,13 @@ fn an_embedded_structure_may_be_flat() {
 }
 
 #[test]
+fn keys_that_are_numbers_become_text() {
+    let shape = Shape::Map(Box::new(Shape::Float));
+    let bytes = unhex("84cb3fe000000000000001ff02ccc803a17804");
+    assert_eq!(decode(&shape, &bytes), Ok(json!({"0.5": 1.0, "-1": 2.0, "200": 3.0, "x": 4.0})));
+}
+
+#[test]
 fn integers_of_any_width_are_read_within_their_range() {
     for (bytes, value) in
         [("05", 5), ("fb", -5), ("cc80", 128), ("d080", -128), ("cf0000000000000007", 7), ("c0", 0)]
