@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -96,10 +97,14 @@ fn in_one_line(entry: Entry) -> String {
     text
 }
 
+/// How long a text may wait to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// One text at a time: while nobody reads stderr, those who want to write wait here, and not in the threads that block.
 async fn write(text: String) -> Reply<()> {
     static TURN: Mutex<()> = Mutex::const_new(());
-    let _turn = TURN.lock().await;
+    let turn = tokio::time::timeout(PATIENCE, TURN.lock()).await;
+    let _turn = turn.map_err(|_| "nobody reads stderr")?;
     let writing = tokio::task::spawn_blocking(move || io::stderr().write_all(text.as_bytes()));
     let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
     written.map_err(|error| format!("cannot write to stderr: {error}"))

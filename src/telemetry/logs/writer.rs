@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use super::rotate::RotatingFile;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 16 * 1024;
+
+/// Bytes of lines that may wait to be written: the application's own lines can be long. One line may always wait.
+const MAX_WAITING: usize = 64 << 20;
 
 /// How long the end may wait for a reader of the log that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -84,13 +87,13 @@ impl Outputs {
     pub(super) fn start(self) -> io::Result<(Queue, Guard)> {
         let (sender, lines) = sync_channel(QUEUE);
         let (done, ended) = sync_channel(1);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
+        let load = Arc::new(Load::default());
+        let queue = Queue { sender: sender.clone(), load: Arc::clone(&load) };
         std::thread::Builder::new().name("log".into()).spawn(move || {
-            write(self.sinks, &lines, &counter);
+            write(self.sinks, &lines, &load);
             let _ = done.send(());
         })?;
-        Ok((Queue { sender: sender.clone(), dropped }, Guard { sender, ended }))
+        Ok((queue, Guard { sender, ended }))
     }
 }
 
@@ -103,13 +106,27 @@ enum Job {
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: SyncSender<Job>,
-    dropped: Arc<AtomicU64>,
+    load: Arc<Load>,
+}
+
+/// What is under way to the writer, and what did not fit.
+#[derive(Debug, Default)]
+struct Load {
+    /// Bytes of lines that are not written yet.
+    waiting: AtomicUsize,
+    /// Lines.
+    dropped: AtomicU64,
 }
 
 impl Queue {
     pub(super) fn push(&self, sink: SinkId, line: String) {
-        if self.sender.try_send(Job::Line(sink.number, line)).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+        let Load { waiting, dropped } = &*self.load;
+        let size = line.len();
+        let before = waiting.fetch_add(size, Relaxed);
+        let fits = before == 0 || before.saturating_add(size) <= MAX_WAITING;
+        if !fits || self.sender.try_send(Job::Line(sink.number, line)).is_err() {
+            waiting.fetch_sub(size, Relaxed);
+            dropped.fetch_add(1, Relaxed);
         }
     }
 }
@@ -137,16 +154,71 @@ impl Drop for Guard {
 }
 
 /// Writes lines until the end. An output that cannot be written to, because its reader has gone or its disk is full, loses its lines.
-fn write(mut sinks: Vec<(String, Box<dyn Write + Send>)>, lines: &Receiver<Job>, dropped: &AtomicU64) {
+fn write(mut sinks: Vec<(String, Box<dyn Write + Send>)>, lines: &Receiver<Job>, load: &Load) {
     while let Ok(Job::Line(sink, line)) = lines.recv() {
         let Some((_, sink)) = sinks.get_mut(sink) else { continue };
         let _ = sink.write_all(line.as_bytes());
-        let lost = dropped.swap(0, Relaxed);
+        // Until now it took memory.
+        load.waiting.fetch_sub(line.len(), Relaxed);
+        let lost = load.dropped.swap(0, Relaxed);
         if lost > 0 {
             let _ = writeln!(sink, "{lost} lines of the log were dropped: its reader is too slow");
         }
     }
     for (_, sink) in &mut sinks {
         let _ = sink.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// An output that is read when it is told to be; it notes how long each write was.
+    struct Slow {
+        gate: Receiver<()>,
+        begun: Sender<()>,
+        written: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.begun.send(());
+            // An error means that the gate is open for good.
+            let _ = self.gate.recv();
+            self.written.lock().unwrap().push(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn long_lines_are_dropped_and_counted_while_nobody_reads() {
+        let (open, gate) = channel();
+        let (begun, writing) = channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let mut outputs = Outputs::default();
+        let slow = Slow { gate, begun, written: Arc::clone(&written) };
+        outputs.sinks.push(("slow".into(), Box::new(slow)));
+        let (queue, guard) = outputs.start().unwrap();
+        let sink = SinkId { number: 0, terminal: false };
+        // One line may be of any length.
+        queue.push(sink, "x".repeat(MAX_WAITING + 1));
+        writing.recv().unwrap();
+        queue.push(sink, "dropped".into());
+        open.send(()).unwrap();
+        drop(open);
+        drop(guard);
+        let lost = "1 lines of the log were dropped: its reader is too slow\n";
+        let written = written.lock().unwrap();
+        assert_eq!(written[0], MAX_WAITING + 1);
+        assert_eq!(written[1..].iter().sum::<usize>(), lost.len());
+        assert_eq!(queue.load.waiting.load(Relaxed), 0);
     }
 }
