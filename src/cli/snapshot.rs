@@ -126,7 +126,7 @@ impl Snapshot {
     }
 }
 
-/// The workers of one plugin. RoadRunner's servers give `null` for none.
+/// The workers of one plugin, the oldest first. RoadRunner's servers give `null` for none.
 ///
 /// # Errors
 /// When the server cannot be asked, or answers something else.
@@ -138,5 +138,8 @@ pub(super) async fn workers(server: &mut Server, plugin: &str) -> anyhow::Result
     let reply = server.call("informer.Workers", &json!(plugin)).await?;
     let list =
         WorkerList::deserialize(reply).context("what informer.Workers answered is no list of workers")?;
-    Ok(list.workers.unwrap_or_default())
+    let mut workers = list.workers.unwrap_or_default();
+    // RoadRunner's servers give them in any order.
+    workers.sort_by_key(|worker| (worker.created, worker.pid));
+    Ok(workers)
 }

@@ -148,7 +148,7 @@ async fn over_rpc(global: &Global, args: &Args, patience: Duration) -> anyhow::R
         // Who ends at once may end before it answers.
         Err(ClientError::Closed { .. }) if global.force => return Ok(who),
         Err(ClientError::Server(text)) if text.starts_with("rpc: can't find") => {
-            bail!("{who} cannot be stopped over RPC, since it is no Causeway; start it with `serve -p`")
+            bail!("{who} is no Causeway, and ends by a signal only; `serve -p` writes whom to send it to")
         }
         Err(error) => return Err(error.into()),
     }

@@ -1,8 +1,14 @@
 //! The program under RoadRunner's name: scripts that call `./rr` go on working.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use bytes::BytesMut;
+use causeway::goridge::{Decoder, Flags, Item, StreamBits, encode};
+use serde_json::json;
 
 use crate::support::{BINARY, worker};
 
@@ -61,4 +67,56 @@ async fn a_project_s_own_calls_serve_watch_reset_and_stop() {
     let again = rr(server.folder.path(), &["stop"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).starts_with("rr: there is no "), "{again:?}");
+}
+
+/// Answers like RoadRunner 2025.1.15, which knows nothing of the `causeway` service.
+fn answer(mut stream: TcpStream) {
+    let (mut decoder, mut input, mut chunk) = (Decoder::strict(1 << 20), BytesMut::new(), [0; 4096]);
+    while let Ok(read @ 1..) = stream.read(&mut chunk) {
+        input.extend_from_slice(&chunk[..read]);
+        while let Some(Item::Frame(call)) = decoder.decode(&mut input).unwrap() {
+            let name = &call.payload[..call.options.as_slice()[1] as usize];
+            let worker =
+                |pid: u32, created: u64| json!({"pid": pid, "created": created, "statusStr": "ready"});
+            let result = match text(name).as_str() {
+                "informer.List" | "resetter.List" => json!(["http", "centrifuge"]),
+                "informer.Workers" if call.payload.ends_with(b"\"http\"") => json!({"workers": null}),
+                "informer.Workers" => json!({"workers": [worker(8, 20), worker(9, 10)]}),
+                "resetter.Reset" => json!(true),
+                _ => json!(null),
+            };
+            let (flags, body) = match &result {
+                result if result.is_null() => {
+                    (Flags::JSON | Flags::ERROR, format!("rpc: can't find service {}", text(name)))
+                }
+                result => (Flags::JSON, result.to_string()),
+            };
+            let mut reply = BytesMut::new();
+            encode(&mut reply, flags, StreamBits::NONE, call.options, &[name, body.as_bytes()]).unwrap();
+            stream.write_all(&reply).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_server_of_roadrunner_s_own_is_operated_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("version: '3'\nrpc: {{listen: 'tcp://:{port}'}}\n");
+    std::fs::write(folder.path().join(".rr.yaml"), config).unwrap();
+
+    let all = rr(folder.path(), &["workers", "--json"]);
+    let all: serde_json::Value = serde_json::from_slice(&all.stdout).unwrap();
+    let pids: Vec<_> = all["workers"].as_array().unwrap().iter().map(|worker| &worker["pid"]).collect();
+    assert_eq!(pids, [9, 8], "the oldest first");
+    assert!(all.get("stats").is_none(), "{all}");
+    let tables = text(&rr(folder.path(), &["workers"]).stdout);
+    assert!(tables.find("[http]").unwrap() < tables.find("[centrifuge]").unwrap(), "{tables}");
+    let reset = text(&rr(folder.path(), &["reset"]).stdout);
+    assert_eq!(reset.matches(": all workers were replaced").count(), 2, "{reset}");
+    let stop = rr(folder.path(), &["stop"]);
+    assert_eq!(stop.status.code(), Some(1));
+    assert!(text(&stop.stderr).contains("is no Causeway"), "{stop:?}");
 }
