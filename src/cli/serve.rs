@@ -47,14 +47,22 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         warn!(target: "config", "{warning}");
     }
     let _pid_file = global.pid.then(|| PidFile::write(&loaded)).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, args, &loaded));
     // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
     runtime.shutdown_background();
     code
+}
+
+/// One thread up to seven cores, and one for every four beyond: what a bridge does for a request is so little that handing it to another
+/// thread costs more, and the cores are the workers'. `TOKIO_WORKER_THREADS` says otherwise.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads((cores / 4).max(1));
+    }
+    builder.enable_all().build()
 }
 
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
