@@ -2,10 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -32,8 +33,13 @@ pub(crate) struct Running {
     pub(crate) address: String,
     /// From the start of the process to the first right answer.
     pub(crate) start: Duration,
-    _folder: TempDir,
+    /// Ended after the bridge that calls it.
+    _api: Option<Process>,
+    folder: TempDir,
 }
+
+/// The socket of `rpc.listen`.
+const RPC: &str = "rpc.sock";
 
 impl Running {
     /// Starts a contender and waits for its first answer.
@@ -58,11 +64,12 @@ impl Running {
     fn try_start(setup: &Setup, runtime: &Runtime, row: &Row, contender: Contender) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", free_port()?);
+        let api = Api::start(setup, row, folder.path())?;
         let begin = Instant::now();
-        let mut process = launch(setup, row, contender, &address, folder.path())?;
+        let mut process = launch(setup, row, contender, &address, &api, folder.path())?;
         let message = match row.work {
             Work::Calls { message, .. } => message,
-            Work::Idle => Message::Rpc(100),
+            Work::Publish { .. } | Work::Idle => Message::Rpc(100),
         };
         let told = |what: &str, process: &Process| {
             format!("{} {what}; it printed:\n{}", contender.name(), process.last_words())
@@ -82,8 +89,43 @@ impl Running {
         if let Some(status) = process.ended()? {
             bail!(told(&format!("has ended with {status}"), &process));
         }
-        Ok(Self { process, address, start: begin.elapsed(), _folder: folder })
+        Ok(Self { process, address, start: begin.elapsed(), _api: api.process, folder })
     }
+
+    /// Where it takes RPC calls.
+    pub(crate) fn rpc(&self) -> PathBuf {
+        self.folder.path().join(RPC)
+    }
+}
+
+/// Centrifugo's API, where it is needed: a real one, or played by the bare server.
+struct Api {
+    address: String,
+    process: Option<Process>,
+}
+
+impl Api {
+    fn start(setup: &Setup, row: &Row, folder: &Path) -> anyhow::Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let process = match (row.work, &setup.centrifugo) {
+            (Work::Publish { .. }, None) => Some(Process::start(&setup.echo, [&address], folder, &[])?),
+            (Work::Publish { .. }, Some(binary)) => {
+                let config = json!({
+                    "http_server": { "address": "127.0.0.1", "port": free_port()?.to_string() },
+                    "grpc_api": { "enabled": true, "address": "127.0.0.1", "port": port(&address) },
+                    "log": { "level": "error" },
+                });
+                std::fs::write(folder.join("centrifugo.json"), config.to_string())?;
+                Some(Process::start(binary, ["-c", "centrifugo.json"], folder, &[])?)
+            }
+            (Work::Calls { .. } | Work::Idle, _) => None,
+        };
+        Ok(Self { address, process })
+    }
+}
+
+fn port(address: &str) -> Option<u16> {
+    address.rsplit_once(':')?.1.parse().ok()
 }
 
 fn launch(
@@ -91,6 +133,7 @@ fn launch(
     row: &Row,
     contender: Contender,
     address: &str,
+    api: &Api,
     folder: &Path,
 ) -> anyhow::Result<Process> {
     let serve = ["serve", "-c", ".rr.yaml"];
@@ -102,13 +145,13 @@ fn launch(
             let arguments = [script.as_os_str(), OsStr::new(address)];
             Process::start(&setup.python, arguments, folder, &[("PYTHONPATH", &packages)])
         }
-        Contender::Causeway | Contender::Unfenced => {
-            configure(setup, row, contender, address, folder)?;
-            Process::start(&setup.causeway, serve, folder, &[])
-        }
-        Contender::RoadRunner => {
-            configure(setup, row, contender, address, folder)?;
-            let binary = setup.roadrunner.as_deref().context("$RR is not set")?;
+        Contender::Causeway | Contender::Unfenced | Contender::Before | Contender::RoadRunner => {
+            configure(setup, row, contender, address, &api.address, folder)?;
+            let binary = match contender {
+                Contender::RoadRunner => setup.roadrunner.as_deref().context("$RR is not set")?,
+                Contender::Before => setup.before.as_deref().context("--before is not given")?,
+                _ => &setup.causeway,
+            };
             Process::start(binary, serve, folder, &[])
         }
     }
@@ -120,6 +163,7 @@ fn configure(
     row: &Row,
     contender: Contender,
     address: &str,
+    api: &str,
     folder: &Path,
 ) -> anyhow::Result<()> {
     let relay = match row.relay {
@@ -135,11 +179,15 @@ server:
   relay: {relay}
 logs:
   level: error
+rpc:
+  listen: unix://{}
 centrifuge:
   proxy_address: tcp://{address}
+  grpc_api_address: tcp://{api}
   pool:
     num_workers: {}
 ",
+        folder.join(RPC).display(),
         row.workers
     );
     if contender == Contender::Unfenced {

@@ -32,6 +32,7 @@ mod message;
 mod picture;
 mod plan;
 mod process;
+mod publish;
 mod report;
 mod role;
 mod run;
@@ -55,7 +56,7 @@ pub(crate) struct Args {
     /// How long one measurement takes, in seconds
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Only rows whose name holds one of these
+    /// Only rows of this name, or whose name holds one of these
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Only contenders whose name holds one of these
@@ -67,9 +68,15 @@ pub(crate) struct Args {
     /// Causeway's binary; what this program was linked with unless given
     #[arg(long, value_name = "FILE")]
     causeway: Option<PathBuf>,
+    /// Another one, to see what a change has brought
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// RoadRunner's binary
     #[arg(long, value_name = "FILE", env = "RR")]
     rr: Option<PathBuf>,
+    /// Centrifugo's binary, for the rows that publish; its API is played unless given
+    #[arg(long, value_name = "FILE", env = "CENTRIFUGO")]
+    centrifugo: Option<PathBuf>,
     /// The Python that has protobuf and grpcio
     #[arg(long, value_name = "FILE", env = "PYTHON", default_value = "python3")]
     python: PathBuf,

@@ -7,6 +7,8 @@ use crate::message::Message;
 pub(crate) enum Contender {
     /// As it comes.
     Causeway,
+    /// Another binary of it, to see what a change has brought; in each row where Causeway is.
+    Before,
     /// `pool.fence: false`.
     Unfenced,
     /// A bare tonic server.
@@ -41,6 +43,8 @@ pub(crate) enum Relay {
 pub(crate) enum Work {
     /// Calls, so many at a time on each of so many connections.
     Calls { connections: usize, streams: usize, message: Message },
+    /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each of so many connections.
+    Publish { connections: usize },
     /// Nothing, once it has started.
     Idle,
 }
@@ -74,6 +78,10 @@ const fn idle(name: &'static str, workers: usize) -> Row {
     Row { name, workers, app: App::C, relay: Relay::Pipes, work: Work::Idle, contenders: BRIDGES }
 }
 
+const fn publish(name: &'static str, connections: usize) -> Row {
+    Row { work: Work::Publish { connections }, ..idle(name, 4) }
+}
+
 /// All rows, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
     calls("one call at a time", 1, 1, SMALL),
@@ -93,6 +101,8 @@ pub(crate) const ROWS: &[Row] = &[
         contenders: &[Causeway, Aio, RoadRunner],
         ..calls("Python, 1 x 32", 1, 32, SMALL)
     },
+    publish("publish over RPC, 1 connection", 1),
+    publish("publish over RPC, 16 connections", 16),
     idle("idle, 1 worker", 1),
     idle("idle, 64 workers", 64),
     idle("idle, 500 workers", 500),
@@ -102,6 +112,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Causeway => "Causeway",
+            Self::Before => "Causeway before",
             Unfenced => "Causeway, no fence",
             Echo => "bare tonic",
             Aio => "grpc.aio",
@@ -113,6 +124,7 @@ impl Contender {
     pub(crate) fn colour(self) -> &'static str {
         match self {
             Causeway => "#1667b7",
+            Self::Before => "#777777",
             Unfenced => "#7fb3e6",
             Echo => "#2f8f4e",
             Aio => "#8a5fbf",

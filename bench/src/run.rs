@@ -13,6 +13,7 @@ use crate::figures::{Figure, Measured, QUANTILES, RowResult, Series, quantile};
 use crate::h2load::{Load, Outcome};
 use crate::message::Message;
 use crate::plan::{Contender, ROWS, Row, Work};
+use crate::publish::Publisher;
 use crate::setup::Setup;
 use crate::{picture, report};
 
@@ -32,7 +33,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut bench = Bench { args, setup: &setup, runtime: &runtime, told: BTreeSet::new() };
     let mut results = Vec::new();
-    for row in ROWS.iter().filter(|row| is_wanted(&args.rows, row.name)) {
+    let exact: Vec<&Row> = ROWS.iter().filter(|row| args.rows.iter().any(|name| name == row.name)).collect();
+    let wanted = if exact.is_empty() {
+        ROWS.iter().filter(|row| is_wanted(&args.rows, row.name)).collect()
+    } else {
+        exact
+    };
+    for row in wanted {
         if let Some(result) = bench.row(row)? {
             results.push(result);
         }
@@ -66,16 +73,36 @@ impl Bench<'_> {
         if self.args.short { 1 } else { self.args.rounds.max(1) }
     }
 
-    /// Measures all contenders of a row that are there; `None` when there is none.
-    fn row(&mut self, row: &Row) -> anyhow::Result<Option<RowResult>> {
-        let mut contenders = Vec::new();
+    /// Who can be measured in a row; tells what is missing.
+    fn contenders(&mut self, row: &Row) -> Vec<Contender> {
+        let mut found = Vec::new();
         for contender in row.contenders.iter().filter(|c| is_wanted(&self.args.contenders, c.name())) {
             match self.setup.lacks(row, *contender) {
-                None => contenders.push(*contender),
-                Some(reason) if self.told.insert(reason) => eprintln!("skipped {reason}"),
-                Some(_) => {}
+                None => found.push(*contender),
+                Some(reason) => self.tell(reason),
+            }
+            if *contender == Contender::Causeway && self.setup.before.is_some() {
+                found.push(Contender::Before);
             }
         }
+        if matches!(row.work, Work::Publish { .. }) && self.setup.centrifugo.is_none() {
+            self.tell(
+                "a real Centrifugo: its API is played; set $CENTRIFUGO to its binary to publish into it",
+            );
+        }
+        found
+    }
+
+    /// Says once what is missing.
+    fn tell(&mut self, missing: &'static str) {
+        if self.told.insert(missing) {
+            eprintln!("skipped {missing}");
+        }
+    }
+
+    /// Measures all contenders of a row that are there; `None` when there is none.
+    fn row(&mut self, row: &Row) -> anyhow::Result<Option<RowResult>> {
+        let contenders = self.contenders(row);
         let mut series: Vec<Series> = contenders
             .iter()
             .map(|contender| Series {
@@ -102,27 +129,47 @@ impl Bench<'_> {
             Work::Calls { connections, streams, message } => {
                 self.calls(&running, (connections, streams), message)
             }
+            Work::Publish { connections } => self.publish(&running, connections),
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };
         measured.with_context(|| format!("it printed: {:?}", running.process.last_words()))
     }
 
     fn calls(&self, running: &Running, shape: (usize, usize), message: Message) -> anyhow::Result<Measured> {
-        let answer = self.runtime.block_on(check::sample(&running.address, message))?;
+        let check = || self.runtime.block_on(check::sample(&running.address, message));
+        let answer = check()?;
         let load = Load::new(&running.address, shape, message, answer)?;
         let few = FEW.min((8 << 20) / answer).max(shape.0 * shape.1);
-        let warm = load.run(few)?;
+        let measured = self.under_load(running, few, |requests| load.run(requests))?;
+        // Whatever the load did to it, it answers rightly.
+        check()?;
+        Ok(measured)
+    }
+
+    fn publish(&self, running: &Running, connections: usize) -> anyhow::Result<Measured> {
+        let played = self.setup.centrifugo.is_none();
+        let publisher = Publisher { socket: running.rpc(), connections, played };
+        self.runtime.block_on(publisher.wait())?;
+        self.under_load(running, FEW.max(connections), |calls| self.runtime.block_on(publisher.run(calls)))
+    }
+
+    /// Warms up, and measures. In the short version only `few` calls are made.
+    fn under_load(
+        &self,
+        running: &Running,
+        few: usize,
+        load: impl Fn(usize) -> anyhow::Result<Outcome>,
+    ) -> anyhow::Result<Measured> {
+        let warm = load(few)?;
         let requests = if self.args.short {
             few
         } else {
-            let warm = load.run(within(WARM_UP, &warm))?;
+            let warm = load(within(WARM_UP, &warm))?;
             within(self.args.seconds, &warm)
         };
         let before = running.process.cpu()?;
-        let outcome = load.run(requests)?;
+        let outcome = load(requests)?;
         let cpu = running.process.cpu()?.saturating_sub(before);
-        // Whatever the load did to it, it answers rightly.
-        self.runtime.block_on(check::sample(&running.address, message))?;
         let latency = |part| quantile(&outcome.latencies, part);
         Ok(Measured {
             figures: BTreeMap::from([

@@ -1,0 +1,124 @@
+//! The load on `rpc.listen`: what a worker's client does that publishes into Centrifugo, one call at a time on each connection.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::{Bytes, BytesMut};
+use causeway::goridge::{Decoder, Flags, Frame, Item, Options, StreamBits, encode};
+use causeway::proto::api::{PublishRequest, PublishResponse};
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+use crate::h2load::Outcome;
+
+const METHOD: &[u8] = b"centrifuge.Publish";
+
+/// How long Centrifugo may take to start, and a call to be answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is asked meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Who publishes.
+#[derive(Debug, Clone)]
+pub(crate) struct Publisher {
+    pub(crate) socket: PathBuf,
+    pub(crate) connections: usize,
+    /// Whether Centrifugo's API is the bare server's, which answers with the name of the channel.
+    pub(crate) played: bool,
+}
+
+impl Publisher {
+    /// Waits until a message can be published.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub(crate) async fn wait(&self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            match self.publish(0, 1).await {
+                Ok(_) => return Ok(()),
+                Err(error) if begin.elapsed() > PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Publishes so many messages over all connections together.
+    ///
+    /// # Errors
+    /// When a call fails or is answered wrongly.
+    pub(crate) async fn run(&self, calls: usize) -> anyhow::Result<Outcome> {
+        let begin = Instant::now();
+        let mut tasks = JoinSet::new();
+        for number in 0..self.connections {
+            let publisher = self.clone();
+            let calls = calls.div_ceil(self.connections);
+            tasks.spawn(async move { publisher.publish(number, calls).await });
+        }
+        let mut latencies = Vec::new();
+        while let Some(took) = tasks.join_next().await {
+            latencies.extend(took.context("a connection was not finished")??);
+        }
+        let requests_per_second = latencies.len() as f64 / begin.elapsed().as_secs_f64();
+        latencies.sort_unstable();
+        Ok(Outcome { requests_per_second, latencies })
+    }
+
+    /// Makes calls one after the other; gives the microseconds of each.
+    async fn publish(&self, number: usize, calls: usize) -> anyhow::Result<Vec<u32>> {
+        let channel = format!("bench-{number}");
+        let message = PublishRequest {
+            channel: channel.clone(),
+            data: r#"{"text":"hello"}"#.into(),
+            ..PublishRequest::default()
+        };
+        let message = message.encode_to_vec();
+        let mut stream = UnixStream::connect(&self.socket)
+            .await
+            .with_context(|| format!("cannot connect to {}", self.socket.display()))?;
+        let mut latencies = Vec::with_capacity(calls);
+        let (mut out, mut read) = (BytesMut::new(), BytesMut::new());
+        for sequence in (1_u32..).take(calls) {
+            let begin = Instant::now();
+            let length = u32::try_from(METHOD.len())?;
+            let options = Options::from_slice(&[sequence, length]).context("two options fit")?;
+            out.clear();
+            encode(&mut out, Flags::PROTO, StreamBits::NONE, options, &[METHOD, &message])?;
+            stream.write_all(&out).await?;
+            let reply = tokio::time::timeout(PATIENCE, receive(&mut stream, &mut read))
+                .await
+                .context("a call was not answered")??;
+            latencies.push(u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX));
+            self.check(&reply, options, &channel)?;
+        }
+        Ok(latencies)
+    }
+
+    fn check(&self, reply: &Frame, asked: Options, channel: &str) -> anyhow::Result<()> {
+        let body = reply.payload.strip_prefix(METHOD);
+        let Some(body) = body.filter(|_| reply.flags == Flags::PROTO && reply.options == asked) else {
+            bail!("the call of {channel} was answered with {reply:?}");
+        };
+        let response = PublishResponse::decode(Bytes::copy_from_slice(body))?;
+        match response.result {
+            Some(result) if response.error.is_none() && (!self.played || result.epoch == channel) => Ok(()),
+            result => bail!("the call of {channel} was answered with {:?}, {result:?}", response.error),
+        }
+    }
+}
+
+async fn receive(stream: &mut UnixStream, read: &mut BytesMut) -> anyhow::Result<Frame> {
+    let mut decoder = Decoder::strict(1 << 20);
+    loop {
+        match decoder.decode(read)? {
+            Some(Item::Frame(frame)) => return Ok(frame),
+            Some(Item::Noise(_)) => bail!("there was something else than frames"),
+            None if stream.read_buf(read).await? == 0 => bail!("the connection was closed"),
+            None => {}
+        }
+    }
+}
