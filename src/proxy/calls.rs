@@ -1,6 +1,9 @@
 //! The calls in flight, counted so that the end can wait for them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -27,6 +30,11 @@ impl Calls {
         self.count.fetch_add(1, SeqCst);
         let call = Call(self);
         (!self.closing.load(SeqCst)).then_some(call)
+    }
+
+    /// Whether there are any.
+    pub(super) fn in_flight(&self) -> bool {
+        self.count.load(Relaxed) > 0
     }
 
     /// Takes no more calls.

@@ -129,7 +129,7 @@ impl Server {
             max_message_size: self.max_message_size,
         };
         let (connections, incoming) = mpsc::channel(64);
-        let accepting = tokio::spawn(accept(self.socket, connections));
+        let accepting = tokio::spawn(accept(self.socket, connections, Arc::clone(&calls)));
         let closing = Arc::clone(&calls);
         let shutdown = async move {
             shutdown.await;
@@ -159,7 +159,7 @@ impl Server {
 }
 
 /// Accepts for ever: an error, of a connection or of the system, ends neither the listener nor the server.
-async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>>) {
+async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>>, calls: Arc<Calls>) {
     loop {
         let accepted = match &socket {
             Socket::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
@@ -167,12 +167,13 @@ async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>
                 stream.set_nodelay(true)?;
                 let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
                 socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                Ok(Connection::Tcp(stream))
+                Ok(Stream::Tcp(stream))
             }),
-            Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| Connection::Unix(stream)),
+            Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
         };
         match accepted {
-            Ok(connection) => {
+            Ok(stream) => {
+                let connection = Connection { stream, calls: Arc::clone(&calls), gathering: false };
                 if connections.send(Ok(connection)).await.is_err() {
                     return;
                 }
@@ -187,10 +188,35 @@ async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>
 }
 
 /// An accepted connection.
+///
+/// A write costs more than anything else that a call needs. So while other calls are in flight, a small write waits until the tasks that
+/// are ready have run: what they have to say goes out with it.
 #[derive(Debug)]
-enum Connection {
+struct Connection {
+    stream: Stream,
+    calls: Arc<Calls>,
+    /// The write in hand has waited.
+    gathering: bool,
+}
+
+#[derive(Debug)]
+enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// Writes from this size on are worth it as they are.
+const LARGE_WRITE: usize = 8 * 1024;
+
+impl Connection {
+    /// Whether a write of so many bytes should wait; it is woken at once, behind all others.
+    fn gather(&mut self, bytes: usize, cx: &Context<'_>) -> bool {
+        self.gathering = !self.gathering && bytes < LARGE_WRITE && self.calls.in_flight();
+        if self.gathering {
+            cx.waker().wake_by_ref();
+        }
+        self.gathering
+    }
 }
 
 impl Connected for Connection {
@@ -201,9 +227,9 @@ impl Connected for Connection {
 
 macro_rules! delegate {
     ($self:ident, $method:ident $(, $argument:expr)*) => {
-        match $self.get_mut() {
-            Connection::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            Connection::Unix(stream) => Pin::new(stream).$method($($argument),*),
+        match &mut $self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Stream::Unix(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }
@@ -215,15 +241,21 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.gather(buf.len(), cx) {
+            return Poll::Pending;
+        }
         delegate!(self, poll_write, cx, buf)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.gather(bufs.iter().map(|buf| buf.len()).sum(), cx) {
+            return Poll::Pending;
+        }
         delegate!(self, poll_write_vectored, cx, bufs)
     }
 
