@@ -26,6 +26,7 @@ mod server;
 mod service;
 mod statistics;
 mod status;
+mod unary;
 
 use bytes::Bytes;
 use tokio::time::Instant;

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::calls::Calls;
 use super::health::Health;
-use super::service::Service;
+use super::service::{Parts, Service};
 use super::statistics::Statistics;
 use super::{Backend, Config};
 use crate::address::Address;
@@ -121,13 +121,13 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Stopped {
         let calls = Arc::new(Calls::default());
-        let service = Service {
+        let service = Service::new(Parts {
             backend,
             health: Health { serving },
             calls: Arc::clone(&calls),
             statistics: self.statistics,
             max_message_size: self.max_message_size,
-        };
+        });
         let (connections, incoming) = mpsc::channel(64);
         let accepting = tokio::spawn(accept(self.socket, connections, Arc::clone(&calls)));
         let closing = Arc::clone(&calls);

@@ -18,7 +18,7 @@ use super::calls::Calls;
 use super::health::Health;
 use super::raw::RawCodec;
 use super::statistics::Statistics;
-use super::{Backend, Request, SERVICE, context, deadline, status};
+use super::{Backend, Request, SERVICE, context, deadline, status, unary};
 
 /// The methods that stream; they are not served yet.
 const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"];
@@ -26,14 +26,30 @@ const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"]
 /// The answer to the methods that stream.
 const NO_STREAMS: &str = "subscription streams are not served by this version";
 
-/// All services of the listener.
-#[derive(Debug, Clone)]
-pub(super) struct Service<B> {
+/// All services of the listener. It is cloned for each call, and so one pointer.
+#[derive(Debug)]
+pub(super) struct Service<B>(Arc<Parts<B>>);
+
+/// What the services are made of.
+#[derive(Debug)]
+pub(super) struct Parts<B> {
     pub(super) backend: B,
     pub(super) health: Health,
     pub(super) calls: Arc<Calls>,
     pub(super) statistics: Arc<Statistics>,
     pub(super) max_message_size: usize,
+}
+
+impl<B> Service<B> {
+    pub(super) fn new(parts: Parts<B>) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl<B> Clone for Service<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 type HttpRequest = http::Request<Body>;
@@ -49,19 +65,21 @@ impl<B: Backend> tower::Service<HttpRequest> for Service<B> {
     }
 
     fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let service = self.clone();
+        let parts = Arc::clone(&self.0);
         // The clock starts when the call arrives, and before tonic's own, which would answer CANCELLED.
         let arrived = Instant::now();
-        Box::pin(async move { Ok(service.answer(request, arrived).await) })
+        Box::pin(async move { Ok(parts.answer(request, arrived).await) })
     }
 }
 
-impl<B: Backend> Service<B> {
-    async fn answer(self, request: HttpRequest, arrived: Instant) -> HttpResponse {
+impl<B: Backend> Parts<B> {
+    async fn answer(&self, request: HttpRequest, arrived: Instant) -> HttpResponse {
         if let Some(refused) = refuse_other_protocols(&request) {
             return refused;
         }
-        let path = request.uri().path().to_owned();
+        // A clone of the target shares its bytes.
+        let target = request.uri().clone();
+        let path = target.path();
         let Some((service, method)) = path.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) else {
             return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
         };
@@ -75,7 +93,7 @@ impl<B: Backend> Service<B> {
         }
     }
 
-    async fn count(self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+    async fn count(&self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
         let kind = method.to_ascii_lowercase();
         let timed = self.statistics.begin(&kind, arrived);
         let response = self.forward(method, &kind, request, arrived).await;
@@ -86,7 +104,13 @@ impl<B: Backend> Service<B> {
     }
 
     /// Hands the call to the backend and waits until its deadline.
-    async fn forward(self, method: &str, kind: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+    async fn forward(
+        &self,
+        method: &str,
+        kind: &str,
+        request: HttpRequest,
+        arrived: Instant,
+    ) -> HttpResponse {
         let Some(_call) = self.calls.begin() else {
             return status::of(&crate::pool::Error::ShuttingDown).into_http();
         };
@@ -124,6 +148,27 @@ impl<B: Backend> Service<B> {
         deadline: Option<Instant>,
         request: HttpRequest,
     ) -> HttpResponse {
+        if request.headers().get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
+            return self.exchange_compressed(kind, context, deadline, request).await;
+        }
+        let body = match unary::read(request.into_body(), self.max_message_size).await {
+            Ok(body) => body,
+            Err(status) => return status.into_http(),
+        };
+        match self.backend.call(Request { context, body, deadline }).await {
+            Ok(answer) => unary::answer(answer),
+            Err(error) => failed(kind, &error).into_http(),
+        }
+    }
+
+    /// The same by tonic, which knows the encodings.
+    async fn exchange_compressed(
+        &self,
+        kind: &str,
+        context: Bytes,
+        deadline: Option<Instant>,
+        request: HttpRequest,
+    ) -> HttpResponse {
         let mut grpc = Grpc::new(RawCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.max_message_size);
@@ -137,10 +182,7 @@ impl<B: Backend> Service<B> {
             let backend = backend.clone();
             async move {
                 let answer = backend.call(request).await;
-                answer.map(tonic::Response::new).map_err(|error| {
-                    log(kind, &error);
-                    status::of(&error)
-                })
+                answer.map(tonic::Response::new).map_err(|error| failed(kind, &error))
             }
         });
         let mut response = grpc.unary(handler, request).await;
@@ -153,11 +195,7 @@ impl<B: Backend> Service<B> {
     fn name_the_limit(&self, headers: &mut HeaderMap) {
         let out_of_range = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "11");
         if out_of_range {
-            let limit = self.max_message_size;
-            let text = format!(
-                "the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)"
-            );
-            let status = Status::new(Code::ResourceExhausted, text);
+            let status = status::too_large(self.max_message_size);
             // The old status is overwritten.
             let _ = status.add_header(headers);
         }
@@ -187,8 +225,9 @@ fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
     }
 }
 
-/// Failures that an operator can do something about, with the type of the call; a deadline is the caller's choice, and so told quietly.
-fn log(kind: &str, error: &crate::pool::Error) {
+/// The status of a failure. Those that an operator can do something about are logged, with the type of the call; a deadline is the
+/// caller's choice, and so told quietly.
+fn failed(kind: &str, error: &crate::pool::Error) -> Status {
     use crate::pool::Error;
     match error {
         Error::ShuttingDown => {}
@@ -200,4 +239,5 @@ fn log(kind: &str, error: &crate::pool::Error) {
         }
         _ => error!(target: "centrifuge", r#type = kind, %error, "a call failed"),
     }
+    status::of(error)
 }

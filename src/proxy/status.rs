@@ -20,6 +20,13 @@ pub(super) fn of(error: &Error) -> Status {
     Status::new(code, message)
 }
 
+/// The status of a call whose message is larger than `limit` bytes.
+pub(super) fn too_large(limit: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
