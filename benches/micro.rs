@@ -8,6 +8,8 @@ mod context;
 #[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/pool/idle.rs"]
 mod idle;
+#[path = "../src/pool/sync.rs"]
+mod sync;
 
 use bytes::BytesMut;
 use causeway::goridge::{self, Decoder, Flags, Item, Options, StreamBits};

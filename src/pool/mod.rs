@@ -49,6 +49,8 @@ mod core;
 mod error;
 mod handle;
 mod idle;
+#[cfg(test)]
+mod idle_tests;
 mod lease;
 mod limits;
 mod line;
@@ -56,6 +58,7 @@ mod operations;
 mod policy;
 mod shared;
 mod stats;
+mod sync;
 
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;
