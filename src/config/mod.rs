@@ -118,4 +118,6 @@ fn place(at: &At, key: Option<&str>) -> String {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ mod config;
 pub(crate) mod fence;
 mod json_line;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod memory;
 mod on_init;
 mod output;

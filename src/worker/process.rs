@@ -74,7 +74,7 @@ impl State {
 }
 
 impl Status {
-    fn new(id: u64, child: u32) -> Self {
+    pub(super) fn new(id: u64, child: u32) -> Self {
         Self {
             id,
             child,

@@ -1,0 +1,107 @@
+//! Whatever a worker sends, in whatever pieces: each request ends, with its own answer or with none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bolero::TypeGenerator;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::fence::{Fence, Order};
+use super::link::{Link, Outcome};
+use super::process::Status;
+use crate::goridge::{Flags, Options, StreamBits, encode};
+use crate::relay::Relay;
+
+/// What a worker sends next.
+#[derive(Debug, Clone, TypeGenerator)]
+enum Piece {
+    Answer(u8),
+    Error(u8),
+    Echo,
+    EchoOfAnother,
+    Stop,
+    Chunk,
+    Text(Vec<u8>),
+    Wrong {
+        flags: u8,
+        options: Vec<u32>,
+        payload: Vec<u8>,
+    },
+    /// Its caller goes to the next request.
+    Next,
+}
+
+const PID: u32 = 7;
+
+fn bytes(piece: &Piece) -> Vec<u8> {
+    let frame = |flags: Flags, stream: StreamBits, options: &[u32], payload: &[u8]| {
+        let mut bytes = BytesMut::new();
+        let options = Options::from_slice(&options[..options.len().min(10)]).unwrap();
+        encode(&mut bytes, flags, stream, options, &[payload]).unwrap();
+        bytes.to_vec()
+    };
+    let plain = StreamBits::NONE;
+    let pid = |pid: u32| frame(Flags::CONTROL, plain, &[], format!("{{\"pid\":{pid}}}").as_bytes());
+    match piece {
+        Piece::Answer(token) => frame(Flags::NONE, plain, &[0], &[*token]),
+        Piece::Error(token) => frame(Flags::ERROR, plain, &[], &[*token]),
+        Piece::Echo => pid(PID),
+        Piece::EchoOfAnother => pid(PID + 1),
+        Piece::Stop => frame(Flags::NONE, plain, &[13], b"{\"stop\":true}"),
+        Piece::Chunk => frame(Flags::NONE, StreamBits::STREAM, &[0], b"x"),
+        Piece::Text(text) => text.clone(),
+        Piece::Wrong { flags, options, payload } => frame(Flags::from_bits(*flags), plain, options, payload),
+        Piece::Next => Vec::new(),
+    }
+}
+
+/// Plays a worker that sends all this; what it sends behind a `Next` it sends when the next request is in hand.
+async fn play(pieces: &[Piece]) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let status = Arc::new(Status::new(1, PID));
+    let mut link = Link::new(status, Relay::Unix(ours), Fence::new(Order::new(true)), 1000);
+    let requests = pieces.split(|piece| matches!(piece, Piece::Next));
+    let mut ignored = [0_u8; 4096];
+    for sent in requests {
+        if link.drop_leftovers(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_err() {
+            return;
+        }
+        link.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+        let all: Vec<u8> = sent.iter().flat_map(bytes).collect();
+        if theirs.write_all(&all).await.is_err() {
+            return;
+        }
+        let answered = tokio::time::timeout(Duration::from_secs(2), link.answer()).await;
+        if let Ok(Ok(Outcome::Answer(body))) = &answered {
+            let is_from_here = sent.iter().any(|piece| match piece {
+                Piece::Answer(token) => body[..] == [*token],
+                // Text may hold a frame.
+                Piece::Text(_) | Piece::Wrong { .. } => true,
+                _ => false,
+            });
+            assert!(is_from_here, "{body:?} is of no request's worker");
+        }
+        if matches!(answered, Ok(Err(_))) {
+            return;
+        }
+        // A worker that is not done by then is given up.
+        if !matches!(tokio::time::timeout(Duration::from_secs(2), link.settle()).await, Ok(Ok(()))) {
+            return;
+        }
+        let _ = theirs.try_read(&mut ignored);
+    }
+    drop(link);
+    let _ = theirs.read(&mut ignored).await;
+}
+
+#[test]
+fn whatever_a_worker_sends_its_requests_end_and_get_nothing_from_elsewhere() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    bolero::check!()
+        .with_type::<Vec<Piece>>()
+        .with_iterations(5_000)
+        .for_each(|pieces| runtime.block_on(play(pieces)));
+}
