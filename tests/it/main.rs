@@ -11,6 +11,7 @@
 
 mod api;
 mod architecture;
+mod chaos;
 mod command_line;
 mod commands;
 mod examples;

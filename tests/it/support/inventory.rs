@@ -1,4 +1,4 @@
-//! What a fault may not change: the processes and descriptors of a server, and the answers of everybody else.
+//! What a fault may not change: the processes, descriptors and tasks of a server, and the answers of everybody else.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tonic::{Code, Status};
 
+use super::rpc::Caller;
 use super::{Client, MARK, PATIENCE, Server, Setup, eventually};
 
 /// What a server has.
@@ -17,15 +18,25 @@ pub struct Inventory {
     pub processes: usize,
     /// Its open descriptors.
     pub descriptors: usize,
+    /// Its tasks, of tokio.
+    pub tasks: u64,
 }
 
 impl Inventory {
-    pub fn of(server: &Server) -> Self {
+    async fn of(server: &Server, caller: &mut Caller) -> Self {
         let folder = format!("/proc/{}/fd", server.pid());
+        let stats = caller.json("causeway.Stats", &"centrifuge".into()).await.unwrap();
         Self {
             processes: processes(server).len(),
             descriptors: std::fs::read_dir(folder).map_or(0, Iterator::count),
+            tasks: stats["tasks"].as_u64().unwrap(),
         }
+    }
+
+    fn has_no_more_than(self, before: Self) -> bool {
+        self.processes == before.processes
+            && self.descriptors <= before.descriptors
+            && self.tasks <= before.tasks
     }
 }
 
@@ -47,11 +58,29 @@ pub fn processes(server: &Server) -> Vec<u32> {
     pids.filter(|pid| has_mark(*pid) || is_zombie_of_server(*pid)).collect()
 }
 
+/// State, parent, group and command of each.
+fn describe(pids: &[u32]) -> String {
+    let line = |pid: &u32| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let stat: String = read("stat")
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .take(3)
+            .map(|part| format!(" {part}"))
+            .collect();
+        format!("{pid}{stat} {}", read("cmdline").replace('\0', " "))
+    };
+    pids.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A server with some workers at its full strength, before something goes wrong.
 pub struct Scene {
     pub server: Server,
     pub client: Client,
     workers: usize,
+    caller: tokio::sync::Mutex<Caller>,
     before: Inventory,
     meetings: Cell<usize>,
 }
@@ -61,14 +90,19 @@ impl Scene {
     pub async fn begin(setup: Setup, workers: usize, pool: &str) -> Self {
         let pool = [format!("num_workers: {workers}"), pool.into()];
         let pool: Vec<_> = pool.into_iter().filter(|part| !part.is_empty()).collect();
-        let server = setup.pool(&pool.join(", ")).start();
+        let server = setup.pool(&pool.join(", ")).rpc().start();
         let client = server.client().await;
-        let none = Inventory { processes: 0, descriptors: 0 };
-        let mut scene = Self { server, client, workers, before: none, meetings: Cell::new(0) };
+        let caller = tokio::sync::Mutex::new(server.caller().await);
+        let before = Inventory { processes: 0, descriptors: 0, tasks: 0 };
+        let mut scene = Self { server, client, workers, caller, before, meetings: Cell::new(0) };
         // From now on connections are open, and each worker has done something.
         scene.meet().await;
-        scene.before = Inventory::of(&scene.server);
+        scene.before = scene.inventory().await;
         scene
+    }
+
+    async fn inventory(&self) -> Inventory {
+        Inventory::of(&self.server, &mut *self.caller.lock().await).await
     }
 
     /// A path in the server's folder.
@@ -125,11 +159,16 @@ impl Scene {
         self.meet().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let now = Inventory::of(&self.server);
-            if now.processes == self.before.processes && now.descriptors <= self.before.descriptors {
+            let now = self.inventory().await;
+            if now.has_no_more_than(self.before) {
                 return;
             }
-            assert!(Instant::now() < deadline, "before {:?}, now {now:?}", self.before);
+            assert!(
+                Instant::now() < deadline,
+                "before {:?}, now {now:?}:\n{}",
+                self.before,
+                describe(&processes(&self.server))
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

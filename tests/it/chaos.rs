@@ -1,0 +1,325 @@
+//! Everything at once: callers with a token in each request, workers that misbehave on command, are killed and stopped at random, resets
+//! and scaling. In the end every call is accounted for, and nothing is left.
+//!
+//! `CHAOS_SECONDS` (60) and `CHAOS_SEED` change the run; what the callers ask and what is done to whom follows from the seed, when it
+//! happens does not.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use causeway::goridge::Flags;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tonic::{Code, Status};
+
+use crate::support::inventory::{Scene, processes};
+use crate::support::{Client, worker};
+
+const CALLERS: u64 = 6;
+
+/// The deadline of callers who have time: far beyond any delay that the chaos makes.
+const LONG: Duration = Duration::from_mins(1);
+
+/// Chance, from a seed: splitmix64.
+#[derive(Clone)]
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() {
+            None
+        } else {
+            items.get(usize::try_from(self.below(items.len() as u64)).unwrap())
+        }
+    }
+}
+
+/// What a behaviour of the worker means for its own caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// The caller gets its token.
+    Answer,
+    /// The caller gets an answer of another kind.
+    Child,
+    /// The worker's own words, which are the token.
+    Words,
+    /// INTERNAL.
+    Fault,
+    /// UNAVAILABLE.
+    Death,
+    /// Nothing until the deadline.
+    Silence,
+}
+
+/// Behaviours, and how often each of them is asked for in a thousand calls.
+const BEHAVIOURS: [(&str, u64, Means); 29] = [
+    ("echo", 600, Means::Answer),
+    ("sleep:0.01", 120, Means::Answer),
+    ("sleep:0.3", 10, Means::Answer),
+    ("noise", 30, Means::Answer),
+    ("binary", 20, Means::Answer),
+    ("flood", 5, Means::Answer),
+    ("half:7", 20, Means::Answer),
+    ("twice", 40, Means::Answer),
+    ("together", 40, Means::Answer),
+    ("error:", 40, Means::Words),
+    ("nothing", 20, Means::Fault),
+    ("child", 4, Means::Child),
+    ("child:quiet", 4, Means::Child),
+    ("grow:10", 3, Means::Answer),
+    ("broken", 3, Means::Fault),
+    ("huge", 2, Means::Fault),
+    ("options:0", 2, Means::Fault),
+    ("options:10", 2, Means::Fault),
+    ("beyond", 2, Means::Fault),
+    ("stream", 2, Means::Fault),
+    ("exit:1", 3, Means::Death),
+    ("kill:9", 3, Means::Death),
+    ("partial", 3, Means::Death),
+    ("closeout", 3, Means::Death),
+    ("after:0", 3, Means::Answer),
+    ("closein", 3, Means::Answer),
+    ("fork", 3, Means::Answer),
+    ("stubborn", 3, Means::Answer),
+    ("hang", 7, Means::Silence),
+];
+
+/// What became of all calls.
+#[derive(Debug, Default)]
+struct Ledger {
+    sent: u64,
+    right: u64,
+    /// Failures that had to be, by status.
+    caused: BTreeMap<String, u64>,
+    /// Calls whose worker died, though they had not asked for it.
+    killed: u64,
+    wrong: Vec<String>,
+}
+
+/// One call, and what it may come to.
+struct Call {
+    method: String,
+    token: String,
+    means: Means,
+    hurry: bool,
+}
+
+impl Call {
+    fn new(chance: &mut Chance, token: String) -> Self {
+        let mut number = chance.below(BEHAVIOURS.iter().map(|(_, weight, _)| weight).sum());
+        let (name, _, means) = BEHAVIOURS
+            .iter()
+            .find(|(_, weight, _)| {
+                let found = number < *weight;
+                number = number.saturating_sub(*weight);
+                found
+            })
+            .unwrap();
+        let method = if *means == Means::Words { format!("{name}{token}") } else { (*name).into() };
+        // Some callers give up though nothing is wrong.
+        let hurry = *means == Means::Silence || chance.below(50) == 0;
+        Self { method, token, means: *means, hurry }
+    }
+
+    async fn run(&self, client: &Client) -> Result<String, Status> {
+        let time = if self.hurry { Duration::from_millis(150) } else { LONG };
+        client.rpc_within(&self.method, &self.token, time).await
+    }
+
+    fn settle(&self, result: Result<String, Status>, ledger: &mut Ledger) {
+        match result {
+            Ok(data) if self.means == Means::Answer && data == self.token => ledger.right += 1,
+            Ok(data) if self.means == Means::Child && data.starts_with("{\"child\"") => ledger.right += 1,
+            Err(status) if self.is_own_words(&status) => ledger.right += 1,
+            Err(status) if self.is_caused(&status) => {
+                if status.message().contains("the worker died") && self.means != Means::Death {
+                    ledger.killed += 1;
+                }
+                *ledger.caused.entry(format!("{:?}", status.code())).or_default() += 1;
+            }
+            other => ledger.wrong.push(format!("{} of {}: {other:?}", self.method, self.token)),
+        }
+    }
+
+    fn is_own_words(&self, status: &Status) -> bool {
+        self.means == Means::Words && status.code() == Code::Internal && status.message() == self.token
+    }
+
+    fn is_caused(&self, status: &Status) -> bool {
+        match status.code() {
+            Code::Internal => self.means == Means::Fault,
+            Code::DeadlineExceeded => self.hurry,
+            Code::Unavailable => {
+                let reasons = ["the worker died before it answered", "no worker is running"];
+                reasons.iter().any(|reason| status.message().contains(reason))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The callers of one part of the run.
+async fn call_until(end: Instant, client: &Client, seed: u64, ledger: &Arc<Mutex<Ledger>>) {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (client, ledger) = (client.clone(), Arc::clone(ledger));
+            let mut chance = Chance(seed ^ (caller + 1).wrapping_mul(0x5851_f42d_4c95_7f2d));
+            tokio::spawn(async move {
+                let mut number = 0_u64;
+                while Instant::now() < end {
+                    // Now and then many at once, so that the pool has to grow.
+                    let burst = if chance.below(200) == 0 { 12 } else { 1 };
+                    let calls: Vec<_> = (0..burst)
+                        .map(|_| {
+                            number += 1;
+                            let call = Call::new(&mut chance, format!("\"{seed}-{caller}-{number}\""));
+                            let (client, ledger) = (client.clone(), Arc::clone(&ledger));
+                            ledger.lock().unwrap().sent += 1;
+                            tokio::spawn(async move {
+                                // A call that is never answered is lost; the ledger will lack it.
+                                if let Ok(result) = tokio::time::timeout(2 * LONG, call.run(&client)).await {
+                                    call.settle(result, &mut ledger.lock().unwrap());
+                                }
+                            })
+                        })
+                        .collect();
+                    for call in calls {
+                        call.await.unwrap();
+                    }
+                    tokio::time::sleep(Duration::from_millis(10 + chance.below(20))).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+/// Kills, stops and continues workers, resets the pool and changes its size, until it is told to stop. Gives the number of workers that it
+/// killed.
+async fn harm(scene: &Scene, mut chance: Chance, stop: Arc<AtomicBool>) -> u64 {
+    let mut killed = 0;
+    let mut stopped = Vec::new();
+    let mut operator = scene.server.caller().await;
+    // A reset may fail, since its workers are killed as well; what it must not do is to fail a call.
+    let mut waits_for_reset = false;
+    for round in 0_u64.. {
+        if stop.load(Relaxed) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(150 + chance.below(300))).await;
+        for pid in stopped.drain(..) {
+            let _ = kill(pid, Signal::SIGCONT);
+        }
+        let victim = chance.pick(&workers(scene)).map(|pid| Pid::from_raw(pid.cast_signed()));
+        match (chance.below(16), victim) {
+            (0..4, Some(pid)) => killed += u64::from(kill(pid, Signal::SIGKILL).is_ok()),
+            (4..8, Some(pid)) if kill(pid, Signal::SIGSTOP).is_ok() => stopped.push(pid),
+            (8, _) => std::fs::write(scene.path("watched/code"), round.to_string()).unwrap(),
+            (9, _) => {
+                if std::mem::take(&mut waits_for_reset) {
+                    assert!(operator.next().await.is_some());
+                }
+                operator.begin(Flags::JSON, "resetter.Reset", b"\"centrifuge\"").await;
+                waits_for_reset = true;
+            }
+            (10, _) => {
+                let mut other = scene.server.caller().await;
+                for method in ["informer.AddWorker", "informer.RemoveWorker"] {
+                    other.json(method, &"centrifuge".into()).await.unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+    for pid in stopped {
+        let _ = kill(pid, Signal::SIGCONT);
+    }
+    if waits_for_reset {
+        assert!(operator.next().await.is_some());
+    }
+    killed
+}
+
+/// The workers and their forks, but not the server, its guard and what workers started.
+fn workers(scene: &Scene) -> Vec<u32> {
+    let is_worker = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.windows(9).any(|part| part == b"worker.py"))
+    };
+    let mut found: Vec<u32> = processes(&scene.server).into_iter().filter(is_worker).collect();
+    found.sort_unstable();
+    found
+}
+
+/// What the server holds in memory of its own, in kB.
+fn memory(scene: &Scene) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", scene.server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// One part of the run; the pool is whole again after it.
+async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledger>>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let calls = async {
+        call_until(Instant::now() + time, &scene.client, seed, ledger).await;
+        stop.store(true, Relaxed);
+    };
+    let ((), killed) = tokio::join!(calls, harm(scene, Chance(seed), Arc::clone(&stop)));
+    // A worker that was killed had one request at the most. Those which the server killed are told of, too.
+    let killed = killed + scene.server.count_output("worker is killed") as u64;
+    let lost_theirs = ledger.lock().unwrap().killed;
+    assert!(lost_theirs <= killed, "{lost_theirs} calls lost their worker, {killed} were killed");
+    scene.is_whole_again().await;
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_workers_do_every_call_gets_its_own_answer_or_a_reason_and_nothing_is_left() {
+    let (seed, seconds) = (setting("CHAOS_SEED", 1), setting("CHAOS_SECONDS", 60));
+    println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
+    let setup = worker();
+    std::fs::create_dir(setup.path("watched")).unwrap();
+    let pool = "watch: ['watched/*'], abandon_ttl: 2s, destroy_timeout: 2s, max_jobs: 300, \
+        dynamic_allocator: {max_workers: 3, spawn_rate: 3, idle_timeout: 1s}";
+    let scene = Scene::begin(setup, 4, pool).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    part(&scene, seed, Duration::from_secs(seconds) / 3, &ledger).await;
+    let warm = memory(&scene);
+    part(&scene, seed.wrapping_add(1), Duration::from_secs(seconds) * 2 / 3, &ledger).await;
+    let end = memory(&scene);
+    scene.stops_soon().await;
+    let ledger = ledger.lock().unwrap();
+    let caused: u64 = ledger.caused.values().sum();
+    let lost = ledger.sent - ledger.right - caused - ledger.wrong.len() as u64;
+    println!(
+        "sent {}, answered rightly {}, failed with a cause {caused} {:?}, lost {lost}, wrong {}; memory {warm} kB, then {end} kB",
+        ledger.sent,
+        ledger.right,
+        ledger.caused,
+        ledger.wrong.len()
+    );
+    assert!(ledger.wrong.is_empty(), "{:#?}", ledger.wrong);
+    assert_eq!(lost, 0);
+    assert!(ledger.right > ledger.sent / 2, "most calls ask for nothing bad");
+    assert!(end * 10 <= warm * 11, "memory grew from {warm} kB to {end} kB");
+}
