@@ -41,6 +41,10 @@ pub(crate) struct Semaphore(BatchSemaphore);
 #[must_use = "a permit that is dropped is given back"]
 pub(crate) struct Permit<'a>(&'a BatchSemaphore);
 
+/// There is none, or the semaphore is closed.
+#[derive(Debug)]
+pub(crate) struct NoPermit;
+
 impl Semaphore {
     pub(crate) fn new(permits: usize) -> Self {
         Self(BatchSemaphore::new(permits, Fairness::StrictlyFair))
@@ -50,13 +54,13 @@ impl Semaphore {
         self.0.release(permits);
     }
 
-    pub(crate) fn try_acquire(&self) -> Result<Permit<'_>, ()> {
-        self.0.try_acquire(1).map_err(drop)?;
+    pub(crate) fn try_acquire(&self) -> Result<Permit<'_>, NoPermit> {
+        self.0.try_acquire(1).map_err(|_| NoPermit)?;
         Ok(Permit(&self.0))
     }
 
-    pub(crate) async fn acquire(&self) -> Result<Permit<'_>, ()> {
-        self.0.acquire(1).await.map_err(drop)?;
+    pub(crate) async fn acquire(&self) -> Result<Permit<'_>, NoPermit> {
+        self.0.acquire(1).await.map_err(|_| NoPermit)?;
         Ok(Permit(&self.0))
     }
 

@@ -96,15 +96,15 @@ fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
         for slot in [1, 2] {
             idle.put(slot, Thing::new(slot));
         }
-        let remover = {
+        let removing = {
             let idle = Arc::clone(&idle);
             thread::spawn(move || idle.remove(1).map(|thing| thing.slot))
         };
-        let taker = {
+        let taking = {
             let idle = Arc::clone(&idle);
             thread::spawn(move || block_on(idle.take()).unwrap().slot)
         };
-        let (removed, taken) = (remover.join().unwrap(), taker.join().unwrap());
+        let (removed, taken) = (removing.join().unwrap(), taking.join().unwrap());
         let mut all: Vec<usize> = removed.into_iter().chain([taken]).collect();
         all.extend(std::iter::from_fn(|| idle.try_take()).map(|thing| thing.slot));
         all.sort_unstable();
