@@ -113,3 +113,47 @@ fn unsafe_code_is_in_one_room() {
         assert!(room == "os" || !code.contains("unsafe "), "{}", path.display());
     }
 }
+
+/// Where tests are, without the folders' own `mod`.
+fn test_files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["src", "tests/it"] {
+        files(&repository().join(folder), &mut found);
+    }
+    found
+}
+
+/// Whether there is a test of this name, as `cargo test` would write it.
+fn is_test(name: &str, files: &[PathBuf]) -> bool {
+    let mut parts: Vec<&str> = name.split("::").collect();
+    let function = parts.pop().unwrap();
+    parts.retain(|part| *part != "tests");
+    let declared = format!("fn {function}(");
+    files.iter().any(|path| {
+        let module = path.with_extension("");
+        let module = if module.ends_with("mod") || module.ends_with("tests") {
+            module.parent().unwrap().to_owned()
+        } else {
+            module
+        };
+        module.ends_with(parts.iter().collect::<PathBuf>())
+            && std::fs::read_to_string(path).unwrap().split_once(&declared).is_some_and(|(before, _)| {
+                // Between the attribute and the name there is nothing but `async`, other attributes, and strategies of a macro.
+                before.rsplit('}').next().unwrap().contains("test")
+            })
+    })
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let text = std::fs::read_to_string(repository().join("tests/PROMISES.md")).unwrap();
+    let files = test_files();
+    let names = text.split('`').skip(1).step_by(2).filter(|code| code.contains("::"));
+    let missing: Vec<&str> = names.filter(|name| !is_test(name, &files)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    let promised: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+    for number in ["1", "2", "2b", "3", "4", "5", "6", "7", "8", "12", "13", "18", "20"] {
+        assert!(promised.contains(&number), "promise {number} names no test");
+    }
+}
