@@ -4,21 +4,31 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Setup, eventually, is_alive, json, worker};
+use crate::support::{PATIENCE, Setup, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refused() {
-    let mut server = worker().start();
+    let mut server = worker().rpc().start();
     let client = server.client().await;
+    let mut caller = server.caller().await;
     let pid = client.worker_pid().await;
-    let calls: Vec<_> = (0..5).map(|n| client.spawn_rpc("sleep:0.3", &n.to_string())).collect();
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let flag = server.folder.path().join("flag");
+    let method = format!("wait:{}", flag.display());
+    let calls: Vec<_> = (0..5).map(|n| client.spawn_rpc(&method, &n.to_string())).collect();
+    server.wait_for_output("it waits");
+    // One is in hand, the others in line.
+    let deadline = Instant::now() + PATIENCE;
+    while caller.json("causeway.Stats", &"centrifuge".into()).await.unwrap()["waiting"] != 4 {
+        assert!(Instant::now() < deadline, "they do not wait");
+        tokio::task::yield_now().await;
+    }
     server.signal(Signal::SIGTERM);
     server.wait_for_output("no new calls are taken");
     let status = client.rpc("echo", "1").await.unwrap_err();
     // Mostly the connection is being closed already, and a new one is refused.
     let refusals = ["Unavailable", "ConnectionRefused", "GoAway", "unavailable"];
     assert!(refusals.iter().any(|refusal| format!("{status:?}").contains(refusal)), "{status:?}");
+    std::fs::write(flag, "").unwrap();
     for (n, call) in calls.into_iter().enumerate() {
         assert_eq!(call.await.unwrap().unwrap(), n.to_string());
     }
@@ -34,7 +44,8 @@ async fn an_idle_server_ends_at_once_on_any_stop_signal() {
         let begin = Instant::now();
         server.signal(signal);
         assert_eq!(server.exit().await.code(), Some(0));
-        assert!(begin.elapsed() < Duration::from_millis(900), "{signal}: {:?}", begin.elapsed());
+        // On a machine that is not busy it takes some 20 ms; the grace period would be 30 s.
+        assert!(begin.elapsed() < Duration::from_secs(10), "{signal}: {:?}", begin.elapsed());
         assert!(!is_alive(pid));
     }
 }
@@ -45,12 +56,12 @@ async fn a_hung_worker_is_killed_when_the_grace_period_ends() {
     let client = server.client().await;
     let pids = [client.worker_pid().await];
     let _hung = client.spawn_rpc("hang", "");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.wait_for_output("it hangs");
     let other = client.worker_pid().await;
     let begin = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit().await.code(), Some(1));
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     for pid in pids.into_iter().chain([other]) {
         assert!(!is_alive(pid));
     }
@@ -66,7 +77,7 @@ async fn a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() 
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit().await.code(), Some(0));
     assert!(
-        begin.elapsed() >= Duration::from_millis(300) && begin.elapsed() < Duration::from_secs(5),
+        begin.elapsed() >= Duration::from_millis(300) && begin.elapsed() < Duration::from_secs(15),
         "{:?}",
         begin.elapsed()
     );
@@ -79,15 +90,15 @@ async fn a_second_signal_ends_at_once() {
     let client = server.client().await;
     let pid = client.worker_pid().await;
     let _hung = client.spawn_rpc("hang", "");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.wait_for_output("it hangs");
     server.signal(Signal::SIGTERM);
     server.wait_for_output("stop signal received");
-    // The same signal to a group and to its member is one wish; this is a second one.
+    // The same signal to a group and to its member is one wish; this is a second one, since it comes so much later.
     tokio::time::sleep(Duration::from_millis(150)).await;
     server.signal(Signal::SIGTERM);
     let begin = Instant::now();
     assert_eq!(server.exit().await.code(), Some(1));
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert!(begin.elapsed() < Duration::from_secs(15), "the grace period would be 30 s");
     eventually("the worker is gone", || !is_alive(pid)).await;
 }
 
@@ -95,10 +106,16 @@ async fn a_second_signal_ends_at_once() {
 async fn one_signal_that_arrives_twice_is_one() {
     let mut server = worker().start();
     let client = server.client().await;
-    let call = client.spawn_rpc("sleep:0.3", "1");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let flag = server.folder.path().join("flag");
+    let call = client.spawn_rpc(&format!("wait:{}", flag.display()), "1");
+    server.wait_for_output("it waits");
+    // Both are there when the server looks, however busy the machine is.
+    server.signal(Signal::SIGSTOP);
     server.signal(Signal::SIGTERM);
     server.signal(Signal::SIGINT);
+    server.signal(Signal::SIGCONT);
+    server.wait_for_output("stop signal received");
+    std::fs::write(flag, "").unwrap();
     assert_eq!(call.await.unwrap().unwrap(), "1");
     assert_eq!(server.exit().await.code(), Some(0));
 }
@@ -114,7 +131,7 @@ async fn no_worker_outlives_a_killed_supervisor() {
         let child: u32 =
             json(&client.rpc("child", "").await.unwrap())["child"].as_u64().unwrap().try_into().unwrap();
         let _hung = client.spawn_rpc("hang", "");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.wait_for_output("it hangs");
         server.signal(Signal::SIGKILL);
         server.exit().await;
         eventually("the worker is gone", || !is_alive(pid)).await;
