@@ -303,9 +303,9 @@ async fn whatever_workers_do_every_call_gets_its_own_answer_or_a_reason_and_noth
         dynamic_allocator: {max_workers: 3, spawn_rate: 3, idle_timeout: 1s}";
     let scene = Scene::begin(setup, 4, pool).await;
     let ledger = Arc::new(Mutex::new(Ledger::default()));
-    part(&scene, seed, Duration::from_secs(seconds) / 3, &ledger).await;
+    part(&scene, seed, Duration::from_secs(seconds) / 2, &ledger).await;
     let warm = memory(&scene);
-    part(&scene, seed.wrapping_add(1), Duration::from_secs(seconds) * 2 / 3, &ledger).await;
+    part(&scene, seed.wrapping_add(1), Duration::from_secs(seconds) / 2, &ledger).await;
     let end = memory(&scene);
     scene.stops_soon().await;
     let ledger = ledger.lock().unwrap();

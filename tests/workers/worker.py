@@ -47,6 +47,7 @@ class Ahead:
 def connect():
     """Connects; `CONNECTS_TWICE` says which of two connections is used: the `first`, the `second`, or `either` one that has a frame."""
     which = os.environ.get("CONNECTS_TWICE")
+    connect.other = None
     first = Relay()
     if which is None:
         return first
@@ -67,6 +68,16 @@ def next_frame():
     return State.relay.receive()
 
 
+def echo(pid):
+    try:
+        write(frame(CONTROL, json.dumps({"pid": pid}).encode()))
+    except ConnectionError:
+        if not connect.other:
+            raise
+        # It was closed; the other one is left.
+        State.relay, connect.other = connect.other, None
+
+
 def main():
     boot.misbehave()
     State.relay = connect()
@@ -77,7 +88,7 @@ def main():
         flags, options, payload = next_frame()
         if flags & CONTROL:
             if b"stop" not in payload:
-                write(frame(CONTROL, json.dumps({"pid": own or os.getpid()}).encode()))
+                echo(own or os.getpid())
             elif not State.stubborn:
                 os._exit(0)
             continue

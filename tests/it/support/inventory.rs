@@ -62,15 +62,9 @@ pub fn processes(server: &Server) -> Vec<u32> {
 fn describe(pids: &[u32]) -> String {
     let line = |pid: &u32| {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        let stat: String = read("stat")
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .take(3)
-            .map(|part| format!(" {part}"))
-            .collect();
-        format!("{pid}{stat} {}", read("cmdline").replace('\0', " "))
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().take(3).collect();
+        format!("{pid} {} {}", fields.join(" "), read("cmdline").replace('\0', " "))
     };
     pids.iter().map(line).collect::<Vec<_>>().join("\n")
 }
