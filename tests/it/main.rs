@@ -25,6 +25,7 @@ mod pid_one;
 mod proxy;
 mod real;
 mod relays;
+mod replay;
 mod reset;
 mod rpc;
 mod rr;

@@ -77,6 +77,11 @@ impl Caller {
         let _ = self.stream.shutdown().await;
     }
 
+    /// What comes, if anything does, while the rest of a frame does not.
+    pub async fn say_nothing_more(&mut self) -> Option<Reply> {
+        timeout(QUIET, self.read()).await.unwrap_or(None)
+    }
+
     /// Sends a call and gives its sequence.
     pub async fn begin(&mut self, flags: Flags, method: &str, argument: &[u8]) -> u32 {
         self.sequence += 1;
@@ -94,7 +99,7 @@ impl Caller {
             if let Some(Item::Frame(frame)) =
                 Decoder::strict(usize::MAX).decode(&mut self.buffer).expect("a frame")
             {
-                return Some(reply(frame));
+                return Some(frame.into());
             }
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(1..) => {}
@@ -140,14 +145,11 @@ pub fn frame(flags: Flags, sequence: u32, method: &str, argument: &[u8]) -> Byte
     out.freeze()
 }
 
-fn reply(frame: Frame) -> Reply {
-    let &[sequence, length] = frame.options.as_slice() else { panic!("{frame:?}") };
-    let mut payload = frame.payload;
-    let method = payload.split_to(length as usize);
-    Reply {
-        flags: frame.flags.bits(),
-        sequence,
-        method: String::from_utf8_lossy(&method).into_owned(),
-        payload,
+impl From<Frame> for Reply {
+    fn from(frame: Frame) -> Self {
+        let &[sequence, length] = frame.options.as_slice() else { panic!("{frame:?}") };
+        let mut payload = frame.payload;
+        let method = String::from_utf8_lossy(&payload.split_to(length as usize)).into_owned();
+        Self { flags: frame.flags.bits(), sequence, method, payload }
     }
 }
