@@ -9,4 +9,5 @@ pub(crate) mod init;
 pub(crate) mod other;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
+pub(crate) mod this_process;
 pub(crate) mod unix_socket;

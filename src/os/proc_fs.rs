@@ -27,17 +27,23 @@ pub(crate) fn processes() -> Vec<Process> {
 
 /// The units of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy)]
-struct Units {
-    page: u64,
+pub(super) struct Units {
+    /// Bytes per page.
+    pub(super) page: u64,
     ticks_per_second: u64,
 }
 
 impl Units {
-    fn ask() -> Self {
+    pub(super) fn ask() -> Self {
         // SAFETY: asks for two constants of the system.
         let (page, ticks) = unsafe { (libc::sysconf(libc::_SC_PAGESIZE), libc::sysconf(libc::_SC_CLK_TCK)) };
         let positive = |number: libc::c_long, usual| u64::try_from(number).unwrap_or(usual).max(1);
         Self { page: positive(page, 4096), ticks_per_second: positive(ticks, 100) }
+    }
+
+    /// How long so many ticks are.
+    pub(super) fn time(self, ticks: u64) -> Duration {
+        Duration::from_millis(ticks.saturating_mul(1000) / self.ticks_per_second)
     }
 }
 
@@ -50,7 +56,7 @@ fn parse(stat: &str, units: Units) -> Option<Process> {
     Some(Process {
         group: fields.get(2)?.parse().ok()?,
         resident: number(21)?.saturating_mul(units.page),
-        cpu: Duration::from_millis(ticks.saturating_mul(1000) / units.ticks_per_second),
+        cpu: units.time(ticks),
     })
 }
 

@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("worker", &["relay", "goridge", "os"]),
         ("relay", &["goridge", "os"]),
         ("goridge", &[]),
-        ("telemetry", &["pool", "proxy", "worker"]),
+        ("telemetry", &["pool", "proxy", "worker", "os"]),
         ("watch", &[]),
         ("proto", &[]),
         ("os", &[]),

@@ -112,6 +112,26 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_what_the_server_itself_uses() {
+    let server = setup().start();
+    let page = get(&server, METRICS, "/metrics").await;
+    let value = |name: &str| -> f64 {
+        let line = page.text().lines().find_map(|line| line.strip_prefix(&format!("process_{name} ")));
+        line.unwrap_or_else(|| panic!("no process_{name}:\n{}", page.text())).parse().unwrap()
+    };
+    let files = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let off = (value("open_fds") - f64::from(u32::try_from(files).unwrap())).abs();
+    assert!(off < 10.0, "connections come and go, but not so many: {files}\n{}", page.text());
+    assert!(value("open_fds") < value("max_fds"));
+    assert!(value("resident_memory_bytes") > 1e6, "bytes");
+    assert!(value("virtual_memory_bytes") > value("resident_memory_bytes"));
+    assert!(value("virtual_memory_max_bytes") >= value("virtual_memory_bytes"));
+    assert!(value("cpu_seconds_total") < 60.0, "seconds");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((now - value("start_time_seconds")).abs() < 86_400.0, "seconds since 1970");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_metrics_is_packed_for_whoever_takes_it() {
     let server = setup().start();
     let packed = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: deflate, gzip;q=0.5\r\n\r\n";

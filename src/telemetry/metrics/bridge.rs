@@ -2,6 +2,7 @@
 
 use super::family::approximate;
 use super::text::{FamilyText, Page, number};
+use crate::os::this_process;
 use crate::pool::Stats;
 use crate::proxy::{BOUNDS, Statistics};
 use crate::worker::{State, Status, Usage};
@@ -75,6 +76,47 @@ pub(super) fn proxy(page: &mut Page, statistics: &Statistics) {
         family.sample("_count", labels, approximate(total));
     }
     page.add(family);
+}
+
+/// Writes what this process uses: what dashboards expect of any program.
+///
+/// Source of names and texts: <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>. RoadRunner's
+/// `process_network_*` are left out: they count what the whole machine sends and receives.
+pub(super) fn process(page: &mut Page) {
+    let Some(process) = this_process::read() else { return };
+    for (name, kind, help, value) in [
+        (
+            "cpu_seconds_total",
+            "counter",
+            "Total user and system CPU time spent in seconds.",
+            process.cpu.as_secs_f64(),
+        ),
+        ("open_fds", "gauge", "Number of open file descriptors.", approximate(process.open_files)),
+        ("max_fds", "gauge", "Maximum number of open file descriptors.", approximate(process.max_open_files)),
+        (
+            "virtual_memory_bytes",
+            "gauge",
+            "Virtual memory size in bytes.",
+            approximate(process.address_space),
+        ),
+        (
+            "virtual_memory_max_bytes",
+            "gauge",
+            "Maximum amount of virtual memory available in bytes.",
+            approximate(process.max_address_space),
+        ),
+        ("resident_memory_bytes", "gauge", "Resident memory size in bytes.", approximate(process.resident)),
+        (
+            "start_time_seconds",
+            "gauge",
+            "Start time of the process since unix epoch in seconds.",
+            process.started.as_secs_f64(),
+        ),
+    ] {
+        let mut family = FamilyText::new(&format!("process_{name}"), kind, help);
+        family.sample("", [], value);
+        page.add(family);
+    }
 }
 
 fn gauge(name: &str, help: &str) -> FamilyText {

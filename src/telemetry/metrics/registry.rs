@@ -8,7 +8,7 @@ use super::text::{Page, legacy};
 use crate::telemetry::{Collector, CollectorKind};
 
 /// Names that begin so are the bridge's own.
-const OWN: [&str; 2] = ["rr_centrifugo_", "causeway_"];
+const OWN: [&str; 3] = ["rr_centrifugo_", "causeway_", "process_"];
 
 /// A collector cannot be declared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

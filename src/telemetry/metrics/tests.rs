@@ -102,7 +102,7 @@ fn the_first_declaration_stays_and_names_are_there_once() {
     registry.declare("m", &gauge).unwrap();
     write(&registry, Write::Add, "m", &[], 1.0).unwrap();
     registry.declare("m-x", &counter).unwrap();
-    for taken in ["m_x", "rr_centrifugo_total_workers", "causeway_requests_total"] {
+    for taken in ["m_x", "rr_centrifugo_total_workers", "causeway_requests_total", "process_open_fds"] {
         assert_eq!(registry.declare(taken, &counter), Err(DeclareError::Duplicate), "{taken}");
     }
     assert!(registry.unregister("m"));
