@@ -61,6 +61,11 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Text of a peer for a terminal, with its lines: nothing but these moves the cursor or changes colours.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !"\n\t".contains(c) { ' ' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +115,6 @@ mod tests {
     fn thousands_are_set_apart_and_control_characters_are_blanks() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(one_line("php\u{1b}[2J app\n"), "php [2J app ");
+        assert_eq!(plain("php\u{1b}[2J\n\tapp\r"), "php [2J\n\tapp ");
     }
 }

@@ -144,7 +144,7 @@ pub fn main() -> ExitCode {
         if error.downcast_ref::<io::Error>().is_some_and(is_unread) {
             return ExitCode::FAILURE;
         }
-        eprintln!("{}: {error:#}", program.name);
+        eprintln!("{}: {}", program.name, format::plain(&format!("{error:#}")));
         // A mistake in the configuration is told from a failure of what it asks for.
         let mistake = error.is::<config::Error>() || error.is::<Mistake>();
         if mistake { program.mistake() } else { ExitCode::FAILURE }

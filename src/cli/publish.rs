@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::format::one_line;
-use super::reach::{ANSWER, Reach, block_on};
+use super::reach::{MARGIN, Reach, block_on};
 use super::{Global, input};
 
 /// What is published.
@@ -37,9 +37,11 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let data = input::json("the message", &args.data)?;
     // Through base64, so that a string stays a JSON string.
     let request = json!({"channel": args.channel, "data": STANDARD.encode(data.to_string())});
+    // The server gives up first, and says why.
+    let time = global.running()?.api_timeout.saturating_add(MARGIN);
     let address = args.reach.address(global)?;
     block_on(async {
-        let mut server = args.reach.connect(address, ANSWER).await?;
+        let mut server = args.reach.connect(address, time).await?;
         let reply = server.call("centrifuge.Publish", &request).await?;
         if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
             bail!("Centrifugo refused it: {}", describe_error(error));

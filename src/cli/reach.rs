@@ -17,6 +17,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take that costs the server nothing.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
+/// What the server may take longer than its own limits say before nobody believes any more that it answers.
+pub(super) const MARGIN: Duration = Duration::from_secs(10);
+
 /// Where the server is, and how long it may take.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reach {

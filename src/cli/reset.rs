@@ -8,12 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::format::plain;
 use super::plugins::Plugins;
-use super::reach::{ANSWER, Reach, Server, block_on};
+use super::reach::{ANSWER, MARGIN, Reach, Server, block_on};
 use super::{Global, snapshot};
-
-/// What the server may take longer than its own limits say before nobody believes any more that it answers.
-const MARGIN: Duration = Duration::from_secs(10);
 
 /// How often progress is shown.
 const EVERY: Duration = Duration::from_millis(200);
@@ -53,7 +51,8 @@ pub(super) fn run(global: &Global, program: &str, args: &Args) -> anyhow::Result
                 }
                 Err(error) => {
                     all_well = false;
-                    eprintln!("{program}: {plugin}: the workers were not replaced: {error:#}");
+                    let why = plain(&format!("{error:#}"));
+                    eprintln!("{program}: {plugin}: the workers were not replaced: {why}");
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::reach::{ANSWER, Reach, block_on};
+use super::reach::{MARGIN, Reach, block_on};
 use super::{Global, input};
 
 /// What is called.
@@ -32,9 +32,11 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let argument = args.argument.as_deref().map(|text| input::json("the argument", text));
     let argument = argument.transpose()?.unwrap_or(Value::Null);
+    // No method of the server's own takes longer than a reset; only waiting for a lock may.
+    let time = global.running()?.reset_time.saturating_add(MARGIN);
     let address = args.reach.address(global)?;
     block_on(async {
-        let mut server = args.reach.connect(address, ANSWER).await?;
+        let mut server = args.reach.connect(address, time).await?;
         let result = server.call(&args.method, &argument).await?;
         writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&result)?)?;
         Ok(ExitCode::SUCCESS)

@@ -13,12 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::Global;
 use super::program::Program;
-use super::reach::{ANSWER, Reach, block_on};
+use super::reach::{ANSWER, MARGIN, Reach, block_on};
 use crate::os::other::Other;
 use crate::rpc::ClientError;
-
-/// What the server may take longer than its grace period before nobody believes any more that it ends.
-const MARGIN: Duration = Duration::from_secs(10);
 
 /// How long a server may take to end at once, before it is killed.
 const AT_ONCE: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use super::load::{Read, default_or, optional, read, section, work_dir};
 use super::sections::{Centrifuge, Endure};
 use super::{Error, Sources};
 use crate::address::Address;
-use crate::{pool, rpc};
+use crate::{api, pool, rpc};
 
 /// A server as its configuration describes it.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Running {
     pub grace_period: Duration,
     /// How long a reset may take, the start of a worker included; the default where the settings cannot be read.
     pub reset_time: Duration,
+    /// How long a call to Centrifugo's API may take; the default where the setting cannot be read.
+    pub api_timeout: Duration,
 }
 
 /// Reads what is needed to reach a running server.
@@ -32,6 +34,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
         rpc: Ok(rpc::Config::default().listen),
         grace_period: Endure::default().grace_period,
         reset_time: reset_time(&pool::Config::default()),
+        api_timeout: api::Config::default().api_timeout,
     };
     match read(sources) {
         Ok(read) => fill(&mut running, &read, sources),
@@ -55,7 +58,9 @@ fn fill(running: &mut Running, read: &Read, sources: &Sources) {
         running.grace_period = endure.grace_period;
     }
     if let Ok(centrifuge) = default_or::<Centrifuge>(section(tree, "centrifuge"), "centrifuge", warnings) {
-        running.reset_time = reset_time(&centrifuge.pool);
+        let (_, api, pool) = centrifuge.split();
+        running.reset_time = reset_time(&pool);
+        running.api_timeout = api.api_timeout;
     }
 }
 
@@ -87,10 +92,11 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_file() {
-        let text = "version: '3'\ncentrifuge: {pool: {reset_timeout: 2m, allocate_timeout: 10s}}\nendure: {grace_period: 5s}\n";
+        let text = "version: '3'\ncentrifuge: {api_timeout: 7s, pool: {reset_timeout: 2m, allocate_timeout: 10s}}\nendure: {grace_period: 5s}\n";
         let running = read_text(text);
         assert_eq!(running.reset_time, Duration::from_secs(130));
         assert_eq!(running.grace_period, Duration::from_secs(5));
+        assert_eq!(running.api_timeout, Duration::from_secs(7));
     }
 
     #[test]

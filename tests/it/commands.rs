@@ -275,6 +275,8 @@ async fn a_server_that_cannot_be_reached_is_one_line_and_exit_code_1() {
         let error = run_in(folder.path(), args, "").fails(1);
         assert_eq!(error, "nobody answers at tcp://127.0.0.1:1: Connection refused (os error 111)");
     }
+    let error = run_in(folder.path(), &["workers", "-o", "rpc.listen=tcp://127.0.0.1:2"], "").fails(1);
+    assert!(error.starts_with("nobody answers at tcp://127.0.0.1:2: "), "{error}");
     let error = run_in(folder.path(), &["workers", "--address", "unix://none.sock"], "").fails(1);
     assert!(error.starts_with("nobody answers at unix://none.sock: No such file"), "{error}");
 
