@@ -25,6 +25,9 @@ const MAX_CALL: usize = 64 << 20;
 /// Calls in flight, at most; more are read when some are done.
 const MAX_CALLS: usize = 1024;
 
+/// Bytes of the arguments of all calls in flight; past it no call is read.
+const MAX_HELD: usize = MAX_CALL;
+
 /// Bytes of replies that the peer has not read; past it no call is read.
 const MAX_UNSENT: usize = 1 << 20;
 
@@ -51,6 +54,8 @@ enum Fault {
 type Running<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 
 struct Done {
+    /// Bytes of the call's argument.
+    held: usize,
     flags: Flags,
     sequence: u32,
     method: Bytes,
@@ -74,6 +79,7 @@ pub(super) async fn serve(
         is_open: true,
         is_heard: true,
         read_by: Some(Instant::now() + PATIENCE),
+        held: 0,
         written_by: Instant::now(),
     };
     if let Err(fault) = connection.run(reader, writer).await {
@@ -95,6 +101,8 @@ struct Connection<'a> {
     is_heard: bool,
     /// When the next bytes are due: in front of the first call, and within a frame.
     read_by: Option<Instant>,
+    /// Bytes of the arguments of the calls in flight.
+    held: usize,
     /// When the next replies have to have been read.
     written_by: Instant,
 }
@@ -153,15 +161,18 @@ impl Connection<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.calls.len() + self.waiting.len() < MAX_CALLS && self.output.len() < MAX_UNSENT
+        let calls = self.calls.len() + self.waiting.len();
+        calls < MAX_CALLS && self.held < MAX_HELD && self.output.len() < MAX_UNSENT
     }
 
     fn start(&mut self, call: Call) {
         let router = self.router;
+        let held = call.argument.len();
+        self.held += held;
         let ends_with_its_caller = router.ends_with_its_caller(&call);
         let running = Box::pin(async move {
             let result = router.answer(&call).await;
-            Done { flags: call.flags, sequence: call.sequence, method: call.method, result }
+            Done { held, flags: call.flags, sequence: call.sequence, method: call.method, result }
         });
         if ends_with_its_caller { self.waiting.push(running) } else { self.calls.push(running) }
     }
@@ -170,11 +181,12 @@ impl Connection<'_> {
     fn refuse(&mut self, no_call: NoCall) -> Result<(), Fault> {
         let NoCall::Method { sequence, .. } = no_call else { return Err(no_call.into()) };
         let result = Err(no_call.to_string());
-        self.reply(&Done { flags: Flags::JSON, sequence, method: Bytes::new(), result });
+        self.reply(&Done { held: 0, flags: Flags::JSON, sequence, method: Bytes::new(), result });
         Ok(())
     }
 
     fn reply(&mut self, done: &Done) {
+        self.held -= done.held;
         if self.is_heard {
             if self.output.is_empty() {
                 self.written_by = Instant::now() + PATIENCE;

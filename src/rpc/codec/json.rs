@@ -1,4 +1,5 @@
-//! JSON, as Go reads and writes it: names of fields in any case, `null` for whatever is left out.
+//! JSON, as Go reads and writes it: names of fields in any case, `null` for whatever is left out. An empty list will do for an empty
+//! object, since PHP writes both in the same way.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -49,7 +50,7 @@ fn check_first(shape: &Shape, first: u8) -> Result<(), String> {
         | (Shape::Int | Shape::Uint | Shape::Float, "number")
         | (Shape::Text | Shape::Bytes, "string")
         | (Shape::List(_), "array")
-        | (Shape::Map(_) | Shape::Struct(_) | Shape::Message(_), "object") => Ok(()),
+        | (Shape::Map(_) | Shape::Struct(_) | Shape::Message(_), "object" | "array") => Ok(()),
         (Shape::Bool | Shape::Float, _) => Err(unexpected_end(shape)),
         (Shape::Message(_), _) => {
             Err(format!("invalid character {} looking for beginning of value", quoted(first)))
@@ -68,6 +69,7 @@ fn fit(shape: &Shape, value: Value) -> Result<Value, String> {
         return match value {
             Value::Null => Ok(shape.zero()),
             Value::Object(object) => fit_fields(&fields, object),
+            Value::Array(items) if items.is_empty() => Ok(shape.zero()),
             other => Err(mismatch(shape, &other)),
         };
     }
@@ -80,6 +82,7 @@ fn fit(shape: &Shape, value: Value) -> Result<Value, String> {
             let fitted = values.into_iter().map(|(name, value)| Ok((name, fit(items, value)?)));
             fitted.collect::<Result<Map<_, _>, String>>().map(Value::Object)
         }
+        (Shape::Map(_), Value::Array(items)) if items.is_empty() => Ok(shape.zero()),
         (Shape::Int, value) if value.is_i64() => Ok(value),
         (Shape::Uint, value) if value.is_u64() => Ok(value),
         (Shape::Bool, value @ Value::Bool(_))
@@ -156,6 +159,16 @@ mod tests {
     fn names_have_any_case_and_what_is_unknown_or_null_is_left_out() {
         let text = br#" {"NAME":"x","value":1,"labels":null,"other":[1]} "#;
         assert_eq!(decode(&metric(), text), Ok(json!({"name": "x", "value": 1})));
+    }
+
+    #[test]
+    fn an_empty_list_is_an_empty_object() {
+        let objectives = Shape::Map(Box::new(Shape::Float));
+        let shape = Shape::structure("Collector", [("objectives", "Objectives", objectives)]);
+        assert_eq!(decode(&shape, b"[]"), Ok(json!({})));
+        assert_eq!(decode(&shape, br#"{"objectives":[]}"#), Ok(json!({"objectives": {}})));
+        decode(&shape, b"[1]").unwrap_err();
+        decode(&shape, br#"{"objectives":[1]}"#).unwrap_err();
     }
 
     #[test]
