@@ -114,6 +114,26 @@ fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
 }
 
 #[test]
+fn what_is_promised_to_one_cannot_be_removed_by_another() {
+    in_any_order(|| {
+        let idle = Arc::new(Idle::new());
+        idle.put(1, Thing::new(1));
+        let removing = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || idle.remove(1).is_some())
+        };
+        let taking = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || idle.try_take().is_some())
+        };
+        // Neither may look for ever for what the other one has.
+        let (removed, taken) = (removing.join().unwrap(), taking.join().unwrap());
+        assert!(!(removed && taken));
+        assert_eq!(idle.try_take().is_some(), !removed && !taken);
+    });
+}
+
+#[test]
 fn those_who_wait_are_served_in_the_order_in_which_they_came() {
     in_any_order(|| {
         let idle = Arc::new(Idle::<Thing>::new());

@@ -286,6 +286,12 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
     let killed = killed + scene.server.count_output("worker is killed") as u64;
     let lost_theirs = ledger.lock().unwrap().killed;
     assert!(lost_theirs <= killed, "{lost_theirs} calls lost their worker, {killed} were killed");
+    // The last workers may have been killed while they started, and a pool without any says so.
+    let deadline = Instant::now() + LONG;
+    while scene.client.rpc("echo", "1").await.is_err() {
+        assert!(Instant::now() < deadline, "the pool does not heal");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     scene.is_whole_again().await;
 }
 
