@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Exit codes: 0 is success, 1 a failure of what was tried, 2 a mistake in the command line or the configuration, with which nothing was
-//! started. Called as `rr` it is 1 for both, as in RoadRunner (see [`program`]).
+//! started. Called as `rr` it is 1 for both, as in RoadRunner (see `program`).
 //!
 //! Results go to standard output; progress and errors to standard error, an error in one line unless a worker's own words are part of it.
 
