@@ -6,8 +6,8 @@
 //!  pool, proxy ──────────────────▶ bridge ──┘
 //! ```
 //!
-//! [`registry`] holds the application's collectors, [`family`] one of them, [`summary`] estimates quantiles; [`bridge`] tells of the bridge
-//! itself; [`text`] writes Prometheus' text format, and [`server`] answers with it.
+//! `registry` holds the application's collectors, `family` one of them, `summary` estimates quantiles; `bridge` tells of the bridge
+//! itself; `text` writes Prometheus' text format, and `server` answers with it.
 //!
 //! Invariants:
 //! - No call harms another one: what cannot be counted is refused, and what is refused changes nothing.
