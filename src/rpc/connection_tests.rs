@@ -1,0 +1,149 @@
+//! Whatever a caller sends, in whatever pieces: the connection ends by itself, and each reply is for a call that was made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bolero::TypeGenerator;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::{SetOnce, mpsc};
+
+use super::super::router::Router;
+use super::super::services::Services;
+use super::serve;
+use crate::api;
+use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
+
+/// What a caller sends next.
+#[derive(Debug, Clone, TypeGenerator)]
+enum Piece {
+    Call {
+        method: u8,
+        flags: u8,
+        argument: Vec<u8>,
+    },
+    /// An argument that is well written.
+    Json {
+        method: u8,
+        argument: u8,
+    },
+    Wrong {
+        flags: u8,
+        options: Vec<u32>,
+        payload: Vec<u8>,
+    },
+    Bytes(Vec<u8>),
+}
+
+/// Those that need neither workers nor Centrifugo, and some that do not exist.
+const METHODS: [&str; 14] = [
+    "rpc.Version",
+    "rpc.Config",
+    "informer.List",
+    "informer.Jobs",
+    "resetter.List",
+    "status.Ready",
+    "metrics.Declare",
+    "metrics.Add",
+    "metrics.Observe",
+    "lock.Lock",
+    "lock.Release",
+    "nope.Nope",
+    "rpc.",
+    "",
+];
+
+const ARGUMENTS: [&str; 6] = [
+    "true",
+    "\"centrifuge\"",
+    r#"{"plugin":"centrifuge"}"#,
+    r#"{"name":"x","value":1,"labels":[],"collector":{"type":"counter","help":"h"}}"#,
+    r#"{"resource":"r","id":"a","ttl":1000,"wait":1000}"#,
+    "[[[[",
+];
+
+fn frame(flags: Flags, options: &[u32], payload: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    let options = Options::from_slice(&options[..options.len().min(10)]).unwrap();
+    encode(&mut bytes, flags, StreamBits::NONE, options, payload).unwrap();
+    bytes.to_vec()
+}
+
+fn bytes(piece: &Piece, sequence: u32) -> Vec<u8> {
+    let call = |flags: Flags, method: u8, argument: &[u8]| {
+        let method = METHODS[usize::from(method) % METHODS.len()];
+        frame(flags, &[sequence, u32::try_from(method.len()).unwrap()], &[method.as_bytes(), argument])
+    };
+    match piece {
+        Piece::Call { method, flags, argument } => call(Flags::from_bits(*flags), *method, argument),
+        Piece::Json { method, argument } => {
+            call(Flags::JSON, *method, ARGUMENTS[usize::from(*argument) % ARGUMENTS.len()].as_bytes())
+        }
+        Piece::Wrong { flags, options, payload } => frame(Flags::from_bits(*flags), options, &[payload]),
+        Piece::Bytes(bytes) => bytes.clone(),
+    }
+}
+
+fn router() -> Router {
+    let (stop, _) = mpsc::channel(1);
+    Router::new(Arc::new(Services {
+        api: api::Client::new(&api::Config::default()).unwrap(),
+        pool: SetOnce::new(),
+        command: String::new(),
+        config: Bytes::from_static(b"{}"),
+        metrics: Arc::default(),
+        locks: super::super::Locks::default(),
+        stop,
+    }))
+}
+
+/// Sends all this, then nothing more, and checks what comes back.
+async fn play(pieces: &[Piece]) {
+    let (ours, theirs) = tokio::io::duplex(256);
+    let router = router();
+    let (theirs_read, theirs_write) = tokio::io::split(theirs);
+    let serving = serve(theirs_read, theirs_write, "the test", &router);
+    let (mut reader, mut writer) = tokio::io::split(ours);
+    let sending = async {
+        for (sequence, piece) in (0..).zip(pieces) {
+            // The connection may be over; then nobody reads any more.
+            if writer.write_all(&bytes(piece, sequence)).await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    let receiving = async {
+        let (mut decoder, mut buffer) = (Decoder::strict(usize::MAX), BytesMut::new());
+        let mut replies: HashMap<u32, usize> = HashMap::new();
+        while let Ok(1..) = reader.read_buf(&mut buffer).await {
+            while let Some(Item::Frame(frame)) = decoder.decode(&mut buffer).unwrap() {
+                let &[sequence, length] = frame.options.as_slice() else { panic!("{frame:?}") };
+                assert!(length as usize <= frame.payload.len());
+                *replies.entry(sequence).or_default() += 1;
+            }
+        }
+        assert!(buffer.is_empty());
+        replies
+    };
+    let ((), (), replies) = tokio::join!(serving, sending, receiving);
+    let is_orderly = |piece: &Piece| matches!(piece, Piece::Call { .. } | Piece::Json { .. });
+    let orderly = pieces.iter().take_while(|piece| is_orderly(piece)).count();
+    for (sequence, _) in (0..).zip(&pieces[..orderly]) {
+        let waits = matches!(&pieces[sequence as usize], Piece::Call { method, .. } | Piece::Json { method, .. }
+            if METHODS[usize::from(*method) % METHODS.len()] == "lock.Lock");
+        // Who waits for a lock and hangs up is not answered.
+        assert!(waits || replies.get(&sequence).is_some_and(|count| *count >= 1), "{sequence} of {pieces:?}");
+    }
+}
+
+#[test]
+fn whatever_is_sent_each_call_is_answered_and_the_connection_ends() {
+    // Its clock stands still while anything can go on, and jumps when everybody waits.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    bolero::check!()
+        .with_type::<Vec<Piece>>()
+        .with_iterations(3_000)
+        .for_each(|pieces| runtime.block_on(play(pieces)));
+}
