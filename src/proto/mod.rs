@@ -24,13 +24,21 @@ pub mod proxy;
 #[rustfmt::skip]
 pub mod rpc;
 
-/// The descriptors of all messages and services.
+/// The descriptors of Centrifugo's messages and services. The first call reads them, which takes some megabytes of memory.
 pub fn descriptors() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-        // The bytes are part of the program, and a test reads them.
-        DescriptorPool::decode(&include_bytes!("descriptor.bin")[..]).unwrap_or_default()
-    });
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| pool(include_bytes!("descriptor.bin")));
     &POOL
+}
+
+/// The descriptors of the messages of RPC methods.
+pub(crate) fn rpc_descriptors() -> &'static DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| pool(include_bytes!("rpc.bin")));
+    &POOL
+}
+
+fn pool(descriptors: &[u8]) -> DescriptorPool {
+    // The bytes are part of the program, and tests read them.
+    DescriptorPool::decode(descriptors).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -78,12 +78,14 @@ fn is_by_hand(path: &Path) -> bool {
 fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
     fs::create_dir_all(scratch)?;
     let descriptors = protox::compile(FILES, [root.join("proto")]).context("proto/ does not compile")?;
-    output.insert("src/proto/descriptor.bin".into(), {
+    // Two sets: the bridge reads its own messages all the time, and those of Centrifugo, which take megabytes, on demand.
+    for (name, own) in [("descriptor.bin", false), ("rpc.bin", true)] {
         let mut plain = descriptors.clone();
+        plain.file.retain(|file| file.package().starts_with("causeway") == own);
         // Comments and positions are of no use at run time.
         plain.file.iter_mut().for_each(|file| file.source_code_info = None);
-        plain.encode_to_vec()
-    });
+        output.insert(Path::new("src/proto").join(name), plain.encode_to_vec());
+    }
     // The service has a method of the name `Connect`, which the generated constructors would clash with.
     tonic_prost_build::configure()
         .build_transport(false)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use crate::proto::descriptors;
+use crate::proto::{descriptors, rpc_descriptors};
 
 /// The type of a value. Values themselves are [`Value`]s: objects have the names of [`Field::name`], and [`Shape::Bytes`] is base64.
 #[derive(Debug, Clone)]
@@ -56,10 +56,12 @@ impl Shape {
         Self::Struct(Arc::new(Struct { name, fields: fields.map(field).into() }))
     }
 
-    /// A message of [`descriptors`] by its full name.
+    /// A message by its full name, of RPC methods or of Centrifugo.
     pub(crate) fn message(name: &str) -> Self {
+        let own = name.starts_with("causeway.");
+        let descriptors = if own { rpc_descriptors() } else { descriptors() };
         // A name that is none would show in the test of the table; here it is a structure without fields.
-        descriptors().get_message_by_name(name).map_or_else(|| Self::structure("", []), Self::Message)
+        descriptors.get_message_by_name(name).map_or_else(|| Self::structure("", []), Self::Message)
     }
 
     /// The fields of a structure or message in the order of their declaration.
