@@ -17,8 +17,9 @@ use super::core::Reason;
 use super::shared::{Message, Shared};
 use crate::worker::{Fault, Link, Outcome, State, Status};
 
-/// How long the exit status of a worker that died in a request is waited for, so that the error can tell it.
-const EXIT_STATUS: Duration = Duration::from_millis(200);
+/// How long the exit status of a worker that died in a request is waited for, so that the error can tell it. Whoever does not exit by
+/// itself is killed before that; only a busy machine makes this wait.
+const EXIT_STATUS: Duration = Duration::from_secs(1);
 
 /// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
 /// the pipes open.

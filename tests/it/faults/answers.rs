@@ -9,7 +9,7 @@ use crate::support::{eventually, is_alive, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_never_answer_cost_their_callers_the_deadline_and_are_replaced() {
-    for limit in ["abandon_ttl: 1s", "supervisor: {exec_ttl: 1s}"] {
+    for limit in ["abandon_ttl: 1s", "supervisor: {exec_ttl: 10s}"] {
         let scene = Scene::begin(worker(), 2, limit).await;
         let others = scene.bystanders();
         for _ in 0..2 {
