@@ -21,8 +21,11 @@ const USEFUL_AGE: Duration = Duration::from_secs(1);
 /// A worker that closed its relay mostly exits by itself; so much time has it to do so with a status of its own.
 const OWN_EXIT: Duration = Duration::from_millis(100);
 
-/// At the end, how long a worker may go on with a request that nobody waits for: each call has been answered, or its caller has gone.
+/// At the end, how long a worker may go on with a request that has no answer yet: its caller has gone, and nobody waits for it.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
+
+/// At the end, how long a worker may go on with what it does after its answer: a request well served, but one that may never end.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// The one task through which births, deaths and the end pass.
 pub(super) struct Actor {
@@ -304,7 +307,8 @@ impl Actor {
         debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
         if reason == Reason::Shutdown {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.
-            process.finish(self.destroy_timeout.min(LAST_REQUEST));
+            let patience = if process.status().has_answered() { LAST_WORK } else { LAST_REQUEST };
+            process.finish(self.destroy_timeout.min(patience));
         }
         // Noted first, so that whoever leaves the line from now on lets us look again.
         self.not_found.insert(id);

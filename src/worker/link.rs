@@ -302,6 +302,7 @@ impl Link {
                 return Ok(None);
             }
         }
+        self.status.set_answered();
         Ok(Some(outcome))
     }
 
@@ -315,7 +316,10 @@ impl Link {
             Verdict::EarlyEcho => {
                 self.grace = Some(Box::pin(tokio::time::sleep_until(Instant::now() + GRACE)));
             }
-            Verdict::Release => return Ok(self.held.take()),
+            Verdict::Release => {
+                self.status.set_answered();
+                return Ok(self.held.take());
+            }
             _ => {}
         }
         Ok(None)

@@ -36,6 +36,8 @@ pub struct Status {
     pid: AtomicU32,
     state: AtomicU8,
     executions: AtomicU64,
+    /// Whether the request in hand, or the last one, has its answer.
+    answered: AtomicBool,
     retiring: AtomicBool,
     marked: AtomicBool,
     created: SystemTime,
@@ -81,6 +83,7 @@ impl Status {
             pid: AtomicU32::new(child),
             state: AtomicU8::new(State::Inactive as u8),
             executions: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
             retiring: AtomicBool::new(false),
             marked: AtomicBool::new(false),
             created: SystemTime::now(),
@@ -158,8 +161,20 @@ impl Status {
         self.pid.store(pid, Relaxed);
     }
 
+    /// A request is handed to it.
     pub(super) fn count_execution(&self) {
         self.executions.fetch_add(1, Relaxed);
+        self.answered.store(false, Relaxed);
+    }
+
+    /// The request in hand has its answer; the worker may still be busy with what comes after it.
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Whether the request in hand, or the last one, has its answer.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     /// From now on whoever gives the worker back gives it to the pool's actor. False when this was so already.

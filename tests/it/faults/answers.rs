@@ -12,10 +12,11 @@ async fn workers_that_never_answer_cost_their_callers_the_deadline_and_are_repla
     for limit in ["abandon_ttl: 1s", "supervisor: {exec_ttl: 10s}"] {
         let scene = Scene::begin(worker(), 2, limit).await;
         let others = scene.bystanders();
-        for _ in 0..2 {
+        // On a busy machine a call may be given up before it has reached a worker.
+        while scene.server.count_output("it hangs") < 2 {
             scene.is_given_up("hang").await;
         }
-        eventually("both are killed", || scene.server.count_output("worker is killed") == 2).await;
+        eventually("they are killed", || scene.server.count_output("worker is killed") >= 2).await;
         scene.is_whole_again().await;
         others.noticed_nothing().await;
         scene.ends_well().await;

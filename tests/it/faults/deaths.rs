@@ -149,6 +149,20 @@ async fn at_the_end_a_worker_that_nobody_waits_for_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_a_worker_may_finish_what_it_does_after_its_answer() {
+    let mut scene = Scene::begin(worker(), 1, "").await;
+    let flag = scene.path("flag");
+    assert_eq!(scene.client.rpc(&format!("lingers:{flag}"), "1").await.unwrap(), "1");
+    scene.server.signal(Signal::SIGTERM);
+    // Longer than a worker has whose request nobody waits for.
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    std::fs::write(flag, "").unwrap();
+    assert_eq!(scene.server.exit().await.code(), Some(0));
+    let end = scene.server.wait_for_output("worker stopped");
+    assert!(end.contains("exit status 0"), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_a_worker_that_was_stopped_while_it_was_idle_is_woken_and_leaves() {
     let scene = Scene::begin(worker(), 1, "").await;
     signal(scene.client.worker_pid().await, Signal::SIGSTOP);
