@@ -75,6 +75,8 @@ pub struct Scene {
     pub client: Client,
     workers: usize,
     caller: tokio::sync::Mutex<Caller>,
+    /// Held by bystanders while they call.
+    calls: Arc<tokio::sync::RwLock<()>>,
     before: Inventory,
     meetings: Cell<usize>,
 }
@@ -88,10 +90,18 @@ impl Scene {
         let client = server.client().await;
         let caller = tokio::sync::Mutex::new(server.caller().await);
         let before = Inventory { processes: 0, descriptors: 0, tasks: 0 };
-        let mut scene = Self { server, client, workers, caller, before, meetings: Cell::new(0) };
+        let (calls, meetings) = (Arc::default(), Cell::new(0));
+        let mut scene = Self { server, client, workers, caller, calls, before, meetings };
         // From now on connections are open, and each worker has done something.
         scene.meet().await;
         scene.before = scene.inventory().await;
+        // What follows an answer may take a moment.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = scene.inventory().await;
+            scene.before.tasks = scene.before.tasks.min(now.tasks);
+            scene.before.descriptors = scene.before.descriptors.min(now.descriptors);
+        }
         scene
     }
 
@@ -127,7 +137,7 @@ impl Scene {
 
     /// Others who call meanwhile.
     pub fn bystanders(&self) -> Bystanders {
-        Bystanders::start(&self.client, 2)
+        Bystanders::start(&self.client, 2, &self.calls)
     }
 
     /// As many calls are in hand at once as there shall be workers, and each gets its own answer.
@@ -152,6 +162,8 @@ impl Scene {
     pub async fn is_whole_again(&self) {
         self.meet().await;
         let deadline = Instant::now() + PATIENCE;
+        // Nobody calls meanwhile.
+        let _silence = self.calls.write().await;
         loop {
             let now = self.inventory().await;
             if now.has_no_more_than(self.before) {
@@ -190,16 +202,18 @@ pub struct Bystanders {
 }
 
 impl Bystanders {
-    pub fn start(client: &Client, count: usize) -> Self {
+    fn start(client: &Client, count: usize, calls: &Arc<tokio::sync::RwLock<()>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..count)
             .map(|caller| {
-                let (client, stop) = (client.clone(), Arc::clone(&stop));
+                let (client, stop, calls) = (client.clone(), Arc::clone(&stop), Arc::clone(calls));
                 tokio::spawn(async move {
                     let mut answered = 0;
                     while !stop.load(Relaxed) || answered == 0 {
+                        let call = calls.read().await;
                         let token = format!("\"bystander {caller}, call {answered}\"");
                         assert_eq!(client.rpc("echo", &token).await.unwrap(), token);
+                        drop(call);
                         answered += 1;
                         // They are there to notice, and not to be a load.
                         tokio::time::sleep(Duration::from_millis(2)).await;
