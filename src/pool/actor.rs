@@ -92,6 +92,9 @@ impl Actor {
                 alarm = self.alarms.next() => self.on_alarm(alarm),
             }
         }
+        // Whoever waits for the end of the messages may end the program: the relay's socket file has to be gone by then.
+        drop(self);
+        drop(messages);
     }
 
     fn on_message(&mut self, message: Message) {
@@ -292,6 +295,7 @@ impl Actor {
         let (launcher, shared) = (Arc::clone(&self.launcher), Arc::clone(&self.shared));
         tokio::spawn(async move {
             let result = launcher.boot(id, called_off).await;
+            drop(launcher);
             shared.tell(Message::Boot(id, Box::new(result)));
         });
     }
