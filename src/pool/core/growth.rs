@@ -43,7 +43,8 @@ impl Growth {
     fn grow(&mut self, demand: usize, abandoned: usize, target: usize, now: Duration) -> Option<Duration> {
         let substitutes = demand.min(abandoned.min(target).saturating_sub(self.substitutes));
         self.substitutes += substitutes;
-        if now.saturating_sub(self.since) >= SECOND {
+        // A second begins with the first worker that is added in it.
+        if self.added == 0 || now.saturating_sub(self.since) >= SECOND {
             self.since = now;
             self.added = 0;
         }
