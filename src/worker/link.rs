@@ -281,6 +281,7 @@ impl Link {
             Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
             Verdict::Hold => {
                 self.held = Some(outcome);
+                self.relay.acknowledge();
                 return Ok(None);
             }
             Verdict::AnswerAfterEcho => {
@@ -303,6 +304,9 @@ impl Link {
             }
         }
         self.status.set_answered();
+        if !self.fence.is_settled() {
+            self.relay.acknowledge();
+        }
         Ok(Some(outcome))
     }
 
