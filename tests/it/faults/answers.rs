@@ -91,6 +91,7 @@ async fn once_workers_answer_unasked_a_request_with_two_answers_gets_neither() {
     let scene = Scene::begin(worker(), 1, "").await;
     let flag = scene.path("flag");
     scene.client.rpc(&format!("again:{flag}"), "1").await.unwrap();
+    scene.rests().await;
     scene.let_act(&flag).await;
     // Another worker of the pool is not believed either, though it has not done so itself yet.
     for n in 0..2 {

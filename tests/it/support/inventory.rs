@@ -121,6 +121,19 @@ impl Scene {
         eventually("the worker has acted", || std::path::Path::new(&done).exists()).await;
     }
 
+    /// Waits until no worker is at anything any more, its echo included.
+    pub async fn rests(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut caller = self.caller.lock().await;
+        loop {
+            let list = caller.json("informer.Workers", &serde_json::json!("centrifuge")).await.unwrap();
+            if list["workers"].as_array().unwrap().iter().all(|worker| worker["statusStr"] == "ready") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{list}");
+        }
+    }
+
     /// A call that has to fail so.
     pub async fn fails(&self, method: &str, code: Code, words: &str) -> Status {
         let status = self.client.rpc(method, "").await.unwrap_err();
