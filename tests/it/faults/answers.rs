@@ -78,6 +78,7 @@ async fn an_answer_that_comes_while_the_worker_is_idle_is_dropped() {
     for n in 0..5 {
         let flag = scene.path(&format!("flag-{n}"));
         assert_eq!(scene.client.rpc(&format!("again:{flag}"), "1").await.unwrap(), "1");
+        scene.rests().await;
         scene.let_act(&flag).await;
         assert_eq!(scene.client.rpc("echo", &n.to_string()).await.unwrap(), n.to_string());
     }

@@ -117,6 +117,7 @@ async fn a_worker_that_closes_its_output_while_it_is_idle_costs_no_request() {
         let pid = scene.client.worker_pid().await;
         let flag = scene.path("flag");
         assert_eq!(scene.client.rpc(&format!("closeout_later:{flag}"), "1").await.unwrap(), "1");
+        scene.rests().await;
         scene.let_act(&flag).await;
         assert_eq!(scene.client.rpc("echo", "2").await.unwrap(), "2");
         eventually("it is gone", || !is_alive(pid)).await;

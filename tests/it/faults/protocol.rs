@@ -48,6 +48,7 @@ async fn a_worker_that_breaks_the_protocol_while_it_is_idle_costs_no_request() {
     let pid = scene.client.worker_pid().await;
     let flag = scene.path("flag");
     assert_eq!(scene.client.rpc(&format!("broken_later:{flag}"), "1").await.unwrap(), "1");
+    scene.rests().await;
     scene.let_act(&flag).await;
     assert_eq!(scene.client.rpc("echo", "2").await.unwrap(), "2");
     assert_ne!(scene.client.worker_pid().await, pid);
