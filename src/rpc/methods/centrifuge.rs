@@ -88,7 +88,11 @@ fn find(method: &str) -> Option<MethodDescriptor> {
 }
 
 fn encode(method: &MethodDescriptor, argument: &[u8]) -> Result<Bytes, serde_json::Error> {
-    let value: Value = if argument.is_empty() { json::empty() } else { serde_json::from_slice(argument)? };
+    let value: Value = match argument.trim_ascii() {
+        // PHP writes an empty array so, and means an empty message.
+        b"" | b"[]" => json::empty(),
+        text => serde_json::from_slice(text)?,
+    };
     Ok(json::from_json(&method.input(), value)?.encode_to_vec().into())
 }
 

@@ -45,6 +45,7 @@ async fn every_known_method_can_be_called_with_json() {
         assert_eq!(caller.json(&format!("centrifuge.{method}"), &json!({})).await, Ok(json!({})));
         let reply = caller.call(Flags::JSON, &format!("centrifuge.{method}"), b"").await;
         assert_eq!(reply.text(), "{}");
+        assert_eq!(caller.json(&format!("centrifuge.{method}"), &json!([])).await, Ok(json!({})));
     }
 }
 
@@ -74,7 +75,7 @@ async fn an_error_in_an_answer_is_a_result_and_a_mistake_in_an_argument_is_named
     assert_eq!(error, json!({"error": {"code": 107, "message": "bad request"}}));
     let error = caller.json("centrifuge.NotDefined", &json!({})).await.unwrap_err();
     assert_eq!(error, "rpc: can't find method centrifuge.NotDefined");
-    for argument in [r#"{"chanel":"x"}"#, "{", "[]", "7"] {
+    for argument in [r#"{"chanel":"x"}"#, "{", "[1]", "7"] {
         let reply = caller.call(Flags::JSON, "centrifuge.Publish", argument.as_bytes()).await;
         assert!(reply.is_error());
         assert!(reply.text().starts_with("centrifuge.Publish: the argument cannot be read"), "{reply:?}");
