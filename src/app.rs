@@ -82,18 +82,17 @@ pub struct App {
     rpc: JoinSet<()>,
     /// Health and metrics, which end when they are dropped.
     _pages: JoinSet<()>,
-    /// What callers of RPC wish.
-    stops: mpsc::Receiver<rpc::Stop>,
 }
 
 impl App {
-    /// Starts everything; calls are answered when this returns.
+    /// Starts everything; calls are answered when this returns. `stop` is told when a caller of RPC wants the server to end, which may be
+    /// earlier.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
-    pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
+    pub async fn start(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Self, StartError> {
         let config = &loaded.config;
-        let (services, stops) = services(loaded)?;
+        let services = services(loaded, stop)?;
         let (serving, health) = watch::channel(true);
         let mut pages = JoinSet::new();
         start_health(config, &services, health.clone(), &mut pages).await?;
@@ -121,7 +120,7 @@ impl App {
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
         let watching = JoinSet::new();
-        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, _pages: pages, stops })
+        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, _pages: pages })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -132,15 +131,6 @@ impl App {
     /// The workers.
     pub fn pool(&self) -> &Pool {
         &self.pool
-    }
-
-    /// Resolves when a caller of RPC wants the server to end.
-    pub async fn stop_requested(&mut self) -> rpc::Stop {
-        match self.stops.recv().await {
-            Some(how) => how,
-            // Without RPC nobody can ask.
-            None => std::future::pending().await,
-        }
     }
 
     /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.
@@ -180,10 +170,9 @@ impl App {
 }
 
 /// What RPC works on. The pool is to come.
-fn services(loaded: &Loaded) -> Result<(Arc<rpc::Services>, mpsc::Receiver<rpc::Stop>), StartError> {
+fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
     let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
-    let (stop, stops) = mpsc::channel(1);
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
         pool: SetOnce::new(),
@@ -193,7 +182,7 @@ fn services(loaded: &Loaded) -> Result<(Arc<rpc::Services>, mpsc::Receiver<rpc::
         locks: rpc::Locks::default(),
         stop,
     };
-    Ok((Arc::new(services), stops))
+    Ok(Arc::new(services))
 }
 
 /// The application's metrics: those of `metrics.collect` are there from the beginning.

@@ -11,12 +11,15 @@ use super::Global;
 use crate::app::{App, Ended};
 use crate::config::Loaded;
 use crate::os;
-use crate::rpc::Stop;
+use crate::rpc::{self, Stop};
 use crate::telemetry::logs;
 
 /// Who stops a process group and then its members, as `timeout` and some supervisors do, sends one signal twice: what comes within this
 /// time is no second wish.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
+
+/// A caller who ends the server gets his answer, which takes its way through other tasks, before everything is dropped.
+const LAST_REPLY: Duration = Duration::from_millis(50);
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -67,11 +70,17 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let (stop, mut stops) = rpc::stops();
+    // The workers that are starting die with this process.
     let mut app = tokio::select! {
-        app = App::start(loaded) => app?,
+        app = App::start(loaded, stop) => app?,
         name = signals.next() => {
-            // The workers that were starting die with this process.
             info!(target: "endure", signal = name, "ended before the workers were ready");
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ = stops.next() => {
+            info!(target: "endure", "asked over RPC to stop before the workers were ready");
+            tokio::time::sleep(LAST_REPLY).await;
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -91,7 +100,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         name = signals.next() => {
             info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
         }
-        how = app.stop_requested() => {
+        how = stops.next() => {
             if how == Stop::AtOnce {
                 grace = Duration::ZERO;
             }
@@ -116,6 +125,11 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         }),
         name = second => {
             warn!(target: "endure", signal = name, "second stop signal received: ended at once");
+            Ok(ExitCode::FAILURE)
+        }
+        () = stops.at_once() => {
+            warn!(target: "endure", "asked over RPC to end at once");
+            tokio::time::sleep(LAST_REPLY).await;
             Ok(ExitCode::FAILURE)
         }
     }

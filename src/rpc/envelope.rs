@@ -58,7 +58,6 @@ impl Call {
     ///
     /// # Errors
     /// When it does not fit into one.
-    #[allow(dead_code, reason = "the client is to come")]
     pub(super) fn write(&self, out: &mut BytesMut) -> Result<(), TooLarge> {
         write(out, self.flags, self.sequence, &self.method, &self.argument)
     }

@@ -53,7 +53,6 @@ impl Method {
 
     /// The same method, which ends as soon as its caller hangs up. Others are finished: a caller may close its sending side as soon as
     /// it has asked, and what was begun is to be done.
-    #[allow(dead_code, reason = "locks are to come")]
     pub(super) fn until_hangup(self) -> Self {
         Self { ends_with_its_caller: true, ..self }
     }

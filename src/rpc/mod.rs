@@ -34,4 +34,4 @@ pub use config::{Config, Network};
 pub use locks::Locks;
 pub use methods::ROADRUNNER_VERSION;
 pub use server::Server;
-pub use services::{Services, Stop};
+pub use services::{Services, Stop, Stops, stops};

@@ -29,6 +29,31 @@ pub struct Services {
     pub stop: mpsc::Sender<Stop>,
 }
 
+/// Where callers say that the server shall end, and where that is heard.
+pub fn stops() -> (mpsc::Sender<Stop>, Stops) {
+    let (sender, wishes) = mpsc::channel(1);
+    (sender, Stops(wishes))
+}
+
+/// Hears of callers who want the server to end.
+#[derive(Debug)]
+pub struct Stops(mpsc::Receiver<Stop>);
+
+impl Stops {
+    /// Resolves when a caller wants the server to end; never, if there is no RPC.
+    pub async fn next(&mut self) -> Stop {
+        match self.0.recv().await {
+            Some(how) => how,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when a caller wants the server to end at once.
+    pub async fn at_once(&mut self) {
+        while self.next().await != Stop::AtOnce {}
+    }
+}
+
 /// How a server is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {

@@ -39,7 +39,6 @@ pub(crate) struct Field {
     /// Its name in JSON.
     pub(crate) name: String,
     /// Its name in Go, by which gob and MessagePack know it.
-    #[allow(dead_code, reason = "gob and MessagePack are to come")]
     pub(crate) go: String,
     pub(crate) shape: Shape,
 }

@@ -165,6 +165,31 @@ async fn a_caller_ends_the_server_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_has_waited_for_the_end_can_have_it_at_once() {
+    let mut server = worker().rpc().start();
+    let (client, mut caller) = (server.client().await, server.caller().await);
+    let pid = client.worker_pid().await;
+    let _call = client.spawn_rpc("hang", "");
+    server.wait_for_output("it hangs");
+    for _ in 0..2 {
+        assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
+    }
+    server.wait_for_output("no new calls are taken");
+    assert_eq!(caller.json("causeway.Stop", &json!({"force": true})).await, Ok(json!(true)));
+    server.wait_for_output("asked over RPC to end at once");
+    assert_eq!(server.exit().await.code(), Some(1));
+    eventually("the worker is gone", || !is_alive(pid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_stops_a_server_whose_workers_do_not_come() {
+    let mut server = worker().rpc().env("BOOT_HANGS", "1").spawn();
+    let mut caller = server.caller().await;
+    assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
+    assert_eq!(server.exit().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_is_shown_without_its_secrets() {
     let server = worker()
         .rpc()
