@@ -6,6 +6,8 @@
 //! ```text
 //! Centrifugo ──gRPC──▶ proxy ──payload──▶ pool ──lease──▶ worker ──frame──▶ relay ──▶ app.php / app.py
 //!                        ◀── response bytes, untouched ──────────────────────────────────┘
+//! app.php / app.py, operators ──goridge──▶ rpc ─┬─▶ api ──gRPC──▶ Centrifugo
+//!                                               └─▶ pool
 //! ```
 //!
 //! In one sentence: a pure pool core decides, one actor carries out its decisions, one task owns each process, and everything else

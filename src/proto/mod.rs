@@ -1,7 +1,8 @@
-//! Centrifugo's messages, and those of RPC methods: typed ones for tests and for programs that embed this crate, and their descriptors for tools that work with
-//! any message.
+//! Centrifugo's messages, and those of RPC methods: typed ones for tests and for programs that embed this crate, and their descriptors
+//! for whoever works with any message.
 //!
-//! The bridge itself needs none of this: bytes pass through it. Made from `proto/` by `cargo xtask proto`.
+//! What Centrifugo asks, and what workers ask it in protobuf, passes as bytes and needs none of this. The descriptors serve RPC's methods,
+//! calls in JSON, MessagePack and gob, and the command line. Made from `proto/` by `cargo xtask proto`.
 
 pub mod json;
 
