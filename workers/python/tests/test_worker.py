@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import causeway
 from causeway import frame
 from causeway._proto import proxy_pb2 as pb
 
@@ -35,6 +36,76 @@ def test_a_wrong_checksum_is_an_error() -> None:
     data[7] ^= 1
     with pytest.raises(frame.FrameError):
         frame.decode(data)
+
+
+class Recorded:
+    """A relay from which these chunks are read, and which keeps what is written."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = list(chunks)
+        self.written: list[bytes] = []
+
+    def read(self, size: int) -> bytes:
+        return self.chunks.pop(0) if self.chunks else b""
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+ECHO = frame.encode(frame.CONTROL, b'{"pid":%d}' % os.getpid())
+
+
+def request(context: bytes, body: bytes) -> bytes:
+    return frame.encode(frame.PROTO, context + body, (len(context),))
+
+
+def play(*chunks: bytes) -> list[bytes]:
+    """Return what a worker writes that answers with context and body."""
+    relay = Recorded(*chunks)
+    causeway.Worker(relay).run(lambda payload: b"%b|%b" % payload)
+    return relay.written
+
+
+def test_an_answer_and_the_echo_behind_it_leave_in_one_write() -> None:
+    answer = frame.encode(0, b"{}|x", (0,))
+    assert play(request(b"{}", b"x") + PID, request(b"{}", b"x") + PID) == [answer + ECHO] * 2
+
+
+def test_an_answer_does_not_wait_for_the_fence_behind_the_request() -> None:
+    assert play(request(b"{}", b"x"), PID) == [frame.encode(0, b"{}|x", (0,)), ECHO]
+
+
+def test_frames_are_found_wherever_their_bytes_are_cut() -> None:
+    stream = PID + request(b"{}", b"first") + PID + request(b"{}", b"second") + PID
+    whole = b"".join(play(stream))
+    assert b"".join(play(*(bytes([byte]) for byte in stream))) == whole
+    assert all(b"".join(play(stream[:cut], stream[cut:])) == whole for cut in range(1, len(stream)))
+
+
+def test_a_fence_is_read_anew_when_its_bytes_change() -> None:
+    other = frame.encode(frame.CONTROL | frame.JSON, b'{"pid":2}')
+    assert play(PID + PID, other, PID, other + STOP + PID) == [ECHO * 2, ECHO, ECHO, ECHO]
+
+
+def test_a_context_ends_with_its_frame_whatever_length_it_claims() -> None:
+    assert play(frame.encode(frame.PROTO, b"{}", (9,)) + PID) == [frame.encode(0, b"{}|", (0,)) + ECHO]
+
+
+def test_no_header_passes_for_the_type() -> None:
+    app = causeway.App()
+    seen = []
+
+    @app.rpc()
+    def see(request: causeway.RpcRequest) -> None:
+        seen.append(request.headers)
+
+    lie = ',"type":["connect"],'
+    headers = {"a": [lie], lie: [lie, "b"], "type": ["rpc", "connect"], "z": [lie]}
+    for separators in ((",", ":"), (", ", ": ")):
+        app.answer(causeway.Payload(json.dumps(headers, separators=separators).encode(), rpc("f")))
+    assert seen == [headers, headers]
+    with pytest.raises(causeway.WorkerError):
+        app.answer(causeway.Payload(b"", rpc("f")))
 
 
 class Supervisor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 CONTROL = 0x01
 RAW = 0x04
@@ -19,9 +19,10 @@ GOB = 0x20
 ERROR = 0x40
 PROTO = 0x80
 
-_HEAD = struct.Struct("<BBI")
-_TAIL = struct.Struct("<IBB")
-_FIXED = 12
+_CHECKED = struct.Struct("<BBI")
+_REST = struct.Struct("<IBB")
+_HEADER = struct.Struct("<BBIIBB")
+_OPTIONS = tuple(struct.Struct(f"<{count}I") for count in range(11))
 
 
 class Frame(NamedTuple):
@@ -41,28 +42,35 @@ def encode(flags: int, payload: bytes, options: Sequence[int] = (), stream: int 
     """Return one complete frame."""
     if len(options) > 10:
         raise ValueError("a frame has ten options at the most")
-    head = _HEAD.pack(0x10 | (3 + len(options)), flags, len(payload))
-    tail = _TAIL.pack(zlib.crc32(head), stream, 0)
-    return head + tail + struct.pack(f"<{len(options)}I", *options) + payload
+    checked = _CHECKED.pack(0x13 + len(options), flags, len(payload))
+    return checked + _REST.pack(zlib.crc32(checked), stream, 0) + _OPTIONS[len(options)].pack(*options) + payload
 
 
-def decode(buffer: bytearray, start: int = 0) -> Optional[tuple[Frame, int]]:
+def decode(buffer: Union[bytes, bytearray], start: int = 0) -> Optional[tuple[Frame, int]]:
     """Return the frame at ``start`` and where it ends, or ``None`` when bytes are missing.
 
     Raises ``FrameError`` when the bytes there are no frame.
     """
-    if len(buffer) - start < _FIXED:
+    found = locate(buffer, start)
+    if found is None:
         return None
-    first, flags, length = _HEAD.unpack_from(buffer, start)
-    checksum, stream, _ = _TAIL.unpack_from(buffer, start + 6)
-    words = first & 0x0F
-    if first >> 4 != 1 or not 3 <= words <= 13:
-        raise FrameError(f"not a frame: {bytes(buffer[start : start + _FIXED])!r}")
-    if zlib.crc32(buffer[start : start + 6]) != checksum:
-        raise FrameError(f"a frame with a wrong checksum: {bytes(buffer[start : start + _FIXED])!r}")
-    body = start + 4 * words
+    flags, stream, options, body, end = found
+    return Frame(flags, stream, options, bytes(buffer[body:end])), end
+
+
+def locate(buffer: Union[bytes, bytearray], start: int = 0) -> Optional[tuple[int, int, tuple[int, ...], int, int]]:
+    """Do as ``decode``, but copy no payload: return flags, stream, options, and where the payload begins and ends."""
+    fixed = start + _HEADER.size
+    if len(buffer) < fixed:
+        return None
+    first, flags, length, checksum, stream, _ = _HEADER.unpack_from(buffer, start)
+    if not 0x13 <= first <= 0x1D:
+        raise FrameError(f"not a frame: {bytes(buffer[start:fixed])!r}")
+    if zlib.crc32(buffer[start : start + _CHECKED.size]) != checksum:
+        raise FrameError(f"a frame with a wrong checksum: {bytes(buffer[start:fixed])!r}")
+    options = _OPTIONS[first - 0x13]
+    body = fixed + options.size
     end = body + length
     if len(buffer) < end:
         return None
-    options = struct.unpack_from(f"<{words - 3}I", buffer, start + _FIXED)
-    return Frame(flags, stream, options, bytes(buffer[body:end])), end
+    return flags, stream, options.unpack_from(buffer, fixed), body, end

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 from . import frame
 from .frame import CONTROL, ERROR
@@ -14,6 +14,7 @@ from .relay import Relay, connect
 
 _READ = 64 * 1024
 _STOP_CONTEXT = b'{"stop":true}'
+_REPLACE_ME = frame.encode(0, _STOP_CONTEXT, (len(_STOP_CONTEXT),))
 
 
 class Payload(NamedTuple):
@@ -41,57 +42,67 @@ class Worker:
     def __init__(self, relay: Optional[Relay] = None) -> None:
         self._relay = relay or connect()
         self._pid = frame.encode(CONTROL, json.dumps({"pid": os.getpid()}, separators=(",", ":")).encode())
+        # The last frame that asked for the pid: the same bytes ask the same, and need not be read again with each request.
+        self._fence = self._pid
 
     def run(self, handler: Callable[[Payload], bytes]) -> None:
         """Answer requests until the supervisor says stop or hangs up.
 
         An exception of ``handler`` fails its request and is shown on standard error; the loop goes on.
         """
-        buffer = bytearray()
-        while True:
+        # What has arrived of a frame that is not there as a whole: mostly nothing, as frames arrive in one piece.
+        rest = bytearray()
+        stop = False
+        while not stop:
             try:
                 chunk = self._relay.read(_READ)
             except (ConnectionError, KeyboardInterrupt):
                 return
             if not chunk:
                 return
-            buffer += chunk
-            start = 0
-            # Answers to all that has arrived leave in one write: mostly an answer and the echo behind it.
-            answers: list[bytes] = []
-            stop = False
-            while not stop and (found := frame.decode(buffer, start)) is not None:
-                received, start = found
-                if received.flags & CONTROL:
-                    answer = self._control(received.payload)
-                else:
-                    answer = self._answer(handler, received)
-                    if answer is None:
-                        answer, stop = frame.encode(0, _STOP_CONTEXT, (len(_STOP_CONTEXT),)), True
-                if answer is None:
-                    stop = True
-                else:
-                    answers.append(answer)
-            del buffer[:start]
+            if rest:
+                rest += chunk
+                answers, end, stop = self._handle(handler, rest)
+                del rest[:end]
+            else:
+                answers, end, stop = self._handle(handler, chunk)
+                rest += chunk[end:]
             try:
                 if answers:
+                    # Mostly an answer and the echo behind it, in one write.
                     self._relay.write(b"".join(answers))
             except (ConnectionError, BrokenPipeError):
                 return
-            if stop:
-                return
 
-    def _control(self, payload: bytes) -> Optional[bytes]:
-        """Return the answer to a control frame; ``None`` to stop."""
-        command = json.loads(payload)
-        if command.get("stop"):
-            return None
-        return self._pid
+    def _handle(self, handler: Callable[[Payload], bytes], received: Union[bytes, bytearray]) -> tuple[list[bytes], int, bool]:
+        """Return the answers to all whole frames, where these end, and whether to stop."""
+        answers: list[bytes] = []
+        start = 0
+        while start < len(received):
+            if received.startswith(self._fence, start):
+                answers.append(self._pid)
+                start += len(self._fence)
+                continue
+            found = frame.locate(received, start)
+            if found is None:
+                break
+            flags, _, options, body, end = found
+            if flags & CONTROL:
+                if json.loads(received[body:end]).get("stop"):
+                    return answers, end, True
+                self._fence = bytes(received[start:end])
+                answer: Optional[bytes] = self._pid
+            else:
+                border = min(body + options[0], end) if options else body
+                answer = self._answer(handler, Payload(bytes(received[body:border]), bytes(received[border:end])))
+            if answer is None:
+                return [*answers, _REPLACE_ME], end, True
+            answers.append(answer)
+            start = end
+        return answers, start, False
 
-    def _answer(self, handler: Callable[[Payload], bytes], received: frame.Frame) -> Optional[bytes]:
+    def _answer(self, handler: Callable[[Payload], bytes], request: Payload) -> Optional[bytes]:
         """Return the answer to a request; ``None`` when the worker wishes to be replaced."""
-        length = received.options[0] if received.options else 0
-        request = Payload(received.payload[:length], received.payload[length:])
         try:
             return frame.encode(0, handler(request), (0,))
         except StopWorker:
