@@ -29,19 +29,21 @@ class Request:
 
     _message: ClassVar[type[Message]]
 
-    def __init__(self, body: bytes, headers: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, body: bytes, headers: Union[Mapping[str, Sequence[str]], bytes]) -> None:
         self.message: Any = self._message.FromString(body)
         """The protobuf message, for fields that have no property here."""
         self._headers = headers
 
-    @property
+    @cached_property
     def headers(self) -> Mapping[str, Sequence[str]]:
         """The metadata of the call; names are in lower case."""
+        if isinstance(self._headers, bytes):
+            return dict(json.loads(self._headers)) if self._headers else {}
         return self._headers
 
     def header(self, name: str, default: Optional[str] = None) -> Optional[str]:
         """Return the first value of a header."""
-        values = self._headers.get(name.lower())
+        values = self.headers.get(name.lower())
         return values[0] if values else default
 
     @property
