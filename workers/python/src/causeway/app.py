@@ -122,7 +122,12 @@ class App:
             answer = refusal
         except Stop:
             raise StopWorker from None
-        if isinstance(answer, Error):
+        if answer is None or isinstance(answer, Result):
+            result = response.result
+            result.SetInParent()
+            if answer is not None:
+                answer.fill(result)
+        elif isinstance(answer, Error):
             response.error.code, response.error.message = answer.code, answer.message
             response.error.temporary = answer.temporary
         elif isinstance(answer, Disconnect):
@@ -130,12 +135,9 @@ class App:
                 raise WorkerError(f"an event of type {kind} cannot be answered with a disconnect")
             response.disconnect.code, response.disconnect.reason = answer.code, answer.reason
         else:
-            response.result.SetInParent()
-            if isinstance(answer, Result):
-                answer.fill(response.result)
-            elif answer is not None:
-                raise TypeError(f"expected a result, an Error, a Disconnect or None, found {answer!r}")
-        return bytes(response.SerializeToString())
+            raise TypeError(f"expected a result, an Error, a Disconnect or None, found {answer!r}")
+        serialized: bytes = response.SerializeToString()
+        return serialized
 
     def _on(self, kind: str, handler: Handler[R]) -> Handler[R]:
         self._handlers[kind] = handler
@@ -147,6 +149,8 @@ class App:
         if handler is None:
             return NOT_AVAILABLE
         answer = handler(request)
+        if isinstance(answer, Result):
+            return answer
         if inspect.isawaitable(answer):
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -6,22 +6,24 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Optional, Union
 
 from google.protobuf.message import Message
 
 from ._proto import proxy_pb2 as pb
+from .lazy import cached_property
 
 Json = Any
 """Whatever JSON can hold, or ``bytes``, which are passed on as they are."""
+
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def to_bytes(value: Json) -> bytes:
     """Return bytes as they are, and anything else as JSON."""
     if isinstance(value, bytes):
         return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _to_json(value).encode()
 
 
 class Request:
@@ -65,7 +67,7 @@ class Request:
     def data(self) -> bytes:
         """What the client sent along, decoded from base64 where Centrifugo was told to use it."""
         encoded = getattr(self.message, "b64data", "")
-        return base64.b64decode(encoded) if encoded else bytes(getattr(self.message, "data", b""))
+        return base64.b64decode(encoded) if encoded else getattr(self.message, "data", b"")
 
     @cached_property
     def json(self) -> Json:
