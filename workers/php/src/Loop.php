@@ -9,12 +9,25 @@ namespace Causeway\Worker;
  *
  * Frames are handled strictly one after the other. Causeway counts on it: behind each request it sends a control frame which asks
  * for the pid, and the echo tells that the request is done.
+ *
+ * What is ready to go out waits only while more can be had for nothing: it leaves before the loop waits for input, and before a
+ * handler runs. So an answer and the echo behind it are one write, if the control frame came along with the request.
  */
 final class Loop
 {
     private const STOP = '{"stop":true}';
 
-    private string $buffer = '';
+    /** What has come in; frames before `$offset` are handled. */
+    private string $input = '';
+
+    private int $offset = 0;
+
+    /** What is ready to go out. */
+    private string $output = '';
+
+    /** The control frame that asks for the pid, as it came last, and the echo of it. */
+    private string $question = '';
+    private string $echo = '';
 
     public function __construct(private readonly Relay $relay)
     {
@@ -29,33 +42,38 @@ final class Loop
      */
     public function run(callable $handler): void
     {
-        while (($frame = $this->next()) !== null) {
-            try {
-                if (!$this->handle($frame, $handler)) {
-                    return;
-                }
-            } catch (HungUp) {
-                return;
+        try {
+            while (($frame = $this->next()) !== null && $this->handle($frame, $handler)) {
+                continue;
             }
+        } catch (HungUp) {
+            return;
+        } finally {
+            $this->flush();
         }
     }
 
-    /** The next frame; null at the end. */
+    /** The next frame that is not yet another copy of the question; null at the end. */
     private function next(): ?Frame
     {
         for (;;) {
-            $offset = 0;
-            $frame = Frame::decode($this->buffer, $offset);
+            if ($this->question !== '' && substr($this->input, $this->offset, strlen($this->question)) === $this->question) {
+                $this->offset += strlen($this->question);
+                $this->output .= $this->echo;
+                continue;
+            }
+            $frame = Frame::decode($this->input, $this->offset);
             if ($frame !== null) {
-                $this->buffer = substr($this->buffer, $offset);
-
                 return $frame;
             }
+            $this->flush();
+            $this->input = substr($this->input, $this->offset);
+            $this->offset = 0;
             $chunk = $this->relay->read();
             if ($chunk === '') {
                 return null;
             }
-            $this->buffer .= $chunk;
+            $this->input .= $chunk;
         }
     }
 
@@ -67,35 +85,50 @@ final class Loop
     private function handle(Frame $frame, callable $handler): bool
     {
         if (($frame->flags & Frame::CONTROL) !== 0) {
-            $command = json_decode($frame->payload, true);
-            if (is_array($command) && ($command['stop'] ?? false) === true) {
-                return false;
-            }
-            $this->send(new Frame(json_encode(['pid' => getmypid()], JSON_THROW_ON_ERROR), Frame::CONTROL));
-
-            return true;
+            return $this->control($frame);
         }
+        $this->flush();
         $length = $frame->options[0] ?? 0;
         $payload = new Payload(substr($frame->payload, 0, $length), substr($frame->payload, $length));
         try {
             $answer = new Frame($handler($payload), options: [0]);
         } catch (Stop) {
-            $this->send(new Frame(self::STOP, options: [strlen(self::STOP)]));
+            $this->output = (new Frame(self::STOP, options: [strlen(self::STOP)]))->encode();
 
             return false;
         } catch (\Throwable $error) {
             fwrite(STDERR, $error . PHP_EOL);
             $answer = new Frame($error::class . ': ' . $error->getMessage(), Frame::ERROR);
         }
-        $this->send($answer);
+        $this->output = $answer->encode();
 
         return true;
     }
 
-    private function send(Frame $frame): void
+    /** Whether the loop goes on. */
+    private function control(Frame $frame): bool
     {
+        $command = json_decode($frame->payload, true);
+        if (is_array($command) && ($command['stop'] ?? false) === true) {
+            return false;
+        }
+        $this->question = $frame->encode();
+        $this->echo = (new Frame('{"pid":' . getmypid() . '}', Frame::CONTROL))->encode();
+        $this->output .= $this->echo;
+
+        return true;
+    }
+
+    /** Sends what is ready. */
+    private function flush(): void
+    {
+        $ready = $this->output;
+        $this->output = '';
+        if ($ready === '') {
+            return;
+        }
         try {
-            $this->relay->write($frame->encode());
+            $this->relay->write($ready);
         } catch (\RuntimeException $error) {
             throw new HungUp($error->getMessage(), previous: $error);
         }

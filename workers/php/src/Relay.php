@@ -13,6 +13,8 @@ final class Relay
      */
     public function __construct(private $input, private $output)
     {
+        // Whoever reads takes all that is there; a buffer in between would only copy it, 8 KB at a time.
+        stream_set_read_buffer($input, 0);
     }
 
     /**
