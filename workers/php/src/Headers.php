@@ -15,24 +15,30 @@ final class Headers
     /** From a request's context. */
     public static function fromContext(string $context): self
     {
-        $values = [];
         $decoded = $context === '' ? [] : json_decode($context, true, flags: JSON_THROW_ON_ERROR);
-        foreach (is_array($decoded) ? $decoded : [] as $name => $list) {
-            $values[(string) $name] = array_values(array_map(strval(...), array_filter((array) $list, is_scalar(...))));
-        }
 
-        return new self($values);
+        return new self(is_array($decoded) ? $decoded : []);
     }
 
     /** The first value of a header; null when it was not sent. The name's case does not matter. */
     public function get(string $name): ?string
     {
-        return $this->values[strtolower($name)][0] ?? null;
+        return self::texts($this->values[strtolower($name)] ?? [])[0] ?? null;
     }
 
     /** @return array<string, list<string>> all values */
     public function all(): array
     {
-        return $this->values;
+        return array_map(self::texts(...), $this->values);
+    }
+
+    /**
+     * A context holds lists of texts. Somebody else's may not, which is looked at only when a header is asked for.
+     *
+     * @return list<string>
+     */
+    private static function texts(mixed $values): array
+    {
+        return array_values(array_map(strval(...), array_filter((array) $values, is_scalar(...))));
     }
 }
