@@ -18,11 +18,18 @@ use Google\Protobuf\Internal\Message;
  */
 final class Worker
 {
+    /** The tag of the result in all of Centrifugo's responses: field 1, a message. */
+    private const RESULT = "\x0A";
+
     /** @var array<string, callable> */
     private array $handlers = [];
 
     /** @var array<string, callable> */
     private array $methods = [];
+
+    /** The context that came last, and what it says: where no headers of clients are forwarded, few of them differ. */
+    private string $context = '';
+    private ?Headers $headers = null;
 
     /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null)) $handler */
     public function onConnect(callable $handler): self
@@ -90,7 +97,11 @@ final class Worker
      */
     public function answer(Payload $payload): string
     {
-        $headers = Headers::fromContext($payload->context);
+        if ($this->headers === null || $payload->context !== $this->context) {
+            $this->headers = Headers::fromContext($payload->context);
+            $this->context = $payload->context;
+        }
+        $headers = $this->headers;
         $type = $headers->get('type') ?? '';
         $event = Event::tryFrom($type) ?? throw new \UnexpectedValueException("this worker does not know events of type \"$type\"");
         $request = $event->request($payload->body, $headers);
@@ -100,7 +111,7 @@ final class Worker
             $answer = $refusal;
         }
 
-        return $this->respond($event, $answer)->serializeToString();
+        return $this->respond($event, $answer);
     }
 
     private function call(Event $event, Request $request): mixed
@@ -111,35 +122,33 @@ final class Worker
         return $handler === null ? Error::notAvailable() : $handler($request);
     }
 
-    private function respond(Event $event, mixed $answer): Message
+    private function respond(Event $event, mixed $answer): string
     {
-        $response = $event->response();
         if ($answer instanceof Error) {
             $error = new Proxy\Error(['code' => $answer->getCode(), 'message' => $answer->getMessage(), 'temporary' => $answer->temporary]);
 
-            return self::set($event, $response, 'setError', $error);
+            return self::refuse($event, 'setError', $error);
         }
         if ($answer instanceof Disconnect) {
             $disconnect = new Proxy\Disconnect(['code' => $answer->getCode(), 'reason' => $answer->reason]);
 
-            return self::set($event, $response, 'setDisconnect', $disconnect);
+            return self::refuse($event, 'setDisconnect', $disconnect);
         }
         if ($answer !== null && !$answer instanceof Result) {
             throw new \UnexpectedValueException('expected a result, an Error, a Disconnect or null, found ' . get_debug_type($answer));
         }
-        $result = $event->result();
-        $answer?->fill($result);
 
-        return self::set($event, $response, 'setResult', $result);
+        return self::RESULT . Schema::string($answer?->encode($event) ?? '');
     }
 
-    private static function set(Event $event, Message $response, string $setter, Message $value): Message
+    private static function refuse(Event $event, string $setter, Message $refusal): string
     {
+        $response = $event->response();
         if (!method_exists($response, $setter)) {
             throw new \UnexpectedValueException("an event of type {$event->value} cannot be answered so: there is no $setter");
         }
-        $response->$setter($value);
+        $response->$setter($refusal);
 
-        return $response;
+        return $response->serializeToString();
     }
 }
