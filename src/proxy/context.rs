@@ -88,14 +88,23 @@ fn write_value(out: &mut BytesMut, name: &str, value: &[u8]) -> Result<(), Malfo
 /// Writes a JSON string as Go's encoder does.
 fn write_string(out: &mut BytesMut, bytes: &[u8]) {
     out.put_u8(b'"');
-    for chunk in bytes.utf8_chunks() {
-        write_text(out, chunk.valid());
-        // Go replaces byte by byte.
-        for _ in chunk.invalid() {
-            out.put_slice(b"\\ufffd");
+    if bytes.iter().all(|byte| is_plain(*byte)) {
+        out.put_slice(bytes);
+    } else {
+        for chunk in bytes.utf8_chunks() {
+            write_text(out, chunk.valid());
+            // Go replaces byte by byte.
+            for _ in chunk.invalid() {
+                out.put_slice(b"\\ufffd");
+            }
         }
     }
     out.put_u8(b'"');
+}
+
+/// Whether it stands for itself, whatever is beside it.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
 }
 
 fn write_text(out: &mut BytesMut, text: &str) {

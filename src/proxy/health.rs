@@ -3,6 +3,7 @@
 //! Source: the protocol's `health.proto`.
 
 use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
@@ -37,7 +38,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) async fn answer(&self, method: &str, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn answer(&self, method: &str, request: Request<Incoming>) -> Response<Body> {
         let mut grpc = Grpc::new(ProstCodec::default());
         let serving = self.serving.clone();
         match method {

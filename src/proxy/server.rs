@@ -1,21 +1,26 @@
 //! The listener: connections in, and their orderly end.
 
+use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
-use tracing::warn;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{debug, warn};
 
 use super::calls::Calls;
 use super::health::Health;
-use super::service::{Parts, Service};
+use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config};
 use crate::address::Address;
@@ -121,47 +126,69 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Stopped {
         let calls = Arc::new(Calls::default());
-        let service = Service::new(Parts {
+        let service = Arc::new(Service {
             backend,
             health: Health { serving },
             calls: Arc::clone(&calls),
             statistics: self.statistics,
             max_message_size: self.max_message_size,
         });
-        let (connections, incoming) = mpsc::channel(64);
-        let accepting = tokio::spawn(accept(self.socket, connections, Arc::clone(&calls)));
-        let closing = Arc::clone(&calls);
-        let shutdown = async move {
-            shutdown.await;
-            accepting.abort();
-            closing.close();
-        };
-        let serve = tonic::transport::Server::builder()
-            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .http2_max_header_list_size(MAX_HEADERS)
-            .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
-            .http2_max_local_error_reset_streams(Some(MAX_RESETS))
-            .serve_with_incoming_shutdown(service, ReceiverStream::new(incoming), shutdown);
-        tokio::select! {
-            result = serve => {
-                if let Err(error) = result {
-                    warn!(target: "centrifuge", %error, "the gRPC server ended with an error");
+        let http = http();
+        let goodbye = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                stream = accept(&self.socket) => {
+                    let service = Arc::clone(&service);
+                    let answer = service_fn(move |request| {
+                        let service = Arc::clone(&service);
+                        // The clock starts when the call arrives.
+                        let arrived = Instant::now();
+                        async move { Ok::<_, Infallible>(service.answer(request, arrived).await) }
+                    });
+                    let connection = Connection { stream, calls: Arc::clone(&calls), gathering: false };
+                    let connection = goodbye.watch(http.serve_connection(TokioIo::new(connection), answer));
+                    connections.spawn(async move {
+                        if let Err(error) = connection.await {
+                            debug!(target: "centrifuge", %error, "a connection has ended with an error");
+                        }
+                    });
                 }
-                Stopped::Clean
+                Some(_) = connections.join_next() => {}
             }
+        }
+        drop(self.socket);
+        calls.close();
+        tokio::select! {
+            () = goodbye.shutdown() => Stopped::Clean,
             () = calls.finished() => Stopped::Cut,
         }
     }
 }
 
-/// Accepts for ever: an error, of a connection or of the system, ends neither the listener nor the server.
-async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>>, calls: Arc<Calls>) {
+/// HTTP/2 as it is spoken with Centrifugo.
+fn http() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        // Like grpc-go, whose answers have no date.
+        .auto_date_header(false)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS);
+    http
+}
+
+/// Accepts a connection, however long it takes: an error, of a connection or of the system, ends neither the listener nor the server.
+async fn accept(socket: &Socket) -> Stream {
     loop {
-        let accepted = match &socket {
+        let accepted = match socket {
             Socket::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                 // Without it an answer can wait 40 ms for an acknowledgement.
                 stream.set_nodelay(true)?;
@@ -172,12 +199,7 @@ async fn accept(socket: Socket, connections: mpsc::Sender<io::Result<Connection>
             Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
         };
         match accepted {
-            Ok(stream) => {
-                let connection = Connection { stream, calls: Arc::clone(&calls), gathering: false };
-                if connections.send(Ok(connection)).await.is_err() {
-                    return;
-                }
-            }
+            Ok(stream) => return stream,
             Err(error) => {
                 // Out of descriptors, most likely: accepting at once again would spin.
                 warn!(target: "centrifuge", %error, "cannot accept a connection");
@@ -217,12 +239,6 @@ impl Connection {
         }
         self.gathering
     }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 macro_rules! delegate {

@@ -1,14 +1,12 @@
 //! One call: from its headers to its answer.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::Either;
+use hyper::body::Incoming;
 use tokio::time::Instant;
-use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 use tonic::{Code, Status};
@@ -26,13 +24,9 @@ const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"]
 /// The answer to the methods that stream.
 const NO_STREAMS: &str = "subscription streams are not served by this version";
 
-/// All services of the listener. It is cloned for each call, and so one pointer.
+/// All services of the listener.
 #[derive(Debug)]
-pub(super) struct Service<B>(Arc<Parts<B>>);
-
-/// What the services are made of.
-#[derive(Debug)]
-pub(super) struct Parts<B> {
+pub(super) struct Service<B> {
     pub(super) backend: B,
     pub(super) health: Health,
     pub(super) calls: Arc<Calls>,
@@ -40,63 +34,38 @@ pub(super) struct Parts<B> {
     pub(super) max_message_size: usize,
 }
 
-impl<B> Service<B> {
-    pub(super) fn new(parts: Parts<B>) -> Self {
-        Self(Arc::new(parts))
-    }
-}
+type Head = http::request::Parts;
+type HttpResponse = http::Response<unary::Body>;
 
-impl<B> Clone for Service<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-type HttpRequest = http::Request<Body>;
-type HttpResponse = http::Response<Body>;
-
-impl<B: Backend> tower::Service<HttpRequest> for Service<B> {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let parts = Arc::clone(&self.0);
-        // The clock starts when the call arrives, and before tonic's own, which would answer CANCELLED.
-        let arrived = Instant::now();
-        Box::pin(async move { Ok(parts.answer(request, arrived).await) })
-    }
-}
-
-impl<B: Backend> Parts<B> {
-    async fn answer(&self, request: HttpRequest, arrived: Instant) -> HttpResponse {
-        if let Some(refused) = refuse_other_protocols(&request) {
+impl<B: Backend> Service<B> {
+    /// Answers one call, which `arrived` just now.
+    pub(super) async fn answer(&self, request: http::Request<Incoming>, arrived: Instant) -> HttpResponse {
+        // All that follows borrows the head: a future is as large as what it holds, and is moved, once per call.
+        let (head, body) = request.into_parts();
+        if let Some(refused) = refuse_other_protocols(&head) {
             return refused;
         }
-        // A clone of the target shares its bytes.
-        let target = request.uri().clone();
-        let path = target.path();
+        let path = head.uri.path();
         let Some((service, method)) = path.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) else {
-            return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
+            return refuse(Status::unimplemented(format!("malformed method name: {path:?}")));
         };
         match service {
             SERVICE if method.is_empty() => {
-                Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
+                refuse(Status::unimplemented(format!("unknown method {method} for service {service}")))
             }
-            SERVICE => self.count(method, request, arrived).await,
-            super::health::SERVICE => self.health.answer(method, request).await,
-            _ => Status::unimplemented(format!("unknown service {service}")).into_http(),
+            SERVICE => self.count(method, &head, body, arrived).await,
+            super::health::SERVICE => {
+                let answer = self.health.answer(method, request_for_tonic(&head.headers, body));
+                Box::pin(answer).await.map(Either::Right)
+            }
+            _ => refuse(Status::unimplemented(format!("unknown service {service}"))),
         }
     }
 
-    async fn count(&self, method: &str, request: HttpRequest, arrived: Instant) -> HttpResponse {
+    async fn count(&self, method: &str, head: &Head, body: Incoming, arrived: Instant) -> HttpResponse {
         let kind = method.to_ascii_lowercase();
         let timed = self.statistics.begin(&kind, arrived);
-        let response = self.forward(method, &kind, request, arrived).await;
+        let response = self.forward(method, &kind, head, body, arrived).await;
         // An answer that is a message has its status behind it, and it is OK.
         let status = Status::from_header_map(response.headers());
         timed.end(status.map_or(Code::Ok, |status| status.code()));
@@ -108,34 +77,33 @@ impl<B: Backend> Parts<B> {
         &self,
         method: &str,
         kind: &str,
-        request: HttpRequest,
+        head: &Head,
+        body: Incoming,
         arrived: Instant,
     ) -> HttpResponse {
         let Some(_call) = self.calls.begin() else {
-            return status::of(&crate::pool::Error::ShuttingDown).into_http();
+            return refuse(status::of(&crate::pool::Error::ShuttingDown));
         };
         if STREAMS.contains(&method) {
-            return Status::unimplemented(NO_STREAMS).into_http();
+            return refuse(Status::unimplemented(NO_STREAMS));
         }
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let (context, timeout) = match (
-            context::build(kind, authority, request.headers()),
-            deadline::timeout(request.headers()),
-        ) {
-            (Ok(context), Ok(timeout)) => (context, timeout),
-            // What grpc-go answers.
-            (Err(malformed), _) => return Status::internal(malformed.to_string()).into_http(),
-            (_, Err(malformed)) => return Status::internal(malformed.to_string()).into_http(),
-        };
+        let authority = head.uri.authority().map(http::uri::Authority::as_str);
+        let (context, timeout) =
+            match (context::build(kind, authority, &head.headers), deadline::timeout(&head.headers)) {
+                (Ok(context), Ok(timeout)) => (context, timeout),
+                // What grpc-go answers.
+                (Err(malformed), _) => return refuse(Status::internal(malformed.to_string())),
+                (_, Err(malformed)) => return refuse(Status::internal(malformed.to_string())),
+            };
         let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
-        let answer = self.exchange(kind, context, deadline, request);
+        let answer = self.exchange(kind, context, deadline, &head.headers, body);
         let Some(deadline) = deadline else { return answer.await };
         tokio::select! {
             biased;
             response = answer => response,
             () = tokio::time::sleep_until(deadline) => {
                 debug!(target: "centrifuge", r#type = kind, "a call's deadline passed");
-                Status::deadline_exceeded("the deadline passed before there was an answer").into_http()
+                refuse(Status::deadline_exceeded("the deadline passed before there was an answer"))
             }
         }
     }
@@ -146,18 +114,20 @@ impl<B: Backend> Parts<B> {
         kind: &str,
         context: Bytes,
         deadline: Option<Instant>,
-        request: HttpRequest,
+        headers: &HeaderMap,
+        body: Incoming,
     ) -> HttpResponse {
-        if request.headers().get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
-            return self.exchange_compressed(kind, context, deadline, request).await;
+        if headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
+            let request = request_for_tonic(headers, body);
+            return Box::pin(self.exchange_compressed(kind, context, deadline, request)).await;
         }
-        let body = match unary::read(request.into_body(), self.max_message_size).await {
+        let body = match unary::read(body, self.max_message_size).await {
             Ok(body) => body,
-            Err(status) => return status.into_http(),
+            Err(status) => return refuse(status),
         };
         match self.backend.call(Request { context, body, deadline }).await {
             Ok(answer) => unary::answer(answer),
-            Err(error) => failed(kind, &error).into_http(),
+            Err(error) => refuse(failed(kind, &error)),
         }
     }
 
@@ -167,7 +137,7 @@ impl<B: Backend> Parts<B> {
         kind: &str,
         context: Bytes,
         deadline: Option<Instant>,
-        request: HttpRequest,
+        request: http::Request<Incoming>,
     ) -> HttpResponse {
         let mut grpc = Grpc::new(RawCodec)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -187,7 +157,7 @@ impl<B: Backend> Parts<B> {
         });
         let mut response = grpc.unary(handler, request).await;
         self.name_the_limit(response.headers_mut());
-        response
+        response.map(Either::Right)
     }
 
     /// tonic says OUT_OF_RANGE of a message that is too large; gRPC's libraries agree on RESOURCE_EXHAUSTED. No other part of a call
@@ -202,21 +172,33 @@ impl<B: Backend> Parts<B> {
     }
 }
 
+/// A request as tonic takes it: of the head it reads the headers only.
+fn request_for_tonic(headers: &HeaderMap, body: Incoming) -> http::Request<Incoming> {
+    let mut request = http::Request::new(body);
+    *request.headers_mut() = headers.clone();
+    request
+}
+
+/// The answer to a call that failed.
+fn refuse(status: Status) -> HttpResponse {
+    status.into_http().map(Either::Right)
+}
+
 /// A request which gRPC does not know: by grpc-go's rules, so that whoever looks at the port with curl gets a clear answer.
-fn refuse_other_protocols(request: &HttpRequest) -> Option<HttpResponse> {
+fn refuse_other_protocols(head: &Head) -> Option<HttpResponse> {
     let refuse = |code: StatusCode, status: Status| {
-        let mut response = status.into_http();
+        let mut response = refuse(status);
         *response.status_mut() = code;
         Some(response)
     };
-    if request.method() != Method::POST {
-        let method = request.method();
+    if head.method != Method::POST {
+        let method = &head.method;
         return refuse(
             StatusCode::METHOD_NOT_ALLOWED,
             Status::internal(format!("the method is {method} and not POST")),
         );
     }
-    let content = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
+    let content = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
     if let Some([] | [b'+' | b';', ..]) = content.strip_prefix(b"application/grpc") {
         None
     } else {

@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
-use hyper::body::{Body as _, Frame};
+use http_body_util::Either;
+use hyper::body::Frame;
 use tonic::Status;
-use tonic::body::Body;
+use tower::BoxError;
 
 /// gRPC's prefix: whether the message is compressed, and its length.
 const PREFIX: usize = 5;
@@ -22,14 +23,21 @@ const COPY_LIMIT: usize = 16 * 1024;
 /// The most that is reserved for a message before it has arrived, whatever its prefix claims.
 const RESERVE: usize = 256 * 1024;
 
+/// The body of an answer: such a message, or what tonic makes.
+pub(super) type Body = Either<Answer, tonic::body::Body>;
+
 /// Reads the message of a call; what follows it is read and dropped, as tonic does.
 ///
 /// # Errors
 /// The answer to the caller: there is no message, or a broken or too large one.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Status> {
+pub(super) async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Status>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let mut message = Message { limit, ..Message::default() };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        if let Ok(data) = frame?.into_data() {
+        let frame = frame.map_err(|error| Status::from_error(error.into()))?;
+        if let Ok(data) = frame.into_data() {
             message.push(data)?;
         }
         if body.is_end_stream() {
@@ -108,14 +116,15 @@ pub(super) fn answer(message: Bytes) -> http::Response<Body> {
     } else {
         Answer { first: prefix.freeze(), second: message, ended: false }
     };
-    let mut response = http::Response::new(Body::new(answer));
+    let mut response = http::Response::new(Either::Left(answer));
     let content = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(header::CONTENT_TYPE, content);
     response
 }
 
 /// A message, and that all went well.
-struct Answer {
+#[derive(Debug)]
+pub(super) struct Answer {
     first: Bytes,
     second: Bytes,
     ended: bool,
@@ -171,7 +180,7 @@ mod tests {
 
     fn read_pieces(pieces: Vec<Bytes>, limit: usize) -> Result<Bytes, Status> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(read(Body::new(Pieces(pieces.into_iter())), limit))
+        runtime.block_on(read(Pieces(pieces.into_iter()), limit))
     }
 
     fn framed(message: &[u8]) -> Vec<u8> {
