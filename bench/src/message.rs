@@ -72,7 +72,7 @@ impl Message {
 
     /// JSON of always the same length.
     fn data(self, number: usize) -> Bytes {
-        let mut text = format!("{{\"number\":{number:012},\"text\":\"");
+        let mut text = format!("{{\"number\":\"{number:012}\",\"text\":\"");
         if let Self::Rpc(size) = self {
             text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len() + 2)));
         }
