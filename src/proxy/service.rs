@@ -40,7 +40,7 @@ type HttpResponse = http::Response<unary::Body>;
 impl<B: Backend> Service<B> {
     /// Answers one call, which `arrived` just now.
     pub(super) async fn answer(&self, request: http::Request<Incoming>, arrived: Instant) -> HttpResponse {
-        // All that follows borrows the head: a future is as large as what it holds, and is moved, once per call.
+        // What follows borrows the head: passed on by value, each of the futures within each other would have room for one.
         let (head, body) = request.into_parts();
         if let Some(refused) = refuse_other_protocols(&head) {
             return refused;

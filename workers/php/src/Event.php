@@ -26,21 +26,21 @@ enum Event: string
     public function request(string $body, Headers $headers): Request
     {
         return match ($this) {
-            self::Connect => new Event\ConnectRequest(new Encoded(Proxy\ConnectRequest::class, $body), $headers),
-            self::Refresh => new Event\RefreshRequest(new Encoded(Proxy\RefreshRequest::class, $body), $headers),
-            self::Subscribe => new Event\SubscribeRequest(new Encoded(Proxy\SubscribeRequest::class, $body), $headers),
-            self::Publish => new Event\PublishRequest(new Encoded(Proxy\PublishRequest::class, $body), $headers),
-            self::Rpc => new Event\RpcRequest(new Encoded(Proxy\RPCRequest::class, $body), $headers),
-            self::SubRefresh => new Event\SubRefreshRequest(new Encoded(Proxy\SubRefreshRequest::class, $body), $headers),
-            self::NotifyCacheEmpty => new Event\NotifyCacheEmptyRequest(new Encoded(Proxy\NotifyCacheEmptyRequest::class, $body), $headers),
-            self::NotifyChannelState => new Event\NotifyChannelStateRequest(new Encoded(Proxy\NotifyChannelStateRequest::class, $body), $headers),
-            self::MapPublish => new Event\MapPublishRequest(new Encoded(Proxy\MapPublishRequest::class, $body), $headers),
-            self::MapRemove => new Event\MapRemoveRequest(new Encoded(Proxy\MapRemoveRequest::class, $body), $headers),
-            self::SharedPollRefresh => new Event\SharedPollRefreshRequest(new Encoded(Proxy\SharedPollRefreshRequest::class, $body), $headers),
+            self::Connect => new Event\ConnectRequest(self::read(new Proxy\ConnectRequest(), $body), $headers),
+            self::Refresh => new Event\RefreshRequest(self::read(new Proxy\RefreshRequest(), $body), $headers),
+            self::Subscribe => new Event\SubscribeRequest(self::read(new Proxy\SubscribeRequest(), $body), $headers),
+            self::Publish => new Event\PublishRequest(self::read(new Proxy\PublishRequest(), $body), $headers),
+            self::Rpc => new Event\RpcRequest(self::read(new Proxy\RPCRequest(), $body), $headers),
+            self::SubRefresh => new Event\SubRefreshRequest(self::read(new Proxy\SubRefreshRequest(), $body), $headers),
+            self::NotifyCacheEmpty => new Event\NotifyCacheEmptyRequest(self::read(new Proxy\NotifyCacheEmptyRequest(), $body), $headers),
+            self::NotifyChannelState => new Event\NotifyChannelStateRequest(self::read(new Proxy\NotifyChannelStateRequest(), $body), $headers),
+            self::MapPublish => new Event\MapPublishRequest(self::read(new Proxy\MapPublishRequest(), $body), $headers),
+            self::MapRemove => new Event\MapRemoveRequest(self::read(new Proxy\MapRemoveRequest(), $body), $headers),
+            self::SharedPollRefresh => new Event\SharedPollRefreshRequest(self::read(new Proxy\SharedPollRefreshRequest(), $body), $headers),
         };
     }
 
-    /** An empty response to this event. */
+    /** An empty response and an empty result to this event. */
     public function response(): Message
     {
         return match ($this) {
@@ -61,24 +61,30 @@ enum Event: string
     /** An empty result of this event. */
     public function result(): Message
     {
-        return new ($this->resultClass())();
+        return match ($this) {
+            self::Connect => new Proxy\ConnectResult(),
+            self::Refresh => new Proxy\RefreshResult(),
+            self::Subscribe => new Proxy\SubscribeResult(),
+            self::Publish => new Proxy\PublishResult(),
+            self::Rpc => new Proxy\RPCResult(),
+            self::SubRefresh => new Proxy\SubRefreshResult(),
+            self::NotifyCacheEmpty => new Proxy\NotifyCacheEmptyResult(),
+            self::NotifyChannelState => new Proxy\NotifyChannelStateResult(),
+            self::MapPublish => new Proxy\MapPublishResult(),
+            self::MapRemove => new Proxy\MapRemoveResult(),
+            self::SharedPollRefresh => new Proxy\SharedPollRefreshResult(),
+        };
     }
 
-    /** @return class-string<Message> */
-    public function resultClass(): string
+    /**
+     * @template M of Message
+     * @param M $message
+     * @return M
+     */
+    private static function read(Message $message, string $body): Message
     {
-        return match ($this) {
-            self::Connect => Proxy\ConnectResult::class,
-            self::Refresh => Proxy\RefreshResult::class,
-            self::Subscribe => Proxy\SubscribeResult::class,
-            self::Publish => Proxy\PublishResult::class,
-            self::Rpc => Proxy\RPCResult::class,
-            self::SubRefresh => Proxy\SubRefreshResult::class,
-            self::NotifyCacheEmpty => Proxy\NotifyCacheEmptyResult::class,
-            self::NotifyChannelState => Proxy\NotifyChannelStateResult::class,
-            self::MapPublish => Proxy\MapPublishResult::class,
-            self::MapRemove => Proxy\MapRemoveResult::class,
-            self::SharedPollRefresh => Proxy\SharedPollRefreshResult::class,
-        };
+        $message->mergeFromString($body);
+
+        return $message;
     }
 }

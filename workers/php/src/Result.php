@@ -15,37 +15,17 @@ abstract class Result
     /** Copies what is set into a protobuf result. */
     final public function fill(Message $result): void
     {
-        foreach ($this->values() as $name => $value) {
+        foreach (get_object_vars($this) as $name => $value) {
+            if ($value === null || $value === [] || $value === '' || $value === 0 || $value === false) {
+                // Zero, null and empty mean the same as not set in proto3, but for JSON, where each of them is a value.
+                if ($value === null || !in_array($name, self::JSON, true)) {
+                    continue;
+                }
+            }
+            if (in_array($name, self::JSON, true)) {
+                $value = Json::encode($value);
+            }
             $result->{'set' . ucfirst($name)}($value);
         }
-    }
-
-    /** The bytes of the protobuf result of an event. */
-    final public function encode(Event $event): string
-    {
-        $plain = Schema::of($event->resultClass())->write($this->values());
-        if ($plain !== null) {
-            return $plain;
-        }
-        $result = $event->result();
-        $this->fill($result);
-
-        return $result->serializeToString();
-    }
-
-    /** @return array<string, mixed> what is set */
-    private function values(): array
-    {
-        $values = get_object_vars($this);
-        foreach ($values as $name => $value) {
-            if ($value !== null && in_array($name, self::JSON, true)) {
-                $values[$name] = Json::encode($value);
-            } elseif ($value === null || $value === [] || $value === '' || $value === 0 || $value === false) {
-                // Zero, null and empty mean the same as not set in proto3, but for JSON, where each of them is a value.
-                unset($values[$name]);
-            }
-        }
-
-        return $values;
     }
 }

@@ -18,9 +18,6 @@ use Google\Protobuf\Internal\Message;
  */
 final class Worker
 {
-    /** The tag of the result in all of Centrifugo's responses: field 1, a message. */
-    private const RESULT = "\x0A";
-
     /** @var array<string, callable> */
     private array $handlers = [];
 
@@ -111,7 +108,7 @@ final class Worker
             $answer = $refusal;
         }
 
-        return $this->respond($event, $answer);
+        return $this->respond($event, $answer)->serializeToString();
     }
 
     private function call(Event $event, Request $request): mixed
@@ -122,33 +119,35 @@ final class Worker
         return $handler === null ? Error::notAvailable() : $handler($request);
     }
 
-    private function respond(Event $event, mixed $answer): string
+    private function respond(Event $event, mixed $answer): Message
     {
+        $response = $event->response();
         if ($answer instanceof Error) {
             $error = new Proxy\Error(['code' => $answer->getCode(), 'message' => $answer->getMessage(), 'temporary' => $answer->temporary]);
 
-            return self::refuse($event, 'setError', $error);
+            return self::set($event, $response, 'setError', $error);
         }
         if ($answer instanceof Disconnect) {
             $disconnect = new Proxy\Disconnect(['code' => $answer->getCode(), 'reason' => $answer->reason]);
 
-            return self::refuse($event, 'setDisconnect', $disconnect);
+            return self::set($event, $response, 'setDisconnect', $disconnect);
         }
         if ($answer !== null && !$answer instanceof Result) {
             throw new \UnexpectedValueException('expected a result, an Error, a Disconnect or null, found ' . get_debug_type($answer));
         }
+        $result = $event->result();
+        $answer?->fill($result);
 
-        return self::RESULT . Schema::string($answer?->encode($event) ?? '');
+        return self::set($event, $response, 'setResult', $result);
     }
 
-    private static function refuse(Event $event, string $setter, Message $refusal): string
+    private static function set(Event $event, Message $response, string $setter, Message $value): Message
     {
-        $response = $event->response();
         if (!method_exists($response, $setter)) {
             throw new \UnexpectedValueException("an event of type {$event->value} cannot be answered so: there is no $setter");
         }
-        $response->$setter($refusal);
+        $response->$setter($value);
 
-        return $response->serializeToString();
+        return $response;
     }
 }

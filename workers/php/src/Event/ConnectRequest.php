@@ -14,6 +14,6 @@ final class ConnectRequest extends Request
 
     protected function read(): void
     {
-        $this->channels = $this->list('channels');
+        $this->channels = iterator_to_array($this->message->getChannels());
     }
 }

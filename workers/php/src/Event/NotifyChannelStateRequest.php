@@ -14,6 +14,6 @@ final class NotifyChannelStateRequest extends Request
 
     protected function read(): void
     {
-        $this->events = $this->list('events');
+        $this->events = iterator_to_array($this->message->getEvents());
     }
 }
