@@ -1,6 +1,6 @@
 //! From a call to its result.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -13,13 +13,14 @@ use super::services::Services;
 /// All methods, and what they work on.
 #[derive(Debug)]
 pub(super) struct Router {
-    table: Table,
+    /// Made by the first call that is not for Centrifugo: many workers make no other, and it takes half a megabyte.
+    table: LazyLock<Table>,
     services: Arc<Services>,
 }
 
 impl Router {
     pub(super) fn new(services: Arc<Services>) -> Self {
-        Self { table: table(), services }
+        Self { table: LazyLock::new(table), services }
     }
 
     /// Runs a call; the result is written in the codec of its reply.
@@ -55,8 +56,9 @@ impl Router {
 
     /// Whether a call is of no use to a caller who has hung up: it waits, and what it waits for others may want.
     pub(super) fn ends_with_its_caller(&self, call: &Call) -> bool {
-        let method = std::str::from_utf8(&call.method).ok().and_then(|name| self.table.get(name));
-        method.is_some_and(Method::ends_with_its_caller)
+        let Ok(name) = std::str::from_utf8(&call.method) else { return false };
+        !name.starts_with(centrifuge::SERVICE)
+            && self.table.get(name).is_some_and(Method::ends_with_its_caller)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Workers: one process each, from its start to its last line.
 //!
 //! ```text
-//! Launcher ──spawn (Spawner's thread)──▶ process ◀── owner task: waits, stops, kills, reports the Exit
+//! Launcher ──spawn (Spawner's threads)──▶ process ◀── owner task: waits, stops, kills, reports the Exit
 //!     │                                     │
 //!     └──handshake over the relay──▶ Link   └── stderr (and stdout on sockets) ──▶ Output: one log entry per line
 //!                                     │

@@ -1,40 +1,47 @@
-//! The one thread that starts processes.
+//! The threads that start processes.
 //!
 //! A child dies with the *thread* that forked it, because that is what `PR_SET_PDEATHSIG` watches. Threads of a runtime come and go;
-//! this one lives as long as the pool.
+//! these live as long as the pool. A start waits until the kernel has loaded the program, so several of them go on at once.
 
 use std::io;
-use std::sync::mpsc;
+use std::thread;
 
+use crossbeam::channel::{Sender, unbounded};
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::os::process::{self, Spec};
 
-/// Starts processes, one after the other.
+/// The most processes that are started at once, on a machine with so many cores.
+const MAX_THREADS: usize = 4;
+
+/// Starts processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Spawner {
-    jobs: mpsc::Sender<Job>,
+    jobs: Sender<Job>,
 }
 
 type Job = (Spec, oneshot::Sender<io::Result<Child>>);
 
 impl Spawner {
-    /// Starts the thread; it ends, and with it whatever it started, when the last clone is dropped. Needs a tokio runtime.
+    /// Starts the threads; they end, and with them whatever they started, when the last clone is dropped. Needs a tokio runtime.
     ///
     /// # Errors
     /// When there can be no more threads.
     pub(crate) fn start() -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let runtime = Handle::current();
-        std::thread::Builder::new().name("spawner".into()).spawn(move || {
-            let _entered = runtime.enter();
-            for (spec, reply) in queue {
-                // Nobody waits any more: the child is killed as it is dropped.
-                let _ = reply.send(process::spawn(&spec));
-            }
-        })?;
+        let (jobs, queue) = unbounded::<Job>();
+        let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
+        for _ in 0..threads {
+            let (runtime, queue) = (Handle::current(), queue.clone());
+            thread::Builder::new().name("spawner".into()).spawn(move || {
+                let _entered = runtime.enter();
+                for (spec, reply) in queue {
+                    // Nobody waits any more: the child is killed as it is dropped.
+                    let _ = reply.send(process::spawn(&spec));
+                }
+            })?;
+        }
         Ok(Self { jobs })
     }
 
@@ -44,7 +51,7 @@ impl Spawner {
     /// What the kernel says.
     pub(crate) async fn spawn(&self, spec: Spec) -> io::Result<Child> {
         let (reply, child) = oneshot::channel();
-        let gone = || io::Error::other("the thread that starts workers is gone");
+        let gone = || io::Error::other("the threads that start workers are gone");
         self.jobs.send((spec, reply)).map_err(|_| gone())?;
         child.await.map_err(|_| gone())?
     }

@@ -4,18 +4,18 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::Error;
 use super::config::Channel;
 use super::rotate::RotatingFile;
 
-/// Lines that may wait to be written.
-const QUEUE: usize = 16 * 1024;
-
 /// Bytes of lines that may wait to be written: the application's own lines can be long. One line may always wait.
 const MAX_WAITING: usize = 64 << 20;
+
+/// What a short line counts as, in bytes, so that no more than 16 Ki lines wait.
+const SHORT_LINE: usize = 4 << 10;
 
 /// How long the end may wait for a reader of the log that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -85,8 +85,9 @@ impl Outputs {
 
     /// Starts the thread that writes.
     pub(super) fn start(self) -> io::Result<(Queue, Guard)> {
-        let (sender, lines) = sync_channel(QUEUE);
-        let (done, ended) = sync_channel(1);
+        // Bounded by what is in it: a bounded channel would take the memory of all its places at once.
+        let (sender, lines) = channel();
+        let (done, ended) = channel();
         let load = Arc::new(Load::default());
         let queue = Queue { sender: sender.clone(), load: Arc::clone(&load) };
         std::thread::Builder::new().name("log".into()).spawn(move || {
@@ -105,14 +106,14 @@ enum Job {
 /// Takes lines and never waits.
 #[derive(Debug)]
 pub(super) struct Queue {
-    sender: SyncSender<Job>,
+    sender: Sender<Job>,
     load: Arc<Load>,
 }
 
 /// What is under way to the writer, and what did not fit.
 #[derive(Debug, Default)]
 struct Load {
-    /// Bytes of lines that are not written yet.
+    /// What the lines count as that are not written yet.
     waiting: AtomicUsize,
     /// Lines.
     dropped: AtomicU64,
@@ -121,10 +122,10 @@ struct Load {
 impl Queue {
     pub(super) fn push(&self, sink: SinkId, line: String) {
         let Load { waiting, dropped } = &*self.load;
-        let size = line.len();
+        let size = size(&line);
         let before = waiting.fetch_add(size, Relaxed);
         let fits = before == 0 || before.saturating_add(size) <= MAX_WAITING;
-        if !fits || self.sender.try_send(Job::Line(sink.number, line)).is_err() {
+        if !fits || self.sender.send(Job::Line(sink.number, line)).is_err() {
             waiting.fetch_sub(size, Relaxed);
             dropped.fetch_add(1, Relaxed);
         }
@@ -135,22 +136,20 @@ impl Queue {
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
 pub struct Guard {
-    sender: SyncSender<Job>,
+    sender: Sender<Job>,
     ended: Receiver<()>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let end = std::time::Instant::now() + PATIENCE;
-        while self.sender.try_send(Job::End).is_err() && std::time::Instant::now() < end {
-            // The queue is full: the writer makes room, or nobody reads the log.
-            match self.ended.recv_timeout(Duration::from_millis(5)) {
-                Err(RecvTimeoutError::Timeout) => {}
-                _ => return,
-            }
-        }
+        let _ = self.sender.send(Job::End);
         let _ = self.ended.recv_timeout(PATIENCE);
     }
+}
+
+/// What a line counts as, in bytes.
+fn size(line: &str) -> usize {
+    line.len().max(SHORT_LINE)
 }
 
 /// Writes lines until the end. An output that cannot be written to, because its reader has gone or its disk is full, loses its lines.
@@ -159,7 +158,7 @@ fn write(mut sinks: Vec<(String, Box<dyn Write + Send>)>, lines: &Receiver<Job>,
         let Some((_, sink)) = sinks.get_mut(sink) else { continue };
         let _ = sink.write_all(line.as_bytes());
         // Until now it took memory.
-        load.waiting.fetch_sub(line.len(), Relaxed);
+        load.waiting.fetch_sub(size(&line), Relaxed);
         let lost = load.dropped.swap(0, Relaxed);
         if lost > 0 {
             let _ = writeln!(sink, "{lost} lines of the log were dropped: its reader is too slow");
@@ -173,7 +172,6 @@ fn write(mut sinks: Vec<(String, Box<dyn Write + Send>)>, lines: &Receiver<Job>,
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
 
@@ -196,6 +194,18 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn no_more_short_lines_wait_than_a_bound_allows() {
+        let (sender, lines) = channel();
+        let queue = Queue { sender, load: Arc::default() };
+        let sink = SinkId { number: 0, terminal: false };
+        for _ in 0..20_000 {
+            queue.push(sink, "short".into());
+        }
+        assert_eq!(lines.try_iter().count(), 16 << 10);
+        assert_eq!(queue.load.dropped.load(Relaxed), 20_000 - (16 << 10));
     }
 
     #[test]
