@@ -10,7 +10,7 @@
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::BufMut as _;
 use http::HeaderMap;
 
 /// Padded or not, as grpc-go takes it.
@@ -29,7 +29,7 @@ pub(super) struct Malformed {
 }
 
 /// Writes the context of a call of type `kind`.
-pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) -> Result<Bytes, Malformed> {
+pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) -> Result<Vec<u8>, Malformed> {
     let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 2);
     entries.push(("type", kind.as_bytes()));
     let host = || headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
@@ -41,7 +41,7 @@ pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) ->
     // Stable: values of one key keep their order.
     entries.sort_by_key(|(name, _)| *name);
 
-    let mut out = BytesMut::with_capacity(
+    let mut out = Vec::with_capacity(
         64 + entries.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>(),
     );
     out.put_u8(b'{');
@@ -56,7 +56,7 @@ pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) ->
         write_value(&mut out, name, value)?;
     }
     out.put_slice(b"]}");
-    Ok(out.freeze())
+    Ok(out)
 }
 
 /// Whether grpc-go hands this header to its application, the pseudo headers aside, which never are in the map.
@@ -75,7 +75,7 @@ fn is_metadata(name: &str) -> bool {
     )
 }
 
-fn write_value(out: &mut BytesMut, name: &str, value: &[u8]) -> Result<(), Malformed> {
+fn write_value(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Malformed> {
     if name.ends_with("-bin") {
         let decoded = BASE64.decode(value).map_err(|_| Malformed { key: name.to_owned() })?;
         write_string(out, &decoded);
@@ -86,9 +86,9 @@ fn write_value(out: &mut BytesMut, name: &str, value: &[u8]) -> Result<(), Malfo
 }
 
 /// Writes a JSON string as Go's encoder does.
-fn write_string(out: &mut BytesMut, bytes: &[u8]) {
+fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u8(b'"');
-    if bytes.iter().all(|byte| is_plain(*byte)) {
+    if bytes.iter().all(|byte| PLAIN[usize::from(*byte)]) {
         out.put_slice(bytes);
     } else {
         for chunk in bytes.utf8_chunks() {
@@ -102,12 +102,18 @@ fn write_string(out: &mut BytesMut, bytes: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// Whether it stands for itself, whatever is beside it.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
-}
+/// Which bytes stand for themselves, whatever is beside them.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+        byte += 1;
+    }
+    plain
+};
 
-fn write_text(out: &mut BytesMut, text: &str) {
+fn write_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut written = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -155,7 +161,7 @@ mod tests {
             );
         }
         let bytes = build(kind, Some(authority), &map).unwrap();
-        String::from_utf8(bytes.to_vec()).unwrap()
+        String::from_utf8(bytes).unwrap()
     }
 
     /// What a Go server hides, as it comes with each call.

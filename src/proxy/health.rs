@@ -3,7 +3,6 @@
 //! Source: the protocol's `health.proto`.
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
@@ -11,6 +10,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
+
+use super::connection::Incoming;
 
 /// The full name of the service.
 pub(super) const SERVICE: &str = "grpc.health.v1.Health";

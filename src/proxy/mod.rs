@@ -1,7 +1,7 @@
 //! The proxy: the gRPC service that Centrifugo calls.
 //!
 //! ```text
-//!  HTTP/2 ──▶ server (connections) ──▶ service (one call) ──▶ context (metadata as JSON) ──▶ Backend (the pool)
+//!  HTTP/2 ──▶ server ──▶ connection ──▶ service (one call) ──▶ context (metadata as JSON) ──▶ Backend (the pool)
 //!                                          ◀── status (why there is no answer) ◀── error ───────┘
 //! ```
 //!
@@ -18,12 +18,14 @@
 
 mod calls;
 mod config;
+mod connection;
 mod context;
 mod deadline;
 mod health;
 mod raw;
 mod server;
 mod service;
+mod socket;
 mod statistics;
 mod status;
 mod unary;
@@ -45,7 +47,7 @@ pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The metadata and the type, as JSON.
-    pub context: Bytes,
+    pub context: Vec<u8>,
     /// The message.
     pub body: Bytes,
     /// When the caller stops waiting.

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body_util::Either;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
@@ -13,6 +11,7 @@ use tonic::{Code, Status};
 use tracing::{debug, error, warn};
 
 use super::calls::Calls;
+use super::connection::Incoming;
 use super::health::Health;
 use super::raw::RawCodec;
 use super::statistics::Statistics;
@@ -35,11 +34,30 @@ pub(super) struct Service<B> {
 }
 
 type Head = http::request::Parts;
-type HttpResponse = http::Response<unary::Body>;
+
+/// What a call is answered with.
+pub(super) enum Reply {
+    /// A message, and the status OK.
+    Message(Bytes),
+    /// Anything else: a status alone, or what tonic writes.
+    Other(http::Response<tonic::body::Body>),
+}
+
+impl Reply {
+    fn code(&self) -> Code {
+        match self {
+            Self::Message(_) => Code::Ok,
+            // An answer that has its status behind it is a message, and its status is OK.
+            Self::Other(response) => {
+                Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code())
+            }
+        }
+    }
+}
 
 impl<B: Backend> Service<B> {
     /// Answers one call, which `arrived` just now.
-    pub(super) async fn answer(&self, request: http::Request<Incoming>, arrived: Instant) -> HttpResponse {
+    pub(super) async fn answer(&self, request: http::Request<Incoming>, arrived: Instant) -> Reply {
         // What follows borrows the head: passed on by value, each of the futures within each other would have room for one.
         let (head, body) = request.into_parts();
         if let Some(refused) = refuse_other_protocols(&head) {
@@ -56,20 +74,18 @@ impl<B: Backend> Service<B> {
             SERVICE => self.count(method, &head, body, arrived).await,
             super::health::SERVICE => {
                 let answer = self.health.answer(method, request_for_tonic(&head.headers, body));
-                Box::pin(answer).await.map(Either::Right)
+                Reply::Other(Box::pin(answer).await)
             }
             _ => refuse(Status::unimplemented(format!("unknown service {service}"))),
         }
     }
 
-    async fn count(&self, method: &str, head: &Head, body: Incoming, arrived: Instant) -> HttpResponse {
+    async fn count(&self, method: &str, head: &Head, body: Incoming, arrived: Instant) -> Reply {
         let kind = method.to_ascii_lowercase();
         let timed = self.statistics.begin(&kind, arrived);
-        let response = self.forward(method, &kind, head, body, arrived).await;
-        // An answer that is a message has its status behind it, and it is OK.
-        let status = Status::from_header_map(response.headers());
-        timed.end(status.map_or(Code::Ok, |status| status.code()));
-        response
+        let reply = self.forward(method, &kind, head, body, arrived).await;
+        timed.end(reply.code());
+        reply
     }
 
     /// Hands the call to the backend and waits until its deadline.
@@ -80,7 +96,7 @@ impl<B: Backend> Service<B> {
         head: &Head,
         body: Incoming,
         arrived: Instant,
-    ) -> HttpResponse {
+    ) -> Reply {
         let Some(_call) = self.calls.begin() else {
             return refuse(status::of(&crate::pool::Error::ShuttingDown));
         };
@@ -100,7 +116,7 @@ impl<B: Backend> Service<B> {
         let Some(deadline) = deadline else { return answer.await };
         tokio::select! {
             biased;
-            response = answer => response,
+            reply = answer => reply,
             () = tokio::time::sleep_until(deadline) => {
                 debug!(target: "centrifuge", r#type = kind, "a call's deadline passed");
                 refuse(Status::deadline_exceeded("the deadline passed before there was an answer"))
@@ -112,11 +128,11 @@ impl<B: Backend> Service<B> {
     async fn exchange(
         &self,
         kind: &str,
-        context: Bytes,
+        context: Vec<u8>,
         deadline: Option<Instant>,
         headers: &HeaderMap,
         body: Incoming,
-    ) -> HttpResponse {
+    ) -> Reply {
         if headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
             let request = request_for_tonic(headers, body);
             return Box::pin(self.exchange_compressed(kind, context, deadline, request)).await;
@@ -126,7 +142,7 @@ impl<B: Backend> Service<B> {
             Err(status) => return refuse(status),
         };
         match self.backend.call(Request { context, body, deadline }).await {
-            Ok(answer) => unary::answer(answer),
+            Ok(answer) => Reply::Message(answer),
             Err(error) => refuse(failed(kind, &error)),
         }
     }
@@ -135,10 +151,10 @@ impl<B: Backend> Service<B> {
     async fn exchange_compressed(
         &self,
         kind: &str,
-        context: Bytes,
+        context: Vec<u8>,
         deadline: Option<Instant>,
         request: http::Request<Incoming>,
-    ) -> HttpResponse {
+    ) -> Reply {
         let mut grpc = Grpc::new(RawCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.max_message_size);
@@ -157,7 +173,7 @@ impl<B: Backend> Service<B> {
         });
         let mut response = grpc.unary(handler, request).await;
         self.name_the_limit(response.headers_mut());
-        response.map(Either::Right)
+        Reply::Other(response)
     }
 
     /// tonic says OUT_OF_RANGE of a message that is too large; gRPC's libraries agree on RESOURCE_EXHAUSTED. No other part of a call
@@ -180,16 +196,16 @@ fn request_for_tonic(headers: &HeaderMap, body: Incoming) -> http::Request<Incom
 }
 
 /// The answer to a call that failed.
-fn refuse(status: Status) -> HttpResponse {
-    status.into_http().map(Either::Right)
+fn refuse(status: Status) -> Reply {
+    Reply::Other(status.into_http())
 }
 
 /// A request which gRPC does not know: by grpc-go's rules, so that whoever looks at the port with curl gets a clear answer.
-fn refuse_other_protocols(head: &Head) -> Option<HttpResponse> {
+fn refuse_other_protocols(head: &Head) -> Option<Reply> {
     let refuse = |code: StatusCode, status: Status| {
-        let mut response = refuse(status);
+        let mut response = status.into_http();
         *response.status_mut() = code;
-        Some(response)
+        Some(Reply::Other(response))
     };
     if head.method != Method::POST {
         let method = &head.method;

@@ -5,12 +5,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header};
-use http_body_util::Either;
-use hyper::body::Frame;
 use tonic::Status;
 use tower::BoxError;
 
@@ -22,9 +18,6 @@ const COPY_LIMIT: usize = 16 * 1024;
 
 /// The most that is reserved for a message before it has arrived, whatever its prefix claims.
 const RESERVE: usize = 256 * 1024;
-
-/// The body of an answer: such a message, or what tonic makes.
-pub(super) type Body = Either<Answer, tonic::body::Body>;
 
 /// Reads the message of a call; what follows it is read and dropped, as tonic does.
 ///
@@ -103,62 +96,26 @@ impl Message {
     }
 }
 
-/// The answer to a call that went well.
-pub(super) fn answer(message: Bytes) -> http::Response<Body> {
-    let mut prefix =
-        BytesMut::with_capacity(PREFIX + if message.len() < COPY_LIMIT { message.len() } else { 0 });
-    prefix.put_u8(0);
+/// A message with gRPC's prefix: in one piece, or, when it is large, in two, the second of which is not copied.
+pub(super) fn frame(message: &Bytes) -> (Bytes, Bytes) {
+    let is_small = message.len() < COPY_LIMIT;
+    let mut first = BytesMut::with_capacity(PREFIX + if is_small { message.len() } else { 0 });
+    first.put_u8(0);
     // A worker's frame has a 32-bit length, and is longer than the message in it.
-    prefix.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    let answer = if message.len() < COPY_LIMIT {
-        prefix.put_slice(&message);
-        Answer { first: prefix.freeze(), second: Bytes::new(), ended: false }
+    first.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    if is_small {
+        first.put_slice(message);
+        (first.freeze(), Bytes::new())
     } else {
-        Answer { first: prefix.freeze(), second: message, ended: false }
-    };
-    let mut response = http::Response::new(Either::Left(answer));
-    let content = HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert(header::CONTENT_TYPE, content);
-    response
-}
-
-/// A message, and that all went well.
-#[derive(Debug)]
-pub(super) struct Answer {
-    first: Bytes,
-    second: Bytes,
-    ended: bool,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        for part in [0, 1] {
-            let part = if part == 0 { &mut self.first } else { &mut self.second };
-            if !part.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(part)))));
-            }
-        }
-        if std::mem::replace(&mut self.ended, true) {
-            return Poll::Ready(None);
-        }
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
+        (first.freeze(), message.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
     use proptest::prelude::*;
 
     use super::*;
