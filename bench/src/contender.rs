@@ -64,12 +64,16 @@ impl Running {
     fn try_start(setup: &Setup, runtime: &Runtime, row: &Row, contender: Contender) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let api = Api::start(setup, row, folder.path())?;
+        let mut api = Api::start(setup, row, folder.path())?;
         let begin = Instant::now();
-        let mut process = launch(setup, row, contender, &address, &api, folder.path())?;
-        let message = match row.work {
-            Work::Calls { message, .. } => message,
-            Work::Publish { .. } | Work::Idle => Message::Rpc(100),
+        let mut process = match contender {
+            Contender::Direct => api.process.take().context("without a bridge there is only publishing")?,
+            _ => launch(setup, row, contender, &address, &api, folder.path())?,
+        };
+        let (address, message) = match (contender, row.work) {
+            (Contender::Direct, _) => (api.address, Message::Publish),
+            (_, Work::Calls { message, .. }) => (address, message),
+            (_, Work::Publish { .. } | Work::Idle) => (address, Message::Rpc(100)),
         };
         let told = |what: &str, process: &Process| {
             format!("{} {what}; it printed:\n{}", contender.name(), process.last_words())
@@ -145,9 +149,9 @@ fn launch(
             let arguments = [script.as_os_str(), OsStr::new(address)];
             Process::start(&setup.python, arguments, folder, &[("PYTHONPATH", &packages)])
         }
-        Contender::Causeway | Contender::Unfenced | Contender::Before | Contender::RoadRunner => {
+        bridge => {
             configure(setup, row, contender, address, &api.address, folder)?;
-            let binary = match contender {
+            let binary = match bridge {
                 Contender::RoadRunner => setup.roadrunner.as_deref().context("$RR is not set")?,
                 Contender::Before => setup.before.as_deref().context("--before is not given")?,
                 _ => &setup.causeway,

@@ -50,6 +50,14 @@ pub(crate) struct Measured {
     pub(crate) latencies_us: Vec<f64>,
 }
 
+impl Measured {
+    /// Without what is the process's own, when it is not the contender's.
+    pub(crate) fn without_the_process(mut self) -> Self {
+        self.figures.retain(|figure, _| !matches!(figure, Figure::CpuUs | Figure::PeakMb));
+        self
+    }
+}
+
 /// All measurements of one contender in one row, round by round.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Series {

@@ -1,6 +1,7 @@
 //! What Centrifugo would ask, and what the right answer is.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use causeway::proto::api::{PublishRequest, PublishResponse};
 use causeway::proto::proxy::{ConnectRequest, ConnectResponse, RpcRequest, RpcResponse};
 use prost::Message as _;
 
@@ -11,16 +12,19 @@ pub(crate) enum Message {
     Rpc(usize),
     /// A connect with a few bytes of data, answered by the worker in C.
     Connect,
+    /// A publication, which goes to Centrifugo.
+    Publish,
 }
 
 impl Message {
     /// Where it is sent to.
     pub(crate) fn path(self) -> String {
-        let method = match self {
-            Self::Rpc(_) => "RPC",
-            Self::Connect => "Connect",
-        };
-        format!("/{}/{method}", causeway::proxy::SERVICE)
+        let proxy = causeway::proxy::SERVICE;
+        match self {
+            Self::Rpc(_) => format!("/{proxy}/RPC"),
+            Self::Connect => format!("/{proxy}/Connect"),
+            Self::Publish => "/centrifugal.centrifugo.api.CentrifugoApi/Publish".into(),
+        }
     }
 
     /// A request which no other number makes.
@@ -49,12 +53,17 @@ impl Message {
                 ..ConnectRequest::default()
             }
             .encode_to_vec(),
+            Self::Publish => publication(0).encode_to_vec(),
         }
         .into()
     }
 
     /// Whether this is the answer to the request with this number.
     pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
+        if let Self::Publish = self {
+            let response = PublishResponse::decode(answer.clone());
+            return response.is_ok_and(|response| response.error.is_none() && response.result.is_some());
+        }
         let data = match self {
             Self::Rpc(_) => RpcResponse::decode(answer.clone())
                 .ok()
@@ -66,6 +75,7 @@ impl Message {
                 .and_then(|response| response.result)
                 .filter(|result| result.user == "bench")
                 .map(|result| result.data),
+            Self::Publish => None,
         };
         data.is_some_and(|data| data == self.data(number))
     }
@@ -78,6 +88,15 @@ impl Message {
         }
         text.push_str("\"}");
         text.into()
+    }
+}
+
+/// What is published by the connection with this number.
+pub(crate) fn publication(number: usize) -> PublishRequest {
+    PublishRequest {
+        channel: format!("bench-{number}"),
+        data: r#"{"text":"hello"}"#.into(),
+        ..PublishRequest::default()
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Contender {
     Aio,
     /// The binary that `$RR` names.
     RoadRunner,
+    /// No bridge: the load calls Centrifugo itself.
+    Direct,
 }
 
 /// What workers run.
@@ -43,7 +45,8 @@ pub(crate) enum Relay {
 pub(crate) enum Work {
     /// Calls, so many at a time on each of so many connections.
     Calls { connections: usize, streams: usize, message: Message },
-    /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each of so many connections.
+    /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each of so many connections. Without a bridge, so
+    /// many at a time on the one connection that a bridge would have.
     Publish { connections: usize },
     /// Nothing, once it has started.
     Idle,
@@ -60,7 +63,7 @@ pub(crate) struct Row {
     pub(crate) contenders: &'static [Contender],
 }
 
-use Contender::{Aio, Causeway, Echo, RoadRunner, Unfenced};
+use Contender::{Aio, Causeway, Direct, Echo, RoadRunner, Unfenced};
 
 const ALL: &[Contender] = &[Causeway, Echo, RoadRunner];
 const BRIDGES: &[Contender] = &[Causeway, RoadRunner];
@@ -79,7 +82,8 @@ const fn idle(name: &'static str, workers: usize) -> Row {
 }
 
 const fn publish(name: &'static str, connections: usize) -> Row {
-    Row { work: Work::Publish { connections }, ..idle(name, 4) }
+    let contenders = &[Causeway, Direct, RoadRunner];
+    Row { work: Work::Publish { connections }, contenders, ..idle(name, 4) }
 }
 
 /// All rows, in the order of the table.
@@ -117,6 +121,7 @@ impl Contender {
             Echo => "bare tonic",
             Aio => "grpc.aio",
             RoadRunner => "RoadRunner",
+            Direct => "no bridge",
         }
     }
 
@@ -129,6 +134,7 @@ impl Contender {
             Echo => "#2f8f4e",
             Aio => "#8a5fbf",
             RoadRunner => "#d0622b",
+            Direct => "#b8a13a",
         }
     }
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use bytes::{Bytes, BytesMut};
 use causeway::goridge::{Decoder, Flags, Frame, Item, Options, StreamBits, encode};
-use causeway::proto::api::{PublishRequest, PublishResponse};
+use causeway::proto::api::PublishResponse;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::h2load::Outcome;
+use crate::message::publication;
 
 const METHOD: &[u8] = b"centrifuge.Publish";
 
@@ -70,13 +71,8 @@ impl Publisher {
 
     /// Makes calls one after the other; gives the microseconds of each.
     async fn publish(&self, number: usize, calls: usize) -> anyhow::Result<Vec<u32>> {
-        let channel = format!("bench-{number}");
-        let message = PublishRequest {
-            channel: channel.clone(),
-            data: r#"{"text":"hello"}"#.into(),
-            ..PublishRequest::default()
-        };
-        let message = message.encode_to_vec();
+        let publication = publication(number);
+        let message = publication.encode_to_vec();
         let mut stream = UnixStream::connect(&self.socket)
             .await
             .with_context(|| format!("cannot connect to {}", self.socket.display()))?;
@@ -93,7 +89,7 @@ impl Publisher {
                 .await
                 .context("a call was not answered")??;
             latencies.push(u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX));
-            self.check(&reply, options, &channel)?;
+            self.check(&reply, options, &publication.channel)?;
         }
         Ok(latencies)
     }

@@ -129,6 +129,9 @@ impl Bench<'_> {
             Work::Calls { connections, streams, message } => {
                 self.calls(&running, (connections, streams), message)
             }
+            Work::Publish { connections } if contender == Contender::Direct => {
+                self.calls(&running, (1, connections), Message::Publish).map(Measured::without_the_process)
+            }
             Work::Publish { connections } => self.publish(&running, connections),
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };

@@ -71,7 +71,7 @@ impl Setup {
             (Contender::Aio, _) if !self.has_grpc => {
                 Some("grpc.aio: $PYTHON names no Python with grpcio and protobuf")
             }
-            (Contender::Aio | Contender::Echo, _) => None,
+            (Contender::Aio | Contender::Echo | Contender::Direct, _) => None,
             (_, App::Php) if self.php.is_none() => Some("the PHP row: there is no php"),
             (_, App::Python) if !self.has_protobuf => {
                 Some("the Python row: $PYTHON names no Python with protobuf")
