@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::actor::Actor;
-use super::lease::Answer;
+use super::lease::{Answer, Answered};
 use super::line::Line;
 use super::shared::{Message, Shared};
 use super::{Config, Error};
@@ -76,7 +76,7 @@ impl Pool {
         }
     }
 
-    /// Runs one request on a worker and gives the body of its answer.
+    /// Runs one request on a worker and gives its answer.
     ///
     /// Waits in line for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
     /// passed is not run any more. The deadline is not watched over while a worker works: whoever calls drops the future then, and the
@@ -84,7 +84,12 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn exec(&self, context: &[u8], body: Bytes, deadline: Option<Instant>) -> Result<Bytes, Error> {
+    pub async fn exec(
+        &self,
+        context: &[u8],
+        body: Bytes,
+        deadline: Option<Instant>,
+    ) -> Result<Answered, Error> {
         let begin = Instant::now();
         let result = self.run(context, body, begin, deadline).await;
         self.shared.counters.request(begin.elapsed(), result.is_err());
@@ -97,7 +102,7 @@ impl Pool {
         body: Bytes,
         begin: Instant,
         deadline: Option<Instant>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Answered, Error> {
         let line = Line { shared: &self.shared, begin, deadline };
         // One at a time may have a worker of its own, until its answer.
         let _turn = match &self.shared.fresh {

@@ -38,10 +38,21 @@ pub(super) struct Lease {
     ends: Option<Instant>,
 }
 
+/// The answer to a request. Its worker is given back when this is dropped.
+///
+/// To be dropped once the body has been passed on: whoever waits for the worker is woken last then, and so is the first to run. Until
+/// then the worker has nothing to do.
+#[derive(Debug)]
+pub struct Answered {
+    /// The body of the worker's answer.
+    pub body: Bytes,
+    _worker: Lease,
+}
+
 /// What became of a request.
 pub(super) enum Answer {
     /// This is for the caller.
-    Done(Result<Bytes, Error>),
+    Done(Result<Answered, Error>),
     /// The worker did not handle it: it is to be run by another.
     Again,
 }
@@ -77,7 +88,7 @@ impl Lease {
             }
         };
         match outcome {
-            Ok(Outcome::Answer(body)) => Answer::Done(Ok(body)),
+            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, _worker: self })),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker(text))),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
             Ok(Outcome::Stop) => {

@@ -63,5 +63,6 @@ mod sync;
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;
 pub use handle::{Pool, Start, StartError};
+pub use lease::Answered;
 pub use operations::{ResetError, ShuttingDown};
 pub use stats::{Latency, Stats};

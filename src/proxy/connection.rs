@@ -129,7 +129,7 @@ async fn call<B: Backend>(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let sent = match reply {
-        Reply::Message(message) => send_message(&message, respond),
+        Reply::Message(answer) => send_message(&answer.body, respond),
         Reply::Other(response) => Box::pin(send(response, respond)).await,
     };
     if let Err(error) = sent {

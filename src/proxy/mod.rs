@@ -33,7 +33,7 @@ mod unary;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pool::{self, Pool};
+use crate::pool::{self, Answered, Pool};
 
 pub use config::Config;
 pub(crate) use raw::RawCodec;
@@ -57,11 +57,11 @@ pub struct Request {
 /// Whoever answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Bytes, pool::Error>> + Send;
+    fn call(&self, request: Request) -> impl Future<Output = Result<Answered, pool::Error>> + Send;
 }
 
 impl Backend for Pool {
-    async fn call(&self, request: Request) -> Result<Bytes, pool::Error> {
+    async fn call(&self, request: Request) -> Result<Answered, pool::Error> {
         self.exec(&request.context, request.body, request.deadline).await
     }
 }

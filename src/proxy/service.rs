@@ -16,6 +16,7 @@ use super::health::Health;
 use super::raw::RawCodec;
 use super::statistics::Statistics;
 use super::{Backend, Request, SERVICE, context, deadline, status, unary};
+use crate::pool::Answered;
 
 /// The methods that stream; they are not served yet.
 const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"];
@@ -38,7 +39,7 @@ type Head = http::request::Parts;
 /// What a call is answered with.
 pub(super) enum Reply {
     /// A message, and the status OK.
-    Message(Bytes),
+    Message(Answered),
     /// Anything else: a status alone, or what tonic writes.
     Other(http::Response<tonic::body::Body>),
 }
@@ -168,7 +169,7 @@ impl<B: Backend> Service<B> {
             let backend = backend.clone();
             async move {
                 let answer = backend.call(request).await;
-                answer.map(tonic::Response::new).map_err(|error| failed(kind, &error))
+                answer.map(|answer| tonic::Response::new(answer.body)).map_err(|error| failed(kind, &error))
             }
         });
         let mut response = grpc.unary(handler, request).await;

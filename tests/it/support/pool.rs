@@ -155,6 +155,6 @@ async fn rpc(pool: &Pool, method: &str, data: &str, deadline: Option<Instant>) -
     let request =
         RpcRequest { method: method.into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() };
     let answer = pool.exec(b"{}", request.encode_to_vec().into(), deadline).await?;
-    let response = RpcResponse::decode(answer).unwrap();
+    let response = RpcResponse::decode(answer.body.clone()).unwrap();
     Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
 }
