@@ -24,6 +24,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod duration;
+mod gather;
 pub mod goridge;
 mod os;
 pub mod pool;

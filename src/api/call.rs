@@ -66,7 +66,8 @@ impl Caller {
         let message = frame(message, self.gzip)?;
         // Until here nothing was sent, and a connection that is going away refuses.
         let not_sent = |cause: h2::Error| Failure::NotBegun(Error::broken(&self.address, &cause));
-        let mut sender = connection.sender().ready().await.map_err(not_sent)?;
+        let (sender, _call) = connection.begin();
+        let mut sender = sender.ready().await.map_err(not_sent)?;
         let (response, mut stream) = sender.send_request(request, false).map_err(not_sent)?;
         // h2 keeps what the other side does not take yet.
         stream.send_data(message, true).map_err(|cause| self.failure(&cause))?;

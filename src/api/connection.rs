@@ -11,7 +11,7 @@
 //! dials or asks, and the rest find what it has found. If it gives up because its time is over, the next one goes on.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use tracing::debug;
 
 use super::tls::Identity;
 use super::{Config, Error, SetupError};
+use crate::gather::Gather;
 
 /// A connection of which nothing was heard for so long is asked before it is used. It is no shorter, since Centrifugo hangs up on
 /// clients that ping often and call seldom.
@@ -114,6 +115,9 @@ impl Connections {
             // Calls that ran out of time are many at once, and no reason to hang up.
             .max_local_error_reset_streams(None);
         let broken = |cause: h2::Error| Error::broken(&self.address, &cause);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let others = Arc::clone(&calls);
+        let stream = Gather::new(stream, move || others.load(Ordering::Relaxed) > 1);
         let (sender, mut connection) = builder.handshake(stream).await.map_err(broken)?;
         let ping = connection.ping_pong();
         let address = self.address.clone();
@@ -123,7 +127,8 @@ impl Connections {
             debug!(target: "centrifuge", address, error, "the connection to Centrifugo's API has ended");
         });
         let life = Life { opened: Instant::now(), heard: AtomicU64::new(0), driver: driver.abort_handle() };
-        Ok(Connection { sender, life: Arc::new(life), ping: Arc::new(tokio::sync::Mutex::new(ping)) })
+        let ping = Arc::new(tokio::sync::Mutex::new(ping));
+        Ok(Connection { sender, life: Arc::new(life), calls, ping })
     }
 }
 
@@ -132,6 +137,8 @@ impl Connections {
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
     life: Arc<Life>,
+    /// Calls in flight.
+    calls: Arc<AtomicUsize>,
     ping: Arc<tokio::sync::Mutex<Option<PingPong>>>,
 }
 
@@ -147,9 +154,10 @@ struct Life {
 const RETIRED: u64 = u64::MAX;
 
 impl Connection {
-    /// Whence a stream for a call comes.
-    pub(super) fn sender(&self) -> SendRequest<Bytes> {
-        self.sender.clone()
+    /// Whence a stream for a call comes, and the call, which ends when it is dropped.
+    pub(super) fn begin(&self) -> (SendRequest<Bytes>, Call<'_>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        (self.sender.clone(), Call(&self.calls))
     }
 
     /// Something came over this connection just now.
@@ -191,6 +199,16 @@ impl Connection {
             self.life.driver.abort();
         }
         answered
+    }
+}
+
+/// A call in flight.
+#[must_use]
+pub(super) struct Call<'a>(&'a AtomicUsize);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -19,6 +19,7 @@ use tracing::debug;
 use super::service::{Reply, Service};
 use super::socket::Socket;
 use super::{Backend, unary};
+use crate::gather::Gather;
 
 /// How long a caller may take until it has said that it speaks HTTP/2.
 const HANDSHAKE: Duration = Duration::from_mins(2);
@@ -64,7 +65,9 @@ async fn try_serve<B: Backend>(
     service: Arc<Service<B>>,
     closing: CancellationToken,
 ) -> Result<(), Error> {
-    let handshake = timeout(HANDSHAKE, http2().handshake(socket));
+    let calls = Arc::clone(&service.calls);
+    let stream = Gather::new(socket, move || calls.in_flight());
+    let handshake = timeout(HANDSHAKE, http2().handshake(stream));
     // Nothing was asked before the handshake, so nothing has to be finished.
     let Some(opened) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
     let mut connection = opened.map_err(|_| Error::NoHandshake)??;

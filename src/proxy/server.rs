@@ -14,7 +14,7 @@ use tracing::warn;
 use super::calls::Calls;
 use super::health::Health;
 use super::service::Service;
-use super::socket::{Socket, Stream};
+use super::socket::Socket;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
 use crate::address::Address;
@@ -117,8 +117,7 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                stream = accept(&self.listener) => {
-                    let socket = Socket::new(stream, Arc::clone(&calls));
+                socket = accept(&self.listener) => {
                     connections.spawn(connection::serve(socket, Arc::clone(&service), goodbye.clone()));
                 }
                 Some(_) = connections.join_next() => {}
@@ -135,7 +134,7 @@ impl Server {
 }
 
 /// Accepts a connection, however long it takes: an error, of a connection or of the system, ends neither the listener nor the server.
-async fn accept(listener: &Listener) -> Stream {
+async fn accept(listener: &Listener) -> Socket {
     loop {
         let accepted = match listener {
             Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
@@ -143,9 +142,9 @@ async fn accept(listener: &Listener) -> Stream {
                 stream.set_nodelay(true)?;
                 let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
                 socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                Ok(Stream::Tcp(stream))
+                Ok(Socket::Tcp(stream))
             }),
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
         };
         match accepted {
             Ok(stream) => return stream,

@@ -31,8 +31,8 @@ const MAX_HELD: usize = MAX_CALL;
 /// Bytes of replies that the peer has not read; past it no call is read.
 const MAX_UNSENT: usize = 1 << 20;
 
-/// How many bytes are read at once.
-const READ: usize = 16 << 10;
+/// How many bytes are read at once, at least: most calls are shorter.
+const READ: usize = 4 << 10;
 
 /// How long a peer may take for its first call, for the rest of a frame that it began, and to read some of its replies.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -235,7 +235,7 @@ async fn read(
     decoder: &Decoder,
 ) -> io::Result<usize> {
     // What a header claims is reserved only in steps of what has come.
-    input.reserve(decoder.wanted(input).clamp(1, READ.max(input.len())));
+    input.reserve(decoder.wanted(input).clamp(READ, READ.max(input.len())));
     reader.read_buf(input).await
 }
 
