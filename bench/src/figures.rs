@@ -105,7 +105,8 @@ pub(crate) fn quantile(sorted: &[u32], part: f64) -> f64 {
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().map_or(f64::NAN, f64::from)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle of `values`; `None` when there are none.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;

@@ -37,6 +37,7 @@ mod report;
 mod role;
 mod run;
 mod setup;
+mod soak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,9 @@ pub(crate) struct Args {
     /// How long one measurement takes, in seconds
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// No rows: one load for so many minutes, to see whether the cost of a call grows
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<f64>,
     /// Only rows of this name, or whose name holds one of these
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,

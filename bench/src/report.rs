@@ -55,7 +55,7 @@ fn cell(first: &Series, series: &Series, index: usize, figure: Figure) -> String
 }
 
 /// Three digits that mean something, and thousands apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::plan::{Contender, ROWS, Row, Work};
 use crate::publish::Publisher;
 use crate::setup::Setup;
-use crate::{picture, report};
+use crate::{picture, report, soak};
 
 /// How long an idle contender is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
@@ -31,6 +31,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let setup = Setup::new(args)?;
     // Everything but the checks is done by the first thread, which is the one that children depend upon.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    if let Some(minutes) = args.soak {
+        return soak::run(&setup, &runtime, minutes);
+    }
     let mut bench = Bench { args, setup: &setup, runtime: &runtime, told: BTreeSet::new() };
     let mut results = Vec::new();
     let exact: Vec<&Row> = ROWS.iter().filter(|row| args.rows.iter().any(|name| name == row.name)).collect();

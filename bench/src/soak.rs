@@ -1,0 +1,87 @@
+//! The long run: whether a call costs more after hours of calls.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use crate::check;
+use crate::contender::Running;
+use crate::figures::median;
+use crate::h2load::Load;
+use crate::plan::{Contender, ROWS, Row, Work};
+use crate::report::number;
+use crate::setup::Setup;
+
+/// The load: four workers, one connection, 32 calls in flight.
+const ROW: &str = "1 x 32";
+
+/// How long one measurement takes, in seconds. The calls go on between them as well as in them.
+const SLICE: f64 = 10.0;
+
+/// Calls of the first, short measurement, which tells how many fill a slice.
+const FIRST: usize = 20_000;
+
+/// One slice.
+struct Slice {
+    calls: usize,
+    cpu_us: f64,
+    resident_mb: f64,
+}
+
+/// Keeps Causeway under load for `minutes`, and prints what a call cost and what was resident in the first and in the last tenth of it.
+pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Result<()> {
+    let row = ROWS.iter().find(|row| row.name == ROW).context("the row of the load is missing")?;
+    let running = Running::start(setup, runtime, row, Contender::Causeway)?;
+    let load = load(runtime, &running, row)?;
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let mut rate = load.run(FIRST)?.requests_per_second;
+    let mut slices = Vec::new();
+    while slices.is_empty() || Instant::now() < end {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and not large")]
+        let calls = (rate * SLICE) as usize;
+        let before = running.process.cpu()?;
+        rate = load.run(calls)?.requests_per_second;
+        let cpu = running.process.cpu()?.saturating_sub(before);
+        let slice = Slice {
+            calls,
+            cpu_us: cpu.as_secs_f64() * 1e6 / calls as f64,
+            resident_mb: running.process.memory("VmRSS")?,
+        };
+        eprintln!(
+            "{} requests/s, {} CPU µs, {} MB",
+            number(rate),
+            number(slice.cpu_us),
+            number(slice.resident_mb)
+        );
+        slices.push(slice);
+    }
+    report(&slices, minutes);
+    Ok(())
+}
+
+fn load(runtime: &Runtime, running: &Running, row: &Row) -> anyhow::Result<Load> {
+    let Work::Calls { connections, streams, message } = row.work else {
+        anyhow::bail!("the row of the load makes no calls");
+    };
+    let answer = runtime.block_on(check::sample(&running.address, message))?;
+    Load::new(&running.address, (connections, streams), message, answer)
+}
+
+fn report(slices: &[Slice], minutes: f64) {
+    let tenth = slices.len().div_ceil(10);
+    let calls: usize = slices.iter().map(|slice| slice.calls).sum();
+    println!("{} calls in {minutes} minutes", number(calls as f64));
+    let cpu: fn(&Slice) -> f64 = |slice| slice.cpu_us;
+    let resident: fn(&Slice) -> f64 = |slice| slice.resident_mb;
+    for (name, figure) in [("CPU µs per call", cpu), ("resident MB", resident)] {
+        let of = |part: &[Slice]| median(part.iter().map(figure).collect()).unwrap_or(f64::NAN);
+        let (first, last) = (of(&slices[..tenth]), of(&slices[slices.len() - tenth..]));
+        println!(
+            "{name}: {} in the first tenth, {} in the last: x {:.2}",
+            number(first),
+            number(last),
+            last / first
+        );
+    }
+}
