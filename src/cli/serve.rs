@@ -57,9 +57,6 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     code
 }
 
-/// How many tasks run, at most, before the sockets and pipes are looked at again: a worker that has answered waits for its next request.
-const LOOK_AFTER: u32 = 16;
-
 /// One thread up to seven cores, and one for every four beyond: what a bridge does for a request is so little that handing it to another
 /// thread costs more, and the cores are the workers'. `TOKIO_WORKER_THREADS` says otherwise.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -68,7 +65,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         builder.worker_threads((cores / 4).max(1));
     }
-    builder.event_interval(LOOK_AFTER).enable_all().build()
+    builder.enable_all().build()
 }
 
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
