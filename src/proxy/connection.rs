@@ -1,9 +1,8 @@
 //! One HTTP/2 connection of a caller: a task that reads and writes for all its calls, and a task for each call.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::debug;
 
+use super::incoming::Incoming;
 use super::service::{Reply, Service};
 use super::socket::Socket;
 use super::{Backend, unary};
 use crate::gather::Gather;
 
-/// How long a caller may take until it has said that it speaks HTTP/2.
+/// How long a caller may take until it has said that it speaks HTTP/2; what grpc-go allows (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
 
 /// HTTP/2 PING at this interval; a peer that does not answer within the next constant is gone.
@@ -128,7 +128,7 @@ async fn call<B: Backend>(
 ) {
     let reply = tokio::select! {
         biased;
-        reply = service.answer(request.map(Incoming), arrived) => reply,
+        reply = service.answer(request.map(Incoming::new), arrived) => reply,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let sent = match reply {
@@ -160,8 +160,9 @@ async fn send(
     response: Response<tonic::body::Body>,
     mut respond: SendResponse<Bytes>,
 ) -> Result<(), h2::Error> {
-    let (head, mut body) = response.into_parts();
+    let (head, body) = response.into_parts();
     let head = Response::from_parts(head, ());
+    let mut body = pin!(body);
     if body.is_end_stream() {
         return respond.send_response(head, true).map(drop);
     }
@@ -169,7 +170,7 @@ async fn send(
     loop {
         let frame = tokio::select! {
             biased;
-            frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)) => frame,
+            frame = poll_fn(|cx| body.as_mut().poll_frame(cx)) => frame,
             _ = poll_fn(|cx| stream.poll_reset(cx)) => return Ok(()),
         };
         let Some(frame) = frame else { return stream.send_data(Bytes::new(), true) };
@@ -192,34 +193,5 @@ fn send_frame(
         Ok(data) => stream.send_data(data, false).map(|()| false),
         Err(Ok(trailers)) => stream.send_trailers(trailers).map(|()| true),
         Err(Err(_)) => Ok(false),
-    }
-}
-
-/// What a caller sends.
-#[derive(Debug)]
-pub(super) struct Incoming(RecvStream);
-
-impl hyper::body::Body for Incoming {
-    type Data = Bytes;
-    type Error = h2::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let stream = &mut self.0;
-        if let Some(data) = ready!(stream.poll_data(cx)) {
-            if let Ok(data) = &data {
-                // Only a stream that has ended already says no.
-                let _ = stream.flow_control().release_capacity(data.len());
-            }
-            return Poll::Ready(Some(data.map(Frame::data)));
-        }
-        let trailers = ready!(stream.poll_trailers(cx));
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
     }
 }

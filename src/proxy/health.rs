@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
 
-use super::connection::Incoming;
+use super::incoming::Incoming;
 
 /// The full name of the service.
 pub(super) const SERVICE: &str = "grpc.health.v1.Health";

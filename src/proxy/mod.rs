@@ -22,6 +22,7 @@ mod connection;
 mod context;
 mod deadline;
 mod health;
+mod incoming;
 mod raw;
 mod server;
 mod service;

@@ -11,8 +11,8 @@ use tonic::{Code, Status};
 use tracing::{debug, error, warn};
 
 use super::calls::Calls;
-use super::connection::Incoming;
 use super::health::Health;
+use super::incoming::Incoming;
 use super::raw::RawCodec;
 use super::statistics::Statistics;
 use super::{Backend, Request, SERVICE, context, deadline, status, unary};
