@@ -195,3 +195,29 @@ fn send_frame(
         Err(Err(_)) => Ok(false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// How long a peer that answers pings, or not, is believed to be there.
+    async fn believed(answers: bool) -> Duration {
+        let (near, far) = duplex(64 * 1024);
+        let (server, client) = tokio::join!(http2().handshake::<_, Bytes>(near), h2::client::handshake(far));
+        let (mut server, (_sender, client)) = (server.unwrap(), client.unwrap());
+        let ping = server.ping_pong();
+        tokio::spawn(async move { while server.accept().await.is_some() {} });
+        let _client = if answers { Ok(tokio::spawn(client)) } else { Err(client) };
+        let begin = Instant::now();
+        let _ = timeout(10 * KEEPALIVE, silence(ping)).await;
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_ping_is_gone() {
+        assert_eq!(believed(false).await, KEEPALIVE + KEEPALIVE_TIMEOUT);
+        assert_eq!(believed(true).await, 10 * KEEPALIVE);
+    }
+}

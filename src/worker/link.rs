@@ -28,8 +28,8 @@ const GRACE: Duration = Duration::from_millis(250);
 /// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
 const COPY_LIMIT: usize = 16 * 1024;
 
-/// How much is read at once, at least.
-const READ: usize = 8 * 1024;
+/// How much is read at once, at least: what each idle worker takes, and more than most answers.
+const READ: usize = 2 * 1024;
 
 /// How much is read at once, at most, while a large frame arrives.
 const READ_LARGE: usize = 256 * 1024;

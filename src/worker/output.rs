@@ -132,11 +132,15 @@ impl Lines {
     }
 }
 
+/// How many bytes are read at once, at least: by each worker that says nothing, and there are many; and by one in the middle of a line.
+const READ: usize = 256;
+const READ_MORE: usize = 4 * 1024;
+
 /// Logs all that comes out of `reader`, until its end.
 pub(crate) async fn pump(mut reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
     let mut lines = Lines::default();
     loop {
-        lines.rest.reserve(4096);
+        lines.rest.reserve(if lines.rest.is_empty() { READ } else { READ_MORE });
         let next = if lines.rest.is_empty() {
             reader.read_buf(&mut lines.rest).await
         } else if let Ok(next) = tokio::time::timeout(UNFINISHED, reader.read_buf(&mut lines.rest)).await {
