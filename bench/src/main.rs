@@ -6,8 +6,8 @@
 //! ```
 //!
 //! *Contenders* are Causeway, with and without its fence; a bare tonic server that answers by itself, which is the floor for anything
-//! that speaks gRPC; a `grpc.aio` server, which a Python team would write instead; and RoadRunner, where `$RR` names its binary. The first
-//! and the last run the same workers from the same `.rr.yaml`.
+//! that speaks gRPC; a `grpc.aio` server, which a Python team would write instead; RoadRunner, where `$RR` names its binary; and, for what
+//! publishes, no bridge at all. Causeway and RoadRunner run the same workers from the same `.rr.yaml`.
 //!
 //! Rules:
 //! - Only ratios between contenders of one row mean anything: the load, the workers and the bridge share the machine, and others may as

@@ -60,10 +60,6 @@ impl Message {
 
     /// Whether this is the answer to the request with this number.
     pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
-        if let Self::Publish = self {
-            let response = PublishResponse::decode(answer.clone());
-            return response.is_ok_and(|response| response.error.is_none() && response.result.is_some());
-        }
         let data = match self {
             Self::Rpc(_) => RpcResponse::decode(answer.clone())
                 .ok()
@@ -75,7 +71,10 @@ impl Message {
                 .and_then(|response| response.result)
                 .filter(|result| result.user == "bench")
                 .map(|result| result.data),
-            Self::Publish => None,
+            Self::Publish => {
+                return PublishResponse::decode(answer.clone())
+                    .is_ok_and(|response| response.error.is_none() && response.result.is_some());
+            }
         };
         data.is_some_and(|data| data == self.data(number))
     }

@@ -202,7 +202,7 @@ fn idle(running: &Running, rest: Duration) -> anyhow::Result<Measured> {
 }
 
 /// How many calls take about so many seconds, going by an earlier run.
-fn within(seconds: f64, earlier: &Outcome) -> usize {
+pub(crate) fn within(seconds: f64, earlier: &Outcome) -> usize {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     let requests = (earlier.requests_per_second * seconds) as usize;
     requests.max(earlier.latencies.len())

@@ -11,12 +11,13 @@ use crate::figures::median;
 use crate::h2load::Load;
 use crate::plan::{Contender, ROWS, Row, Work};
 use crate::report::number;
+use crate::run::within;
 use crate::setup::Setup;
 
 /// The load: four workers, one connection, 32 calls in flight.
 const ROW: &str = "1 x 32";
 
-/// How long one measurement takes, in seconds. The calls go on between them as well as in them.
+/// How long one measurement takes, in seconds; the next follows at once.
 const SLICE: f64 = 10.0;
 
 /// Calls of the first, short measurement, which tells how many fill a slice.
@@ -31,17 +32,17 @@ struct Slice {
 
 /// Keeps Causeway under load for `minutes`, and prints what a call cost and what was resident in the first and in the last tenth of it.
 pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Result<()> {
+    let time = Duration::try_from_secs_f64(minutes * 60.0).context("--soak takes minutes")?;
     let row = ROWS.iter().find(|row| row.name == ROW).context("the row of the load is missing")?;
     let running = Running::start(setup, runtime, row, Contender::Causeway)?;
     let load = load(runtime, &running, row)?;
-    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
-    let mut rate = load.run(FIRST)?.requests_per_second;
+    let begin = Instant::now();
+    let mut outcome = load.run(FIRST)?;
     let mut slices = Vec::new();
-    while slices.is_empty() || Instant::now() < end {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and not large")]
-        let calls = (rate * SLICE) as usize;
+    while slices.is_empty() || begin.elapsed() < time {
+        let calls = within(SLICE, &outcome);
         let before = running.process.cpu()?;
-        rate = load.run(calls)?.requests_per_second;
+        outcome = load.run(calls)?;
         let cpu = running.process.cpu()?.saturating_sub(before);
         let slice = Slice {
             calls,
@@ -50,7 +51,7 @@ pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Res
         };
         eprintln!(
             "{} requests/s, {} CPU µs, {} MB",
-            number(rate),
+            number(outcome.requests_per_second),
             number(slice.cpu_us),
             number(slice.resident_mb)
         );

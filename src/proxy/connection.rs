@@ -185,9 +185,13 @@ fn send_frame(
     frame: Result<Frame<Bytes>, Status>,
     stream: &mut SendStream<Bytes>,
 ) -> Result<bool, h2::Error> {
-    let Ok(frame) = frame else {
-        stream.send_reset(h2::Reason::INTERNAL_ERROR);
-        return Ok(true);
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(error) => {
+            debug!(target: "centrifuge", %error, "the body of an answer has failed");
+            stream.send_reset(h2::Reason::INTERNAL_ERROR);
+            return Ok(true);
+        }
     };
     match frame.into_data().map_err(Frame::into_trailers) {
         Ok(data) => stream.send_data(data, false).map(|()| false),

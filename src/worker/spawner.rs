@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::os::process::{self, Spec};
 
-/// The most processes that are started at once, on a machine with so many cores.
+/// The most processes that are started at once; no more than there are cores.
 const MAX_THREADS: usize = 4;
 
 /// Starts processes.
