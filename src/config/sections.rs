@@ -12,11 +12,12 @@ use crate::{api, duration, pool, proxy};
 pub(super) const SERVED: [&str; 8] =
     ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
 
-/// What stands beside them.
-pub(super) const OTHER_KEYS: [&str; 3] = ["version", "include", "envfile"];
+/// What stands beside them; the last four are served without any settings.
+pub(super) const OTHER_KEYS: [&str; 7] =
+    ["version", "include", "envfile", "app", "informer", "lock", "resetter"];
 
 /// Sections of RoadRunner's other plugins. They stand in the same file in real projects.
-pub(super) const OTHER_PLUGINS: [&str; 26] = [
+pub(super) const OTHER_PLUGINS: [&str; 22] = [
     "http",
     "grpc",
     "jobs",
@@ -38,10 +39,6 @@ pub(super) const OTHER_PLUGINS: [&str; 26] = [
     "websockets",
     "fileserver",
     "reload",
-    "lock",
-    "app",
-    "informer",
-    "resetter",
     "velox",
 ];
 

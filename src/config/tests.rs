@@ -236,7 +236,9 @@ fn unknown_keys_and_sections_are_named_with_the_nearest_known_one() {
 
 #[test]
 fn keys_of_roadrunner_without_an_effect_are_silent() {
-    let text = format!("{LEAST}server.relay_timeout: 60s\nendure: {{log_level: debug, print_graph: true}}\n")
+    let text = format!(
+        "{LEAST}server.relay_timeout: 60s\nendure: {{log_level: debug, print_graph: true}}\nlock: {{}}\napp: {{}}\n"
+    )
         .replace("server: {command: php app.php}", "server.command: php app.php");
     assert_eq!(warnings(&text), Vec::<String>::new());
 }
