@@ -17,11 +17,11 @@ use crate::setup::Setup;
 /// The load: four workers, one connection, 32 calls in flight.
 const ROW: &str = "1 x 32";
 
-/// How long one measurement takes, in seconds; the next follows at once.
+/// How long one measurement takes, in seconds, but no more than a tenth of the whole; the next follows at once.
 const SLICE: f64 = 10.0;
 
 /// Calls of the first, short measurement, which tells how many fill a slice.
-const FIRST: usize = 20_000;
+const FIRST: usize = 2000;
 
 /// One slice.
 struct Slice {
@@ -36,11 +36,12 @@ pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Res
     let row = ROWS.iter().find(|row| row.name == ROW).context("the row of the load is missing")?;
     let running = Running::start(setup, runtime, row, Contender::Causeway)?;
     let load = load(runtime, &running, row)?;
-    let begin = Instant::now();
     let mut outcome = load.run(FIRST)?;
+    let slice = SLICE.min(time.as_secs_f64() / 10.0);
+    let begin = Instant::now();
     let mut slices = Vec::new();
     while slices.is_empty() || begin.elapsed() < time {
-        let calls = within(SLICE, &outcome);
+        let calls = within(slice, &outcome);
         let before = running.process.cpu()?;
         outcome = load.run(calls)?;
         let cpu = running.process.cpu()?.saturating_sub(before);

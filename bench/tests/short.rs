@@ -1,21 +1,29 @@
 //! The benchmark itself works, and every contender that is here answers rightly under load. How fast it is does not matter.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::Command;
 
-#[test]
-fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
+/// Runs the benchmark to its good end; gives what it printed and what it told.
+fn bench(arguments: &[&str], out: &Path) -> (String, String) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let out = tempfile::tempdir().unwrap();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
-    bench.args(["--short", "--markdown", "--out"]).arg(out.path());
+    bench.args(arguments).arg("--out").arg(out);
     let python = repository.join("target/venv/bin/python");
     if std::env::var_os("PYTHON").is_none() && python.exists() {
         bench.env("PYTHON", python);
     }
     let output = bench.output().unwrap();
-    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let [printed, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(output.status.success(), "{printed}\n{told}");
+    (printed, told)
+}
+
+#[test]
+fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
+    let out = tempfile::tempdir().unwrap();
+    let (printed, told) = bench(&["--short", "--markdown"], out.path());
     // What is missing on this machine is told, and shown here by --nocapture.
     eprint!("{told}");
 
@@ -36,4 +44,16 @@ fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
         assert!(printed.contains(&format!("| {name} | Causeway |")), "{printed}");
     }
     assert!(std::fs::read_to_string(out.path().join("latency.svg")).unwrap().contains("1 x 32"));
+}
+
+#[test]
+fn the_long_run_compares_its_end_with_its_beginning() {
+    let out = tempfile::tempdir().unwrap();
+    let (printed, told) = bench(&["--soak", "0.02"], out.path());
+    assert!(told.lines().count() >= 2, "{told}");
+    let lines: Vec<_> = printed.lines().collect();
+    let [calls, cpu, memory] = lines[..] else { panic!("{printed}") };
+    assert!(calls.ends_with(" calls in 0.02 minutes"), "{calls}");
+    assert!(cpu.starts_with("CPU µs per call: ") && cpu.contains(" in the last: x "), "{cpu}");
+    assert!(memory.starts_with("resident MB: ") && !memory.contains("NaN"), "{memory}");
 }
