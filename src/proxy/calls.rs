@@ -1,21 +1,25 @@
-//! The calls in flight, counted so that the end can wait for them.
+//! The calls in flight and the answers on their way, counted so that the end can wait for them.
 
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tracing::info;
 
 /// How long connections may take to close once no call is left.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// The calls in flight.
+/// The calls in flight, and their answers.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    count: AtomicUsize,
+    in_flight: AtomicUsize,
+    /// Answers that are there, but that a caller has not taken yet.
+    unsent: AtomicUsize,
     closing: AtomicBool,
     changed: Notify,
 }
@@ -24,45 +28,110 @@ pub(super) struct Calls {
 #[derive(Debug)]
 pub(super) struct Call<'a>(&'a Calls);
 
+/// A part of an answer that is not sent yet.
+#[derive(Debug)]
+struct Unsent {
+    part: Bytes,
+    calls: Arc<Calls>,
+}
+
 impl Calls {
     /// Counts a call; `None` when no more are taken.
     pub(super) fn begin(&self) -> Option<Call<'_>> {
-        self.count.fetch_add(1, SeqCst);
+        self.in_flight.fetch_add(1, SeqCst);
         let call = Call(self);
         (!self.closing.load(SeqCst)).then_some(call)
     }
 
     /// Whether there are any.
     pub(super) fn in_flight(&self) -> bool {
-        self.count.load(Relaxed) > 0
+        self.in_flight.load(Relaxed) > 0
+    }
+
+    /// The same bytes, counted until they are dropped: they have been sent then, or nobody wants them any more.
+    pub(super) fn unsent(self: &Arc<Self>, part: Bytes) -> Bytes {
+        self.unsent.fetch_add(1, SeqCst);
+        Bytes::from_owner(Unsent { part, calls: Arc::clone(self) })
     }
 
     /// Takes no more calls.
     pub(super) fn close(&self) {
         self.closing.store(true, SeqCst);
-        info!(target: "centrifuge", calls = self.count.load(SeqCst), "no new calls are taken");
+        info!(target: "centrifuge", calls = self.in_flight.load(SeqCst), "no new calls are taken");
         self.changed.notify_waiters();
     }
 
-    /// Resolves a moment after the last call, once no more are taken: mostly the connections have closed by then.
+    /// Resolves a moment after the last answer has been sent, once no more calls are taken: mostly the connections have closed by then.
     pub(super) async fn finished(&self) {
         loop {
+            // Told of all that happens from here on.
             let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.closing.load(SeqCst) && self.count.load(SeqCst) == 0 {
-                break;
+            if self.is_finished() {
+                tokio::time::sleep(GOODBYE).await;
+                // A call ends a little before its answer is counted.
+                if self.is_finished() {
+                    return;
+                }
+            } else {
+                changed.await;
             }
-            changed.await;
         }
-        tokio::time::sleep(GOODBYE).await;
+    }
+
+    fn is_finished(&self) -> bool {
+        let left = [&self.in_flight, &self.unsent];
+        self.closing.load(SeqCst) && left.iter().all(|count| count.load(SeqCst) == 0)
+    }
+
+    /// One of those that `count` counts is no more.
+    fn is_gone(&self, count: &AtomicUsize) {
+        if count.fetch_sub(1, SeqCst) == 1 && self.closing.load(SeqCst) {
+            self.changed.notify_waiters();
+        }
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, SeqCst) == 1 && self.0.closing.load(SeqCst) {
-            self.0.changed.notify_waiters();
-        }
+        self.0.is_gone(&self.0.in_flight);
+    }
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.part
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.calls.is_gone(&self.calls.unsent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_comes_a_moment_after_the_last_answer_was_sent() {
+        let calls = Arc::new(Calls::default());
+        let begin = Instant::now();
+        let waits = async |time| timeout(time, calls.finished()).await.is_err();
+        let call = calls.begin().unwrap();
+        calls.close();
+        assert!(calls.begin().is_none());
+        assert!(waits(10 * GOODBYE).await, "a call is in flight");
+        let answer = calls.unsent(Bytes::from_static(b"answer"));
+        drop(call);
+        assert!(!calls.in_flight());
+        let part = answer.slice(3..);
+        drop(answer);
+        assert!(waits(10 * GOODBYE).await, "{part:?} is not sent");
+        drop(part);
+        calls.finished().await;
+        assert_eq!(begin.elapsed(), 21 * GOODBYE);
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::debug;
 
+use super::calls::Calls;
 use super::incoming::Incoming;
 use super::service::{Reply, Service};
 use super::socket::Socket;
@@ -132,8 +133,8 @@ async fn call<B: Backend>(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let sent = match reply {
-        Reply::Message(answer) => send_message(&answer.body, respond),
-        Reply::Other(response) => Box::pin(send(response, respond)).await,
+        Reply::Message(answer) => send_message(&answer.body, respond, &service.calls),
+        Reply::Other(response) => Box::pin(send(response, respond, &service.calls)).await,
     };
     if let Err(error) = sent {
         debug!(target: "centrifuge", %error, "an answer could not be sent");
@@ -141,14 +142,18 @@ async fn call<B: Backend>(
 }
 
 /// Sends a message, and that all went well. What the caller does not take yet is kept by h2.
-fn send_message(message: &Bytes, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
+fn send_message(
+    message: &Bytes,
+    mut respond: SendResponse<Bytes>,
+    calls: &Arc<Calls>,
+) -> Result<(), h2::Error> {
     let mut head = Response::new(());
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let mut stream = respond.send_response(head, false)?;
     let (first, second) = unary::frame(message);
-    stream.send_data(first, false)?;
+    stream.send_data(calls.unsent(first), false)?;
     if !second.is_empty() {
-        stream.send_data(second, false)?;
+        stream.send_data(calls.unsent(second), false)?;
     }
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
@@ -159,6 +164,7 @@ fn send_message(message: &Bytes, mut respond: SendResponse<Bytes>) -> Result<(),
 async fn send(
     response: Response<tonic::body::Body>,
     mut respond: SendResponse<Bytes>,
+    calls: &Arc<Calls>,
 ) -> Result<(), h2::Error> {
     let (head, body) = response.into_parts();
     let head = Response::from_parts(head, ());
@@ -174,7 +180,7 @@ async fn send(
             _ = poll_fn(|cx| stream.poll_reset(cx)) => return Ok(()),
         };
         let Some(frame) = frame else { return stream.send_data(Bytes::new(), true) };
-        if send_frame(frame, &mut stream)? {
+        if send_frame(frame, &mut stream, calls)? {
             return Ok(());
         }
     }
@@ -184,6 +190,7 @@ async fn send(
 fn send_frame(
     frame: Result<Frame<Bytes>, Status>,
     stream: &mut SendStream<Bytes>,
+    calls: &Arc<Calls>,
 ) -> Result<bool, h2::Error> {
     let frame = match frame {
         Ok(frame) => frame,
@@ -194,7 +201,7 @@ fn send_frame(
         }
     };
     match frame.into_data().map_err(Frame::into_trailers) {
-        Ok(data) => stream.send_data(data, false).map(|()| false),
+        Ok(data) => stream.send_data(calls.unsent(data), false).map(|()| false),
         Err(Ok(trailers)) => stream.send_trailers(trailers).map(|()| true),
         Err(Err(_)) => Ok(false),
     }

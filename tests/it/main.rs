@@ -16,6 +16,7 @@ mod command_line;
 mod commands;
 mod examples;
 mod faults;
+mod http2;
 mod interactive;
 mod lifecycle;
 mod limits;
