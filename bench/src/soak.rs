@@ -37,11 +37,11 @@ pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Res
     let running = Running::start(setup, runtime, row, Contender::Causeway)?;
     let load = load(runtime, &running, row)?;
     let mut outcome = load.run(FIRST)?;
-    let slice = SLICE.min(time.as_secs_f64() / 10.0);
+    let seconds = SLICE.min(time.as_secs_f64() / 10.0);
     let begin = Instant::now();
     let mut slices = Vec::new();
     while slices.is_empty() || begin.elapsed() < time {
-        let calls = within(slice, &outcome);
+        let calls = within(seconds, &outcome);
         let before = running.process.cpu()?;
         outcome = load.run(calls)?;
         let cpu = running.process.cpu()?.saturating_sub(before);
