@@ -20,6 +20,7 @@ mod http2;
 mod interactive;
 mod lifecycle;
 mod limits;
+mod neighbours;
 mod packages;
 mod pages;
 mod pid_one;

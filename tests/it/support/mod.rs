@@ -3,6 +3,7 @@
 pub mod centrifugo;
 pub mod gob;
 pub mod inventory;
+pub mod neighbour;
 pub mod pool;
 pub mod rpc;
 
@@ -253,10 +254,19 @@ impl Server {
     }
 
     pub async fn client(&self) -> Client {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
-        let timed =
-            hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-        let origin = format!("http://{}", self.address).parse().unwrap();
+        Self::client_of(&self.address).await
+    }
+
+    /// A client of the server at this address, within the runtime of the caller.
+    pub async fn client_of(address: &str) -> Client {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let mut connector = HttpConnector::new();
+        // Otherwise a call may wait 40 ms for an acknowledgement.
+        connector.set_nodelay(true);
+        let timed = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build(connector);
+        let origin = format!("http://{address}").parse().unwrap();
         Client { channel: endpoint.connect().await.unwrap(), timed, origin }
     }
 }

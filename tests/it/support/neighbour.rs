@@ -1,0 +1,147 @@
+//! A well-behaved caller beside an attack, and what the attack cost it.
+//!
+//! The caller has a thread, a runtime and a connection of its own, so that it measures the server and not the attack's own tasks. It asks
+//! for an echo every [`EVERY`], and looks at the server's descriptors as often.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Server, Setup};
+
+/// How often the caller calls.
+pub const EVERY: Duration = Duration::from_millis(10);
+
+/// How long its slowest call may take on a busy machine; on a quiet one half of it is promised.
+pub const SLOWEST: Duration = Duration::from_millis(100);
+
+/// How often an attack is played until it costs nobody anything: a machine with other work to do stalls everybody now and then, a fault of
+/// the server does so each time.
+const ATTEMPTS: usize = 3;
+
+/// How long the caller calls before and after the attack, to be sure that there is something to compare with.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// What an attack cost.
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    /// Calls of the well-behaved caller.
+    pub calls: usize,
+    /// Those that failed, or got another's answer.
+    pub failed: Vec<String>,
+    /// The slowest of them.
+    pub slowest: Duration,
+    /// What the server held in memory at most, in MB; its workers do not count.
+    pub memory: u64,
+    /// How many descriptors it had open at most.
+    pub descriptors: usize,
+    /// How many threads it had at most.
+    pub threads: usize,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, failed, slowest, memory, descriptors, threads } = self;
+        let failed = failed.len();
+        write!(
+            f,
+            "{calls} calls, {failed} failed, slowest {slowest:.1?}; {memory} MB, {descriptors} descriptors, {threads} threads at most"
+        )
+    }
+}
+
+/// A caller at work.
+pub struct Neighbour {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Cost>,
+}
+
+impl Neighbour {
+    /// Begins to call; its first call has been answered when this returns.
+    pub async fn begin(server: &Server) -> Self {
+        let (address, pid) = (server.address().to_owned(), server.pid());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        // The peak of earlier times does not count.
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(call(&address, pid, &stop, begun))
+            }
+        });
+        has_begun.await.expect("the first call of the well-behaved caller is answered");
+        Self { stop, thread }
+    }
+
+    /// Ends the calls, and says how they went.
+    pub async fn end(self) -> Cost {
+        self.stop.store(true, Relaxed);
+        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap()
+    }
+}
+
+async fn call(address: &str, pid: u32, stop: &AtomicBool, begun: tokio::sync::oneshot::Sender<()>) -> Cost {
+    let client = Server::client_of(address).await;
+    let (mut cost, mut begun) = (Cost::default(), Some(begun));
+    let mut next = tokio::time::interval(EVERY);
+    next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !stop.load(Relaxed) {
+        next.tick().await;
+        let (token, begin) = (format!("\"neighbour {}\"", cost.calls), Instant::now());
+        match client.rpc("echo", &token).await {
+            Ok(answer) if answer == token => {}
+            other => cost.failed.push(format!("{token}: {other:?}")),
+        }
+        cost.slowest = cost.slowest.max(begin.elapsed());
+        cost.calls += 1;
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        cost.descriptors = cost.descriptors.max(open);
+        cost.threads = cost.threads.max(in_status(pid, "Threads:").unwrap_or_default().try_into().unwrap());
+        if let Some(begun) = begun.take() {
+            let _ = begun.send(());
+        }
+    }
+    cost.memory = in_status(pid, "VmHWM:").unwrap_or_default() / 1024;
+    cost
+}
+
+/// A number of `/proc/PID/status`.
+fn in_status(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Attacks wait for each other: what one does to the machine is not the next one's cost.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Starts a server, plays `attack` against it beside a well-behaved caller, and fails unless no call of that caller failed or took longer
+/// than [`SLOWEST`], and the server never held more than `memory` MB. Gives what it cost, for further checks.
+pub async fn is_unharmed(
+    what: &str,
+    memory: u64,
+    setup: impl Fn() -> Setup,
+    attack: impl AsyncFn(&Server),
+) -> Cost {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    for attempt in 1..=ATTEMPTS {
+        let server = setup().start();
+        let neighbour = Neighbour::begin(&server).await;
+        tokio::time::sleep(MARGIN).await;
+        attack(&server).await;
+        tokio::time::sleep(MARGIN).await;
+        let cost = neighbour.end().await;
+        println!("{what}: {cost}");
+        assert!(cost.failed.is_empty(), "{what}: {:#?}", cost.failed);
+        assert!(cost.memory <= memory, "{what}: {} MB are more than {memory}", cost.memory);
+        if cost.slowest <= SLOWEST {
+            return cost;
+        }
+        assert!(attempt < ATTEMPTS, "{what}: the slowest call took {:?} each time", cost.slowest);
+    }
+    unreachable!("the last attempt returns or fails")
+}
