@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 causeway=$PWD/target/release/causeway
 python=${PYTHON:-python3}
-centrifugo=${CENTRIFUGO:-$(command -v centrifugo || true)}
+centrifugo=${CENTRIFUGO:-}
+[ -n "$centrifugo" ] || { [ -x target/bin/centrifugo ] && centrifugo=$PWD/target/bin/centrifugo; } || centrifugo=$(command -v centrifugo || true)
 folder=$(mktemp -d)
 server='' front=''
 stop() {

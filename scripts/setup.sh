@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what `make demo`, `make test` and `make bench` need: system packages through apt-get when root (else it lists what is missing),
-# Python packages into target/venv.
+# Python packages into target/venv, and Centrifugo into target/bin where Go is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
+centrifugo_version=v6.9.1
 
 need() { # command, Debian package
     command -v "$1" >/dev/null || missing+=("$2")
@@ -37,7 +38,7 @@ command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; 
 
 packages=("protobuf>=4.21,<7")
 [ "$purpose" != demo ] && packages+=("grpcio>=1.60")
-[ "$purpose" = test ] && packages+=("pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf")
+[ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf")
 mkdir -p target
 if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv target/venv
@@ -46,4 +47,20 @@ if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ];
 fi
 if [ "$purpose" = test ] && ! cargo deny --version >/dev/null 2>&1; then
     cargo install --quiet --locked cargo-deny
+fi
+
+# The demo and the tests play through a real Centrifugo; the benchmark publishes into one. $CENTRIFUGO names another one.
+install_centrifugo() {
+    local wanted="github.com/centrifugal/centrifugo/v6@$centrifugo_version" marker=target/bin/centrifugo-version
+    [ -x target/bin/centrifugo ] && [ "$(cat "$marker" 2>/dev/null)" = "$wanted" ] && return
+    echo "Installing Centrifugo $centrifugo_version into target/bin, which takes a few minutes the first time."
+    # With its default, Go would try to download another toolchain instead of saying that it is too old.
+    GOTOOLCHAIN=local GOBIN="$PWD/target/bin" go install "$wanted" && echo "$wanted" >"$marker"
+}
+if [ -n "${CENTRIFUGO:-}" ]; then
+    :
+elif ! command -v go >/dev/null; then
+    echo "Go is missing, so Centrifugo is not installed: $purpose leaves out what needs a real one. Install Go, or set \$CENTRIFUGO." >&2
+elif ! install_centrifugo; then
+    echo "Centrifugo $centrifugo_version could not be installed: $purpose leaves out what needs a real one." >&2
 fi

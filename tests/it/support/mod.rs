@@ -5,6 +5,7 @@ pub mod gob;
 pub mod inventory;
 pub mod neighbour;
 pub mod pool;
+pub mod real_centrifugo;
 pub mod rpc;
 
 use std::io::{BufRead as _, BufReader, Read};

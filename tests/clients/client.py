@@ -1,0 +1,145 @@
+"""A browser's part: connects to Centrifugo's WebSocket, plays one scenario, and prints what it saw as JSON.
+
+Usage: client.py PORT chat | deadlines CLIENTS CALLS
+"""
+
+import asyncio
+import json
+import sys
+
+import centrifuge
+import websockets
+
+
+class Events(centrifuge.ClientEventHandler):
+    """Remembers what Centrifugo pushes."""
+
+    def __init__(self):
+        self.connected = asyncio.get_running_loop().create_future()
+        self.disconnected = asyncio.get_running_loop().create_future()
+        self.publications = asyncio.Queue()
+
+    async def on_connected(self, ctx):
+        if not self.connected.done():
+            self.connected.set_result(ctx.data)
+
+    async def on_disconnected(self, ctx):
+        self.has_ended(ctx)
+
+    async def on_connecting(self, ctx):
+        # Codes below 4500 let a client try again; the application's own begin at 4000.
+        if ctx.code >= 4000:
+            self.has_ended(ctx)
+
+    def has_ended(self, ctx):
+        if not self.disconnected.done():
+            self.disconnected.set_result({"code": ctx.code, "reason": ctx.reason})
+
+    async def on_publication(self, ctx):
+        self.publications.put_nowait({"channel": ctx.channel, "data": ctx.pub.data})
+
+
+class Subscription(centrifuge.SubscriptionEventHandler):
+    """Remembers what is published to one channel, or why it may not be read."""
+
+    def __init__(self):
+        self.state = asyncio.get_running_loop().create_future()
+        self.publications = asyncio.Queue()
+
+    async def on_subscribed(self, ctx):
+        if not self.state.done():
+            self.state.set_result("subscribed")
+
+    async def on_unsubscribed(self, ctx):
+        if not self.state.done():
+            self.state.set_result(ctx.code)
+
+    async def on_error(self, ctx):
+        if not self.state.done():
+            self.state.set_result(ctx.code)
+
+    async def on_publication(self, ctx):
+        self.publications.put_nowait(ctx.pub.data)
+
+
+def client(port, data, events):
+    return centrifuge.Client(
+        f"ws://127.0.0.1:{port}/connection/websocket", events=events, data=data, timeout=10, proxy=None
+    )
+
+
+async def outcome(call):
+    """The data of a reply, or the code and message of its error."""
+    try:
+        reply = await call
+        return getattr(reply, "data", None)
+    except centrifuge.ReplyError as error:
+        return {"code": error.code, "message": error.message}
+
+
+async def close_code(port, data):
+    """With which code and reason a connection is refused; the client library keeps that to itself and tries again."""
+    async with websockets.connect(f"ws://127.0.0.1:{port}/connection/websocket", proxy=None) as socket:
+        await socket.send(json.dumps({"id": 1, "connect": {"data": data}}))
+        await socket.wait_closed()
+        return {"code": socket.close_code, "reason": socket.close_reason}
+
+
+async def chat(port):
+    seen = {}
+    seen["denied"] = await asyncio.wait_for(close_code(port, {"deny": True}), 10)
+
+    events = Events()
+    ann = client(port, {"user": "ann"}, events)
+    await ann.connect()
+    seen["connect"] = await asyncio.wait_for(events.connected, 10)
+    for method, data in [("sum", {"a": 1, "b": 2}), ("whoami", None), ("fail", None), ("echo", ["ä", 1.5])]:
+        seen[method] = await outcome(ann.rpc(method, data))
+
+    for channel in ["room", "private:1"]:
+        handler = Subscription()
+        subscription = ann.new_subscription(channel, handler)
+        await subscription.subscribe()
+        seen[channel] = await asyncio.wait_for(handler.state, 10)
+        if seen[channel] == "subscribed":
+            await subscription.publish({"text": "hello"})
+            seen["publication"] = await asyncio.wait_for(handler.publications.get(), 10)
+    seen["readonly"] = await outcome(ann.publish("readonly", 1))
+
+    # A worker publishes in turn, over RPC and Centrifugo's API.
+    await ann.rpc("announce", "to all")
+    seen["announced"] = await asyncio.wait_for(events.publications.get(), 10)
+
+    kicked = asyncio.ensure_future(outcome(ann.rpc("kick", None)))
+    seen["kicked"] = await asyncio.wait_for(events.disconnected, 10)
+    kicked.cancel()
+    return seen
+
+
+async def deadlines(port, clients, calls):
+    """Many calls at once that no worker answers before Centrifugo's deadline, and then one that is answered."""
+    connected = []
+    for number in range(clients):
+        events = Events()
+        one = client(port, {"user": str(number)}, events)
+        await one.connect()
+        await asyncio.wait_for(events.connected, 10)
+        connected.append(one)
+    lost = [outcome(one.rpc("hang", None, 30)) for one in connected for _ in range(calls)]
+    ends = {}
+    for end in await asyncio.gather(*lost):
+        code = str(end.get("code") if isinstance(end, dict) else end)
+        ends[code] = ends.get(code, 0) + 1
+    return {"ends": ends, "after": await outcome(connected[0].rpc("echo", "here"))}
+
+
+async def main():
+    port, scenario, *numbers = sys.argv[1:]
+    if scenario == "chat":
+        seen = await chat(port)
+    else:
+        seen = await deadlines(port, *map(int, numbers))
+    print(json.dumps(seen), flush=True)
+
+
+asyncio.run(main())

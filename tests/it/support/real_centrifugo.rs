@@ -1,0 +1,98 @@
+//! A real Centrifugo in front of a server, and browsers in front of it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Server, eventually, python, repository};
+
+/// A port that was free a moment ago; Centrifugo cannot be asked for the one that it found.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The binary: `$CENTRIFUGO`, else the one that `scripts/setup.sh` has installed. `None`, and a line that says so, without either.
+pub fn binary() -> Option<PathBuf> {
+    let named = std::env::var_os("CENTRIFUGO").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let installed = || Some(repository().join("target/bin/centrifugo")).filter(|path| path.exists());
+    let found = named.or_else(installed);
+    if found.is_none() {
+        eprintln!("skipped: there is no Centrifugo; `make setup` installs it where Go is installed");
+    }
+    found
+}
+
+/// A running Centrifugo; killed when it is dropped.
+pub struct RealCentrifugo {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl RealCentrifugo {
+    /// Starts it with every event going to `server`, within Centrifugo's deadline `timeout`, and its own API on `api_port`. Without
+    /// `asks_for_connect` it lets everybody in by itself.
+    pub async fn start(
+        binary: &PathBuf,
+        server: &Server,
+        timeout: &str,
+        api_port: u16,
+        asks_for_connect: bool,
+    ) -> Self {
+        let port = free_port();
+        let proxy = json!({"endpoint": format!("grpc://{}", server.address()), "timeout": timeout});
+        let mut connect = proxy.clone();
+        connect["enabled"] = asks_for_connect.into();
+        let config = json!({
+            "http_server": {"address": "127.0.0.1", "port": port.to_string()},
+            "health": {"enabled": true},
+            // Otherwise a client's commands wait for each other.
+            "client": {
+                "allowed_origins": ["*"],
+                "proxy": {"connect": connect},
+                "allow_anonymous_connect_without_token": !asks_for_connect,
+                "concurrency": 1024,
+            },
+            "rpc": {"proxy": proxy, "without_namespace": {"proxy_enabled": true}},
+            "channel": {
+                "proxy": {"subscribe": proxy, "publish": proxy},
+                "without_namespace": {"subscribe_proxy_enabled": true, "publish_proxy_enabled": true},
+                "namespaces": [{"name": "private", "subscribe_proxy_enabled": true}],
+            },
+            "grpc_api": {"enabled": true, "address": "127.0.0.1", "port": api_port},
+            "log": {"level": "none"},
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("centrifugo.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let process = Command::new(binary)
+            .arg("-c")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let centrifugo = Self { process, port, _folder: folder };
+        eventually("Centrifugo listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        centrifugo
+    }
+
+    /// Plays a scenario of `tests/clients/client.py`; gives what its clients saw.
+    pub async fn play(&self, scenario: &[&str]) -> Value {
+        let mut command = Command::new(python());
+        command.arg(repository().join("tests/clients/client.py")).arg(self.port.to_string()).args(scenario);
+        let play = move || -> Output { command.stderr(Stdio::inherit()).output().unwrap() };
+        let output = tokio::task::spawn_blocking(play).await.unwrap();
+        assert!(output.status.success(), "the clients failed");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for RealCentrifugo {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
