@@ -63,17 +63,17 @@ impl Neighbour {
     pub async fn begin(server: &Server) -> Self {
         let (address, pid) = (server.address().to_owned(), server.pid());
         let stop = Arc::new(AtomicBool::new(false));
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (first_answer, is_calling) = tokio::sync::oneshot::channel();
         // The peak of earlier times does not count.
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(call(&address, pid, &stop, begun))
+                runtime.block_on(call(&address, pid, &stop, first_answer))
             }
         });
-        has_begun.await.expect("the first call of the well-behaved caller is answered");
+        is_calling.await.expect("the first call of the well-behaved caller is answered");
         Self { stop, thread }
     }
 
@@ -84,9 +84,14 @@ impl Neighbour {
     }
 }
 
-async fn call(address: &str, pid: u32, stop: &AtomicBool, begun: tokio::sync::oneshot::Sender<()>) -> Cost {
+async fn call(
+    address: &str,
+    pid: u32,
+    stop: &AtomicBool,
+    first_answer: tokio::sync::oneshot::Sender<()>,
+) -> Cost {
     let client = Server::client_of(address).await;
-    let (mut cost, mut begun) = (Cost::default(), Some(begun));
+    let (mut cost, mut first_answer) = (Cost::default(), Some(first_answer));
     let mut next = tokio::time::interval(EVERY);
     next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !stop.load(Relaxed) {
@@ -101,8 +106,8 @@ async fn call(address: &str, pid: u32, stop: &AtomicBool, begun: tokio::sync::on
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
         cost.descriptors = cost.descriptors.max(open);
         cost.threads = cost.threads.max(in_status(pid, "Threads:").unwrap_or_default().try_into().unwrap());
-        if let Some(begun) = begun.take() {
-            let _ = begun.send(());
+        if let Some(first_answer) = first_answer.take() {
+            let _ = first_answer.send(());
         }
     }
     cost.memory = in_status(pid, "VmHWM:").unwrap_or_default() / 1024;
