@@ -10,6 +10,7 @@
 //! started. Called as `rr` it is 1 for both, as in RoadRunner (see `program`).
 //!
 //! Results go to standard output; progress and errors to standard error, an error in one line unless a worker's own words are part of it.
+//! Mistakes in the configuration are all told, each in a line of its own, in the same words by every command.
 
 mod call;
 mod check;
@@ -144,10 +145,15 @@ pub fn main() -> ExitCode {
         if error.downcast_ref::<io::Error>().is_some_and(is_unread) {
             return ExitCode::FAILURE;
         }
-        eprintln!("{}: {}", program.name, format::plain(&format!("{error:#}")));
         // A mistake in the configuration is told from a failure of what it asks for.
-        let mistake = error.is::<config::Error>() || error.is::<Mistake>();
-        if mistake { program.mistake() } else { ExitCode::FAILURE }
+        if let Some(error) = error.downcast_ref::<config::Error>() {
+            for line in error.lines() {
+                eprintln!("{}: {}", program.name, format::one_line(&line));
+            }
+            return program.mistake();
+        }
+        eprintln!("{}: {}", program.name, format::plain(&format!("{error:#}")));
+        if error.is::<Mistake>() { program.mistake() } else { ExitCode::FAILURE }
     })
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Invariants:
-//! - An error or warning names file, line, key and the form that is expected.
+//! - A mistake or warning names file, line, key and the form that is expected. All of them are found in one run (see `problems`): a value
+//!   that is wrong is left out, and the rest is looked at as if it were not there.
 //! - What comes out is right: nobody checks a setting later again.
 //! - Nothing is written to the process's own environment; variables of dotenv files are handed to the workers.
 //!
@@ -18,17 +19,17 @@
 mod expand;
 mod load;
 mod node;
+mod problems;
 mod running;
 mod sections;
 mod shown;
 mod typed;
 mod yaml;
 
-use std::fmt;
 use std::time::Duration;
 
 pub use load::{Loaded, Sources, load};
-use node::At;
+pub use problems::{Error, Problem};
 pub use running::{Running, running};
 
 use crate::{api, pool, proxy, rpc, telemetry, worker};
@@ -58,63 +59,6 @@ pub struct Config {
     pub otel: Option<telemetry::Otel>,
     /// `endure.grace_period`: how long the end may take; 30s.
     pub grace_period: Duration,
-}
-
-/// Why a configuration cannot be used; its text is meant for a terminal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    place: String,
-    message: String,
-}
-
-impl Error {
-    fn at(at: &At, key: Option<&str>, message: String) -> Self {
-        Self { place: place(at, key), message }
-    }
-
-    /// The same error, with warnings that may be its cause.
-    fn with(mut self, warnings: &[Warning]) -> Self {
-        for warning in warnings {
-            self.message.push_str("\n  ");
-            self.message.push_str(&warning.to_string());
-        }
-        self
-    }
-
-    fn file(path: &std::path::Path, message: impl fmt::Display) -> Self {
-        Self { place: path.display().to_string(), message: message.to_string() }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// What is odd about a configuration that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    place: String,
-    message: String,
-}
-
-impl Warning {
-    fn at(at: &At, key: Option<&str>, message: String) -> Self {
-        Self { place: place(at, key), message }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
-    }
-}
-
-fn place(at: &At, key: Option<&str>) -> String {
-    key.map_or_else(|| at.to_string(), |key| format!("{at}: {key}"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::load::{Read, default_or, optional, read, section, work_dir};
+use super::load::{default_or, optional, read, section, work_dir};
+use super::node::Node;
+use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Error, Sources};
 use crate::address::Address;
@@ -36,32 +38,42 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
         reset_time: reset_time(&pool::Config::default()),
         api_timeout: api::Config::default().api_timeout,
     };
-    match read(sources) {
-        Ok(read) => fill(&mut running, &read, sources),
-        Err(error) => running.rpc = Err(error),
+    let problems = Problems::default();
+    match read(sources, &problems) {
+        Ok(read) => fill(&mut running, &read.tree, problems, sources),
+        Err(mistake) => running.rpc = Err(mistake.into()),
     }
     Ok(running)
 }
 
-fn fill(running: &mut Running, read: &Read, sources: &Sources) {
-    let Read { tree, warnings, .. } = read;
-    running.rpc = match optional::<rpc::Config>(section(tree, "rpc"), "rpc", warnings) {
-        Ok(Some(rpc)) => Ok(rpc.listen),
-        Ok(None) => Err(Error::file(
-            &sources.path,
-            "rpc.listen: it is missing, so a running server cannot be reached; expected a section such as \
-             rpc: {listen: tcp://127.0.0.1:6001}",
-        )),
-        Err(error) => Err(error),
-    };
-    if let Ok(endure) = default_or::<Endure>(section(tree, "endure"), "endure", warnings) {
-        running.grace_period = endure.grace_period;
+fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) {
+    running.rpc = rpc_address(tree, files, sources);
+    // Where one of these is wrong, the default holds.
+    let problems = Problems::default();
+    running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
+    let centrifuge: Centrifuge = default_or(section(tree, "centrifuge"), "centrifuge", &problems);
+    let (_, api, pool) = centrifuge.split();
+    running.reset_time = reset_time(&pool);
+    running.api_timeout = api.api_timeout;
+}
+
+/// What is wrong with the files may be the reason why it is not there.
+fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<Address, Error> {
+    let problems = Problems::default();
+    match optional::<rpc::Config>(section(tree, "rpc"), "rpc", &problems) {
+        Some(rpc) if !problems.spoil("rpc.listen") => Ok(rpc.listen),
+        Some(_) => Err(problems.finish(&sources.path).err().unwrap_or_else(|| missing(sources).into())),
+        None => {
+            files.add(missing(sources));
+            files.finish(&sources.path).map(|_| rpc::Config::default().listen)
+        }
     }
-    if let Ok(centrifuge) = default_or::<Centrifuge>(section(tree, "centrifuge"), "centrifuge", warnings) {
-        let (_, api, pool) = centrifuge.split();
-        running.reset_time = reset_time(&pool);
-        running.api_timeout = api.api_timeout;
-    }
+}
+
+fn missing(sources: &Sources) -> Problem {
+    let text = "rpc.listen: it is missing, so a running server cannot be reached; expected a section such as \
+                rpc: {listen: tcp://127.0.0.1:6001}";
+    Problem::file(&sources.path, text)
 }
 
 /// A reset that is asked for while the first workers start waits for these.

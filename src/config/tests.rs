@@ -27,10 +27,11 @@ fn with_env(mut sources: Sources, env: &[(&str, &str)]) -> Sources {
 
 const LEAST: &str = "version: '3'\nserver: {command: php app.php}\ncentrifuge: {}\n";
 
-/// An error's text behind the file's name.
+/// All lines of an error, each behind the file's name.
 fn error(text: &str) -> String {
-    let error = load_text(text).unwrap_err().to_string();
-    error.split_once(".rr.yaml:").map_or(error.clone(), |(_, rest)| rest.to_owned())
+    let (folder, sources) = folder(&[(".rr.yaml", text)]);
+    let error = load(&sources).unwrap_err().to_string();
+    error.replace(&format!("{}/.rr.yaml:", folder.path().display()), "")
 }
 
 fn warnings(text: &str) -> Vec<String> {
@@ -209,7 +210,10 @@ fn a_wrong_value_is_told_with_line_key_and_expected_form() {
 #[test]
 fn what_is_missing_is_told() {
     assert!(error("server: {command: x}\n").contains("version: it is missing"));
-    assert_eq!(error("version: 3\n"), "1: version: expected a string, found a number; write version: '3'");
+    assert!(
+        error("version: 3\n")
+            .starts_with("1: version: expected a string, found a number; write version: '3'\n")
+    );
     assert!(error("version: 2.7\n").contains("write version: '2.7'"));
     assert!(error("version: '3'\nserver: {command: x}\n").contains("centrifuge: the section is missing"));
     let text = error("version: '3'\nserver:\n  comand: x\ncentrifuge: {}\n");
@@ -221,15 +225,62 @@ fn what_is_missing_is_told() {
 }
 
 #[test]
+fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
+    let text = "version: 3\nserver:\n  comand: x\n  relay: udp://x:1\n  env: [{A: b}, 5]\nrpc:\n  listen: nowhere\n  allow: [10.0.0.0/8, x, y]\nmetrics: {collect: {a: {type: meter}, b: {help: b}, c: {type: histogram, buckets: [2, 1]}}}\nstatus: 5\n";
+    let expected = [
+        "1: version: expected a string, found a number; write version: '3'",
+        "1: centrifuge: the section is missing: there is nothing to serve",
+        "3: server.command: it is missing: expected a command such as \"php app.php\"",
+        "4: server.relay: expected pipes, tcp://host:port or unix://path, found \"udp://x:1\"",
+        "5: server.env[1]: expected a section of `key: value` lines, found \"5\"",
+        "7: rpc.listen: expected tcp://host:port or unix://path, found \"nowhere\"",
+        "8: rpc.allow[1]: expected a network such as 10.0.0.0/8, found \"x\"",
+        "8: rpc.allow[2]: expected a network such as 10.0.0.0/8, found \"y\"",
+        "9: metrics.collect.a.type: expected one of counter, gauge, histogram, summary, found \"meter\"",
+        "9: metrics.collect.b.type: it is missing",
+        "9: metrics.collect.c.buckets: expected buckets in ascending order",
+        "10: status: expected a section of `key: value` lines, found \"5\"",
+        "warning: 3: server.comand: unknown key; did you mean `command`?",
+    ];
+    assert_eq!(error(text).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_is_wrong_in_a_file_of_the_configuration_does_not_hide_what_is_wrong_elsewhere() {
+    let (folder, mut sources) = folder(&[
+        (
+            ".rr.yaml",
+            "version: '3'\ninclude: [no.yaml, bad.yaml, a.yaml]\nserver: {command: x, command: y}\n",
+        ),
+        ("bad.yaml", "a: [\n"),
+        ("a.yaml", "version: '3'\ncentrifuge: {pool: {num_workers: x}}\n"),
+    ]);
+    sources.overrides = vec!["nothing".into()];
+    sources.dotenv = Some(folder.path().join("none.env"));
+    let lines: Vec<String> = load(&sources).unwrap_err().lines().collect();
+    for part in [
+        ".rr.yaml:3: command: this key stands there already, in line 3",
+        "none.env: ",
+        "no.yaml: No such file",
+        "bad.yaml:1: this is not YAML",
+        "a.yaml:2: centrifuge.pool.num_workers: expected a whole number",
+        "-o nothing: expected key=value",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{part} is not in {lines:#?}");
+    }
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+}
+
+#[test]
 fn unknown_keys_and_sections_are_named_with_the_nearest_known_one() {
     let text = format!("{LEAST}centrifuge.pool.num_worker: 2\nserve: {{}}\nhttp: {{}}\njobs: {{}}\n");
     let text = text.replace("centrifuge: {}\n", "");
     assert_eq!(
         warnings(&text),
         [
+            "3: centrifuge.pool.num_worker: unknown key; did you mean `num_workers`?",
             "4: serve: unknown section; did you mean `server`?",
             "5: these sections of other RoadRunner plugins are not served here: http, jobs",
-            "3: centrifuge.pool.num_worker: unknown key; did you mean `num_workers`?",
         ]
     );
 }
@@ -306,13 +357,13 @@ fn an_included_file_needs_the_same_version_and_has_to_exist() {
         let main = "version: '3'\ninclude: i.yaml\nserver: {command: x}\ncentrifuge: {}\n";
         load(&folder(&[(".rr.yaml", main), ("i.yaml", text)]).1).unwrap_err().to_string()
     };
-    assert_eq!(
-        include("version: '2.7'\n"),
-        "i.yaml:1: version: expected the version of the main file, '3', found '2.7'"
-    );
-    assert!(include("a: b\n").contains("i.yaml:1: version: it is missing"));
-    let missing = load_text("version: '3'\ninclude: no.yaml\n").unwrap_err().to_string();
-    assert!(missing.starts_with("no.yaml: No such file"), "{missing}");
+    let other = include("version: '2.7'\n");
+    let expected = "i.yaml:1: version: expected the version of the main file, '3', found '2.7'";
+    assert!(other.starts_with(expected), "{other}");
+    assert!(include("a: b\n").starts_with("i.yaml:1: version: it is missing"));
+    let missing = error("version: '3'\ninclude: [no.yaml, none.yaml]\n");
+    assert!(missing.contains("\nno.yaml: No such file"), "{missing}");
+    assert!(missing.contains("\nnone.yaml: No such file"), "{missing}");
 }
 
 #[test]

@@ -4,30 +4,51 @@
 //! word a list of one. Since serde tells which fields a struct has, keys that it does not know become warnings here, with the nearest
 //! one that it knows, and no list of keys is kept anywhere.
 
-use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::node::{At, Node, Value};
-use super::{Error, Warning};
+use super::problems::Problems;
 
 /// How much alike an unknown key and a known one must be for the known one to be suggested.
 const ALIKE: f64 = 0.7;
 
-/// Reads `node`, which stands at the dotted path `path`.
-pub(super) fn read<T: de::DeserializeOwned>(
-    node: &Node,
-    path: &str,
-    warnings: &RefCell<Vec<Warning>>,
-) -> Result<T, Error> {
-    let reader = Reader { node, path: path.to_owned(), warnings };
-    T::deserialize(reader).map_err(|error| {
-        let (at, path) = error.place.unwrap_or_else(|| (node.at.clone(), path.to_owned()));
-        Error::at(&at, Some(&path), error.message)
-    })
+/// Mistakes that are looked for in one section: each costs one more reading of it.
+const MAX_MISTAKES: usize = 100;
+
+/// Reads `node`, which stands at the dotted path `path`. What is wrong goes to `problems`, and counts as if it were not there: so every
+/// mistake is found, and what comes out is of use for further checks.
+pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, problems: &Problems) -> T {
+    let mut wrong = HashSet::new();
+    loop {
+        // A reading that failed is repeated, and its warnings with it.
+        let found = Problems::default();
+        let reader = Reader { node, path: path.to_owned(), wrong: &wrong, problems: &found };
+        let error = match T::deserialize(reader) {
+            Ok(value) => {
+                problems.append(found);
+                return value;
+            }
+            Err(error) => error,
+        };
+        let (at, place) = error.place.unwrap_or_else(|| (node.at.clone(), path.to_owned()));
+        match error.missing {
+            None => problems.mistake(&at, Some(&place), error.message),
+            // It is missing because it was wrong, which has been said.
+            Some(key) if wrong.contains(&format!("{place}.{key}")) => {}
+            Some(key) => problems.mistake(&at, Some(&format!("{place}.{key}")), error.message),
+        }
+        if place == path || wrong.len() == MAX_MISTAKES || !wrong.insert(place) {
+            problems.append(found);
+            return T::default();
+        }
+    }
 }
 
 /// The known key that an unknown one may have been meant to be.
@@ -42,7 +63,9 @@ pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -
 struct Reader<'a> {
     node: &'a Node,
     path: String,
-    warnings: &'a RefCell<Vec<Warning>>,
+    /// What was found to be wrong, and is not looked at again.
+    wrong: &'a HashSet<String>,
+    problems: &'a Problems,
 }
 
 /// What is wrong with a value, and with which one.
@@ -50,6 +73,8 @@ struct Reader<'a> {
 struct Wrong {
     message: String,
     place: Option<(At, String)>,
+    /// The key that is not there.
+    missing: Option<&'static str>,
 }
 
 impl Wrong {
@@ -74,7 +99,7 @@ impl std::error::Error for Wrong {}
 
 impl de::Error for Wrong {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), place: None }
+        Self { message: message.to_string(), place: None, missing: None }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -86,6 +111,10 @@ impl de::Error for Wrong {
         Self::custom(format!("expected {expected}, found {found}"))
     }
 
+    fn missing_field(key: &'static str) -> Self {
+        Self { missing: Some(key), ..Self::custom("it is missing") }
+    }
+
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         Self::custom(format!("expected one of {}, found \"{variant}\"", expected.join(", ")))
     }
@@ -94,7 +123,7 @@ impl de::Error for Wrong {
 impl<'a> Reader<'a> {
     fn child(&self, key: impl fmt::Display, node: &'a Node) -> Self {
         let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
-        Self { node, path, warnings: self.warnings }
+        Self { node, path, wrong: self.wrong, problems: self.problems }
     }
 
     fn expected<T>(&self, what: &str) -> Result<T, Wrong> {
@@ -105,7 +134,7 @@ impl<'a> Reader<'a> {
             Value::Map(_) => "a section".into(),
         };
         let message = format!("expected {what}, found {found}");
-        Err(Wrong { message, place: Some((self.node.at.clone(), self.path.clone())) })
+        Err(<Wrong as de::Error>::custom(message).at(self))
     }
 
     fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
@@ -249,10 +278,15 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Wrong;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
-        let Some((index, node)) = self.items.next() else { return Ok(None) };
-        let path = format!("{}[{index}]", self.parent.path);
-        let reader = Reader { node, path: path.clone(), warnings: self.parent.warnings };
-        seed.deserialize(reader).map(Some).map_err(|wrong| wrong.or_at(node, path))
+        let Reader { path, wrong, problems, .. } = self.parent;
+        for (index, node) in self.items.by_ref() {
+            let path = format!("{path}[{index}]");
+            if !wrong.contains(&path) {
+                let reader = Reader { node, path: path.clone(), wrong, problems };
+                return seed.deserialize(reader).map(Some).map_err(|wrong| wrong.or_at(node, path));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -278,7 +312,7 @@ impl<'a> Entries<'a> {
             None => format!("unknown key; known here: {}", fields.join(", ")),
         };
         let path = self.parent.child(key, node).path;
-        self.parent.warnings.borrow_mut().push(Warning::at(&node.at, Some(&path), hint));
+        self.parent.problems.warn(&node.at, Some(&path), hint);
     }
 }
 
@@ -288,13 +322,16 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
         while let Some(entry) = self.entries.next() {
             let (key, node) = entry;
+            let path = self.parent.child(key, node).path;
             match self.fields {
+                _ if self.parent.wrong.contains(&path) => {}
                 Some(fields) if !fields.contains(&key.as_str()) => self.warn(key, node, fields),
                 // An empty value is the same as none: the default holds.
                 Some(_) if matches!(node.value, Value::Null) => {}
                 _ => {
                     self.current = Some(entry);
-                    return seed.deserialize(StrDeserializer::new(key)).map(Some);
+                    let key = StrDeserializer::<Wrong>::new(key);
+                    return seed.deserialize(key).map(Some).map_err(|wrong| wrong.or_at(node, path));
                 }
             }
         }

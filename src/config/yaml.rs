@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::Error;
 use super::node::{At, Node, Value};
+use super::problems::{Problem, Problems};
 
 /// Nodes that a file may have, copies by aliases included.
 const MAX_NODES: usize = 100_000;
@@ -17,14 +17,14 @@ const MAX_NODES: usize = 100_000;
 /// Sections within sections.
 const MAX_DEPTH: usize = 64;
 
-/// Reads the text of one file.
-pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
+/// Reads the text of one file. A key that stands twice goes to `problems`; what is no YAML is an error, since nothing behind it can be read.
+pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Result<Node, Problem> {
     let file: Arc<str> = file.into();
-    let mut builder = Builder { file: Arc::clone(&file), anchors: HashMap::new(), nodes: 0 };
+    let mut builder = Builder { file: Arc::clone(&file), anchors: HashMap::new(), nodes: 0, problems };
     let mut events = Parser::new_from_str(text).map(|next| {
         next.map_err(|error| {
             let at = At { file: Arc::clone(&file), line: error.marker().line() };
-            Error::at(&at, None, format!("this is not YAML: {error}"))
+            Problem::at(&at, None, format!("this is not YAML: {error}"))
         })
     });
     let mut root = None;
@@ -33,19 +33,20 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
         match event {
             Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
             event if root.is_none() => root = Some(builder.node(event, span, &mut events, 0)?),
-            _ => return Err(Error::at(&builder.at(span), None, "a second document in one file".into())),
+            _ => return Err(Problem::at(&builder.at(span), None, "a second document in one file")),
         }
     }
     Ok(root.unwrap_or_else(|| Node::empty(At { file, line: 0 })))
 }
 
-struct Builder {
+struct Builder<'p> {
     file: Arc<str>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    problems: &'p Problems,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn at(&self, span: Span) -> At {
         At { file: Arc::clone(&self.file), line: span.start.line() }
     }
@@ -56,18 +57,14 @@ impl Builder {
         span: Span,
         events: &mut I,
         depth: usize,
-    ) -> Result<Node, Error>
+    ) -> Result<Node, Problem>
     where
-        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+        I: Iterator<Item = Result<(Event<'a>, Span), Problem>>,
     {
         let at = self.at(span);
         self.nodes += 1;
         if self.nodes > MAX_NODES || depth > MAX_DEPTH {
-            return Err(Error::at(
-                &at,
-                None,
-                "this file is too large or too deep for a configuration".into(),
-            ));
+            return Err(Problem::at(&at, None, "this file is too large or too deep for a configuration"));
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
@@ -75,11 +72,11 @@ impl Builder {
             Event::MappingStart(_, anchor, _) => (self.map(&at, events, depth)?, anchor),
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| Error::at(&at, None, "an alias without its anchor".into()))?;
+                let node = node.ok_or_else(|| Problem::at(&at, None, "an alias without its anchor"))?;
                 self.nodes += count(&node);
                 return Ok(node);
             }
-            _ => return Err(Error::at(&at, None, "expected a value".into())),
+            _ => return Err(Problem::at(&at, None, "expected a value")),
         };
         let node = Node { value, at };
         if anchor > 0 {
@@ -88,9 +85,9 @@ impl Builder {
         Ok(node)
     }
 
-    fn list<'a, I>(&mut self, events: &mut I, depth: usize) -> Result<Value, Error>
+    fn list<'a, I>(&mut self, events: &mut I, depth: usize) -> Result<Value, Problem>
     where
-        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+        I: Iterator<Item = Result<(Event<'a>, Span), Problem>>,
     {
         let mut items = Vec::new();
         while let Some(next) = events.next() {
@@ -102,9 +99,9 @@ impl Builder {
         Ok(Value::List(items))
     }
 
-    fn map<'a, I>(&mut self, at: &At, events: &mut I, depth: usize) -> Result<Value, Error>
+    fn map<'a, I>(&mut self, at: &At, events: &mut I, depth: usize) -> Result<Value, Problem>
     where
-        I: Iterator<Item = Result<(Event<'a>, Span), Error>>,
+        I: Iterator<Item = Result<(Event<'a>, Span), Problem>>,
     {
         let mut node = Node::empty(at.clone());
         let mut seen: HashMap<String, usize> = HashMap::new();
@@ -116,7 +113,7 @@ impl Builder {
             }
             let key = self.node(event, span, events, depth + 1)?;
             let name = key.text().map(str::to_lowercase);
-            let name = name.ok_or_else(|| Error::at(&key.at, None, "a key has to be a word".into()))?;
+            let name = name.ok_or_else(|| Problem::at(&key.at, None, "a key has to be a word"))?;
             let (event, span) = events.next().unwrap_or(Ok((Event::MappingEnd, span)))?;
             let value = self.node(event, span, events, depth + 1)?;
             if name == "<<" {
@@ -125,7 +122,8 @@ impl Builder {
             }
             if let Some(line) = seen.insert(name.clone(), key.at.line) {
                 let text = format!("this key stands there already, in line {line}");
-                return Err(Error::at(&key.at, Some(&name), text));
+                self.problems.mistake(&key.at, Some(&name), text);
+                continue;
             }
             let value = Node { at: if value.at.line == 0 { key.at } else { value.at }, ..value };
             if name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -170,7 +168,16 @@ fn count(node: &Node) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::Error;
     use super::*;
+
+    fn parse(file: &str, text: &str) -> Result<Node, Error> {
+        let problems = Problems::default();
+        let node = super::parse(file, text, &problems)?;
+        problems.finish(Path::new(file)).map(|_| node)
+    }
 
     #[test]
     fn keys_are_case_insensitive_and_may_be_dotted() {
@@ -181,8 +188,11 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_an_error_with_both_lines() {
-        let error = parse("f.yaml", "a: 1\nb: 2\nA: 3\n").unwrap_err();
-        assert_eq!(error.to_string(), "f.yaml:3: a: this key stands there already, in line 1");
+        let error = parse("f.yaml", "a: 1\nb: 2\nA: 3\nB: 4\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "f.yaml:3: a: this key stands there already, in line 1\nf.yaml:4: b: this key stands there already, in line 2"
+        );
     }
 
     #[test]
