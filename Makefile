@@ -1,9 +1,10 @@
-# `make demo` shows what Causeway does; `make test` runs everything that CI runs; `make bench` measures. Each sets up what it needs.
+# `make demo` shows what Causeway does; `make test` runs everything that CI runs; `make bench` measures, `make docs` builds the book. Each sets up
+# what it needs.
 
 VENV := target/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
 
-.PHONY: demo test bench lint setup setup-demo setup-bench rust python php release
+.PHONY: demo test bench docs python php setup setup-bench setup-demo setup-docs
 
 demo: setup-demo
 	cargo build --release
@@ -13,6 +14,8 @@ test: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask proto --check
+	cargo xtask docs --check
+	mdbook build
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 	cargo deny --log-level error check bans licenses sources
 	$(MAKE) python php
@@ -29,6 +32,11 @@ else
 	PYTHON=$(PYTHON) target/release/causeway-bench --causeway target/release/causeway $(BENCH)
 endif
 
+# The book, in target/book/index.html.
+docs: setup-docs
+	cargo xtask docs
+	mdbook build
+
 python:
 	cd workers/python && $(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && $(PYTHON) -m pytest -q
 
@@ -44,3 +52,6 @@ setup-bench:
 
 setup-demo:
 	scripts/setup.sh demo
+
+setup-docs:
+	scripts/setup.sh docs

@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # Installs what `make demo`, `make test` and `make bench` need: system packages through apt-get when root (else it lists what is missing),
-# Python packages into target/venv, and Centrifugo into target/bin where Go is installed.
+# Python packages into target/venv, Centrifugo into target/bin where Go is installed, and for `make docs` mdBook.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 centrifugo_version=v6.9.1
+
+install_mdbook() {
+    command -v mdbook >/dev/null || cargo install --quiet --locked mdbook --no-default-features --features search
+}
+if [ "$purpose" = docs ]; then
+    install_mdbook
+    exit
+fi
 
 need() { # command, Debian package
     command -v "$1" >/dev/null || missing+=("$2")
@@ -45,8 +53,9 @@ if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ];
     target/venv/bin/pip install --quiet --disable-pip-version-check "${packages[@]}"
     echo "${packages[*]}" >"target/venv/packages-$purpose"
 fi
-if [ "$purpose" = test ] && ! cargo deny --version >/dev/null 2>&1; then
-    cargo install --quiet --locked cargo-deny
+if [ "$purpose" = test ]; then
+    cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
+    install_mdbook
 fi
 
 # The demo and the tests play through a real Centrifugo; the benchmark publishes into one. $CENTRIFUGO names another one.

@@ -14,6 +14,7 @@ mod architecture;
 mod chaos;
 mod command_line;
 mod commands;
+mod docs;
 mod examples;
 mod faults;
 mod http2;

@@ -1,0 +1,98 @@
+//! The pages of the reference that are made from the code: the configuration from `config/reference.rr.yaml`, which a test compares with
+//! what is read, and the command line from `causeway --help`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Output, deliver, root};
+
+const REFERENCE: &str = "config/reference.rr.yaml";
+
+/// The commands, in the order of the page.
+const COMMANDS: [&str; 9] =
+    ["serve", "check", "call", "workers", "reset", "stop", "rpc", "publish", "completion"];
+
+/// Generates both pages.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let root = root()?;
+    let reference = fs::read_to_string(root.join(REFERENCE)).context(REFERENCE)?;
+    let pages = [("configuration.md", configuration(&reference)), ("command-line.md", command_line(root)?)];
+    let folder = Path::new("docs/reference");
+    let output: Output =
+        pages.into_iter().map(|(name, text)| (folder.join(name), text.into_bytes())).collect();
+    deliver(root, &output, &[], check, "docs")
+}
+
+/// The reference with a heading for each section. What stands in front of the first key is the page's own text.
+fn configuration(reference: &str) -> String {
+    let mut page = String::from("# Configuration keys\n\n");
+    let (intro, keys) = reference.split_once("\n\n").unwrap_or(("", reference));
+    for line in intro.lines() {
+        let _ = writeln!(page, "{}", line.strip_prefix('#').unwrap_or(line).trim_start());
+    }
+    let (mut block, mut name) = (String::new(), String::new());
+    for line in keys.lines() {
+        if let Some(key) = section(line) {
+            // The comment right above a section belongs to it.
+            let comment = block.rfind("\n\n").map_or(0, |at| at + 2);
+            let next = block.split_off(comment);
+            heading(&mut page, &name, &block);
+            (block, name) = (next, key.to_owned());
+        }
+        let _ = writeln!(block, "{line}");
+    }
+    heading(&mut page, &name, &block);
+    page
+}
+
+/// The key of a section, if `line` begins one.
+fn section(line: &str) -> Option<&str> {
+    let key = line.strip_prefix("# ").unwrap_or(line);
+    let (key, _) = key.split_once(':')?;
+    let is_key = !key.is_empty() && key.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    is_key.then_some(key)
+}
+
+fn heading(page: &mut String, name: &str, block: &str) {
+    let block = block.trim_matches('\n');
+    if !block.is_empty() {
+        let _ = write!(page, "\n## `{name}`\n\n```yaml\n{block}\n```\n");
+    }
+}
+
+/// What `--help` prints of the program and of each command.
+fn command_line(root: &Path) -> Result<String> {
+    let mut page =
+        String::from("# Command line\n\nWhat `causeway --help` prints, and then each command's own help.\n");
+    let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(root, None)?);
+    for command in COMMANDS {
+        let text = help(root, Some(command))?;
+        // The global options are the program's, and stand above.
+        let own = match text.split_once("Global options:\n") {
+            Some((own, rest)) => {
+                let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
+                format!("{}\n\n{after}", own.trim_end())
+            }
+            None => text,
+        };
+        let _ = write!(page, "\n## causeway {command}\n\n```text\n{}\n```\n", own.trim_end());
+    }
+    Ok(page)
+}
+
+fn help(root: &Path, command: Option<&str>) -> Result<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--package", "causeway", "--bin", "causeway", "--"])
+        .args(command)
+        .arg("--help")
+        .current_dir(root)
+        .output()
+        .context("cannot run causeway")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+}
