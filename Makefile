@@ -22,7 +22,7 @@ test: setup
 	PYTHON=$(PYTHON) cargo test --workspace
 	scripts/no-process-left.sh
 
-# SHORT=1: every row for a moment, in a debug build, as `make test` does it; BENCH holds more arguments, see bench/README.md.
+# SHORT=1: every row for a moment, in a debug build, as `make test` does it; BENCH holds more arguments, see tools/bench/README.md.
 bench: setup-bench
 ifdef SHORT
 	PYTHON=$(PYTHON) cargo run --package causeway-bench -- --short $(BENCH)

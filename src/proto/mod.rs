@@ -13,27 +13,31 @@ use prost_reflect::DescriptorPool;
 /// Centrifugo's server API, `centrifugal.centrifugo.api`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 #[rustfmt::skip]
+#[path = "generated/api.rs"]
 pub mod api;
 
 /// What Centrifugo asks an application, `centrifugal.centrifugo.proxy`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 #[rustfmt::skip]
+#[path = "generated/proxy.rs"]
 pub mod proxy;
 
 /// Arguments and results of RPC methods, `causeway.rpc`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 #[rustfmt::skip]
+#[path = "generated/rpc.rs"]
 pub mod rpc;
 
 /// The descriptors of Centrifugo's messages and services. The first call reads them, which takes some megabytes of memory.
 pub fn descriptors() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| pool(include_bytes!("descriptor.bin")));
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| pool(include_bytes!("generated/descriptor.bin")));
     &POOL
 }
 
 /// The descriptors of the messages of RPC methods.
 pub(crate) fn rpc_descriptors() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| pool(include_bytes!("rpc.bin")));
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| pool(include_bytes!("generated/rpc.bin")));
     &POOL
 }
 

@@ -94,11 +94,11 @@ impl Setup {
 /// The repository's folder.
 pub(crate) fn repository() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
+    own.ancestors().nth(2).unwrap_or(own)
 }
 
 fn compile(out: &Path) -> anyhow::Result<PathBuf> {
-    let (source, worker) = (repository().join("bench/workers/worker.c"), out.join("worker"));
+    let (source, worker) = (repository().join("tools/bench/workers/worker.c"), out.join("worker"));
     let status = Command::new("cc")
         .args(["-O2", "-o"])
         .arg(&worker)

@@ -1,4 +1,4 @@
-//! What is generated from `proto/`: Rust (`src/proto/`), PHP (`workers/php/generated/`) and Python
+//! What is generated from `proto/`: Rust (`src/proto/generated/`), PHP (`workers/php/generated/`) and Python
 //! (`workers/python/src/causeway/_proto/`), so that nobody needs a protocol compiler to build or to install. PHP and Python come from
 //! `protoc`, Debian's package `protobuf-compiler`.
 
@@ -23,20 +23,19 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let mut output = Output::new();
     rust(root, &scratch.join("rust"), &mut output)?;
     php_and_python(root, &scratch, &mut output)?;
-    let folders = ["src/proto", "workers/php/generated", "workers/python/src/causeway/_proto"];
+    let folders = ["src/proto/generated", "workers/php/generated", "workers/python/src/causeway/_proto"];
     let orphans: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| files(&root.join(folder)))
         .map(|path| path.strip_prefix(root).map(Path::to_owned).unwrap_or(path))
-        .filter(|path| !output.contains_key(path) && !is_by_hand(path))
+        .filter(|path| !output.contains_key(path) && !is_cache(path))
         .collect();
     deliver(root, &output, &orphans, check, "proto")
 }
 
-/// What stands beside the generated files.
-fn is_by_hand(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name == "mod.rs" || name == "json.rs" || path.components().any(|part| part.as_os_str() == "__pycache__")
+/// What Python leaves beside the generated files.
+fn is_cache(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "__pycache__")
 }
 
 fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
@@ -48,7 +47,7 @@ fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
         plain.file.retain(|file| file.package().starts_with("causeway") == own);
         // Comments and positions are of no use at run time.
         plain.file.iter_mut().for_each(|file| file.source_code_info = None);
-        output.insert(Path::new("src/proto").join(name), plain.encode_to_vec());
+        output.insert(Path::new("src/proto/generated").join(name), plain.encode_to_vec());
     }
     // The service has a method of the name `Connect`, which the generated constructors would clash with.
     tonic_prost_build::configure()
@@ -61,7 +60,7 @@ fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
         ("centrifugal.centrifugo.api.rs", "api.rs"),
         ("causeway.rpc.rs", "rpc.rs"),
     ] {
-        output.insert(Path::new("src/proto").join(name), fs::read(scratch.join(generated))?);
+        output.insert(Path::new("src/proto/generated").join(name), fs::read(scratch.join(generated))?);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Runs the benchmark to its good end; gives what it printed and what it told.
 fn bench(arguments: &[&str], out: &Path) -> (String, String) {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
     bench.args(arguments).arg("--out").arg(out);
     let python = repository.join("target/venv/bin/python");

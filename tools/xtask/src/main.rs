@@ -61,5 +61,5 @@ fn deliver(root: &Path, output: &Output, orphans: &[PathBuf], check: bool, comma
 
 /// The folder of the repository.
 fn root() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("xtask stands in the repository")
 }

@@ -6,7 +6,7 @@
 
 #![cfg(test)]
 
-#[path = "../../src/pool/idle.rs"]
+#[path = "../../../src/pool/idle.rs"]
 #[allow(dead_code, reason = "the pool uses what the tests here do not")]
 mod idle;
 mod sync;

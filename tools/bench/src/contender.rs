@@ -144,7 +144,7 @@ fn launch(
     match contender {
         Contender::Echo => Process::start(&setup.echo, [address], folder, &[]),
         Contender::Aio => {
-            let script = repository().join("bench/servers/aio.py");
+            let script = repository().join("tools/bench/servers/aio.py");
             let packages: OsString = repository().join("workers/python/src").into();
             let arguments = [script.as_os_str(), OsStr::new(address)];
             Process::start(&setup.python, arguments, folder, &[("PYTHONPATH", &packages)])
