@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::api;
 use crate::config::{Config, Loaded};
+use crate::net::Address;
 use crate::pool::{self, Pool};
 use crate::proxy;
 use crate::rpc;
@@ -238,8 +239,12 @@ async fn start_rpc(
     services: &Arc<rpc::Services>,
 ) -> Result<(JoinSet<()>, Option<String>), StartError> {
     let mut running = JoinSet::new();
-    let Some(config) = &config.rpc else { return Ok((running, None)) };
-    let server = rpc::Server::bind(config).await?;
+    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None)) };
+    let workers = match &config.listen {
+        Address::Unix(_) => server.identity().map_err(io::Error::other)?,
+        Address::Tcp(_) => None,
+    };
+    let server = rpc::Server::bind(config, workers.as_ref()).await?;
     let address = server.address().to_string();
     info!(target: "rpc", address, "calls are answered");
     running.spawn(server.run(Arc::clone(services)));

@@ -15,17 +15,17 @@
 //!
 //! Who may import whom: `main → cli → app → {config, proxy, api, rpc, pool, telemetry}`; `config` knows the `Config` structs that live
 //! beside the components, never the other way round; `proxy → pool, goridge`; `rpc → pool, api, telemetry, goridge`; `telemetry → pool, proxy`;
-//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other.
+//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other. `net` is the ground
+//! floor: whoever listens or connects imports it, and it imports nobody; `worker` and `goridge` do without.
 //! `tests/it/architecture.rs` checks this.
 
-pub mod address;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod duration;
-mod gather;
 pub mod goridge;
+pub mod net;
 mod os;
 pub mod pool;
 pub mod proto;

@@ -19,14 +19,13 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::tls::Identity;
 use super::{Config, Error, SetupError};
-use crate::gather::Gather;
+use crate::net::{Coalesce, dial};
 
 /// A connection of which nothing was heard for so long is asked before it is used. It is no shorter, since Centrifugo hangs up on
 /// clients that ping often and call seldom.
@@ -91,8 +90,7 @@ impl Connections {
 
     async fn open(&self) -> Result<Connection, Error> {
         let unreachable = |cause: io::Error| Error::dial(&self.address, &cause);
-        let stream = TcpStream::connect(&self.address).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = dial::tcp(&self.address).await.map_err(unreachable)?;
         match &self.tls {
             None => self.speak(stream).await,
             Some(Identity { connector, server_name }) => {
@@ -117,7 +115,7 @@ impl Connections {
         let broken = |cause: h2::Error| Error::broken(&self.address, &cause);
         let calls = Arc::new(AtomicUsize::new(0));
         let others = Arc::clone(&calls);
-        let stream = Gather::new(stream, move || others.load(Ordering::Relaxed) > 1);
+        let stream = Coalesce::new(stream, move || others.load(Ordering::Relaxed) > 1);
         let (sender, mut connection) = builder.handshake(stream).await.map_err(broken)?;
         let ping = connection.ping_pong();
         let address = self.address.clone();

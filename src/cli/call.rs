@@ -1,7 +1,6 @@
 //! `causeway call`: plays Centrifugo's part, once.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,13 +10,12 @@ use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::{Map, Value, json};
-use tokio::net::UnixStream;
 use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::{Global, Mistake};
-use crate::address::Address;
+use crate::net::{Address, dial};
 use crate::proto::{self, json};
 use crate::proxy::{RawCodec, SERVICE};
 
@@ -179,19 +177,16 @@ async fn call(
 }
 
 async fn connect(address: &Address) -> anyhow::Result<Channel> {
-    Ok(match address {
-        Address::Tcp(address) => {
-            Endpoint::from_shared(format!("http://{}", Address::reachable(address)))?.connect().await?
-        }
-        Address::Unix(path) => {
-            let path: PathBuf = path.clone();
-            let connector = tower::service_fn(move |_| {
-                let path = path.clone();
-                async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
-            });
-            Endpoint::from_static("http://localhost").connect_with_connector(connector).await?
-        }
-    })
+    let endpoint = match address {
+        Address::Tcp(address) => Endpoint::from_shared(format!("http://{}", Address::reachable(address)))?,
+        Address::Unix(_) => Endpoint::from_static("http://localhost"),
+    };
+    let address = address.clone();
+    let connector = tower::service_fn(move |_| {
+        let address = address.clone();
+        async move { dial::connect(&address).await.map(TokioIo::new) }
+    });
+    Ok(endpoint.connect_with_connector(connector).await?)
 }
 
 /// The answer for people: what it is, then what it holds.

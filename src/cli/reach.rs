@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::Global;
-use crate::address::Address;
+use crate::net::Address;
 use crate::rpc::{Client, ClientError};
 
 /// How long a connection may take to be there; the server is near.

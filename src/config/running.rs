@@ -8,7 +8,7 @@ use super::node::Node;
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Error, Sources};
-use crate::address::Address;
+use crate::net::Address;
 use crate::{api, pool, rpc};
 
 /// A server as its configuration describes it.

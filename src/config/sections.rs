@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny};
 
-use crate::address::Address;
+use crate::net::{self, Address};
 use crate::{api, duration, pool, proxy};
 
 /// The sections that are served.
@@ -47,6 +47,8 @@ pub(super) const OTHER_PLUGINS: [&str; 22] = [
 #[serde(default)]
 pub(super) struct Centrifuge {
     proxy_address: Option<ProxyAddress>,
+    #[serde(deserialize_with = "socket_mode")]
+    socket_mode: Option<u32>,
     max_message_size: Option<Size>,
     grpc_api_address: Option<String>,
     use_compressor: bool,
@@ -64,6 +66,9 @@ impl Centrifuge {
         let (mut proxy, mut api) = (proxy::Config::default(), api::Config::default());
         if let Some(ProxyAddress(address)) = self.proxy_address {
             proxy.address = address;
+        }
+        if let Some(mode) = self.socket_mode {
+            proxy.socket_mode = mode;
         }
         if let Some(Size(bytes)) = self.max_message_size {
             proxy.max_message_size = bytes;
@@ -109,6 +114,10 @@ impl Default for Endure {
 
 fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration::deserialize(deserializer).map(|timeout| Some(timeout).filter(|timeout| !timeout.is_zero()))
+}
+
+fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    net::socket_mode(deserializer).map(Some)
 }
 
 #[derive(Debug)]

@@ -10,4 +10,3 @@ pub(crate) mod other;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod this_process;
-pub(crate) mod unix_socket;

@@ -75,6 +75,14 @@ impl Identity {
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))
     }
 
+    /// To whom a socket file has to belong so that this user may connect to it: the user alone, or a group where that is all there is.
+    pub(crate) fn owner(&self) -> (Option<u32>, Option<u32>) {
+        match self.uid {
+            Some(uid) => (Some(uid.as_raw()), None),
+            None => (None, self.gid.map(Gid::as_raw)),
+        }
+    }
+
     /// Becomes this user. Runs between `fork` and `exec`.
     fn assume(&self) -> io::Result<()> {
         if let Some(gid) = self.gid {

@@ -18,12 +18,14 @@ use tracing::debug;
 use super::calls::Calls;
 use super::incoming::Incoming;
 use super::service::{Reply, Service};
-use super::socket::Socket;
 use super::{Backend, unary};
-use crate::gather::Gather;
+use crate::net::{Accepted, Coalesce};
 
 /// How long a caller may take until it has said that it speaks HTTP/2; what grpc-go allows (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
+
+/// How long a connection that is closed for another may take to say so. Its caller's kernel takes the few bytes at once, mostly.
+const GOODBYE: Duration = Duration::from_millis(5);
 
 /// HTTP/2 PING at this interval; a peer that does not answer within the next constant is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -45,8 +47,12 @@ const MAX_HEADERS: u32 = 1 << 20;
 const MAX_RESETS: usize = 100_000;
 
 /// Serves a connection to its end. Once `closing` is cancelled its caller is asked to make no more calls, and it ends after the last one.
-pub(super) async fn serve<B: Backend>(socket: Socket, service: Arc<Service<B>>, closing: CancellationToken) {
-    if let Err(error) = try_serve(socket, service, closing).await {
+pub(super) async fn serve<B: Backend>(
+    accepted: Accepted,
+    service: Arc<Service<B>>,
+    closing: CancellationToken,
+) {
+    if let Err(error) = try_serve(accepted, service, closing).await {
         debug!(target: "centrifuge", %error, "a connection has ended with an error");
     }
 }
@@ -62,18 +68,21 @@ enum Error {
 }
 
 async fn try_serve<B: Backend>(
-    socket: Socket,
+    accepted: Accepted,
     service: Arc<Service<B>>,
     closing: CancellationToken,
 ) -> Result<(), Error> {
+    let Accepted { stream, registration, .. } = accepted;
     let calls = Arc::clone(&service.calls);
-    let stream = Gather::new(socket, move || calls.in_flight());
-    let handshake = timeout(HANDSHAKE, http2().handshake(stream));
+    let stream = Coalesce::new(stream, move || calls.in_flight());
+    let handshake = registration.until_evicted(timeout(HANDSHAKE, http2().handshake(stream)));
     // Nothing was asked before the handshake, so nothing has to be finished.
-    let Some(opened) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
+    let Some(Some(opened)) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
+    registration.spoke();
     let mut connection = opened.map_err(|_| Error::NoHandshake)??;
     let mut silent = pin!(silence(connection.ping_pong()));
     let mut closing = pin!(closing.cancelled_owned());
+    let mut evicted = pin!(registration.evicted());
     let mut leaving = false;
     loop {
         tokio::select! {
@@ -82,7 +91,12 @@ async fn try_serve<B: Backend>(
                 Some(accepted) => {
                     let (request, respond) = accepted?;
                     // The clock starts when the call arrives.
-                    tokio::spawn(call(Arc::clone(&service), request, respond, Instant::now()));
+                    let answered = call(Arc::clone(&service), request, respond, Instant::now());
+                    let in_flight = registration.call();
+                    tokio::spawn(async move {
+                        answered.await;
+                        drop(in_flight);
+                    });
                 }
                 None => return Ok(()),
             },
@@ -91,6 +105,12 @@ async fn try_serve<B: Backend>(
                 connection.graceful_shutdown();
             }
             () = &mut silent => return Err(Error::Silent),
+            () = &mut evicted => {
+                // What the caller asks for from now on, it asks for on another connection.
+                connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
+                return Ok(());
+            }
         }
     }
 }

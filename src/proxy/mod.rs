@@ -26,7 +26,6 @@ mod incoming;
 mod raw;
 mod server;
 mod service;
-mod socket;
 mod statistics;
 mod status;
 mod unary;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,18 +10,19 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use super::Relay;
+use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Item, Reply, classify, pid_request};
-use crate::os::{proc_fs, unix_socket};
+use crate::net::{self, Accepted, Address, Attributes, Limit, Options, Peer};
+use crate::os::proc_fs;
+use crate::os::process::Identity;
 
-/// Connections that may be in their handshake at one time. Each costs a descriptor and a small task; past this, new ones wait in the
-/// kernel's backlog until an earlier one has shown its pid or missed its deadline.
-const HANDSHAKES: usize = 1024;
+/// Connections that may be in their handshake at one time. Each costs a descriptor and a small task. None of them counts as having said
+/// anything before it is a worker's, so past this the oldest has to go for a new one, however much it sends.
+const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
 
 /// The longest answer to a handshake in bytes. `{"pid":4194304}` is what workers send.
 const MAX_PID_ANSWER: usize = 4096;
@@ -33,42 +33,38 @@ pub(crate) struct Listener {
     address: String,
     registry: Arc<Registry>,
     accepting: JoinHandle<()>,
-    _socket_file: Option<unix_socket::SocketFile>,
 }
 
 impl Listener {
-    /// Listens on `host:port`; port 0 is any free one. A connection has `patience` to show its pid.
+    /// Listens, unless workers are talked to over pipes. A connection has `patience` to show its pid. The file of a unix socket belongs to
+    /// `workers`, the user that workers run as, if that is another.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub(crate) async fn tcp(address: &str, patience: Duration) -> io::Result<Self> {
-        let host = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-        let listener = TcpListener::bind(&host).await?;
-        let told = match address.rsplit_once(':') {
-            Some((host, "0")) => format!("tcp://{host}:{}", listener.local_addr()?.port()),
-            _ => format!("tcp://{address}"),
-        };
-        Ok(Self::start(Socket::Tcp(listener), told, None, patience))
-    }
-
-    /// Listens on a unix socket. A connection has `patience` to show its pid.
-    ///
-    /// # Errors
-    /// When the path cannot be bound, or somebody listens on it.
-    pub(crate) async fn unix(path: &Path, patience: Duration) -> io::Result<Self> {
-        let (listener, file) = unix_socket::bind(path).await?;
-        Ok(Self::start(Socket::Unix(listener), format!("unix://{}", path.display()), Some(file), patience))
-    }
-
-    fn start(
-        socket: Socket,
-        address: String,
-        socket_file: Option<unix_socket::SocketFile>,
+    /// When the address cannot be bound; the message names it.
+    pub(crate) async fn bind(
+        relay: &RelayAddress,
+        workers: Option<&Identity>,
         patience: Duration,
-    ) -> Self {
+    ) -> io::Result<Option<Self>> {
+        let address = match relay {
+            RelayAddress::Pipes => return Ok(None),
+            RelayAddress::Tcp(address) => Address::Tcp(address.clone()),
+            RelayAddress::Unix(path) => Address::Unix(path.clone()),
+        };
+        let (uid, gid) = workers.map(Identity::owner).unwrap_or_default();
+        let mode = if gid.is_some() { 0o660 } else { 0o600 };
+        let listener = net::Listener::bind(Options {
+            key: "server.relay",
+            address: &address,
+            attributes: Attributes { mode, uid, gid },
+            allow: &[],
+            limit: HANDSHAKES,
+        })
+        .await?;
+        let address = listener.address().to_string();
         let registry = Arc::new(Registry::default());
-        let accepting = tokio::spawn(accept(socket, Arc::clone(&registry), patience));
-        Self { address, registry, accepting, _socket_file: socket_file }
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&registry), patience));
+        Ok(Some(Self { address, registry, accepting }))
     }
 
     /// What workers are told in `RR_RELAY`.
@@ -206,65 +202,30 @@ impl Children {
     }
 }
 
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-/// Who connected, for the log, and its pid where the kernel knows it.
-struct Peer {
-    name: String,
-    pid: Option<u32>,
-}
-
-impl Socket {
-    async fn accept(&self) -> io::Result<(Relay, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                // Without it an answer can wait 40 ms for an acknowledgement.
-                stream.set_nodelay(true)?;
-                Ok((Relay::Tcp(stream), Peer { name: address.to_string(), pid: None }))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
-                let name = pid.map_or_else(|| "an unknown process".into(), |pid| format!("process {pid}"));
-                Ok((Relay::Unix(stream), Peer { name, pid }))
-            }
-        }
-    }
-}
-
-async fn accept(socket: Socket, registry: Arc<Registry>, patience: Duration) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: Duration) {
     // The handshakes end with the listener.
     let mut handshakes = tokio::task::JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match socket.accept().await {
-            Ok((relay, peer)) => {
+        tokio::select! {
+            accepted = listener.accept() => {
                 let registry = Arc::clone(&registry);
                 handshakes.spawn(async move {
-                    let _place = place;
-                    receive(relay, peer, &registry, patience).await;
+                    let Accepted { stream, peer, registration } = accepted;
+                    let received = receive(Relay::Socket(stream), peer, &registry, patience);
+                    // The listener tells of those that had to go.
+                    let _ = registration.until_evicted(received).await;
                 });
             }
-            Err(error) => {
-                // Out of descriptors, most likely: accepting at once again would spin.
-                warn!(target: "server", %error, "cannot accept a connection on the relay");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Some(_) = handshakes.join_next() => {}
         }
-        while handshakes.try_join_next().is_some() {}
     }
 }
 
 /// Takes one connection from its first byte to the worker that it belongs to, or to its end.
 async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Duration) {
-    let dropped = match tokio::time::timeout(patience, admit(&mut relay, &peer, registry)).await {
+    let dropped = match tokio::time::timeout(patience, admit(&mut relay, peer, registry)).await {
         Ok(Ok((place, pid))) => {
-            debug!(target: "server", pid, peer = %peer.name, "a worker connected to the relay");
+            debug!(target: "server", pid, %peer, "a worker connected to the relay");
             // The boot that expected it may have given up meanwhile; then the connection ends here.
             let _ = place.send((relay, pid));
             return;
@@ -272,17 +233,21 @@ async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Du
         Ok(Err(reason)) => reason,
         Err(_) => format!("it did not show the pid of an expected worker within {patience:?}"),
     };
-    warn!(target: "server", peer = %peer.name, reason = %dropped, "dropped a connection to the relay");
+    warn!(target: "server", %peer, reason = %dropped, "dropped a connection to the relay");
 }
 
 /// Asks for the pid, and finds who waits for it; or says why the connection is to be dropped.
 async fn admit(
     relay: &mut Relay,
-    peer: &Peer,
+    peer: Peer,
     registry: &Registry,
 ) -> Result<(oneshot::Sender<(Relay, u32)>, u32), String> {
     let connected = |pid: u32| format!("process {pid} has connected already");
-    let pid = match peer.pid {
+    let known = match peer {
+        Peer::Process(pid) => pid,
+        Peer::Address(_) => None,
+    };
+    let pid = match known {
         // Who is known beforehand need not be waited for once it is served.
         Some(real) => tokio::select! {
             biased;
@@ -291,7 +256,7 @@ async fn admit(
         },
         None => ask_pid(relay).await?,
     };
-    if peer.pid.is_some_and(|real| real != pid && !proc_fs::belongs_to(real, pid)) {
+    if known.is_some_and(|real| real != pid && !proc_fs::belongs_to(real, pid)) {
         return Err(format!("it says that it is process {pid}, which it is not"));
     }
     let place = registry.claim(pid).await.ok_or_else(|| connected(pid))?;

@@ -11,8 +11,10 @@
 //!
 //! Deliberately absent: frames (the worker's room knows what travels) and reconnecting (a worker that loses its relay is replaced).
 
+mod address;
 mod listener;
 mod stream;
 
+pub use address::RelayAddress;
 pub(crate) use listener::Listener;
 pub(crate) use stream::Relay;

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use crate::net::Stream;
 use crate::os;
 
 /// A byte channel to one worker. Dropping it closes both directions.
@@ -23,9 +23,7 @@ pub(crate) enum Relay {
         from: pipe::Receiver,
     },
     /// A connection that the worker made.
-    Tcp(TcpStream),
-    /// A connection that the worker made.
-    Unix(UnixStream),
+    Socket(Stream),
 }
 
 impl Relay {
@@ -51,9 +49,8 @@ impl Relay {
     /// Tells the worker's kernel at once that its answer has come. A worker that does not set `TCP_NODELAY` (those of PHP do not) has the
     /// echo behind its answer held back until then, and ours would wait up to 40 ms with it, in the hope to send it along with data.
     pub(crate) fn acknowledge(&self) {
-        if let Self::Tcp(stream) = self {
-            // The kernel forgets the setting by itself; without it the worker is only slower.
-            let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+        if let Self::Socket(stream) = self {
+            stream.acknowledge();
         }
     }
 
@@ -61,9 +58,7 @@ impl Relay {
     pub(crate) fn close_sending(&mut self) {
         match self {
             Self::Pipes { to, .. } => *to = None,
-            // The peer may be gone, and then there is nothing to end.
-            Self::Tcp(stream) => drop(socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)),
-            Self::Unix(stream) => drop(socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)),
+            Self::Socket(stream) => stream.close_sending(),
         }
     }
 }
@@ -72,8 +67,7 @@ impl AsyncRead for Relay {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Pipes { from, .. } => Pin::new(from).poll_read(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -84,8 +78,7 @@ impl Relay {
         match self {
             Self::Pipes { to: Some(to), .. } => Ok(Pin::new(to)),
             Self::Pipes { to: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
-            Self::Tcp(stream) => Ok(Pin::new(stream)),
-            Self::Unix(stream) => Ok(Pin::new(stream)),
+            Self::Socket(stream) => Ok(Pin::new(stream)),
         }
     }
 }

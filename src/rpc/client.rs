@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::envelope::{Call, NoCall};
-use crate::address::Address;
 use crate::goridge::{Decoder, Flags, Item, TooLarge, Violation};
+use crate::net::{Address, Stream, dial};
 
 /// Bytes of a reply, at most. A history can be long.
 const MAX_REPLY: usize = 256 << 20;
@@ -77,13 +76,10 @@ pub enum ClientError {
     Server(String),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
 /// A connection to a server. It can be used on after any error in a reply; after a timeout too, since late replies are told by their
 /// numbers.
 pub struct Client {
-    stream: Box<dyn Stream>,
+    stream: Stream,
     decoder: Decoder,
     input: BytesMut,
     sequence: u32,
@@ -95,7 +91,7 @@ impl Client {
     /// # Errors
     /// When nobody listens there, or the connection is not there `within` this time.
     pub async fn connect(address: &Address, within: Duration) -> Result<Self, ClientError> {
-        match timeout(within, open(address)).await {
+        match timeout(within, dial::connect(address)).await {
             Ok(Ok(stream)) => {
                 Ok(Self { stream, decoder: Decoder::strict(MAX_REPLY), input: BytesMut::new(), sequence: 0 })
             }
@@ -180,17 +176,6 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("sequence", &self.sequence).finish_non_exhaustive()
     }
-}
-
-async fn open(address: &Address) -> io::Result<Box<dyn Stream>> {
-    Ok(match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(Address::reachable(address)).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
-        }
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,9 @@
 //! The `rpc` section of `.rr.yaml`.
 
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
-
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::address::Address;
+use crate::net::{Address, Network};
 
 /// The `rpc` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,7 +13,7 @@ pub struct Config {
     #[serde(deserialize_with = "address")]
     pub listen: Address,
     /// `rpc.socket_mode`: the permissions of a unix socket's file, 0660 unless set (Causeway's own key).
-    #[serde(deserialize_with = "mode")]
+    #[serde(deserialize_with = "crate::net::socket_mode")]
     pub socket_mode: u32,
     /// `rpc.allow`: the networks that may connect; all, unless set (Causeway's own key).
     pub allow: Vec<Network>,
@@ -32,83 +28,4 @@ impl Default for Config {
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|expected| de::Error::custom(format!("{expected}, found \"{text}\"")))
-}
-
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let digits = text.strip_prefix("0o").unwrap_or(&text);
-    match u32::from_str_radix(digits, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err(de::Error::custom(format!("expected permissions such as 0660, found \"{text}\""))),
-    }
-}
-
-/// A range of addresses, such as `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u32,
-}
-
-impl Network {
-    /// Whether `address` is one of this network.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, address.to_canonical()) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - self.prefix).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a network such as 10.0.0.0/8, found \"{text}\"");
-        let (base, prefix) = text.split_once('/').map_or((text, None), |(base, prefix)| (base, Some(prefix)));
-        let base: IpAddr = base.parse().map_err(|_| expected())?;
-        let width = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(width), str::parse).map_err(|_| expected())?;
-        if prefix > width { Err(expected()) } else { Ok(Self { base, prefix }) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_contains_its_addresses_and_no_others() {
-        let network: Network = "10.1.0.0/16".parse().unwrap();
-        assert!(network.contains("10.1.255.1".parse().unwrap()));
-        assert!(network.contains("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!network.contains("10.2.0.1".parse().unwrap()));
-        assert!(!network.contains("::1".parse().unwrap()));
-        let all: Network = "0.0.0.0/0".parse().unwrap();
-        assert!(all.contains("8.8.8.8".parse().unwrap()));
-        let one: Network = "::1".parse().unwrap();
-        assert!(one.contains("::1".parse().unwrap()) && !one.contains("::2".parse().unwrap()));
-        for text in ["", "10.0.0.0/33", "x/8", "10.0.0.0/-1"] {
-            text.parse::<Network>().unwrap_err();
-        }
-    }
 }

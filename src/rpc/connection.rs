@@ -18,6 +18,7 @@ use tracing::warn;
 use super::envelope::{self, Call, NoCall};
 use super::router::Router;
 use crate::goridge::{Decoder, Flags, Item, Violation};
+use crate::net::Registration;
 
 /// Bytes of an argument, at most. Centrifugo itself takes 4 MB unless told otherwise; this leaves room.
 const MAX_CALL: usize = 64 << 20;
@@ -67,9 +68,11 @@ pub(super) async fn serve(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     peer: &str,
+    registration: &Registration,
     router: &Router,
 ) {
     let mut connection = Connection {
+        registration,
         router,
         decoder: Decoder::strict(MAX_CALL),
         input: BytesMut::new(),
@@ -88,6 +91,7 @@ pub(super) async fn serve(
 }
 
 struct Connection<'a> {
+    registration: &'a Registration,
     router: &'a Router,
     decoder: Decoder,
     input: BytesMut,
@@ -170,8 +174,10 @@ impl Connection<'_> {
         let held = call.argument.len();
         self.held += held;
         let ends_with_its_caller = router.ends_with_its_caller(&call);
+        let in_flight = self.registration.call();
         let running = Box::pin(async move {
             let result = router.answer(&call).await;
+            drop(in_flight);
             Done { held, flags: call.flags, sequence: call.sequence, method: call.method, result }
         });
         if ends_with_its_caller { self.waiting.push(running) } else { self.calls.push(running) }

@@ -13,6 +13,7 @@ use super::super::services::Services;
 use super::serve;
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
+use crate::net::Registration;
 
 /// What a caller sends next.
 #[derive(Debug, Clone, TypeGenerator)]
@@ -102,7 +103,8 @@ async fn play(pieces: &[Piece]) {
     let (ours, theirs) = tokio::io::duplex(256);
     let router = router();
     let (theirs_read, theirs_write) = tokio::io::split(theirs);
-    let serving = serve(theirs_read, theirs_write, "the test", &router);
+    let registration = Registration::alone();
+    let serving = serve(theirs_read, theirs_write, "the test", &registration, &router);
     let (mut reader, mut writer) = tokio::io::split(ours);
     let sending = async {
         for (sequence, piece) in (0..).zip(pieces) {

@@ -30,7 +30,7 @@ mod server;
 mod services;
 
 pub use client::{Client, ClientError};
-pub use config::{Config, Network};
+pub use config::Config;
 pub use locks::Locks;
 pub use methods::ROADRUNNER_VERSION;
 pub use server::Server;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Status;
 use super::http::{self as pages, Answer};
+use crate::net::Listener;
 use crate::pool::Pool;
 
 /// The one plugin that there is, by the name under which RoadRunner knows it.
@@ -28,7 +28,7 @@ pub(crate) type FindPool = Arc<dyn Fn() -> Option<Pool> + Send + Sync>;
 /// A bound listener.
 #[derive(Debug)]
 pub struct Health {
-    listener: TcpListener,
+    listener: Listener,
     unavailable: StatusCode,
 }
 
@@ -60,13 +60,13 @@ impl Health {
 
     /// Where it listens.
     pub fn local_address(&self) -> String {
-        self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+        self.listener.local_address()
     }
 
     /// Answers until the future is dropped. `serving` is false when the server ends.
     pub(crate) async fn run(self, pool: FindPool, serving: watch::Receiver<bool>) {
         let unavailable = self.unavailable;
-        pages::serve(self.listener, "status", move |request| {
+        pages::serve(self.listener, move |request| {
             let is_ready = pool().is_some_and(|pool| pool.is_ready());
             let answer = answer(&request, *serving.borrow(), is_ready, unavailable);
             async move { answer }

@@ -1,11 +1,11 @@
 //! Pages for whoever looks at the bridge with a browser, curl or a scraper: HTTP/1, one answer per connection.
 //!
-//! A connection ends with its answer, or after [`PATIENCE`], and there are at most [`MAX_CONNECTIONS`]: a peer that is silent, slow or in
-//! great number holds nothing for long.
+//! A connection ends with its answer, or after [`PATIENCE`], and there are at most [`CONNECTIONS`]: a peer that is silent, slow or in
+//! great number holds nothing for long, and nobody up.
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,15 +14,12 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::warn;
 
-use crate::address::Address;
+use crate::net::{Accepted, Address, Attributes, Limit, Listener, Options, Registration, Stream};
 
-/// Connections at the same time; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 128;
+/// Connections at the same time.
+const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32 };
 
 /// How long a connection may last.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -34,46 +31,51 @@ const HEADERS: Duration = Duration::from_secs(5);
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Binds the address that stands under `key` in the configuration.
-pub(super) async fn bind(key: &str, address: &str) -> io::Result<TcpListener> {
-    let address = address.strip_prefix("tcp://").unwrap_or(address);
-    TcpListener::bind(Address::bindable(address))
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}")))
+pub(super) async fn bind(key: &'static str, address: &str) -> io::Result<Listener> {
+    let address: Address = address.parse().map_err(|expected| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{key}: {expected}, found \"{address}\""))
+    })?;
+    Listener::bind(Options {
+        key,
+        address: &address,
+        attributes: Attributes::mode(0o660),
+        allow: &[],
+        limit: CONNECTIONS,
+    })
+    .await
 }
 
 /// Answers requests until the future is dropped. Bodies of requests are not read.
-pub(super) async fn serve<F, Answering>(listener: TcpListener, channel: &'static str, answer: F)
+pub(super) async fn serve<F, Answering>(mut listener: Listener, answer: F)
 where
     F: Fn(Request<()>) -> Answering + Clone + Send + Sync + 'static,
     Answering: Future<Output = Answer> + Send,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
+    loop {
+        tokio::select! {
+            Accepted { stream, registration, .. } = listener.accept() => {
                 let answer = answer.clone();
                 connections.spawn(async move {
-                    let _place = place;
+                    let connection = connection(stream, &registration, answer);
                     // A peer that goes away, sends what is not HTTP or takes too long is not worth a line.
-                    let _ = tokio::time::timeout(PATIENCE, connection(stream, answer)).await;
+                    let _ = registration.until_evicted(tokio::time::timeout(PATIENCE, connection)).await;
                 });
             }
-            Err(error) => {
-                warn!(target: "endure", channel, %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn connection<F, Answering>(stream: TcpStream, answer: F) -> hyper::Result<()>
+async fn connection<F, Answering>(stream: Stream, registration: &Registration, answer: F) -> hyper::Result<()>
 where
     F: Fn(Request<()>) -> Answering,
     Answering: Future<Output = Answer>,
 {
+    // Once there is a request, until its answer has been sent.
+    let in_flight = OnceLock::new();
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        in_flight.get_or_init(|| registration.call());
         let answer = answer(request.map(drop));
         async move { Ok::<_, Infallible>(answer.await) }
     });

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use super::fence::{Fence, Order};
 use super::process::State;
 use super::spawner::Spawner;
-use super::{Command, Config, Exit, Fault, Link, Process, RelayAddress};
-use crate::os::process::{Identity, Spec};
+use super::{Command, Config, Exit, Fault, Link, Process};
+use crate::os::process::Spec;
 use crate::relay::{Listener, Relay};
 
 /// The RoadRunner whose behaviour workers may count on; they read it from `RR_VERSION`.
@@ -61,23 +61,8 @@ impl Launcher {
         patience: Duration,
         max_answer: usize,
     ) -> io::Result<Self> {
-        let listener = match &config.relay {
-            RelayAddress::Pipes => None,
-            RelayAddress::Tcp(address) => {
-                let named = |error: io::Error| {
-                    named(&error, &format!("server.relay: cannot listen on tcp://{address}"))
-                };
-                Some(Listener::tcp(address, patience).await.map_err(named)?)
-            }
-            RelayAddress::Unix(path) => {
-                let named = |error: io::Error| {
-                    named(&error, &format!("server.relay: cannot listen on unix://{}", path.display()))
-                };
-                Some(Listener::unix(path, patience).await.map_err(named)?)
-            }
-        };
-        let identity =
-            Identity::resolve(config.user.as_deref(), config.group.as_deref()).map_err(io::Error::other)?;
+        let identity = config.identity().map_err(io::Error::other)?;
+        let listener = Listener::bind(&config.relay, identity.as_ref(), patience).await?;
         let relay = listener.as_ref().map_or("pipes", Listener::address);
         let spec = Spec {
             argv: command.argv.clone(),
@@ -192,10 +177,6 @@ fn variables(
     set("RR_VERSION", COMPATIBLE_VERSION);
     set("RR_MODE", environment.mode);
     variables
-}
-
-fn named(error: &io::Error, what: &str) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// A worker did not become ready.

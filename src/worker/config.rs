@@ -1,13 +1,13 @@
 //! The `server` section of `.rr.yaml`: what is run, as whom, and how it is talked to.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::address::Address;
+use crate::os::process::Identity;
+use crate::relay::RelayAddress;
 
 /// The `server` section.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -38,18 +38,6 @@ pub struct Command {
     pub argv: Vec<String>,
 }
 
-/// How the supervisor and its workers exchange frames.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum RelayAddress {
-    /// The worker's standard input and output.
-    #[default]
-    Pipes,
-    /// `tcp://host:port`: workers connect to it.
-    Tcp(String),
-    /// `unix://path`: workers connect to it.
-    Unix(PathBuf),
-}
-
 /// The `server.on_init` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -66,6 +54,16 @@ pub struct OnInit {
     pub user: Option<String>,
     /// Whether a failure ends `serve`; false unless set.
     pub exit_on_error: bool,
+}
+
+impl Config {
+    /// Whom workers run as, if not as this process.
+    ///
+    /// # Errors
+    /// Says which of `user` and `group` does not exist, or that only root may set them.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, String> {
+        Identity::resolve(self.user.as_deref(), self.group.as_deref())
+    }
 }
 
 impl Default for OnInit {
@@ -127,25 +125,6 @@ impl<'de> Deserialize<'de> for Command {
 
         deserializer.deserialize_any(Words)
     }
-}
-
-impl<'de> Deserialize<'de> for RelayAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            "" | "pipes" => Ok(Self::Pipes),
-            other if other.contains("://") => match other.parse() {
-                Ok(Address::Tcp(address)) => Ok(Self::Tcp(address)),
-                Ok(Address::Unix(path)) => Ok(Self::Unix(path)),
-                Err(_) => Err(unknown_relay(other)),
-            },
-            other => Err(unknown_relay(other)),
-        }
-    }
-}
-
-fn unknown_relay<E: de::Error>(text: &str) -> E {
-    E::custom(format!("expected pipes, tcp://host:port or unix://path, found \"{text}\""))
 }
 
 /// A map, or a list of maps as in old files. Names are in upper case, as RoadRunner makes them.

@@ -12,6 +12,7 @@ use super::fence::{Fence, Order};
 use super::link::{Link, Outcome};
 use super::process::Status;
 use crate::goridge::{Flags, Options, StreamBits, encode};
+use crate::net::Stream;
 use crate::relay::Relay;
 
 /// What a worker sends next.
@@ -61,7 +62,7 @@ fn bytes(piece: &Piece) -> Vec<u8> {
 async fn play(pieces: &[Piece]) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let status = Arc::new(Status::new(1, PID));
-    let mut link = Link::new(status, Relay::Unix(ours), Fence::new(Order::new(true)), 1000);
+    let mut link = Link::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
     let requests = pieces.split(|piece| matches!(piece, Piece::Next));
     let mut ignored = [0_u8; 4096];
     for sent in requests {

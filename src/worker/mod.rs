@@ -33,9 +33,10 @@ mod process;
 mod slots;
 mod spawner;
 
+pub use crate::relay::RelayAddress;
 pub(crate) use boot::Launcher;
 pub use boot::{BootError, Environment};
-pub use config::{Command, Config, OnInit, RelayAddress};
+pub use config::{Command, Config, OnInit};
 pub(crate) use fence::Order;
 pub(crate) use link::{Fault, Link, Outcome};
 pub use memory::{Usage, usage_by_group};

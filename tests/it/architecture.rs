@@ -9,24 +9,25 @@ use crate::support::repository;
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
-        ("cli", &["app", "config", "os", "proto", "proxy", "rpc", "telemetry", "worker"]),
-        ("app", &["config", "proxy", "api", "rpc", "pool", "worker", "telemetry", "watch"]),
-        ("config", &["api", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
-        ("proxy", &["pool", "goridge", "os"]),
-        ("rpc", &["pool", "worker", "api", "goridge", "os", "proto", "telemetry"]),
-        ("api", &[]),
+        ("cli", &["app", "config", "net", "os", "proto", "proxy", "rpc", "telemetry", "worker"]),
+        ("app", &["config", "proxy", "api", "rpc", "net", "pool", "worker", "telemetry", "watch"]),
+        ("config", &["api", "net", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
+        ("proxy", &["pool", "goridge", "net"]),
+        ("rpc", &["pool", "worker", "api", "goridge", "net", "os", "proto", "telemetry"]),
+        ("api", &["net"]),
         ("pool", &["worker"]),
         ("worker", &["relay", "goridge", "os"]),
-        ("relay", &["goridge", "os"]),
+        ("relay", &["goridge", "net", "os"]),
         ("goridge", &[]),
-        ("telemetry", &["pool", "proxy", "worker", "os"]),
+        ("telemetry", &["net", "pool", "proxy", "worker", "os"]),
         ("watch", &[]),
         ("proto", &[]),
+        ("net", &[]),
         ("os", &[]),
     ])
 }
 
-const PRIMITIVES: [&str; 3] = ["address", "duration", "gather"];
+const PRIMITIVES: [&str; 1] = ["duration"];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

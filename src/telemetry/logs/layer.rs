@@ -16,8 +16,20 @@ use super::style::{Line, Style};
 use super::writer::{Guard, Outputs, Queue, SinkId};
 
 /// The house's own channels. Whatever else has a target is a library.
-const CHANNELS: [&str; 11] =
-    ["server", "centrifuge", "rpc", "app", "endure", "config", "metrics", "status", "otel", "lock", "watch"];
+const CHANNELS: [&str; 12] = [
+    "server",
+    "centrifuge",
+    "rpc",
+    "app",
+    "endure",
+    "config",
+    "metrics",
+    "status",
+    "otel",
+    "lock",
+    "watch",
+    "net",
+];
 
 /// Writes events to the outputs of their channels.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use tokio::net::TcpListener;
 
 use super::text::Page;
 use super::{Registry, bridge};
+use crate::net::Listener;
 use crate::proxy::Statistics;
 use crate::telemetry::Metrics;
 use crate::telemetry::health::FindPool;
@@ -21,7 +21,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscor
 /// A bound listener.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
 }
 
 /// What the page tells of.
@@ -44,12 +44,12 @@ impl Server {
 
     /// Where it listens.
     pub fn local_address(&self) -> String {
-        self.listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+        self.listener.local_address()
     }
 
     /// Answers until the future is dropped; any path and method, as RoadRunner does.
     pub(crate) async fn run(self, sources: Sources) {
-        pages::serve(self.listener, "metrics", move |request| answer(sources.clone(), request)).await;
+        pages::serve(self.listener, move |request| answer(sources.clone(), request)).await;
     }
 }
 

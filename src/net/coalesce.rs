@@ -1,4 +1,4 @@
-//! A stream that gathers small writes.
+//! Write coalescing: small writes wait a moment for those of others.
 
 use std::io;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ const LARGE: usize = 8 * 1024;
 /// A write costs more than anything else that a call needs. So while other calls are in flight, a small write waits until the tasks that
 /// are ready have run: what they have to say goes out with it.
 #[derive(Debug)]
-pub(crate) struct Gather<S, F> {
+pub(crate) struct Coalesce<S, F> {
     stream: S,
     has_others: F,
     /// The write in hand has waited.
     waited: bool,
 }
 
-impl<S, F: Fn() -> bool> Gather<S, F> {
-    /// Gathers what is written to `stream` while `has_others` says that there may be more to come.
+impl<S, F: Fn() -> bool> Coalesce<S, F> {
+    /// Coalesces what is written to `stream` while `has_others` says that there may be more to come.
     pub(crate) fn new(stream: S, has_others: F) -> Self {
         Self { stream, has_others, waited: false }
     }
@@ -37,7 +37,7 @@ impl<S, F: Fn() -> bool> Gather<S, F> {
     }
 }
 
-impl<S: AsyncRead + Unpin, F: Unpin> AsyncRead for Gather<S, F> {
+impl<S: AsyncRead + Unpin, F: Unpin> AsyncRead for Coalesce<S, F> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + Unpin, F: Unpin> AsyncRead for Gather<S, F> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, F: Fn() -> bool + Unpin> AsyncWrite for Gather<S, F> {
+impl<S: AsyncWrite + Unpin, F: Fn() -> bool + Unpin> AsyncWrite for Coalesce<S, F> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.waits(buf.len(), cx) {
             return Poll::Pending;
@@ -90,11 +90,11 @@ mod tests {
     /// How often a write has to be polled; all of it arrives.
     async fn polls(bytes: &[u8], has_others: bool) -> usize {
         let (near, mut far) = tokio::io::duplex(2 * LARGE);
-        let mut gather = Gather::new(near, || has_others);
+        let mut stream = Coalesce::new(near, || has_others);
         let mut polls = 0;
         let written = poll_fn(|cx| {
             polls += 1;
-            Pin::new(&mut gather).poll_write(cx, bytes)
+            Pin::new(&mut stream).poll_write(cx, bytes)
         });
         assert_eq!(written.await.unwrap(), bytes.len());
         let mut arrived = vec![0; bytes.len()];

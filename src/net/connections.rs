@@ -1,0 +1,357 @@
+//! The connections of one listener, and which of them has to go when there are too many.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::Notify;
+
+/// Connections past the limit, taken only while all others have calls in flight. They are for whoever comes next, an operator for
+/// example: when they are all taken, the oldest of them has to go, though it has calls in flight.
+const SPARE: usize = 16;
+
+/// Each listener has so many connections, however few descriptors there are.
+const AT_LEAST: usize = 16;
+
+/// `Entry::used` of a connection that has not said anything yet.
+const NEVER: u64 = 0;
+
+/// How many connections a listener may have: a part of the descriptors of the process, up to a number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// At most so many.
+    pub(crate) at_most: usize,
+    /// One of so many descriptors, by the soft limit of `RLIMIT_NOFILE`.
+    pub(crate) one_of: usize,
+}
+
+impl Limit {
+    fn connections(self) -> usize {
+        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let share = usize::try_from(descriptors).unwrap_or(usize::MAX) / self.one_of;
+        share.clamp(AT_LEAST, self.at_most.max(AT_LEAST))
+    }
+}
+
+/// The open connections of one listener.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    limit: usize,
+    table: Mutex<Table>,
+    /// One has left.
+    left: Notify,
+    /// Counts calls, to tell which connection was used last without asking a clock.
+    calls: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By the order in which they came.
+    entries: BTreeMap<u64, Arc<Entry>>,
+    next: u64,
+    /// Those that were told to go, and have not left yet.
+    leaving: usize,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Entry {
+    /// The number of its last call among those of all connections.
+    used: AtomicU64,
+    is_evicted: AtomicBool,
+    evicted: Notify,
+}
+
+/// A place among the connections, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the connection leaves when this is dropped"]
+pub(crate) struct Registration {
+    connections: Arc<Connections>,
+    entry: Arc<Entry>,
+    number: u64,
+}
+
+/// A call in flight. As long as there is one, its connection is not evicted.
+#[derive(Debug, Clone)]
+#[must_use = "the call ends when this is dropped"]
+pub(crate) struct InFlight {
+    _entry: Arc<Entry>,
+}
+
+/// What becomes of a new connection.
+enum Outcome {
+    Registered(Registration),
+    /// An older one was told to go; there will be room when it has left.
+    Evicted,
+    /// One that was told to go earlier has not left yet.
+    Full,
+}
+
+impl Connections {
+    pub(crate) fn new(limit: Limit) -> Arc<Self> {
+        Self::with_limit(limit.connections())
+    }
+
+    fn with_limit(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            table: Mutex::default(),
+            left: Notify::new(),
+            calls: AtomicU64::new(NEVER + 1),
+        })
+    }
+
+    /// How many there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Registers a connection. When there are too many, an older one is evicted first, and `evicting` called.
+    ///
+    /// For one task, the listener's; the future may be dropped at any time.
+    pub(super) async fn register(self: &Arc<Self>, mut evicting: impl FnMut()) -> Registration {
+        loop {
+            match self.try_register() {
+                Outcome::Registered(registration) => return registration,
+                Outcome::Evicted => evicting(),
+                Outcome::Full => {}
+            }
+            // A connection that leaves before this waits is remembered.
+            self.left.notified().await;
+        }
+    }
+
+    fn try_register(self: &Arc<Self>) -> Outcome {
+        let mut table = self.table();
+        let count = table.entries.len();
+        if count < self.limit {
+            return Outcome::Registered(self.insert(&mut table));
+        }
+        let evictable = table.evictable();
+        let allowed = if evictable.is_some() { self.limit } else { self.limit + SPARE };
+        if count < allowed {
+            return Outcome::Registered(self.insert(&mut table));
+        }
+        if count - table.leaving < allowed {
+            return Outcome::Full;
+        }
+        let spare = || table.entries.values().skip(self.limit).find(|entry| !entry.is_evicted()).cloned();
+        match evictable.or_else(spare) {
+            Some(entry) => table.evict(&entry),
+            None => return Outcome::Full,
+        }
+        Outcome::Evicted
+    }
+
+    /// Evicts the oldest connection that has not said anything, if there is one: descriptors are used up.
+    pub(super) fn evict_silent(&self) {
+        let mut table = self.table();
+        let silent = table.entries.values().find(|entry| entry.is_silent() && !entry.is_evicted());
+        if let Some(entry) = silent.cloned() {
+            table.evict(&entry);
+        }
+    }
+
+    fn insert(self: &Arc<Self>, table: &mut Table) -> Registration {
+        let number = table.next;
+        table.next += 1;
+        let entry = Arc::new(Entry {
+            used: AtomicU64::new(NEVER),
+            is_evicted: AtomicBool::new(false),
+            evicted: Notify::new(),
+        });
+        table.entries.insert(number, Arc::clone(&entry));
+        Registration { connections: Arc::clone(self), entry, number }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The oldest connection that has not said anything, or else the one whose last call is the longest ago, of those without calls.
+    fn evictable(&self) -> Option<Arc<Entry>> {
+        let mut idle: Option<&Arc<Entry>> = None;
+        for entry in self.entries.values().filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
+            if entry.is_silent() {
+                return Some(Arc::clone(entry));
+            }
+            if idle.is_none_or(|idle| entry.used.load(Relaxed) < idle.used.load(Relaxed)) {
+                idle = Some(entry);
+            }
+        }
+        idle.cloned()
+    }
+
+    fn evict(&mut self, entry: &Entry) {
+        self.leaving += 1;
+        entry.is_evicted.store(true, SeqCst);
+        entry.evicted.notify_one();
+    }
+}
+
+impl Entry {
+    fn is_silent(&self) -> bool {
+        self.used.load(Relaxed) == NEVER
+    }
+
+    /// Whether it has calls in flight: the table and the registration hold an entry too.
+    fn is_busy(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 2
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.is_evicted.load(SeqCst)
+    }
+}
+
+impl Registration {
+    /// The peer has shown that it speaks the protocol: others go first now.
+    pub(crate) fn spoke(&self) {
+        self.entry.used.store(self.connections.calls.fetch_add(1, Relaxed), Relaxed);
+    }
+
+    /// A call has begun, which spares the connection until it ends.
+    pub(crate) fn call(&self) -> InFlight {
+        self.spoke();
+        InFlight { _entry: Arc::clone(&self.entry) }
+    }
+
+    /// Resolves when the connection has to go, to make room for another. For one task.
+    pub(crate) async fn evicted(&self) {
+        self.entry.evicted.notified().await;
+    }
+
+    /// Drives the connection to its end, or until it has to go: `None` then.
+    pub(crate) async fn until_evicted<F: Future>(&self, connection: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.evicted() => None,
+            output = connection => Some(output),
+        }
+    }
+
+    /// A connection without a listener.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        let connections = Connections::with_limit(1);
+        connections.insert(&mut connections.table())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut table = self.connections.table();
+        table.entries.remove(&self.number);
+        if self.entry.is_evicted() {
+            table.leaving -= 1;
+        }
+        drop(table);
+        self.connections.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn register(connections: &Arc<Connections>) -> Registration {
+        match connections.try_register() {
+            Outcome::Registered(registration) => registration,
+            Outcome::Evicted => panic!("one was evicted"),
+            Outcome::Full => panic!("it is full"),
+        }
+    }
+
+    fn fill(connections: &Arc<Connections>, count: usize) -> Vec<Registration> {
+        (0..count).map(|_| register(connections)).collect()
+    }
+
+    /// The one of these that has to go for a new one.
+    fn victim(connections: &Arc<Connections>, registered: &[Registration]) -> usize {
+        assert!(matches!(connections.try_register(), Outcome::Evicted));
+        assert!(matches!(connections.try_register(), Outcome::Full), "one at a time");
+        let evicted = |registration: &Registration| registration.evicted().now_or_never().is_some();
+        registered.iter().position(evicted).expect("one of them has to go")
+    }
+
+    #[test]
+    fn the_silent_go_before_the_idle_and_those_with_calls_never() {
+        let connections = Connections::with_limit(4);
+        let mut all = fill(&connections, 4);
+        let busy = all[0].call();
+        all[1].spoke();
+        drop(all[1].call());
+        all[2].spoke();
+        assert_eq!(victim(&connections, &all), 3, "the one that said nothing");
+        drop(all.remove(3));
+        all.push(register(&connections));
+        all[3].spoke();
+        all[1].spoke();
+        assert_eq!(victim(&connections, &all), 2, "the one that has been idle the longest");
+        drop(all.remove(2));
+        drop(busy);
+        all.push(register(&connections));
+        all[3].spoke();
+        assert_eq!(victim(&connections, &all), 0, "its call is over");
+    }
+
+    #[test]
+    fn when_all_have_calls_the_spare_ones_take_turns() {
+        let connections = Connections::with_limit(2);
+        let mut all = fill(&connections, 1);
+        let mut calls = vec![all[0].call()];
+        for _ in 1..2 + SPARE {
+            all.push(register(&connections));
+            calls.push(all.last().unwrap().call());
+        }
+        assert_eq!(victim(&connections, &all), 2, "the oldest of the spare ones");
+        drop(all.remove(2));
+        all.push(register(&connections));
+        assert_eq!(victim(&connections, &all), all.len() - 1, "the one that said nothing");
+        all.pop();
+        // Back to the limit, one by one.
+        calls.clear();
+        for _ in 0..2 {
+            assert!(matches!(connections.try_register(), Outcome::Evicted));
+        }
+        for oldest in &all[..2] {
+            assert!(oldest.evicted().now_or_never().is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_waits_until_the_old_one_has_left() {
+        let connections = Connections::with_limit(1);
+        let old = register(&connections);
+        let mut evicted = 0;
+        let wait = tokio::time::timeout(Duration::from_secs(1), connections.register(|| evicted += 1));
+        assert!(wait.await.is_err());
+        let (new, ()) = tokio::join!(connections.register(|| evicted += 1), async {
+            assert!(old.until_evicted(std::future::pending::<()>()).await.is_none());
+            drop(old);
+        });
+        assert_eq!(evicted, 1);
+        connections.evict_silent();
+        new.evicted().await;
+    }
+
+    #[test]
+    fn the_limit_is_a_part_of_the_descriptors() {
+        let limit = |at_most, one_of| Limit { at_most, one_of }.connections();
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(limit(usize::MAX, 4), usize::try_from(soft).unwrap() / 4);
+        assert_eq!(limit(20, 1), 20);
+        assert_eq!(limit(100, usize::MAX), AT_LEAST);
+    }
+}
