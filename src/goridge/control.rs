@@ -5,6 +5,9 @@ use bytes::{Bytes, BytesMut};
 use super::frame::encode;
 use super::header::{Flags, Options, StreamBits};
 
+/// The longest control frame that is read, in bytes: one holds a pid, and must not keep anybody busy with what it holds beside.
+const MAX_ANSWER: usize = 4096;
+
 /// `CONTROL|JSON {"pid":n}`: says the sender's pid and asks for the receiver's. The handshake, and the fence behind each request.
 pub fn pid_request(own: u32) -> Bytes {
     control(format!(r#"{{"pid":{own}}}"#).as_bytes())
@@ -28,6 +31,9 @@ pub(super) fn parse_pid(payload: &[u8]) -> Option<u32> {
     #[derive(serde::Deserialize)]
     struct Pid {
         pid: u32,
+    }
+    if payload.len() > MAX_ANSWER {
+        return None;
     }
     serde_json::from_slice::<Pid>(payload).ok().map(|answer| answer.pid)
 }

@@ -72,7 +72,17 @@ impl Decoder {
     }
 
     fn front(&self, buffer: &[u8]) -> Result<Front, Violation> {
-        let Some(first) = buffer.first_chunk::<MIN_HEADER>() else { return self.short_front(buffer) };
+        match buffer.first() {
+            None => return Ok(Front::Unclear),
+            Some(first) if self.lenient && !header::may_begin(*first) => {
+                return Ok(Front::Noise(noise(buffer)));
+            }
+            Some(first) if !header::may_begin(*first) => {
+                return Err(Violation::NotAFrame { read: preview(buffer) });
+            }
+            Some(_) => {}
+        }
+        let Some(first) = buffer.first_chunk::<MIN_HEADER>() else { return Ok(Front::Unclear) };
         if let Some(fixed) = header::parse(first) {
             return Ok(Front::Header(fixed));
         }
@@ -95,24 +105,21 @@ impl Decoder {
             None => Err(Violation::Checksum { read: preview(buffer) }),
         }
     }
-
-    /// Fewer bytes than a header has.
-    fn short_front(&self, buffer: &[u8]) -> Result<Front, Violation> {
-        match buffer.first() {
-            Some(first) if self.lenient && !header::may_begin(*first) => Ok(Front::Noise(noise(buffer))),
-            Some(first) if !self.lenient && !header::may_begin(*first) => {
-                Err(Violation::NotAFrame { read: preview(buffer) })
-            }
-            _ => Ok(Front::Unclear),
-        }
-    }
 }
 
-/// How many bytes at the front cannot be part of a header: at least one, and all up to the next byte with which one may begin. Each byte
-/// is looked at once per header that could begin at it, so noise costs time in proportion to its length.
+/// How many bytes at the front belong to no header: at least one, and all up to the next place where twelve bytes look like a header, or
+/// where the buffer ends too soon to tell. The whole run is found in one pass, in which each byte is looked at a constant number of times,
+/// however many bytes there are with which a header may begin.
 fn noise(buffer: &[u8]) -> usize {
-    let rest = &buffer[1..];
-    rest.iter().position(|byte| header::may_begin(*byte)).map_or(buffer.len(), |at| at + 1)
+    let mut at = 1;
+    while let Some(candidate) = buffer[at..].iter().position(|byte| header::may_begin(*byte)) {
+        at += candidate;
+        match buffer[at..].first_chunk() {
+            Some(bytes) if !header::resembles(bytes) => at += 1,
+            _ => return at,
+        }
+    }
+    buffer.len()
 }
 
 /// Takes a frame that is there as a whole.

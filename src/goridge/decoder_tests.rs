@@ -155,6 +155,55 @@ fn megabytes_of_noise_in_small_pieces_are_read_in_one_pass() {
     assert!(noise > 4_900_000);
 }
 
+/// Noise of each kind that might be taken for the beginning of a header, again and again.
+fn suspicious() -> Vec<Vec<u8>> {
+    const SIZE: usize = 256 * 1024;
+    let again = |piece: &[u8]| piece.iter().copied().cycle().take(SIZE).collect::<Vec<u8>>();
+    let head = Head::new(Flags::NONE, StreamBits::NONE, Options::default(), 6).unwrap();
+    let mut all: Vec<Vec<u8>> = (0x13..=0x1d).map(|byte| again(&[byte])).collect();
+    all.push(again(b"\x1b[31mred\x1b[0m "));
+    all.push(again(&(0..=255).collect::<Vec<u8>>()));
+    // The first bytes of a header, and then those of another one.
+    all.extend((1..MIN_HEADER).map(|bytes| again(&head.as_ref()[..bytes])));
+    // What looks like a header but for its last byte.
+    all.push(again(b"\x13\0\0\0\0\0\0\0\0\0\x0f\x01"));
+    all
+}
+
+#[test]
+fn suspicious_noise_is_handed_out_in_as_many_pieces_as_it_was_read_in() {
+    for bytes in suspicious() {
+        let mut decoder = Decoder::lenient(LIMIT);
+        let mut buffer = BytesMut::new();
+        let (mut pieces, mut noise) = (0, 0);
+        for piece in bytes.chunks(16 * 1024) {
+            buffer.put_slice(piece);
+            // Each call may look at all that is there, but only once: what it has seen it hands out.
+            loop {
+                match decoder.decode(&mut buffer) {
+                    Ok(Some(Item::Noise(bytes))) => (pieces, noise) = (pieces + 1, noise + bytes.len()),
+                    Ok(_) => break,
+                    // A broken header ends the stream, and so all work.
+                    Err(_) => (noise, buffer) = (bytes.len(), BytesMut::new()),
+                }
+            }
+            assert!(buffer.len() < 2 * MIN_HEADER, "what was looked at is kept");
+        }
+        assert!(pieces <= 2 * 16, "{pieces} pieces of {:x?}", &bytes[..12]);
+        assert!(noise > bytes.len() - 2 * MIN_HEADER);
+    }
+}
+
+#[test]
+fn a_control_frame_that_holds_more_than_a_pid_is_not_read() {
+    let control = |payload: String| {
+        let (flags, stream) = (Flags::CONTROL, StreamBits::NONE);
+        classify(Frame { flags, stream, options: Options::default(), payload: payload.into() })
+    };
+    assert_eq!(control(format!("{{\"pid\":7,\"x\":\"{}\"}}", "x".repeat(1000))), Ok(Reply::Pid(7)));
+    assert!(control(format!("{{\"pid\":7,\"x\":\"{}\"}}", "x".repeat(5000))).is_err());
+}
+
 #[test]
 fn what_a_worker_may_send_is_told_apart() {
     let reply = |flags, stream, options: &[u32], payload: &'static str| {
