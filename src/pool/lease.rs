@@ -65,7 +65,7 @@ impl Lease {
     /// Runs one request. May be dropped at any time.
     pub(super) async fn exchange(mut self, context: &[u8], body: Bytes) -> Answer {
         let Some(link) = &mut self.link else { return Answer::Again };
-        if let Err(fault) = link.drop_leftovers(&mut Context::from_waker(Waker::noop())) {
+        if let Err(fault) = link.drop_leftovers().await {
             // Whatever it did, this request has no part in it.
             self.give_up(&fault);
             return Answer::Again;

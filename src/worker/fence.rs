@@ -122,6 +122,11 @@ impl Fence {
         Self { order, request: None, doubtful: false, unanswered: false }
     }
 
+    /// The worker sends more than can be read before its next request.
+    pub(crate) fn distrust(&mut self) {
+        self.doubtful = true;
+    }
+
     /// A request is about to be written.
     pub(crate) fn begin(&mut self) -> Placement {
         let fenced = self.order.fenced.load(Relaxed);

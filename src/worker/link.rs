@@ -4,21 +4,24 @@
 //! stopped: a caller that goes away leaves a link which its pool settles in the background.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::AsyncWrite as _;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::fence::{Fence, Verdict};
-use super::output::{Lines, Source};
+use super::lines::Lines;
+use super::outcome::{Fault, Outcome};
+use super::outgoing::Outgoing;
+use super::output::Source;
 use super::process::Status;
 use super::slots::Slot;
+use super::work::Work;
 use crate::goridge::{self, Decoder, Item, Reply, Violation};
 use crate::relay::Relay;
 
@@ -28,47 +31,24 @@ const GRACE: Duration = Duration::from_millis(250);
 /// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
 const COPY_LIMIT: usize = 16 * 1024;
 
+/// How much of what a worker has sent since its last request is dropped before the next one, at most: more than a pipe holds. One who goes on
+/// sending gets a fence in front of the request, behind which there is only what belongs to it.
+const LEFTOVERS: usize = 1 << 20;
+
+/// An error's text is cut at this size: callers get 4 KB of it.
+const MAX_ERROR: usize = 64 * 1024;
+
 /// How much is read at once, at least: what each idle worker takes, and more than most answers.
 const READ: usize = 2 * 1024;
+
+/// The same while the worker prints text.
+const READ_TEXT: usize = 16 * 1024;
 
 /// How much is read at once, at most, while a large frame arrives.
 const READ_LARGE: usize = 256 * 1024;
 
-/// How a request ended, as the worker sees it.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The body of the answer.
-    Answer(Bytes),
-    /// The worker's own error message; the worker is well.
-    Error(String),
-    /// The worker did not handle the request and wants to be replaced.
-    Stop,
-    /// The handler ended without an answer; the worker is well.
-    Nothing,
-}
-
-/// The worker cannot be used any more.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    /// It was gone before any byte of the request was written.
-    #[error("it had gone before the request was sent")]
-    Unsent,
-    /// It closed its side.
-    #[error("it closed its relay")]
-    Closed(#[source] Option<io::Error>),
-    /// It sent what no worker may send.
-    #[error("{0}")]
-    Violation(#[from] Violation),
-    /// It streams its answer to a call that takes one message.
-    #[error("it streamed its answer, but this call takes a single one")]
-    Streamed,
-    /// It reads ahead or answers when nobody asked, and got out of step.
-    #[error("it answers out of order, and which request this answer belongs to cannot be told")]
-    OutOfStep,
-    /// Another process answers in its place, or beside it.
-    #[error("process {0}, which is another one, answers in its place")]
-    Another(u32),
-}
+/// What a frame counts as, beside its bytes, when it is reckoned how much was done at a time.
+const FRAME: usize = 256;
 
 /// The talk with one worker.
 #[derive(Debug)]
@@ -79,6 +59,7 @@ pub(crate) struct Link {
     incoming: BytesMut,
     outgoing: Outgoing,
     noise: Lines,
+    work: Work,
     fence: Fence,
     fence_frame: Bytes,
     grace: Option<Pin<Box<Sleep>>>,
@@ -86,16 +67,6 @@ pub(crate) struct Link {
     held: Option<Outcome>,
     /// Where it waits while it is idle; free again when the link is gone.
     slot: Option<Slot>,
-}
-
-/// What is still to be written: `head`, then `body`, then `tail`.
-#[derive(Debug, Default)]
-struct Outgoing {
-    head: BytesMut,
-    body: Bytes,
-    tail: Bytes,
-    /// Bytes of the request in hand that have left.
-    written: usize,
 }
 
 impl Link {
@@ -108,6 +79,7 @@ impl Link {
             incoming: BytesMut::new(),
             outgoing: Outgoing::default(),
             noise: Lines::default(),
+            work: Work::default(),
             fence,
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
@@ -146,17 +118,30 @@ impl Link {
         .await
     }
 
-    /// Drops what the worker sent since it was last used.
+    /// Drops what the worker sent since it was last used. May be dropped and called again.
     ///
     /// # Errors
     /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
-    pub(crate) fn drop_leftovers(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+    pub(crate) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
+        self.work.begin();
+        poll_fn(|cx| self.poll_leftovers(cx)).await
+    }
+
+    fn poll_leftovers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
             match self.poll_reply(cx) {
-                Poll::Pending => return Ok(()),
+                Poll::Pending if self.work.has_yielded() && self.work.useless() < LEFTOVERS => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => {
+                    if self.work.has_yielded() {
+                        self.fence.distrust();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Ok(reply)) => self.take_leftover(reply),
-                Poll::Ready(Err(Fault::Closed(_))) => return Err(Fault::Unsent),
-                Poll::Ready(Err(fault)) => return Err(fault),
+                Poll::Ready(Err(Fault::Closed(_))) => return Poll::Ready(Err(Fault::Unsent)),
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
             }
         }
     }
@@ -165,6 +150,7 @@ impl Link {
     pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a link holds one request at a time");
         let placement = self.fence.begin();
+        self.work.begin();
         let out = &mut self.outgoing;
         out.written = 0;
         if placement.front {
@@ -234,6 +220,8 @@ impl Link {
                     }
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                // There is more to read, and the answer may be in it.
+                Poll::Pending if self.work.has_yielded() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(self.poll_grace(cx));
                     return Poll::Ready(Ok(Outcome::Nothing));
@@ -250,6 +238,7 @@ impl Link {
             }
             match self.poll_reply(cx) {
                 Poll::Ready(reply) => drop(self.sort(reply?)?),
+                Poll::Pending if self.work.has_yielded() => return Poll::Pending,
                 Poll::Pending => ready!(self.poll_grace(cx)),
             }
         }
@@ -270,7 +259,9 @@ impl Link {
         let outcome = match reply {
             Reply::Pid(pid) => return self.take_echo(pid),
             Reply::Answer(payload) => Outcome::Answer(payload.body),
-            Reply::Error(text) => Outcome::Error(String::from_utf8_lossy(&text).into_owned()),
+            Reply::Error(text) => {
+                Outcome::Error(String::from_utf8_lossy(&text[..text.len().min(MAX_ERROR)]).into_owned())
+            }
             Reply::Stop => Outcome::Stop,
             Reply::Chunk { .. } => return Err(Fault::Streamed),
         };
@@ -299,7 +290,7 @@ impl Link {
                 return Ok(None);
             }
             Verdict::Surplus | Verdict::EarlyEcho | Verdict::Release | Verdict::Nothing => {
-                warn!(target: "server", pid, "dropped an answer that nobody asked for");
+                self.status.output.dropped_answer("dropped an answer that nobody asked for");
                 return Ok(None);
             }
         }
@@ -331,7 +322,7 @@ impl Link {
 
     fn take_leftover(&mut self, reply: Reply) {
         if let Err(fault) = self.sort(reply) {
-            info!(target: "server", pid = self.status.pid(), error = %fault, "dropped what an idle worker sent");
+            self.status.output.dropped_answer(&format!("dropped what an idle worker sent: {fault}"));
         }
     }
 
@@ -353,59 +344,49 @@ impl Link {
         if unseen && !self.fence.is_settled() { Fault::Unsent } else { Fault::Closed(error) }
     }
 
-    /// The next frame; noise in front of it is logged.
+    /// The next frame; noise in front of it is logged. Pending too when it is the others' turn, which [`Work::has_yielded`] tells.
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Fault>> {
         loop {
+            ready!(self.work.poll_turn(cx));
             match self.decoder.decode(&mut self.incoming)? {
-                Some(Item::Noise(bytes)) => self.noise.push(Source::Stdout, &bytes, &self.status.output),
+                Some(Item::Noise(text)) => {
+                    self.work.dropped(text.len());
+                    self.noise.push(&text);
+                    if !self.status.output.log_whole(Source::Stdout, &mut self.noise) {
+                        self.work.slow_down();
+                    }
+                }
                 Some(Item::Frame(frame)) => {
-                    self.noise.flush(Source::Stdout, &self.status.output);
+                    // Most of them are the answer; if not, this is what was done in vain.
+                    self.work.dropped(FRAME);
+                    self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
                     return Poll::Ready(Ok(goridge::classify(frame)?));
                 }
-                None => ready!(self.poll_read(cx))?,
+                None => match self.poll_read(cx) {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => {
+                        self.work.wait();
+                        return Poll::Pending;
+                    }
+                },
             }
         }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let wanted = self.decoder.wanted(&self.incoming).clamp(READ, READ_LARGE);
+        let least = if self.work.useless() >= READ { READ_TEXT } else { READ };
+        let wanted = self.decoder.wanted(&self.incoming).clamp(least, READ_LARGE);
         self.incoming.reserve(wanted);
         match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut self.incoming)) {
             Ok(0) => {
-                self.noise.flush(Source::Stdout, &self.status.output);
+                self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
                 Poll::Ready(Err(self.closed(None)))
             }
-            Ok(_) => Poll::Ready(Ok(())),
+            Ok(read) => {
+                self.work.read(read);
+                Poll::Ready(Ok(()))
+            }
             Err(error) => Poll::Ready(Err(self.closed(Some(error)))),
         }
-    }
-}
-
-impl Outgoing {
-    fn remaining(&self) -> usize {
-        self.head.len() + self.body.len() + self.tail.len()
-    }
-
-    fn poll_write(&mut self, relay: Pin<&mut Relay>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let written = if self.body.is_empty() && self.tail.is_empty() {
-            ready!(relay.poll_write(cx, &self.head))?
-        } else {
-            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(&self.tail)];
-            ready!(relay.poll_write_vectored(cx, &parts))?
-        };
-        self.advance(written);
-        if written == 0 {
-            Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
-        } else {
-            Poll::Ready(Ok(written))
-        }
-    }
-
-    fn advance(&mut self, written: usize) {
-        let head = written.min(self.head.len());
-        let body = (written - head).min(self.body.len());
-        self.head.advance(head);
-        self.body.advance(body);
-        self.tail.advance(written - head - body);
     }
 }

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::fence::{Fence, Order};
-use super::link::{Link, Outcome};
+use super::link::Link;
+use super::outcome::Outcome;
 use super::process::Status;
 use crate::goridge::{Flags, Options, StreamBits, encode};
 use crate::net::Stream;
@@ -66,7 +67,7 @@ async fn play(pieces: &[Piece]) {
     let requests = pieces.split(|piece| matches!(piece, Piece::Next));
     let mut ignored = [0_u8; 4096];
     for sent in requests {
-        if link.drop_leftovers(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_err() {
+        if link.drop_leftovers().await.is_err() {
             return;
         }
         link.begin(b"{}", Bytes::from_static(b"request")).unwrap();

@@ -3,7 +3,7 @@
 //! ```text
 //! Launcher ──spawn (Spawner's threads)──▶ process ◀── owner task: waits, stops, kills, reports the Exit
 //!     │                                     │
-//!     └──handshake over the relay──▶ Link   └── stderr (and stdout on sockets) ──▶ Output: one log entry per line
+//!     └──handshake over the relay──▶ Link   └── stderr (and stdout on sockets) ──▶ Output: whole lines to the log
 //!                                     │
 //!                    lent to one request at a time
 //! ```
@@ -15,32 +15,40 @@
 //! Invariants:
 //! - A process never outlives its `Process` handle, nor the supervisor (parent-death signal, and the guard of `os`).
 //! - A link holds at most one request, and is *settled* when its worker is done with it: see `fence` for what that means.
-//! - What a worker prints is never lost and never an error: it goes to the log with its pid, wherever it was printed.
+//! - What a worker prints is never an error: it goes to the log with its pid, wherever it was printed. It is lost only when it is more than
+//!   the worker's `allowance`, which is told.
+//! - No worker keeps the runtime's thread busy for long, whatever it sends (`work`).
 //!
 //! Deliberately absent: any decision when a worker starts or ends, which is the pool's.
 
+mod allowance;
 mod boot;
 mod config;
 pub(crate) mod fence;
-mod json_line;
+mod lines;
 mod link;
 #[cfg(test)]
 mod link_tests;
 mod memory;
 mod on_init;
+mod outcome;
+mod outgoing;
 mod output;
 mod process;
 mod slots;
 mod spawner;
+mod work;
 
 pub use crate::relay::RelayAddress;
 pub(crate) use boot::Launcher;
 pub use boot::{BootError, Environment};
 pub use config::{Command, Config, OnInit};
 pub(crate) use fence::Order;
-pub(crate) use link::{Fault, Link, Outcome};
+pub(crate) use link::Link;
 pub use memory::{Usage, usage_by_group};
 pub(crate) use on_init::run as run_on_init;
+pub(crate) use outcome::{Fault, Outcome};
+pub(crate) use output::dropped_lines;
 pub(crate) use process::Process;
 pub use process::{Exit, State, Status};
 pub(crate) use slots::Slots;

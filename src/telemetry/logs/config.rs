@@ -111,16 +111,23 @@ impl Default for File {
 }
 
 impl Config {
-    /// The settings of one channel, whole.
+    /// The settings of one channel, whole. An encoding belongs to a mode: a channel with a mode of its own does not take over the common
+    /// one. Nor does a raw channel take over the common level: who wants lines as they are wants all of them, as with RoadRunner.
     pub(super) fn channel(&self, name: &str) -> Channel {
         let own = self.channels.get(name).cloned().unwrap_or_default();
+        let encoding = if own.mode.is_some() { None } else { self.encoding };
+        let level = if own.mode == Some(Mode::Raw) { None } else { self.level };
         let list = |own: Vec<String>, base: &[String]| if own.is_empty() { base.to_vec() } else { own };
-        // A channel with an output of its own does not write into the common file.
-        let file = if own.output.is_empty() { self.file_logger_options.clone() } else { None };
+        // A channel with an output of its own does not write into the common file, nor does a raw one: a rotated file is JSON.
+        let file = if own.output.is_empty() && own.mode != Some(Mode::Raw) {
+            self.file_logger_options.clone()
+        } else {
+            None
+        };
         Channel {
             mode: own.mode.or(self.mode),
-            level: own.level.or(self.level),
-            encoding: own.encoding.or(self.encoding),
+            level: own.level.or(level),
+            encoding: own.encoding.or(encoding),
             line_ending: own.line_ending.or_else(|| self.line_ending.clone()),
             output: list(own.output, &self.output),
             err_output: list(own.err_output, &self.err_output),

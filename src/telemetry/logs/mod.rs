@@ -2,15 +2,19 @@
 //!
 //! ```text
 //!  info!(target: "server", pid, "worker is ready")
-//!     └─▶ Layer: which channel, is its level on? ─▶ Style: one line ─▶ queue ─▶ writer thread ─▶ stderr, stdout, files
+//!     └─▶ Layer: which channel, is its level on? ─▶ queue of each output ─▶ its thread ─▶ Style: one line ─▶ stderr, stdout, a file
 //! ```
 //!
 //! An event's target is its channel: `server` is workers and what they print, `centrifuge` the proxy, `rpc`, `app`, `endure` the start and
 //! the end. Libraries are heard from `warn` on.
 //!
-//! Lines are written by a thread of their own, each in one call, so that they never mix and a slow reader of the log never slows a
-//! request. The queue is bounded: when it is full, lines are dropped, and how many is told once there is room again. The [`Guard`] writes
-//! what is left at the end.
+//! Each output has a thread, which makes lines of events and writes them, each in one call, so that they never mix, and that neither a
+//! slow reader of the log nor a worker that prints much slows a request. What waits for an output is bounded in bytes: when there is no
+//! room, lines are dropped, and how many is told once there is room again. So are lines that cannot be written. The [`Guard`] writes what
+//! is left at the end, and waits for no more than two seconds for whoever does not read.
+//!
+//! What workers print comes as one event per read, with the bytes in the special field `worker_output`, and is taken apart on the output's
+//! thread: a line that is JSON with a level keeps both.
 //!
 //! The special field `fields_json` holds a JSON object whose entries become fields of the event: what a worker logs as JSON keeps its
 //! shape.
@@ -18,17 +22,24 @@
 //! Deliberately absent: reopening files on a signal, since `file_logger_options` rotates by itself.
 
 mod config;
+mod escape;
+mod json_line;
 mod layer;
+mod outputs;
+mod queue;
 mod rotate;
+mod sink;
 mod style;
-mod writer;
+mod worker_text;
 
 use std::io;
 
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use config::{Channel, Config, Encoding, File, Level, Mode};
-pub use writer::Guard;
+pub use outputs::Guard;
+pub(crate) use outputs::{Stream, print};
+pub(crate) use queue::Lost;
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +65,10 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn init(config: &Config) -> Result<Guard, Error> {
-    let (layer, guard) = layer::Layer::new(config)?;
+    let (layer, console, guard) = layer::Layer::new(config)?;
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
+    console.install();
     Ok(guard)
 }
 

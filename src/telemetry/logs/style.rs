@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::config::{Channel, Encoding, Mode};
+use super::escape;
 
 /// The width of a channel's name in development mode.
 const NAME_WIDTH: usize = 12;
@@ -42,6 +43,15 @@ impl Style {
         Self { mode, encoding, line_ending: channel.line_ending.clone().unwrap_or_else(|| "\n".into()) }
     }
 
+    /// Whether what workers print is shown as it is.
+    pub(super) fn is_raw(&self) -> bool {
+        self.mode == Mode::Raw && self.encoding == Encoding::Console
+    }
+
+    pub(super) fn line_ending(&self) -> &str {
+        &self.line_ending
+    }
+
     /// Writes the line; with colours where `terminal` is true.
     pub(super) fn write(&self, line: &Line<'_>, terminal: bool) -> String {
         let mut out = match self.encoding {
@@ -68,11 +78,21 @@ impl Style {
             }
             Mode::Raw | Mode::None => {}
         }
-        parts.push(line.message.to_owned());
+        parts.push(self.shown(line.message));
         if !line.fields.is_empty() {
-            parts.push(spaced(line.fields));
+            parts.push(self.shown(&spaced(line.fields)));
         }
         parts.join("\t")
+    }
+
+    /// Nobody's text may begin a line of its own, or move a terminal's cursor; raw is raw.
+    fn shown(&self, text: &str) -> String {
+        if self.mode == Mode::Raw {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len());
+        escape::push(&mut out, text);
+        out
     }
 
     fn json(&self, line: &Line<'_>) -> String {

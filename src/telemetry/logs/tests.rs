@@ -71,7 +71,7 @@ fn without_fields_nothing_follows_the_message_and_a_terminal_has_colours() {
 
 /// Logs through a real subscriber into files of a temporary folder.
 fn logged(config: &Config, log: impl FnOnce()) {
-    let (layer, guard) = layer::Layer::new(config).unwrap();
+    let (layer, _console, guard) = layer::Layer::new(config).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
     drop(guard);
 }
@@ -123,7 +123,7 @@ fn lines_of_many_threads_do_not_mix() {
     let path = folder.path().join("log");
     let config =
         Config { mode: Some(Mode::Raw), output: vec![path.display().to_string()], ..Config::default() };
-    let (layer, guard) = layer::Layer::new(&config).unwrap();
+    let (layer, _console, guard) = layer::Layer::new(&config).unwrap();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -141,4 +141,141 @@ fn lines_of_many_threads_do_not_mix() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text.lines().count(), 4000);
     assert!(text.lines().all(|line| line.len() == 200));
+}
+
+/// One event of a worker's output, as the workers' room makes them.
+fn print(text: &[u8]) {
+    tracing::error!(target: "server", pid = 7, stream = "stderr", worker_output = text);
+}
+
+/// What stands in the log once `log` has been called, with this `logs` section; its output goes into one file.
+fn text_of(section: &Value, log: impl FnOnce()) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut config: Config = serde_json::from_value(section.clone()).unwrap();
+    config.output = vec![path.display().to_string()];
+    logged(&config, log);
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn raw_is_what_the_worker_printed_byte_for_byte() {
+    let printed: &[u8] = b"{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n\n \ttrailing blanks \t \r\n\xff\xfe\0\x1b[31m\n{\"level\":\"debug\",\"msg\":\"y\"}\n";
+    for section in [
+        json!({"mode": "raw"}),
+        json!({"mode": "raw", "level": "info"}),
+        json!({"mode": "raw", "encoding": "console"}),
+        json!({"encoding": "json", "mode": "production", "channels": {"server": {"mode": "raw"}}}),
+        json!({"encoding": "json", "mode": "production", "level": "error", "channels": {"server": {"mode": "raw"}}}),
+        json!({"mode": "none", "channels": {"server": {"mode": "raw", "level": "info"}}}),
+    ] {
+        let text = text_of(&section, || print(printed));
+        assert_eq!(text, printed, "{section}: {}", String::from_utf8_lossy(&text));
+        let unfinished = text_of(&section, || print(b"prompt> "));
+        assert_eq!(unfinished, b"prompt> \n", "{section}");
+    }
+}
+
+#[test]
+fn a_raw_channel_shows_what_is_as_important_as_its_level_says() {
+    let printed = b"plain\n{\"level\":\"info\",\"msg\":\"x\"}\n{\"level\": 400, \"message\":\"y\"}\n";
+    let text = text_of(&json!({"mode": "raw", "level": "error"}), || print(printed));
+    assert_eq!(text, b"{\"level\": 400, \"message\":\"y\"}\n");
+}
+
+#[test]
+fn a_raw_channel_does_not_write_into_the_common_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = File { log_output: folder.path().join("rotated.log"), ..File::default() };
+    let raw = Channel { mode: Some(Mode::Raw), ..Channel::default() };
+    let config = Config {
+        output: vec![folder.path().join("log").display().to_string()],
+        file_logger_options: Some(file),
+        channels: [("server".to_owned(), raw)].into(),
+        ..Config::default()
+    };
+    logged(&config, || print(b"{\"n\": 1}\n"));
+    assert_eq!(std::fs::read(folder.path().join("log")).unwrap(), b"{\"n\": 1}\n");
+    assert_eq!(std::fs::read(folder.path().join("rotated.log")).unwrap(), b"");
+}
+
+#[test]
+fn each_line_of_a_worker_is_an_entry_and_json_keeps_its_level_and_fields() {
+    let printed = "plain \n\n{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n{\"level\":\"debug\",\"msg\":\"hidden\"}\nlast";
+    let text = text_of(&json!({"mode": "production", "level": "info"}), || print(printed.as_bytes()));
+    let mut lines = Vec::new();
+    for line in String::from_utf8(text).unwrap().lines() {
+        let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
+        assert!(line.shift_remove("ts").unwrap().as_u64().unwrap() > 1_700_000_000_000_000_000);
+        lines.push(Value::Object(line).to_string());
+    }
+    assert_eq!(
+        lines,
+        [
+            r#"{"level":"info","logger":"server","msg":"plain","pid":7,"stream":"stderr"}"#,
+            r#"{"level":"error","logger":"server","msg":"x","pid":7,"stream":"stderr","n":1}"#,
+            r#"{"level":"info","logger":"server","msg":"last","pid":7,"stream":"stderr"}"#,
+        ]
+    );
+}
+
+#[test]
+fn a_record_of_a_megabyte_is_one_entry_with_its_level() {
+    let record = json!({"level": "warning", "message": "x".repeat(1_000_000), "n": 1}).to_string();
+    let text = text_of(&json!({"mode": "production"}), || print(record.as_bytes()));
+    let entry: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!((&entry["level"], &entry["n"]), (&json!("warn"), &json!(1)));
+    assert_eq!(entry["msg"].as_str().unwrap().len(), 1_000_000);
+}
+
+#[test]
+fn nobody_s_text_begins_a_line_of_its_own_for_people() {
+    let forged =
+        "x\n2026-11-23T16:09:52+0000\tERROR\tserver\tforged\u{1b}[2J\0\r\u{85}\u{2028}\u{202e} \u{e4}\tC:\\";
+    let escaped = "x\\n2026-11-23T16:09:52+0000\tERROR\tserver\tforged\\u001b[2J\\u0000\\r\\u0085\\u2028\\u202e \u{e4}\tC:\\";
+    let fields = json!({"key\u{9b}": "\n\u{7f}\u{2066}\u{e4}"});
+    let escaped_fields = "{\"key\\u009b\": \"\\n\\u007f\\u2066\u{e4}\"}";
+    let plain =
+        |mode, encoding| written(&style(mode, encoding), false, tracing::Level::INFO, forged, &fields);
+    assert_eq!(
+        plain(Mode::Development, None),
+        format!("2026-11-23T16:09:52+0000\tINFO\tapp         \t{escaped}\t{escaped_fields}\n")
+    );
+    assert_eq!(
+        plain(Mode::Production, Some(Encoding::Console)),
+        format!("1795450192999048335\tinfo\tapp\t{escaped}\t{escaped_fields}\n")
+    );
+    assert!(plain(Mode::Raw, None).starts_with(forged), "raw is raw");
+    assert_eq!(plain(Mode::Production, None).lines().count(), 1);
+    let colourful = written(&style(Mode::Development, None), true, tracing::Level::INFO, forged, &fields);
+    assert_eq!(colourful.matches('\u{1b}').count(), 4, "the log's own colours: {colourful:?}");
+    let text = text_of(&json!({}), || print(b"\x1b[31mred\x1b[0m\rover\0\xff\n"));
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("\t\\u001b[31mred\\u001b[0m\\rover\\u0000\u{fffd}\t{\"pid\": 7"), "{text}");
+}
+
+#[test]
+fn an_output_that_takes_nothing_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stuck, well) = (folder.path().join("stuck"), folder.path().join("well"));
+    nix::unistd::mkfifo(&stuck, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Opened for reading, and never read.
+    let reader = std::thread::spawn({
+        let stuck = stuck.clone();
+        move || std::fs::File::open(stuck).unwrap()
+    });
+    let config = Config {
+        mode: Some(Mode::Raw),
+        output: vec![stuck.display().to_string(), well.display().to_string()],
+        ..Config::default()
+    };
+    let begun = std::time::Instant::now();
+    logged(&config, || {
+        for n in 0..1000 {
+            tracing::info!(target: "app", "{n} {}", "x".repeat(1000));
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(std::fs::read_to_string(well).unwrap().lines().count(), 1000);
+    drop(reader.join().unwrap());
 }

@@ -4,23 +4,15 @@
 //! loggers (`levelname`) and Google's (`severity`).
 
 use serde_json::{Map, Value};
-
-/// How important a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
+use tracing::Level;
 
 /// A line that says how important it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) level: Level,
     pub(super) message: String,
-    /// The other fields, as the text of a JSON object.
-    pub(super) fields_json: String,
+    /// The other fields.
+    pub(super) fields: Map<String, Value>,
 }
 
 /// Reads a line that is a JSON object with a level and a message.
@@ -38,25 +30,25 @@ pub(super) fn parse(text: &str) -> Option<Line> {
     for key in ["level_name", "levelname", "severity", "level"] {
         fields.shift_remove(key);
     }
-    Some(Line { level, message, fields_json: Value::Object(fields).to_string() })
+    Some(Line { level, message, fields })
 }
 
 fn level(value: &Value) -> Option<Level> {
     match value {
         Value::String(name) => match name.to_ascii_lowercase().as_str() {
-            "trace" | "debug" => Some(Level::Debug),
-            "info" | "notice" | "default" => Some(Level::Info),
-            "warn" | "warning" => Some(Level::Warn),
+            "trace" | "debug" => Some(Level::DEBUG),
+            "info" | "notice" | "default" => Some(Level::INFO),
+            "warn" | "warning" => Some(Level::WARN),
             "error" | "err" | "critical" | "crit" | "alert" | "emergency" | "emerg" | "fatal" | "panic"
-            | "dpanic" => Some(Level::Error),
+            | "dpanic" => Some(Level::ERROR),
             _ => None,
         },
         // pino's and bunyan's scale has steps of ten; Monolog's has hundreds and comes with a name.
         Value::Number(number) => match number.as_u64()? {
-            0..=20 | 100 => Some(Level::Debug),
-            21..=30 | 200 | 250 => Some(Level::Info),
-            31..=40 | 300 => Some(Level::Warn),
-            _ => Some(Level::Error),
+            0..=20 | 100 => Some(Level::DEBUG),
+            21..=30 | 200 | 250 => Some(Level::INFO),
+            31..=40 | 300 => Some(Level::WARN),
+            _ => Some(Level::ERROR),
         },
         _ => None,
     }
@@ -67,7 +59,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<(Level, String, String)> {
-        parse(text).map(|line| (line.level, line.message, line.fields_json))
+        parse(text).map(|line| (line.level, line.message, Value::Object(line.fields).to_string()))
     }
 
     #[test]
@@ -75,11 +67,11 @@ mod tests {
         let monolog =
             r#"{"message":"slow","context":{"ms":9},"level":300,"level_name":"WARNING","channel":"app"}"#;
         let fields = r#"{"context":{"ms":9},"channel":"app"}"#;
-        assert_eq!(read(monolog), Some((Level::Warn, "slow".into(), fields.into())));
-        assert_eq!(read(r#"{"level":50,"msg":"x"}"#), Some((Level::Error, "x".into(), "{}".into())));
+        assert_eq!(read(monolog), Some((Level::WARN, "slow".into(), fields.into())));
+        assert_eq!(read(r#"{"level":50,"msg":"x"}"#), Some((Level::ERROR, "x".into(), "{}".into())));
         assert_eq!(
             read(r#"{"level":"debug","msg":"x","n":1}"#),
-            Some((Level::Debug, "x".into(), r#"{"n":1}"#.into()))
+            Some((Level::DEBUG, "x".into(), r#"{"n":1}"#.into()))
         );
     }
 

@@ -1,0 +1,52 @@
+//! Text that cannot be taken for anything but text: it begins no line and moves no cursor.
+
+use std::fmt::Write as _;
+
+/// Appends `text` with its control characters as escapes (`\n`, `\u001b`): C0 but for the tab, which RoadRunner's lines have as well, DEL,
+/// C1, the line separators of Unicode, and what changes the direction of writing. Everything else stays as it is, backslashes too.
+pub(super) fn push(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(is_control) {
+        out.push_str(&rest[..at]);
+        let mut after = rest[at..].chars();
+        match after.next() {
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some(control) => drop(write!(out, "\\u{:04x}", u32::from(control))),
+            None => {}
+        }
+        rest = after.as_str();
+    }
+    out.push_str(rest);
+}
+
+fn is_control(character: char) -> bool {
+    match character {
+        '\t' => false,
+        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_nothing_else() {
+        for (text, expected) in [
+            ("plain äöü 漢字 🎉 App\\Kernel \"q\"\ttab", "plain äöü 漢字 🎉 App\\Kernel \"q\"\ttab"),
+            ("a\nb\r\nc", "a\\nb\\r\\nc"),
+            ("\u{1b}[31mred\u{1b}[0m", "\\u001b[31mred\\u001b[0m"),
+            ("\0\u{7}\u{8}\u{7f}", "\\u0000\\u0007\\u0008\\u007f"),
+            ("\u{85}\u{9b}2J", "\\u0085\\u009b2J"),
+            ("\u{2028}\u{2029}\u{202e}\u{2066}", "\\u2028\\u2029\\u202e\\u2066"),
+            ("\u{a0}\u{200d}\u{feff}", "\u{a0}\u{200d}\u{feff}"),
+            ("", ""),
+        ] {
+            let mut out = String::new();
+            push(&mut out, text);
+            assert_eq!(out, expected);
+        }
+    }
+}

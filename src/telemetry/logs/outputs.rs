@@ -1,0 +1,178 @@
+//! Where lines go: each output has a thread of its own, so that one which takes no lines holds up no other.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::config::Channel;
+use super::queue::{Job, Queue};
+use super::rotate::RotatingFile;
+use super::sink::Sink;
+
+/// How long the end may wait for readers of the log that do not read: for all outputs but stderr, and then for that one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The outputs of all channels; those of one name are one. Standard error and output are always among them.
+#[derive(Default)]
+pub(super) struct Outputs {
+    opened: Vec<Opened>,
+}
+
+struct Opened {
+    name: String,
+    out: Box<dyn Write + Send>,
+    queue: Queue,
+    jobs: Receiver<Job>,
+    load: std::sync::Arc<super::queue::Load>,
+}
+
+impl Outputs {
+    /// Opens the outputs of a channel.
+    pub(super) fn of(&mut self, channel: &Channel) -> Result<Vec<Queue>, Error> {
+        if let Some(options) = &channel.file_logger_options {
+            let path = options.log_output.display().to_string();
+            return Ok(vec![self.add(&path, || Ok(Box::new(RotatingFile::open(options.clone())?)))?]);
+        }
+        if channel.output.is_empty() {
+            return Ok(vec![self.named("stderr")?]);
+        }
+        channel.output.iter().map(|name| self.named(name)).collect()
+    }
+
+    fn named(&mut self, name: &str) -> Result<Queue, Error> {
+        self.add(name, || {
+            Ok(match name {
+                "stderr" => Box::new(io::stderr()),
+                // Not through Rust's own buffer, which would be written out once more, and be waited for, at the very end.
+                "stdout" => Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+                path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            })
+        })
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        open: impl FnOnce() -> io::Result<Box<dyn Write + Send>>,
+    ) -> Result<Queue, Error> {
+        if let Some(opened) = self.opened.iter().find(|opened| opened.name == name) {
+            return Ok(opened.queue.clone());
+        }
+        let out = open().map_err(|source| Error::Open { path: name.to_owned(), source })?;
+        let (queue, jobs, load) = Queue::new();
+        self.opened.push(Opened { name: name.to_owned(), out, queue: queue.clone(), jobs, load });
+        Ok(queue)
+    }
+
+    /// Starts the threads that write.
+    pub(super) fn start(mut self) -> io::Result<(Console, Guard)> {
+        let gone = |error: Error| io::Error::other(error);
+        let console = Console {
+            stdout: self.named("stdout").map_err(gone)?,
+            stderr: self.named("stderr").map_err(gone)?,
+        };
+        let mut guard = Guard { others: Vec::new(), stderr: None };
+        for Opened { name, out, queue, jobs, load } in self.opened {
+            let is_stderr = name == "stderr";
+            let stderr = if is_stderr { None } else { Some(console.stderr.clone()) };
+            let sink = Sink::new(name.clone(), out, has_colours(&name), load, stderr);
+            let (done, ended) = channel();
+            std::thread::Builder::new().name("log".into()).spawn(move || {
+                sink.run(&jobs);
+                let _ = done.send(());
+            })?;
+            let ending = Ending { queue, ended };
+            if is_stderr {
+                guard.stderr = Some(ending);
+            } else {
+                guard.others.push(ending);
+            }
+        }
+        Ok((console, guard))
+    }
+}
+
+fn has_colours(name: &str) -> bool {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let terminal = match name {
+        "stderr" => io::stderr().is_terminal(),
+        "stdout" => io::stdout().is_terminal(),
+        _ => false,
+    };
+    terminal && wanted
+}
+
+/// Standard output and error, behind the log's queues.
+#[derive(Debug)]
+pub(super) struct Console {
+    stdout: Queue,
+    stderr: Queue,
+}
+
+/// The console of this process, once its log is set up.
+static CONSOLE: OnceLock<Console> = OnceLock::new();
+
+impl Console {
+    /// From now on [`print`] writes here.
+    pub(super) fn install(self) {
+        let _ = CONSOLE.set(self);
+    }
+}
+
+/// One of the standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Writes a text as it is, behind what waits already to be written there. Never waits; a text for which there is no room is dropped and
+/// counted.
+pub(crate) fn print(stream: Stream, text: &str) {
+    let job = Job::Print(text.as_bytes().into());
+    match (CONSOLE.get(), stream) {
+        (Some(console), Stream::Stdout) => console.stdout.push(job),
+        (Some(console), Stream::Stderr) => console.stderr.push(job),
+        // Without a log, as in tests, nobody is waited for either.
+        (None, _) => drop(std::thread::spawn({
+            let text = text.to_owned();
+            move || match stream {
+                Stream::Stdout => io::stdout().write_all(text.as_bytes()),
+                Stream::Stderr => io::stderr().write_all(text.as_bytes()),
+            }
+        })),
+    }
+}
+
+/// Writes what is left when it is dropped.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Guard {
+    others: Vec<Ending>,
+    /// The last one, since the others may have to tell something there.
+    stderr: Option<Ending>,
+}
+
+#[derive(Debug)]
+struct Ending {
+    queue: Queue,
+    ended: Receiver<()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.others.iter().for_each(|ending| ending.queue.end());
+        let deadline = Instant::now() + PATIENCE;
+        for ending in &self.others {
+            let _ = ending.ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        if let Some(ending) = &self.stderr {
+            ending.queue.end();
+            let _ = ending.ended.recv_timeout(PATIENCE);
+        }
+    }
+}

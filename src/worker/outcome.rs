@@ -1,0 +1,43 @@
+//! How a request ended for its worker, or why the worker is of no use any more.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::goridge::Violation;
+
+/// How a request ended, as the worker sees it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The body of the answer.
+    Answer(Bytes),
+    /// The worker's own error message; the worker is well.
+    Error(String),
+    /// The worker did not handle the request and wants to be replaced.
+    Stop,
+    /// The handler ended without an answer; the worker is well.
+    Nothing,
+}
+
+/// The worker cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// It was gone before any byte of the request was written.
+    #[error("it had gone before the request was sent")]
+    Unsent,
+    /// It closed its side.
+    #[error("it closed its relay")]
+    Closed(#[source] Option<io::Error>),
+    /// It sent what no worker may send.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// It streams its answer to a call that takes one message.
+    #[error("it streamed its answer, but this call takes a single one")]
+    Streamed,
+    /// It reads ahead or answers when nobody asked, and got out of step.
+    #[error("it answers out of order, and which request this answer belongs to cannot be told")]
+    OutOfStep,
+    /// Another process answers in its place, or beside it.
+    #[error("process {0}, which is another one, answers in its place")]
+    Another(u32),
+}

@@ -1,0 +1,53 @@
+//! What is still to be written to a worker.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::AsyncWrite as _;
+
+use crate::relay::Relay;
+
+/// `head`, then `body`, then `tail`.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    pub(super) head: BytesMut,
+    pub(super) body: Bytes,
+    pub(super) tail: Bytes,
+    /// Bytes of the request in hand that have left.
+    pub(super) written: usize,
+}
+
+impl Outgoing {
+    pub(super) fn remaining(&self) -> usize {
+        self.head.len() + self.body.len() + self.tail.len()
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        relay: Pin<&mut Relay>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let written = if self.body.is_empty() && self.tail.is_empty() {
+            ready!(relay.poll_write(cx, &self.head))?
+        } else {
+            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(&self.tail)];
+            ready!(relay.poll_write_vectored(cx, &parts))?
+        };
+        self.advance(written);
+        if written == 0 {
+            Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+        } else {
+            Poll::Ready(Ok(written))
+        }
+    }
+
+    fn advance(&mut self, written: usize) {
+        let head = written.min(self.head.len());
+        let body = (written - head).min(self.body.len());
+        self.head.advance(head);
+        self.body.advance(body);
+        self.tail.advance(written - head - body);
+    }
+}

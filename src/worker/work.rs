@@ -1,0 +1,88 @@
+//! How much is done for one worker at a time.
+//!
+//! All that is read from workers is decoded on the runtime's thread. So whoever decodes gives others their turn after a while, which is
+//! measured by what was done and not by a clock. A worker that keeps us busy with what is of no use is read from more slowly.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Sleep, sleep};
+
+use super::output::PAUSE;
+
+/// Bytes that are decoded before it is the others' turn: some 50 µs.
+const TURN: usize = 64 * 1024;
+
+/// Reading a byte of a large frame is that much cheaper than decoding one.
+const CHEAP: usize = 4;
+
+/// How much of no use a worker may send for one request before it is read from slowly.
+const PATIENCE: usize = 8 << 20;
+
+/// What was done for a worker.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Since the last turn of the others, in bytes decoded.
+    done: usize,
+    /// For the request in hand, or since it, in vain.
+    useless: usize,
+    yielded: bool,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Work {
+    /// Another request is in hand.
+    pub(super) fn begin(&mut self) {
+        self.useless = 0;
+    }
+
+    /// Ready to go on; else the task is woken when it is.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        self.yielded = self.done >= TURN;
+        if !self.yielded {
+            return Poll::Ready(());
+        }
+        self.done = 0;
+        if self.useless >= PATIENCE {
+            let pause = self.pause.insert(Box::pin(sleep(PAUSE)));
+            // A timer that was never polled wakes nobody.
+            let _ = pause.as_mut().poll(cx);
+        } else {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Whether there was more to do when it became the others' turn.
+    pub(super) fn has_yielded(&self) -> bool {
+        self.yielded
+    }
+
+    /// There is nothing to do.
+    pub(super) fn wait(&mut self) {
+        self.done = 0;
+    }
+
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.done += bytes / CHEAP;
+    }
+
+    /// Bytes were decoded that are of no use.
+    pub(super) fn dropped(&mut self, bytes: usize) {
+        self.done += bytes;
+        self.useless += bytes;
+    }
+
+    /// What it prints is too much to be logged: it is read from slowly at once.
+    pub(super) fn slow_down(&mut self) {
+        self.useless = self.useless.max(PATIENCE);
+    }
+
+    pub(super) fn useless(&self) -> usize {
+        self.useless
+    }
+}
