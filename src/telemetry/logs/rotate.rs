@@ -1,11 +1,16 @@
 //! A file that is put aside when it is full, as `logs.file_logger_options` says.
 //!
 //! Source: the names and rules of lumberjack, which RoadRunner uses: `app.log` becomes `app-2006-01-02T15-04-05.000.log`, in UTC, and
-//! `.gz` is added when it is compressed.
+//! `.gz` is added when it is compressed. A new file is for its owner alone (0600), whatever the umask; one that takes the place of another
+//! has that one's mode and, where it may be given away, its owner. So an administrator's `chmod` or `chown` lasts.
+//!
+//! Old files are removed and compressed by a thread of their own, one file after the other, since that takes seconds.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
@@ -17,11 +22,17 @@ use super::config::File as Options;
 const MB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_hours(24);
 
+/// The mode of a new file.
+const MODE: u32 = 0o600;
+
 /// The current file.
 pub(super) struct RotatingFile {
     options: Options,
     file: File,
     size: u64,
+    /// The size from which on it is put aside.
+    limit: u64,
+    cleaning: Option<JoinHandle<()>>,
 }
 
 impl RotatingFile {
@@ -30,35 +41,44 @@ impl RotatingFile {
         if let Some(folder) = options.log_output.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(&options.log_output)?;
+        let file = OpenOptions::new().create(true).append(true).mode(MODE).open(&options.log_output)?;
         let size = file.metadata()?.len();
-        Ok(Self { options, file, size })
-    }
-
-    fn limit(&self) -> u64 {
-        if self.options.max_size == 0 { 100 * MB } else { self.options.max_size * MB }
+        let limit = limit(&options);
+        Ok(Self { options, file, size, limit, cleaning: None })
     }
 
     fn rotate(&mut self) -> io::Result<()> {
         let aside = self.aside(SystemTime::now());
-        fs::rename(&self.options.log_output, &aside)?;
-        *self = Self::open(self.options.clone())?;
-        // Old files are a matter of their own: a failure there must not lose a line here.
-        let _ = self.clean_up();
+        let before = self.file.metadata()?;
+        let path = &self.options.log_output;
+        match fs::rename(path, &aside) {
+            // Somebody has taken it away, and a new one is begun.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;
+        take_after(&file, &before);
+        self.size = file.metadata()?.len();
+        self.file = file;
+        self.limit = limit(&self.options);
+        self.clean_up();
         Ok(())
     }
 
-    fn name_parts(&self) -> (&Path, String, String) {
-        let path = &self.options.log_output;
-        let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-        let extension =
-            path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
-        (path.parent().unwrap_or(Path::new("")), part(path.file_stem()), extension)
+    /// Old files are a matter of their own: a failure there must not lose a line here.
+    fn clean_up(&mut self) {
+        if self.cleaning.as_ref().is_some_and(|cleaning| !cleaning.is_finished()) {
+            // What is left over is seen to next time.
+            return;
+        }
+        let old = OldFiles { options: self.options.clone() };
+        self.cleaning =
+            thread::Builder::new().name("log-files".into()).spawn(move || drop(old.clean_up())).ok();
     }
 
     /// A name that nobody has yet.
     fn aside(&self, now: SystemTime) -> PathBuf {
-        let (folder, stem, extension) = self.name_parts();
+        let (folder, stem, extension) = name_parts(&self.options.log_output);
         let mut time = now;
         loop {
             let path = folder.join(format!("{stem}-{}{extension}", stamp(time)));
@@ -68,7 +88,50 @@ impl RotatingFile {
             time += Duration::from_millis(1);
         }
     }
+}
 
+impl Write for RotatingFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.size > 0 && self.size + line.len() as u64 > self.limit && self.rotate().is_err() {
+            // A file that is too large is better than lines that are lost. It is tried again soon.
+            self.limit = self.size + MB;
+        }
+        let written = self.file.write(line)?;
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(cleaning) = self.cleaning.take() {
+            let _ = cleaning.join();
+        }
+        self.file.flush()
+    }
+}
+
+fn limit(options: &Options) -> u64 {
+    if options.max_size == 0 { 100 * MB } else { options.max_size * MB }
+}
+
+/// Gives `file` the mode and the owner of another one, as far as that is allowed.
+fn take_after(file: &File, other: &Metadata) {
+    let _ = file.set_permissions(other.permissions());
+    let _ = fchown(file, Some(other.uid()), Some(other.gid()));
+}
+
+fn name_parts(path: &Path) -> (&Path, String, String) {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let extension =
+        path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
+    (path.parent().unwrap_or(Path::new("")), part(path.file_stem()), extension)
+}
+
+/// The files that were put aside.
+struct OldFiles {
+    options: Options,
+}
+
+impl OldFiles {
     /// Removes what is too old or too much, and compresses the rest.
     fn clean_up(&self) -> io::Result<()> {
         let mut old = self.old_files()?;
@@ -92,7 +155,7 @@ impl RotatingFile {
 
     /// The files that were put aside; their names sort by time.
     fn old_files(&self) -> io::Result<Vec<PathBuf>> {
-        let (folder, stem, extension) = self.name_parts();
+        let (folder, stem, extension) = name_parts(&self.options.log_output);
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let mut files = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -108,26 +171,15 @@ impl RotatingFile {
     }
 }
 
-impl Write for RotatingFile {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.size > 0 && self.size + line.len() as u64 > self.limit() {
-            self.rotate()?;
-        }
-        let written = self.file.write(line)?;
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 fn compress(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".gz");
-    let mut encoder = GzEncoder::new(File::create(&name)?, Compression::default());
-    io::copy(&mut File::open(path)?, &mut encoder)?;
+    let mut plain = File::open(path)?;
+    // One that is left over from a compression which did not come to its end is written anew.
+    let packed = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&name)?;
+    take_after(&packed, &plain.metadata()?);
+    let mut encoder = GzEncoder::new(packed, Compression::default());
+    io::copy(&mut plain, &mut encoder)?;
     encoder.finish()?.sync_all()?;
     fs::remove_file(path)
 }
@@ -167,6 +219,7 @@ mod tests {
         for _ in 0..megabytes * 16 {
             file.write_all(&vec![b'x'; 64 * 1024]).unwrap();
         }
+        file.flush().unwrap();
     }
 
     #[test]
@@ -210,5 +263,38 @@ mod tests {
         };
         fill(&options, 4);
         assert!(names(folder.path()).contains(&"app-notes.log".to_owned()));
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_its_owner_s_alone_and_a_later_one_has_the_mode_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let log_output = folder.path().join("app.log");
+        let options =
+            Options { log_output: log_output.clone(), max_size: 1, compress: true, ..Options::default() };
+        fill(&options, 1);
+        assert_eq!(mode(&log_output), 0o600);
+        fs::set_permissions(&log_output, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        fill(&options, 2);
+        for name in names(folder.path()) {
+            assert_eq!(mode(&folder.path().join(&name)), 0o640, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_put_aside_goes_on_growing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log_output = folder.path().join("app.log");
+        let options = Options { log_output: log_output.clone(), max_size: 1, ..Options::default() };
+        let mut file = RotatingFile::open(options).unwrap();
+        // Without its folder no other file can be opened.
+        fs::remove_dir_all(folder.path()).unwrap();
+        for _ in 0..40 {
+            file.write_all(&vec![b'x'; 64 * 1024]).unwrap();
+        }
+        assert_eq!(file.size, 40 * 64 * 1024);
     }
 }
