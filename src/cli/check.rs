@@ -1,5 +1,6 @@
 //! `causeway check`: is the configuration right, and what would it run?
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,9 +11,10 @@ use crate::worker::RelayAddress;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let loaded = global.load()?;
+    let mut out = io::stdout().lock();
     let config = &loaded.config;
     for warning in &loaded.warnings {
-        println!("warning: {warning}");
+        writeln!(out, "warning: {warning}")?;
     }
     let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
     let path = loaded.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
@@ -34,7 +36,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         ("grace period", format!("{:?}", config.grace_period)),
     ];
     for (name, value) in rows {
-        println!("{name:13} {value}");
+        writeln!(out, "{name:13} {value}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,7 @@ mod publish;
 mod reach;
 mod reset;
 mod rpc;
+mod say;
 mod screen;
 mod serve;
 mod snapshot;
@@ -147,12 +148,11 @@ pub fn main() -> ExitCode {
         }
         // A mistake in the configuration is told from a failure of what it asks for.
         if let Some(error) = error.downcast_ref::<config::Error>() {
-            for line in error.lines() {
-                eprintln!("{}: {}", program.name, format::one_line(&line));
-            }
+            let lines = error.lines().map(|line| format!("{}: {}\n", program.name, format::one_line(&line)));
+            say::say(&lines.collect::<String>());
             return program.mistake();
         }
-        eprintln!("{}: {}", program.name, format::plain(&format!("{error:#}")));
+        say::say(&format!("{}: {}\n", program.name, format::plain(&format!("{error:#}"))));
         if error.is::<Mistake>() { program.mistake() } else { ExitCode::FAILURE }
     })
 }

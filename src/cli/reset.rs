@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::format::plain;
 use super::plugins::Plugins;
 use super::reach::{ANSWER, MARGIN, Reach, Server, block_on};
+use super::say::say;
 use super::{Global, snapshot};
 
 /// How often progress is shown.
@@ -52,7 +53,7 @@ pub(super) fn run(global: &Global, program: &str, args: &Args) -> anyhow::Result
                 Err(error) => {
                     all_well = false;
                     let why = plain(&format!("{error:#}"));
-                    eprintln!("{program}: {plugin}: the workers were not replaced: {why}");
+                    say(&format!("{program}: {plugin}: the workers were not replaced: {why}\n"));
                 }
             }
         }
@@ -66,7 +67,7 @@ async fn reset(server: &mut Server, plugin: &str, silent: bool) -> anyhow::Resul
     let on_terminal = std::io::stderr().is_terminal();
     let watcher = if silent || !on_terminal { None } else { server.again().await.ok() };
     if !silent && !on_terminal {
-        eprintln!("resetting {plugin}");
+        say(&format!("resetting {plugin}\n"));
     }
     let argument = json!(plugin);
     let progress = async {
@@ -84,7 +85,7 @@ async fn reset(server: &mut Server, plugin: &str, silent: bool) -> anyhow::Resul
     };
     if !silent && on_terminal {
         // What follows takes the line.
-        eprint!("\r\u{1b}[K");
+        say("\r\u{1b}[K");
     }
     Ok(end?)
 }
@@ -99,7 +100,8 @@ async fn show_progress(server: &mut Server, plugin: &str) {
         let old = old.get_or_insert_with(|| pids.clone());
         let new = pids.difference(old).count();
         let seconds = begun.elapsed().as_secs();
-        eprint!("\r\u{1b}[Kresetting {plugin}: {new} of {} workers are new, {seconds}s", old.len());
+        let all = old.len();
+        say(&format!("\r\u{1b}[Kresetting {plugin}: {new} of {all} workers are new, {seconds}s"));
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -1,11 +1,12 @@
 //! `causeway serve`: start, run until a signal, end.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Global;
 use crate::app::{App, Ended};
@@ -46,6 +47,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         loaded.config.logs.level = Some(logs::Level::Debug);
     }
     let _logs = logs::init(&loaded.config.logs)?;
+    log_panics();
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
     }
@@ -55,6 +57,26 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
     runtime.shutdown_background();
     code
+}
+
+/// A line for people on standard output. Nobody is waited for: a server goes on, and ends, though its output is full or closed.
+fn banner(line: &str) {
+    logs::print(logs::Stream::Stdout, &format!("{line}\n"));
+}
+
+/// A panic of one task is a line of the log, and does not wait for standard error, as Rust's own message does.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let reason = panic.payload_as_str().unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace = if backtrace.status() == BacktraceStatus::Captured {
+            backtrace.to_string()
+        } else {
+            String::new()
+        };
+        error!(target: "endure", place, reason, backtrace, "a task panicked: this is a bug");
+    }));
 }
 
 /// One thread up to seven cores, and one for every four beyond: what a bridge does for a request is so little that handing it to another
@@ -89,11 +111,8 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         app.watch(&loaded.work_dir, watched).context("cannot watch files")?;
     }
     if !global.silent {
-        println!(
-            "[INFO] Causeway server started; version: {}, address: {}",
-            env!("CARGO_PKG_VERSION"),
-            app.address()
-        );
+        let version = env!("CARGO_PKG_VERSION");
+        banner(&format!("[INFO] Causeway server started; version: {version}, address: {}", app.address()));
     }
     let mut grace = loaded.config.grace_period;
     tokio::select! {
@@ -108,7 +127,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         }
     }
     if !global.silent {
-        println!("stop signal received, grace timeout is: {} seconds", grace.as_secs());
+        banner(&format!("stop signal received, grace timeout is: {} seconds", grace.as_secs()));
     }
     let second = async {
         tokio::time::sleep(SAME_SIGNAL).await;

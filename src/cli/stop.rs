@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::Global;
 use super::program::Program;
 use super::reach::{ANSWER, MARGIN, Reach, block_on};
+use super::say::say;
 use crate::os::other::Other;
 use crate::rpc::ClientError;
 
@@ -91,7 +92,7 @@ fn is_server(arguments: &[String], names: Option<[&str; 3]>) -> bool {
 async fn by_signal(global: &Global, process: &Other, patience: Duration) -> anyhow::Result<String> {
     let who = format!("process {}", process.pid());
     if !global.silent {
-        eprintln!("stopping {who}");
+        say(&format!("stopping {who}\n"));
     }
     if global.force {
         let signals = (AT_ONCE.as_millis() / SIGNAL_EVERY.as_millis()).try_into().unwrap_or(u32::MAX);
@@ -138,7 +139,7 @@ async fn over_rpc(global: &Global, args: &Args, patience: Duration) -> anyhow::R
     let who = format!("the server at {address}");
     let mut server = args.reach.connect(address, ANSWER).await?;
     if !global.silent {
-        eprintln!("stopping {who}");
+        say(&format!("stopping {who}\n"));
     }
     match server.call("causeway.Stop", &json!({"force": global.force})).await {
         Ok(_) => {}

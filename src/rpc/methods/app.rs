@@ -1,18 +1,16 @@
 //! `app`: the application's own lines of log, on channel `app`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 use tracing::{debug, error, info, warn};
 
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::Services;
+use crate::telemetry::logs;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -80,11 +78,13 @@ fn with_context(log: Log) -> Method {
 
 /// The text as it is, past the log, whatever its settings.
 async fn raw(_: Arc<Services>, text: String) -> Reply<bool> {
-    write(text).await.map(|()| true)
+    write(&text);
+    Ok(true)
 }
 
 async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Reply<Logged> {
-    write(in_one_line(entry)).await.map(|()| Logged {})
+    write(&in_one_line(entry));
+    Ok(Logged {})
 }
 
 /// `message key:value,key:value`, as RoadRunner means it, which loses the last character.
@@ -97,17 +97,9 @@ fn in_one_line(entry: Entry) -> String {
     text
 }
 
-/// How long a text may wait to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// One text at a time: while nobody reads stderr, those who want to write wait here, and not in the threads that block.
-async fn write(text: String) -> Reply<()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    let turn = tokio::time::timeout(PATIENCE, TURN.lock()).await;
-    let _turn = turn.map_err(|_| "nobody reads stderr")?;
-    let writing = tokio::task::spawn_blocking(move || io::stderr().write_all(text.as_bytes()));
-    let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    written.map_err(|error| format!("cannot write to stderr: {error}"))
+/// Writes past the log, though through its queue: a caller does not wait for whoever reads standard error.
+fn write(text: &str) {
+    logs::print(logs::Stream::Stderr, text);
 }
 
 #[cfg(test)]
