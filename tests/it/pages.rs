@@ -100,6 +100,7 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
         &format!("rr_centrifugo_worker_state{{pid=\"{pid}\",state=\"ready\"}} 0"),
         "causeway_requests_waiting 0",
         "causeway_workers_target 2",
+        "causeway_log_lines_dropped_total{reason=\"slow_reader\"} 0",
         "causeway_request_duration_seconds_count{code=\"OK\",type=\"rpc\"} 1",
         "causeway_request_duration_seconds_count{code=\"INTERNAL\",type=\"rpc\"} 1",
     ] {

@@ -5,7 +5,8 @@ use super::text::{FamilyText, Page, number};
 use crate::os::this_process;
 use crate::pool::Stats;
 use crate::proxy::{BOUNDS, Statistics};
-use crate::worker::{State, Status, Usage};
+use crate::telemetry::logs::Lost;
+use crate::worker::{State, Status, Usage, dropped_lines};
 
 /// Writes what workers do and use. Names and texts are those of dashboards made for RoadRunner 2025.1.15.
 pub(super) fn workers<'a>(page: &mut Page, workers: impl Iterator<Item = (&'a Status, Usage)>) {
@@ -58,6 +59,20 @@ pub(super) fn pool(page: &mut Page, stats: &Stats) {
         restarts.sample("", [("reason", *reason)], approximate(*count));
     }
     page.add(restarts);
+}
+
+/// Writes what is missing in the log.
+pub(super) fn logs(page: &mut Page) {
+    let help = "Lines that are missing in the log, by reason.";
+    let mut family = FamilyText::new("causeway_log_lines_dropped_total", "counter", help);
+    for (reason, lines) in [
+        ("write_failed", Lost::to_failures()),
+        ("slow_reader", Lost::to_slow_readers()),
+        ("worker_limit", dropped_lines()),
+    ] {
+        family.sample("", [("reason", reason)], approximate(lines));
+    }
+    page.add(family);
 }
 
 /// Writes how long calls took.

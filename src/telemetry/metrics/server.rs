@@ -66,6 +66,7 @@ async fn answer(sources: Sources, request: Request<()>) -> Answer {
         sources.registry.write_to(&mut page);
         bridge::workers(&mut page, workers.iter().map(|(status, usage)| (&**status, *usage)));
         bridge::process(&mut page);
+        bridge::logs(&mut page);
         bridge::proxy(&mut page, &sources.proxy);
         if let Some(pool) = pool {
             bridge::pool(&mut page, &pool.stats());
