@@ -13,6 +13,11 @@ def misbehave():
     if flag and os.path.exists(flag):
         print("cannot start: the flag is set", file=sys.stderr)
         sys.exit(7)
+    # A file: while it is there, it prints as fast as it can, and never starts.
+    floods = os.environ.get("BOOT_FLOODS")
+    while floods and os.path.exists(floods):
+        os.write(1, b"\x15" * 65536)
+        os.write(2, b"y\n" * 32768)
     hangs = os.environ.get("BOOT_HANGS")
     # `1`, or a file: only while that is there.
     if hangs and (hangs == "1" or os.path.exists(hangs)):

@@ -2,3 +2,4 @@
 //! (`support::neighbour`). `tests/FAULTS.md` has the figures.
 
 mod baseline;
+mod output;

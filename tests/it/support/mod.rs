@@ -165,6 +165,11 @@ impl Setup {
 
     /// Starts the server and waits for nothing.
     pub fn spawn(self) -> Server {
+        self.spawn_onto(Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with these for its standard output and error; what goes into pipes of this process is read.
+    pub fn spawn_onto(self, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Server {
         self.write();
         let mut words = self.through.iter().map(String::as_str).chain([BINARY, "serve"]);
         let mut child = Command::new(words.next().unwrap())
@@ -173,13 +178,17 @@ impl Setup {
             .env(MARK, self.folder.path())
             .envs(self.env)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let text = Arc::new(Text::default());
-        text.follow(child.stdout.take().unwrap());
-        text.follow(child.stderr.take().unwrap());
+        if let Some(stdout) = child.stdout.take() {
+            text.follow(stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            text.follow(stderr);
+        }
         Server { child, text, address: String::new(), folder: self.folder }
     }
 }

@@ -1,0 +1,137 @@
+//! Workers that print: noise where frames go, floods of lines, answers that nobody asked for.
+
+use std::time::Duration;
+
+use crate::support::neighbour::is_unharmed;
+use crate::support::{Server, Setup, worker};
+
+/// What the server may hold in memory, in MB: its own, and what may wait to be written to its log.
+const MEMORY: u64 = 96;
+
+fn workers() -> Setup {
+    worker().pool("num_workers: 3")
+}
+
+/// Two workers do this at once; whatever becomes of their calls.
+async fn misbehave(server: &Server, method: &str) {
+    let client = server.client().await;
+    let calls = [client.spawn_rpc(method, "\"x\""), client.spawn_rpc(method, "\"x\"")];
+    for call in calls {
+        if let Ok(answer) = call.await.unwrap() {
+            assert_eq!(answer, "\"x\"", "{method}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_that_could_be_the_beginning_of_frames_is_not_felt() {
+    let coloured = "1b5b33316d7265641b5b306d20";
+    let all = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    for (text, size) in
+        [("13", 1 << 18), ("15", 1 << 18), ("1d", 1 << 20), (coloured, 1 << 20), (all, 1 << 20)]
+    {
+        let method = format!("spew:{text},{size}");
+        is_unharmed(&method, MEMORY, workers, async |server| misbehave(server, &method).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_of_headers_again_and_again_are_not_felt() {
+    // The header of an answer: with each byte cut off it is another kind of noise. Some of it breaks the protocol.
+    let head = "140000000000000000000000";
+    is_unharmed("pieces of headers", MEMORY, workers, async |server| {
+        for bytes in [2, 5, 10, 11] {
+            misbehave(server, &format!("spew:{},{}", &head[..2 * bytes], 1 << 18)).await;
+        }
+        misbehave(server, &format!("random:{}", 1 << 20)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_short_lines_are_not_felt_and_what_they_lose_is_told() {
+    for (relay, stream) in [("pipes", 2), ("pipes", 1), ("unix", 1), ("tcp", 2)] {
+        let method = format!("yes:{stream},1");
+        is_unharmed(
+            &format!("{method} over {relay}"),
+            MEMORY,
+            || workers().relay(relay),
+            async |server| {
+                misbehave(server, &method).await;
+                let told = server.wait_for_output(" of this worker's output");
+                assert!(told.contains("WARN") && told.contains("dropped "), "{told}");
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_while_no_request_is_in_hand_are_not_felt() {
+    for (relay, stream) in [("pipes", 1), ("pipes", 2), ("unix", 1)] {
+        let method = format!("yes_afterwards:{stream},1");
+        is_unharmed(
+            &format!("{method} over {relay}"),
+            MEMORY,
+            || workers().relay(relay),
+            async |server| {
+                misbehave(server, &method).await;
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_long_records_are_not_felt() {
+    for record in ["60000,100", "1000000,8", "3000000,3"] {
+        let method = format!("records:{record}");
+        is_unharmed(&method, MEMORY, workers, async |server| misbehave(server, &method).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_answers_that_nobody_asked_for_is_not_felt_and_is_told_in_few_lines() {
+    is_unharmed("spare:100000", MEMORY, workers, async |server| {
+        misbehave(server, "spare:100000").await;
+        assert!(server.count_output("nobody asked for") < 50, "{}", server.output());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_print_instead_of_starting_are_not_felt() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = folder.path().join("flag");
+    let setup = || {
+        let _ = std::fs::remove_file(&flag);
+        worker()
+            .env("BOOT_FLOODS", &flag.display().to_string())
+            .pool("num_workers: 3, allocate_timeout: 20s, reset_timeout: 1s")
+            .rpc()
+    };
+    is_unharmed("a flood before the handshake", MEMORY, setup, async |server| {
+        std::fs::write(&flag, "").unwrap();
+        let mut caller = server.caller().await;
+        caller.json("resetter.Reset", &"centrifuge".into()).await.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_an_ordinary_application_comes_through_whole() {
+    let server = worker().start();
+    let client = server.client().await;
+    for method in ["lines:10000", "records:900000,2"] {
+        assert_eq!(client.rpc(method, "1").await.unwrap(), "1");
+    }
+    server.wait_for_output("#9999 /srv/app");
+    assert_eq!(server.count_output("Kernel.php(123): handle()"), 10_000);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while server.count_output(&"x".repeat(899_900)) < 2 {
+        assert!(std::time::Instant::now() < deadline, "records of a megabyte are whole");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.count_output("of this worker's output"), 0);
+}
