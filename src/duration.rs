@@ -1,4 +1,7 @@
-//! Go's notation of durations, the one that `.rr.yaml` files use: `300ms`, `1h3m40s`, `.5m`; a bare number is nanoseconds.
+//! Go's notation of durations, the one that `.rr.yaml` files use: `300ms`, `1h3m40s`, `.5m`.
+//!
+//! A number without a unit is nanoseconds in RoadRunner, which hardly anybody knows: `reset_timeout: 10` stands in tutorials. Nobody means
+//! a time below a millisecond, so numbers below a million are seconds here, with a warning; larger ones are nanoseconds.
 //!
 //! Source: Go's `time.ParseDuration`.
 
@@ -8,7 +11,56 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 
 /// What a duration has to look like.
-const EXPECTED: &str = "a duration such as 300ms, 1.5s or 1h30m";
+pub(crate) const EXPECTED: &str = "a duration such as 300ms, 1.5s or 1h30m";
+
+/// The name by which a deserialiser is asked for a duration of the configuration; it answers with nanoseconds.
+pub(crate) const SETTING: &str = "causeway::Duration";
+
+/// The same for keys that are seconds in RoadRunner.
+pub(crate) const SECONDS: &str = "causeway::Seconds";
+
+/// A number without a unit that is this large is one of nanoseconds.
+const NANOSECONDS_FROM: f64 = 1e6;
+
+/// Whether a setting says its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// It does, or needs none.
+    Known,
+    /// It does not, and is taken for seconds.
+    Assumed,
+}
+
+/// Reads a duration of the configuration: Go's notation, or a number without a unit.
+///
+/// # Errors
+/// Says in one clause what is wrong with `text`.
+pub(crate) fn setting(text: &str, is_of_seconds: bool) -> Result<(Duration, Unit), String> {
+    let text = text.trim();
+    let plain = text.replace('_', "");
+    // Words that are numbers to Rust are none here.
+    let is_number = plain.ends_with(|last: char| last.is_ascii_digit() || last == '.');
+    let Some(number) = plain.parse::<f64>().ok().filter(|_| is_number) else {
+        return parse(text).map(|duration| (duration, Unit::Known));
+    };
+    if number < 0.0 {
+        return Err("it is negative".into());
+    }
+    let seconds = |number| Duration::try_from_secs_f64(number).map_err(|_| too_long());
+    let (duration, unit) = match number {
+        0.0 => (Duration::ZERO, Unit::Known),
+        _ if is_of_seconds => (seconds(number)?, Unit::Known),
+        _ if number < NANOSECONDS_FROM => (seconds(number)?, Unit::Assumed),
+        // A float of this size does not hold each nanosecond.
+        _ => {
+            let exact = plain.parse::<u64>().map(Duration::from_nanos);
+            (exact.or_else(|_| seconds(number / 1e9))?, Unit::Known)
+        }
+    };
+    // Go counts nanoseconds in 63 bits.
+    let is_short = duration.as_nanos() <= i64::MAX.unsigned_abs().into();
+    if is_short { Ok((duration, unit)) } else { Err(too_long()) }
+}
 
 /// Parses what Go's `time.ParseDuration` accepts, but for negative durations, which no setting has a use for.
 ///
@@ -81,14 +133,22 @@ fn too_long() -> String {
 /// # Errors
 /// When the value is no duration; the message says what one looks like.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_any(Reader)
+    deserializer.deserialize_newtype_struct(SETTING, Reader)
+}
+
+/// For a key that RoadRunner reads as a number of seconds, and takes zero for its default of one minute; durations are read too.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let duration = deserializer.deserialize_newtype_struct(SECONDS, Reader)?;
+    Ok(if duration.is_zero() { MINUTE } else { duration })
 }
 
 /// The same, where RoadRunner takes zero for its default of one minute.
 pub(crate) fn minute_if_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let duration = deserialize(deserializer)?;
-    Ok(if duration.is_zero() { Duration::from_mins(1) } else { duration })
+    Ok(if duration.is_zero() { MINUTE } else { duration })
 }
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 struct Reader;
 
@@ -101,10 +161,6 @@ impl Visitor<'_> for Reader {
 
     fn visit_u64<E: de::Error>(self, nanoseconds: u64) -> Result<Duration, E> {
         Ok(Duration::from_nanos(nanoseconds))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-        parse(text).map_err(|reason| E::custom(format!("expected {EXPECTED}, found \"{text}\": {reason}")))
     }
 }
 
@@ -158,6 +214,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_small_number_is_seconds_and_a_large_one_nanoseconds() {
+        let seconds = |seconds| (Duration::from_secs_f64(seconds), Unit::Assumed);
+        let nanoseconds = |nanoseconds| (Duration::from_nanos(nanoseconds), Unit::Known);
+        for (text, expected) in [
+            ("0", nanoseconds(0)),
+            ("0.0", nanoseconds(0)),
+            ("1", seconds(1.0)),
+            (" 10 ", seconds(10.0)),
+            ("+10", seconds(10.0)),
+            ("0.5", seconds(0.5)),
+            ("1.", seconds(1.0)),
+            ("5e3", seconds(5000.0)),
+            ("60_000", seconds(60_000.0)),
+            ("999999", seconds(999_999.0)),
+            ("1000000", nanoseconds(1_000_000)),
+            ("60000000000", nanoseconds(60_000_000_000)),
+            ("1e9", nanoseconds(1_000_000_000)),
+            ("9223372036854775807", nanoseconds(i64::MAX.cast_unsigned())),
+            ("10s", nanoseconds(10_000_000_000)),
+            (".5m", nanoseconds(30_000_000_000)),
+        ] {
+            assert_eq!(setting(text, false), Ok(expected), "{text}");
+        }
+        for text in
+            ["", "-1", "-0.5", "inf", "nan", "infinity", "1e30", "9223372036854775808", "1 0", "x", "10 s"]
+        {
+            setting(text, false).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn where_numbers_are_seconds_large_ones_are_too() {
+        for (text, seconds) in [("45", 45), ("45s", 45), ("2m", 120), ("1000000", 1_000_000), ("0", 0)] {
+            assert_eq!(setting(text, true), Ok((Duration::from_secs(seconds), Unit::Known)), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_sum_of_terms_is_read(hours in 0_u64..1000, minutes in 0_u64..100, millis in 0_u64..100_000) {
@@ -169,6 +263,8 @@ mod tests {
         #[test]
         fn any_text_is_a_duration_or_an_error(text in ".{0,40}") {
             drop(parse(&text));
+            drop(setting(&text, false));
+            drop(setting(&text, true));
         }
     }
 }

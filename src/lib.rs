@@ -32,6 +32,7 @@ pub mod proto;
 pub mod proxy;
 mod relay;
 pub mod rpc;
+mod secrets;
 pub mod telemetry;
 pub mod watch;
 pub mod worker;

@@ -12,14 +12,28 @@
 //! | `\$A` | backslash and value | the text `$A` |
 //!
 //! As in RoadRunner a name that is not set is empty, and so are `$$`, `$1`, `$*` and names that are none; a `${` without its brace is
-//! left out. The last two earn a warning.
+//! left out. The last two earn a warning, which shows nothing of the text: it may be a password with a dollar sign in it.
 
 /// What a text becomes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expanded {
     pub(super) text: String,
-    /// A reference that is none.
-    pub(super) malformed: Option<String>,
+    /// The same with `${NAME}` in place of each value.
+    pub(super) shown: String,
+    /// What is wrong with a reference that is none.
+    pub(super) malformed: Option<&'static str>,
+}
+
+impl Expanded {
+    fn push(&mut self, literal: &str) {
+        self.text.push_str(literal);
+        self.shown.push_str(literal);
+    }
+
+    fn push_value(&mut self, name: &str, value: &str) {
+        self.text.push_str(value);
+        self.shown.extend(["${", name, "}"]);
+    }
 }
 
 /// References within defaults within defaults.
@@ -30,7 +44,7 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> O
     if !text.contains('$') {
         return None;
     }
-    let mut expanded = Expanded { text: String::new(), malformed: None };
+    let mut expanded = Expanded { text: String::new(), shown: String::new(), malformed: None };
     into(text, variable, &mut expanded, 0);
     (expanded.text != text || expanded.malformed.is_some()).then_some(expanded)
 }
@@ -40,12 +54,12 @@ fn into(text: &str, variable: &dyn Fn(&str) -> Option<String>, out: &mut Expande
     while let Some(at) = rest.find('$') {
         let (before, from) = rest.split_at(at);
         if let Some(before) = before.strip_suffix('\\') {
-            out.text.push_str(before);
-            out.text.push('$');
+            out.push(before);
+            out.push("$");
             rest = &from[1..];
             continue;
         }
-        out.text.push_str(before);
+        out.push(before);
         let reference = &from[1..];
         rest = match reference.chars().next() {
             Some('{') => braced(&reference[1..], variable, out, depth),
@@ -54,17 +68,18 @@ fn into(text: &str, variable: &dyn Fn(&str) -> Option<String>, out: &mut Expande
             }
             _ => match name_length(reference) {
                 0 => {
-                    out.text.push('$');
+                    out.push("$");
                     reference
                 }
                 length => {
-                    out.text.push_str(&variable(&reference[..length]).unwrap_or_default());
+                    let name = &reference[..length];
+                    out.push_value(name, &variable(name).unwrap_or_default());
                     &reference[length..]
                 }
             },
         };
     }
-    out.text.push_str(rest);
+    out.push(rest);
 }
 
 /// What stands behind `${`; returns what stands behind its brace.
@@ -75,7 +90,7 @@ fn braced<'a>(
     depth: usize,
 ) -> &'a str {
     let Some(end) = closing_brace(text) else {
-        out.malformed = Some(format!("${{{text}"));
+        out.malformed = Some("a \"${\" without its \"}\"");
         return text;
     };
     let (inner, rest) = (&text[..end], &text[end + 1..]);
@@ -89,9 +104,11 @@ fn braced<'a>(
         },
     };
     match (name.is_empty(), value, default) {
-        (false, Some(value), Some(_)) => out.text.push_str(&value),
+        (false, Some(value), Some(_)) => out.push_value(name, &value),
+        // An empty default is shown as what it stands for.
+        (false, None, Some("")) => out.push_value(name, ""),
         (false, None, Some(default)) if depth < MAX_DEPTH => into(default, variable, out, depth + 1),
-        _ => out.malformed = Some(format!("${{{inner}}}")),
+        _ => out.malformed = Some("what stands between \"${\" and \"}\" is no reference to a variable"),
     }
     rest
 }
@@ -173,6 +190,18 @@ mod tests {
             assert!(expand(text, &variable).unwrap().malformed.is_some(), "{text}");
         }
         assert_eq!(expand("${A}", &variable).unwrap().malformed, None);
+    }
+
+    #[test]
+    fn values_of_variables_are_not_shown() {
+        for (text, shown) in [
+            ("$A", "${A}"),
+            ("tcp://${HOST}:${PORT:-6001}", "tcp://${HOST}:6001"),
+            ("${UNSET:-${A}}/$NOPE", "${A}/${NOPE}"),
+            ("${UNSET}${EMPTY:-}", "${UNSET}${EMPTY}"),
+        ] {
+            assert_eq!(expand(text, &variable).unwrap().shown, shown, "{text}");
+        }
     }
 
     #[test]

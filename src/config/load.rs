@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,12 +11,12 @@ use serde::de::DeserializeOwned;
 use super::node::{At, Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure, OTHER_KEYS, OTHER_PLUGINS, SERVED};
-use super::{Config, Error, expand, shown, typed, yaml};
+use super::{Config, Error, dotenv, expand, overrides, shown, typed, yaml};
 use crate::os::process::Identity;
 use crate::{pool, worker};
 
 /// What the command line and the environment say about the configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// `-c`: the file.
     pub path: PathBuf,
@@ -29,8 +30,17 @@ pub struct Sources {
     pub env: Vec<(OsString, OsString)>,
 }
 
+impl fmt::Debug for Sources {
+    /// Without overrides and variables: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, work_dir, dotenv, .. } = self;
+        let mut shown = f.debug_struct("Sources");
+        shown.field("path", path).field("work_dir", work_dir).field("dotenv", dotenv).finish_non_exhaustive()
+    }
+}
+
 /// A configuration that can be used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded {
     /// What it says.
     pub config: Config,
@@ -42,6 +52,16 @@ pub struct Loaded {
     pub work_dir: PathBuf,
     /// The environment for workers: that of the process, then what the dotenv files add.
     pub env: Vec<(OsString, OsString)>,
+}
+
+impl fmt::Debug for Loaded {
+    /// Without variables: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, warnings, work_dir, .. } = self;
+        let mut shown = f.debug_struct("Loaded");
+        shown.field("config", config).field("warnings", warnings).field("work_dir", work_dir);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// Reads and checks everything.
@@ -83,23 +103,43 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
     if !work_dir.is_dir() {
         return Err(Problem::file(&work_dir, "the working directory does not exist"));
     }
-    let mut env = Environment::new(&sources.env);
-    let dotenv = env
-        .get("DOTENV_PATH")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| sources.dotenv.clone());
-    let envfile = tree.get("envfile").and_then(Node::text).map(|file| work_dir.join(file));
-    for file in dotenv.into_iter().chain(envfile) {
-        env.add_file(&file).unwrap_or_else(|mistake| problems.add(mistake));
-    }
+    let mut overrides = overrides::parse(&sources.overrides, problems);
+    // They count from here on: they may say what is required, which files to include, and where variables are.
+    overrides.iter().for_each(|(key, node)| tree.set(key, node.clone()));
+    let env = environment(sources, &tree, &path, &work_dir, problems);
+    expand_all(&mut tree, "", &env, problems);
     let version = version(&tree, problems).unwrap_or_default();
-    include(&mut tree, &work_dir, &version, &env, problems);
-    for text in &sources.overrides {
-        set_override(&mut tree, text, problems);
+    if include(&mut tree, &work_dir, &version, &env, problems) {
+        // They win over included files too. What is wrong with them has been said above.
+        let said = Problems::default();
+        overrides.iter_mut().for_each(|(key, node)| expand_all(node, key, &env, &said));
+        overrides.into_iter().for_each(|(key, node)| tree.set(&key, node));
     }
-    expand_all(&mut tree, &env, problems);
     Ok(Read { tree, version, work_dir, env })
+}
+
+/// The process's own variables, then those of `--dotenv`, then those of `envfile`: the first value of a name wins.
+fn environment(
+    sources: &Sources,
+    tree: &Node,
+    main: &Path,
+    work_dir: &Path,
+    problems: &Problems,
+) -> Environment {
+    let mut env = Environment::new(&sources.env);
+    let dotenv = env.get("DOTENV_PATH").map(PathBuf::from).or_else(|| sources.dotenv.clone());
+    if let Some(file) = dotenv.filter(|file| !file.as_os_str().is_empty()) {
+        // It is taken from the working directory, as in RoadRunner, unless only the current folder has it.
+        let there = work_dir.join(&file);
+        let found = if there.exists() || !file.exists() { there } else { file.clone() };
+        env.add_file(&file, &found).unwrap_or_else(|mistake| problems.add(mistake));
+    }
+    if let Some(file) = tree.get("envfile").and_then(Node::text).filter(|file| !file.is_empty()) {
+        // RoadRunner looks beside the configuration, wherever the working directory is.
+        let found = main.parent().unwrap_or(work_dir).join(file);
+        env.add_file(Path::new(file), &found).unwrap_or_else(|mistake| problems.add(mistake));
+    }
+    env
 }
 
 /// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started
@@ -133,11 +173,16 @@ impl Environment {
     }
 
     /// Adds what is not set yet: the process's own variables win.
-    fn add_file(&mut self, path: &Path) -> Result<(), Problem> {
-        let entries = dotenvy::from_path_iter(path).map_err(|error| Problem::file(path, error))?;
-        for entry in entries {
-            let (name, value) = entry.map_err(|error| Problem::file(path, error))?;
-            if !self.by_name.contains_key(&name) {
+    fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Problem> {
+        let text = std::fs::read(path).map_err(|error| Problem::file(shown, error))?;
+        let entries = dotenv::parse(&text).map_err(|wrong| {
+            let at = At { file: shown.display().to_string().into(), line: wrong.line };
+            Problem::at(&at, None, wrong.message)
+        })?;
+        for (name, value) in entries {
+            // What cannot be a variable of a process is left out, as in RoadRunner.
+            let is_variable = !name.is_empty() && !name.contains('\0') && !value.contains('\0');
+            if is_variable && !self.by_name.contains_key(&name) {
                 self.variables.push(((&name).into(), (&value).into()));
                 self.by_name.insert(name, value);
             }
@@ -163,9 +208,15 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
         problems.mistake(&tree.at, Some("version"), format!("it is missing; {expected}"));
         return None;
     };
+    if node.is_nothing() {
+        let text = format!("{expected}, found {}", shown::found(node, "version"));
+        problems.mistake(&node.at, Some("version"), text);
+        return None;
+    }
     match &node.value {
-        Value::Scalar { text, plain } if !text.is_empty() => {
-            if *plain && text.parse::<f64>().is_ok() {
+        Value::Scalar { text, plain, .. } => {
+            // A flag has no quotes that would tell a number from a string.
+            if *plain && node.at.line > 0 && text.parse::<f64>().is_ok() {
                 let found = format!("expected a string, found a number; write version: '{text}'");
                 problems.mistake(&node.at, Some("version"), found);
             }
@@ -178,53 +229,47 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
     }
 }
 
-/// Lays the included files over the main one, in order.
-fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, problems: &Problems) {
-    let Some(mut list) = tree.get("include").cloned() else { return };
-    expand_all(&mut list, env, problems);
-    let files: Vec<String> = typed::read(&list, "include", problems);
-    for file in files {
-        let included = match read_file(Path::new(&file), &work_dir.join(&file), problems) {
+/// Lays the included files over the main one, in order. Returns whether there are any.
+fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, problems: &Problems) -> bool {
+    let Some(list) = tree.get("include") else { return false };
+    let files: Vec<String> = typed::read(list, "include", problems);
+    let files: Vec<String> = files.into_iter().filter(|file| !file.is_empty()).collect();
+    for file in &files {
+        let mut included = match read_file(Path::new(file), &work_dir.join(file), problems) {
             Ok(included) => included,
             Err(mistake) => {
                 problems.add(mistake);
                 continue;
             }
         };
+        expand_all(&mut included, "", env, problems);
         if let Some(theirs) = self::version(&included, problems)
             && theirs != version
             && !version.is_empty()
         {
-            let text = format!("expected the version of the main file, '{version}', found '{theirs}'");
-            let at = included.get("version").map_or(&included.at, |node| &node.at);
-            problems.mistake(at, Some("version"), text);
+            let node = included.get("version").unwrap_or(&included);
+            let found = shown::value(node, "version");
+            let text = format!("expected the version of the main file, '{version}', found '{found}'");
+            problems.mistake(&node.at, Some("version"), text);
         }
         tree.merge(included);
     }
+    !files.is_empty()
 }
 
-fn set_override(tree: &mut Node, text: &str, problems: &Problems) {
-    let at = At { file: format!("-o {text}").into(), line: 0 };
-    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
-        problems.mistake(&at, None, "expected key=value, such as -o centrifuge.pool.num_workers=4");
-        return;
-    };
-    let value = value.trim();
-    let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-    let node = Node { value: Value::Scalar { text: unquoted.to_owned(), plain: true }, at };
-    tree.set(&key.trim().to_lowercase(), node);
-}
-
-fn expand_all(tree: &mut Node, env: &Environment, problems: &Problems) {
-    tree.for_each_text(&mut |text, at| {
-        let expanded = expand::expand(text, &|name| env.get(name).cloned())?;
+/// Replaces the references below `tree`, which stands at the dotted path `path`.
+fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problems) {
+    tree.for_each_scalar(path, &mut |node, path| {
+        let Value::Scalar { text, plain, shown } = &mut node.value else { return };
+        let Some(expanded) = expand::expand(text, &|name| env.get(name).cloned()) else { return };
         if let Some(malformed) = expanded.malformed {
-            let text = format!(
-                "\"{malformed}\" is not a reference to a variable, such as ${{NAME}} or ${{NAME:-default}}"
-            );
-            problems.warn(at, None, text);
+            let hint = format!("{malformed}; expected one such as ${{NAME}} or ${{NAME:-default}}");
+            problems.warn(&node.at, Some(path), hint);
         }
-        Some(expanded.text)
+        // What is no reference may be part of a password.
+        *shown = Some(if expanded.malformed.is_some() { "${...}".into() } else { expanded.shown.into() });
+        *plain = false;
+        *text = expanded.text;
     });
 }
 
@@ -261,19 +306,21 @@ fn build(tree: &Node, version: String, work_dir: &Path, problems: &Problems) -> 
         problems.mistake(&tree.at, Some("centrifuge"), text);
     }
     let centrifuge: Centrifuge = default_or(centrifuge_node, "centrifuge", problems);
-    let (proxy, api, pool) = centrifuge.split();
+    let (proxy, api, mut pool) = centrifuge.split();
     if let Some(tls) = &api.tls {
         let files = [("cert", &tls.cert), ("key", &tls.key), ("root_ca", &tls.root_ca)];
         for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?))) {
             if !work_dir.join(file).is_file() {
                 let node = centrifuge_node.and_then(|node| node.get("tls")?.get(key)).unwrap_or(tree);
-                let text = format!("there is no file {}", file.display());
-                problems.mistake(&node.at, Some(&format!("centrifuge.tls.{key}")), text);
+                let path = format!("centrifuge.tls.{key}");
+                let text = format!("there is no file {}", shown::value(node, &path));
+                problems.mistake(&node.at, Some(&path), text);
             }
         }
     }
-    let server: worker::Config = default_or(section("server"), "server", problems);
+    let mut server: worker::Config = default_or(section("server"), "server", problems);
     check_server(&server, &pool, tree, problems);
+    show_references(tree, &mut server, &mut pool);
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
         let text = format!(
@@ -299,8 +346,11 @@ fn build(tree: &Node, version: String, work_dir: &Path, problems: &Problems) -> 
 fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, problems: &Problems) {
     let node = tree.get("server").unwrap_or(tree);
     if server.command.argv.is_empty() && pool.command.is_none() && !problems.spoil("server.command") {
-        let text = "it is missing: expected a command such as \"php app.php\"";
-        problems.mistake(&node.at, Some("server.command"), text);
+        let command = node.get("command");
+        let found = command.map(|node| format!(", found {}", shown::found(node, "server.command")));
+        let text =
+            format!("it is missing: expected a command such as \"php app.php\"{}", found.unwrap_or_default());
+        problems.mistake(&command.unwrap_or(node).at, Some("server.command"), text);
     }
     if server.on_init.as_ref().is_some_and(|on_init| on_init.command.argv.is_empty())
         && !problems.spoil("server.on_init.command")
@@ -309,13 +359,33 @@ fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, probl
     }
     if let Err(text) = Identity::resolve(server.user.as_deref(), server.group.as_deref()) {
         let at = node.get("user").or_else(|| node.get("group")).unwrap_or(node);
+        let text = ["user", "group"]
+            .into_iter()
+            .filter_map(|key| Some((key, node.get(key)?)))
+            .fold(text, |text, (key, node)| shown::without_value(text, node, &format!("server.{key}")));
         problems.mistake(&at.at, None, text);
+    }
+}
+
+/// Commands are shown with the references that stand in the file: what these were replaced by may be a secret.
+fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Config) {
+    let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
+    let commands = [
+        (&["server", "command"][..], Some(&mut server.command)),
+        (&["server", "on_init", "command"], on_init),
+        (&["centrifuge", "pool", "command"], pool.command.as_mut()),
+    ];
+    for (keys, command) in commands {
+        let node = keys.iter().try_fold(tree, |node, key| node.get(key));
+        if let (Some(text), Some(command)) = (node.and_then(shown::command), command) {
+            command.show_as(text);
+        }
     }
 }
 
 /// A section; an empty one is none.
 pub(super) fn section<'a>(tree: &'a Node, name: &str) -> Option<&'a Node> {
-    tree.get(name).filter(|node| !matches!(node.value, Value::Null))
+    tree.get(name).filter(|node| !node.is_nothing())
 }
 
 pub(super) fn optional<T: DeserializeOwned + Default>(

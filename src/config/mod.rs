@@ -16,9 +16,11 @@
 //! instead of hiding the rest of it from its plugin, `-o` wins over included files too, `envfile` is always read, and a command is split
 //! like a shell does it.
 
+mod dotenv;
 mod expand;
 mod load;
 mod node;
+mod overrides;
 mod problems;
 mod running;
 mod sections;
@@ -63,5 +65,9 @@ pub struct Config {
 
 #[cfg(test)]
 mod fuzz_tests;
+#[cfg(test)]
+mod nothing_tests;
+#[cfg(test)]
+mod secret_tests;
 #[cfg(test)]
 mod tests;

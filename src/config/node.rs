@@ -33,6 +33,8 @@ pub(crate) enum Value {
     Scalar {
         text: String,
         plain: bool,
+        /// Where variables were replaced: the text with `${NAME}` in place of their values, which may be secrets.
+        shown: Option<Box<str>>,
     },
     List(Vec<Node>),
     /// In the order of the file; keys are in lower case and occur once.
@@ -61,12 +63,45 @@ impl Node {
         }
     }
 
+    /// Whether there is no value: nothing stands there, or a text that is empty, perhaps since its variables are.
+    pub(crate) fn is_nothing(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Scalar { text, shown, .. } => {
+                text.is_empty() || (shown.is_some() && text.trim().is_empty())
+            }
+            Value::List(_) | Value::Map(_) => false,
+        }
+    }
+
+    /// The references that a text was made of, as messages show it.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { shown, .. } => shown.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The text of a word.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
         }
+    }
+
+    /// The items of a list that is written as one text: between commas, and those of flags and variables also in brackets.
+    pub(crate) fn split(&self) -> Vec<Self> {
+        let Value::Scalar { text, plain, shown } = &self.value else { return vec![self.clone()] };
+        let is_from_file = self.at.line > 0 && shown.is_none();
+        let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|_| !is_from_file);
+        let unquoted = |item: &str| {
+            let quoted = |quote| item.strip_prefix(quote).and_then(|item| item.strip_suffix(quote));
+            inner.and_then(|_| quoted('"').or_else(|| quoted('\''))).unwrap_or(item).to_owned()
+        };
+        let items = split_at_commas(inner.unwrap_or(text));
+        let value = |item: &str| Value::Scalar { text: unquoted(item), plain: *plain, shown: shown.clone() };
+        items.into_iter().map(|item| Self { value: value(item.trim()), at: self.at.clone() }).collect()
     }
 
     /// Puts `node` at a dotted path; sections on the way are made as needed, and what is in the way is replaced.
@@ -113,18 +148,36 @@ impl Node {
         }
     }
 
-    /// Calls `edit` for the text of every word below.
-    pub(crate) fn for_each_text(&mut self, edit: &mut impl FnMut(&str, &At) -> Option<String>) {
+    /// Calls `edit` for every word below, with its dotted path.
+    pub(crate) fn for_each_scalar(&mut self, path: &str, edit: &mut impl FnMut(&mut Self, &str)) {
         match &mut self.value {
             Value::Null => {}
-            Value::Scalar { text, plain } => {
-                if let Some(edited) = edit(text, &self.at) {
-                    *text = edited;
-                    *plain = false;
+            Value::Scalar { .. } => edit(self, path),
+            Value::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    item.for_each_scalar(&format!("{path}[{index}]"), edit);
                 }
             }
-            Value::List(items) => items.iter_mut().for_each(|item| item.for_each_text(edit)),
-            Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.for_each_text(edit)),
+            Value::Map(entries) => {
+                for (key, node) in entries {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    node.for_each_scalar(&path, edit);
+                }
+            }
         }
     }
+}
+
+/// Commas within braces are those of a pattern: `*.{php,py}`.
+fn split_at_commas(text: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let is_end = |c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    text.split(is_end).collect()
 }

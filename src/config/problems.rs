@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::node::At;
+use super::shown;
 
 /// Mistakes, and warnings, that are listed. What is beyond is counted: a file can have a hundred thousand unknown keys.
 const MAX_LISTED: usize = 100;
@@ -20,7 +21,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn at(at: &At, key: Option<&str>, message: impl Into<String>) -> Self {
-        Self { at: at.clone(), key: key.map(str::to_owned), message: message.into() }
+        Self { at: at.clone(), key: key.map(shown::key), message: message.into() }
     }
 
     /// About a file as a whole.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny};
+use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 
 use crate::net::{self, Address};
 use crate::{api, duration, pool, proxy};
@@ -126,9 +126,7 @@ struct ProxyAddress(Address);
 impl<'de> Deserialize<'de> for ProxyAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|expected: String| de::Error::custom(format!("{expected}, found \"{text}\"")))
+        text.parse().map(Self).map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &net::FORM))
     }
 }
 
@@ -141,7 +139,7 @@ impl<'de> Deserialize<'de> for Size {
         let text = String::deserialize(deserializer)?;
         size(&text)
             .map(Self)
-            .ok_or_else(|| de::Error::custom(format!("expected a size such as 64MB, found \"{text}\"")))
+            .ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &"a size such as 64MB"))
     }
 }
 

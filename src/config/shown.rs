@@ -1,65 +1,174 @@
-//! The configuration as others may see it: what `rpc.Config` answers.
+//! The configuration as others may see it: in messages, and as what `rpc.Config` answers.
+//!
+//! A message names file, line and key. It quotes a value only if neither its key nor its text says that it may be a secret, and what
+//! came from a variable is shown as the reference that stands in the file.
 
 use serde_json::{Map, Value as Json};
 
 use super::node::{Node, Value};
-
-/// What stands in place of a secret.
-const HIDDEN: &str = "***";
-
-/// What is part of the names of keys whose values are secrets.
-const SECRET: [&str; 8] =
-    ["password", "passwd", "secret", "token", "api_key", "apikey", "credential", "authorization"];
+use crate::secrets::{HIDDEN, is_secret, scrub};
 
 /// Sections whose values are hidden whatever their names are: any of them may be a secret.
-const HIDDEN_SECTIONS: [&str; 2] = ["env", "headers"];
+const HIDDEN_SECTIONS: [&str; 7] =
+    ["env", "environment", "headers", "cookies", "metadata", "params", "credentials"];
+
+/// Bytes of a value that a message quotes.
+const MAX_QUOTED: usize = 100;
+
+/// Bytes of a key that a message names.
+const MAX_KEY: usize = 200;
 
 /// The whole tree as JSON, keys sorted, secrets hidden.
 pub(super) fn shown(tree: &Node) -> String {
-    json(tree, false).to_string()
+    json(tree, "", false).to_string()
 }
 
-fn json(node: &Node, hidden: bool) -> Json {
+fn json(node: &Node, path: &str, hidden: bool) -> Json {
     match &node.value {
         Value::Null => Json::Null,
-        Value::Scalar { .. } if hidden => HIDDEN.into(),
-        Value::Scalar { text, plain: true } => plain(text),
-        Value::Scalar { text, plain: false } => without_password(text).into(),
-        Value::List(items) => items.iter().map(|item| json(item, hidden)).collect(),
+        Value::Scalar { text, plain, shown } => {
+            if hidden || is_inline_secret(path, text) {
+                return HIDDEN.into();
+            }
+            // RoadRunner's clients read addresses here, so values of variables are shown unless their names say that they are secrets.
+            match shown {
+                Some(shown) if names_a_secret(shown) => scrub(shown).into(),
+                _ if *plain => plain_word(text),
+                _ => scrub(text).into(),
+            }
+        }
+        Value::List(items) => items.iter().map(|item| json(item, path, hidden)).collect(),
         Value::Map(entries) => {
             let mut sorted: Vec<_> = entries.iter().collect();
             sorted.sort_by(|a, b| a.0.cmp(&b.0));
-            let member = |(key, node): &(String, Node)| (key.clone(), json(node, hidden || is_secret(key)));
+            let member = |(key, node): &(String, Node)| {
+                let path = join(path, key);
+                let hidden = hidden || hides(&path);
+                // Without its colon, a line is one key made of a key and its value.
+                let name = if hidden || key.contains('=') { self::key(key) } else { key.clone() };
+                (name, json(node, &path, hidden))
+            };
             Json::Object(sorted.into_iter().map(member).collect::<Map<_, _>>())
         }
     }
 }
 
-fn is_secret(key: &str) -> bool {
-    HIDDEN_SECTIONS.contains(&key) || SECRET.iter().any(|part| key.contains(part))
-}
-
 /// A word without quotes may be a number or a truth value.
-fn plain(text: &str) -> Json {
+fn plain_word(text: &str) -> Json {
     match text {
         "true" => true.into(),
         "false" => false.into(),
         "null" | "~" => Json::Null,
         _ => match text.parse::<serde_json::Number>() {
             Ok(number) => Json::Number(number),
-            Err(_) => without_password(text).into(),
+            Err(_) => scrub(text).into(),
         },
     }
 }
 
-/// Hides the password of `scheme://user:password@host`.
-fn without_password(text: &str) -> String {
-    let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let (user, _) = authority.rsplit_once('@')?.0.split_once(':')?;
-        let host = &rest[authority.rfind('@')?..];
-        Some(format!("{scheme}://{user}:{HIDDEN}{host}"))
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether the last key of a path hides what stands below it.
+fn hides(path: &str) -> bool {
+    let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let key = key.split('[').next().unwrap_or(key);
+    // Collectors have names of their own, and the path of a key's file is no secret.
+    if section == "metrics.collect" || key == "key" {
+        return false;
+    }
+    HIDDEN_SECTIONS.contains(&key) || is_secret(key)
+}
+
+/// `key` is the path of a file in most sections, and a secret in some.
+fn is_inline_secret(path: &str, text: &str) -> bool {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    let is_path = || {
+        let extension = text.rsplit_once('.').map(|(_, extension)| extension);
+        text.starts_with(['/', '.'])
+            || matches!(extension, Some("pem" | "key" | "crt" | "cer" | "der" | "p12"))
     };
-    hidden().unwrap_or_else(|| text.to_owned())
+    key.split('[').next() == Some("key") && !is_path()
+}
+
+/// Whether a value at this path may be a secret.
+fn may_be_secret(path: &str, text: &str) -> bool {
+    let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+    is_inline_secret(path, text) || ends.into_iter().any(|end| hides(&path[..end]))
+}
+
+/// Whether one of the `${NAME}` in a text is named like a secret.
+fn names_a_secret(shown: &str) -> bool {
+    shown.split("${").skip(1).any(|rest| is_secret(rest.split('}').next().unwrap_or(rest)))
+}
+
+/// The value at a path as a message may show it.
+pub(super) fn value(node: &Node, path: &str) -> String {
+    match &node.value {
+        Value::Null => String::new(),
+        Value::List(_) => "a list".into(),
+        Value::Map(_) => "a section".into(),
+        Value::Scalar { text, .. } if may_be_secret(path, text) => HIDDEN.into(),
+        Value::Scalar { text, shown, .. } => clip(&scrub(shown.as_deref().unwrap_or(text)), MAX_QUOTED),
+    }
+}
+
+/// What was found where something else was expected.
+pub(super) fn found(node: &Node, path: &str) -> String {
+    match &node.value {
+        Value::Scalar { text, .. } if !node.is_nothing() && may_be_secret(path, text) => {
+            "a value that may be secret and is not shown".into()
+        }
+        Value::Scalar { shown: Some(shown), .. } if node.is_nothing() => {
+            format!("nothing: {} is empty or not set", clip(&scrub(shown), MAX_QUOTED))
+        }
+        Value::Scalar { shown: Some(_), .. } => {
+            format!("\"{}\" with its variables replaced", value(node, path))
+        }
+        Value::Scalar { .. } => format!("\"{}\"", value(node, path)),
+        Value::Null => "nothing".into(),
+        Value::List(_) | Value::Map(_) => value(node, path),
+    }
+}
+
+/// The same message without a value that must not be shown.
+pub(super) fn without_value(message: String, node: &Node, path: &str) -> String {
+    match node.text() {
+        Some(text) if !text.is_empty() && message.contains(text) => {
+            let shown = value(node, path);
+            if shown == text { message } else { message.replace(text, &shown) }
+        }
+        _ => message,
+    }
+}
+
+/// A command with the references that stand in the file; none when there are no references in it.
+pub(super) fn command(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Scalar { shown, .. } => shown.as_deref().map(str::to_owned),
+        Value::List(items) if items.iter().any(|item| item.reference().is_some()) => {
+            let word = |item: &Node| match item.reference() {
+                Some(reference) => reference.to_owned(),
+                None => shell_words::quote(item.text().unwrap_or_default()).into_owned(),
+            };
+            Some(items.iter().map(word).collect::<Vec<_>>().join(" "))
+        }
+        _ => None,
+    }
+}
+
+/// A key as a message may name it. A line without its colon makes one key of a key and its value.
+pub(super) fn key(name: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '<' | '[' | ']');
+    let end = name.find(|c: char| !is_part(c)).unwrap_or(name.len());
+    let shown = clip(&name[..end], MAX_KEY);
+    if end < name.len() { format!("{shown}...") } else { shown }
+}
+
+/// At most `most` bytes of a text, without line breaks and control characters.
+fn clip(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let clean = text[..end].replace(char::is_control, " ");
+    if end < text.len() { format!("{clean}...") } else { clean }
 }

@@ -75,8 +75,6 @@ fn the_reference_holds_every_key_with_its_default() {
         err_output: vec!["stderr".into()],
         ..config.logs
     };
-    config.server.user = Some(String::new());
-    config.server.group = Some(String::new());
     assert_eq!(reference.config, config);
 }
 
@@ -157,8 +155,8 @@ fn a_wrong_value_is_told_with_line_key_and_expected_form() {
             "3: centrifuge.pool: expected a section of `key: value` lines, found \"5\"",
         ),
         (
-            "centrifuge: {pool: {allocate_timeout: '5'}}\n",
-            "3: centrifuge.pool.allocate_timeout: expected a duration such as 300ms, 1.5s or 1h30m, found \"5\": the unit is missing",
+            "centrifuge: {pool: {allocate_timeout: 5 s}}\n",
+            "3: centrifuge.pool.allocate_timeout: expected a duration such as 300ms, 1.5s or 1h30m, found \"5 s\": ` s` is no unit",
         ),
         (
             "centrifuge: {proxy_address: localhost}\n",
@@ -188,7 +186,7 @@ fn a_wrong_value_is_told_with_line_key_and_expected_form() {
         ("centrifuge: {}\nserver.user: nosuchuser\n", "4: server.user: there is no user `nosuchuser`"),
         (
             "centrifuge: {}\nserver.env: [A=b]\n",
-            "4: server.env[0]: expected a section of `key: value` lines, found \"A=b\"",
+            "4: server.env[0]: expected a section of `key: value` lines, found a text",
         ),
     ];
     for (text, expected) in cases {
@@ -232,7 +230,7 @@ fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
         "1: centrifuge: the section is missing: there is nothing to serve",
         "3: server.command: it is missing: expected a command such as \"php app.php\"",
         "4: server.relay: expected pipes, tcp://host:port or unix://path, found \"udp://x:1\"",
-        "5: server.env[1]: expected a section of `key: value` lines, found \"5\"",
+        "5: server.env[1]: expected a section of `key: value` lines, found a value that may be secret and is not shown",
         "7: rpc.listen: expected tcp://host:port or unix://path, found \"nowhere\"",
         "8: rpc.allow[1]: expected a network such as 10.0.0.0/8, found \"x\"",
         "8: rpc.allow[2]: expected a network such as 10.0.0.0/8, found \"y\"",
@@ -264,7 +262,7 @@ fn what_is_wrong_in_a_file_of_the_configuration_does_not_hide_what_is_wrong_else
         "no.yaml: No such file",
         "bad.yaml:1: this is not YAML",
         "a.yaml:2: centrifuge.pool.num_workers: expected a whole number",
-        "-o nothing: expected key=value",
+        "-o, number 1: expected key=value",
     ] {
         assert!(lines.iter().any(|line| line.contains(part)), "{part} is not in {lines:#?}");
     }

@@ -15,6 +15,8 @@ use serde::forward_to_deserialize_any;
 
 use super::node::{At, Node, Value};
 use super::problems::Problems;
+use super::shown;
+use crate::duration::{self, Unit};
 
 /// How much alike an unknown key and a known one must be for the known one to be suggested.
 const ALIKE: f64 = 0.7;
@@ -59,6 +61,9 @@ pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -
     alike.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
 }
 
+/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everybody in.
+const NEVER_NOTHING: [&str; 1] = ["allow"];
+
 /// One value, as serde sees it.
 struct Reader<'a> {
     node: &'a Node,
@@ -72,20 +77,33 @@ struct Reader<'a> {
 #[derive(Debug)]
 struct Wrong {
     message: String,
+    /// Whether the message is to end with what was found. It is added where the key is known: the value may be a secret.
+    asks_what_was_found: bool,
     place: Option<(At, String)>,
     /// The key that is not there.
     missing: Option<&'static str>,
 }
 
 impl Wrong {
+    fn expected(what: impl fmt::Display) -> Self {
+        Self { asks_what_was_found: true, ..<Self as de::Error>::custom(format_args!("expected {what}")) }
+    }
+
     fn at(self, reader: &Reader<'_>) -> Self {
         self.or_at(reader.node, reader.path.clone())
     }
 
     /// The innermost place is the right one: a later call changes nothing.
-    fn or_at(mut self, node: &Node, path: String) -> Self {
-        self.place.get_or_insert_with(|| (node.at.clone(), path));
-        self
+    fn or_at(self, node: &Node, path: String) -> Self {
+        if self.place.is_some() {
+            return self;
+        }
+        let message = if self.asks_what_was_found {
+            format!("{}, found {}", self.message, shown::found(node, &path))
+        } else {
+            shown::without_value(self.message, node, &path)
+        };
+        Self { message, place: Some((node.at.clone(), path)), ..self }
     }
 }
 
@@ -99,24 +117,23 @@ impl std::error::Error for Wrong {}
 
 impl de::Error for Wrong {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), place: None, missing: None }
+        Self { message: message.to_string(), asks_what_was_found: false, place: None, missing: None }
     }
 
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let found = match found {
-            Unexpected::Str(text) => format!("\"{text}\""),
-            Unexpected::Unit => "nothing".into(),
-            other => other.to_string(),
-        };
-        Self::custom(format!("expected {expected}, found {found}"))
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::expected(expected)
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::expected(expected)
     }
 
     fn missing_field(key: &'static str) -> Self {
         Self { missing: Some(key), ..Self::custom("it is missing") }
     }
 
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format!("expected one of {}, found \"{variant}\"", expected.join(", ")))
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::expected(format_args!("one of {}", expected.join(", ")))
     }
 }
 
@@ -127,14 +144,44 @@ impl<'a> Reader<'a> {
     }
 
     fn expected<T>(&self, what: &str) -> Result<T, Wrong> {
-        let found = match &self.node.value {
-            Value::Null => "nothing".into(),
-            Value::Scalar { text, .. } => format!("\"{text}\""),
-            Value::List(_) => "a list".into(),
-            Value::Map(_) => "a section".into(),
-        };
-        let message = format!("expected {what}, found {found}");
-        Err(<Wrong as de::Error>::custom(message).at(self))
+        Err(Wrong::expected(what).at(self))
+    }
+
+    /// What stands in place of a section may be all that was to stand in it: of words nothing is shown.
+    fn expected_section<T>(&self) -> Result<T, Wrong> {
+        let expected = "a section of `key: value` lines";
+        match &self.node.value {
+            Value::Scalar { text, shown: None, .. } if text.parse::<f64>().is_err() => {
+                let message = format!("expected {expected}, found a text");
+                Err(<Wrong as de::Error>::custom(message).at(self))
+            }
+            _ => self.expected(expected),
+        }
+    }
+
+    /// Nanoseconds. A number without a unit that is small enough is taken for seconds, which earns a warning unless the key is one of
+    /// seconds.
+    fn duration(&self, is_of_seconds: bool) -> Result<u64, Wrong> {
+        let Some(text) = self.node.text() else { return self.expected(duration::EXPECTED) };
+        let (duration, unit) = duration::setting(text, is_of_seconds).map_err(|reason| {
+            let mut wrong = Wrong::expected(duration::EXPECTED).at(self);
+            // The reason quotes parts of the value.
+            if self.node.reference().is_none() {
+                wrong.message = format!("{}: {reason}", wrong.message);
+            }
+            wrong
+        })?;
+        if unit == Unit::Assumed {
+            let hint = match self.node.reference() {
+                Some(_) => format!(
+                    "{} has no unit and is taken for seconds; write one, such as 10s",
+                    shown::value(self.node, &self.path)
+                ),
+                None => format!("{0} is taken for {0} seconds; write {0}s", text.trim()),
+            };
+            self.problems.warn(&self.node.at, Some(&self.path), hint);
+        }
+        Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
 
     fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
@@ -167,13 +214,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let result = match &self.node.value {
             Value::Null => visitor.visit_unit(),
-            Value::Scalar { text, plain: true } => match (text.parse::<u64>(), text.as_str()) {
+            Value::Scalar { text, plain: true, .. } => match (text.parse::<u64>(), text.as_str()) {
                 (Ok(number), _) => visitor.visit_u64(number),
                 (_, "true" | "True" | "TRUE") => visitor.visit_bool(true),
                 (_, "false" | "False" | "FALSE") => visitor.visit_bool(false),
                 _ => visitor.visit_str(text),
             },
-            Value::Scalar { text, plain: false } => visitor.visit_str(text),
+            Value::Scalar { text, plain: false, .. } => visitor.visit_str(text),
             Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
         };
@@ -202,33 +249,36 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        if matches!(self.node.value, Value::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.node.is_nothing() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        visitor.visit_newtype_struct(self)
+        match name {
+            duration::SETTING => visitor.visit_u64(self.duration(false)?),
+            duration::SECONDS => visitor.visit_u64(self.duration(true)?),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let result = match &self.node.value {
             Value::Null => visitor.visit_seq(Items::new(&self, &[])),
             Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
-            Value::Scalar { .. } | Value::Map(_) => {
-                visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node)))
-            }
+            Value::Scalar { .. } => visitor.visit_seq(Items::new(&self, &self.node.split())),
+            Value::Map(_) => visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node))),
         };
         result.map_err(|wrong| wrong.at(&self))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match &self.node.value {
-            Value::Null => visitor.visit_map(Entries::new(&self, &[], None)),
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
-            _ => return self.expected("a section of `key: value` lines"),
+            _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], None)),
+            _ => return self.expected_section(),
         }
         .map_err(|wrong| wrong.at(&self))
     }
@@ -240,9 +290,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         match &self.node.value {
-            Value::Null => visitor.visit_map(Entries::new(&self, &[], Some(fields))),
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, Some(fields))),
-            _ => return self.expected("a section of `key: value` lines"),
+            _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], Some(fields))),
+            _ => return self.expected_section(),
         }
         .map_err(|wrong| wrong.at(&self))
     }
@@ -279,9 +329,12 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
         let Reader { path, wrong, problems, .. } = self.parent;
+        let keeps_all = NEVER_NOTHING.iter().any(|key| path.ends_with(key));
         for (index, node) in self.items.by_ref() {
             let path = format!("{path}[{index}]");
-            if !wrong.contains(&path) {
+            // What a variable left empty is no item: `[stderr, $FILE]` without a file is `[stderr]`.
+            let is_item = keeps_all || node.reference().is_none() || !node.is_nothing();
+            if is_item && !wrong.contains(&path) {
                 let reader = Reader { node, path: path.clone(), wrong, problems };
                 return seed.deserialize(reader).map(Some).map_err(|wrong| wrong.or_at(node, path));
             }
@@ -327,7 +380,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                 _ if self.parent.wrong.contains(&path) => {}
                 Some(fields) if !fields.contains(&key.as_str()) => self.warn(key, node, fields),
                 // An empty value is the same as none: the default holds.
-                Some(_) if matches!(node.value, Value::Null) => {}
+                Some(_) if node.is_nothing() && !NEVER_NOTHING.contains(&key.as_str()) => {}
                 _ => {
                     self.current = Some(entry);
                     let key = StrDeserializer::<Wrong>::new(key);

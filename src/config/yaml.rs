@@ -155,7 +155,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }
-    Value::Scalar { text: text.to_owned(), plain }
+    Value::Scalar { text: text.to_owned(), plain, shown: None }
 }
 
 fn count(node: &Node) -> usize {

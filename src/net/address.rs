@@ -16,6 +16,9 @@ pub enum Address {
 /// What an address has to look like.
 pub const EXPECTED: &str = "expected tcp://host:port or unix://path";
 
+/// The same where something else says that it is expected.
+pub(crate) const FORM: &str = "tcp://host:port or unix://path";
+
 impl FromStr for Address {
     type Err = String;
 

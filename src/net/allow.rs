@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, Unexpected};
+
+/// What a network has to look like.
+const NETWORK: &str = "a network such as 10.0.0.0/8";
 
 /// A range of addresses, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a network such as 10.0.0.0/8, found \"{text}\"");
+        let expected = || format!("expected {NETWORK}");
         let (base, prefix) = text.split_once('/').map_or((text, None), |(base, prefix)| (base, Some(prefix)));
         let base: IpAddr = base.parse().map_err(|_| expected())?;
         let width = if base.is_ipv4() { 32 } else { 128 };
@@ -46,7 +49,8 @@ impl FromStr for Network {
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &NETWORK))
     }
 }
 

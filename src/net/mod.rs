@@ -27,6 +27,7 @@ mod listener;
 mod stream;
 mod unix_socket;
 
+pub(crate) use address::FORM;
 pub use address::{Address, EXPECTED};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{Gid, Uid};
-use serde::de::{self, Deserialize as _, Deserializer};
+use serde::de::{self, Deserialize as _, Deserializer, Unexpected};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -43,7 +43,7 @@ pub(crate) fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let digits = text.strip_prefix("0o").unwrap_or(&text);
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err(de::Error::custom(format!("expected permissions such as 0660, found \"{text}\""))),
+        _ => Err(de::Error::invalid_value(Unexpected::Str(&text), &"permissions such as 0660")),
     }
 }
 

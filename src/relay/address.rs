@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, Unexpected};
 
 use crate::net::Address;
 
@@ -27,13 +27,12 @@ impl<'de> Deserialize<'de> for RelayAddress {
             other if other.contains("://") => match other.parse() {
                 Ok(Address::Tcp(address)) => Ok(Self::Tcp(address)),
                 Ok(Address::Unix(path)) => Ok(Self::Unix(path)),
-                Err(_) => Err(unknown_relay(other)),
+                Err(_) => Err(de::Error::invalid_value(Unexpected::Str(other), &RELAYS)),
             },
-            other => Err(unknown_relay(other)),
+            other => Err(de::Error::invalid_value(Unexpected::Str(other), &RELAYS)),
         }
     }
 }
 
-fn unknown_relay<E: de::Error>(text: &str) -> E {
-    E::custom(format!("expected pipes, tcp://host:port or unix://path, found \"{text}\""))
-}
+/// What a relay has to look like.
+const RELAYS: &str = "pipes, tcp://host:port or unix://path";

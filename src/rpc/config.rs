@@ -1,9 +1,9 @@
 //! The `rpc` section of `.rr.yaml`.
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, Unexpected};
 
-use crate::net::{Address, Network};
+use crate::net::{self, Address, Network};
 
 /// The `rpc` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,5 +27,5 @@ impl Default for Config {
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|expected| de::Error::custom(format!("{expected}, found \"{text}\"")))
+    text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &net::FORM))
 }

@@ -128,8 +128,8 @@ pub struct Status {
     pub address: String,
     /// `status.unavailable_status_code`, 503.
     pub unavailable_status_code: u16,
-    /// `status.check_timeout` in seconds, 60.
-    #[serde(deserialize_with = "seconds")]
+    /// `status.check_timeout` in seconds or as a duration, 60.
+    #[serde(deserialize_with = "crate::duration::seconds")]
     pub check_timeout: Duration,
 }
 
@@ -143,12 +143,8 @@ impl Default for Status {
     }
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_secs)
-}
-
 /// The `otel` section.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Otel {
     /// `otel.exporter`.
@@ -173,6 +169,16 @@ pub struct Otel {
     pub resource: BTreeMap<String, String>,
     #[serde(rename = "propagators")]
     _propagators: IgnoredAny,
+}
+
+impl fmt::Debug for Otel {
+    /// Without the values of headers, which are where its keys are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&String> = self.headers.keys().collect();
+        let mut shown = f.debug_struct("Otel");
+        shown.field("exporter", &self.exporter).field("client", &self.client);
+        shown.field("headers", &headers).finish_non_exhaustive()
+    }
 }
 
 impl Default for Otel {

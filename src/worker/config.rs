@@ -8,9 +8,10 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::os::process::Identity;
 use crate::relay::RelayAddress;
+use crate::secrets;
 
 /// The `server` section.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// `server.command`: the program and its arguments. Empty only where `pool.command` is set.
@@ -31,15 +32,37 @@ pub struct Config {
     _relay_timeout: IgnoredAny,
 }
 
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// A program and its arguments. Shown, it holds no secrets.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// The words; the first one is the program.
     pub argv: Vec<String>,
+    /// How it is shown where variables were replaced in it: their values may be secrets.
+    shown: Option<String>,
+}
+
+impl Command {
+    /// Shows this text in place of the words.
+    pub(crate) fn show_as(&mut self, text: String) {
+        self.shown = Some(text);
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("command", &self.command)
+            .field("user", &self.user)
+            .field("group", &self.group)
+            .field("env", &names(&self.env))
+            .field("relay", &self.relay)
+            .field("on_init", &self.on_init)
+            .finish()
+    }
 }
 
 /// The `server.on_init` section.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct OnInit {
     /// What to run.
@@ -66,6 +89,23 @@ impl Config {
     }
 }
 
+impl fmt::Debug for OnInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnInit")
+            .field("command", &self.command)
+            .field("exec_timeout", &self.exec_timeout)
+            .field("env", &names(&self.env))
+            .field("user", &self.user)
+            .field("exit_on_error", &self.exit_on_error)
+            .finish()
+    }
+}
+
+/// Any value may be a secret.
+fn names(variables: &[(String, String)]) -> Vec<&str> {
+    variables.iter().map(|(name, _)| name.as_str()).collect()
+}
+
 impl Default for OnInit {
     fn default() -> Self {
         Self {
@@ -79,9 +119,16 @@ impl Default for OnInit {
 }
 
 impl fmt::Display for Command {
-    /// As one would type it into a shell.
+    /// As one would type it into a shell, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shell_words::join(&self.argv))
+        let typed = || shell_words::join(&self.argv);
+        f.write_str(&secrets::scrub(&self.shown.clone().unwrap_or_else(typed)))
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{self}`")
     }
 }
 
@@ -103,7 +150,7 @@ impl<'de> Deserialize<'de> for Command {
                 if argv.is_empty() {
                     return Err(E::custom("expected a command, found nothing"));
                 }
-                Ok(Command { argv })
+                Ok(Command { argv, shown: None })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
@@ -118,7 +165,7 @@ impl<'de> Deserialize<'de> for Command {
                         let single = std::mem::take(single);
                         self.visit_str(&single)
                     }
-                    _ => Ok(Command { argv }),
+                    _ => Ok(Command { argv, shown: None }),
                 }
             }
         }
@@ -142,6 +189,8 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
             let mut variables = Vec::new();
             while let Some((name, value)) = map.next_entry::<String, String>()? {
                 if name.is_empty() || name.contains('=') || value.contains('\0') {
+                    // Whoever wrote `A=secret: ''` has put a value into the name.
+                    let name = name.split('=').next().unwrap_or_default();
                     return Err(de::Error::custom(format!("\"{name}\" cannot be an environment variable")));
                 }
                 variables.push((name.to_uppercase(), value));

@@ -1,0 +1,181 @@
+//! A secret is in no message, in no output of a struct, and not in what RPC shows of the configuration.
+
+use std::ffi::OsString;
+
+use super::*;
+
+/// What must not be seen anywhere.
+const SECRET: &str = "hunter2";
+
+/// Loads a file with variables and flags; returns all that can be seen of it.
+fn seen(text: &str, env: &[(&str, &str)], flags: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".rr.yaml");
+    std::fs::write(&path, text).unwrap();
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    let overrides = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let sources = Sources { path, overrides, env, ..Sources::default() };
+    let loaded = match load(&sources) {
+        Ok(loaded) => {
+            let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+            let commands = format!("{} {:?}", loaded.config.server.command, loaded.config.pool.command);
+            format!("{}\n{}\n{commands}\n{loaded:?}", warnings.join("\n"), loaded.shown)
+        }
+        Err(error) => format!("{error}\n{error:?}"),
+    };
+    format!("{loaded}\n{sources:?}\n{:?}", running(&sources))
+}
+
+const BEGIN: &str = "version: '3'\nserver.command: php app.php\n";
+
+#[test]
+fn a_file_with_a_secret_in_any_place_shows_it_nowhere() {
+    let lines = [
+        // References that are none.
+        "centrifuge: {api_key: 'a${hunter2'}",
+        "centrifuge: {api_key: '${hunter2 }'}",
+        "centrifuge: {api_key: '${X:?hunter2}'}",
+        "centrifuge: {pool: {num_workers: '${hunter2'}}",
+        // Wrong kinds of values, under keys of secrets and under others.
+        "centrifuge: {api_key: {hunter2: x}}",
+        "centrifuge: {api_key: hunter2, tls: {key: hunter2}}",
+        "centrifuge: {api_key: [hunter2]}",
+        "centrifuge: api_key hunter2",
+        "centrifuge: {pool: {num_workers: 4\n  api_key hunter2}}",
+        "centrifuge: {tls: hunter2=x}\nserver.env: hunter2",
+        "server.env: [A=hunter2]",
+        "server.env: {A: [hunter2]}",
+        "server.env: {A=hunter2: x}",
+        "server.env: {A: {B: hunter2}}",
+        "server.env: {TOKEN: hunter2, other: 'hunter2'}",
+        "server.on_init: {command: php --token=hunter2, env: {A: hunter2}}",
+        "otel: {headers: {a: hunter2}, exporter: otlp}",
+        "otel: {headers: [hunter2]}",
+        "otel: {headers: hunter2}",
+        "centrifuge: {proxy_address: 'tcp://user:hunter2@host'}",
+        "rpc: {listen: 'http://host/?token=hunter2'}",
+        "server.relay: 'redis://:hunter2@host'",
+        "metrics: {address: 'x?api_key=hunter2', collect: {m: {type: 'password=hunter2'}}}",
+        // Keys that nobody knows, and sections that are not served.
+        "centrifuge: {apikey: hunter2}",
+        "centrifuge: {api_key=hunter2: x}",
+        "centrifuge: {api_key:hunter2}",
+        "centrifuge:\n  api_key hunter2\n  name: x",
+        "centrifuge:\n  api_key hunter2: x\n",
+        "api_key hunter2: x",
+        "secrets: {a: hunter2, b: [hunter2, {c: hunter2}]}",
+        "kv: {a: {driver: redis, config: {password: hunter2, addrs: ['redis://u:hunter2@h']}}}",
+        "amqp: {addr: 'amqp://guest:hunter2@127.0.0.1:5672/'}",
+        "jobs: {pipelines: {a: {config: {pass: hunter2, pwd: hunter2, passphrase: hunter2, private_key: hunter2}}}}",
+        "sqs: {key: hunter2, secret: hunter2, session_token: hunter2}",
+        "db: {dsn: 'user:hunter2@tcp(h)/x', url: 'mysql://h/x?password=hunter2'}",
+        "http: {ssl: {key: |-\n  -----BEGIN PRIVATE KEY-----\n  hunter2\n  }}",
+        "service: {a: {command: 'FOO_TOKEN=hunter2 ./x --password hunter2 -phunter2', env: [{A: hunter2}]}}",
+        "service: {a: {command: [./x, --token, hunter2]}}",
+        "service: {a: {command: './x https://hunter2@h/', environment: {A: hunter2}}}",
+        // What is no YAML.
+        "centrifuge: {api_key: 'hunter2}",
+        "centrifuge: {api_key: \"hunter2\\q\"}",
+        "centrifuge: {api_key: *hunter2}",
+        "centrifuge: {api_key: !hunter2!x y}",
+        "centrifuge: {api_key: @hunter2}",
+        "centrifuge: {api_key: %hunter2}",
+        "centrifuge:\n  api_key: hunter2\n api_key: hunter2",
+        "centrifuge:\n  api_key: hunter2: x",
+        "%hunter2\n---\na: b",
+        "centrifuge: {api_key: hunter2, api_key: hunter2}",
+        "centrifuge: {? [hunter2] : x}",
+        "centrifuge: {<<: hunter2}",
+        "include: [hunter2=x.yaml]\nserver.env: {A: hunter2}\nserver.env: {A: hunter2}",
+    ];
+    for line in lines {
+        // The name of a file that is to be included has to be told.
+        let all = seen(&format!("{BEGIN}{line}\n"), &[], &[]).replace("hunter2=x.yaml", "");
+        assert!(!all.contains(SECRET), "{line}\n{all}");
+    }
+}
+
+#[test]
+fn the_value_of_a_variable_is_shown_as_its_reference() {
+    let lines = [
+        (
+            "centrifuge: {pool: {num_workers: $V}}",
+            "centrifuge.pool.num_workers: expected a whole number, found \"${V}\"",
+        ),
+        ("centrifuge: {pool: {debug: '${V}'}}", "expected true or false, found \"${V}\""),
+        (
+            "centrifuge: {pool: {reset_timeout: '${V}'}}",
+            "expected a duration such as 300ms, 1.5s or 1h30m, found \"${V}\"",
+        ),
+        ("centrifuge: {pool: {watch: ['${V}[']}}", "${V}["),
+        ("centrifuge: {proxy_address: 'x://${V}'}", "found \"x://${V}\""),
+        ("centrifuge: {tls: {cert: '${V}.pem'}}", "there is no file ${V}.pem"),
+        ("centrifuge: {max_message_size: $V}", "expected a size such as 64MB, found \"${V}\""),
+        ("centrifuge: $V", "expected a section of `key: value` lines, found \"${V}\""),
+        ("logs: {level: $V, mode: '${W:-$V}'}", "logs.mode: expected one of"),
+        (
+            "rpc: {listen: $V, socket_mode: $V, allow: [$V]}",
+            "rpc.allow[0]: expected a network such as 10.0.0.0/8, found \"${V}\"",
+        ),
+        ("server.relay: $V", "found \"${V}\""),
+        ("server.user: $V", "server.user"),
+        ("status: {check_timeout: $V}", "status.check_timeout: expected"),
+        ("metrics: {collect: {m: {type: summary, objectives: {$V: x}}}}", "metrics.collect.m.objectives"),
+    ];
+    for (line, told) in lines {
+        let all = seen(&format!("{BEGIN}{line}\n"), &[("V", SECRET)], &[]);
+        assert!(!all.contains(SECRET), "{line}\n{all}");
+        assert!(all.contains(told), "{line}\n{all}");
+    }
+}
+
+#[test]
+fn a_command_is_shown_with_its_references() {
+    let env = [("V", SECRET), ("APP_TOKEN", SECRET)];
+    for command in ["php app.php --key ${V}", "[php, app.php, --key, '${V}']", "php app.php $APP_TOKEN"] {
+        let text = format!("version: '3'\nserver.command: {command}\ncentrifuge.pool.command: {command}\n");
+        let all = seen(&text, &env, &[]);
+        let reference = if command.contains("TOKEN") { "${APP_TOKEN}" } else { "--key ${V}" };
+        assert!(all.contains(&format!("php app.php {reference}")), "{all}");
+        // RPC shows the values of variables whose names are not those of secrets, as RoadRunner does.
+        let without_rpc: Vec<&str> = all.lines().filter(|line| !line.starts_with('{')).collect();
+        assert!(!without_rpc.join("\n").contains(SECRET), "{command}\n{all}");
+    }
+}
+
+#[test]
+fn a_flag_is_named_by_its_key() {
+    for flag in [
+        "centrifuge.apikey=hunter2",
+        "centrifuge.api_key=${hunter2",
+        "centrifuge.api_key:hunter2",
+        "centrifuge.api_key hunter2=x",
+        "hunter2",
+        "=hunter2",
+        "centrifuge.tls.key=hunter2",
+        "server.env=hunter2",
+        "secret=hunter2",
+        "\"centrifuge.apikey='hunter2'\"",
+        "centrifuge.pool=hunter2=",
+    ] {
+        let flag = flag.replace("pool=hunter2=", "pool=password=hunter2");
+        let all = seen(&format!("{BEGIN}centrifuge: {{}}\n"), &[], &[&flag]);
+        assert!(!all.contains(SECRET), "{flag}\n{all}");
+    }
+    let all = seen(BEGIN, &[], &["centrifuge.apikey=x"]);
+    assert!(
+        all.contains("-o centrifuge.apikey: centrifuge.apikey: unknown key; did you mean `api_key`?"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_dotenv_file_is_named_by_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".rr.yaml");
+    std::fs::write(&path, format!("{BEGIN}centrifuge: {{}}\nenvfile: .env\n")).unwrap();
+    std::fs::write(folder.path().join(".env"), "A=b\nSECRET='hunter2\nB=hunter2\n").unwrap();
+    let error = load(&Sources { path, ..Sources::default() }).unwrap_err().to_string();
+    assert!(error.contains(".env:2: a quoted value begins there"), "{error}");
+    assert!(!error.contains(SECRET), "{error}");
+}

@@ -1,0 +1,353 @@
+//! What must not be shown: which names stand for secrets, and a text without the secrets in it.
+//!
+//! Messages, `rpc.Config`, `informer.Workers` and the log go through here. Hiding too much costs a little comfort, hiding too little a
+//! password, so doubt is decided in favour of hiding.
+
+use std::fmt::Write as _;
+
+use percent_encoding::percent_decode_str;
+
+/// What stands in place of a secret.
+pub(crate) const HIDDEN: &str = "***";
+
+/// Parts of names, without separators and in lower case, that make any name one of a secret.
+const PARTS: [&str; 15] = [
+    "passw",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "credential",
+    "authoriz",
+    "privatekey",
+    "accesskey",
+    "signingkey",
+    "encryptionkey",
+    "sharedkey",
+    "bearer",
+    "signature",
+];
+
+/// Words of names that make a name one of a secret.
+const WORDS: [&str; 16] = [
+    "pass", "pwd", "pw", "psw", "dsn", "auth", "jwt", "cookie", "salt", "sig", "cred", "creds", "hmac",
+    "otp", "key", "keys",
+];
+
+/// What comes before `key` in names of keys that open nothing.
+const HARMLESS_KEYS: [&str; 9] =
+    ["routing", "partition", "binding", "primary", "foreign", "sort", "public", "message", "cache"];
+
+/// Words that begin with `p`, as in `-port`; what else stands directly behind `-p` is a password.
+const NO_PASSWORDS: [&str; 9] =
+    ["port", "path", "pid", "prefix", "profile", "parallel", "print", "proxy", "public"];
+
+/// Whether a value of this name (a key, a variable, a flag, a query's parameter) has to be taken for a secret.
+pub(crate) fn is_secret(name: &str) -> bool {
+    let words = words(name);
+    let joined = words.concat();
+    if PARTS.iter().any(|part| joined.contains(part)) {
+        return true;
+    }
+    let is_harmless =
+        |before: Option<&String>| before.is_some_and(|word| HARMLESS_KEYS.contains(&word.as_str()));
+    words.iter().enumerate().any(|(index, word)| {
+        let before = index.checked_sub(1).and_then(|before| words.get(before));
+        WORDS.contains(&word.as_str()) && !(word.starts_with("key") && is_harmless(before))
+    })
+}
+
+/// `apiKey`, `API_KEY` and `api-key` are the words `api` and `key`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut was_lower = false;
+    for c in name.chars() {
+        if (!c.is_alphanumeric() || (was_lower && c.is_uppercase())) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        was_lower = c.is_lowercase() || c.is_ascii_digit();
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// The text without secrets that can be told by what stands around them: users and passwords of URLs, values of parameters, flags,
+/// assignments and headers whose names say so, tokens and private keys.
+pub(crate) fn scrub(text: &str) -> String {
+    if let Some(begin) = text.find("-----BEGIN") {
+        return format!("{}{HIDDEN}", scrub(&text[..begin]));
+    }
+    let text = without_users(text);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    let mut before = String::new();
+    while !rest.is_empty() {
+        let blanks = rest.len() - rest.trim_start().len();
+        shown.push_str(&rest[..blanks]);
+        rest = &rest[blanks..];
+        let (word, behind) = rest.split_at(word_length(rest));
+        rest = behind;
+        if hides_next(&before) && !word.starts_with('-') {
+            shown.push_str(if is_reference(word) { word } else { HIDDEN });
+            // A scheme comes before what it is followed by: `Authorization: Bearer x`.
+            before = if is_scheme(word) { word.to_owned() } else { String::new() };
+            close_quote(word, &mut shown);
+            continue;
+        }
+        shown.push_str(&scrub_word(word));
+        word.clone_into(&mut before);
+    }
+    shown
+}
+
+/// Where a word of a command line ends: at a blank outside quotes.
+fn word_length(text: &str) -> usize {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            // An apostrophe within a word may be one that nobody closes.
+            None if matches!(c, '"' | '\'') && text[at + 1..].contains(c) => quote = Some(c),
+            None if c.is_whitespace() => return at,
+            None => {}
+        }
+    }
+    text.len()
+}
+
+/// `${NAME}` stands for a secret and is none.
+fn is_reference(word: &str) -> bool {
+    let name = word.strip_prefix("${").and_then(|word| word.strip_suffix('}'));
+    name.is_some_and(|name| name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()))
+}
+
+/// Whether a secret follows this word, as `--token`, `-p`, `password:` and `Bearer` say, and `password` where the colon is forgotten.
+fn hides_next(word: &str) -> bool {
+    let word = word.trim_start_matches(['"', '\'', '{', '[', '(', ',']);
+    if word == "-p" || word == "-a" || is_scheme(word) {
+        return true;
+    }
+    if let Some(name) = word.strip_suffix([':', '=']) {
+        return is_secret(name.trim_matches(['"', '\'']));
+    }
+    word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) && is_secret(word)
+}
+
+fn is_scheme(word: &str) -> bool {
+    ["bearer", "basic", "digest"].contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// A quote that was opened before the secret stays closed.
+fn close_quote(word: &str, shown: &mut String) {
+    if let Some(quote) = word.chars().last().filter(|last| matches!(last, '"' | '\'')) {
+        if word.matches(quote).count() == 1 {
+            shown.push(quote);
+        }
+    }
+}
+
+/// One word: `--token=x`, `FOO_TOKEN=x`, `-px`, `?token=x&a=b`, `"password":"x"`, a token of a known form, a quoted command.
+fn scrub_word(word: &str) -> String {
+    let inner = word.strip_prefix(['"', '\'']).filter(|inner| inner.len() > 1 && inner.ends_with(&word[..1]));
+    if let Some(inner) = inner {
+        let quote = &word[..1];
+        return format!("{quote}{}{quote}", scrub(&inner[..inner.len() - 1]));
+    }
+    if let Some(attached) = word.strip_prefix("-p") {
+        let is_word = NO_PASSWORDS.iter().any(|known| word[1..].starts_with(known));
+        if !attached.is_empty() && !is_word && !attached.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("-p{HIDDEN}");
+        }
+    }
+    if is_token(word) {
+        return HIDDEN.into();
+    }
+    scrub_pairs(word)
+}
+
+/// Tokens that say so themselves: a JWT, and those of some public services.
+fn is_token(word: &str) -> bool {
+    let is_jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
+    is_jwt
+        || ["ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk-", "sk_live_", "AKIA"]
+            .iter()
+            .any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8)
+}
+
+/// Hides what follows a secret's name and `=` or `:`, up to the next parameter of a query or the end of the word.
+fn scrub_pairs(word: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(['=', ':']) {
+        let name = rest[..at].trim_end_matches(['"', '\'']);
+        let begin = name
+            .rfind(|c: char| !(c.is_alphanumeric() || "_-.%".contains(c)))
+            .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
+        let value = &rest[at + 1..];
+        shown.push_str(&rest[..=at]);
+        if value.is_empty()
+            || value.starts_with("//")
+            || !is_secret(&percent_decode_str(&name[begin..]).decode_utf8_lossy())
+        {
+            rest = value;
+            continue;
+        }
+        let end = value.find('&').unwrap_or(value.len());
+        shown.push_str(if is_reference(&value[..end]) { &value[..end] } else { HIDDEN });
+        close_quote(&value[..end], &mut shown);
+        rest = &value[end..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Hides the password of `scheme://user:password@host`, and a user who has none, which may be a token.
+fn without_users(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = behind.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).unwrap_or(behind.len());
+        // A second URL in the same word begins with its own scheme.
+        let end = behind[..end].find("://").map_or(end, |next| next.min(end));
+        let user = user_length(&behind[..end]);
+        if let Some(length) = user {
+            match behind[..length].split_once(':') {
+                Some((user, _)) if !user.is_empty() => {
+                    let _ = write!(shown, "{user}:{HIDDEN}");
+                }
+                Some(_) => {
+                    let _ = write!(shown, ":{HIDDEN}");
+                }
+                None => shown.push_str(HIDDEN),
+            }
+        }
+        rest = &behind[user.unwrap_or(0)..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// How much of `user:password@host/path` is before the `@`.
+fn user_length(url: &str) -> Option<usize> {
+    let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(at);
+    }
+    // A password may hold what should have been encoded. A port is digits, and an `@` behind it is one of the path.
+    let (_, port) = authority.split_once(':')?;
+    if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    url.rfind('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_secrets() {
+        for name in [
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "pass",
+            "DB_PASS",
+            "passphrase",
+            "pwd",
+            "dsn",
+            "private_key",
+            "APP_KEY",
+            "accessKeyId",
+            "token",
+            "FOO_TOKEN",
+            "client_secret",
+            "Authorization",
+            "basic_auth",
+            "jwt",
+            "key",
+            "x-api-key",
+            "MYSQL_PWD",
+            "redisPassword",
+            "secrets",
+            "credentials",
+            "encryption_key",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in [
+            "num_workers",
+            "proxy_address",
+            "command",
+            "bypass",
+            "compass",
+            "keyspace",
+            "monkey",
+            "routing_key",
+            "user",
+            "path",
+            "author",
+            "passive",
+            "",
+            "listen",
+            "public_key",
+        ] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_texts_are_hidden_and_the_rest_stays() {
+        let cases = [
+            ("php app.php", "php app.php"),
+            ("tcp://127.0.0.1:6001", "tcp://127.0.0.1:6001"),
+            ("amqp://guest:hunter2@localhost:5672/x", "amqp://guest:***@localhost:5672/x"),
+            ("amqp://guest:hun/ter2@localhost", "amqp://guest:***@localhost"),
+            ("amqp://guest:hun@ter2@localhost", "amqp://guest:***@localhost"),
+            ("redis://:hunter2@localhost", "redis://:***@localhost"),
+            ("https://hunter2@sentry.io/1", "https://***@sentry.io/1"),
+            ("http://h:80/a@b", "http://h:80/a@b"),
+            ("http://h/x?api_key=hunter2&a=b", "http://h/x?api_key=***&a=b"),
+            ("http://h/x?a=b&token=hunter2#f", "http://h/x?a=b&token=***"),
+            ("http://h/x?api%5Fkey=hunter2", "http://h/x?api%5Fkey=***"),
+            ("http://h/x?%70assword=hunter2", "http://h/x?%70assword=***"),
+            ("php app.php --token=hunter2 -v", "php app.php --token=*** -v"),
+            ("php app.php --token hunter2 -v", "php app.php --token *** -v"),
+            ("php app.php --db-password 'hunter2 x' -v", "php app.php --db-password *** -v"),
+            ("mysql -phunter2 -h x", "mysql -p*** -h x"),
+            ("mysql -p hunter2", "mysql -p ***"),
+            ("php -S x -port 80", "php -S x -port 80"),
+            ("FOO_TOKEN=hunter2 php app.php", "FOO_TOKEN=*** php app.php"),
+            ("FOO_TOKEN='hunter2 x' php app.php", "FOO_TOKEN=*** php app.php"),
+            ("FOO_TOKEN=hunter2'x y'z php", "FOO_TOKEN=*** php"),
+            ("sh -c 'FOO_TOKEN=hunter2 exec php'", "sh -c 'FOO_TOKEN=*** exec php'"),
+            ("curl -H 'Authorization: Bearer hunter2' h", "curl -H 'Authorization: *** ***' h"),
+            ("host=a password=hunter2 port=1", "host=a password=*** port=1"),
+            ("{\"password\":\"hunter2\"}", "{\"password\":***"),
+            ("{\"password\": \"hunter2\"}", "{\"password\": ***"),
+            ("-----BEGIN PRIVATE KEY-----\nhunter2", "***"),
+            ("x eyJhbGciOi.eyJzdWIi.hunter2 y", "x *** y"),
+            ("it's --token hunter2", "it's --token ***"),
+            ("4 api_key hunter2", "4 api_key ***"),
+            ("php --token ${TOKEN} --key=${V} --key=${V}x", "php --token ${TOKEN} --key=${V} --key=***"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(scrub(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_scrubbed() {
+        bolero::check!().with_type::<String>().with_iterations(20_000).for_each(|text| drop(scrub(text)));
+    }
+}
