@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use super::{Global, Mistake};
+use crate::secrets;
 use crate::worker::RelayAddress;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
@@ -27,7 +28,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     };
     let rows = [
         ("workers", format!("{} x `{command}`", config.pool.num_workers)),
-        ("program", program.display().to_string()),
+        ("program", secrets::scrub(&program.display().to_string())),
         ("directory", loaded.work_dir.display().to_string()),
         ("relay", relay),
         ("proxy", config.proxy.address.to_string()),
@@ -46,7 +47,7 @@ fn find(program: &str, work_dir: &Path, path: Option<&std::ffi::OsStr>) -> anyho
     if program.contains('/') {
         let file = work_dir.join(program);
         if !is_executable(&file) {
-            bail!("{} is not an executable file", file.display());
+            bail!("{} is not an executable file", secrets::scrub(&file.display().to_string()));
         }
         return Ok(file);
     }
@@ -56,7 +57,7 @@ fn find(program: &str, work_dir: &Path, path: Option<&std::ffi::OsStr>) -> anyho
         .find(|file| is_executable(file));
     match found {
         Some(file) => Ok(file),
-        None => bail!("`{program}` is not found in PATH ({})", path.display()),
+        None => bail!("`{}` is not found in PATH ({})", secrets::scrub(program), path.display()),
     }
 }
 

@@ -78,10 +78,10 @@ struct Global {
     #[arg(short, long, global = true, value_name = "FILE", default_value = ".rr.yaml")]
     config: PathBuf,
     /// The working directory; the configuration file's own unless given
-    #[arg(short = 'w', long = "work-dir", alias = "WorkDir", global = true, value_name = "DIR")]
+    #[arg(short = 'w', long = "work-dir", alias = "WorkDir", global = true, value_name = "DIR", value_parser = perhaps_empty())]
     work_dir: Option<PathBuf>,
     /// A file of NAME=value lines to take variables from; $DOTENV_PATH beats it
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = perhaps_empty())]
     dotenv: Option<PathBuf>,
     /// Sets a key: -o centrifuge.pool.num_workers=4. May be repeated
     #[arg(short = 'o', long = "override", global = true, value_name = "KEY=VALUE")]
@@ -101,6 +101,12 @@ struct Global {
     /// RoadRunner's switch for experiments; it has no effect here
     #[arg(short = 'e', long, global = true, hide = true)]
     enable_experimental: bool,
+}
+
+/// A path that a script may leave empty: that is none.
+fn perhaps_empty() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::OsStringValueParser::new().map(PathBuf::from)
 }
 
 #[derive(Debug, Subcommand)]
@@ -194,10 +200,11 @@ impl Global {
     }
 
     fn sources(&self) -> Sources {
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
         Sources {
             path: self.config.clone(),
-            work_dir: self.work_dir.clone(),
-            dotenv: self.dotenv.clone(),
+            work_dir: given(&self.work_dir),
+            dotenv: given(&self.dotenv),
             overrides: self.overrides.clone(),
             env: std::env::vars_os().collect(),
         }

@@ -65,8 +65,24 @@ impl Program {
             return ExitCode::SUCCESS;
         }
         let _ = error.print();
+        if let Some(file) = configuration_file(error) {
+            eprintln!("\n  tip: a configuration file is given with -c: {} serve -c {file}", self.name);
+        }
         if error.exit_code() == 0 { ExitCode::SUCCESS } else { self.mistake() }
     }
+}
+
+/// The argument that nobody knows, if it may be the configuration file.
+fn configuration_file(error: &clap::Error) -> Option<&str> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let kind = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return None,
+    };
+    let ContextValue::String(argument) = error.get(kind)? else { return None };
+    let extension = Path::new(argument).extension().and_then(OsStr::to_str);
+    matches!(extension, Some("yaml" | "yml" | "json")).then_some(argument)
 }
 
 /// In the form of RoadRunner's own, from which tools read whether the binary is new enough.
