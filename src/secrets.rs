@@ -113,11 +113,10 @@ fn word_length(text: &str) -> usize {
     for (at, c) in text.char_indices() {
         match quote {
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             // An apostrophe within a word may be one that nobody closes.
             None if matches!(c, '"' | '\'') && text[at + 1..].contains(c) => quote = Some(c),
             None if c.is_whitespace() => return at,
-            None => {}
+            _ => {}
         }
     }
     text.len()
@@ -147,11 +146,8 @@ fn is_scheme(word: &str) -> bool {
 
 /// A quote that was opened before the secret stays closed.
 fn close_quote(word: &str, shown: &mut String) {
-    if let Some(quote) = word.chars().last().filter(|last| matches!(last, '"' | '\'')) {
-        if word.matches(quote).count() == 1 {
-            shown.push(quote);
-        }
-    }
+    let last = word.chars().last().filter(|last| matches!(last, '"' | '\''));
+    shown.extend(last.filter(|quote| word.matches(*quote).count() == 1));
 }
 
 /// One word: `--token=x`, `FOO_TOKEN=x`, `-px`, `?token=x&a=b`, `"password":"x"`, a token of a known form, a quoted command.

@@ -41,7 +41,7 @@ struct Reader<'a> {
     bytes: usize,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Skips blank lines and comments; false at the end of the file.
     fn goes_on(&mut self) -> bool {
         loop {

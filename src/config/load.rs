@@ -1,6 +1,5 @@
 //! Where the configuration comes from, and in which order its sources are laid over each other.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::node::{At, Node, Value};
+use super::environment::Environment;
+use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure, OTHER_KEYS, OTHER_PLUGINS, SERVED};
-use super::{Config, Error, dotenv, expand, overrides, shown, typed, yaml};
+use super::{Config, Error, expand, overrides, shown, typed, yaml};
 use crate::os::process::Identity;
 use crate::{pool, worker};
 
@@ -103,43 +103,23 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
     if !work_dir.is_dir() {
         return Err(Problem::file(&work_dir, "the working directory does not exist"));
     }
-    let mut overrides = overrides::parse(&sources.overrides, problems);
+    let overrides = overrides::parse(&sources.overrides, problems);
     // They count from here on: they may say what is required, which files to include, and where variables are.
-    overrides.iter().for_each(|(key, node)| tree.set(key, node.clone()));
-    let env = environment(sources, &tree, &path, &work_dir, problems);
+    for (key, node) in &overrides {
+        tree.set(key, node.clone());
+    }
+    let env = Environment::read(sources, &tree, &path, &work_dir, problems);
     expand_all(&mut tree, "", &env, problems);
     let version = version(&tree, problems).unwrap_or_default();
     if include(&mut tree, &work_dir, &version, &env, problems) {
         // They win over included files too. What is wrong with them has been said above.
         let said = Problems::default();
-        overrides.iter_mut().for_each(|(key, node)| expand_all(node, key, &env, &said));
-        overrides.into_iter().for_each(|(key, node)| tree.set(&key, node));
+        for (key, mut node) in overrides {
+            expand_all(&mut node, &key, &env, &said);
+            tree.set(&key, node);
+        }
     }
     Ok(Read { tree, version, work_dir, env })
-}
-
-/// The process's own variables, then those of `--dotenv`, then those of `envfile`: the first value of a name wins.
-fn environment(
-    sources: &Sources,
-    tree: &Node,
-    main: &Path,
-    work_dir: &Path,
-    problems: &Problems,
-) -> Environment {
-    let mut env = Environment::new(&sources.env);
-    let dotenv = env.get("DOTENV_PATH").map(PathBuf::from).or_else(|| sources.dotenv.clone());
-    if let Some(file) = dotenv.filter(|file| !file.as_os_str().is_empty()) {
-        // It is taken from the working directory, as in RoadRunner, unless only the current folder has it.
-        let there = work_dir.join(&file);
-        let found = if there.exists() || !file.exists() { there } else { file.clone() };
-        env.add_file(&file, &found).unwrap_or_else(|mistake| problems.add(mistake));
-    }
-    if let Some(file) = tree.get("envfile").and_then(Node::text).filter(|file| !file.is_empty()) {
-        // RoadRunner looks beside the configuration, wherever the working directory is.
-        let found = main.parent().unwrap_or(work_dir).join(file);
-        env.add_file(Path::new(file), &found).unwrap_or_else(|mistake| problems.add(mistake));
-    }
-    env
 }
 
 /// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started
@@ -152,43 +132,6 @@ fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Proble
     };
     let path = logical.filter(same).map_or_else(|| path.to_owned(), |folder| folder.join(path));
     std::path::absolute(&path).map_err(|error| Problem::file(&path, error))
-}
-
-/// The variables that references are replaced from.
-struct Environment {
-    variables: Vec<(OsString, OsString)>,
-    by_name: BTreeMap<String, String>,
-}
-
-impl Environment {
-    fn new(own: &[(OsString, OsString)]) -> Self {
-        let text = |(name, value): &(OsString, OsString)| {
-            Some((name.to_str()?.to_owned(), value.to_string_lossy().into_owned()))
-        };
-        Self { variables: own.to_vec(), by_name: own.iter().filter_map(text).collect() }
-    }
-
-    fn get(&self, name: &str) -> Option<&String> {
-        self.by_name.get(name)
-    }
-
-    /// Adds what is not set yet: the process's own variables win.
-    fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Problem> {
-        let text = std::fs::read(path).map_err(|error| Problem::file(shown, error))?;
-        let entries = dotenv::parse(&text).map_err(|wrong| {
-            let at = At { file: shown.display().to_string().into(), line: wrong.line };
-            Problem::at(&at, None, wrong.message)
-        })?;
-        for (name, value) in entries {
-            // What cannot be a variable of a process is left out, as in RoadRunner.
-            let is_variable = !name.is_empty() && !name.contains('\0') && !value.contains('\0');
-            if is_variable && !self.by_name.contains_key(&name) {
-                self.variables.push(((&name).into(), (&value).into()));
-                self.by_name.insert(name, value);
-            }
-        }
-        Ok(())
-    }
 }
 
 fn read_file(shown: &Path, path: &Path, problems: &Problems) -> Result<Node, Problem> {
@@ -213,20 +156,16 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
         problems.mistake(&node.at, Some("version"), text);
         return None;
     }
-    match &node.value {
-        Value::Scalar { text, plain, .. } => {
-            // A flag has no quotes that would tell a number from a string.
-            if *plain && node.at.line > 0 && text.parse::<f64>().is_ok() {
-                let found = format!("expected a string, found a number; write version: '{text}'");
-                problems.mistake(&node.at, Some("version"), found);
-            }
-            Some(text.clone())
-        }
-        _ => {
-            problems.mistake(&node.at, Some("version"), expected);
-            None
-        }
+    let Value::Scalar { text, plain, .. } = &node.value else {
+        problems.mistake(&node.at, Some("version"), expected);
+        return None;
+    };
+    // A flag has no quotes that would tell a number from a string.
+    if *plain && node.at.line > 0 && text.parse::<f64>().is_ok() {
+        let found = format!("expected a string, found a number; write version: '{text}'");
+        problems.mistake(&node.at, Some("version"), found);
     }
+    Some(text.clone())
 }
 
 /// Lays the included files over the main one, in order. Returns whether there are any.

@@ -17,6 +17,7 @@
 //! like a shell does it.
 
 mod dotenv;
+mod environment;
 mod expand;
 mod load;
 mod node;

@@ -57,7 +57,7 @@ impl fmt::Debug for Config {
             .field("env", &names(&self.env))
             .field("relay", &self.relay)
             .field("on_init", &self.on_init)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
