@@ -40,6 +40,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Running, Sources};
+use crate::os;
 use program::Program;
 
 /// Runs PHP, Python and other workers behind Centrifugo's gRPC proxy, from RoadRunner's `.rr.yaml`.
@@ -140,6 +141,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    os::guard::become_one_if_called();
     let program = Program::of(std::env::args_os().next().as_deref());
     let mut command = program.command(Cli::command());
     let cli = match parse(&mut command, std::env::args_os()) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Global;
 use crate::app::{App, Ended};
@@ -42,18 +42,23 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     std::env::set_current_dir(&loaded.work_dir)
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
     os::init::step_aside().context("cannot start the server beside PID 1")?;
+    let open_files = os::limits::raise_open_files();
+    os::family::name_run();
     os::guard::start().context("cannot start the guard process")?;
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);
     }
     let _logs = logs::init(&loaded.config.logs)?;
     log_panics();
+    tell_open_files(open_files);
+    os::guard::keep().context("cannot start the thread that keeps the guard process")?;
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
     }
     let _pid_file = global.pid.then(|| PidFile::write(&loaded)).transpose()?;
     let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, args, &loaded));
+    os::family::end_all();
     // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
     runtime.shutdown_background();
     code
@@ -79,6 +84,16 @@ fn log_panics() {
     }));
 }
 
+fn tell_open_files(raised: nix::Result<Option<(u64, u64)>>) {
+    match raised {
+        Ok(Some((from, to))) => {
+            debug!(target: "server", from, to, "limit of open files raised; workers keep theirs")
+        }
+        Ok(None) => {}
+        Err(error) => warn!(target: "server", %error, "the limit of open files cannot be raised"),
+    }
+}
+
 /// One thread up to seven cores, and one for every four beyond: what a bridge does for a request is so little that handing it to another
 /// thread costs more, and the cores are the workers'. `TOKIO_WORKER_THREADS` says otherwise.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -92,6 +107,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    os::family::start().context("cannot look after the processes of workers")?;
     let (stop, mut stops) = rpc::stops();
     // The workers that are starting die with this process.
     let mut app = tokio::select! {

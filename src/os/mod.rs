@@ -4,8 +4,10 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod family;
 pub(crate) mod guard;
 pub(crate) mod init;
+pub(crate) mod limits;
 pub(crate) mod other;
 pub(crate) mod proc_fs;
 pub(crate) mod process;

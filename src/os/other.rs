@@ -53,6 +53,12 @@ impl Other {
         own.is_some() && file(self.pid.to_string()) == own
     }
 
+    /// Whether it is a guard, by its name.
+    pub(super) fn is_guard(&self) -> bool {
+        fs::read_to_string(format!("/proc/{}/comm", self.pid))
+            .is_ok_and(|name| name.trim_end() == super::guard::NAME)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

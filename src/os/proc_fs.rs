@@ -1,6 +1,7 @@
 //! The little of `/proc` that is needed: who is whose child, and what processes use.
 
 use std::fs;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What one process uses.
@@ -16,13 +17,41 @@ pub(crate) struct Process {
 
 /// All processes that can be seen. Reads one small file for each.
 pub(crate) fn processes() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let units = Units::ask();
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
-        .filter_map(|entry| parse(&fs::read_to_string(entry.path().join("stat")).ok()?, units))
+    all_pids()
+        .filter_map(|pid| parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, units))
         .collect()
+}
+
+/// The pids of all processes that can be seen.
+pub(crate) fn all_pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The children of a process, those that have ended and are not reaped included. Reads one small file for each of its threads; on a kernel
+/// without these files (`CONFIG_PROC_CHILDREN`), one for each process of the system.
+pub(super) fn children(pid: u32) -> Vec<u32> {
+    static HAS_FILES: LazyLock<bool> = LazyLock::new(|| {
+        let own = std::process::id();
+        fs::exists(format!("/proc/{own}/task/{own}/children")).unwrap_or(false)
+    });
+    if !*HAS_FILES {
+        return all_pids()
+            .filter(|child| parent_and_group(*child).is_some_and(|(parent, _)| parent == pid))
+            .collect();
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The environment of a process as it was started, its entries separated by zeros; `None` when there is no such process, or it is not for
+/// us to see.
+pub(super) fn environment(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
 /// The units of `/proc/PID/stat`.

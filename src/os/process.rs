@@ -11,7 +11,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use tokio::process::{Child, Command};
 
-use super::guard;
+use super::family::{self, Member, Starting};
+use super::{guard, limits};
 
 /// A process to be started.
 #[derive(Debug, Clone)]
@@ -26,6 +27,17 @@ pub(crate) struct Spec {
     pub(crate) identity: Option<Identity>,
     /// Whether standard input is a pipe to us (else `/dev/null`). Standard output and error always are pipes.
     pub(crate) stdin: bool,
+    /// Whether all that it starts ends with it, what has left its group included. Otherwise that ends with the server.
+    pub(crate) ends_family: bool,
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// It, to be waited for.
+    pub(crate) child: Child,
+    /// Its place among those that the guard and the reaper know.
+    pub(crate) member: Member,
 }
 
 /// A user and the groups that go with it.
@@ -103,12 +115,15 @@ impl Identity {
 ///
 /// # Errors
 /// What the kernel says: no such file, permission denied, no more processes.
-pub(crate) fn spawn(spec: &Spec) -> io::Result<Child> {
+pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
+    let starting = Starting::begin();
+    let (number, mark) = Starting::mark();
     let mut command = Command::new(&spec.argv[0]);
     command
         .args(&spec.argv[1..])
         .env_clear()
         .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .envs(mark.map(|mark| (family::MARK, mark)))
         .current_dir(&spec.work_dir)
         .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -116,6 +131,7 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Child> {
         .process_group(0)
         .kill_on_drop(true);
     let (supervisor, identity, guard) = (std::process::id(), spec.identity.clone(), guard::descriptor());
+    let open_files = limits::original_open_files();
     // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
     unsafe {
         command.as_std_mut().pre_exec(move || {
@@ -128,15 +144,20 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Child> {
                 // The supervisor died before the signal was armed.
                 libc::_exit(1);
             }
-            if let Some(pipe) = guard {
-                guard::record(pipe, libc::getpid());
+            if let Some(line) = guard {
+                guard::write(line, &[libc::getpid()]);
+            }
+            if let Some(limits) = open_files {
+                limits::restore_open_files(limits)?;
             }
             // Whatever descriptors the supervisor itself inherited stay with it. An old kernel without this call passes them on.
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             Ok(())
         });
     }
-    command.spawn()
+    let child = command.spawn()?;
+    let member = starting.done(child.id().unwrap_or_default(), number, spec.ends_family);
+    Ok(Started { child, member })
 }
 
 /// How many bytes stand in a pipe that nobody has read.

@@ -70,6 +70,7 @@ impl Launcher {
             work_dir: environment.work_dir.clone(),
             identity,
             stdin: listener.is_none(),
+            ends_family: true,
         };
         Ok(Self { spec, command, listener, spawner: Spawner::start()?, order, patience, max_answer })
     }
@@ -91,14 +92,15 @@ impl Launcher {
         called_off: oneshot::Receiver<()>,
     ) -> Result<(Process, Box<Link>), BootError> {
         let failed = |cause| BootError { command: self.command.to_string(), cause, last_lines: Vec::new() };
-        let mut child =
+        let mut started =
             self.spawner.spawn(self.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
+        let child = &mut started.child;
         let pipes =
             match (&self.listener, child.stdin.take(), child.stdout.take_if(|_| self.listener.is_none())) {
                 (None, Some(stdin), Some(stdout)) => Some(Relay::pipes(stdin, stdout)),
                 _ => None,
             };
-        let process = Process::adopt(id, child, self.listener.is_some());
+        let process = Process::adopt(id, started, self.listener.is_some());
         let introduced = tokio::time::timeout(self.patience, async {
             tokio::select! {
                 biased;

@@ -26,11 +26,13 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
         work_dir: environment.work_dir.clone(),
         identity: Identity::resolve(user, server.group.as_deref())?,
         stdin: false,
+        // It may have started a daemon that workers need.
+        ends_family: false,
     };
     let start = async {
         let spawner = Spawner::start()?;
-        let child = spawner.spawn(spec).await?;
-        io::Result::Ok((spawner, Process::adopt(0, child, true)))
+        let started = spawner.spawn(spec).await?;
+        io::Result::Ok((spawner, Process::adopt(0, started, true)))
     };
     let (_spawner, process) =
         start.await.map_err(|error| format!("server.on_init: `{command}` cannot be started: {error}"))?;

@@ -13,13 +13,14 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use atomic_waker::AtomicWaker;
-use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Link;
 use super::output::{self, Output, Source};
 use crate::os;
+use crate::os::family::Member;
+use crate::os::process::Started;
 
 /// How long after a worker's end its last lines may take to be read. Only a process that left the worker's group and kept its
 /// descriptors open makes this wait.
@@ -27,6 +28,10 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// A worker that was asked to leave and has closed its input cannot have heard it; so much time has it to exit by itself all the same.
 const DEAF: Duration = Duration::from_millis(500);
+
+/// How long a worker's end waits for a look at what it has started. On a machine that is busy beyond that, what left its group and its
+/// environment may stay until the server ends.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What is known of a worker, for everybody who asks.
 #[derive(Debug)]
@@ -242,7 +247,8 @@ enum Request {
 
 impl Process {
     /// Takes a child that was just started.
-    pub(super) fn adopt(id: u64, mut child: Child, stdout_is_text: bool) -> Self {
+    pub(super) fn adopt(id: u64, mut started: Started, stdout_is_text: bool) -> Self {
+        let child = &mut started.child;
         let group = child.id().unwrap_or_default();
         let status = Arc::new(Status::new(id, group));
         let (orders, queue) = mpsc::unbounded_channel();
@@ -255,7 +261,7 @@ impl Process {
             let status = Arc::clone(&status);
             pumps.spawn(async move { output::pump(stdout, Source::Stdout, &status.output).await });
         }
-        tokio::spawn(own(child, Arc::clone(&status), queue, pumps));
+        tokio::spawn(own(started, Arc::clone(&status), queue, pumps));
         Self { status, orders }
     }
 
@@ -284,13 +290,19 @@ impl Process {
     }
 }
 
+/// Remembers what a worker that is about to end has started.
+async fn look(member: &Member) {
+    let _ = tokio::time::timeout(LOOK, member.look()).await;
+}
+
 /// Owns the child until it has ended.
 async fn own(
-    mut child: Child,
+    started: Started,
     worker: Arc<Status>,
     mut orders: mpsc::UnboundedReceiver<Request>,
     mut pumps: tokio::task::JoinSet<()>,
 ) {
+    let Started { mut child, member } = started;
     let group = worker.group();
     let mut end = End::default();
     // The farewell also reads what the worker still prints, so that a full pipe cannot keep it from leaving.
@@ -304,6 +316,7 @@ async fn own(
                     end.stop(link.is_some(), patience);
                     if let Some(link) = link {
                         os::process::continue_group(group);
+                        look(&member).await;
                         farewell.spawn(link.say_farewell());
                     }
                 }
@@ -322,13 +335,15 @@ async fn own(
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !end.killed => end.killed = true,
         }
         if end.killed {
+            look(&member).await;
             os::process::kill_group(group);
         }
     };
     let killed = end.killed;
     // Its children are of no use without it, and may hold its descriptors.
     os::process::kill_group(group);
-    os::guard::forget(group.cast_signed());
+    member.end().await;
+    drop(member);
     let _ = tokio::time::timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
     worker.exit.send_replace(Some(Exit { status, killed }));
     worker.gone.store(true, SeqCst);

@@ -7,11 +7,10 @@ use std::io;
 use std::thread;
 
 use crossbeam::channel::{Sender, unbounded};
-use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::os::process::{self, Spec};
+use crate::os::process::{self, Spec, Started};
 
 /// The most processes that are started at once; no more than there are cores.
 const MAX_THREADS: usize = 4;
@@ -22,7 +21,7 @@ pub(crate) struct Spawner {
     jobs: Sender<Job>,
 }
 
-type Job = (Spec, oneshot::Sender<io::Result<Child>>);
+type Job = (Spec, oneshot::Sender<io::Result<Started>>);
 
 impl Spawner {
     /// Starts the threads; they end, and with them whatever they started, when the last clone is dropped. Needs a tokio runtime.
@@ -49,7 +48,7 @@ impl Spawner {
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) async fn spawn(&self, spec: Spec) -> io::Result<Child> {
+    pub(crate) async fn spawn(&self, spec: Spec) -> io::Result<Started> {
         let (reply, child) = oneshot::channel();
         let gone = || io::Error::other("the threads that start workers are gone");
         self.jobs.send((spec, reply)).map_err(|_| gone())?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::support::inventory::processes;
 use crate::support::{PATIENCE, Setup, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,4 +210,99 @@ async fn on_init_runs_before_the_workers_and_may_end_the_start() {
         assert_eq!(server.exit().await.code(), Some(1));
         server.wait_for_output(words);
     }
+}
+
+/// The guards of a server, by their name and by what they inherit of its environment.
+fn guards(server: &crate::support::Server) -> Vec<u32> {
+    let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    processes(server).into_iter().filter(|pid| name(pid) == "causeway-guard\n").collect()
+}
+
+fn signal(pid: u32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_was_killed_is_replaced_and_guards_old_and_new_workers() {
+    let path = crate::support::repository().join("tests/workers/worker.py");
+    let wrapped = format!("sh -c 'python3 {}; true'", path.display());
+    let mut server = Setup::new(&wrapped).pool("num_workers: 2").start();
+    let client = server.client().await;
+    for time in 1..=2 {
+        let [old] = guards(&server)[..] else { panic!("{:?}", guards(&server)) };
+        signal(old, Signal::SIGKILL);
+        eventually("the guard is replaced", || server.count_output("guard process replaced") == time).await;
+        assert_ne!(guards(&server), [old]);
+        assert_eq!(guards(&server).len(), 1);
+    }
+    let died = client.rpc("exit:3", "").await.unwrap_err();
+    assert_eq!(died.code(), tonic::Code::Unavailable);
+    // One worker is from before the guards' end, another one is started after it.
+    eventually("there are two workers again", || server.count_output("worker is ready") == 3).await;
+    assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
+    server.signal(Signal::SIGKILL);
+    server.exit().await;
+    eventually("nothing is left", || processes(&server).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_guard_a_server_resets_and_ends_as_ever() {
+    let mut server = worker().pool("num_workers: 2").rpc().start();
+    let mut caller = server.caller().await;
+    // Whatever the guard is hit by, and whenever.
+    for number in [Signal::SIGKILL, Signal::SIGSEGV, Signal::SIGSTOP] {
+        for guard in guards(&server) {
+            signal(guard, number);
+        }
+        caller.json("resetter.Reset", &"centrifuge".into()).await.unwrap();
+        assert_eq!(server.client().await.rpc("echo", "1").await.unwrap(), "1");
+    }
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit().await.code(), Some(0));
+    for guard in guards(&server) {
+        signal(guard, Signal::SIGCONT);
+    }
+    eventually("nothing is left", || processes(&server).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_does_not_read_is_replaced() {
+    let server = worker().pool("num_workers: 4").rpc().start();
+    let mut caller = server.caller().await;
+    let [old] = guards(&server)[..] else { panic!("{:?}", guards(&server)) };
+    signal(old, Signal::SIGSTOP);
+    let deadline = Instant::now() + PATIENCE;
+    while server.count_output("guard process replaced") == 0 {
+        assert!(Instant::now() < deadline, "its socket is not full yet");
+        caller.json("resetter.Reset", &"centrifuge".into()).await.unwrap();
+    }
+    assert_ne!(guards(&server), [old]);
+    assert_eq!(server.client().await.rpc("echo", "1").await.unwrap(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_of_a_worker_s_outlives_a_killed_supervisor() {
+    let mut server = worker().start();
+    let client = server.client().await;
+    for how in ["child", "orphan"] {
+        let file = server.folder.path().join(how).display().to_string();
+        client.rpc(&format!("leave:{how}"), &file).await.unwrap();
+    }
+    server.signal(Signal::SIGKILL);
+    server.exit().await;
+    eventually("nothing is left", || processes(&server).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_workers_than_the_soft_limit_of_descriptors_allows_start_and_get_the_limit_itself() {
+    // Each needs three descriptors.
+    let limited = ["sh", "-c", "ulimit -Sn 128; exec \"$@\"", "sh"];
+    let server = worker().through(&limited).pool("num_workers: 60").start();
+    let limits = json(&server.client().await.rpc("limits", "").await.unwrap());
+    assert_eq!(limits["files"][0], 128);
+    assert!(limits["files"][1].as_u64().unwrap() > 1000, "{limits}");
+    let own = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = own.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
 }

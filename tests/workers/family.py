@@ -1,7 +1,9 @@
 """What it starts, and who goes on in its place."""
 
 import os
+import resource
 import subprocess
+import time
 
 from behaviour import answer, behaviour
 
@@ -26,6 +28,29 @@ def orphan(_data, argument, _context):
     """Leaves a grandchild whose parent ends at once; it ends itself when the file is there."""
     subprocess.run(["sh", "-c", f"while ! test -e {argument}; do sleep 0.05; done &"])
     answer({})
+
+
+@behaviour
+def leave(data, argument, _context):
+    """Starts a process in a session of its own that holds nothing of the worker's: `child`, `orphan` (its parent ends at once), and
+    `blank` (like `child`, without any environment). Its pid is in the file that `data` names."""
+    data = data.decode()
+    program = ["sh", "-c", f"echo $$ > {data}; exec sleep 1000"]
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if argument == "orphan":
+        subprocess.run(["sh", "-c", f"setsid sh -c 'echo $$ > {data}; exec sleep 1000' &"], **silent)
+    else:
+        env = {"PATH": os.environ["PATH"]} if argument == "blank" else None
+        subprocess.Popen(program, start_new_session=True, env=env, **silent)
+    while not os.path.exists(data) or os.path.getsize(data) == 0:
+        time.sleep(0.01)
+    answer({})
+
+
+@behaviour
+def limits(_data, _argument, _context):
+    """Its limits of open files."""
+    answer({"files": resource.getrlimit(resource.RLIMIT_NOFILE)})
 
 
 @behaviour

@@ -33,6 +33,57 @@ async fn what_workers_started_ends_with_the_server() {
     }
 }
 
+/// Lets the worker start a process that leaves its group; gives its pid.
+async fn leaves(scene: &Scene, how: &str) -> u32 {
+    let file = scene.path(&format!("left-{how}"));
+    scene.client.rpc(&format!("leave:{how}"), &file).await.unwrap();
+    let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert!(is_alive(pid));
+    pid
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_its_worker_s_group_ends_with_the_server() {
+    for relay in ["pipes", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 2, "").await;
+        let mut left = Vec::new();
+        for how in ["child", "orphan", "blank"] {
+            left.push(leaves(&scene, how).await);
+        }
+        scene.stops_soon().await;
+        assert!(!left.into_iter().any(is_alive));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_its_worker_s_group_ends_with_the_worker_however_that_ends() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let mut caller = scene.server.caller().await;
+    for how in ["child", "orphan", "blank"] {
+        let left = leaves(&scene, how).await;
+        caller.json("resetter.Reset", &"centrifuge".into()).await.unwrap();
+        eventually(&format!("{how} is gone after a reset"), || !is_alive(left)).await;
+    }
+    for death in ["exit:3", "exit:0"] {
+        for how in ["child", "orphan"] {
+            let left = leaves(&scene, how).await;
+            scene.fails(death, Code::Unavailable, "exit status").await;
+            eventually(&format!("{how} is gone after {death}"), || !is_alive(left)).await;
+        }
+    }
+    drop(caller);
+    scene.ends_well().await;
+
+    let scene = Scene::begin(worker(), 1, "supervisor: {exec_ttl: 1s}").await;
+    for how in ["child", "orphan", "blank"] {
+        let left = leaves(&scene, how).await;
+        scene.client.rpc("hang", "").await.unwrap_err();
+        eventually(&format!("{how} is gone after a kill"), || !is_alive(left)).await;
+    }
+    scene.ends_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_is_told_though_a_child_that_left_the_group_holds_the_pipes() {
     for relay in ["pipes", "tcp", "unix"] {
