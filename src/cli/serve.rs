@@ -87,7 +87,7 @@ fn log_panics() {
 fn tell_open_files(raised: nix::Result<Option<(u64, u64)>>) {
     match raised {
         Ok(Some((from, to))) => {
-            debug!(target: "server", from, to, "limit of open files raised; workers keep theirs")
+            debug!(target: "server", from, to, "limit of open files raised; workers keep theirs");
         }
         Ok(None) => {}
         Err(error) => warn!(target: "server", %error, "the limit of open files cannot be raised"),

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::encode;
+use super::frame::{Frame, encode};
 use super::header::{Flags, Options, StreamBits};
 
 /// The longest control frame that is read, in bytes: one holds a pid, and must not keep anybody busy with what it holds beside.
@@ -36,4 +36,18 @@ pub(super) fn parse_pid(payload: &[u8]) -> Option<u32> {
         return None;
     }
     serde_json::from_slice::<Pid>(payload).ok().map(|answer| answer.pid)
+}
+
+/// What a worker answers first on a socket.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Greeting {
+    /// Its pid.
+    pub pid: u32,
+    /// What proves that it is a worker, if it knows of that.
+    pub secret: Option<String>,
+}
+
+/// The greeting in a frame, if it is one.
+pub fn greeting(frame: &Frame) -> Option<Greeting> {
+    if frame.flags.contains(Flags::CONTROL) { serde_json::from_slice(&frame.payload).ok() } else { None }
 }

@@ -26,7 +26,7 @@ mod frame;
 mod header;
 mod reply;
 
-pub use control::{pid_request, stop};
+pub use control::{Greeting, greeting, pid_request, stop};
 pub use decoder::{Decoder, Item};
 pub use error::{TooLarge, Violation};
 pub use frame::{Frame, encode};

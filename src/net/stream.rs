@@ -34,6 +34,14 @@ impl Stream {
         }
     }
 
+    /// Our own address, over TCP.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Ends what we send: the peer reads end-of-file.
     pub(crate) fn close_sending(&self) {
         let socket = match self {

@@ -66,12 +66,7 @@ enum Request {
 
 /// Gives this run its number. To be called before the guard is started.
 pub(crate) fn name_run() {
-    let mut bytes = [0_u8; 8];
-    // SAFETY: the buffer is valid for its length. Without random bytes the time is as good: the number is no secret.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    let number =
-        if got == 8 { u64::from_ne_bytes(bytes) } else { proc_fs::started(std::process::id()).unwrap_or(0) };
-    let _ = RUN.set(format!("{number:016x}-{}", std::process::id()));
+    let _ = RUN.set(super::random_text());
 }
 
 /// The number of this run, if it has one.
@@ -114,6 +109,11 @@ fn reap_soon() {
     {
         let _ = requests.send(Request::Reap);
     }
+}
+
+/// Whether a process is a child that was started here and has not been waited for.
+pub(crate) fn is_child(pid: u32) -> bool {
+    known().contains_key(&pid)
 }
 
 fn known() -> MutexGuard<'static, BTreeMap<u32, u64>> {
@@ -162,6 +162,8 @@ impl Starting {
         let mut known = known();
         known.insert(child, number);
         guard::tell(child.cast_signed());
+        // Not before it is known.
+        drop((known, self));
         Member { child, number, ends_family }
     }
 }
@@ -221,7 +223,7 @@ fn serve(queue: &Receiver<Request>) {
         for request in std::iter::once(first).chain(queue.try_iter()) {
             match request {
                 Request::Look(child, done) => {
-                    let found = descendants(vec![child]).into_iter().filter_map(Other::find);
+                    let found = descendants(vec![child], MAX_DESCENDANTS).into_iter().filter_map(Other::find);
                     remembered.entry(child).or_default().extend(found);
                     let _ = done.send(());
                 }
@@ -252,7 +254,7 @@ fn kill_family(ended: &HashSet<u64>, remembered: &[Other]) {
         let heads = adopted.filter(|child| number_of(*child).is_some_and(|number| ended.contains(&number)));
         let remembered = remembered.iter().filter(|process| process.is_alive()).map(Other::pid);
         let heads: Vec<u32> = heads.chain(remembered).collect();
-        if kill_with_descendants(heads) == 0 {
+        if kill_with_descendants(&heads) == 0 {
             return;
         }
         reap();
@@ -264,7 +266,7 @@ fn kill_family(ended: &HashSet<u64>, remembered: &[Other]) {
 pub(crate) fn end_all() {
     let deadline = Instant::now() + LAST_LOOKS;
     while ADOPTS.load(SeqCst) && Instant::now() < deadline {
-        if kill_with_descendants(proc_fs::children(std::process::id())) == 0 {
+        if kill_with_descendants(&proc_fs::children(std::process::id())) == 0 {
             return;
         }
         std::thread::sleep(PAUSE);
@@ -272,8 +274,8 @@ pub(crate) fn end_all() {
 }
 
 /// Gives how many of them lived.
-fn kill_with_descendants(heads: Vec<u32>) -> usize {
-    let all = heads.iter().copied().chain(descendants(heads.clone()));
+fn kill_with_descendants(heads: &[u32]) -> usize {
+    let all = heads.iter().copied().chain(descendants(heads.to_vec(), MAX_DESCENDANTS));
     let alive: HashMap<u32, Other> = all.filter_map(|pid| Some((pid, Other::find(pid)?))).collect();
     for process in alive.values() {
         let _ = process.signal(Signal::SIGKILL);
@@ -281,14 +283,15 @@ fn kill_with_descendants(heads: Vec<u32>) -> usize {
     alive.len()
 }
 
-/// All who descend from these, which are not among them.
-fn descendants(heads: Vec<u32>) -> Vec<u32> {
+/// Those who descend from these, which are not among them.
+pub(super) fn descendants(heads: Vec<u32>, at_most: usize) -> Vec<u32> {
     let (mut next, mut found) = (heads, Vec::new());
     while let Some(pid) = next.pop() {
         let children = proc_fs::children(pid);
         found.extend(&children);
         next.extend(children);
-        if found.len() > MAX_DESCENDANTS {
+        if found.len() >= at_most {
+            found.truncate(at_most);
             break;
         }
     }
@@ -341,7 +344,7 @@ mod tests {
             std::process::Command::new("sh").args(["-c", "sh -c 'sleep 1000; true'; true"]).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         let sleeps = || {
-            let found = descendants(vec![shell.id()]).into_iter().filter_map(Other::find);
+            let found = descendants(vec![shell.id()], 10).into_iter().filter_map(Other::find);
             found
                 .filter(|process| process.arguments() == ["sleep", "1000"])
                 .map(|process| process.pid())
@@ -353,7 +356,7 @@ mod tests {
                 break sleep;
             }
         };
-        assert!(kill_with_descendants(vec![shell.id()]) >= 2);
+        assert!(kill_with_descendants(&[shell.id()]) >= 2);
         shell.wait().unwrap();
         while Other::find(sleep).is_some() {
             assert!(Instant::now() < deadline, "`sleep` goes on");

@@ -14,17 +14,18 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use super::trust::{SECRET, Trust};
 use super::{Relay, RelayAddress};
-use crate::goridge::{Decoder, Item, Reply, classify, pid_request};
+use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
 use crate::net::{self, Accepted, Address, Attributes, Limit, Options, Peer};
-use crate::os::proc_fs;
+use crate::os::family;
 use crate::os::process::Identity;
 
 /// Connections that may be in their handshake at one time. Each costs a descriptor and a small task. None of them counts as having said
 /// anything before it is a worker's, so past this the oldest has to go for a new one, however much it sends.
 const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
 
-/// The longest answer to a handshake in bytes. `{"pid":4194304}` is what workers send.
+/// The longest answer to a handshake in bytes. `{"pid":4194304}` is what workers send, and ours a secret of 32 characters with it.
 const MAX_PID_ANSWER: usize = 4096;
 
 /// Accepts the workers' connections until it is dropped.
@@ -62,7 +63,16 @@ impl Listener {
         })
         .await?;
         let address = listener.address().to_string();
-        let registry = Arc::new(Registry::default());
+        if !listener.is_local() {
+            warn!(
+                target: "server",
+                address,
+                "the relay can be reached from other machines; whoever shows the pid of a starting worker first gets its requests, \
+                 unless workers know {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
+            );
+        }
+        let registry =
+            Arc::new(Registry { trust: Trust::new(), children: Mutex::default(), changed: Notify::new() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&registry), patience));
         Ok(Some(Self { address, registry, accepting }))
     }
@@ -70,6 +80,11 @@ impl Listener {
     /// What workers are told in `RR_RELAY`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What workers are told in [`SECRET`], if they connect over tcp.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        self.address.starts_with("tcp://").then(|| self.registry.trust.secret())
     }
 
     /// Waits for the connection of the process `pid` or of a descendant of it.
@@ -119,8 +134,9 @@ impl Drop for Expected {
 }
 
 /// The processes that were started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Registry {
+    trust: Trust,
     children: Mutex<Children>,
     /// Somebody is expected or has connected. A worker can connect before it is expected, and twice.
     changed: Notify,
@@ -149,31 +165,30 @@ impl Registry {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the place that waits for `pid` or for an ancestor of it.
-    fn take(&self, pid: u32) -> Claim {
-        let lineage = proc_fs::lineage(pid);
+    /// Takes the place that waits for a process of this lineage.
+    fn take(&self, lineage: &[u32]) -> Claim {
         let mut children = self.lock();
         match lineage.iter().find_map(|child| children.expected.remove_entry(child)) {
             Some((child, place)) => {
-                children.connected.retain(|child| proc_fs::parent_and_group(*child).is_some());
+                children.connected.retain(|child| family::is_child(*child));
                 children.connected.insert(child);
                 drop(children);
                 self.changed.notify_waiters();
                 Claim::First(place)
             }
-            None if children.have_connected(&lineage) => Claim::Second,
+            None if children.have_connected(lineage) => Claim::Second,
             None => Claim::Unknown,
         }
     }
 
     /// Like [`Registry::take`], for a worker that may be ahead of its own registration. `None` when it is connected already.
-    async fn claim(&self, pid: u32) -> Option<oneshot::Sender<(Relay, u32)>> {
+    async fn claim(&self, lineage: &[u32]) -> Option<oneshot::Sender<(Relay, u32)>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Armed before the look, so that a registration in between is not missed.
             changed.as_mut().enable();
-            match self.take(pid) {
+            match self.take(lineage) {
                 Claim::First(place) => return Some(place),
                 Claim::Second => return None,
                 Claim::Unknown => changed.await,
@@ -183,11 +198,11 @@ impl Registry {
 
     /// Resolves when the process `pid`, or an ancestor of it, has connected: whatever else it opened is one too many.
     async fn has_connected(&self, pid: u32) {
+        let lineage = self.trust.lineage(pid).await;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let lineage = proc_fs::lineage(pid);
             if self.lock().have_connected(&lineage) {
                 return;
             }
@@ -247,34 +262,35 @@ async fn admit(
         Peer::Process(pid) => pid,
         Peer::Address(_) => None,
     };
-    let pid = match known {
+    let greeting = match known {
         // Who is known beforehand need not be waited for once it is served.
         Some(real) => tokio::select! {
             biased;
-            pid = ask_pid(relay) => pid?,
+            greeting = ask_pid(relay) => greeting?,
             () = registry.has_connected(real) => return Err(connected(real)),
         },
         None => ask_pid(relay).await?,
     };
-    if known.is_some_and(|real| real != pid && !proc_fs::belongs_to(real, pid)) {
-        return Err(format!("it says that it is process {pid}, which it is not"));
+    let pid = greeting.pid;
+    let lineage = registry.trust.lineage(pid).await;
+    // Who has connected is not looked for among all connections of the machine.
+    if registry.lock().have_connected(&lineage) {
+        return Err(connected(pid));
     }
-    let place = registry.claim(pid).await.ok_or_else(|| connected(pid))?;
+    registry.trust.examine(&greeting, &lineage, peer, relay.local_address()).await?;
+    let place = registry.claim(&lineage).await.ok_or_else(|| connected(pid))?;
     Ok((place, pid))
 }
 
 /// Sends our pid and reads the other side's.
-async fn ask_pid(relay: &mut Relay) -> Result<u32, String> {
+async fn ask_pid(relay: &mut Relay) -> Result<Greeting, String> {
     relay.write_all(&pid_request(std::process::id())).await.map_err(|error| error.to_string())?;
     let mut decoder = Decoder::strict(MAX_PID_ANSWER);
     let mut buffer = BytesMut::with_capacity(64);
     loop {
         match decoder.decode(&mut buffer).map_err(|violation| format!("it sent no frame: {violation}"))? {
             Some(Item::Frame(frame)) => {
-                return match classify(frame) {
-                    Ok(Reply::Pid(pid)) => Ok(pid),
-                    _ => Err("its first frame is not a pid".into()),
-                };
+                return greeting(&frame).ok_or_else(|| "its first frame is not a pid".into());
             }
             Some(Item::Noise(_)) => return Err("it sent no frame".into()),
             None => {}

@@ -14,7 +14,9 @@
 mod address;
 mod listener;
 mod stream;
+mod trust;
 
 pub use address::RelayAddress;
 pub(crate) use listener::Listener;
 pub(crate) use stream::Relay;
+pub(crate) use trust::SECRET;

@@ -1,6 +1,7 @@
 //! One relay, whatever carries it.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -43,6 +44,14 @@ impl Relay {
         match self {
             Self::Pipes { to: Some(to), .. } => os::process::unread(to.as_fd()),
             _ => None,
+        }
+    }
+
+    /// Our own address, over tcp.
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Pipes { .. } => None,
+            Self::Socket(stream) => stream.local_address(),
         }
     }
 

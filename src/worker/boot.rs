@@ -14,7 +14,7 @@ use super::process::State;
 use super::spawner::Spawner;
 use super::{Command, Config, Exit, Fault, Link, Process};
 use crate::os::process::Spec;
-use crate::relay::{Listener, Relay};
+use crate::relay::{Listener, Relay, SECRET};
 
 /// The RoadRunner whose behaviour workers may count on; they read it from `RR_VERSION`.
 const COMPATIBLE_VERSION: &str = "2025.1.15";
@@ -64,9 +64,12 @@ impl Launcher {
         let identity = config.identity().map_err(io::Error::other)?;
         let listener = Listener::bind(&config.relay, identity.as_ref(), patience).await?;
         let relay = listener.as_ref().map_or("pipes", Listener::address);
+        let mut env = variables(environment, relay, &config.env);
+        let secret = listener.as_ref().and_then(Listener::secret);
+        env.extend(secret.map(|secret| (SECRET.into(), secret.into())));
         let spec = Spec {
             argv: command.argv.clone(),
-            env: variables(environment, relay, &config.env),
+            env,
             work_dir: environment.work_dir.clone(),
             identity,
             stdin: listener.is_none(),

@@ -107,6 +107,24 @@ async fn strangers_on_the_relay_disturb_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_know_a_secret_of_a_tcp_relay_and_of_no_other() {
+    for relay in RELAYS {
+        let server = worker().relay(relay).start();
+        let env = json(&server.client().await.rpc("env", "").await.unwrap());
+        assert_eq!(env["CAUSEWAY_RELAY_SECRET"].as_str().map(str::len), (relay == "tcp").then_some(32));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_of_every_address_serves_and_is_warned_of() {
+    let server = worker().relay("tcp://0.0.0.0:0").pool("num_workers: 2").start();
+    assert_eq!(server.client().await.rpc("echo", "1").await.unwrap(), "1");
+    server.wait_for_output("the relay can be reached from other machines");
+    let server = worker().relay("tcp").start();
+    assert_eq!(server.count_output("the relay can be reached from other machines"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stale_socket_file_is_replaced_and_removed_at_the_end() {
     let setup = worker().relay("unix");
     let path = setup.path("relay.sock");

@@ -138,10 +138,10 @@ async fn a_worker_that_gives_another_pid_all_the_time_is_believed_on_pipes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_gives_another_pid_is_not_believed_on_sockets() {
-    // Over tcp such a pid may be that of a worker whose start is not known yet, so it is waited for.
-    for (relay, words) in
-        [("tcp", "was not ready within 1s"), ("unix", "it says that it is process 1, which it is not")]
-    {
+    for (relay, words) in [
+        ("tcp", "process 1 is no worker of this server"),
+        ("unix", "it says that it is process 1, which it is not"),
+    ] {
         let mut server =
             worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 1s").spawn();
         assert_eq!(server.exit().await.code(), Some(1));

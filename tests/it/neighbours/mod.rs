@@ -3,3 +3,4 @@
 
 mod baseline;
 mod output;
+mod processes;

@@ -112,8 +112,17 @@ final class Loop
         if (is_array($command) && ($command['stop'] ?? false) === true) {
             return false;
         }
+        $isFirst = $this->question === '';
         $this->question = $frame->encode();
         $this->echo = (new Frame('{"pid":' . getmypid() . '}', Frame::CONTROL))->encode();
+        $secret = getenv('CAUSEWAY_RELAY_SECRET');
+        if ($isFirst && is_string($secret) && $secret !== '') {
+            // On a tcp relay the first answer also proves that this is a worker, and no stranger who knows a worker's pid.
+            $greeting = json_encode(['pid' => getmypid(), 'secret' => $secret], JSON_THROW_ON_ERROR);
+            $this->output .= (new Frame($greeting, Frame::CONTROL))->encode();
+
+            return true;
+        }
         $this->output .= $this->echo;
 
         return true;

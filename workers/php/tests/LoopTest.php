@@ -28,6 +28,18 @@ final class LoopTest extends TestCase
         self::assertSame([str_repeat(self::echo(), 5)], $this->writes);
     }
 
+    public function testTheFirstAnswerOfAHandshakeCarriesTheSecretOfTheRelay(): void
+    {
+        putenv('CAUSEWAY_RELAY_SECRET=s3cret');
+        try {
+            $this->play(self::question() . self::request('a') . self::question());
+        } finally {
+            putenv('CAUSEWAY_RELAY_SECRET');
+        }
+        $greeting = (new Frame('{"pid":' . getmypid() . ',"secret":"s3cret"}', Frame::CONTROL))->encode();
+        self::assertSame([$greeting, self::answer('a') . self::echo()], $this->writes);
+    }
+
     public function testNothingIsReadBehindAStop(): void
     {
         $this->play(self::request('a') . self::question() . self::question('{"stop":true}') . self::request('b'));

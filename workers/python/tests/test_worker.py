@@ -71,6 +71,12 @@ def test_an_answer_and_the_echo_behind_it_leave_in_one_write() -> None:
     assert play(request(b"{}", b"x") + PID, request(b"{}", b"x") + PID) == [answer + ECHO] * 2
 
 
+def test_the_first_answer_of_a_handshake_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAUSEWAY_RELAY_SECRET", "s3cret")
+    greeting = frame.encode(frame.CONTROL, b'{"pid":%d,"secret":"s3cret"}' % os.getpid())
+    assert play(PID, request(b"{}", b"x") + PID) == [greeting, frame.encode(0, b"{}|x", (0,)) + ECHO]
+
+
 def test_an_answer_does_not_wait_for_the_fence_behind_the_request() -> None:
     assert play(request(b"{}", b"x"), PID) == [frame.encode(0, b"{}|x", (0,)), ECHO]
 

@@ -17,6 +17,10 @@ _STOP_CONTEXT = b'{"stop":true}'
 _REPLACE_ME = frame.encode(0, _STOP_CONTEXT, (len(_STOP_CONTEXT),))
 
 
+def _control(value: dict[str, object]) -> bytes:
+    return frame.encode(CONTROL, json.dumps(value, separators=(",", ":")).encode())
+
+
 class Payload(NamedTuple):
     """A request: what it is about, and its message."""
 
@@ -41,7 +45,10 @@ class Worker:
 
     def __init__(self, relay: Optional[Relay] = None) -> None:
         self._relay = relay or connect()
-        self._pid = frame.encode(CONTROL, json.dumps({"pid": os.getpid()}, separators=(",", ":")).encode())
+        self._pid = _control({"pid": os.getpid()})
+        # On a tcp relay the first answer also proves that this is a worker, and no stranger who knows a worker's pid.
+        secret = os.environ.get("CAUSEWAY_RELAY_SECRET")
+        self._greeting: Optional[bytes] = _control({"pid": os.getpid(), "secret": secret}) if secret else None
         # The last frame that asked for the pid: the same bytes ask the same, and need not be read again with each request.
         self._fence = self._pid
 
@@ -91,7 +98,8 @@ class Worker:
                 if json.loads(received[body:end]).get("stop"):
                     return answers, end, True
                 self._fence = bytes(received[start:end])
-                answer: Optional[bytes] = self._pid
+                answer: Optional[bytes] = self._greeting or self._pid
+                self._greeting = None
             else:
                 border = min(body + options[0], end) if options else body
                 answer = self._answer(handler, Payload(bytes(received[body:border]), bytes(received[border:end])))

@@ -1,0 +1,237 @@
+//! Who is at the other end of a tcp connection, if that is a process of this machine.
+//!
+//! The kernel's table of connections gives the user and the number of the socket at the other end, and `/proc/PID/fd` says whether a
+//! process holds that socket. All of this blocks for as long as the kernel takes, some milliseconds with ten thousand connections.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::family;
+
+/// How much of a table is read in bytes: 400,000 connections, each of which is a line of 150.
+const MAX_TABLE: u64 = 64 << 20;
+
+/// How often a connection that must be there is looked for: the kernel can skip a line while others come and go.
+const LOOKS: usize = 3;
+
+/// How many processes are asked whether they hold a socket, beginning with the one that says so: a wrapper and all that it has started.
+const MAX_HOLDERS: usize = 256;
+
+/// What a process says that it is, and what the kernel says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It, or a descendant of it, holds the other end; or, where that is not for us to see, both are of one user.
+    True,
+    /// The other end is another process's, or nobody's any more.
+    False,
+    /// The other end is on another machine, or the kernel does not tell.
+    Unknown,
+}
+
+/// Whether the other end of a connection from `own` to `peer` is held by the process `pid`.
+pub(crate) fn is_held_by(own: SocketAddr, peer: SocketAddr, pid: u32) -> Claim {
+    let (own, peer) = (canonical(own), canonical(peer));
+    let is_local = peer.ip().is_loopback() || peer.ip() == own.ip();
+    if is_local && !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
+        return Claim::False;
+    }
+    let looks = if is_local { LOOKS } else { 1 };
+    for _ in 0..looks {
+        match find(peer, own) {
+            Ok(Some(end)) => return if end.is_held_by(pid) { Claim::True } else { Claim::False },
+            Ok(None) => {}
+            Err(_) => return Claim::Unknown,
+        }
+    }
+    if is_local { Claim::False } else { Claim::Unknown }
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    uid: u32,
+    /// The number of its socket; 0 when no process holds it any more.
+    inode: u64,
+}
+
+impl End {
+    fn is_held_by(self, pid: u32) -> bool {
+        if self.inode == 0 {
+            return false;
+        }
+        let mut is_hidden = false;
+        let descendants = std::iter::once_with(|| family::descendants(vec![pid], MAX_HOLDERS)).flatten();
+        for process in std::iter::once(pid).chain(descendants) {
+            match holds(process, self.inode) {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(error) => is_hidden |= error.kind() == io::ErrorKind::PermissionDenied,
+            }
+        }
+        is_hidden && users(pid).is_some_and(|users| users.contains(&self.uid))
+    }
+}
+
+/// Whether a process has a descriptor of this socket.
+fn holds(pid: u32, inode: u64) -> io::Result<bool> {
+    let name = format!("socket:[{inode}]");
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    // A descriptor may be closed while we look.
+    Ok(entries
+        .flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == name.as_str())))
+}
+
+/// The real, effective, saved and file system's user of a process. Source: proc(5), `Uid` of `/proc/PID/status`.
+fn users(pid: u32) -> Option<Vec<u32>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().map(|uid| uid.parse().ok()).collect()
+}
+
+/// The end of a connection whose own address is `from`. One over IPv4 may stand in the table of IPv6.
+fn find(from: SocketAddr, to: SocketAddr) -> io::Result<Option<End>> {
+    let tables: &[&str] = if from.is_ipv4() { &["tcp", "tcp6"] } else { &["tcp6"] };
+    for (n, table) in tables.iter().enumerate() {
+        let file = match File::open(format!("/proc/self/net/{table}")) {
+            Ok(file) => file,
+            // A kernel without IPv6 has no table of it.
+            Err(error) if n > 0 && error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(end) = find_in(BufReader::new(io::Read::take(file, MAX_TABLE)), from, to)? {
+            return Ok(Some(end));
+        }
+    }
+    Ok(None)
+}
+
+fn find_in(mut table: impl io::BufRead, from: SocketAddr, to: SocketAddr) -> io::Result<Option<End>> {
+    // Ports are compared before addresses are parsed.
+    let port = format!(":{:04X} ", from.port());
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if table.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.contains(&port)
+            && let Some((local, remote, end)) = parse(&line)
+            && (local, remote) == (from, to)
+        {
+            return Ok(Some(end));
+        }
+    }
+}
+
+/// One line of the table. Source: proc_net_tcp in the kernel's documentation: `sl local_address rem_address st tx_queue:rx_queue tr:tm->when
+/// retrnsmt uid timeout inode ...`.
+fn parse(line: &str) -> Option<(SocketAddr, SocketAddr, End)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
+    let end = End { uid: fields.get(7)?.parse().ok()?, inode: fields.get(9)?.parse().ok()? };
+    Some((address(fields[1])?, address(fields[2])?, end))
+}
+
+/// `0100007F:1F90`: each 32 bits of the address as a number in the machine's own order, and the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| Some(u32::from_str_radix(ip.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words.as_flattened()).ok()?))
+        }
+        _ => return None,
+    };
+    Some(canonical(SocketAddr::new(ip, port)))
+}
+
+/// An IPv4 address as such, though it came in the form of IPv6; without flow and scope, which the table does not have.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn connection(listen: &str, connect: &str) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(listen).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(format!("{connect}:{port}")).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    fn claim(server: &TcpStream, pid: u32) -> Claim {
+        is_held_by(server.local_addr().unwrap(), server.peer_addr().unwrap(), pid)
+    }
+
+    #[test]
+    fn a_process_holds_its_connection_and_another_does_not() {
+        for (listen, connect) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("[::]:0", "127.0.0.1"),
+            ("[::1]:0", "[::1]"),
+        ] {
+            let (server, client) = connection(listen, connect);
+            let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+            assert_eq!(claim(&server, std::process::id()), Claim::True, "{listen}");
+            assert_eq!(claim(&server, other.id()), Claim::False, "{listen}");
+            assert_eq!(claim(&server, u32::MAX), Claim::False, "{listen}");
+            drop(client);
+            assert_eq!(claim(&server, other.id()), Claim::False, "{listen}");
+            other.kill().unwrap();
+            other.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_connection_that_a_descendant_holds_is_its_ancestor_s() {
+        let (server, client) = connection("127.0.0.1:0", "127.0.0.1");
+        // The shell has it as well, until it starts the other and closes its own.
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 1000 & exec <&-; wait"])
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(client)))
+            .spawn()
+            .unwrap();
+        assert_eq!(claim(&server, shell.id()), Claim::True);
+        assert_eq!(claim(&server, std::process::id()), Claim::True);
+        for child in super::super::proc_fs::children(shell.id()) {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(child.cast_signed()),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
+
+    #[test]
+    fn lines_of_both_tables_are_read() {
+        let line = "   1: 0100007F:95FD 0100007F:DB0E 01 00000000:00000000 03:00000DF4 00000000  1000        0 4242 3 00000000ebfd8bdf";
+        let (local, remote, end) = parse(line).unwrap();
+        if cfg!(target_endian = "little") {
+            assert_eq!(
+                (local, remote),
+                ("127.0.0.1:38397".parse().unwrap(), "127.0.0.1:56078".parse().unwrap())
+            );
+            let mapped = address("0000000000000000FFFF00000100007F:0050").unwrap();
+            assert_eq!(mapped, "127.0.0.1:80".parse().unwrap());
+            let six = address("00000000000000000000000001000000:0050").unwrap();
+            assert_eq!(six, "[::1]:80".parse().unwrap());
+        }
+        assert_eq!(end, End { uid: 1000, inode: 4242 });
+        for line in
+            ["", "  sl  local_address rem_address   st", "1: 0100007F:95FD", "1: x:1 y:2 01 0 0 0 0 0 0 0"]
+        {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+}

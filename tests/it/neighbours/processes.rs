@@ -1,0 +1,66 @@
+//! Strangers and processes that take what is not theirs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::neighbour::is_unharmed;
+use crate::support::{json, worker};
+
+/// Says that it is the process `pid`, which is about to be started, and counts what it is sent for that.
+async fn impersonate(relay: String, pid: u32, stolen: Arc<AtomicUsize>) {
+    let Ok(mut stranger) = TcpStream::connect(relay).await else { return };
+    let mut frame = [0; 12];
+    if stranger.read_exact(&mut frame).await.is_err() {
+        return;
+    }
+    // The number of 32-bit options is in the header, the length of the payload behind it.
+    let length = u32::from_le_bytes([frame[2], frame[3], frame[4], frame[5]]);
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    if stranger.read_exact(&mut payload).await.is_err()
+        || stranger.write_all(&causeway::goridge::pid_request(pid)).await.is_err()
+    {
+        return;
+    }
+    while let Ok(read @ 1..) = stranger.read(&mut payload).await {
+        stolen.fetch_add(read, Relaxed);
+    }
+}
+
+/// The last pid that was given to a process.
+fn last_pid() -> u32 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    load.split_whitespace().last().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_guesses_the_pid_of_a_worker_to_come_reads_no_request() {
+    let setup = || worker().relay("tcp").pool("num_workers: 3").rpc();
+    let cost = is_unharmed("guessed pids", 48, setup, async |server| {
+        let client = server.client().await;
+        let env = json(&client.rpc("env", "").await.unwrap());
+        let relay = env["RR_RELAY"].as_str().unwrap()["tcp://".len()..].to_owned();
+        let stolen = Arc::new(AtomicUsize::new(0));
+        let mut caller = server.caller().await;
+        for _ in 0..2 {
+            let mut strangers = tokio::task::JoinSet::new();
+            let last = last_pid();
+            for pid in last + 1..last + 100 {
+                strangers.spawn(impersonate(relay.clone(), pid, Arc::clone(&stolen)));
+            }
+            caller.json("resetter.Reset", &"centrifuge".into()).await.unwrap();
+            for _ in 0..10 {
+                assert_eq!(client.rpc("echo", "\"1\"").await.unwrap(), "\"1\"");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            strangers.shutdown().await;
+        }
+        assert_eq!(stolen.load(Relaxed), 0, "bytes were sent to a stranger");
+        assert!(server.count_output("which it is not") > 0);
+    })
+    .await;
+    assert!(cost.calls > 20, "{cost}");
+}
