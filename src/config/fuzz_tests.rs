@@ -99,3 +99,33 @@ fn any_configuration_is_read_or_told_what_is_wrong_with_it() {
         }
     });
 }
+
+#[test]
+fn no_message_about_any_configuration_shows_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".rr.yaml");
+    let sources = Sources { path: path.clone(), ..Sources::default() };
+    let secrets = [
+        "api_key: hunter2",
+        "api_key: 'hun${hunter2'",
+        "DB_PASSWORD: [hunter2]",
+        "token hunter2",
+        "url: amqp://u:hunter2@h",
+        "cmd: php --token hunter2",
+    ];
+    bolero::check!().with_type::<(u8, u8, Vec<Line>)>().with_iterations(2_000).for_each(
+        |(which, depth, lines)| {
+            let mut lines: Vec<String> = lines.iter().map(Line::text).collect();
+            let secret = secrets[usize::from(*which) % secrets.len()];
+            let place = usize::from(*depth) % (lines.len() + 1);
+            lines.insert(place, format!("{}{secret}\n", "  ".repeat(usize::from(*depth / 8) % 5)));
+            let text = format!("version: '3'\nserver: {{command: php app.php}}\n{}", lines.concat());
+            std::fs::write(&path, &text).unwrap();
+            let said = match load(&sources) {
+                Ok(loaded) => format!("{:?}\n{}", loaded.warnings, loaded.shown),
+                Err(error) => error.to_string(),
+            };
+            assert!(!said.contains("hunter2"), "{text}\n{said}");
+        },
+    );
+}

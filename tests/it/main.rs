@@ -22,6 +22,7 @@ mod http2;
 mod interactive;
 mod lifecycle;
 mod limits;
+mod meaning;
 mod neighbours;
 mod packages;
 mod pages;

@@ -152,6 +152,12 @@ async fn a_server_lives_before_its_workers_and_is_ready_with_them() {
     let page = get(&server, HEALTH, "/ready?plugin=centrifuge").await;
     let body = r#"[{"plugin_name":"centrifuge","error_message":"no worker can serve","status_code":503}]"#;
     assert_eq!((page.code, page.text()), (503, body));
+    for query in
+        ["plugin=centrifuge,http", "plugin=centri%66uge", "plugin=nope", "plugin=", "plugin", "foo=1"]
+    {
+        let page = get(&server, HEALTH, &format!("/ready?{query}")).await;
+        assert_eq!((page.code, page.text()), (503, body), "{query}");
+    }
     assert!(get(&server, METRICS, "/metrics").await.has("rr_centrifugo_total_workers 0"));
     std::fs::write(gate, "").unwrap();
     server.wait_for_output("address: ");
@@ -160,6 +166,7 @@ async fn a_server_lives_before_its_workers_and_is_ready_with_them() {
         ("/health", well.to_owned()),
         ("/ready", well.to_owned()),
         ("/ready?plugin=centrifuge&plugin=nope", well.to_owned()),
+        ("/ready?plugin=http,centri%66uge", well.to_owned()),
         ("/ready?plugin=nope", "[]".to_owned()),
         ("/health?plugin=centrifuge&plugin=centrifuge", well.replace("}]", "},") + &well[1..]),
     ] {

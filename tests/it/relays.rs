@@ -153,7 +153,8 @@ async fn what_workers_print_is_logged_line_by_line_with_their_pid() {
         let pid = client.worker_pid().await;
         assert_eq!(client.rpc_within("noise", "1", Duration::from_secs(5)).await.unwrap(), "1");
         assert_eq!(client.rpc("echo", "2").await.unwrap(), "2");
-        for line in ["a line at the start", "Warning: something", "and a line without its end", "red\\u001b"] {
+        for line in ["a line at the start", "Warning: something", "and a line without its end", "red\\u001b"]
+        {
             let logged = server.wait_for_output(line);
             assert!(logged.contains(&format!("\"pid\": {pid}")), "{logged}");
         }
