@@ -107,3 +107,22 @@ fn whatever_a_worker_sends_its_requests_end_and_get_nothing_from_elsewhere() {
         .with_iterations(5_000)
         .for_each(|pieces| runtime.block_on(play(pieces)));
 }
+
+#[tokio::test]
+async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request() {
+    for endless in [b"\x15".repeat(1000), b"y\n".repeat(1000), bytes(&Piece::Answer(1)).repeat(100)] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&endless).await.unwrap();
+        ours.readable().await.unwrap();
+        let status = Arc::new(Status::new(1, PID));
+        let mut link =
+            Link::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
+        let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });
+        tokio::time::timeout(Duration::from_secs(20), link.drop_leftovers()).await.unwrap().unwrap();
+        // Behind a fence of its own the request's answer is told from what still comes.
+        link.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(300), link.answer()).await;
+        assert!(answer.is_err(), "nothing of this is its answer: {answer:?}");
+        sending.abort();
+    }
+}

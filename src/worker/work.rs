@@ -86,3 +86,57 @@ impl Work {
         self.useless
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn is_my_turn(work: &mut Work) -> bool {
+        work.poll_turn(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn others_have_their_turn_after_so_many_bytes_and_then_it_goes_on() {
+        let mut work = Work::default();
+        work.dropped(TURN - 1);
+        assert!(is_my_turn(&mut work));
+        work.dropped(1);
+        assert!(!is_my_turn(&mut work) && work.has_yielded());
+        assert!(is_my_turn(&mut work) && !work.has_yielded());
+        work.read(TURN * CHEAP - 1);
+        assert!(is_my_turn(&mut work), "what is read into a large frame is cheap");
+        work.dropped(1);
+        work.wait();
+        assert!(is_my_turn(&mut work), "while there was nothing to do others had their turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_too_much_of_no_use_is_read_from_slowly_until_its_next_request() {
+        let mut work = Work::default();
+        let begun = Instant::now();
+        let takes_a_turn = async |work: &mut Work| {
+            work.dropped(TURN);
+            poll_fn(|cx| work.poll_turn(cx)).await;
+        };
+        for _ in 0..PATIENCE / TURN - 1 {
+            takes_a_turn(&mut work).await;
+        }
+        assert!(begun.elapsed().is_zero());
+        for _ in 0..10 {
+            takes_a_turn(&mut work).await;
+        }
+        assert!(begun.elapsed() >= 10 * PAUSE);
+        work.begin();
+        let begun = Instant::now();
+        takes_a_turn(&mut work).await;
+        assert!(begun.elapsed().is_zero());
+        work.slow_down();
+        takes_a_turn(&mut work).await;
+        assert!(begun.elapsed() >= PAUSE);
+    }
+}

@@ -85,7 +85,7 @@ async fn floods_while_no_request_is_in_hand_are_not_felt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_long_records_are_not_felt() {
-    for record in ["60000,100", "1000000,8", "3000000,3"] {
+    for record in ["60000,500", "1000000,8", "3000000,3"] {
         let method = format!("records:{record}");
         is_unharmed(&method, MEMORY, workers, async |server| misbehave(server, &method).await).await;
     }
