@@ -131,13 +131,16 @@ fn is_reference(word: &str) -> bool {
 /// Whether a secret follows this word, as `--token`, `-p`, `password:` and `Bearer` say, and `password` where the colon is forgotten.
 fn hides_next(word: &str) -> bool {
     let word = word.trim_start_matches(['"', '\'', '{', '[', '(', ',']);
-    if word == "-p" || word == "-a" || is_scheme(word) {
+    if word == "-p" || is_scheme(word) {
         return true;
     }
     if let Some(name) = word.strip_suffix([':', '=']) {
         return is_secret(name.trim_matches(['"', '\'']));
     }
-    word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) && is_secret(word)
+    // The name of a file, such as `token.php`, announces nothing.
+    let is_of_a_name =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && word.starts_with('-'));
+    word.chars().all(is_of_a_name) && is_secret(word)
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -166,7 +169,17 @@ fn scrub_word(word: &str) -> String {
     if is_token(word) {
         return HIDDEN.into();
     }
-    scrub_pairs(word)
+    scrub_pairs(&without_user(word).unwrap_or_else(|| word.to_owned()))
+}
+
+/// Hides the password of `user:password@host` where no scheme stands before it, as in `user:password@tcp(host)/name`.
+fn without_user(word: &str) -> Option<String> {
+    let (before, host) = word.split_at(word.rfind('@')?);
+    let begin = before.rfind(['=', '"', '\'', '(', '[', '{', ',']).map_or(0, |at| at + 1);
+    let (user, password) = before[begin..].split_once(':')?;
+    let is_user =
+        !user.is_empty() && !user.contains('/') && !password.is_empty() && !password.starts_with("//");
+    is_user.then(|| format!("{}{user}:{HIDDEN}{host}", &before[..begin]))
 }
 
 /// Tokens that say so themselves: a JWT, and those of some public services.
@@ -310,6 +323,10 @@ mod tests {
             ("amqp://guest:hunter2@localhost:5672/x", "amqp://guest:***@localhost:5672/x"),
             ("amqp://guest:hun/ter2@localhost", "amqp://guest:***@localhost"),
             ("amqp://guest:hun@ter2@localhost", "amqp://guest:***@localhost"),
+            ("user:hunter2@tcp(h)/x", "user:***@tcp(h)/x"),
+            ("x=user:hun/ter2@h:1", "x=user:***@h:1"),
+            ("php token.php x", "php token.php x"),
+            ("git@github.com:a/b", "git@github.com:a/b"),
             ("redis://:hunter2@localhost", "redis://:***@localhost"),
             ("https://hunter2@sentry.io/1", "https://***@sentry.io/1"),
             ("http://h:80/a@b", "http://h:80/a@b"),

@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     };
     let rows = [
         ("workers", format!("{} x `{command}`", config.pool.num_workers)),
-        ("program", secrets::scrub(&program.display().to_string())),
+        ("program", program.display().to_string()),
         ("directory", loaded.work_dir.display().to_string()),
         ("relay", relay),
         ("proxy", config.proxy.address.to_string()),
@@ -37,7 +37,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         ("grace period", format!("{:?}", config.grace_period)),
     ];
     for (name, value) in rows {
-        writeln!(out, "{name:13} {value}")?;
+        writeln!(out, "{name:13} {}", secrets::scrub(&value))?;
     }
     Ok(ExitCode::SUCCESS)
 }
