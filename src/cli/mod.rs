@@ -18,6 +18,7 @@ mod completion;
 mod format;
 mod input;
 mod live;
+mod pid_file;
 mod plugins;
 mod program;
 mod publish;

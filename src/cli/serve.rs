@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 use super::Global;
+use super::pid_file::PidFile;
 use crate::app::{App, Ended};
 use crate::config::Loaded;
 use crate::os;
@@ -55,7 +56,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
     }
-    let _pid_file = global.pid.then(|| PidFile::write(&loaded)).transpose()?;
+    let _pid_file = if global.pid { Some(write_pid_file(&loaded)?) } else { None };
     let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, args, &loaded));
     os::family::end_all();
@@ -195,20 +196,8 @@ impl Signals {
     }
 }
 
-/// `.pid` in the working directory, removed at the end.
-struct PidFile(std::path::PathBuf);
-
-impl PidFile {
-    fn write(loaded: &Loaded) -> anyhow::Result<Self> {
-        let path = loaded.work_dir.join(".pid");
-        std::fs::write(&path, std::process::id().to_string())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn write_pid_file(loaded: &Loaded) -> anyhow::Result<PidFile> {
+    let path = loaded.work_dir.join(".pid");
+    let shown = path.display().to_string();
+    PidFile::write(path).with_context(|| format!("cannot write {shown}"))
 }

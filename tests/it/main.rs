@@ -35,4 +35,5 @@ mod reset;
 mod rpc;
 mod rr;
 mod rr_client;
+mod sockets;
 mod support;

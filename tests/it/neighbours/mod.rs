@@ -4,3 +4,4 @@
 mod baseline;
 mod output;
 mod processes;
+mod strangers;

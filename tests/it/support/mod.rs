@@ -43,7 +43,7 @@ pub fn python() -> String {
 
 /// A configuration to be started.
 pub struct Setup {
-    pub folder: TempDir,
+    pub folder: Arc<TempDir>,
     command: String,
     relay: String,
     pool: String,
@@ -63,7 +63,7 @@ pub fn worker() -> Setup {
 impl Setup {
     pub fn new(command: &str) -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
             command: command.into(),
             relay: "pipes".into(),
             pool: "num_workers: 1".into(),
@@ -128,6 +128,12 @@ impl Setup {
     /// Where workers run; the folder of the configuration unless given. For a pool alone.
     pub fn work_dir(mut self, folder: &Path) -> Self {
         self.work_dir = Some(folder.to_owned());
+        self
+    }
+
+    /// In the folder of another server, whose configuration it replaces.
+    pub fn beside(mut self, server: &Server) -> Self {
+        self.folder = Arc::clone(&server.folder);
         self
     }
 
@@ -217,7 +223,7 @@ pub struct Server {
     child: Child,
     text: Arc<Text>,
     address: String,
-    pub folder: TempDir,
+    pub folder: Arc<TempDir>,
 }
 
 impl Server {

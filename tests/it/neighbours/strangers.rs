@@ -1,0 +1,216 @@
+//! Peers who connect and want nothing, in numbers: they keep nobody else out.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use causeway::goridge::{Flags, pid_request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::neighbour::is_unharmed;
+use crate::support::rpc::frame;
+use crate::support::{BINARY, PATIENCE, Server, Setup, json, worker};
+
+/// More than any listener takes.
+const MANY: usize = 4200;
+
+/// How long somebody may take who is let in beside strangers.
+const SOON: Duration = Duration::from_secs(2);
+
+fn setup() -> Setup {
+    worker()
+        .pool("num_workers: 3")
+        .rpc()
+        .more("status: {address: '127.0.0.1:0'}\nmetrics: {address: '127.0.0.1:0'}\n")
+}
+
+/// Connects and sends something, again and again. Those that are hung up on are kept all the same.
+async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> {
+    let address = address.trim_start_matches("tcp://");
+    let mut all = Vec::new();
+    for _ in 0..number {
+        let mut stream = timeout(PATIENCE, TcpStream::connect(address)).await.expect("in time").unwrap();
+        let _ = stream.write_all(says).await;
+        all.push(stream);
+    }
+    all
+}
+
+fn page(server: &Server, announced: &str) -> String {
+    let line = server.wait_for_output(announced);
+    line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Runs a command beside the server's configuration, with the address that RPC really has.
+async fn command(server: &Server, words: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(BINARY);
+    command.args(words).args(["--address", &server.rpc_address()]).current_dir(server.folder.path());
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What is done takes no longer than [`SOON`].
+async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
+    let begin = Instant::now();
+    let result = timeout(PATIENCE, done).await.unwrap_or_else(|_| panic!("never: {what}"));
+    assert!(begin.elapsed() < SOON, "{what} took {:?}", begin.elapsed());
+    result
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_answered_at_once_beside_silent_connections() {
+    is_unharmed("silent connections to the pages", 64, setup, async |server| {
+        let (status, metrics) = (page(server, "health is told"), page(server, "metrics are shown"));
+        for says in [&b""[..], b"GET /ready HTTP/1.1\r\nX-Slow: "] {
+            let _silent = [strangers(&status, 300, says).await, strangers(&metrics, 300, says).await];
+            let ready = soon("readiness", get(&status, "/ready?plugin=centrifuge")).await;
+            assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+            let shown = soon("the metrics", get(&metrics, "/metrics")).await;
+            assert!(shown.starts_with("HTTP/1.1 200"), "{shown}");
+        }
+    })
+    .await;
+}
+
+/// Plays strangers of one kind on RPC, and has an operator beside them.
+async fn operators_get_through(what: &str, says: &[u8], number: usize) {
+    is_unharmed(what, 160, setup, async |server| {
+        let mut waiting = server.caller().await;
+        let lock = br#"{"resource":"held","id":"first","ttl":60000000}"#;
+        assert_eq!(waiting.call(Flags::JSON, "lock.Lock", lock).await.text(), "true");
+        // A call in flight that was there first.
+        let wait = br#"{"resource":"held","id":"second","ttl":60000000,"wait":60000000}"#;
+        let sequence = waiting.begin(Flags::JSON, "lock.Lock", wait).await;
+        let _strangers = strangers(&server.rpc_address(), number, says).await;
+        let shown = soon("workers", command(server, &["workers", "--json"])).await;
+        assert_eq!(json(&shown)["workers"].as_array().unwrap().len(), 3);
+        let mut other = server.caller().await;
+        let release = br#"{"resource":"held","id":"first"}"#;
+        assert_eq!(soon("a call", other.call(Flags::JSON, "lock.Release", release)).await.text(), "true");
+        let reply = soon("the call in flight", waiting.next()).await.expect("the server hung up");
+        assert_eq!((reply.sequence, reply.text().as_str()), (sequence, "true"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_callers_of_rpc_keep_no_operator_out() {
+    let idle = frame(Flags::JSON, 1, "rpc.Version", b"true");
+    operators_get_through("idle callers of RPC", &idle, MANY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_callers_of_rpc_keep_no_operator_out() {
+    operators_get_through("silent callers of RPC", b"", MANY).await;
+    let begun = frame(Flags::JSON, 1, "rpc.Version", b"true");
+    operators_get_through("unfinished calls of RPC", &begun[..begun.len() - 1], MANY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_of_rpc_that_all_wait_keep_no_operator_out() {
+    let waits =
+        frame(Flags::JSON, 1, "lock.Lock", br#"{"resource":"held","id":"x","ttl":1,"wait":60000000}"#);
+    operators_get_through("calls that wait", &waits, MANY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_idle_callers_of_rpc_can_be_stopped() {
+    let mut server = setup().start();
+    let says = frame(Flags::JSON, 1, "rpc.Version", b"true");
+    let _idle = strangers(&server.rpc_address(), MANY, &says).await;
+    server.wait_for_output("connection limit reached");
+    soon("stop", command(&server, &["stop"])).await;
+    assert!(server.exit().await.success());
+}
+
+/// What a stranger on a relay says, once it has been asked.
+async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
+    is_unharmed(
+        what,
+        64,
+        || setup().relay("tcp"),
+        async |server| {
+            let client = server.client().await;
+            let relay = json(&client.rpc("env", "").await.unwrap())["RR_RELAY"].as_str().unwrap().to_owned();
+            let _strangers = strangers(&relay, 1300, says).await;
+            for _ in 0..3 {
+                client.rpc("exit:3", "").await.unwrap_err();
+            }
+            let three = async {
+                while json(&command(server, &["workers", "--json"]).await)["workers"]
+                    .as_array()
+                    .unwrap()
+                    .len()
+                    < 3
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            soon("new workers", three).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_strangers_on_a_tcp_relay_do_not_keep_a_new_worker_away() {
+    a_dead_worker_is_replaced_soon("silent strangers on the relay", b"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_a_new_worker_away() {
+    let liar = pid_request(std::process::id());
+    a_dead_worker_is_replaced_soon("liars on the relay", &liar).await;
+}
+
+/// The beginning of HTTP/2 by a client: its preface and empty settings.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_to_the_proxy_keep_no_caller_out() {
+    for (what, says) in
+        [("silent connections to the proxy", &b""[..]), ("idle connections to the proxy", HTTP2)]
+    {
+        is_unharmed(what, 200, setup, async |server| {
+            let client = server.client().await;
+            let flag = server.folder.path().join("flag");
+            let in_flight = client.spawn_rpc(&format!("wait:{}", flag.display()), "1");
+            server.wait_for_output("it waits");
+            let _strangers = strangers(server.address(), MANY, says).await;
+            let answered = async { server.client().await.rpc("echo", "2").await };
+            assert_eq!(soon("a new caller", answered).await.unwrap(), "2");
+            std::fs::write(&flag, "").unwrap();
+            assert_eq!(soon("the call in flight", in_flight).await.unwrap().unwrap(), "1");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn descriptors_that_are_used_up_are_told_in_few_lines_and_cost_no_operator() {
+    let server = setup().through(&["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]).start();
+    // With these there is no descriptor left, though no listener has reached its own limit.
+    let mut all = Vec::new();
+    for address in [server.address().to_owned(), server.rpc_address(), page(&server, "health is told")] {
+        all.push(strangers(&address, 15, b"").await);
+    }
+    server.wait_for_output("cannot accept connections");
+    all.push(strangers(&server.rpc_address(), 40, b"").await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    soon("workers", command(&server, &["workers", "--json"])).await;
+    drop(all);
+    server.wait_for_output("accepting connections again");
+    soon("workers", command(&server, &["workers", "--json"])).await;
+    let lines = server.count_output("cannot accept connections");
+    assert!(lines <= 6, "{lines} lines");
+}

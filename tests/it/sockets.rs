@@ -1,0 +1,160 @@
+//! The files that a server makes for others to find it: unix sockets and `.pid`. Whose they are, who may use them, and who removes them.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{BINARY, Server, Setup, eventually, json, worker};
+
+/// A server whose proxy listens on `proxy.sock`.
+fn on_a_socket(setup: Setup) -> Setup {
+    setup.through(&["sh", "-c", "exec \"$0\" \"$@\" -o centrifuge.proxy_address=unix://proxy.sock -p"])
+}
+
+/// A call over the socket of the proxy, as Centrifugo would make it.
+fn call(folder: &Path, method: &str) -> Child {
+    Command::new(BINARY)
+        .args([
+            "call",
+            "rpc",
+            "--method",
+            method,
+            "--data",
+            "1",
+            "--timeout",
+            "30s",
+            "--address",
+            "unix://proxy.sock",
+        ])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn succeeds(call: Child) {
+    let output = call.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_server_leaves_the_socket_and_the_pid_file_of_its_successor_alone() {
+    let mut old = on_a_socket(worker()).start();
+    let folder = old.folder.path().to_owned();
+    let flag = folder.join("flag");
+    let in_flight = call(&folder, &format!("wait:{}", flag.display()));
+    old.wait_for_output("it waits");
+    old.signal(Signal::SIGTERM);
+    old.wait_for_output("no new calls are taken");
+    let mut new = on_a_socket(worker().beside(&old)).start();
+    succeeds(call(&folder, "echo"));
+    std::fs::write(flag, "").unwrap();
+    succeeds(in_flight);
+    assert!(old.exit().await.success());
+    // The old one has gone, and taken nothing along.
+    succeeds(call(&folder, "echo"));
+    assert_eq!(std::fs::read_to_string(folder.join(".pid")).unwrap(), new.pid().to_string());
+    new.signal(Signal::SIGTERM);
+    assert!(new.exit().await.success());
+    assert!(!folder.join("proxy.sock").exists() && !folder.join(".pid").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pid_file_that_is_a_symlink_is_replaced() {
+    let setup = on_a_socket(worker());
+    let precious = setup.path("precious");
+    std::fs::write(&precious, "kept").unwrap();
+    std::os::unix::fs::symlink(&precious, setup.path(".pid")).unwrap();
+    let mut server = setup.start();
+    let file = server.folder.path().join(".pid");
+    assert!(std::fs::symlink_metadata(&file).unwrap().is_file());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), server.pid().to_string());
+    server.signal(Signal::SIGTERM);
+    assert!(server.exit().await.success());
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
+    assert!(!file.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_have_their_modes_whatever_the_umask_is() {
+    for umask in ["000", "022", "077"] {
+        for (setting, expected) in
+            [("", 0o660), ("socket_mode: '0666'", 0o666), ("socket_mode: '0600'", 0o600)]
+        {
+            let script =
+                format!("umask {umask}; exec \"$0\" \"$@\" -o centrifuge.proxy_address=unix://proxy.sock");
+            let setup = worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").centrifuge(setting);
+            let server = setup.through(&["sh", "-c", &script]).start();
+            for (name, mode_of_it) in [("proxy.sock", expected), ("rpc.sock", 0o660), ("relay.sock", 0o600)] {
+                assert_eq!(mode(&server.folder.path().join(name)), mode_of_it, "{name}, umask {umask}");
+            }
+        }
+    }
+}
+
+/// Who runs tests as somebody else cannot have workers run as others.
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// A server whose workers are another user's, in a folder that this one may enter.
+fn of_nobody(lines: &str) -> Server {
+    let setup = worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").server(lines);
+    std::fs::set_permissions(setup.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    setup.start()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_another_user_may_use_the_sockets_that_are_theirs() {
+    if !is_root() {
+        return;
+    }
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("there is a user nobody");
+    let group = nix::unistd::Group::from_gid(nobody.gid).unwrap().expect("nobody has a group").name;
+    let (user, group) = ("  user: nobody\n".to_owned(), format!("  group: {group}\n"));
+    for (lines, uid, gid, relay_mode) in
+        [(user, nobody.uid.as_raw(), 0, 0o600), (group, 0, nobody.gid.as_raw(), 0o660)]
+    {
+        let server = of_nobody(&lines);
+        let client = server.client().await;
+        assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
+        for (name, mode_of_it) in [("relay.sock", relay_mode), ("rpc.sock", 0o660)] {
+            let path = server.folder.path().join(name);
+            let metadata = std::fs::metadata(&path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid(), mode(&path)), (uid, gid, mode_of_it), "{name}");
+        }
+        // A worker that dies is replaced over the same socket.
+        let pid = client.worker_pid().await;
+        client.rpc("exit:3", "").await.unwrap_err();
+        assert_ne!(client.worker_pid().await, pid);
+        let process = json(&client.rpc("process", "").await.unwrap());
+        let owner = std::fs::metadata(format!("/proc/{}", process["pid"])).unwrap();
+        assert_eq!(owner.uid(), uid);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_leaves_files_that_the_next_one_replaces() {
+    let mut old = on_a_socket(worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n")).start();
+    let folder = old.folder.path().to_owned();
+    old.signal(Signal::SIGKILL);
+    old.exit().await;
+    let names = ["proxy.sock", "relay.sock", "rpc.sock", ".pid"];
+    assert!(names.iter().all(|name| folder.join(name).exists()));
+    let mut new =
+        on_a_socket(worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").beside(&old)).start();
+    succeeds(call(&folder, "echo"));
+    new.signal(Signal::SIGTERM);
+    assert!(new.exit().await.success());
+    eventually("nothing is left", || names.iter().all(|name| !folder.join(name).exists())).await;
+    let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".rr.yaml"]);
+}
