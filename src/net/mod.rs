@@ -32,6 +32,7 @@ pub use address::{Address, EXPECTED};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, Limit, Registration};
+pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

@@ -17,13 +17,17 @@ use tracing::{debug, warn};
 use super::trust::{SECRET, Trust};
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
-use crate::net::{self, Accepted, Address, Attributes, Limit, Options, Peer};
+use crate::net::{self, Accepted, Address, Attributes, Incident, Limit, Options, Peer};
 use crate::os::family;
 use crate::os::process::Identity;
 
 /// Connections that may be in their handshake at one time. Each costs a descriptor and a small task. None of them counts as having said
 /// anything before it is a worker's, so past this the oldest has to go for a new one, however much it sends.
 const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
+
+/// Connections that are dropped are logged one by one up to so many, then counted, until none was dropped for so long.
+const LOGGED: u64 = 20;
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The longest answer to a handshake in bytes. `{"pid":4194304}` is what workers send, and ours a secret of 32 characters with it.
 const MAX_PID_ANSWER: usize = 4096;
@@ -71,8 +75,12 @@ impl Listener {
                  unless workers know {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
             );
         }
-        let registry =
-            Arc::new(Registry { trust: Trust::new(), children: Mutex::default(), changed: Notify::new() });
+        let registry = Arc::new(Registry {
+            trust: Trust::new(),
+            children: Mutex::default(),
+            dropped: Mutex::new(Incident::new(QUIET).with_burst(LOGGED)),
+            changed: Notify::new(),
+        });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&registry), patience));
         Ok(Some(Self { address, registry, accepting }))
     }
@@ -138,6 +146,7 @@ impl Drop for Expected {
 struct Registry {
     trust: Trust,
     children: Mutex<Children>,
+    dropped: Mutex<Incident>,
     /// Somebody is expected or has connected. A worker can connect before it is expected, and twice.
     changed: Notify,
 }
@@ -248,7 +257,10 @@ async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Du
         Ok(Err(reason)) => reason,
         Err(_) => format!("it did not show the pid of an expected worker within {patience:?}"),
     };
-    warn!(target: "server", %peer, reason = %dropped, "dropped a connection to the relay");
+    let due = registry.dropped.lock().unwrap_or_else(PoisonError::into_inner).happened();
+    if let Some(times) = due {
+        warn!(target: "server", %peer, reason = %dropped, dropped = times, "dropped a connection to the relay");
+    }
 }
 
 /// Asks for the pid, and finds who waits for it; or says why the connection is to be dropped.

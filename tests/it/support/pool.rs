@@ -18,7 +18,7 @@ use super::{Setup, eventually, is_alive, json};
 /// A pool and the folder in which its workers run.
 pub struct TestPool {
     pub pool: Pool,
-    pub folder: TempDir,
+    pub folder: std::sync::Arc<TempDir>,
 }
 
 impl Setup {
