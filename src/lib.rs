@@ -33,6 +33,7 @@ pub mod proxy;
 mod relay;
 pub mod rpc;
 mod secrets;
+mod single_flight;
 pub mod telemetry;
 pub mod watch;
 pub mod worker;

@@ -75,9 +75,11 @@ impl Pool {
         *self.shared.availability.borrow() == Availability::Serving
     }
 
-    /// What each worker uses, together with whatever it has started: memory and CPU time. Oldest first, like [`Pool::workers`].
+    /// What each worker uses, together with whatever it has started: memory and CPU time. Oldest first, like [`Pool::workers`]. Those who
+    /// ask at the same time share one look at `/proc`.
     pub async fn usage(&self) -> Vec<(Arc<Status>, Usage)> {
-        let groups = tokio::task::spawn_blocking(worker::usage_by_group).await.unwrap_or_default();
+        let look = async { tokio::task::spawn_blocking(worker::usage_by_group).await.unwrap_or_default() };
+        let groups = self.shared.usage.get(look).await.unwrap_or_default();
         let of = |status: &Status| groups.get(&status.group()).copied().unwrap_or_default();
         self.workers().into_iter().map(|status| (Arc::clone(&status), of(&status))).collect()
     }

@@ -17,7 +17,8 @@ use super::idle::Idle;
 use super::lease::Lease;
 use super::stats::{Counters, Stats};
 use super::{Config, Error};
-use crate::worker::{BootError, Exit, Fault, Link, Process, Slots, State, Status};
+use crate::single_flight::SingleFlight;
+use crate::worker::{BootError, Exit, Fault, Link, Process, Slots, State, Status, Usage};
 
 /// What requests, leases and the actor have in common.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) availability: watch::Sender<Availability>,
     pub(super) actor: mpsc::UnboundedSender<Message>,
     pub(super) counters: Counters,
+    /// What process groups use, by their numbers.
+    pub(super) usage: SingleFlight<HashMap<u32, Usage>>,
     /// How many workers are kept, for those who ask.
     target: AtomicUsize,
     /// Whether it is of use to tell the actor of requests that wait.
@@ -105,6 +108,7 @@ impl Shared {
             availability: watch::Sender::new(Availability::Serving),
             actor,
             counters: Counters::new(),
+            usage: SingleFlight::default(),
             target: AtomicUsize::new(0),
             can_grow: AtomicBool::new(false),
             leaving: AtomicUsize::new(0),

@@ -1,13 +1,19 @@
 //! One collector: its name and labels, and a series of values for each combination of the labels' values.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::budget::{Budget, check_values};
 use super::registry::{DeclareError, Write, WriteError};
-use super::summary::Recent;
+use super::series::{Key, Series, Shown, size};
 use super::text::{FamilyText, legacy, number};
 use crate::telemetry::{Collector, CollectorKind};
+
+/// How many series are copied for the page while nobody else can count: so many take some ten microseconds. The quantiles of a summary
+/// take as long as many copies.
+const COPIED: usize = 256;
+const SUMMARIES: usize = 8;
 
 /// A histogram's bounds unless it has its own: those of Prometheus' client for Go.
 const DEFAULT_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -24,27 +30,15 @@ pub(super) struct Family {
     order: Vec<usize>,
     buckets: Vec<f64>,
     quantiles: Vec<f64>,
-    series: Mutex<BTreeMap<Vec<String>, Series>>,
-}
-
-/// The values of one combination.
-#[derive(Debug)]
-enum Series {
-    Value(f64),
-    /// Per bucket, the last one being what is larger than all bounds; not yet added up.
-    Histogram {
-        counts: Box<[u64]>,
-        sum: f64,
-    },
-    Summary {
-        recent: Recent,
-        count: u64,
-        sum: f64,
-    },
+    series: Mutex<BTreeMap<Key, Series>>,
+    budget: Arc<Budget>,
+    /// What the collector itself counts as.
+    size: usize,
 }
 
 impl Family {
-    pub(super) fn new(name: &str, collector: &Collector) -> Result<Self, DeclareError> {
+    /// A collector that is within the bounds of one ([`super::budget::check`]).
+    pub(super) fn new(name: &str, collector: &Collector, budget: &Arc<Budget>) -> Result<Self, DeclareError> {
         let parts = [collector.namespace.as_str(), collector.subsystem.as_str(), name];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let full_name = if name.is_empty() { String::new() } else { parts.join("_") };
@@ -55,19 +49,27 @@ impl Family {
         check_labels(&full_name, collector)?;
         let mut order: Vec<usize> = (0..collector.labels.len()).collect();
         order.sort_by_key(|place| &collector.labels[*place]);
+        let names: usize = collector.labels.iter().map(|label| 2 * label.len() + 64).sum();
+        let size = 2 * full_name.len() + collector.help.len() * 2 + names + 512 + collector.buckets.len() * 8;
+        let (buckets, quantiles) = (buckets(collector)?, quantiles(collector)?);
+        budget.take(0, size).map_err(DeclareError::Full)?;
         let family = Self {
             name: full_name,
             kind: collector.kind,
             help: collector.help.clone(),
             labels: collector.labels.iter().map(|label| legacy(label)).collect(),
             order,
-            buckets: buckets(collector)?,
-            quantiles: quantiles(collector)?,
+            buckets,
+            quantiles,
             series: Mutex::default(),
+            budget: Arc::clone(budget),
+            size,
         };
         if family.labels.is_empty() {
             // There is one series only, which is there from the beginning.
-            family.series().insert(Vec::new(), family.empty());
+            let key: Key = Arc::from([]);
+            family.budget.take(1, family.size_of(&key)).map_err(DeclareError::Full)?;
+            family.series().insert(key, family.empty());
         }
         Ok(family)
     }
@@ -89,7 +91,15 @@ impl Family {
         if self.kind == Counter && value < 0.0 {
             return Err(WriteError::Negative(value));
         }
-        match (self.series().entry(key).or_insert_with(|| self.empty()), write) {
+        let mut all = self.series();
+        let series = if let Some(series) = all.get_mut(&*key) {
+            series
+        } else {
+            check_values(&key)?;
+            self.budget.take(1, self.size_of(&key))?;
+            all.entry(key.into()).or_insert_with(|| self.empty())
+        };
+        match (series, write) {
             (Series::Value(current), Write::Add) => *current += value,
             (Series::Value(current), Write::Sub) => *current -= value,
             (Series::Value(current), _) => *current = value,
@@ -101,7 +111,7 @@ impl Family {
                 *count += 1;
                 *sum += value;
                 if !self.quantiles.is_empty() {
-                    recent.observe(value, Instant::now());
+                    Series::summarize(recent, value, &self.budget);
                 }
             }
         }
@@ -123,36 +133,59 @@ impl Family {
     }
 
     fn empty(&self) -> Series {
-        match self.kind {
-            CollectorKind::Counter | CollectorKind::Gauge => Series::Value(0.0),
-            CollectorKind::Histogram => {
-                Series::Histogram { counts: vec![0; self.buckets.len() + 1].into(), sum: 0.0 }
-            }
-            CollectorKind::Summary => Series::Summary { recent: Recent::default(), count: 0, sum: 0.0 },
-        }
+        Series::empty(self.kind, self.buckets.len())
+    }
+
+    /// What a series counts as.
+    fn size_of(&self, key: &[String]) -> usize {
+        let names =
+            self.name.len() + self.labels.iter().map(|label| label.len() + "=\"\",".len()).sum::<usize>();
+        size(self.kind, names, self.buckets.len() + self.quantiles.len(), key)
     }
 
     /// The family as it stands on the page.
     pub(super) fn text(&self) -> FamilyText {
         let mut text = FamilyText::new(&self.name, kind_name(self.kind), &self.help);
-        for (values, series) in &mut *self.series() {
-            let names = self.order.iter().map(|place| self.labels[*place].as_str());
-            let labels: Vec<(&str, &str)> = names.zip(values.iter().map(String::as_str)).collect();
-            match series {
-                Series::Value(value) => text.sample("", labels, *value),
-                Series::Histogram { counts, sum } => self.histogram(&mut text, &labels, counts, *sum),
-                Series::Summary { recent, count, sum } => {
-                    let found = recent.quantiles(self.quantiles.iter().copied(), Instant::now());
-                    for (quantile, value) in self.quantiles.iter().zip(found) {
-                        let quantile = number(*quantile);
-                        text.sample("", with(&labels, "quantile", &quantile), value);
-                    }
-                    text.sample("_sum", labels.iter().copied(), *sum);
-                    text.sample("_count", labels, approximate(*count));
-                }
+        let mut after = None;
+        loop {
+            let copied = self.copy(after.as_ref());
+            for (values, shown) in &copied {
+                self.write_series(&mut text, values, shown);
+            }
+            match copied.into_iter().last() {
+                Some((key, _)) => after = Some(key),
+                None => return text,
             }
         }
-        text
+    }
+
+    /// The next series behind `after`.
+    fn copy(&self, after: Option<&Key>) -> Vec<(Key, Shown)> {
+        let most = if self.quantiles.is_empty() { COPIED } else { SUMMARIES };
+        let begin = after.map_or(Bound::Unbounded, |key| Bound::Excluded(&**key));
+        let mut all = self.series();
+        let behind = all.range_mut::<[String], _>((begin, Bound::Unbounded));
+        behind
+            .take(most)
+            .map(|(key, series)| (Arc::clone(key), series.show(&self.quantiles, &self.budget)))
+            .collect()
+    }
+
+    fn write_series(&self, text: &mut FamilyText, values: &[String], shown: &Shown) {
+        let names = self.order.iter().map(|place| self.labels[*place].as_str());
+        let labels: Vec<(&str, &str)> = names.zip(values.iter().map(String::as_str)).collect();
+        match shown {
+            Shown::Value(value) => text.sample("", labels, *value),
+            Shown::Histogram { counts, sum } => self.histogram(text, &labels, counts, *sum),
+            Shown::Summary { quantiles, count, sum } => {
+                for (quantile, value) in self.quantiles.iter().zip(quantiles) {
+                    let quantile = number(*quantile);
+                    text.sample("", with(&labels, "quantile", &quantile), *value);
+                }
+                text.sample("_sum", labels.iter().copied(), *sum);
+                text.sample("_count", labels, approximate(*count));
+            }
+        }
     }
 
     fn histogram(&self, text: &mut FamilyText, labels: &[(&str, &str)], counts: &[u64], sum: f64) {
@@ -166,8 +199,19 @@ impl Family {
         text.sample("_count", labels.iter().copied(), approximate(total));
     }
 
-    fn series(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Series>> {
+    fn series(&self) -> MutexGuard<'_, BTreeMap<Key, Series>> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let (series, bytes) = {
+            let all = self.series();
+            let sizes = all.iter().map(|(key, series)| self.size_of(key) + series.sketches());
+            (all.len(), sizes.sum::<usize>())
+        };
+        self.budget.give_back(series, bytes + self.size);
     }
 }
 
@@ -193,7 +237,7 @@ fn kind_name(kind: CollectorKind) -> &'static str {
 
 /// Source of the rules: Prometheus' client for Go; those that panic there are errors here.
 fn check_labels(metric: &str, collector: &Collector) -> Result<(), DeclareError> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for label in &collector.labels {
         let bad = |reason: &str| DeclareError::Label { metric: metric.into(), reason: reason.into() };
         if label.is_empty() || label.starts_with("__") {
@@ -207,11 +251,9 @@ fn check_labels(metric: &str, collector: &Collector) -> Result<(), DeclareError>
         if reserved {
             return Err(bad(&format!("{label:?} is the collector's own")));
         }
-        let written = legacy(label);
-        if seen.contains(&written) {
+        if !seen.insert(legacy(label)) {
             return Err(bad(&format!("duplicate label name {label:?}")));
         }
-        seen.push(written);
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The application's collectors by the names under which it declared them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::budget::{self, Budget, MAX_BYTES, MAX_COLLECTORS, MAX_SERIES};
 use super::family::Family;
 use super::text::{Page, legacy};
 use crate::telemetry::{Collector, CollectorKind};
@@ -41,6 +42,22 @@ pub enum DeclareError {
     /// A quantile of a summary is none.
     #[error("expected a quantile from 0 to 1, found {0}")]
     Quantile(f64),
+    /// It has more of something than a collector may have.
+    #[error("a collector may have {most} {what}, found {found}")]
+    TooMuch {
+        /// What it has too much of.
+        what: &'static str,
+        /// So many it has.
+        found: usize,
+        /// So many it may have.
+        most: usize,
+    },
+    /// There are too many.
+    #[error("there are {MAX_COLLECTORS} collectors, which is as many as there can be")]
+    TooMany,
+    /// All collectors together take as much as they may.
+    #[error(transparent)]
+    Full(WriteError),
 }
 
 /// A collector cannot be written to so.
@@ -71,6 +88,20 @@ pub enum WriteError {
     /// Counters only grow. The text is RoadRunner's, which ends with it.
     #[error("counter cannot decrease in value, found {0}")]
     Negative(f64),
+    /// A value of a label is too long.
+    #[error("a value of a label may have {most} bytes, found {found}")]
+    LongValue {
+        /// So many it has.
+        found: usize,
+        /// So many it may have.
+        most: usize,
+    },
+    /// The labels have too many values.
+    #[error("there are {MAX_SERIES} combinations of labels' values, which is as many as there can be")]
+    TooManySeries,
+    /// The values of labels are too long, or too many.
+    #[error("collectors and their labels' values take {} MB, which is as much as they may", MAX_BYTES >> 20)]
+    TooManyBytes,
     /// The number is none that can be added.
     #[error("expected a finite number, found {0}")]
     NotFinite(f64),
@@ -92,7 +123,15 @@ pub enum Write {
 /// All collectors of the application.
 #[derive(Debug, Default)]
 pub struct Registry {
-    families: RwLock<BTreeMap<String, Arc<Family>>>,
+    families: RwLock<Families>,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct Families {
+    by_name: BTreeMap<String, Arc<Family>>,
+    /// Their names as they stand on the page.
+    written: BTreeSet<String>,
 }
 
 impl Registry {
@@ -101,17 +140,24 @@ impl Registry {
     /// # Errors
     /// See [`DeclareError`]; then nothing has changed.
     pub fn declare(&self, name: &str, collector: &Collector) -> Result<(), DeclareError> {
-        let mut families = self.families.write().unwrap_or_else(PoisonError::into_inner);
-        if families.contains_key(name) {
+        if self.find(name).is_some() {
             return Ok(());
         }
-        let family = Family::new(name, collector)?;
+        budget::check(name, collector)?;
+        let family = Family::new(name, collector, &self.budget)?;
+        let mut families = self.families.write().unwrap_or_else(PoisonError::into_inner);
+        if families.by_name.contains_key(name) {
+            return Ok(());
+        }
         let written = legacy(&family.name);
-        let is_taken = families.values().any(|other| legacy(&other.name) == written);
-        if is_taken || OWN.iter().any(|own| written.starts_with(own)) {
+        if families.written.contains(&written) || OWN.iter().any(|own| written.starts_with(own)) {
             return Err(DeclareError::Duplicate);
         }
-        families.insert(name.to_owned(), Arc::new(family));
+        if families.by_name.len() >= MAX_COLLECTORS {
+            return Err(DeclareError::TooMany);
+        }
+        families.written.insert(written);
+        families.by_name.insert(name.to_owned(), Arc::new(family));
         Ok(())
     }
 
@@ -120,26 +166,39 @@ impl Registry {
     /// # Errors
     /// See [`WriteError`]; then nothing has changed.
     pub fn write(&self, write: Write, name: &str, labels: Vec<String>, value: f64) -> Result<(), WriteError> {
-        let family = {
-            let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-            families.get(name).cloned()
-        };
-        family.ok_or(WriteError::Undefined)?.write(write, labels, value)
+        self.find(name).ok_or(WriteError::Undefined)?.write(write, labels, value)
     }
 
     /// Removes a collector with its values. False when there is none.
     pub fn unregister(&self, name: &str) -> bool {
-        self.families.write().unwrap_or_else(PoisonError::into_inner).remove(name).is_some()
+        let removed = {
+            let mut families = self.families.write().unwrap_or_else(PoisonError::into_inner);
+            let removed = families.by_name.remove(name);
+            if let Some(family) = &removed {
+                families.written.remove(&legacy(&family.name));
+            }
+            removed
+        };
+        removed.is_some()
     }
 
     /// Puts all of them on a page.
     pub(super) fn write_to(&self, page: &mut Page) {
         let families: Vec<Arc<Family>> = {
             let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-            families.values().cloned().collect()
+            families.by_name.values().cloned().collect()
         };
         for family in families {
             page.add(family.text());
         }
+    }
+
+    /// About how many bytes their page has.
+    pub(super) fn size(&self) -> usize {
+        self.budget.bytes()
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Family>> {
+        self.families.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
     }
 }

@@ -42,6 +42,11 @@ impl Recent {
         quantiles.map(|quantile| all.quantile(quantile).ok().flatten().unwrap_or(f64::NAN)).collect()
     }
 
+    /// How many bins the sketches have, which is what they are made of.
+    pub(super) fn bins(&self) -> usize {
+        self.spans.iter().map(|(_, sketch)| sketch.length()).sum()
+    }
+
     fn forget(&mut self, now: Instant) {
         let is_old = |begin: Instant| now.saturating_duration_since(begin) >= SPAN * SPANS;
         while self.spans.front().is_some_and(|(begin, _)| is_old(*begin)) {

@@ -159,3 +159,100 @@ fn a_call_that_cannot_be_counted_changes_nothing() {
     assert!(write(&registry, Write::Observe, "h", &[], f64::NAN).is_err());
     assert!(write(&registry, Write::Set, "g", &["x"], f64::NAN).is_ok());
 }
+
+#[test]
+fn a_collector_has_bounds_of_its_own() {
+    let registry = Registry::default();
+    let labels: Vec<String> = (0..60_000).map(|number| format!("l{number}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let long = "x".repeat(600);
+    for (name, collector, text) in [
+        ("m", collector(CollectorKind::Gauge, &labels), "a collector may have 64 labels, found 60000"),
+        (
+            &*long,
+            collector(CollectorKind::Gauge, &[]),
+            "a collector may have 512 bytes in its name, found 600",
+        ),
+        (
+            "m",
+            collector(CollectorKind::Gauge, &[&long]),
+            "a collector may have 512 bytes in the name of a label, found 600",
+        ),
+        (
+            "m",
+            Collector { help: "x".repeat(5_000), ..collector(CollectorKind::Gauge, &[]) },
+            "a collector may have 4096 bytes of help, found 5000",
+        ),
+        (
+            "m",
+            Collector { buckets: vec![1.0; 600], ..collector(CollectorKind::Histogram, &[]) },
+            "a collector may have 512 buckets, found 600",
+        ),
+        (
+            "m",
+            Collector { objectives: vec![(0.5, 0.1); 65], ..collector(CollectorKind::Summary, &[]) },
+            "a collector may have 64 objectives, found 65",
+        ),
+    ] {
+        assert_eq!(registry.declare(name, &collector).unwrap_err().to_string(), text);
+    }
+    registry.declare("m", &collector(CollectorKind::Gauge, &labels[..64])).unwrap();
+}
+
+#[test]
+fn all_collectors_are_bounded_in_number() {
+    let registry = Registry::default();
+    for number in 0..10_000 {
+        registry.declare(&format!("m{number}"), &collector(CollectorKind::Counter, &["a"])).unwrap();
+    }
+    let one_more = collector(CollectorKind::Counter, &[]);
+    assert_eq!(registry.declare("one_more", &one_more), Err(DeclareError::TooMany));
+    assert!(registry.unregister("m7"));
+    assert_eq!(registry.declare("one_more", &one_more), Ok(()));
+}
+
+#[test]
+fn series_are_bounded_in_bytes_and_those_that_are_there_go_on() {
+    let registry = Registry::default();
+    registry.declare("m", &collector(CollectorKind::Histogram, &["a"])).unwrap();
+    let observe = |value: &str| write(&registry, Write::Observe, "m", &[value], 1.0);
+    let long = WriteError::LongValue { found: 5_000, most: 4_096 };
+    assert_eq!(observe(&"x".repeat(5_000)), Err(long));
+    let fitting = (0..5_000).take_while(|number| observe(&format!("{number:04000}")).is_ok()).count();
+    // Each is on fourteen lines of the page.
+    assert!((800..900).contains(&fitting), "{fitting}");
+    assert_eq!(observe("another"), Ok(()), "there is room for a shorter one");
+    assert_eq!(observe(&format!("{:04000}", 0)), Ok(()));
+    assert_eq!(observe(&format!("{:04000}", 5_001)), Err(WriteError::TooManyBytes));
+    let page = page(&registry);
+    assert!(page.len() <= 64 << 20 && page.contains("m_count{a=\"another\"} 1"), "{} bytes", page.len());
+    assert!(registry.unregister("m"));
+    assert_eq!(registry.size(), 0, "what is unregistered counts no more");
+}
+
+#[test]
+fn a_summary_s_sketches_count_and_what_was_counted_is_given_back() {
+    let registry = Registry::default();
+    let summary = Collector { objectives: vec![(0.5, 0.1)], ..collector(CollectorKind::Summary, &["a"]) };
+    registry.declare("m", &summary).unwrap();
+    let declared = registry.size();
+    for exponent in -6..6 {
+        write(&registry, Write::Observe, "m", &["x"], 10_f64.powi(exponent)).unwrap();
+    }
+    assert!(registry.size() > declared + 4_096, "{} {declared}", registry.size());
+    page(&registry);
+    assert!(registry.unregister("m"));
+    assert_eq!(registry.size(), 0);
+}
+
+#[test]
+fn a_page_of_many_series_has_each_of_them_once_and_in_order() {
+    let registry = Registry::default();
+    registry.declare("m", &collector(CollectorKind::Counter, &["a"])).unwrap();
+    for number in 0..1_000 {
+        write(&registry, Write::Add, "m", &[&format!("{number:04}")], 1.0).unwrap();
+    }
+    let lines: Vec<String> = (0..1_000).map(|number| format!("m{{a=\"{number:04}\"}} 1\n")).collect();
+    let expected = format!("# HELP m Some help.\n# TYPE m counter\n{}", lines.concat());
+    assert_eq!(page(&registry), expected);
+}

@@ -18,8 +18,13 @@ impl Page {
         }
     }
 
+    /// The page in pieces, in their order.
+    pub(super) fn into_pieces(self) -> impl Iterator<Item = String> {
+        self.0.into_values()
+    }
+
     pub(super) fn finish(self) -> String {
-        self.0.into_values().collect()
+        self.into_pieces().collect()
     }
 }
 
