@@ -1,16 +1,47 @@
 //! The decisions: who gets which lock, and when it ends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alarms::{Alarm, Alarms, Whose};
 use super::resource::{Admission, Hold, Mode, Moment, Resource, Ticket, Waiter};
 
 /// Holders and waiters of all resources together: a bound for what callers who never release can take, far above honest use.
-pub(crate) const MAX_ENTRIES: usize = 100_000;
+pub(super) const MAX_ENTRIES: usize = 100_000;
+
+/// Holders and waiters of one resource. All of them may have to be looked at in one call.
+pub(super) const MAX_OF_ONE: usize = 4096;
+
+/// Memory of all holders and waiters, in bytes.
+pub(super) const MAX_BYTES: usize = 64 << 20;
+
+/// What a holder or waiter counts as in [`MAX_BYTES`], beside the names of its resource and its own.
+pub(super) const ENTRY: usize = 512;
 
 /// The longest name of a resource or an owner, in bytes.
 pub(super) const MAX_NAME: usize = 4096;
+
+/// How many alarms a call carries out for others, and how many the timer does at a time.
+const FEW: usize = 16;
+const MANY: usize = 64;
+
+/// A lock cannot be given, nor waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooMuch {
+    /// A name is too long.
+    #[error("the name of a resource or an owner has {0} bytes, more than {MAX_NAME}")]
+    Name(usize),
+    /// All resources together have as many as they may.
+    #[error("there are {MAX_ENTRIES} locks and waiters, which is as many as there can be")]
+    Entries,
+    /// One resource has.
+    #[error("there are {MAX_OF_ONE} locks and waiters of this resource, which is as many as there can be")]
+    OfOne,
+    /// Their names are long.
+    #[error("locks and waiters take {} MB, which is as much as they may", MAX_BYTES >> 20)]
+    Bytes,
+}
 
 /// Somebody asks for a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,67 +63,69 @@ pub(super) enum Outcome {
     Refused,
     /// The answer is among [`Core::take_answers`] later.
     Waiting(Ticket),
-    /// There are [`MAX_ENTRIES`], or a name is longer than [`MAX_NAME`].
-    TooMuch,
+    TooMuch(TooMuch),
 }
 
 /// All resources. Each method takes the time, which never goes back.
 #[derive(Debug, Default)]
 pub(super) struct Core {
-    resources: HashMap<Arc<str>, Resource>,
+    /// In a tree, as are the holders of each: a table of hashes that grows would read all their names again in one go.
+    resources: BTreeMap<Arc<str>, Resource>,
     alarms: Alarms,
     answers: Vec<(Ticket, bool)>,
     last_ticket: Ticket,
     entries: usize,
+    /// What the entries count as.
+    bytes: usize,
 }
 
 impl Core {
     pub(super) fn claim(&mut self, now: Moment, claim: Claim) -> Outcome {
-        self.advance(now);
-        if claim.resource.len() > MAX_NAME || claim.id.len() > MAX_NAME {
-            return Outcome::TooMuch;
-        }
-        let admission = self
-            .resources
-            .get(claim.resource.as_str())
-            .map_or(Admission::Free, |resource| resource.admit(&claim.id, claim.mode));
+        self.catch_up(now, &claim.resource);
+        let resource = self.resources.get(claim.resource.as_str());
+        let admission = resource.map_or(Admission::Free, |resource| resource.admit(&claim.id, claim.mode));
         match admission {
             Admission::Own => Outcome::Refused,
             Admission::Taken if claim.wait.is_zero() => Outcome::Refused,
-            _ if self.entries >= MAX_ENTRIES => Outcome::TooMuch,
-            Admission::Free => {
-                self.grant_at_once(now, claim);
-                Outcome::Granted
-            }
-            Admission::Taken => Outcome::Waiting(self.line_up(now, claim)),
+            Admission::Free | Admission::Taken => match (self.bound(&claim), admission) {
+                (Some(bound), _) => Outcome::TooMuch(bound),
+                (None, Admission::Free) => {
+                    self.grant_at_once(now, claim);
+                    Outcome::Granted
+                }
+                (None, _) => Outcome::Waiting(self.line_up(now, claim)),
+            },
         }
     }
 
     /// Ends the lock of one owner. False when it has none.
     pub(super) fn release(&mut self, now: Moment, resource: &str, id: &str) -> bool {
-        self.advance(now);
+        self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return false };
         let held = entry.holds.remove(id);
         let was_held = held.is_some();
-        self.forget(held);
+        if let Some(hold) = held {
+            self.forget(resource, id, &hold);
+        }
         self.settle(now, name, entry);
         was_held
     }
 
     /// Ends all locks of a resource; those who wait are next. False when there are none.
     pub(super) fn force_release(&mut self, now: Moment, resource: &str) -> bool {
-        self.advance(now);
+        self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return false };
-        let holds: Vec<Hold> = entry.holds.drain().map(|(_, hold)| hold).collect();
-        let was_held = !holds.is_empty();
-        self.forget(holds);
+        let was_held = !entry.holds.is_empty();
+        for (id, hold) in std::mem::take(&mut entry.holds) {
+            self.forget(resource, &id, &hold);
+        }
         self.settle(now, name, entry);
         was_held
     }
 
     /// Whether an owner has a lock on a resource, or, for `*`, anybody.
     pub(super) fn exists(&mut self, now: Moment, resource: &str, id: &str) -> bool {
-        self.advance(now);
+        self.catch_up(now, resource);
         self.resources.get(resource).is_some_and(|resource| match id {
             "*" => !resource.holds.is_empty(),
             id => resource.holds.contains_key(id),
@@ -107,7 +140,7 @@ impl Core {
         id: &str,
         ttl: Option<Duration>,
     ) -> bool {
-        self.advance(now);
+        self.catch_up(now, resource);
         let number = self.next_ticket();
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return false };
         let held = entry.holds.remove_entry(id);
@@ -124,32 +157,63 @@ impl Core {
 
     /// Whoever waits with this ticket is not there any more. A lock that it has been given meanwhile, and does not know of, ends.
     pub(super) fn leave(&mut self, now: Moment, resource: &str, id: &str, ticket: Ticket) {
-        self.advance(now);
+        self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return };
         if let Some(waiter) = entry.line.remove(&ticket) {
             self.alarms.cancel(waiter.until, Alarm::Patience(ticket));
-            self.entries -= 1;
-        } else if entry.holds.get(id).is_some_and(|hold| hold.ticket == Some(ticket)) {
-            let held = entry.holds.remove(id);
-            self.forget(held);
+            self.discount(resource, id);
+        } else if entry.holds.get(id).is_some_and(|hold| hold.ticket == Some(ticket))
+            && let Some(hold) = entry.holds.remove(id)
+        {
+            self.forget(resource, id, &hold);
         }
         self.settle(now, name, entry);
     }
 
-    /// Ends what is over by now.
+    /// Ends what is over by now, as far as that is done soon; [`Core::next_alarm`] tells whether something is left.
     pub(super) fn advance(&mut self, now: Moment) {
-        while let Some((alarm, whose)) = self.alarms.due(now) {
-            let Some((name, mut entry)) = self.resources.remove_entry(&whose.resource) else { continue };
-            match alarm {
-                Alarm::Expiry(_) => drop(entry.holds.remove(&whose.id)),
-                Alarm::Patience(ticket) => {
-                    entry.line.remove(&ticket);
-                    self.answers.push((ticket, false));
-                }
-            }
-            self.entries -= 1;
-            self.settle(now, name, entry);
+        self.advance_by(now, MANY);
+    }
+
+    fn advance_by(&mut self, now: Moment, most: usize) {
+        for _ in 0..most {
+            let Some((alarm, whose)) = self.alarms.due(now) else { return };
+            self.carry_out(now, alarm, &whose);
         }
+    }
+
+    /// Ends what is over by now of one resource, and some of what is over elsewhere.
+    fn catch_up(&mut self, now: Moment, resource: &str) {
+        self.advance_by(now, FEW);
+        if self.next_alarm().is_none_or(|next| next > now) {
+            return;
+        }
+        // So much ends at this time that the timer is not done with it yet.
+        let Some(entry) = self.resources.get(resource) else { return };
+        let expiries = entry.holds.values().filter_map(|hold| hold.expires);
+        let expiries = expiries.map(|(at, number)| (at, Alarm::Expiry(number)));
+        let waits = entry.line.iter().map(|(ticket, waiter)| (waiter.until, Alarm::Patience(*ticket)));
+        let mut due: Vec<_> = expiries.chain(waits).filter(|(at, _)| *at <= now).collect();
+        due.sort_unstable();
+        for (at, alarm) in due {
+            // One who waited may have been given the lock meanwhile, and waits no more.
+            if let Some(whose) = self.alarms.take(at, alarm) {
+                self.carry_out(now, alarm, &whose);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Moment, alarm: Alarm, whose: &Whose) {
+        let Some((name, mut entry)) = self.resources.remove_entry(&whose.resource) else { return };
+        match alarm {
+            Alarm::Expiry(_) => drop(entry.holds.remove(&whose.id)),
+            Alarm::Patience(ticket) => {
+                entry.line.remove(&ticket);
+                self.answers.push((ticket, false));
+            }
+        }
+        self.discount(&name, &whose.id);
+        self.settle(now, name, entry);
     }
 
     /// When [`Core::advance`] has something to do next.
@@ -165,8 +229,12 @@ impl Core {
     /// How many resources are held or waited for, and their holders and waiters.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
-        let counted: usize = self.resources.values().map(|entry| entry.holds.len() + entry.line.len()).sum();
-        assert_eq!(counted, self.entries);
+        let entries = self.resources.iter().flat_map(|(name, entry)| {
+            let ids = entry.holds.keys().chain(entry.line.values().map(|waiter| &waiter.id));
+            ids.map(|id| size(name, id))
+        });
+        let sizes: Vec<usize> = entries.collect();
+        assert_eq!((sizes.len(), sizes.iter().sum()), (self.entries, self.bytes));
         (self.resources.len(), self.entries)
     }
 
@@ -187,8 +255,8 @@ impl Core {
         let (name, mut entry) = self.take(&claim.resource);
         let waiter = Waiter::new(now, claim);
         self.alarms.set(waiter.until, Alarm::Patience(ticket), &name, &waiter.id);
+        self.count(&name, &waiter.id);
         entry.line.insert(ticket, waiter);
-        self.entries += 1;
         self.resources.insert(name, entry);
         ticket
     }
@@ -202,7 +270,7 @@ impl Core {
     fn settle(&mut self, now: Moment, name: Arc<str>, mut entry: Resource) {
         while let Some((ticket, waiter)) = entry.next() {
             self.alarms.cancel(waiter.until, Alarm::Patience(ticket));
-            self.entries -= 1;
+            self.discount(&name, &waiter.id);
             self.answers.push((ticket, true));
             self.hold(&name, &mut entry, now, ticket, waiter);
         }
@@ -222,18 +290,45 @@ impl Core {
     ) {
         let expires = ttl.map(|ttl| (now.saturating_add(ttl), ticket));
         self.alarms.set_expiry(expires, name, &id);
-        self.entries += 1;
+        self.count(name, &id);
         let is_new = !entry.holds.contains_key(&id);
-        let before = entry.holds.insert(id, Hold { mode, ticket: is_new.then_some(ticket), expires });
-        self.forget(before);
+        let hold = Hold { mode, ticket: is_new.then_some(ticket), expires };
+        if let Some(before) = entry.holds.insert(Arc::clone(&id), hold) {
+            self.forget(name, &id, &before);
+        }
     }
 
-    /// Drops what belongs to locks that have ended.
-    fn forget(&mut self, holds: impl IntoIterator<Item = Hold>) {
-        for hold in holds {
-            self.alarms.cancel_expiry(hold.expires);
-            self.entries -= 1;
+    /// Drops what belongs to a lock that has ended.
+    fn forget(&mut self, resource: &str, id: &str, hold: &Hold) {
+        self.alarms.cancel_expiry(hold.expires);
+        self.discount(resource, id);
+    }
+
+    /// The bound that another entry would be beyond.
+    fn bound(&self, claim: &Claim) -> Option<TooMuch> {
+        let longest = claim.resource.len().max(claim.id.len());
+        let of_one = self.resources.get(claim.resource.as_str()).map_or(0, Resource::len);
+        if longest > MAX_NAME {
+            Some(TooMuch::Name(longest))
+        } else if self.entries >= MAX_ENTRIES {
+            Some(TooMuch::Entries)
+        } else if of_one >= MAX_OF_ONE {
+            Some(TooMuch::OfOne)
+        } else if self.bytes + size(&claim.resource, &claim.id) > MAX_BYTES {
+            Some(TooMuch::Bytes)
+        } else {
+            None
         }
+    }
+
+    fn count(&mut self, resource: &str, id: &str) {
+        self.entries += 1;
+        self.bytes += size(resource, id);
+    }
+
+    fn discount(&mut self, resource: &str, id: &str) {
+        self.entries -= 1;
+        self.bytes -= size(resource, id);
     }
 
     fn next_ticket(&mut self) -> Ticket {
@@ -242,55 +337,7 @@ impl Core {
     }
 }
 
-/// What ends by itself. Of two at the same time the lock's end is first, so that whoever waits for it gets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
-    /// A lock.
-    Expiry(Ticket),
-    /// A waiter's patience.
-    Patience(Ticket),
-}
-
-/// Whose alarm it is.
-#[derive(Debug)]
-struct Whose {
-    resource: Arc<str>,
-    id: Arc<str>,
-}
-
-/// Alarms in the order of their times. Each belongs to a lock or a waiter that is there.
-#[derive(Debug, Default)]
-struct Alarms(BTreeMap<(Moment, Alarm), Whose>);
-
-impl Alarms {
-    fn set(&mut self, at: Moment, alarm: Alarm, resource: &Arc<str>, id: &Arc<str>) {
-        self.0.insert((at, alarm), Whose { resource: Arc::clone(resource), id: Arc::clone(id) });
-    }
-
-    fn set_expiry(&mut self, expires: Option<(Moment, Ticket)>, resource: &Arc<str>, id: &Arc<str>) {
-        if let Some((at, number)) = expires {
-            self.set(at, Alarm::Expiry(number), resource, id);
-        }
-    }
-
-    fn cancel(&mut self, at: Moment, alarm: Alarm) {
-        self.0.remove(&(at, alarm));
-    }
-
-    fn cancel_expiry(&mut self, expires: Option<(Moment, Ticket)>) {
-        if let Some((at, number)) = expires {
-            self.cancel(at, Alarm::Expiry(number));
-        }
-    }
-
-    fn next(&self) -> Option<Moment> {
-        self.0.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    /// Takes the first one whose time has come.
-    fn due(&mut self, now: Moment) -> Option<(Alarm, Whose)> {
-        let first = self.0.first_entry().filter(|first| first.key().0 <= now)?;
-        let ((_, alarm), whose) = first.remove_entry();
-        Some((alarm, whose))
-    }
+/// What an entry counts as, in bytes.
+fn size(resource: &str, id: &str) -> usize {
+    ENTRY + resource.len() + id.len()
 }

@@ -1,6 +1,6 @@
 //! One resource: who holds it, and who waits for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) enum Admission {
 /// Holders and waiters of one resource.
 #[derive(Debug, Default)]
 pub(super) struct Resource {
-    pub(super) holds: HashMap<Arc<str>, Hold>,
+    pub(super) holds: BTreeMap<Arc<str>, Hold>,
     /// In the order in which they came.
     pub(super) line: BTreeMap<Ticket, Waiter>,
 }
@@ -82,6 +82,11 @@ impl Resource {
     pub(super) fn next(&mut self) -> Option<(Ticket, Waiter)> {
         let (_, first) = self.line.first_key_value()?;
         if self.fits(first.mode) { self.line.pop_first() } else { None }
+    }
+
+    /// How many hold it or wait for it.
+    pub(super) fn len(&self) -> usize {
+        self.holds.len() + self.line.len()
     }
 
     pub(super) fn is_unused(&self) -> bool {

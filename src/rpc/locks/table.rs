@@ -1,24 +1,17 @@
 //! The locks as methods use them: a mutex around the core, a channel for each one who waits, and a timer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::core::{Claim, Core, MAX_ENTRIES, MAX_NAME, Outcome};
+use super::core::{Claim, Core, Outcome, TooMuch};
 use super::resource::{Moment, Ticket};
 
 /// A moment so far away is never: the clock of the runtime does not reach further.
 const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
-
-/// There are too many locks, or a name is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there can be {MAX_ENTRIES} locks and waiters, and names of resources and owners have at most {MAX_NAME} bytes"
-)]
-pub(crate) struct TooMuch;
 
 /// All locks.
 #[derive(Debug)]
@@ -37,7 +30,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     core: Core,
-    waiting: HashMap<Ticket, oneshot::Sender<bool>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<bool>>,
     has_timer: bool,
 }
 
@@ -60,7 +53,7 @@ impl Locks {
         let begun = self.shared.with(|state, now| match state.core.claim(now, claim) {
             Outcome::Granted => Ok(Begun::Done(true)),
             Outcome::Refused => Ok(Begun::Done(false)),
-            Outcome::TooMuch => Err(TooMuch),
+            Outcome::TooMuch(bound) => Err(bound),
             Outcome::Waiting(ticket) => {
                 let (sender, answer) = oneshot::channel();
                 state.waiting.insert(ticket, sender);
@@ -188,5 +181,7 @@ async fn timer(shared: Weak<Shared>, rescheduled: Arc<Notify>) {
             () = sleep_until(next) => {}
             () = rescheduled.notified() => {}
         }
+        // Of many that end at the same time, each look carries out a part.
+        tokio::task::yield_now().await;
     }
 }

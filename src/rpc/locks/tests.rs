@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::core::{Core, MAX_ENTRIES, MAX_NAME, Outcome};
+use super::core::{Core, ENTRY, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, Outcome, TooMuch};
 use super::resource::Moment;
 use super::{Claim, Mode};
 
@@ -274,18 +274,75 @@ fn endless_times_do_not_overflow() {
     assert!(core.exists(Duration::from_secs(u64::MAX), "r", "b"));
 }
 
+fn read(resource: &str, id: &str) -> Claim {
+    Claim { resource: resource.into(), ..claim(id, Mode::Read, 0, None) }
+}
+
 #[test]
 fn locks_are_bounded_in_number_and_in_length() {
-    let mut core = Core::default();
-    let long = Claim { resource: "x".repeat(MAX_NAME + 1), ..claim("a", Mode::Read, 0, None) };
-    assert_eq!(core.claim(Moment::ZERO, long), Outcome::TooMuch);
+    let (mut core, now) = (Core::default(), Moment::ZERO);
+    let long = read(&"x".repeat(MAX_NAME + 1), "a");
+    assert_eq!(core.claim(now, long), Outcome::TooMuch(TooMuch::Name(MAX_NAME + 1)));
     for number in 0..MAX_ENTRIES {
-        let outcome = core.claim(Moment::ZERO, claim(&number.to_string(), Mode::Read, 0, None));
-        assert_eq!(outcome, Outcome::Granted);
+        let name = (number / MAX_OF_ONE).to_string();
+        assert_eq!(core.claim(now, read(&name, &number.to_string())), Outcome::Granted);
     }
-    let other = Claim { resource: "other".into(), ..claim("a", Mode::Read, 0, None) };
-    assert_eq!(core.claim(Moment::ZERO, other.clone()), Outcome::TooMuch);
-    assert!(core.force_release(Moment::ZERO, "r"));
-    assert_eq!(core.claim(Moment::ZERO, other), Outcome::Granted);
-    assert_eq!(core.size(), (1, 1));
+    assert_eq!(core.claim(now, read("other", "a")), Outcome::TooMuch(TooMuch::Entries));
+    assert!(core.force_release(now, "0"));
+    assert_eq!(core.claim(now, read("other", "a")), Outcome::Granted);
+    assert_eq!(core.size(), (MAX_ENTRIES / MAX_OF_ONE + 1, MAX_ENTRIES - MAX_OF_ONE + 1));
+}
+
+#[test]
+fn those_of_one_resource_are_bounded_whether_they_hold_it_or_wait() {
+    let (mut core, now) = (Core::default(), Moment::ZERO);
+    assert_eq!(core.claim(now, claim("writer", Mode::Write, 0, None)), Outcome::Granted);
+    for number in 1..MAX_OF_ONE {
+        let outcome = core.claim(now, claim(&number.to_string(), Mode::Read, 1_000, None));
+        assert!(matches!(outcome, Outcome::Waiting(_)));
+    }
+    let one_more = claim("one more", Mode::Read, 1_000, None);
+    assert_eq!(core.claim(now, one_more.clone()), Outcome::TooMuch(TooMuch::OfOne));
+    assert_eq!(core.claim(now, read("other", "a")), Outcome::Granted);
+    assert!(core.release(now, "r", "writer"));
+    assert_eq!(core.take_answers().len(), MAX_OF_ONE - 1);
+    assert_eq!(core.claim(now, one_more), Outcome::Granted);
+}
+
+#[test]
+fn long_names_are_bounded_in_all_and_what_has_ended_counts_no_more() {
+    let (mut core, now) = (Core::default(), Moment::ZERO);
+    let long = |number: usize| Claim {
+        ttl: Some(Duration::from_millis(10)),
+        ..read(&format!("{number:4096}"), "a")
+    };
+    let most = MAX_BYTES / (ENTRY + MAX_NAME + 1);
+    for number in 0..most {
+        assert_eq!(core.claim(now, long(number)), Outcome::Granted);
+    }
+    assert_eq!(core.claim(now, long(most)), Outcome::TooMuch(TooMuch::Bytes));
+    let later = Duration::from_millis(10);
+    while core.next_alarm().is_some_and(|next| next <= later) {
+        core.advance(later);
+    }
+    assert_eq!(core.size(), (0, 0));
+    assert_eq!(core.claim(later, long(most)), Outcome::Granted);
+}
+
+#[test]
+fn a_lock_that_has_ended_is_free_though_thousands_end_before_it() {
+    let mut core = Core::default();
+    let brief = |name: &str, millis| Claim { ttl: Some(Duration::from_millis(millis)), ..read(name, "a") };
+    for number in 0..10_000 {
+        assert_eq!(core.claim(Moment::ZERO, brief(&number.to_string(), 5)), Outcome::Granted);
+    }
+    assert_eq!(core.claim(Moment::ZERO, brief("last", 6)), Outcome::Granted);
+    let waiting =
+        Claim { mode: Mode::Write, wait: Duration::from_millis(100), id: "b".into(), ..brief("last", 50) };
+    assert_eq!(core.claim(Moment::ZERO, waiting), Outcome::Waiting(10_002));
+    let now = Duration::from_millis(7);
+    assert!(!core.exists(now, "last", "a") && core.exists(now, "last", "b"));
+    assert_eq!(core.take_answers(), [(10_002, true)]);
+    let (_, left) = core.size();
+    assert!(left > 9_000, "others are left to the timer: {left}");
 }

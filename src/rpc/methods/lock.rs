@@ -53,7 +53,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
 }
 
 fn method<F: Future<Output = Reply<Response>> + Send + 'static>(
-    run: impl Fn(Arc<Services>, Request) -> F + Send + Sync + 'static,
+    run: impl Fn(Arc<Services>, Request) -> F + Clone + Send + Sync + 'static,
 ) -> Method {
     Method::new(Shape::message("causeway.rpc.LockRequest"), Shape::message("causeway.rpc.LockResponse"), run)
 }
