@@ -26,6 +26,7 @@ pub mod config;
 pub mod duration;
 pub mod goridge;
 pub mod net;
+mod offload;
 mod os;
 pub mod pool;
 pub mod proto;

@@ -1,6 +1,7 @@
 //! One call: one HTTP/2 stream, by the rules of gRPC over HTTP/2.
 
 use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::Compression;
@@ -13,12 +14,19 @@ use tonic::{Code, Status};
 
 use super::connection::Connection;
 use super::{Config, Error, SetupError};
+use crate::offload::{self, LONG};
 
 /// Centrifugo's service.
 const SERVICE: &str = "centrifugal.centrifugo.api.CentrifugoApi";
 
 /// The largest answer that is read, compressed or not.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// Bytes of all answers that are still coming, at most.
+const MAX_COMING: usize = 128 << 20;
+
+/// How much longer a compressed message may be expected to become.
+const UNZIPPED: usize = 16;
 
 /// One byte that tells whether the message is compressed, four for its length.
 const PREFIX: usize = 5;
@@ -46,6 +54,8 @@ pub(super) struct Caller {
     authority: Authority,
     headers: HeaderMap,
     gzip: bool,
+    /// Bytes of answers that are still coming, but for the first part of each.
+    coming: AtomicUsize,
 }
 
 impl Caller {
@@ -53,7 +63,14 @@ impl Caller {
         let address = config.address.clone();
         let authority = address.parse().map_err(|_| SetupError::Address(address.clone()))?;
         let scheme = if config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Self { address, scheme, authority, headers: headers(config)?, gzip: config.use_compressor })
+        Ok(Self {
+            address,
+            scheme,
+            authority,
+            headers: headers(config)?,
+            gzip: config.use_compressor,
+            coming: AtomicUsize::new(0),
+        })
     }
 
     pub(super) async fn call(
@@ -63,17 +80,35 @@ impl Caller {
         message: &Bytes,
     ) -> Result<Bytes, Failure> {
         let request = self.request(method)?;
-        let message = frame(message, self.gzip)?;
+        let (prefix, message) = if message.len() <= LONG {
+            (None, frame(message, self.gzip)?)
+        } else {
+            // Boxed, as is what else is rare: the future of a usual call is kept small.
+            Box::pin(self.framed(message)).await?
+        };
         // Until here nothing was sent, and a connection that is going away refuses.
         let not_sent = |cause: h2::Error| Failure::NotBegun(Error::broken(&self.address, &cause));
         let (sender, _call) = connection.begin();
         let mut sender = sender.ready().await.map_err(not_sent)?;
         let (response, mut stream) = sender.send_request(request, false).map_err(not_sent)?;
         // h2 keeps what the other side does not take yet.
+        if let Some(prefix) = prefix {
+            stream.send_data(prefix, false).map_err(|cause| self.failure(&cause))?;
+        }
         stream.send_data(message, true).map_err(|cause| self.failure(&cause))?;
         let (head, body) = response.await.map_err(|cause| self.failure(&cause))?.into_parts();
         connection.hear();
         self.read(&head, body).await
+    }
+
+    /// A long message behind its prefix, or apart from it, so that it need not be copied.
+    async fn framed(&self, message: &Bytes) -> Result<(Option<Bytes>, Bytes), Error> {
+        if !self.gzip {
+            return Ok((Some(prefix(false, message.len())?.to_vec().into()), message.clone()));
+        }
+        let long = message.clone();
+        let framed = offload::run(long.len(), move || frame(&long, true)).await;
+        framed.map_err(|panic| lost(&panic)).flatten().map(|framed| (None, framed))
     }
 
     fn request(&self, method: &str) -> Result<Request<()>, Error> {
@@ -109,13 +144,19 @@ impl Caller {
         }
         check(trailers)?;
         let is_gzip = head.headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-        Ok(unframe(answer, is_gzip)?)
+        if !is_gzip {
+            return Ok(unframe(answer, false)?);
+        }
+        let length = answer.len() * UNZIPPED;
+        let unframed = Box::pin(offload::run(length, move || unframe(answer, true))).await;
+        Ok(unframed.map_err(|panic| lost(&panic)).flatten()?)
     }
 
     /// All bytes of the answer. Most fit into one DATA frame and are not copied.
     async fn data(&self, body: &mut RecvStream) -> Result<Bytes, Failure> {
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
+        let mut coming = Coming { of_all: &self.coming, bytes: 0 };
         while let Some(chunk) = body.data().await {
             let chunk = chunk.map_err(|cause| self.failure(&cause))?;
             // Only a stream that has ended already says no.
@@ -130,6 +171,7 @@ impl Caller {
             if all.len() + chunk.len() > MAX_ANSWER + PREFIX {
                 return Err(too_large().into());
             }
+            coming.add(chunk.len())?;
             all.extend_from_slice(&chunk);
         }
         Ok(if all.is_empty() { first } else { all.freeze() })
@@ -141,6 +183,31 @@ impl Caller {
         let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
         let goes_away = cause.is_go_away() && cause.is_remote();
         if refused || goes_away { Failure::NotBegun(error) } else { Failure::Final(error) }
+    }
+}
+
+/// The part of an answer that has come so far.
+struct Coming<'a> {
+    of_all: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Coming<'_> {
+    fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes += bytes;
+        if self.of_all.fetch_add(bytes, Relaxed) + bytes > MAX_COMING {
+            let text = format!("more than {} MB of answers are coming", MAX_COMING >> 20);
+            return Err(Error::new(Code::ResourceExhausted, text));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.of_all.fetch_sub(self.bytes, Relaxed);
+        }
     }
 }
 
@@ -196,11 +263,21 @@ fn frame(message: &Bytes, gzip: bool) -> Result<Bytes, Error> {
     } else {
         framed.extend_from_slice(message);
     }
-    let length = u32::try_from(framed.len() - PREFIX)
-        .map_err(|_| Error::new(Code::ResourceExhausted, "the message is larger than gRPC allows"))?;
-    framed[0] = u8::from(gzip);
-    framed[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    let prefix = prefix(gzip, framed.len() - PREFIX)?;
+    framed[..PREFIX].copy_from_slice(&prefix);
     Ok(framed.freeze())
+}
+
+fn prefix(gzip: bool, length: usize) -> Result<[u8; PREFIX], Error> {
+    let length = u32::try_from(length)
+        .map_err(|_| Error::new(Code::ResourceExhausted, "the message is larger than gRPC allows"))?;
+    let [a, b, c, d] = length.to_be_bytes();
+    Ok([u8::from(gzip), a, b, c, d])
+}
+
+/// Work that was done elsewhere has ended without a result.
+fn lost(panic: &tokio::task::JoinError) -> Error {
+    Error::new(Code::Internal, panic.to_string())
 }
 
 /// The one message of an answer.

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::error::{Violation, preview};
 use super::frame::Frame;
-use super::header::{self, Fixed, MIN_HEADER, Options};
+use super::header::{self, Fixed, Flags, MIN_HEADER, Options};
 
 /// A frame, or the bytes between two of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,19 @@ pub enum Item {
 pub struct Decoder {
     max_payload: usize,
     lenient: bool,
+}
+
+/// A frame whose header has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// How the payload is encoded.
+    pub flags: Flags,
+    /// The numbers behind the header.
+    pub options: Options,
+    /// Bytes of header and options.
+    pub header: usize,
+    /// Bytes of payload, as the peer says.
+    pub payload: usize,
 }
 
 /// What stands at the front of the buffer.
@@ -69,6 +82,19 @@ impl Decoder {
     pub fn wanted(&self, buffer: &[u8]) -> usize {
         let Some(fixed) = buffer.first_chunk().and_then(header::parse) else { return 1 };
         (fixed.header + fixed.payload).saturating_sub(buffer.len()).clamp(1, self.max_payload.max(1))
+    }
+
+    /// What the header at the front of `buffer` tells of its frame; none until the header and its options are there. So a reader can
+    /// judge a frame before it has read it.
+    pub fn begun(&self, buffer: &[u8]) -> Option<Begun> {
+        let fixed = buffer.first_chunk().and_then(header::parse)?;
+        let words = buffer.get(MIN_HEADER..fixed.header)?;
+        Some(Begun {
+            flags: fixed.flags,
+            options: options(words),
+            header: fixed.header,
+            payload: fixed.payload,
+        })
     }
 
     fn front(&self, buffer: &[u8]) -> Result<Front, Violation> {
@@ -125,19 +151,23 @@ fn noise(buffer: &[u8]) -> usize {
 /// Takes a frame that is there as a whole.
 fn take(buffer: &mut BytesMut, fixed: Fixed) -> Frame {
     let head = buffer.split_to(fixed.header);
-    let (words, _) = head[MIN_HEADER..].as_chunks::<4>();
+    Frame {
+        flags: fixed.flags,
+        stream: fixed.stream,
+        options: options(&head[MIN_HEADER..]),
+        payload: buffer.split_to(fixed.payload).freeze(),
+    }
+}
+
+/// The numbers between a header and its payload.
+fn options(bytes: &[u8]) -> Options {
+    let (words, _) = bytes.as_chunks::<4>();
     let mut values = [0; header::MAX_OPTIONS];
     for (value, word) in values.iter_mut().zip(words) {
         *value = u32::from_le_bytes(*word);
     }
     // A header of thirteen words has ten options: never more.
-    let options = Options::from_slice(&values[..words.len().min(header::MAX_OPTIONS)]).unwrap_or_default();
-    Frame {
-        flags: fixed.flags,
-        stream: fixed.stream,
-        options,
-        payload: buffer.split_to(fixed.payload).freeze(),
-    }
+    Options::from_slice(&values[..words.len().min(header::MAX_OPTIONS)]).unwrap_or_default()
 }
 
 #[cfg(test)]

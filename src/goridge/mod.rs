@@ -27,7 +27,7 @@ mod header;
 mod reply;
 
 pub use control::{Greeting, greeting, pid_request, stop};
-pub use decoder::{Decoder, Item};
+pub use decoder::{Begun, Decoder, Item};
 pub use error::{TooLarge, Violation};
 pub use frame::{Frame, encode};
 pub use header::{Flags, Head, MAX_OPTIONS, Options, StreamBits};

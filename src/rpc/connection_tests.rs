@@ -149,3 +149,16 @@ fn whatever_is_sent_each_call_is_answered_and_the_connection_ends() {
         .with_iterations(3_000)
         .for_each(|pieces| runtime.block_on(play(pieces)));
 }
+
+#[test]
+fn a_call_in_flight_takes_what_it_counts_as() {
+    let router = router();
+    let call = super::Call {
+        sequence: 1,
+        method: Bytes::from_static(b"centrifuge.Publish"),
+        argument: Bytes::new(),
+        flags: Flags::PROTO,
+    };
+    let size = size_of_val(&router.answer(&call));
+    assert!(size + size_of::<super::Done>() + 256 <= super::CALL, "{size}");
+}

@@ -7,7 +7,14 @@
 use bytes::{Bytes, BytesMut};
 
 use super::codec::Codec;
-use crate::goridge::{Flags, Frame, Options, StreamBits, TooLarge, encode};
+use super::outbox::Outbox;
+use crate::goridge::{Flags, Frame, Head, Options, StreamBits, TooLarge, encode};
+
+/// The longest name of a method, in bytes.
+pub(super) const MAX_METHOD: usize = 256;
+
+/// The longest text of an error, in bytes: it may quote what the caller sent.
+pub(super) const MAX_ERROR: usize = 8 << 10;
 
 /// A call as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +43,14 @@ pub(super) enum NoCall {
         /// Bytes of the payload.
         payload: usize,
     },
+    /// No method has a name of more than [`MAX_METHOD`] bytes.
+    #[error("the name of the method has {length} bytes, more than {MAX_METHOD}")]
+    Name {
+        /// The caller's number for the call.
+        sequence: u32,
+        /// Bytes of the name.
+        length: usize,
+    },
 }
 
 impl Call {
@@ -46,6 +61,9 @@ impl Call {
         };
         let mut argument = frame.payload;
         match usize::try_from(length) {
+            Ok(end) if end > MAX_METHOD && end <= argument.len() => {
+                Err(NoCall::Name { sequence, length: end })
+            }
             Ok(end) if end <= argument.len() => {
                 let method = argument.split_to(end);
                 Ok(Self { sequence, method, argument, flags: frame.flags })
@@ -65,7 +83,7 @@ impl Call {
 
 /// Appends the reply to a call: its result, or the text of an error.
 pub(super) fn reply(
-    out: &mut BytesMut,
+    out: &mut Outbox,
     flags: Flags,
     sequence: u32,
     method: &[u8],
@@ -73,13 +91,35 @@ pub(super) fn reply(
 ) {
     let codec = Codec::of_reply(flags).flag();
     let written = match result {
-        Ok(bytes) => write(out, codec, sequence, method, bytes),
-        Err(text) => write(out, codec | Flags::ERROR, sequence, method, text.as_bytes()),
+        Ok(bytes) => head(out.tail(), codec, sequence, method, bytes.len()).map(|()| out.push(bytes)),
+        Err(text) => write(out.tail(), codec | Flags::ERROR, sequence, method, shortened(text).as_bytes()),
     };
     if let Err(error) = written {
         // Such an answer would be as long as four gigabytes.
-        let _ = write(out, codec | Flags::ERROR, sequence, &[], error.to_string().as_bytes());
+        let _ = write(out.tail(), codec | Flags::ERROR, sequence, &[], error.to_string().as_bytes());
     }
+}
+
+/// A text of [`MAX_ERROR`] bytes at the most.
+fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.len() <= MAX_ERROR {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(MAX_ERROR - "...".len());
+    format!("{}...", &text[..end]).into()
+}
+
+/// A frame but for the last `rest` bytes of its payload.
+fn head(out: &mut BytesMut, flags: Flags, sequence: u32, method: &[u8], rest: usize) -> Result<(), TooLarge> {
+    let head = Head::new(flags, StreamBits::NONE, options(sequence, method)?, method.len() + rest)?;
+    out.extend_from_slice(head.as_ref());
+    out.extend_from_slice(method);
+    Ok(())
+}
+
+fn options(sequence: u32, method: &[u8]) -> Result<Options, TooLarge> {
+    let length = u32::try_from(method.len()).map_err(|_| TooLarge(method.len()))?;
+    Ok(Options::from_slice(&[sequence, length]).unwrap_or_default())
 }
 
 fn write(
@@ -89,7 +129,5 @@ fn write(
     method: &[u8],
     rest: &[u8],
 ) -> Result<(), TooLarge> {
-    let length = u32::try_from(method.len()).map_err(|_| TooLarge(method.len()))?;
-    let options = Options::from_slice(&[sequence, length]).unwrap_or_default();
-    encode(out, flags, StreamBits::NONE, options, &[method, rest])
+    encode(out, flags, StreamBits::NONE, options(sequence, method)?, &[method, rest])
 }

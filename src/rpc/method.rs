@@ -5,23 +5,33 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::codec::Shape;
+use super::codec::{Codec, MAX_ITEMS, Shape};
 use super::services::Services;
+
+/// Bytes of an argument, at most, unless a method takes more.
+const MAX_ARGUMENT: usize = 1 << 20;
 
 /// What a call comes to, or the text for the caller.
 pub(super) type Reply<T> = Result<T, String>;
 
 type Running = Pin<Box<dyn Future<Output = Reply<Value>> + Send>>;
 
+/// A call whose argument has been read.
+pub(super) type Begin = Box<dyn FnOnce(Arc<Services>) -> Running + Send>;
+
 /// A method with its types. It knows nothing of codecs, frames and connections; its future is dropped when the caller is gone.
+///
+/// The future is not driven while the caller does not read its replies, so it holds nothing that others wait for.
 pub(super) struct Method {
     pub(super) argument: Shape,
     pub(super) result: Shape,
-    run: Box<dyn Fn(Arc<Services>, Value) -> Running + Send + Sync>,
+    max_argument: usize,
+    begin: Box<dyn Fn(Value) -> Reply<Begin> + Send + Sync>,
     ends_with_its_caller: bool,
 }
 
@@ -30,25 +40,28 @@ impl Method {
     pub(super) fn new<A, R, F>(
         argument: Shape,
         result: Shape,
-        run: impl Fn(Arc<Services>, A) -> F + Send + Sync + 'static,
+        run: impl Fn(Arc<Services>, A) -> F + Clone + Send + Sync + 'static,
     ) -> Self
     where
-        A: DeserializeOwned,
+        A: DeserializeOwned + Send + 'static,
         R: Serialize,
         F: Future<Output = Reply<R>> + Send + 'static,
     {
-        let run = move |services: Arc<Services>, value: Value| -> Running {
-            match serde_json::from_value(value) {
-                Ok(argument) => {
-                    let reply = run(services, argument);
-                    Box::pin(
-                        async move { serde_json::to_value(reply.await?).map_err(|error| error.to_string()) },
-                    )
-                }
-                Err(error) => Box::pin(async move { Err(error.to_string()) }),
-            }
+        let begin = move |value: Value| -> Reply<Begin> {
+            let argument: A = serde_json::from_value(value).map_err(|error| error.to_string())?;
+            let run = run.clone();
+            Ok(Box::new(move |services| {
+                let reply = run(services, argument);
+                Box::pin(async move { serde_json::to_value(reply.await?).map_err(|error| error.to_string()) })
+            }))
         };
-        Self { argument, result, run: Box::new(run), ends_with_its_caller: false }
+        Self {
+            argument,
+            result,
+            max_argument: MAX_ARGUMENT,
+            begin: Box::new(begin),
+            ends_with_its_caller: false,
+        }
     }
 
     /// The same method, which ends as soon as its caller hangs up. Others are finished: a caller may close its sending side as soon as
@@ -57,16 +70,26 @@ impl Method {
         Self { ends_with_its_caller: true, ..self }
     }
 
+    /// The same method, whose argument may have so many bytes.
+    pub(super) fn up_to(self, max_argument: usize) -> Self {
+        Self { max_argument, ..self }
+    }
+
     pub(super) fn ends_with_its_caller(&self) -> bool {
         self.ends_with_its_caller
     }
 
-    /// Runs it.
+    /// Bytes of an argument, at most.
+    pub(super) fn max_argument(&self) -> usize {
+        self.max_argument
+    }
+
+    /// Reads an argument; what is long is read where it keeps nobody waiting.
     ///
     /// # Errors
     /// The text for the caller.
-    pub(super) async fn call(&self, services: Arc<Services>, argument: Value) -> Reply<Value> {
-        (self.run)(services, argument).await
+    pub(super) fn read(&self, codec: Codec, argument: &Bytes) -> Reply<Begin> {
+        (self.begin)(codec.decode(&self.argument, argument, MAX_ITEMS)?)
     }
 }
 

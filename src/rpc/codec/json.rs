@@ -4,14 +4,15 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Field, Shape};
+use super::{Field, Items, Shape};
 
-pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
+pub(super) fn decode(shape: &Shape, bytes: &[u8], items: &mut Items) -> Result<Value, String> {
     let text = trim_start(bytes);
     // What begins as something else is refused before it is read, however deep it goes.
     if let Some(first) = text.first() {
         check_first(shape, *first)?;
     }
+    items.count_json(text).map_err(|error| format!("json: {error}"))?;
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
     let value = match values.next() {
         Some(Ok(value)) => value,
@@ -146,6 +147,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn decode(shape: &Shape, text: &[u8]) -> Result<Value, String> {
+        super::decode(shape, text, &mut Items::up_to(1_000_000))
+    }
 
     fn metric() -> Shape {
         let labels = Shape::list(Shape::Text);

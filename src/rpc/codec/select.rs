@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Shape, gob, json, msgpack, proto, raw};
+use super::{Items, Shape, gob, json, msgpack, proto, raw};
 use crate::goridge::Flags;
 
 /// One way to write arguments and results.
@@ -38,18 +38,19 @@ impl Codec {
         }
     }
 
-    /// Reads an argument; no bytes at all are the zero value.
+    /// Reads an argument of at most `items` values; no bytes at all are the zero value.
     ///
     /// # Errors
     /// The text for the caller.
-    pub(crate) fn decode(self, shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
+    pub(crate) fn decode(self, shape: &Shape, bytes: &[u8], items: usize) -> Result<Value, String> {
+        let mut items = Items::up_to(items);
         match self {
-            Self::Proto => proto::decode(shape, bytes),
+            Self::Proto => proto::decode(shape, bytes, &mut items),
             _ if bytes.is_empty() => Ok(shape.zero()),
-            Self::Json => json::decode(shape, bytes),
-            Self::Gob => gob::decode(shape, bytes),
+            Self::Json => json::decode(shape, bytes, &mut items),
+            Self::Gob => gob::decode(shape, bytes, items),
             Self::Raw => Ok(raw::decode(shape, bytes)),
-            Self::Msgpack => msgpack::decode(shape, bytes),
+            Self::Msgpack => msgpack::decode(shape, bytes, items),
         }
     }
 

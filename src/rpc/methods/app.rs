@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::{debug, error, info, warn};
 
+use crate::offload;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::Services;
@@ -19,6 +20,13 @@ struct Entry {
     log_attrs: Vec<Attribute>,
 }
 
+impl Entry {
+    fn size(&self) -> usize {
+        let attributes = self.log_attrs.iter().map(|Attribute { key, value }| key.len() + value.len() + 64);
+        self.message.len() + attributes.sum::<usize>()
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Attribute {
@@ -29,6 +37,9 @@ struct Attribute {
 #[derive(Debug, Serialize)]
 struct Logged {}
 
+/// Bytes of an entry, at most.
+const MAX_ENTRY: usize = 4 << 20;
+
 /// Writes a line of log: a message, and its fields as the text of a JSON object.
 type Log = fn(&str, &str);
 
@@ -38,7 +49,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     let warning: Log = |message, fields_json| warn!(target: "app", fields_json, "{message}");
     let info: Log = |message, fields_json| info!(target: "app", fields_json, "{message}");
     let debug: Log = |message, fields_json| debug!(target: "app", fields_json, "{message}");
-    vec![
+    let methods = [
         ("app.Error", plain(error)),
         ("app.Warning", plain(warning)),
         ("app.Info", plain(info)),
@@ -49,7 +60,8 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         ("app.InfoWithContext", with_context(info)),
         ("app.DebugWithContext", with_context(debug)),
         ("app.LogWithContext", Method::new(entry(), logged(), raw_with_context)),
-    ]
+    ];
+    methods.into_iter().map(|(name, method)| (name, method.up_to(MAX_ENTRY))).collect()
 }
 
 fn entry() -> Shape {
@@ -62,29 +74,44 @@ fn logged() -> Shape {
 
 fn plain(log: Log) -> Method {
     Method::new(Shape::Text, Shape::Bool, move |_, message: String| async move {
-        log(&message, "{}");
-        Ok(true)
+        offload::try_run(message.len(), move || {
+            log(&message, "{}");
+            Ok(true)
+        })
+        .await
     })
 }
 
 fn with_context(log: Log) -> Method {
     Method::new(entry(), logged(), move |_, entry: Entry| async move {
-        let fields: Map<String, Value> =
-            entry.log_attrs.into_iter().map(|attribute| (attribute.key, attribute.value.into())).collect();
-        log(&entry.message, &Value::Object(fields).to_string());
-        Ok(Logged {})
+        offload::try_run(entry.size(), move || {
+            let fields: Map<String, Value> = entry
+                .log_attrs
+                .into_iter()
+                .map(|attribute| (attribute.key, attribute.value.into()))
+                .collect();
+            log(&entry.message, &Value::Object(fields).to_string());
+            Ok(Logged {})
+        })
+        .await
     })
 }
 
 /// The text as it is, past the log, whatever its settings.
 async fn raw(_: Arc<Services>, text: String) -> Reply<bool> {
-    write(&text);
-    Ok(true)
+    offload::try_run(text.len(), move || {
+        write(&text);
+        Ok(true)
+    })
+    .await
 }
 
 async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Reply<Logged> {
-    write(&in_one_line(entry));
-    Ok(Logged {})
+    offload::try_run(entry.size(), move || {
+        write(&in_one_line(entry));
+        Ok(Logged {})
+    })
+    .await
 }
 
 /// `message key:value,key:value`, as RoadRunner means it, which loses the last character.

@@ -92,5 +92,7 @@ struct StopRequest {
 /// Begins the end; it is answered before that.
 async fn stop(services: Arc<Services>, request: StopRequest) -> Reply<bool> {
     let how = if request.force { Stop::AtOnce } else { Stop::Gracefully };
-    services.stop.send(how).await.map(|()| true).map_err(|_| "the server ends already".into())
+    // In a task of its own, so that a caller who does not read his replies is in nobody's way.
+    let sent = tokio::spawn(async move { services.stop.send(how).await.is_ok() });
+    if sent.await.unwrap_or(false) { Ok(true) } else { Err("the server ends already".into()) }
 }

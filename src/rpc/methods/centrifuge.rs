@@ -7,19 +7,27 @@
 //!
 //! An `error` in a response is a result: it is the application's business.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::Value;
 
 use crate::api;
+use crate::offload;
 use crate::proto::{descriptors, json};
-use crate::rpc::codec::{Codec, Shape};
+use crate::rpc::codec::{Codec, Items, Shape};
 
 /// The name under which RoadRunner's plugin serves.
 pub(crate) const SERVICE: &str = "centrifuge";
 
 const API: &str = "centrifugal.centrifugo.api.CentrifugoApi";
+
+/// Values in an argument that is not protobuf, at most: in memory they take a hundred times what they may take in bytes. In protobuf
+/// nothing is counted, since nothing is read.
+const MAX_ITEMS: usize = 250_000;
 
 /// Calls `method`, say `Publish`, with an argument in the codec `read`; the result is in `write`.
 ///
@@ -40,8 +48,9 @@ pub(crate) async fn answer(
     }
     match (read, write) {
         (Codec::Proto, Codec::Proto) => call(api, method, argument).await,
-        (Codec::Json, Codec::Json) => call_json(api, method, &argument).await,
-        (read, write) => call_typed(api, method, read, write, &argument).await,
+        // The future of a call that passes bytes is kept small.
+        (Codec::Json, Codec::Json) => Box::pin(call_json(api, method, argument)).await,
+        (read, write) => Box::pin(call_typed(api, method, read, write, argument)).await,
     }
 }
 
@@ -51,14 +60,22 @@ async fn call_typed(
     method: &str,
     read: Codec,
     write: Codec,
-    argument: &[u8],
+    argument: Bytes,
 ) -> Result<Bytes, String> {
-    let descriptor = find(method).ok_or_else(|| format!("rpc: can't find method {SERVICE}.{method}"))?;
+    let descriptor =
+        find(method).await.ok_or_else(|| format!("rpc: can't find method {SERVICE}.{method}"))?;
     let (input, output) = (Shape::Message(descriptor.input()), Shape::Message(descriptor.output()));
-    let request = Codec::Proto.encode(&input, &read.decode(&input, argument)?)?;
+    let request = offload::try_run(argument.len(), move || {
+        let value = read.decode(&input, &argument, MAX_ITEMS)?;
+        drop(argument);
+        Codec::Proto.encode(&input, &value)
+    });
+    let request = request.await?;
     write.check(&output)?;
     let response = call(api, method, request).await?;
-    write.encode(&output, &Codec::Proto.decode(&output, &response)?)
+    let length = response.len();
+    let answer = move || write.encode(&output, &Codec::Proto.decode(&output, &response, usize::MAX)?);
+    offload::try_run(length, answer).await
 }
 
 /// Calls `method`, say `Publish`, with an encoded message.
@@ -73,21 +90,42 @@ async fn call(api: &api::Client, method: &str, message: Bytes) -> Result<Bytes, 
 ///
 /// # Errors
 /// The text for the caller: an unknown method, what is wrong with the argument, or as for [`call`].
-async fn call_json(api: &api::Client, method: &str, argument: &[u8]) -> Result<Bytes, String> {
-    let descriptor = find(method).ok_or_else(|| format!("rpc: can't find method centrifuge.{method}"))?;
-    let request = encode(&descriptor, argument)
-        .map_err(|error| format!("centrifuge.{method}: the argument cannot be read: {error}"))?;
-    let response = call(api, method, request).await?;
-    decode(&descriptor, response)
-        .map_err(|error| format!("centrifuge.{method}: the answer cannot be shown as JSON: {error}"))
+async fn call_json(api: &api::Client, method: &str, argument: Bytes) -> Result<Bytes, String> {
+    let descriptor =
+        find(method).await.ok_or_else(|| format!("rpc: can't find method centrifuge.{method}"))?;
+    let name: Arc<str> = method.into();
+    let request = offload::try_run(argument.len(), {
+        let (descriptor, name) = (descriptor.clone(), Arc::clone(&name));
+        move || {
+            encode(&descriptor, &argument)
+                .map_err(|error| format!("centrifuge.{name}: the argument cannot be read: {error}"))
+        }
+    });
+    let response = call(api, method, request.await?).await?;
+    let length = response.len();
+    let answer = move || {
+        decode(&descriptor, response)
+            .map_err(|error| format!("centrifuge.{name}: the answer cannot be shown as JSON: {error}"))
+    };
+    offload::try_run(length, answer).await
 }
 
-fn find(method: &str) -> Option<MethodDescriptor> {
+async fn find(method: &str) -> Option<MethodDescriptor> {
+    static ARE_READ: AtomicBool = AtomicBool::new(false);
+    if !ARE_READ.load(Relaxed) {
+        // The first look at the descriptors reads all of them.
+        let _ = offload::run(offload::LONG + 1, || {
+            descriptors();
+        })
+        .await;
+        ARE_READ.store(true, Relaxed);
+    }
     let service = descriptors().get_service_by_name(API)?;
     service.methods().find(|known| known.name() == method)
 }
 
-fn encode(method: &MethodDescriptor, argument: &[u8]) -> Result<Bytes, serde_json::Error> {
+fn encode(method: &MethodDescriptor, argument: &[u8]) -> Result<Bytes, Box<dyn std::error::Error>> {
+    Items::up_to(MAX_ITEMS).count_json(argument)?;
     let value: Value = match argument.trim_ascii() {
         // PHP writes an empty array so, and means an empty message.
         b"" | b"[]" => json::empty(),

@@ -1,12 +1,13 @@
 //! All methods by their names.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{app, causeway, informer, lock, metrics, resetter, rpc, status};
 use crate::rpc::method::Method;
 
 /// Methods by their full names, such as `informer.Workers`.
-pub(crate) type Table = HashMap<&'static str, Method>;
+pub(crate) type Table = HashMap<&'static str, Arc<Method>>;
 
 /// All methods but those of `centrifuge`.
 pub(crate) fn table() -> Table {
@@ -22,5 +23,6 @@ pub(crate) fn table() -> Table {
     ]
     .into_iter()
     .flatten()
+    .map(|(name, method)| (name, Arc::new(method)))
     .collect()
 }

@@ -4,17 +4,17 @@ use serde_json::{Map, Value};
 
 use super::wire::{Defined, Definitions, FIRST_FREE, Reader, TRUNCATED, id, out_of_bounds};
 use crate::rpc::codec::layout::{Kind, Layout, MAX_DEPTH};
-use crate::rpc::codec::{Shape, scalar};
+use crate::rpc::codec::{Items, Shape, scalar};
 
 /// Reads an argument.
 ///
 /// # Errors
 /// The text for the caller, as RoadRunner gives it.
-pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
-    read(&Layout::of(shape), bytes).map_err(|error| format!("goridge_read_request_body: {error}"))
+pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, String> {
+    read(&Layout::of(shape), bytes, items).map_err(|error| format!("goridge_read_request_body: {error}"))
 }
 
-fn read(layout: &Layout, bytes: &[u8]) -> Result<Value, String> {
+fn read(layout: &Layout, bytes: &[u8], items: Items) -> Result<Value, String> {
     let mut stream = Reader::new(bytes);
     let mut definitions = Definitions::default();
     loop {
@@ -24,7 +24,7 @@ fn read(layout: &Layout, bytes: &[u8]) -> Result<Value, String> {
         let mut message = Reader::new(stream.bytes()?);
         let number = message.int()?;
         if number >= 0 {
-            return Values { layout, definitions, message }.root(number);
+            return Values { layout, definitions, message, items }.root(number);
         }
         definitions.define(number.saturating_neg(), &mut message)?;
     }
@@ -35,6 +35,7 @@ struct Values<'a> {
     layout: &'a Layout,
     definitions: Definitions<'a>,
     message: Reader<'a>,
+    items: Items,
 }
 
 impl Values<'_> {
@@ -82,7 +83,12 @@ impl Values<'_> {
     /// Reads a value whose type is compatible.
     fn value(&mut self, local: usize, remote: i64, depth: usize) -> Result<Value, String> {
         check_depth(depth)?;
-        match &self.layout.get(local).kind {
+        let kind = &self.layout.get(local).kind;
+        if matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Struct(_)) {
+            self.count(Items::container)?;
+        }
+        self.count(Items::value)?;
+        match kind {
             Kind::Bool => self.message.uint().map(|number| Value::Bool(number != 0)),
             Kind::Int => self.message.int().map(Value::from),
             Kind::Uint => self.message.uint().map(Value::from),
@@ -118,6 +124,7 @@ impl Values<'_> {
                     id::FLOAT => scalar::of_float(this.message.float()?),
                     _ => scalar::of_text(this.message.bytes()?),
                 });
+                this.count(Items::value)?;
                 values.insert(key, this.value(items, remote, depth + 1)?);
                 Ok(())
             })?;
@@ -184,6 +191,10 @@ impl Values<'_> {
             field = Some(number);
         }
         Ok(())
+    }
+
+    fn count(&mut self, item: fn(&mut Items) -> Result<(), String>) -> Result<(), String> {
+        item(&mut self.items).map_err(|error| format!("gob: {error}"))
     }
 
     fn defined(&self, remote: i64) -> Option<&Defined<'_>> {

@@ -1,8 +1,12 @@
 use serde_json::{Value, json};
 
 use super::super::tests::{hex, unhex};
-use super::{decode, encode};
-use crate::rpc::codec::Shape;
+use super::encode;
+use crate::rpc::codec::{Items, Shape};
+
+fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
+    super::decode(shape, bytes, Items::up_to(1_000_000))
+}
 
 /// A stream written by Go.
 fn golden(name: &str) -> String {

@@ -4,20 +4,21 @@ use rmp::Marker;
 use serde_json::{Map, Value};
 
 use crate::rpc::codec::layout::{Kind, Layout, MAX_DEPTH, Member, Structure};
-use crate::rpc::codec::{Shape, scalar};
+use crate::rpc::codec::{Items, Shape, scalar};
 
 /// Reads an argument.
 ///
 /// # Errors
 /// The text for the caller, as RoadRunner gives it.
-pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
+pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, String> {
     let layout = Layout::of(shape);
-    Reader { layout: &layout, rest: bytes }.value(layout.root(), 0)
+    Reader { layout: &layout, rest: bytes, items }.value(layout.root(), 0)
 }
 
 struct Reader<'a> {
     layout: &'a Layout,
     rest: &'a [u8],
+    items: Items,
 }
 
 impl<'a> Reader<'a> {
@@ -26,7 +27,12 @@ impl<'a> Reader<'a> {
             return Err("msgpack: invalid nesting depth".into());
         }
         let layout = self.layout;
-        match &layout.get(place).kind {
+        let kind = &layout.get(place).kind;
+        if matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Struct(_)) {
+            self.count(Items::container)?;
+        }
+        self.count(Items::value)?;
+        match kind {
             Kind::Bool => self.boolean(),
             Kind::Int => self.int().map(Value::from),
             Kind::Uint => self.uint().map(Value::from),
@@ -37,6 +43,10 @@ impl<'a> Reader<'a> {
             Kind::Map(items) => self.map(*items, depth),
             Kind::Struct(structure) => self.structure(structure, depth),
         }
+    }
+
+    fn count(&mut self, item: fn(&mut Items) -> Result<(), String>) -> Result<(), String> {
+        item(&mut self.items).map_err(|error| format!("msgpack: {error}"))
     }
 
     fn boolean(&mut self) -> Result<Value, String> {
@@ -130,6 +140,7 @@ impl<'a> Reader<'a> {
         let count = self.map_length(marker)?.ok_or_else(|| unexpected(marker))?;
         let mut values = Map::new();
         for _ in 0..count {
+            self.count(Items::value)?;
             let key = scalar::to_key(self.key()?);
             values.insert(key, self.value(items, depth + 1)?);
         }
@@ -166,6 +177,7 @@ impl<'a> Reader<'a> {
         let mut values = Map::new();
         if let Some(count) = self.map_length(marker)? {
             for _ in 0..count {
+                self.count(Items::value)?;
                 let key = self.bytes()?;
                 self.field(structure, key, &mut values, depth)?;
             }

@@ -1,0 +1,118 @@
+//! Replies that wait to be read by the peer.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+/// Results of more bytes than this are not copied.
+const COPIED: usize = 16 << 10;
+
+/// Bytes that are written at once, at most: a longer write would keep the thread from other work.
+const WRITE: usize = 256 << 10;
+
+/// Small pieces are gathered up to this many bytes: one buffer for all of them would be twice as large as what is in it.
+const GATHERED: usize = 64 << 10;
+
+/// A buffer of this capacity is kept for the next replies; a larger one is not.
+const KEPT: usize = 32 << 10;
+
+/// Bytes in the order in which they were put in. Small pieces are gathered, large ones are passed on as they are.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// In front of `tail`.
+    pieces: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// Bytes in `pieces`.
+    in_pieces: usize,
+}
+
+impl Outbox {
+    pub(super) fn len(&self) -> usize {
+        self.in_pieces + self.tail.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Where small things are written to.
+    pub(super) fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.len() > GATHERED {
+            self.end_piece();
+            self.tail.reserve(GATHERED + 2 * COPIED);
+        }
+        &mut self.tail
+    }
+
+    /// Puts in what may be long.
+    pub(super) fn push(&mut self, bytes: &Bytes) {
+        if bytes.len() <= COPIED {
+            return self.tail.extend_from_slice(bytes);
+        }
+        self.end_piece();
+        self.push_piece(bytes.clone());
+    }
+
+    fn end_piece(&mut self) {
+        if !self.tail.is_empty() {
+            let gathered = std::mem::take(&mut self.tail).freeze();
+            self.push_piece(gathered);
+        }
+    }
+
+    fn push_piece(&mut self, piece: Bytes) {
+        self.in_pieces += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    /// Writes some of it. May be dropped at any time.
+    pub(super) async fn write_to(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let first = self.pieces.front().map_or(&*self.tail, |piece| piece);
+        let written = writer.write(&first[..first.len().min(WRITE)]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        match self.pieces.front_mut() {
+            Some(piece) => {
+                piece.advance(written);
+                self.in_pieces -= written;
+                self.pieces.pop_front_if(|piece| piece.is_empty());
+            }
+            None => self.tail.advance(written),
+        }
+        if self.is_empty() && self.tail.capacity() > KEPT {
+            self.tail = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_put_in_comes_out_in_its_order() {
+        let (mut outbox, mut written) = (Outbox::default(), Vec::new());
+        let mut expected = Vec::new();
+        for (number, length) in [(1, 10), (2, COPIED + 1), (3, 0), (4, WRITE * 2 + 7), (5, 3)] {
+            let piece = vec![number; length];
+            outbox.tail().extend_from_slice(b"head");
+            outbox.push(&Bytes::from(piece.clone()));
+            expected.extend_from_slice(b"head");
+            expected.extend(piece);
+        }
+        assert_eq!(outbox.len(), expected.len());
+        while !outbox.is_empty() {
+            outbox.write_to(&mut written).await.unwrap();
+        }
+        assert!(written == expected);
+        assert!(outbox.tail.capacity() <= KEPT);
+    }
+}
