@@ -2,6 +2,7 @@
 //! (`support::neighbour`). `tests/FAULTS.md` has the figures.
 
 mod baseline;
+mod control;
 mod output;
 mod processes;
 mod strangers;
