@@ -19,11 +19,13 @@
 //! floor: whoever listens or connects imports it, and it imports nobody; `worker` and `goridge` do without.
 //! `tests/it/architecture.rs` checks this.
 
+mod access;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod duration;
+mod findings;
 pub mod goridge;
 pub mod net;
 mod offload;

@@ -213,7 +213,7 @@ impl Drop for Coming<'_> {
 
 /// The headers of every call. The time is the whole of `api_timeout` even for a call that waited for a connection: it only tells
 /// Centrifugo when nobody waits any more, and headers that never change cost HTTP/2 a byte each.
-fn headers(config: &Config) -> Result<HeaderMap, SetupError> {
+pub(super) fn headers(config: &Config) -> Result<HeaderMap, SetupError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

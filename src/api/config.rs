@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::{call, tls};
+use crate::findings::{Findings, Machine};
+use crate::net::host_and_port;
+
 /// How Centrifugo's API is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -35,6 +39,43 @@ impl Default for Config {
             tls: None,
             name: "roadrunner".into(),
             version: "1.0.0".into(),
+        }
+    }
+}
+
+/// What grpc-go takes in front of `host:port`, and what RoadRunner cuts off before.
+const PREFIXES: [&str; 5] = ["tcp://", "dns:///", "passthrough:///", "dns:", "passthrough:"];
+
+/// `host:port` out of `centrifuge.grpc_api_address`: alone, as RoadRunner's `tcp://host:port`, or as one of gRPC's own names that mean the
+/// same here, `dns:///host:port` and `passthrough:///host:port`.
+///
+/// # Errors
+/// Says what is expected.
+pub(crate) fn target(text: &str) -> Result<String, &'static str> {
+    let rest = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    match host_and_port(rest) {
+        Some((host, _)) if !host.is_empty() => Ok(rest.to_owned()),
+        Some(_) => Err("expected host:port, and the host is missing"),
+        None if rest.starts_with("unix:") => Err("expected host:port: Centrifugo's API has no unix socket"),
+        None if text.starts_with("dns://") => {
+            Err("expected host:port or dns:///host:port: a name server of its own is not supported")
+        }
+        None if rest.contains("://") => Err(
+            "expected host:port: a gRPC address has no scheme such as http://, and TLS is set by centrifuge.tls",
+        ),
+        None => Err("expected host:port"),
+    }
+}
+
+impl Config {
+    /// What would keep Centrifugo's API from being called.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        if call::headers(self).is_err() {
+            findings.mistake("centrifuge.api_key", "it has characters that cannot be sent in a header");
+        }
+        if let Some(tls) = &self.tls {
+            let (host, _) = host_and_port(&self.address).unwrap_or_default();
+            tls::validate(tls, host, machine.work_dir, findings);
         }
     }
 }
@@ -69,4 +110,46 @@ pub struct Tls {
     pub root_ca: Option<PathBuf>,
     /// The name in Centrifugo's certificate; the host of the address unless set (Causeway's own key).
     pub server_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grpc_and_roadrunner_write_in_front_of_an_address_is_understood() {
+        for text in [
+            "centrifugo:10000",
+            "tcp://centrifugo:10000",
+            "dns:///centrifugo:10000",
+            "dns:centrifugo:10000",
+            "passthrough:///centrifugo:10000",
+        ] {
+            assert_eq!(target(text), Ok("centrifugo:10000".into()), "{text}");
+        }
+        assert_eq!(target("dns:///[::1]:10000"), Ok("[::1]:10000".into()));
+    }
+
+    #[test]
+    fn other_schemes_and_what_is_no_address_are_refused() {
+        for text in [
+            "http://centrifugo:10000",
+            "https://centrifugo:10000",
+            "grpc://centrifugo:10000",
+            "unix:///run/centrifugo.sock",
+            "unix:centrifugo.sock",
+            "dns://8.8.8.8/centrifugo:10000",
+            "dns://centrifugo:10000",
+            "xds:///centrifugo",
+            "centrifugo",
+            "centrifugo:",
+            "centrifugo:http",
+            "centrifugo:10000/",
+            ":10000",
+            "user:pass@centrifugo:10000",
+            "a b:1",
+        ] {
+            assert!(target(text).unwrap_err().starts_with("expected host:port"), "{text}");
+        }
+    }
 }

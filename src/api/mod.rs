@@ -29,6 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+pub(crate) use config::target;
 pub use config::{ApiKey, Config, Tls};
 pub use error::{Error, SetupError};
 

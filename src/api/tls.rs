@@ -1,14 +1,17 @@
 //! TLS towards Centrifugo, by rustls: whom to trust, and who we are.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 
 use super::{SetupError, Tls};
+use crate::findings::Findings;
 
 /// What a TLS handshake needs.
 pub(super) struct Identity {
@@ -38,6 +41,73 @@ impl Identity {
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+    }
+}
+
+/// What would keep TLS from being spoken: all of it, where [`Identity::new`] stops at the first.
+pub(super) fn validate(tls: &Tls, host: &str, work_dir: &Path, findings: &mut Findings) {
+    let mut check = |key: &str, file: &Path, what: &str, error: SetupError| {
+        findings.mistake(format!("centrifuge.tls.{key}"), explain(file, what, &error));
+    };
+    if let Some(file) = &tls.root_ca
+        && let Err(error) = roots_of(&work_dir.join(file))
+    {
+        check("root_ca", file, "certificate", error);
+    }
+    let certificates = tls.cert.as_ref().and_then(|file| {
+        let found = certificates(&work_dir.join(file));
+        found.map_err(|error| check("cert", file, "certificate", error)).ok()
+    });
+    let key = tls.key.as_ref().and_then(|file| {
+        let found = private_key(&work_dir.join(file));
+        found.map_err(|error| check("key", file, "private key", error)).ok()
+    });
+    if let (Some(certificates), Some(key)) = (certificates, key) {
+        check_pair(certificates, key, findings);
+    }
+    if tls.cert.is_some() != tls.key.is_some() {
+        findings.mistake("centrifuge.tls", "cert and key belong together; set both or neither");
+    }
+    if tls.root_ca.is_none() && roots_of_the_system().is_err() {
+        let text = "the system has no certificates of authorities; set root_ca";
+        findings.mistake("centrifuge.tls", text);
+    }
+    let own = tls.server_name.as_deref().filter(|name| !name.is_empty());
+    if ServerName::try_from(own.unwrap_or(host)).is_err() {
+        let key = if own.is_some() { "centrifuge.tls.server_name" } else { "centrifuge.grpc_api_address" };
+        findings.mistake(key, "this cannot be the name in a certificate");
+    }
+}
+
+/// Whether the key is one that can be used, and that of the first certificate.
+fn check_pair(
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    findings: &mut Findings,
+) {
+    let provider = crypto::ring::default_provider();
+    match CertifiedKey::from_der(certificates, key, &provider) {
+        Err(Error::InconsistentKeys(_)) => {
+            findings.mistake("centrifuge.tls.key", "it is not the key of the certificate");
+        }
+        Err(error) => findings.mistake("centrifuge.tls.key", format!("it cannot be used: {error}")),
+        Ok(_) => {}
+    }
+}
+
+/// Why a file cannot be used; what is in it is not shown.
+fn explain(file: &Path, what: &str, error: &SetupError) -> String {
+    let file = file.display();
+    match error {
+        SetupError::Pem { source: pem::Error::Io(error), .. } if error.kind() == io::ErrorKind::NotFound => {
+            format!("there is no file {file}")
+        }
+        SetupError::Pem { source: pem::Error::Io(error), .. } => format!("cannot read {file}: {error}"),
+        SetupError::Pem { source: pem::Error::NoItemsFound, .. } | SetupError::NoCertificate(_) => {
+            format!("there is no {what} in {file}")
+        }
+        SetupError::Pem { .. } => format!("{file} is not PEM"),
+        error => format!("the {what} in {file} cannot be used: {error}"),
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let request = request(args, &method).map_err(mistake)?;
     let address = match &args.address {
         Some(address) => address.clone(),
-        None => global.load()?.config.proxy.address,
+        None => global.running()?.proxy?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(call(&address, args, &method, request))?;

@@ -1,14 +1,11 @@
 //! `causeway check`: is the configuration right, and what would it run?
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use anyhow::bail;
 
 use super::{Global, Mistake};
 use crate::secrets;
-use crate::worker::RelayAddress;
+use crate::worker::{RelayAddress, find_program};
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let loaded = global.load()?;
@@ -18,9 +15,10 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         writeln!(out, "warning: {warning}")?;
     }
     let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
-    let path = loaded.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
-    let program = find(&command.argv[0], &loaded.work_dir, path.as_deref())
-        .map_err(|error| Mistake(format!("server.command: {error}")))?;
+    let own = config.server.env.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let variables: Vec<_> =
+        loaded.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).chain(own).collect();
+    let program = find_program(&command.argv[0], &loaded.work_dir, variables.into_iter()).map_err(Mistake)?;
     let relay = match &config.server.relay {
         RelayAddress::Pipes => "pipes".to_owned(),
         RelayAddress::Tcp(address) => format!("tcp://{address}"),
@@ -40,28 +38,4 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         writeln!(out, "{name:13} {}", secrets::scrub(&value))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The file that would be run, found as `execvp` finds it.
-fn find(program: &str, work_dir: &Path, path: Option<&std::ffi::OsStr>) -> anyhow::Result<PathBuf> {
-    if program.contains('/') {
-        let file = work_dir.join(program);
-        if !is_executable(&file) {
-            bail!("{} is not an executable file", secrets::scrub(&file.display().to_string()));
-        }
-        return Ok(file);
-    }
-    let path = path.unwrap_or_default();
-    let found = std::env::split_paths(path)
-        .map(|folder| work_dir.join(folder).join(program))
-        .find(|file| is_executable(file));
-    match found {
-        Some(file) => Ok(file),
-        None => bail!("`{}` is not found in PATH ({})", secrets::scrub(program), path.display()),
-    }
-}
-
-fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use super::environment::Environment;
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
-use super::sections::{Centrifuge, Endure, OTHER_KEYS, OTHER_PLUGINS, SERVED};
-use super::{Config, Error, expand, overrides, shown, typed, yaml};
-use crate::os::process::Identity;
+use super::sections::{Centrifuge, Endure};
+use super::{Config, Error, expand, idle, inspect, overrides, shown, typed, yaml};
+use crate::findings::Machine;
 use crate::{pool, worker};
 
 /// What the command line and the environment say about the configuration.
@@ -69,10 +69,19 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// Names every mistake, with its file, line and key and what is expected there.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
+    load_and(sources, inspect::inspect)
+}
+
+/// Reads everything; `inspect` may look at more than the files.
+pub(super) fn load_and(
+    sources: &Sources,
+    inspect: impl FnOnce(&Config, &Node, Machine<'_>, &Problems),
+) -> Result<Loaded, Error> {
     let problems = Problems::default();
     let Read { tree, version, work_dir, env } = read(sources, &problems)?;
-    check_sections(&tree, &problems);
-    let config = build(&tree, version, &work_dir, &problems);
+    idle::look(&tree, &problems);
+    let config = build(&tree, version, &problems);
+    inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);
     let shown = shown::shown(&tree);
     let warnings = problems.finish(&sources.path)?;
     Ok(Loaded { config, shown, warnings, work_dir, env: env.variables })
@@ -135,8 +144,12 @@ fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Proble
 }
 
 fn read_file(shown: &Path, path: &Path, problems: &Problems) -> Result<Node, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| Problem::file(shown, error))?;
-    let node = yaml::parse(&shown.display().to_string(), &text, problems)?;
+    let text = std::fs::read_to_string(path).map_err(|reason| Problem::file(shown, reason))?;
+    parse(shown, &text, problems)
+}
+
+fn parse(shown: &Path, text: &str, problems: &Problems) -> Result<Node, Problem> {
+    let node = yaml::parse(&shown.display().to_string(), text, problems)?;
     match node.value {
         Value::Map(_) => Ok(node),
         Value::Null => Ok(Node::empty(node.at)),
@@ -170,11 +183,20 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
 
 /// Lays the included files over the main one, in order. Returns whether there are any.
 fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, problems: &Problems) -> bool {
-    let Some(list) = tree.get("include") else { return false };
-    let files: Vec<String> = typed::read(list, "include", problems);
+    let Some(list) = tree.get("include").cloned() else { return false };
+    let files: Vec<String> = typed::read(&list, "include", problems);
     let files: Vec<String> = files.into_iter().filter(|file| !file.is_empty()).collect();
     for file in &files {
-        let mut included = match read_file(Path::new(file), &work_dir.join(file), problems) {
+        let included = match std::fs::read_to_string(work_dir.join(file)) {
+            Ok(text) => parse(Path::new(file), &text, problems),
+            Err(reason) => {
+                let node = list.items().iter().find(|node| node.text() == Some(file)).unwrap_or(&list);
+                let text = format!("cannot read {}: {reason}", shown::value(node, "include"));
+                problems.mistake(&node.at, Some("include"), text);
+                continue;
+            }
+        };
+        let mut included = match included {
             Ok(included) => included,
             Err(mistake) => {
                 problems.add(mistake);
@@ -190,6 +212,15 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
             let found = shown::value(node, "version");
             let text = format!("expected the version of the main file, '{version}', found '{found}'");
             problems.mistake(&node.at, Some("version"), text);
+        }
+        for key in ["include", "envfile"] {
+            if let Some(node) = included.get(key) {
+                problems.warn(
+                    &node.at,
+                    Some(key),
+                    "has no effect in an included file: only the main file's is read",
+                );
+            }
         }
         tree.merge(included);
     }
@@ -212,32 +243,7 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
     });
 }
 
-/// Sections that nobody here reads.
-fn check_sections(tree: &Node, problems: &Problems) {
-    let mut others = Vec::new();
-    for (key, node) in tree.entries() {
-        if SERVED.contains(&key.as_str()) || OTHER_KEYS.contains(&key.as_str()) {
-            continue;
-        }
-        if OTHER_PLUGINS.contains(&key.as_str()) {
-            others.push((key.as_str(), node));
-            continue;
-        }
-        let hint = match typed::nearest(key, SERVED) {
-            Some(known) => format!("unknown section; did you mean `{known}`?"),
-            None => "unknown section; it is ignored".into(),
-        };
-        problems.warn(&node.at, Some(key), hint);
-    }
-    if let Some((_, first)) = others.first() {
-        let names: Vec<&str> = others.iter().map(|(key, _)| *key).collect();
-        let text =
-            format!("these sections of other RoadRunner plugins are not served here: {}", names.join(", "));
-        problems.warn(&first.at, None, text);
-    }
-}
-
-fn build(tree: &Node, version: String, work_dir: &Path, problems: &Problems) -> Config {
+fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     let section = |name: &str| section(tree, name);
     let centrifuge_node = tree.get("centrifuge");
     if centrifuge_node.is_none() {
@@ -246,17 +252,6 @@ fn build(tree: &Node, version: String, work_dir: &Path, problems: &Problems) -> 
     }
     let centrifuge: Centrifuge = default_or(centrifuge_node, "centrifuge", problems);
     let (proxy, api, mut pool) = centrifuge.split();
-    if let Some(tls) = &api.tls {
-        let files = [("cert", &tls.cert), ("key", &tls.key), ("root_ca", &tls.root_ca)];
-        for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?))) {
-            if !work_dir.join(file).is_file() {
-                let node = centrifuge_node.and_then(|node| node.get("tls")?.get(key)).unwrap_or(tree);
-                let path = format!("centrifuge.tls.{key}");
-                let text = format!("there is no file {}", shown::value(node, &path));
-                problems.mistake(&node.at, Some(&path), text);
-            }
-        }
-    }
     let mut server: worker::Config = default_or(section("server"), "server", problems);
     check_server(&server, &pool, tree, problems);
     show_references(tree, &mut server, &mut pool);
@@ -295,14 +290,6 @@ fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, probl
         && !problems.spoil("server.on_init.command")
     {
         problems.mistake(&node.at, Some("server.on_init.command"), "it is missing");
-    }
-    if let Err(text) = Identity::resolve(server.user.as_deref(), server.group.as_deref()) {
-        let at = node.get("user").or_else(|| node.get("group")).unwrap_or(node);
-        let text = ["user", "group"]
-            .into_iter()
-            .filter_map(|key| Some((key, node.get(key)?)))
-            .fold(text, |text, (key, node)| shown::without_value(text, node, &format!("server.{key}")));
-        problems.mistake(&at.at, None, text);
     }
 }
 

@@ -19,6 +19,8 @@
 mod dotenv;
 mod environment;
 mod expand;
+mod idle;
+mod inspect;
 mod load;
 mod node;
 mod overrides;

@@ -82,6 +82,14 @@ impl Node {
         }
     }
 
+    /// The items of a list.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The text of a word.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {

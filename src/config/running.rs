@@ -9,7 +9,7 @@ use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Error, Sources};
 use crate::net::Address;
-use crate::{api, pool, rpc};
+use crate::{api, pool, proxy, rpc};
 
 /// A server as its configuration describes it.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Running {
     pub work_dir: PathBuf,
     /// `rpc.listen`, or why it is not known.
     pub rpc: Result<Address, Error>,
+    /// `centrifuge.proxy_address`, or why it is not known.
+    pub proxy: Result<Address, Error>,
     /// How long its end may take; the default where the setting cannot be read.
     pub grace_period: Duration,
     /// How long a reset may take, the start of a worker included; the default where the settings cannot be read.
@@ -34,6 +36,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
     let mut running = Running {
         work_dir: work_dir(sources)?,
         rpc: Ok(rpc::Config::default().listen),
+        proxy: Ok(proxy::Config::default().address),
         grace_period: Endure::default().grace_period,
         reset_time: reset_time(&pool::Config::default()),
         api_timeout: api::Config::default().api_timeout,
@@ -41,7 +44,10 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
     let problems = Problems::default();
     match read(sources, &problems) {
         Ok(read) => fill(&mut running, &read.tree, problems, sources),
-        Err(mistake) => running.rpc = Err(mistake.into()),
+        Err(mistake) => {
+            running.rpc = Err(mistake.clone().into());
+            running.proxy = Err(mistake.into());
+        }
     }
     Ok(running)
 }
@@ -52,9 +58,14 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     let problems = Problems::default();
     running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
     let centrifuge: Centrifuge = default_or(section(tree, "centrifuge"), "centrifuge", &problems);
-    let (_, api, pool) = centrifuge.split();
+    let (proxy, api, pool) = centrifuge.split();
     running.reset_time = reset_time(&pool);
     running.api_timeout = api.api_timeout;
+    running.proxy = if problems.spoil("centrifuge.proxy_address") {
+        problems.finish(&sources.path).map(|_| proxy.address)
+    } else {
+        Ok(proxy.address)
+    };
 }
 
 /// What is wrong with the files may be the reason why it is not there.

@@ -12,19 +12,18 @@ use crate::{api, duration, pool, proxy};
 pub(super) const SERVED: [&str; 8] =
     ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
 
-/// What stands beside them; the last four are served without any settings.
-pub(super) const OTHER_KEYS: [&str; 7] =
-    ["version", "include", "envfile", "app", "informer", "lock", "resetter"];
+/// What stands beside them; see `idle` for what becomes of it.
+pub(super) const OTHER_KEYS: [&str; 8] =
+    ["version", "include", "envfile", "app", "informer", "lock", "resetter", "service"];
 
 /// Sections of RoadRunner's other plugins. They stand in the same file in real projects.
-pub(super) const OTHER_PLUGINS: [&str; 22] = [
+pub(super) const OTHER_PLUGINS: [&str; 21] = [
     "http",
     "grpc",
     "jobs",
     "kv",
     "tcp",
     "temporal",
-    "service",
     "amqp",
     "redis",
     "memory",
@@ -50,6 +49,7 @@ pub(super) struct Centrifuge {
     #[serde(deserialize_with = "socket_mode")]
     socket_mode: Option<u32>,
     max_message_size: Option<Size>,
+    #[serde(deserialize_with = "target")]
     grpc_api_address: Option<String>,
     use_compressor: bool,
     api_key: Option<api::ApiKey>,
@@ -73,8 +73,8 @@ impl Centrifuge {
         if let Some(Size(bytes)) = self.max_message_size {
             proxy.max_message_size = bytes;
         }
-        if let Some(address) = self.grpc_api_address.filter(|address| !address.is_empty()) {
-            address.strip_prefix("tcp://").unwrap_or(&address).clone_into(&mut api.address);
+        if let Some(address) = self.grpc_api_address {
+            api.address = address;
         }
         api.use_compressor = self.use_compressor;
         api.api_key = self.api_key.filter(|key| !key.expose().is_empty());
@@ -118,6 +118,15 @@ fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration
 
 fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     net::socket_mode(deserializer).map(Some)
+}
+
+fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |expected| de::Error::custom(format!("{expected}, found \"{text}\""));
+    api::target(&text).map(Some).map_err(wrong)
 }
 
 #[derive(Debug)]

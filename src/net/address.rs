@@ -1,6 +1,7 @@
 //! Where something listens: `tcp://host:port` or `unix://path`, as `.rr.yaml` files write it.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -28,12 +29,30 @@ impl FromStr for Address {
             return if path.is_empty() { Err(EXPECTED.into()) } else { Ok(Self::Unix(path.into())) };
         }
         let rest = text.strip_prefix("tcp://").unwrap_or(text);
-        let port = rest.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if rest.contains('/') || !matches!(port, Some(Ok(_))) {
-            return Err(EXPECTED.into());
-        }
-        Ok(Self::Tcp(rest.to_owned()))
+        if host_and_port(rest).is_some() { Ok(Self::Tcp(rest.to_owned())) } else { Err(EXPECTED.into()) }
     }
+}
+
+/// The two parts of `host:port`, if it is that. The host may be missing; an IPv6 address stands in brackets, which are left out here.
+pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_number)?;
+    let host = match host.strip_prefix('[') {
+        Some(rest) => {
+            let address = rest.strip_suffix(']')?;
+            let (bare, _zone) = address.split_once('%').unwrap_or((address, ""));
+            bare.parse::<Ipv6Addr>().ok()?;
+            address
+        }
+        None if host
+            .contains(|c: char| c.is_whitespace() || c.is_control() || "/\\:@?#[]\"'<>".contains(c)) =>
+        {
+            return None;
+        }
+        None => host,
+    };
+    Some((host, port))
 }
 
 impl fmt::Display for Address {
@@ -102,6 +121,15 @@ mod tests {
             "",
             "a:b",
             "a:70000",
+            "a:+80",
+            "a:",
+            "a b:1",
+            "user:pass@a:1",
+            "::1:1",
+            "a:b:1",
+            "[a]:1",
+            "[::1:1",
+            "::1]:1",
         ] {
             assert_eq!(text.parse::<Address>(), Err(EXPECTED.into()), "{text}");
         }

@@ -24,15 +24,17 @@ mod connections;
 pub(crate) mod dial;
 mod incident;
 mod listener;
+mod preview;
 mod stream;
 mod unix_socket;
 
-pub(crate) use address::FORM;
 pub use address::{Address, EXPECTED};
+pub(crate) use address::{FORM, host_and_port};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
+pub(crate) use preview::can_listen;
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

@@ -50,38 +50,37 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Looks up `server.user` and `server.group`.
+    /// Looks up the user and the group that stand in the settings.
     ///
     /// # Errors
-    /// Says which of them does not exist, or that only root may change them.
+    /// Says which of them does not exist, or that only root may change them; without the key of the setting.
     pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, String> {
         let (user, group) = (user.filter(|name| !name.is_empty()), group.filter(|name| !name.is_empty()));
         if user.is_none() && group.is_none() {
             return Ok(None);
         }
         if !Uid::effective().is_root() {
-            return Err("server.user and server.group can be set by root only".into());
+            return Err("only root can run workers as another user or group".into());
         }
         let user = user
             .map(|name| match User::from_name(name) {
                 Ok(Some(user)) => Ok(user),
-                Ok(None) => Err(format!("server.user: there is no user `{name}`")),
-                Err(error) => Err(format!("server.user: cannot look up `{name}`: {error}")),
+                Ok(None) => Err(format!("there is no user `{name}`")),
+                Err(error) => Err(format!("cannot look up `{name}`: {error}")),
             })
             .transpose()?;
         let group = group
             .map(|name| match Group::from_name(name) {
                 Ok(Some(group)) => Ok(group.gid),
-                Ok(None) => Err(format!("server.group: there is no group `{name}`")),
-                Err(error) => Err(format!("server.group: cannot look up `{name}`: {error}")),
+                Ok(None) => Err(format!("there is no group `{name}`")),
+                Err(error) => Err(format!("cannot look up `{name}`: {error}")),
             })
             .transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
         let named = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok());
         let groups = match (gid, named) {
-            (Some(gid), Some(name)) => {
-                getgrouplist(&name, gid).map_err(|error| format!("server.user: {error}"))?
-            }
+            (Some(gid), Some(name)) => getgrouplist(&name, gid)
+                .map_err(|error| format!("cannot look up the groups of the user: {error}"))?,
             (gid, _) => gid.into_iter().collect(),
         };
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))

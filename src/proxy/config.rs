@@ -1,6 +1,7 @@
 //! What the `centrifuge` section says about the listener.
 
-use crate::net::Address;
+use crate::findings::{Findings, Machine};
+use crate::net::{Address, can_listen};
 
 /// The gRPC listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,12 +14,25 @@ pub struct Config {
     pub max_message_size: usize,
 }
 
+/// Who may open a unix socket, unless set.
+const SOCKET_MODE: u32 = 0o660;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             address: Address::Tcp("127.0.0.1:30000".into()),
-            socket_mode: 0o660,
+            socket_mode: SOCKET_MODE,
             max_message_size: 64 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// What would keep calls from being taken.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        findings.check("centrifuge.proxy_address", can_listen(&self.address, machine.work_dir));
+        if matches!(self.address, Address::Tcp(_)) && self.socket_mode != SOCKET_MODE {
+            findings.odd("centrifuge.socket_mode", "has no effect on a TCP port");
         }
     }
 }

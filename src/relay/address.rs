@@ -1,11 +1,11 @@
 //! `server.relay`: how frames travel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-use crate::net::Address;
+use crate::net::{Address, can_listen};
 
 /// How the supervisor and its workers exchange frames.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +17,25 @@ pub enum RelayAddress {
     Tcp(String),
     /// `unix://path`: workers connect to it.
     Unix(PathBuf),
+}
+
+impl RelayAddress {
+    /// Where workers connect to; pipes have no address.
+    pub(crate) fn listener(&self) -> Option<Address> {
+        match self {
+            Self::Pipes => None,
+            Self::Tcp(address) => Some(Address::Tcp(address.clone())),
+            Self::Unix(path) => Some(Address::Unix(path.clone())),
+        }
+    }
+
+    /// Whether it could be listened on, if it is free. Relative paths start in `work_dir`.
+    ///
+    /// # Errors
+    /// Says what is in the way.
+    pub(crate) fn can_listen(&self, work_dir: &Path) -> Result<(), String> {
+        self.listener().map_or(Ok(()), |address| can_listen(&address, work_dir))
+    }
 }
 
 impl<'de> Deserialize<'de> for RelayAddress {

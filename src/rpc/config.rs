@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-use crate::net::{self, Address, Network};
+use crate::findings::{Findings, Machine};
+use crate::net::{self, Address, Network, can_listen};
 
 /// The `rpc` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -19,9 +20,31 @@ pub struct Config {
     pub allow: Vec<Network>,
 }
 
+/// Who may open a unix socket, unless set.
+const SOCKET_MODE: u32 = 0o660;
+
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: Address::Tcp("127.0.0.1:6001".into()), socket_mode: 0o660, allow: Vec::new() }
+        Self { listen: Address::Tcp("127.0.0.1:6001".into()), socket_mode: SOCKET_MODE, allow: Vec::new() }
+    }
+}
+
+impl Config {
+    /// What would keep calls from being answered, or lets in others than was meant.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        findings.check("rpc.listen", can_listen(&self.listen, machine.work_dir));
+        match &self.listen {
+            Address::Unix(_) if !self.allow.is_empty() => {
+                let text =
+                    "has no effect on a unix socket: its permissions (rpc.socket_mode) say who may connect";
+                findings.odd("rpc.allow", text);
+            }
+            Address::Tcp(_) if self.socket_mode != SOCKET_MODE => {
+                findings
+                    .odd("rpc.socket_mode", "has no effect on a TCP port: rpc.allow says who may connect");
+            }
+            _ => {}
+        }
     }
 }
 

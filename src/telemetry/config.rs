@@ -7,11 +7,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::metrics::Registry;
+use crate::findings::{Findings, Machine};
+use crate::net::{Address, can_listen, host_and_port};
+
 /// The `metrics` section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Metrics {
     /// `metrics.address`: `host:port`.
+    #[serde(deserialize_with = "address")]
     pub address: String,
     /// `metrics.collect`: collectors that the application writes to.
     pub collect: BTreeMap<String, Collector>,
@@ -20,6 +25,25 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self { address: "127.0.0.1:2112".into(), collect: BTreeMap::new() }
+    }
+}
+
+impl Metrics {
+    /// What would keep metrics from being shown.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        let address = Address::Tcp(self.address.clone());
+        findings.check("metrics.address", can_listen(&address, machine.work_dir));
+        let registry = Registry::default();
+        for (name, collector) in &self.collect {
+            let key = format!("metrics.collect.{name}");
+            findings.check(&key, registry.declare(name, collector).map_err(|reason| reason.to_string()));
+            if !collector.buckets.is_empty() && collector.kind != CollectorKind::Histogram {
+                findings.odd(format!("{key}.buckets"), "has no effect: only a histogram has buckets");
+            }
+            if !collector.objectives.is_empty() && collector.kind != CollectorKind::Summary {
+                findings.odd(format!("{key}.objectives"), "has no effect: only a summary has objectives");
+            }
+        }
     }
 }
 
@@ -125,8 +149,10 @@ fn objectives<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(f64, f6
 #[serde(default)]
 pub struct Status {
     /// `status.address`: `host:port`.
+    #[serde(deserialize_with = "address")]
     pub address: String,
     /// `status.unavailable_status_code`, 503.
+    #[serde(deserialize_with = "status_code")]
     pub unavailable_status_code: u16,
     /// `status.check_timeout` in seconds or as a duration, 60.
     #[serde(deserialize_with = "crate::duration::seconds")]
@@ -140,6 +166,33 @@ impl Default for Status {
             unavailable_status_code: 503,
             check_timeout: Duration::from_mins(1),
         }
+    }
+}
+
+impl Status {
+    /// What would keep health from being told.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        let address = Address::Tcp(self.address.clone());
+        findings.check("status.address", can_listen(&address, machine.work_dir));
+    }
+}
+
+/// `host:port`, with `tcp://` in front or without.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.strip_prefix("tcp://").unwrap_or(&text);
+    match host_and_port(address) {
+        Some(_) => Ok(address.to_owned()),
+        None => Err(de::Error::custom(format!("expected host:port, found \"{text}\""))),
+    }
+}
+
+/// The status of an answer; 0 is RoadRunner's word for its default.
+fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    match u16::deserialize(deserializer)? {
+        0 => Ok(Status::default().unavailable_status_code),
+        code @ 200..=599 => Ok(code),
+        code => Err(de::Error::custom(format!("expected an HTTP status from 200 to 599, found \"{code}\""))),
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::find_program;
+use crate::findings::{Findings, Machine};
 use crate::os::process::Identity;
 use crate::relay::RelayAddress;
 use crate::secrets;
@@ -85,7 +87,8 @@ impl Config {
     /// # Errors
     /// Says which of `user` and `group` does not exist, or that only root may set them.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, String> {
-        Identity::resolve(self.user.as_deref(), self.group.as_deref())
+        let identity = Identity::resolve(self.user.as_deref(), self.group.as_deref());
+        identity.map_err(|reason| format!("server.user, server.group: {reason}"))
     }
 }
 
@@ -116,6 +119,52 @@ impl Default for OnInit {
             exit_on_error: false,
         }
     }
+}
+
+impl Config {
+    /// What would keep workers from being started. `own` is the pool's own command.
+    pub(crate) fn validate(&self, own: Option<&Command>, machine: Machine<'_>, findings: &mut Findings) {
+        findings.check("server.relay", self.relay.can_listen(machine.work_dir));
+        let (key, command) =
+            own.map_or(("server.command", &self.command), |own| ("centrifuge.pool.command", own));
+        findings.check(key, self.can_run(command, &[], machine));
+        check_identity("server.user", self.user.as_deref(), findings);
+        check_group(self.group.as_deref(), findings);
+        if let Some(on_init) = &self.on_init {
+            let key = "server.on_init.command";
+            match self.can_run(&on_init.command, &on_init.env, machine) {
+                Err(reason) if on_init.exit_on_error => findings.mistake(key, reason),
+                // It fails, and the workers are started all the same.
+                Err(reason) => findings.odd(key, reason),
+                Ok(()) => {}
+            }
+            check_identity("server.on_init.user", on_init.user.as_deref(), findings);
+        }
+    }
+
+    /// Whether there is a program for this command. One that is missing is a mistake of its own.
+    fn can_run(
+        &self,
+        command: &Command,
+        env: &[(String, String)],
+        machine: Machine<'_>,
+    ) -> Result<(), String> {
+        let Some(program) = command.argv.first() else { return Ok(()) };
+        let own = self.env.iter().chain(env).map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let variables: Vec<_> = machine.variables().chain(own).collect();
+        let found = find_program(program, machine.work_dir, variables.into_iter());
+        let typed = command.to_string();
+        let shown = typed.split_whitespace().next().unwrap_or(program);
+        found.map(drop).map_err(|reason| format!("`{shown}` {reason}"))
+    }
+}
+
+fn check_identity(key: &str, user: Option<&str>, findings: &mut Findings) {
+    findings.check(key, Identity::resolve(user, None).map(drop));
+}
+
+fn check_group(group: Option<&str>, findings: &mut Findings) {
+    findings.check("server.group", Identity::resolve(None, group).map(drop));
 }
 
 impl fmt::Display for Command {
@@ -150,7 +199,7 @@ impl<'de> Deserialize<'de> for Command {
                 if argv.is_empty() {
                     return Err(E::custom("expected a command, found nothing"));
                 }
-                Ok(Command { argv, shown: None })
+                without_nul(argv)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
@@ -165,9 +214,17 @@ impl<'de> Deserialize<'de> for Command {
                         let single = std::mem::take(single);
                         self.visit_str(&single)
                     }
-                    _ => Ok(Command { argv, shown: None }),
+                    _ => without_nul(argv),
                 }
             }
+        }
+
+        /// The kernel takes words that end with a zero byte.
+        fn without_nul<E: de::Error>(argv: Vec<String>) -> Result<Command, E> {
+            if argv.iter().any(|word| word.contains('\0')) {
+                return Err(E::custom("expected a command without zero bytes"));
+            }
+            Ok(Command { argv, shown: None })
         }
 
         deserializer.deserialize_any(Words)
@@ -187,13 +244,8 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut variables = Vec::new();
-            while let Some((name, value)) = map.next_entry::<String, String>()? {
-                if name.is_empty() || name.contains('=') || value.contains('\0') {
-                    // Whoever wrote `A=secret: ''` has put a value into the name.
-                    let name = name.split('=').next().unwrap_or_default();
-                    return Err(de::Error::custom(format!("\"{name}\" cannot be an environment variable")));
-                }
-                variables.push((name.to_uppercase(), value));
+            while let Some((Name(name), Text(value))) = map.next_entry()? {
+                variables.push((name, value));
             }
             Ok(variables)
         }
@@ -204,6 +256,30 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
                 variables.extend(more);
             }
             Ok(variables)
+        }
+    }
+
+    struct Name(String);
+
+    impl<'de> Deserialize<'de> for Name {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let name = String::deserialize(deserializer)?;
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(de::Error::custom("this cannot be the name of an environment variable"));
+            }
+            Ok(Self(name.to_uppercase()))
+        }
+    }
+
+    struct Text(String);
+
+    impl<'de> Deserialize<'de> for Text {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            if text.contains('\0') {
+                return Err(de::Error::custom("a variable cannot hold a zero byte"));
+            }
+            Ok(Self(text))
         }
     }
 

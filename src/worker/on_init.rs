@@ -24,7 +24,8 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
         argv: command.argv.clone(),
         env,
         work_dir: environment.work_dir.clone(),
-        identity: Identity::resolve(user, server.group.as_deref())?,
+        identity: Identity::resolve(user, server.group.as_deref())
+            .map_err(|reason| format!("server.on_init.user: {reason}"))?,
         stdin: false,
         // It may have started a daemon that workers need.
         ends_family: false,

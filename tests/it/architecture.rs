@@ -27,7 +27,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 4] = ["duration", "offload", "secrets", "single_flight"];
+const PRIMITIVES: [&str; 6] = ["access", "duration", "findings", "offload", "secrets", "single_flight"];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -155,9 +155,19 @@ async fn a_first_boot_that_fails_ends_with_the_command_its_end_and_its_last_line
     assert_eq!(server.exit().await.code(), Some(1));
     server.wait_for_output("  stdout: Could not open input file: no-such-file.php");
 
+    // That there is no program is seen before anything is started, by `check` too.
     let mut server = Setup::new("./no-such-program").spawn();
+    assert_eq!(server.exit().await.code(), Some(2));
+    server.wait_for_output("server.command: ");
+
+    // That it cannot be run is not.
+    let setup = Setup::new("./no-program");
+    std::fs::write(setup.path("no-program"), "#!/nonexistent/interpreter\n").unwrap();
+    std::fs::set_permissions(setup.path("no-program"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let mut server = setup.spawn();
     assert_eq!(server.exit().await.code(), Some(1));
-    server.wait_for_output("`./no-such-program` cannot be started: No such file or directory");
+    server.wait_for_output("`./no-program` cannot be started: No such file or directory");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,15 +209,15 @@ async fn on_init_runs_before_the_workers_and_may_end_the_start() {
     let server = worker().server("  on_init: {command: \"sh -c 'echo prepared; echo x > ready'\"}\n").start();
     server.wait_for_output("prepared");
     assert!(server.folder.path().join("ready").exists());
-    for (on_init, words) in [
-        ("command: 'false'", "exit status 1"),
-        ("command: 'sleep 100', exec_timeout: 200ms", "it did not end within 200ms"),
-        ("command: nosuchprogram", "cannot be started"),
+    for (on_init, words, code) in [
+        ("command: 'false'", "exit status 1", 1),
+        ("command: 'sleep 100', exec_timeout: 200ms", "it did not end within 200ms", 1),
+        ("command: nosuchprogram", "`nosuchprogram`", 2),
     ] {
         let server = worker().server(&format!("  on_init: {{{on_init}}}\n")).start();
         server.wait_for_output(words);
         let mut server = worker().server(&format!("  on_init: {{{on_init}, exit_on_error: true}}\n")).spawn();
-        assert_eq!(server.exit().await.code(), Some(1));
+        assert_eq!(server.exit().await.code(), Some(code));
         server.wait_for_output(words);
     }
 }

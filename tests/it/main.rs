@@ -12,6 +12,7 @@
 mod api;
 mod architecture;
 mod chaos;
+mod check;
 mod closed_streams;
 mod command_line;
 mod commands;

@@ -216,6 +216,6 @@ async fn what_is_no_http_touches_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_cannot_be_is_named_and_nothing_starts() {
     let mut server = worker().more("metrics: {collect: {m: {type: gauge, labels: ['']}}}\n").spawn();
-    assert_eq!(server.exit().await.code(), Some(1));
+    assert_eq!(server.exit().await.code(), Some(2));
     server.wait_for_output("metrics.collect.m: \"\" is not a valid label name for metric \"m\"");
 }

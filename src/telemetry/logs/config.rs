@@ -1,9 +1,13 @@
 //! The `logs` section of `.rr.yaml`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use super::layer::CHANNELS;
+use crate::access::{can_append, can_append_in_new_folders};
+use crate::findings::{Findings, Machine};
 
 /// The `logs` section. What a channel does not set is as in the section itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -110,7 +114,96 @@ impl Default for File {
     }
 }
 
+/// Where lines go, as a setting says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output<'a> {
+    /// `stderr`, `stdout` or a path.
+    Named(&'a str),
+    /// A file that is rotated.
+    Rotated(&'a Path),
+}
+
+impl Output<'_> {
+    /// The file's path, if it is a file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Named("stderr" | "stdout") => None,
+            Self::Named(path) => Some(Path::new(path)),
+            Self::Rotated(path) => Some(path),
+        }
+    }
+
+    fn check(&self, work_dir: &Path) -> Result<(), String> {
+        let Some(path) = self.path() else { return Ok(()) };
+        if path.as_os_str().is_empty() {
+            return Err("it is missing: expected a file such as app.log".into());
+        }
+        let file = work_dir.join(path);
+        let result = match self {
+            Self::Named(_) => can_append(&file),
+            Self::Rotated(_) => can_append_in_new_folders(&file),
+        };
+        result.map_err(|reason| format!("cannot open the log {}: {reason}", path.display()))
+    }
+}
+
 impl Config {
+    /// What would keep the log from being written.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        let mut checked = Vec::new();
+        for name in CHANNELS.into_iter().chain([""]) {
+            if self.channel(name).mode == Some(Mode::None) {
+                continue;
+            }
+            for (key, output) in self.keys(name) {
+                if !checked.contains(&key) {
+                    findings.check(&key, output.check(machine.work_dir));
+                    checked.push(key);
+                }
+            }
+        }
+        let twice = |output: &[String], file: &Option<File>| !output.is_empty() && file.is_some();
+        let mut idle = |section: &str| {
+            let text = "has no effect: file_logger_options beside it names a file";
+            findings.odd(format!("{section}.output"), text);
+        };
+        if twice(&self.output, &self.file_logger_options) {
+            idle("logs");
+        }
+        for (name, own) in &self.channels {
+            if twice(&own.output, &own.file_logger_options) {
+                idle(&format!("logs.channels.{name}"));
+            }
+        }
+    }
+
+    /// The outputs of one channel, with the settings that name them.
+    pub(super) fn keys(&self, name: &str) -> Vec<(String, Output<'_>)> {
+        let own = self.channels.get(name);
+        let section = format!("logs.channels.{name}");
+        // As in `channel`.
+        let (section, file, output) = match own {
+            Some(own) if own.file_logger_options.is_some() || !own.output.is_empty() => {
+                (section, &own.file_logger_options, &own.output)
+            }
+            Some(own) if own.mode == Some(Mode::Raw) => ("logs".into(), &None, &self.output),
+            _ => ("logs".into(), &self.file_logger_options, &self.output),
+        };
+        match (file, &output[..]) {
+            (Some(file), _) => {
+                let key = format!("{section}.file_logger_options.log_output");
+                vec![(key, Output::Rotated(&file.log_output))]
+            }
+            (None, [single]) => vec![(format!("{section}.output"), Output::Named(single))],
+            (None, output) => {
+                let keyed = output.iter().enumerate();
+                keyed
+                    .map(|(index, name)| (format!("{section}.output[{index}]"), Output::Named(name)))
+                    .collect()
+            }
+        }
+    }
+
     /// The settings of one channel, whole. An encoding belongs to a mode: a channel with a mode of its own does not take over the common
     /// one. Nor does a raw channel take over the common level: who wants lines as they are wants all of them, as with RoadRunner.
     pub(super) fn channel(&self, name: &str) -> Channel {

@@ -12,14 +12,14 @@ use tracing::{Event, Level as EventLevel, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 
 use super::Error;
-use super::config::{Channel, Config, Level, Mode};
+use super::config::{Config, Level, Mode};
 use super::outputs::{Console, Guard, Outputs};
 use super::queue::{Job, Queue};
 use super::style::{Line, Style};
 use super::worker_text::WorkerText;
 
 /// The house's own channels. Whatever else has a target is a library.
-const CHANNELS: [&str; 12] = [
+pub(crate) const CHANNELS: [&str; 12] = [
     "server",
     "centrifuge",
     "rpc",
@@ -57,7 +57,7 @@ pub(super) struct Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self { style: Style::new(&Channel::default()), level: LevelFilter::DEBUG }
+        Self { style: Style::new(&super::Channel::default()), level: LevelFilter::DEBUG }
     }
 }
 
@@ -78,9 +78,9 @@ impl Layer {
         let mut outputs = Outputs::default();
         let mut channels = HashMap::new();
         for name in CHANNELS {
-            channels.insert(name, Target::new(&config.channel(name), LevelFilter::TRACE, &mut outputs)?);
+            channels.insert(name, Target::new(config, name, LevelFilter::TRACE, &mut outputs)?);
         }
-        let libraries = Target::new(&config.channel(""), LevelFilter::WARN, &mut outputs)?;
+        let libraries = Target::new(config, "", LevelFilter::WARN, &mut outputs)?;
         let (console, guard) = outputs.start().map_err(Error::Thread)?;
         Ok((Self { channels, libraries }, console, guard))
     }
@@ -91,7 +91,8 @@ impl Layer {
 }
 
 impl Target {
-    fn new(channel: &Channel, most: LevelFilter, outputs: &mut Outputs) -> Result<Self, Error> {
+    fn new(config: &Config, name: &str, most: LevelFilter, outputs: &mut Outputs) -> Result<Self, Error> {
+        let channel = &config.channel(name);
         let level = match channel.level.unwrap_or(Level::Debug) {
             _ if channel.mode == Some(Mode::None) => LevelFilter::OFF,
             Level::Debug => LevelFilter::DEBUG,
@@ -99,7 +100,11 @@ impl Target {
             Level::Warn => LevelFilter::WARN,
             Level::Error => LevelFilter::ERROR,
         };
-        let queues = if level == LevelFilter::OFF { Vec::new() } else { outputs.of(channel)? };
+        let queues = if level == LevelFilter::OFF {
+            Vec::new()
+        } else {
+            outputs.of(channel).map_err(|error| error.named(&config.keys(name)))?
+        };
         let look = Look { level: level.min(most), style: Style::new(channel) };
         Ok(Self { look: Arc::new(look), queues })
     }

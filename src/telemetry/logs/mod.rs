@@ -36,7 +36,9 @@ use std::io;
 
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use config::Output;
 pub use config::{Channel, Config, Encoding, File, Level, Mode};
+pub(crate) use layer::CHANNELS;
 pub use outputs::Guard;
 pub(crate) use outputs::{Stream, print};
 pub(crate) use queue::Lost;
@@ -45,19 +47,35 @@ pub(crate) use queue::Lost;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be opened.
-    #[error("cannot open the log {path}: {source}")]
+    #[error("{key}: cannot open the log {path}: {cause}")]
     Open {
+        /// The setting that names it.
+        key: String,
         /// Its path.
         path: String,
-        /// Why.
-        source: io::Error,
+        /// Why; part of the text, and so no source.
+        cause: io::Error,
     },
     /// There can be no thread to write it.
     #[error("cannot start the thread that writes the log: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
     /// Somebody set up another one.
     #[error("the log is set up already")]
     Twice,
+}
+
+impl Error {
+    /// The same error with the setting that names the file; `keys` are those of a channel's outputs.
+    fn named(self, keys: &[(String, Output<'_>)]) -> Self {
+        match self {
+            Self::Open { path, cause, .. } => {
+                let is_it = |output: &Output<'_>| output.path().is_some_and(|other| *other == *path);
+                let key = keys.iter().find(|(_, output)| is_it(output)).map_or("logs", |(key, _)| key);
+                Self::Open { key: key.to_owned(), path, cause }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Sets up the log of this process. Keep the guard until the end.

@@ -62,7 +62,7 @@ impl Outputs {
         if let Some(opened) = self.opened.iter().find(|opened| opened.name == name) {
             return Ok(opened.queue.clone());
         }
-        let out = open().map_err(|source| Error::Open { path: name.to_owned(), source })?;
+        let out = open().map_err(|cause| Error::Open { key: String::new(), path: name.to_owned(), cause })?;
         let (queue, jobs, load) = Queue::new();
         self.opened.push(Opened { name: name.to_owned(), out, queue: queue.clone(), jobs, load });
         Ok(queue)

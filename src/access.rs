@@ -1,0 +1,97 @@
+//! Whether files could be created and written, asked beforehand and without leaving anything behind.
+
+use std::io;
+use std::path::Path;
+
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
+
+/// Symlinks that are followed to a file which does not exist yet.
+const MAX_LINKS: usize = 8;
+
+/// Whether a file could be opened to append to it; it may have to be created.
+///
+/// # Errors
+/// Says what is in the way.
+pub(crate) fn can_append(path: &Path) -> Result<(), String> {
+    append(path, MAX_LINKS)
+}
+
+fn append(path: &Path, links: usize) -> Result<(), String> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(format!("{} is a directory", path.display())),
+        Ok(_) if !allows(path, AccessFlags::W_OK) => Err(format!("{} may not be written to", path.display())),
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error) => match path.read_link() {
+            Ok(target) if links > 0 => append(&folder_of(path).join(target), links - 1),
+            _ => can_create_in(folder_of(path)),
+        },
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// The same, where missing folders are created too.
+///
+/// # Errors
+/// Says what is in the way.
+pub(crate) fn can_append_in_new_folders(path: &Path) -> Result<(), String> {
+    let folder = folder_of(path);
+    match folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()) {
+        Some(there) if there != folder => can_create_in(there),
+        _ => can_append(path),
+    }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether a file could be created in this folder.
+///
+/// # Errors
+/// Says what is in the way.
+pub(crate) fn can_create_in(folder: &Path) -> Result<(), String> {
+    match folder.metadata() {
+        Ok(found) if !found.is_dir() => Err(format!("{} is not a directory", folder.display())),
+        Ok(_) if !allows(folder, AccessFlags::W_OK | AccessFlags::X_OK) => {
+            Err(format!("the directory {} may not be written to", folder.display()))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error) => Err(format!("the directory {} does not exist", folder.display())),
+        Err(error) => Err(format!("the directory {}: {error}", folder.display())),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether this process may do that, with the rights that it has for opening files.
+fn allows(path: &Path, what: AccessFlags) -> bool {
+    faccessat(AT_FDCWD, path, what, AtFlags::AT_EACCESS).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_can_be_created_only_in_a_folder_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        can_append(&path.join("new.log")).unwrap();
+        assert!(can_append(path).unwrap_err().ends_with("is a directory"));
+        assert!(can_append(&path.join("no/new.log")).unwrap_err().ends_with("/no does not exist"));
+        std::fs::write(path.join("file"), "").unwrap();
+        can_append(&path.join("file")).unwrap();
+        assert!(can_append(&path.join("file/new.log")).is_err());
+        std::os::unix::fs::symlink("no/target", path.join("link")).unwrap();
+        assert!(can_append(&path.join("link")).unwrap_err().ends_with("/no does not exist"));
+        std::os::unix::fs::symlink("loop", path.join("loop")).unwrap();
+        assert!(can_append(&path.join("loop")).is_err());
+        can_append_in_new_folders(&path.join("a/b/c.log")).unwrap();
+        assert!(can_append_in_new_folders(&path.join("file/b/c.log")).is_err());
+        assert!(!path.join("a").exists() && !path.join("new.log").exists());
+    }
+}

@@ -1,0 +1,229 @@
+//! What is wrong or odd about settings that can be read: each part looks at its own, and what lies between two parts is looked at here.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+
+use super::Config;
+use super::node::{At, Node};
+use super::problems::Problems;
+use super::shown;
+use crate::findings::{Finding, Findings, Machine, Weight};
+use crate::net::{Address, host_and_port};
+
+/// Looks at everything. The machine is looked at too: a setting can be wrong only where it is used.
+pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, problems: &Problems) {
+    let mut findings = Findings::default();
+    config.proxy.validate(machine, &mut findings);
+    config.api.validate(machine, &mut findings);
+    config.server.validate(config.pool.command.as_ref(), machine, &mut findings);
+    config.logs.validate(machine, &mut findings);
+    if let Some(rpc) = &config.rpc {
+        rpc.validate(machine, &mut findings);
+    }
+    if let Some(metrics) = &config.metrics {
+        metrics.validate(machine, &mut findings);
+    }
+    if let Some(status) = &config.status {
+        status.validate(machine, &mut findings);
+    }
+    for finding in findings.into_list() {
+        add(&finding, tree, problems);
+    }
+    collisions(&listeners(config), tree, machine.work_dir, problems);
+    calls_to_itself(config, tree, problems);
+}
+
+/// Says where a finding stands. What follows from a value that could not be read is left out.
+pub(super) fn add(finding: &Finding, tree: &Node, problems: &Problems) {
+    let Finding { key, message, weight } = finding;
+    let message = without_values(message.clone(), tree, key);
+    match weight {
+        _ if problems.spoil(key) => {}
+        Weight::Mistake => problems.mistake(&place(tree, key), Some(key), message),
+        Weight::Odd => problems.warn(&place(tree, key), Some(key), message),
+    }
+}
+
+/// The same message with the references that stand in the file instead of what they were replaced by.
+fn without_values(message: String, tree: &Node, key: &str) -> String {
+    match find(tree, key) {
+        (node, true) => shown::without_value(message, node, key),
+        _ => message,
+    }
+}
+
+/// Where a key stands, or the section that it would stand in.
+pub(super) fn place(tree: &Node, key: &str) -> At {
+    find(tree, key).0.at.clone()
+}
+
+/// The node at a key, or the innermost one on the way to it; and whether it is the key's own.
+fn find<'a>(tree: &'a Node, key: &str) -> (&'a Node, bool) {
+    let mut node = tree;
+    for part in key.split(['.', '[']) {
+        let index = part.strip_suffix(']').and_then(|index| index.parse::<usize>().ok());
+        let next = match index {
+            Some(index) => node.items().get(index),
+            None => node.get(part),
+        };
+        match next {
+            Some(next) => node = next,
+            None => return (node, false),
+        }
+    }
+    (node, true)
+}
+
+/// An address that is listened on, and the key that says so.
+type Listener = (&'static str, Address);
+
+fn listeners(config: &Config) -> Vec<Listener> {
+    let tcp = |address: &String| Address::Tcp(address.clone());
+    let all = [
+        ("centrifuge.proxy_address", Some(config.proxy.address.clone())),
+        ("rpc.listen", config.rpc.as_ref().map(|rpc| rpc.listen.clone())),
+        ("server.relay", config.server.relay.listener()),
+        ("metrics.address", config.metrics.as_ref().map(|metrics| tcp(&metrics.address))),
+        ("status.address", config.status.as_ref().map(|status| tcp(&status.address))),
+    ];
+    all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect()
+}
+
+/// Addresses that two settings want.
+fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &Problems) {
+    let places: Vec<Place> = listeners.iter().map(|(_, address)| Place::of(address, work_dir)).collect();
+    let mut mistakes = Vec::new();
+    for (index, (key, _)) in listeners.iter().enumerate() {
+        let earlier = listeners.iter().zip(&places).take(index);
+        for ((other, address), place) in earlier {
+            if place.collides(&places[index]) && !problems.spoil(key) && !problems.spoil(other) {
+                mistakes.push((key, other, address));
+                break;
+            }
+        }
+    }
+    for (key, other, address) in mistakes {
+        let text = format!(
+            "{address} is taken by {other}, {}; each needs an address of its own",
+            self::place(tree, other)
+        );
+        let text = without_values(text, tree, other);
+        problems.mistake(&self::place(tree, key), Some(key), text);
+    }
+}
+
+/// What a listener takes.
+enum Place {
+    Port { hosts: HashSet<IpAddr>, port: u16 },
+    File(PathBuf),
+}
+
+impl Place {
+    fn of(address: &Address, work_dir: &Path) -> Self {
+        match address {
+            Address::Tcp(text) => {
+                let addresses = Address::bindable(text).to_socket_addrs();
+                let hosts = addresses.into_iter().flatten().map(|address| address.ip()).collect();
+                Self::Port { hosts, port: host_and_port(text).map_or(0, |(_, port)| port) }
+            }
+            Address::Unix(path) => {
+                let path = work_dir.join(path);
+                // The file itself may not exist yet.
+                let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+                Self::File(match (folder, path.file_name()) {
+                    (Some(folder), Some(name)) => folder.join(name),
+                    _ => path,
+                })
+            }
+        }
+    }
+
+    fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Port 0 is any that is free.
+            (Self::Port { port: 0, .. }, _) | (_, Self::Port { port: 0, .. }) => false,
+            (Self::Port { hosts: a, port: one }, Self::Port { hosts: b, port: two }) => {
+                one == two && a.iter().any(|a| b.iter().any(|b| overlap(*a, *b)))
+            }
+            (Self::File(one), Self::File(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a listener at one of these keeps others from the other: every address of the machine holds each of them, and those of IPv6
+/// hold those of IPv4 too.
+fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    let is_all =
+        |address: IpAddr, other: IpAddr| address.is_unspecified() && (address.is_ipv6() || other.is_ipv4());
+    a == b || is_all(a, b) || is_all(b, a)
+}
+
+/// Calls to Centrifugo's API that would come back to this server: where calls arrive was written where they are to go.
+fn calls_to_itself(config: &Config, tree: &Node, problems: &Problems) {
+    let key = "centrifuge.grpc_api_address";
+    for (other, address) in listeners(config) {
+        let Address::Tcp(address) = address else { continue };
+        if is_same_port(&config.api.address, &address) && !problems.spoil(key) && !problems.spoil(other) {
+            let text = format!(
+                "this is where this server itself listens ({other}): expected the address of Centrifugo's own gRPC API (grpc_api.port, 10000)"
+            );
+            problems.warn(&place(tree, key), Some(key), text);
+        }
+    }
+}
+
+/// Whether who calls `api` reaches a listener at `address`. Names of other machines are not looked up.
+fn is_same_port(api: &str, address: &str) -> bool {
+    let local = Address::reachable(address);
+    let (Some((called, port)), Some((listens, own))) = (host_and_port(api), host_and_port(&local)) else {
+        return false;
+    };
+    let is_loopback = |host: &str| {
+        host == "localhost"
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+    };
+    port == own && port != 0 && (called == listens || is_loopback(called) && is_loopback(listens))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collide(a: &str, b: &str) -> bool {
+        let place = |text: &str| Place::of(&text.parse().unwrap(), Path::new("/"));
+        place(a).collides(&place(b))
+    }
+
+    #[test]
+    fn addresses_collide_when_one_listener_keeps_the_other_away() {
+        assert!(collide("127.0.0.1:1", "127.0.0.1:1"));
+        assert!(collide("127.0.0.1:1", ":1") && collide("0.0.0.0:1", "127.0.0.1:1"));
+        assert!(collide("[::]:1", "127.0.0.1:1") && collide("[::1]:1", "[::]:1"));
+        assert!(collide("localhost:1", "127.0.0.1:1"));
+        assert!(!collide("127.0.0.1:1", "127.0.0.1:2") && !collide("127.0.0.1:1", "127.0.0.2:1"));
+        assert!(!collide("0.0.0.0:1", "[::1]:1"));
+        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(collide("unix:///tmp/a", "unix:///tmp/../tmp/a"));
+        assert!(!collide("unix:///tmp/a", "unix:///tmp/b") && !collide("unix:///tmp/a", "127.0.0.1:1"));
+    }
+
+    #[test]
+    fn calls_that_come_back_are_noticed_however_the_machine_is_called() {
+        for (api, address) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("localhost:1", ":1"),
+            ("127.0.0.1:1", "0.0.0.0:1"),
+            ("[::1]:1", "[::]:1"),
+            ("bridge:1", "bridge:1"),
+        ] {
+            assert!(is_same_port(api, address), "{api} {address}");
+        }
+        for (api, address) in
+            [("127.0.0.1:1", "127.0.0.1:2"), ("centrifugo:1", ":1"), ("10.0.0.1:1", "127.0.0.1:1")]
+        {
+            assert!(!is_same_port(api, address), "{api} {address}");
+        }
+    }
+}

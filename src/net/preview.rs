@@ -1,0 +1,95 @@
+//! Whether an address could be listened on, asked beforehand and without leaving anything behind.
+//!
+//! The answer is about what stays as it is: addresses of this machine, folders, permissions. Whether an address is free is a matter of
+//! the moment, and is not asked.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use socket2::{Domain, Socket, Type};
+
+use super::Address;
+use crate::access::{can_create_in, folder_of};
+
+/// The longest path of a socket in bytes: the kernel keeps 108, and one of them is its end.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Whether `address` could be listened on, if it is free. Relative paths start in `work_dir`.
+///
+/// # Errors
+/// Says what is in the way.
+pub(crate) fn can_listen(address: &Address, work_dir: &Path) -> Result<(), String> {
+    match address {
+        Address::Tcp(host_and_port) => can_bind(&Address::bindable(host_and_port)),
+        Address::Unix(path) => can_bind_file(path, work_dir),
+    }
+    .map_err(|reason| format!("cannot listen on {address}: {reason}"))
+}
+
+fn can_bind(host_and_port: &str) -> Result<(), String> {
+    let mut last = String::from("the host has no address");
+    for address in host_and_port.to_socket_addrs().map_err(|error| error.to_string())? {
+        match bind(address) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                last = format!("{} is no address of this machine", address.ip());
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(last)
+}
+
+/// Binds and lets go at once. Nothing listens meanwhile, so that nobody else who binds with the usual option is in the way.
+fn bind(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+fn can_bind_file(path: &Path, work_dir: &Path) -> Result<(), String> {
+    let length = path.as_os_str().as_bytes().len();
+    if length > MAX_SOCKET_PATH {
+        return Err(format!("the path has {length} bytes, and a socket's may have {MAX_SOCKET_PATH}"));
+    }
+    let path = work_dir.join(path);
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => Err("the file exists and is no socket".into()),
+        _ => can_create_in(folder_of(&path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_in_use_is_no_mistake_and_a_strange_one_is() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = |text: &str| can_listen(&text.parse().unwrap(), Path::new("/"));
+        listen(&listener.local_addr().unwrap().to_string()).unwrap();
+        listen("tcp://127.0.0.1:0").unwrap();
+        assert_eq!(
+            listen("tcp://192.0.2.1:7000").unwrap_err(),
+            "cannot listen on tcp://192.0.2.1:7000: 192.0.2.1 is no address of this machine"
+        );
+    }
+
+    #[test]
+    fn a_socket_needs_a_folder_and_a_short_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = |path: &str| can_listen(&Address::Unix(path.into()), folder.path());
+        listen("a.sock").unwrap();
+        assert!(listen("no/a.sock").unwrap_err().ends_with("/no does not exist"));
+        listen(&"x".repeat(107)).unwrap();
+        assert!(listen(&"x".repeat(108)).unwrap_err().contains("108 bytes"));
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(listen("file").unwrap_err().ends_with("is no socket"));
+        drop(std::os::unix::net::UnixListener::bind(folder.path().join("old.sock")).unwrap());
+        listen("old.sock").unwrap();
+    }
+}

@@ -1,0 +1,386 @@
+//! `check` finds what would keep `serve` from starting, and both say it in the same words.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::support::{BINARY, worker};
+
+/// A folder with files; `.rr.yaml` is the configuration.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn run(command: &str, folder: &Path) -> Output {
+    Command::new(BINARY)
+        .arg(command)
+        .current_dir(folder)
+        .env("PATH", "/usr/bin:/bin")
+        .env("WORD", "from-the-environment")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output, folder: &Path) -> String {
+    String::from_utf8_lossy(&output.stderr).replace(&folder.display().to_string(), "DIR")
+}
+
+/// What `check` says to a configuration that cannot be used; that `serve` says the same, and nothing else, is checked here.
+fn refused(folder: &TempDir) -> String {
+    let path = folder.path();
+    let [check, serve] = ["check", "serve"].map(|command| run(command, path));
+    let text = stderr(&check, path);
+    assert_eq!(check.status.code(), Some(2), "{text}");
+    assert_eq!(serve.status.code(), Some(2), "{text}");
+    assert_eq!(stderr(&serve, path), text);
+    assert_eq!((check.stdout.len(), serve.stdout.len()), (0, 0));
+    text
+}
+
+fn refused_text(text: &str) -> String {
+    refused(&folder(&[(".rr.yaml", text)]))
+}
+
+/// What `check` prints for a configuration that can be used.
+fn accepted(folder: &TempDir) -> String {
+    let output = run("check", folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output, folder.path()));
+    assert_eq!(stderr(&output, folder.path()), "");
+    String::from_utf8_lossy(&output.stdout).replace(&folder.path().display().to_string(), "DIR")
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_in_one_run() {
+    insta::assert_snapshot!(refused_text(
+        "version: 3
+server:
+  comand: sh
+  relay: udp://x:1
+  env: {A=B: c}
+rpc:
+  listen: nowhere
+  socket_mode: rwx
+  allow: [10.0.0.0/8, x]
+logs: {mode: loud, level: 7}
+metrics:
+  address: http://127.0.0.1:2112
+  collect:
+    a: {type: meter}
+    b: {help: b}
+status: {address: 127.0.0.1, unavailable_status_code: 42}
+endure: {grace_period: soon}
+"
+    ), @r#"
+causeway: .rr.yaml:1: version: expected a string, found a number; write version: '3'
+causeway: .rr.yaml:1: centrifuge: the section is missing: there is nothing to serve
+causeway: .rr.yaml:3: server.command: it is missing: expected a command such as "php app.php"
+causeway: .rr.yaml:4: server.relay: expected pipes, tcp://host:port or unix://path, found "udp://x:1"
+causeway: .rr.yaml:5: server.env.a=b: this cannot be the name of an environment variable
+causeway: .rr.yaml:7: rpc.listen: expected tcp://host:port or unix://path, found "nowhere"
+causeway: .rr.yaml:8: rpc.socket_mode: expected permissions such as 0660, found "rwx"
+causeway: .rr.yaml:9: rpc.allow[1]: expected a network such as 10.0.0.0/8, found "x"
+causeway: .rr.yaml:10: logs.mode: expected one of development, production, raw, false, none, off, found "loud"
+causeway: .rr.yaml:10: logs.level: expected one of debug, info, warn, warning, dpanic, error, fatal, panic, found "7"
+causeway: .rr.yaml:12: metrics.address: expected host:port, found "http://127.0.0.1:2112"
+causeway: .rr.yaml:14: metrics.collect.a.type: expected one of counter, gauge, histogram, summary, found "meter"
+causeway: .rr.yaml:15: metrics.collect.b.type: it is missing
+causeway: .rr.yaml:16: status.address: expected host:port, found "127.0.0.1"
+causeway: .rr.yaml:16: status.unavailable_status_code: expected an HTTP status from 200 to 599, found "42"
+causeway: .rr.yaml:17: endure.grace_period: expected a duration such as 300ms, 1.5s or 1h30m, found "soon": a number is missing
+causeway: warning: .rr.yaml:3: server.comand: unknown key; did you mean `command`?
+"#);
+}
+
+#[test]
+fn addresses_that_cannot_be_listened_on_are_mistakes() {
+    let long = format!(
+        "version: '3'\nserver: {{command: sh, relay: 'unix://{}'}}\ncentrifuge: {{proxy_address: unix://no/such.sock}}\nrpc: {{listen: 'tcp://192.0.2.1:6001'}}\nmetrics: {{address: '192.0.2.1:2112'}}\nstatus: {{address: '[2001:db8::1]:34333'}}\n",
+        "x".repeat(108)
+    );
+    insta::assert_snapshot!(refused_text(&long), @r#"
+causeway: .rr.yaml:2: server.relay: cannot listen on unix://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: the path has 108 bytes, and a socket's may have 107
+causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://no/such.sock: the directory DIR/no does not exist
+causeway: .rr.yaml:4: rpc.listen: cannot listen on tcp://192.0.2.1:6001: 192.0.2.1 is no address of this machine
+causeway: .rr.yaml:5: metrics.address: cannot listen on tcp://192.0.2.1:2112: 192.0.2.1 is no address of this machine
+causeway: .rr.yaml:6: status.address: cannot listen on tcp://[2001:db8::1]:34333: 2001:db8::1 is no address of this machine
+"#);
+    let folder = folder(&[
+        (
+            ".rr.yaml",
+            "version: '3'\nserver: {command: sh}\ncentrifuge: {proxy_address: unix://taken}\nrpc: {listen: unix://taken/rpc.sock}\n",
+        ),
+        ("taken", ""),
+    ]);
+    insta::assert_snapshot!(refused(&folder), @r#"
+causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://taken: the file exists and is no socket
+causeway: .rr.yaml:4: rpc.listen: cannot listen on unix://taken/rpc.sock: DIR/taken is not a directory
+"#);
+}
+
+#[test]
+fn addresses_that_two_sections_want_are_mistakes() {
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server: {command: sh, relay: tcp://:30000}
+centrifuge: {}
+rpc: {listen: tcp://127.0.0.1:2112}
+metrics:
+  address: 0.0.0.0:2112
+status: {address: 127.0.0.1:6001}
+"
+    ), @r#"
+causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is taken by centrifuge.proxy_address, .rr.yaml:3; each needs an address of its own
+causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is taken by rpc.listen, .rr.yaml:4; each needs an address of its own
+"#);
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server: {command: sh, relay: unix://./a.sock}
+centrifuge: {proxy_address: unix://a.sock}
+"
+    ), @r#"
+causeway: .rr.yaml:2: server.relay: unix://a.sock is taken by centrifuge.proxy_address, .rr.yaml:3; each needs an address of its own
+"#);
+}
+
+#[test]
+fn certificates_and_keys_are_read_by_check_too() {
+    let pair = |name: &str| rcgen::generate_simple_self_signed(vec![name.into()]).unwrap();
+    let (one, other) = (pair("one"), pair("other"));
+    let (cert, key, strange) =
+        (one.cert.pem(), one.signing_key.serialize_pem(), other.signing_key.serialize_pem());
+    let text = |tls: &str| format!("version: '3'\nserver: {{command: sh}}\ncentrifuge:\n  tls: {{{tls}}}\n");
+    let files = |tls: &str| {
+        folder(&[
+            (".rr.yaml", &text(tls)),
+            ("cert.pem", &cert),
+            ("key.pem", &key),
+            ("strange.pem", &strange),
+            ("text.pem", "hunter2\n"),
+            ("broken.pem", "-----BEGIN CERTIFICATE-----\nhunter2!\n-----END CERTIFICATE-----\n"),
+        ])
+    };
+    insta::assert_snapshot!(refused(&files("cert: no.pem, key: text.pem, root_ca: broken.pem, server_name: 'a b'")), @r#"
+causeway: .rr.yaml:4: centrifuge.tls.root_ca: broken.pem is not PEM
+causeway: .rr.yaml:4: centrifuge.tls.cert: there is no file no.pem
+causeway: .rr.yaml:4: centrifuge.tls.key: there is no private key in text.pem
+causeway: .rr.yaml:4: centrifuge.tls.server_name: this cannot be the name in a certificate
+"#);
+    insta::assert_snapshot!(refused(&files("cert: cert.pem, key: strange.pem, root_ca: cert.pem")), @r#"
+causeway: .rr.yaml:4: centrifuge.tls.key: it is not the key of the certificate
+"#);
+    insta::assert_snapshot!(refused(&files("cert: cert.pem, root_ca: key.pem")), @r#"
+causeway: .rr.yaml:4: centrifuge.tls.root_ca: there is no certificate in key.pem
+"#);
+    accepted(&files("cert: cert.pem, key: key.pem, root_ca: cert.pem"));
+}
+
+#[test]
+fn logs_that_cannot_be_opened_are_mistakes() {
+    let folder = folder(&[
+        (
+            ".rr.yaml",
+            "version: '3'
+server: {command: sh}
+centrifuge: {}
+logs:
+  output: [stderr, no/app.log]
+  channels:
+    server:
+      file_logger_options: {log_output: taken/server.log}
+    rpc: {output: .}
+    app: {file_logger_options: {max_size: 5}}
+    lock: {mode: off, output: no/lock.log}
+",
+        ),
+        ("taken", ""),
+    ]);
+    insta::assert_snapshot!(refused(&folder), @r#"
+causeway: .rr.yaml:5: logs.output[1]: cannot open the log no/app.log: the directory DIR/no does not exist
+causeway: .rr.yaml:8: logs.channels.server.file_logger_options.log_output: cannot open the log taken/server.log: DIR/taken is not a directory
+causeway: .rr.yaml:9: logs.channels.rpc.output: cannot open the log .: DIR/. is a directory
+causeway: .rr.yaml:10: logs.channels.app.file_logger_options.log_output: it is missing: expected a file such as app.log
+"#);
+}
+
+#[test]
+fn addresses_of_the_api_that_grpc_does_not_know_are_mistakes() {
+    for address in
+        ["http://127.0.0.1:10000", "unix:///run/centrifugo.sock", "centrifugo", "dns://8.8.8.8/a:1"]
+    {
+        let text =
+            format!("version: '3'\nserver: {{command: sh}}\ncentrifuge:\n  grpc_api_address: {address}\n");
+        let said = refused_text(&text);
+        let begin = "causeway: .rr.yaml:4: centrifuge.grpc_api_address: expected host:port";
+        assert!(said.starts_with(begin) && said.lines().count() == 1, "{said}");
+    }
+    for address in ["dns:///127.0.0.1:10000", "passthrough:///127.0.0.1:10000", "tcp://127.0.0.1:10000"] {
+        let text =
+            format!("version: '3'\nserver: {{command: sh}}\ncentrifuge: {{grpc_api_address: '{address}'}}\n");
+        let said = accepted(&folder(&[(".rr.yaml", &text)]));
+        assert!(said.contains("api           127.0.0.1:10000\n"), "{said}");
+    }
+}
+
+#[test]
+fn commands_that_cannot_run_are_mistakes() {
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server:
+  command: nosuchprogram --token hunter2
+  on_init: {command: ./init.sh, exit_on_error: true}
+centrifuge: {}
+"
+    ), @r#"
+causeway: .rr.yaml:3: server.command: `nosuchprogram` is not found in PATH (/usr/bin:/bin)
+causeway: .rr.yaml:4: server.on_init.command: `./init.sh` is not an executable file
+"#);
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server: {command: sh, on_init: {exit_on_error: true}, env: {PATH: /nonexistent}}
+centrifuge: {pool: {command: \"php\\0\"}}
+"
+    ), @r#"
+causeway: .rr.yaml:2: server.on_init.command: it is missing
+causeway: .rr.yaml:2: server.command: `sh` is not found in PATH (/nonexistent)
+causeway: .rr.yaml:3: centrifuge.pool.command: expected a command without zero bytes
+"#);
+}
+
+#[test]
+fn collectors_that_cannot_be_declared_are_mistakes() {
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server: {command: sh}
+centrifuge: {}
+metrics:
+  collect:
+    orders: {type: counter, labels: [a, a]}
+    bad: {type: gauge, labels: ['']}
+    process_x: {type: gauge, buckets: [1]}
+"
+    ), @r#"
+causeway: .rr.yaml:6: metrics.collect.orders: duplicate label name "a" for metric "orders"
+causeway: .rr.yaml:7: metrics.collect.bad: "" is not a valid label name for metric "bad"
+causeway: .rr.yaml:8: metrics.collect.process_x: duplicate metrics collector registration attempted
+"#);
+}
+
+#[test]
+fn what_other_files_lack_is_told_beside_what_the_main_one_lacks() {
+    let folder = folder(&[
+        (
+            ".rr.yaml",
+            "version: '3'
+include: [no.yaml, more.yaml]
+envfile: no.env
+server: {command: sh}
+server: {command: bash}
+lock: {driver: redis}
+",
+        ),
+        (
+            "more.yaml",
+            "version: '2.7'\ninclude: [x.yaml]\ncentrifuge: {pool: {num_workers: 501, watch: ['[']}}\n",
+        ),
+    ]);
+    insta::assert_snapshot!(refused(&folder), @r#"
+causeway: .rr.yaml:2: include: cannot read no.yaml: No such file or directory (os error 2)
+causeway: .rr.yaml:5: server: this key stands there already, in line 4
+causeway: .rr.yaml:6: lock.driver: expected memory: locks are kept in this process, and no other driver is served by this version
+causeway: DIR/no.env: No such file or directory (os error 2)
+causeway: more.yaml:1: version: expected the version of the main file, '3', found '2.7'
+causeway: more.yaml:3: centrifuge.pool.num_workers: expected at most 500 workers
+causeway: more.yaml:3: centrifuge.pool.watch[0]: error parsing glob '[': unclosed character class; missing ']'
+causeway: warning: more.yaml:2: include: has no effect in an included file: only the main file's is read
+"#);
+}
+
+#[test]
+fn users_that_do_not_exist_are_mistakes() {
+    if !nix::unistd::Uid::effective().is_root() {
+        let said = refused_text("version: '3'\nserver: {command: sh, user: nobody}\ncentrifuge: {}\n");
+        assert_eq!(
+            said,
+            "causeway: .rr.yaml:2: server.user: only root can run workers as another user or group\n"
+        );
+        return;
+    }
+    insta::assert_snapshot!(refused_text(
+        "version: '3'
+server:
+  command: sh
+  user: nosuchuser
+  group: nosuchgroup
+  on_init: {command: sh, user: nosuchuser2}
+centrifuge: {}
+"
+    ), @r#"
+causeway: .rr.yaml:4: server.user: there is no user `nosuchuser`
+causeway: .rr.yaml:5: server.group: there is no group `nosuchgroup`
+causeway: .rr.yaml:6: server.on_init.user: there is no user `nosuchuser2`
+"#);
+}
+
+/// What is odd about a configuration with which a server starts.
+const ODD: &str = "rpc: {listen: unix://rpc.sock, allow: [10.0.0.0/8]}
+status: {address: 127.0.0.1:0, check_timeout: 5}
+otel: {exporter: otlp}
+service: {centrifugo: {command: ./centrifugo --api_key hunter2}}
+http: {address: x}
+serve: {}
+logs: {err_output: stdout, channels: {sever: {level: info}}}
+";
+
+#[test]
+fn warnings_of_check_are_those_that_serve_logs() {
+    let setup = worker().centrifuge("name: bridge").more(ODD);
+    let server = setup.start();
+    let output = run("check", server.folder.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let warnings: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+    for warning in &warnings {
+        server.wait_for_output(warning);
+    }
+    insta::assert_snapshot!(warnings.join("\n"), @r#"
+.rr.yaml:8: centrifuge.name: has no effect: nobody is told this name
+.rr.yaml:10: rpc.allow: has no effect on a unix socket: its permissions (rpc.socket_mode) say who may connect
+.rr.yaml:11: status.check_timeout: has no effect: a check waits for nothing and answers at once
+.rr.yaml:12: otel: has no effect: traces are not exported by this version
+.rr.yaml:13: service: the programs of this section are not started by this server: centrifugo (`./centrifugo`); start them otherwise, by systemd or as containers
+.rr.yaml:14: these sections of other RoadRunner plugins are not served here: http
+.rr.yaml:15: serve: unknown section; did you mean `server`?
+.rr.yaml:16: logs.err_output: has no effect: the log's own errors go to standard error
+.rr.yaml:16: logs.channels.sever: there is no such channel; did you mean `server`?
+"#);
+}
+
+#[test]
+fn the_addresses_of_both_sides_swapped_are_noticed() {
+    let text = "version: '3'\nserver: {command: sh}\ncentrifuge:\n  proxy_address: tcp://0.0.0.0:30123\n  grpc_api_address: localhost:30123\n";
+    let said = accepted(&folder(&[(".rr.yaml", text)]));
+    insta::assert_snapshot!(said.lines().next().unwrap(), @r#"
+warning: .rr.yaml:5: centrifuge.grpc_api_address: this is where this server itself listens (centrifuge.proxy_address): expected the address of Centrifugo's own gRPC API (grpc_api.port, 10000)
+"#);
+}
+
+#[test]
+fn an_address_in_use_is_a_matter_of_the_moment() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text =
+        format!("version: '3'\nserver: {{command: sh}}\ncentrifuge: {{proxy_address: 'tcp://{address}'}}\n");
+    let folder = folder(&[(".rr.yaml", &text)]);
+    accepted(&folder);
+    let output = run("serve", folder.path());
+    let said = stderr(&output, folder.path());
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = format!(
+        "causeway: centrifuge.proxy_address: cannot listen on tcp://{address}: Address already in use (os error 98)\n"
+    );
+    assert!(said.ends_with(&expected), "{said}");
+}
