@@ -384,7 +384,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                 _ => {
                     self.current = Some(entry);
                     let key = StrDeserializer::<Wrong>::new(key);
-                    return seed.deserialize(key).map(Some).map_err(|wrong| wrong.or_at(node, path));
+                    let named = |wrong: Wrong| Wrong { place: Some((node.at.clone(), path)), ..wrong };
+                    return seed.deserialize(key).map(Some).map_err(named);
                 }
             }
         }

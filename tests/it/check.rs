@@ -80,7 +80,7 @@ causeway: .rr.yaml:1: version: expected a string, found a number; write version:
 causeway: .rr.yaml:1: centrifuge: the section is missing: there is nothing to serve
 causeway: .rr.yaml:3: server.command: it is missing: expected a command such as "php app.php"
 causeway: .rr.yaml:4: server.relay: expected pipes, tcp://host:port or unix://path, found "udp://x:1"
-causeway: .rr.yaml:5: server.env.a=b: this cannot be the name of an environment variable
+causeway: .rr.yaml:5: server.env.a...: this cannot be the name of an environment variable
 causeway: .rr.yaml:7: rpc.listen: expected tcp://host:port or unix://path, found "nowhere"
 causeway: .rr.yaml:8: rpc.socket_mode: expected permissions such as 0660, found "rwx"
 causeway: .rr.yaml:9: rpc.allow[1]: expected a network such as 10.0.0.0/8, found "x"
@@ -103,7 +103,7 @@ fn addresses_that_cannot_be_listened_on_are_mistakes() {
         "x".repeat(108)
     );
     insta::assert_snapshot!(refused_text(&long), @r#"
-causeway: .rr.yaml:2: server.relay: cannot listen on unix://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: the path has 108 bytes, and a socket's may have 107
+causeway: .rr.yaml:2: server.relay: cannot listen on unix://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: the path has 108 bytes, and a socket's may have 107
 causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://no/such.sock: the directory DIR/no does not exist
 causeway: .rr.yaml:4: rpc.listen: cannot listen on tcp://192.0.2.1:6001: 192.0.2.1 is no address of this machine
 causeway: .rr.yaml:5: metrics.address: cannot listen on tcp://192.0.2.1:2112: 192.0.2.1 is no address of this machine
@@ -292,7 +292,7 @@ lock: {driver: redis}
 causeway: .rr.yaml:2: include: cannot read no.yaml: No such file or directory (os error 2)
 causeway: .rr.yaml:5: server: this key stands there already, in line 4
 causeway: .rr.yaml:6: lock.driver: expected memory: locks are kept in this process, and no other driver is served by this version
-causeway: DIR/no.env: No such file or directory (os error 2)
+causeway: no.env: No such file or directory (os error 2)
 causeway: more.yaml:1: version: expected the version of the main file, '3', found '2.7'
 causeway: more.yaml:3: centrifuge.pool.num_workers: expected at most 500 workers
 causeway: more.yaml:3: centrifuge.pool.watch[0]: error parsing glob '[': unclosed character class; missing ']'
