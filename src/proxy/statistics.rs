@@ -35,16 +35,40 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// Types that are told apart. Centrifugo has a dozen; whoever calls chooses the names, and those beyond are counted as one.
-const MAX_TYPES: usize = 32;
+/// The types of Centrifugo's own methods. Each has a label of its own, whatever else is called.
+const KNOWN: [&str; 13] = [
+    "connect",
+    "refresh",
+    "subscribe",
+    "publish",
+    "rpc",
+    "subrefresh",
+    "notifycacheempty",
+    "notifychannelstate",
+    "mappublish",
+    "mapremove",
+    "sharedpollrefresh",
+    "subscribeunidirectional",
+    "subscribebidirectional",
+];
 
-/// The name under which the others are counted.
+/// Types of other methods, say of a later Centrifugo, that have a label of their own. The caller chooses the names: the types beyond
+/// these share [`OTHER`].
+const MAX_UNKNOWN: usize = 16;
+
+/// The longest unknown type that has a label of its own, in bytes.
+const MAX_NAME: usize = 64;
+
+/// The label of all other types.
 const OTHER: &str = "other";
 
 /// Counts calls. It is written by every call and read now and then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Statistics {
-    types: RwLock<Vec<Arc<OfType>>>,
+    known: [Arc<OfType>; KNOWN.len()],
+    /// Bounded by [`MAX_UNKNOWN`].
+    unknown: RwLock<Vec<Arc<OfType>>>,
+    other: Arc<OfType>,
 }
 
 /// The calls of one type that ended alike.
@@ -90,30 +114,50 @@ impl Statistics {
 
     /// What was counted so far, what never happened left out.
     pub fn durations(&self) -> Vec<Durations> {
-        let types = self.types.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let all = types.iter().flat_map(|of_type| {
+        let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let types = self.known.iter().chain(&unknown).chain([&self.other]);
+        let all = types.flat_map(|of_type| {
             CODES.into_iter().zip(&of_type.codes).map(|(code, histogram)| histogram.read(&of_type.kind, code))
         });
         all.filter(|durations| durations.counts.iter().any(|count| *count > 0)).collect()
     }
 
     fn of_type(&self, kind: &str) -> Arc<OfType> {
-        let known = |types: &[Arc<OfType>]| types.iter().find(|known| known.kind == kind).cloned();
-        if let Some(known) = known(&self.types.read().unwrap_or_else(PoisonError::into_inner)) {
-            return known;
+        if let Some(known) = self.known.iter().find(|known| known.kind == kind) {
+            return Arc::clone(known);
         }
-        let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known(&types) {
-            return known;
+        if kind.len() > MAX_NAME || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Arc::clone(&self.other);
         }
-        let is_full = types.len() >= MAX_TYPES;
-        if is_full && let Some(other) = types.last() {
-            return Arc::clone(other);
-        }
-        let kind = if types.len() + 1 == MAX_TYPES { OTHER } else { kind };
-        let of_type = Arc::new(OfType { kind: kind.to_owned(), codes: Default::default() });
-        types.push(Arc::clone(&of_type));
-        of_type
+        let find = |types: &[Arc<OfType>]| types.iter().find(|seen| seen.kind == kind).cloned();
+        let (seen, is_full) = {
+            let types = self.unknown.read().unwrap_or_else(PoisonError::into_inner);
+            (find(&types), types.len() >= MAX_UNKNOWN)
+        };
+        seen.or_else(|| is_full.then(|| Arc::clone(&self.other))).unwrap_or_else(|| {
+            let mut types = self.unknown.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(seen) = find(&types) {
+                return seen;
+            }
+            if types.len() >= MAX_UNKNOWN {
+                return Arc::clone(&self.other);
+            }
+            let of_type = OfType::new(kind);
+            types.push(Arc::clone(&of_type));
+            of_type
+        })
+    }
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { known: KNOWN.map(OfType::new), unknown: RwLock::default(), other: OfType::new(OTHER) }
+    }
+}
+
+impl OfType {
+    fn new(kind: &str) -> Arc<Self> {
+        Arc::new(Self { kind: kind.to_owned(), codes: Default::default() })
     }
 }
 
@@ -179,14 +223,37 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_expects_are_counted_as_one() {
+    fn made_up_types_share_a_bounded_number_of_labels_and_take_none_from_centrifugo() {
         let statistics = Statistics::default();
+        let call = |kind: &str| statistics.begin(kind, Instant::now()).end(Code::Ok);
+        call(&"x".repeat(MAX_NAME + 1));
+        call("line\nbreak");
         for number in 0..1000 {
-            statistics.begin(&format!("type{number}"), Instant::now()).end(Code::Ok);
+            call(&format!("type{number}"));
+        }
+        for kind in KNOWN {
+            call(kind);
         }
         let found = statistics.durations();
-        assert_eq!(found.len(), MAX_TYPES);
-        let others = &found.last().unwrap();
-        assert_eq!((others.kind.as_str(), others.counts.iter().sum::<u64>()), (OTHER, 969));
+        let count = |kind: &str| -> u64 {
+            let durations = found.iter().filter(|durations| durations.kind == kind);
+            durations.flat_map(|durations| &durations.counts).sum()
+        };
+        assert_eq!(found.len(), KNOWN.len() + MAX_UNKNOWN + 1);
+        for kind in KNOWN {
+            assert_eq!(count(kind), 1, "{kind}");
+        }
+        assert_eq!((count("type0"), count("type15"), count(OTHER)), (1, 1, 1000 - 16 + 2));
+    }
+
+    #[test]
+    fn every_method_of_centrifugo_s_service_is_known() {
+        let proto = include_str!("../../proto/centrifugal/centrifugo/proxy.proto");
+        let methods: Vec<_> = proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")).collect();
+        assert!(methods.len() >= KNOWN.len(), "{methods:?}");
+        for method in methods {
+            let kind = method.split('(').next().unwrap().trim().to_ascii_lowercase();
+            assert!(KNOWN.contains(&kind.as_str()), "{kind}");
+        }
     }
 }
