@@ -1,6 +1,5 @@
 //! The calls in flight and the answers on their way, counted so that the end can wait for them.
 
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
@@ -11,12 +10,16 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tracing::info;
 
+use super::account::{Hold, Memory};
+
 /// How long connections may take to close once no call is left.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// The calls in flight, and their answers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
+    /// What they hold.
+    pub(super) memory: Memory,
     in_flight: AtomicUsize,
     /// Answers that are there, but that a caller has not taken yet.
     unsent: AtomicUsize,
@@ -32,10 +35,20 @@ pub(super) struct Call<'a>(&'a Calls);
 #[derive(Debug)]
 struct Unsent {
     part: Bytes,
-    calls: Arc<Calls>,
+    hold: Hold,
 }
 
 impl Calls {
+    pub(super) fn new(max_message_size: usize) -> Self {
+        Self {
+            memory: Memory::new(max_message_size),
+            in_flight: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
+    }
+
     /// Counts a call; `None` when no more are taken.
     pub(super) fn begin(&self) -> Option<Call<'_>> {
         self.in_flight.fetch_add(1, SeqCst);
@@ -45,13 +58,12 @@ impl Calls {
 
     /// Whether there are any.
     pub(super) fn in_flight(&self) -> bool {
-        self.in_flight.load(Relaxed) > 0
+        self.count() > 0
     }
 
-    /// The same bytes, counted until they are dropped: they have been sent then, or nobody wants them any more.
-    pub(super) fn unsent(self: &Arc<Self>, part: Bytes) -> Bytes {
-        self.unsent.fetch_add(1, SeqCst);
-        Bytes::from_owner(Unsent { part, calls: Arc::clone(self) })
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.in_flight.load(Relaxed)
     }
 
     /// Takes no more calls.
@@ -91,6 +103,12 @@ impl Calls {
     }
 }
 
+/// The same bytes, counted until they are dropped, together with what they hold: they have been sent then, or nobody wants them any more.
+pub(super) fn unsent(part: Bytes, hold: Hold) -> Bytes {
+    hold.account().calls.unsent.fetch_add(1, SeqCst);
+    Bytes::from_owner(Unsent { part, hold })
+}
+
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.0.is_gone(&self.0.in_flight);
@@ -105,26 +123,31 @@ impl AsRef<[u8]> for Unsent {
 
 impl Drop for Unsent {
     fn drop(&mut self) {
-        self.calls.is_gone(&self.calls.unsent);
+        let calls = &self.hold.account().calls;
+        calls.is_gone(&calls.unsent);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::time::{Instant, timeout};
 
+    use super::super::account::Account;
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_end_comes_a_moment_after_the_last_answer_was_sent() {
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(Calls::new(0));
+        let account = Account::open(Arc::clone(&calls));
         let begin = Instant::now();
         let waits = async |time| timeout(time, calls.finished()).await.is_err();
         let call = calls.begin().unwrap();
         calls.close();
         assert!(calls.begin().is_none());
         assert!(waits(10 * GOODBYE).await, "a call is in flight");
-        let answer = calls.unsent(Bytes::from_static(b"answer"));
+        let answer = unsent(Bytes::from_static(b"answer"), account.hold(6).unwrap());
         drop(call);
         assert!(!calls.in_flight());
         let part = answer.slice(3..);

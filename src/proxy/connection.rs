@@ -1,25 +1,22 @@
-//! One HTTP/2 connection of a caller: a task that reads and writes for all its calls, and a task for each call.
+//! One HTTP/2 connection of a caller: a task that reads and writes for all its calls, and a task for each call (`call`).
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::server::{Builder, SendResponse};
-use h2::{Ping, PingPong, RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use hyper::body::{Body as _, Frame};
-use tokio::time::{Instant, sleep, timeout};
+use h2::server::Builder;
+use h2::{Ping, PingPong};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tracing::debug;
 
-use super::calls::Calls;
-use super::incoming::Incoming;
-use super::service::{Reply, Service};
-use super::{Backend, unary};
-use crate::net::{Accepted, Coalesce};
+use super::account::Account;
+use super::intake::Intake;
+use super::service::Service;
+use super::slice::by_slice;
+use super::{Backend, call};
+use crate::net::{Accepted, Coalesce, Stream};
 
 /// How long a caller may take until it has said that it speaks HTTP/2; what grpc-go allows (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
@@ -31,20 +28,31 @@ const GOODBYE: Duration = Duration::from_millis(5);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Calls at the same time on one connection. Centrifugo has one connection for all its calls.
-const MAX_CONCURRENT_STREAMS: u32 = 100_000;
+/// Calls at the same time on one connection. Centrifugo has one connection for all its calls; those beyond wait at its side. `h2` looks at all
+/// of them when a connection ends: that is some ten milliseconds.
+const MAX_CONCURRENT_STREAMS: u32 = 10_000;
 
 /// How much of a message may be under way, per call and per connection, before the receiver has to acknowledge it. HTTP/2's own 64 KiB
 /// cost a round trip for each 64 KiB of a large message.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// Metadata of one call. HTTP/2 has no limit of its own; this is ample for cookies.
-const MAX_HEADERS: u32 = 1 << 20;
+/// How much of one answer is given to HTTP/2 at once, if its caller has room for it. It is not copied, and counted until it is sent.
+const MAX_SEND_BUFFER: usize = 1 << 30;
 
-/// Calls that a peer may cancel, or that may fail, at once before HTTP/2's protection against floods ends the connection, with all the
-/// other calls on it. The peer is Centrifugo, whose deadlines end many calls at once when workers are slow.
+/// The headers of one call, in bytes as HTTP/2 counts them. Browsers and the usual servers allow 8 to 32 KB.
+const MAX_HEADERS: u32 = 64 << 10;
+
+/// Small pieces of messages that may lie there unread. HTTP/2's protection counts the bytes that each is short of 256.
+const SMALL_PIECES: usize = 4 << 20;
+
+/// Calls that a peer may take back before they were looked at, and faults of the protocol in its lifetime, before HTTP/2's protection
+/// against floods ends the connection, with all the other calls on it. The peer is Centrifugo, whose deadlines end many calls at once when
+/// workers are slow. What a flood costs others is bounded by [`super::slice`].
 const MAX_RESETS: usize = 100_000;
+
+/// Calls that ended on this side and are remembered for a second: what their callers still send is no fault.
+const REMEMBERED: usize = 1024;
 
 /// Serves a connection to its end. Once `closing` is cancelled its caller is asked to make no more calls, and it ends after the last one.
 pub(super) async fn serve<B: Backend>(
@@ -52,7 +60,10 @@ pub(super) async fn serve<B: Backend>(
     service: Arc<Service<B>>,
     closing: CancellationToken,
 ) {
-    if let Err(error) = try_serve(accepted, service, closing).await {
+    let account = Account::open(Arc::clone(&service.calls));
+    let lane = &account.calls.memory.lane;
+    let served = try_serve(accepted, service, Arc::clone(&account), closing);
+    if let Err(error) = by_slice(account.slice(), lane, served).await {
         debug!(target: "centrifuge", %error, "a connection has ended with an error");
     }
 }
@@ -70,11 +81,13 @@ enum Error {
 async fn try_serve<B: Backend>(
     accepted: Accepted,
     service: Arc<Service<B>>,
+    account: Arc<Account>,
     closing: CancellationToken,
 ) -> Result<(), Error> {
     let Accepted { stream, registration, .. } = accepted;
     let calls = Arc::clone(&service.calls);
-    let stream = Coalesce::new(stream, move || calls.in_flight());
+    let is_unix = matches!(stream, Stream::Unix(_));
+    let stream = Coalesce::new(Intake::new(stream, Arc::clone(&account), is_unix), move || calls.in_flight());
     let handshake = registration.until_evicted(timeout(HANDSHAKE, http2().handshake(stream)));
     // Nothing was asked before the handshake, so nothing has to be finished.
     let Some(Some(opened)) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
@@ -87,16 +100,10 @@ async fn try_serve<B: Backend>(
     loop {
         tokio::select! {
             biased;
-            accepted = connection.accept() => match accepted {
+            accepted = account.slice().taking(connection.accept()) => match accepted {
                 Some(accepted) => {
                     let (request, respond) = accepted?;
-                    // The clock starts when the call arrives.
-                    let answered = call(Arc::clone(&service), request, respond, Instant::now());
-                    let in_flight = registration.call();
-                    tokio::spawn(async move {
-                        answered.await;
-                        drop(in_flight);
-                    });
+                    call::begin(&service, &account, registration.call(), request, respond);
                 }
                 None => return Ok(()),
             },
@@ -123,6 +130,9 @@ fn http2() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADERS)
+        .data_frame_budget(SMALL_PIECES)
+        .max_send_buffer_size(MAX_SEND_BUFFER)
+        .max_concurrent_reset_streams(REMEMBERED)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(Some(MAX_RESETS));
     http2
@@ -140,96 +150,11 @@ async fn silence(ping: Option<PingPong>) {
     }
 }
 
-/// One call, until HTTP/2 has its answer or its caller has gone.
-async fn call<B: Backend>(
-    service: Arc<Service<B>>,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    arrived: Instant,
-) {
-    let reply = tokio::select! {
-        biased;
-        reply = service.answer(request.map(Incoming::new), arrived) => reply,
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-    };
-    let sent = match reply {
-        Reply::Message(answer) => send_message(&answer.body, respond, &service.calls),
-        Reply::Other(response) => Box::pin(send(response, respond, &service.calls)).await,
-    };
-    if let Err(error) = sent {
-        debug!(target: "centrifuge", %error, "an answer could not be sent");
-    }
-}
-
-/// Sends a message, and that all went well. What the caller does not take yet is kept by h2.
-fn send_message(
-    message: &Bytes,
-    mut respond: SendResponse<Bytes>,
-    calls: &Arc<Calls>,
-) -> Result<(), h2::Error> {
-    let mut head = Response::new(());
-    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    let mut stream = respond.send_response(head, false)?;
-    let (first, second) = unary::frame(message);
-    stream.send_data(calls.unsent(first), false)?;
-    if !second.is_empty() {
-        stream.send_data(calls.unsent(second), false)?;
-    }
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
-    stream.send_trailers(trailers)
-}
-
-/// Sends what tonic has made: a status alone, a compressed message, or a stream of them.
-async fn send(
-    response: Response<tonic::body::Body>,
-    mut respond: SendResponse<Bytes>,
-    calls: &Arc<Calls>,
-) -> Result<(), h2::Error> {
-    let (head, body) = response.into_parts();
-    let head = Response::from_parts(head, ());
-    let mut body = pin!(body);
-    if body.is_end_stream() {
-        return respond.send_response(head, true).map(drop);
-    }
-    let mut stream = respond.send_response(head, false)?;
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = poll_fn(|cx| body.as_mut().poll_frame(cx)) => frame,
-            _ = poll_fn(|cx| stream.poll_reset(cx)) => return Ok(()),
-        };
-        let Some(frame) = frame else { return stream.send_data(Bytes::new(), true) };
-        if send_frame(frame, &mut stream, calls)? {
-            return Ok(());
-        }
-    }
-}
-
-/// Sends a part of a body; says whether it was the last.
-fn send_frame(
-    frame: Result<Frame<Bytes>, Status>,
-    stream: &mut SendStream<Bytes>,
-    calls: &Arc<Calls>,
-) -> Result<bool, h2::Error> {
-    let frame = match frame {
-        Ok(frame) => frame,
-        Err(error) => {
-            debug!(target: "centrifuge", %error, "the body of an answer has failed");
-            stream.send_reset(h2::Reason::INTERNAL_ERROR);
-            return Ok(true);
-        }
-    };
-    match frame.into_data().map_err(Frame::into_trailers) {
-        Ok(data) => stream.send_data(calls.unsent(data), false).map(|()| false),
-        Err(Ok(trailers)) => stream.send_trailers(trailers).map(|()| true),
-        Err(Err(_)) => Ok(false),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::io::duplex;
+    use tokio::time::Instant;
 
     use super::*;
 

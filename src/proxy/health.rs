@@ -2,7 +2,9 @@
 //!
 //! Source: the protocol's `health.proto`.
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Full;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
@@ -11,10 +13,13 @@ use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
 
-use super::incoming::Incoming;
+use super::{status, unary};
 
 /// The full name of the service.
 pub(super) const SERVICE: &str = "grpc.health.v1.Health";
+
+/// The largest message that is read, in bytes; the name of a service is much shorter.
+pub(super) const LIMIT: usize = 4096;
 
 const SERVING: i32 = 1;
 const NOT_SERVING: i32 = 2;
@@ -39,8 +44,9 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) async fn answer(&self, method: &str, request: Request<Incoming>) -> Response<Body> {
-        let mut grpc = Grpc::new(ProstCodec::default());
+    pub(super) async fn answer(&self, method: &str, request: Request<Bytes>) -> Response<Body> {
+        let request = request.map(|message| Full::new(unary::frame(&message, false).0));
+        let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(LIMIT);
         let serving = self.serving.clone();
         match method {
             "Check" => {
@@ -70,7 +76,10 @@ impl Health {
                 };
                 grpc.server_streaming(tower::service_fn(watch), request).await
             }
-            _ => Status::unimplemented(format!("unknown method {method} for service {SERVICE}")).into_http(),
+            _ => {
+                let text = format!("unknown method {method} for service {SERVICE}");
+                Status::unimplemented(status::cut(text, status::MAX_QUOTED)).into_http()
+            }
         }
     }
 }

@@ -16,16 +16,23 @@
 //!
 //! Deliberately absent: typed messages, and the two subscription streams, whose methods are answered as not served yet.
 
+mod account;
+mod authority;
+mod call;
 mod calls;
 mod config;
 mod connection;
 mod context;
 mod deadline;
+mod gzip;
 mod health;
 mod incoming;
+mod intake;
 mod raw;
+mod send;
 mod server;
 mod service;
+mod slice;
 mod statistics;
 mod status;
 mod unary;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
+use super::gzip::Gzip;
 use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
@@ -70,12 +71,13 @@ impl Server {
         serving: watch::Receiver<bool>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Stopped {
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(Calls::new(self.max_message_size));
         let service = Arc::new(Service {
             backend,
             health: Health { serving },
             calls: Arc::clone(&calls),
             statistics: self.statistics,
+            gzip: Gzip::new(),
             max_message_size: self.max_message_size,
         });
         let goodbye = CancellationToken::new();

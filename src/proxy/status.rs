@@ -7,6 +7,9 @@ use crate::pool::Error;
 /// Longer messages are cut: they travel in a header.
 const MAX_MESSAGE: usize = 4096;
 
+/// As much of what a caller sent is quoted in the status of a call that cannot be understood.
+pub(super) const MAX_QUOTED: usize = 512;
+
 /// The status of a failed call.
 pub(super) fn of(error: &Error) -> Status {
     let code = match error {
@@ -15,9 +18,7 @@ pub(super) fn of(error: &Error) -> Status {
         Error::DeadlineExceeded { .. } | Error::ExecTtl { .. } => Code::DeadlineExceeded,
         Error::Worker(_) | Error::NoAnswer | Error::Broken(_) => Code::Internal,
     };
-    let mut message = error.to_string();
-    message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-    Status::new(code, message)
+    Status::new(code, cut(error.to_string(), MAX_MESSAGE))
 }
 
 /// The status of a call whose message is larger than `limit` bytes.
@@ -25,6 +26,27 @@ pub(super) fn too_large(limit: usize) -> Status {
     Status::resource_exhausted(format!(
         "the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)"
     ))
+}
+
+/// The status of a call for which there is no memory.
+pub(super) fn too_much() -> Status {
+    Status::resource_exhausted("the calls of this connection hold all the memory that they may")
+}
+
+/// The status of a call whose deadline has passed.
+pub(super) fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline passed before there was an answer")
+}
+
+/// The status of a call whose metadata cannot be read. Source: grpc-go.
+pub(super) fn malformed(error: &impl std::fmt::Display) -> Status {
+    Status::internal(cut(error.to_string(), MAX_QUOTED))
+}
+
+/// The first so many bytes of a text.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
-//! One message in, one message out, without compression: what nearly every call is.
+//! One message in, one message out.
 //!
-//! tonic does this as well, and still does it for compressed calls; but it keeps a decoder, an encoder and a buffer for each, which a
-//! single message that is passed on as it came has no use for.
-
-use std::future::poll_fn;
-use std::pin::Pin;
+//! tonic does this as well; but it keeps a decoder, an encoder and a buffer for each, which a single message that is passed on as it came
+//! has no use for.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tonic::Status;
-use tower::BoxError;
 
 /// gRPC's prefix: whether the message is compressed, and its length.
 const PREFIX: usize = 5;
@@ -19,37 +15,13 @@ const COPY_LIMIT: usize = 16 * 1024;
 /// The most that is reserved for a message before it has arrived, whatever its prefix claims.
 const RESERVE: usize = 256 * 1024;
 
-/// Reads the message of a call; what follows it is read and dropped, as tonic does.
-///
-/// # Errors
-/// The answer to the caller: there is no message, or a broken or too large one.
-pub(super) async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Status>
-where
-    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
-{
-    let mut message = Message { limit, ..Message::default() };
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|error| Status::from_error(error.into()))?;
-        if let Ok(data) = frame.into_data() {
-            message.push(data)?;
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    message.done.ok_or_else(|| {
-        if message.head.is_empty() && message.rest.is_empty() {
-            Status::internal("Missing request message.")
-        } else {
-            Status::internal("Unexpected EOF decoding stream.")
-        }
-    })
-}
-
 /// A message that is on its way.
-#[derive(Default)]
-struct Message {
+#[derive(Debug)]
+pub(super) struct Message {
     limit: usize,
+    may_be_packed: bool,
+    is_packed: bool,
+    length: Option<usize>,
     /// What came first: mostly all of it.
     head: Bytes,
     /// All that came, once it is more than one piece.
@@ -57,8 +29,60 @@ struct Message {
     done: Option<Bytes>,
 }
 
+/// A message, compressed or not.
+#[derive(Debug)]
+pub(super) struct Framed {
+    pub(super) body: Bytes,
+    pub(super) is_packed: bool,
+}
+
 impl Message {
-    fn push(&mut self, data: Bytes) -> Result<(), Status> {
+    pub(super) fn new(limit: usize, may_be_packed: bool) -> Self {
+        Self {
+            limit,
+            may_be_packed,
+            is_packed: false,
+            length: None,
+            head: Bytes::new(),
+            rest: BytesMut::new(),
+            done: None,
+        }
+    }
+
+    /// Its length, once its prefix has come.
+    pub(super) fn length(&self) -> Option<usize> {
+        self.length
+    }
+
+    /// Copies what has come, so that it keeps nothing else in memory.
+    pub(super) fn copy(&mut self) {
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&std::mem::take(&mut self.head));
+        }
+        if let Some(done) = &mut self.done {
+            *done = Bytes::copy_from_slice(done);
+        }
+    }
+
+    /// The message, after all has come.
+    ///
+    /// # Errors
+    /// The answer to the caller: there is no message, or a broken one.
+    pub(super) fn finish(&mut self) -> Result<Framed, Status> {
+        match self.done.take() {
+            Some(body) => Ok(Framed { body, is_packed: self.is_packed }),
+            None if self.head.is_empty() && self.rest.is_empty() => {
+                Err(Status::internal("Missing request message."))
+            }
+            None => Err(Status::internal("Unexpected EOF decoding stream.")),
+        }
+    }
+
+    /// Takes a piece; what follows the message is dropped.
+    ///
+    /// # Errors
+    /// The answer to the caller: the message is too large, or compressed without an announcement.
+    pub(super) fn push(&mut self, data: Bytes) -> Result<(), Status> {
         if self.done.is_some() {
             return Ok(());
         }
@@ -71,7 +95,8 @@ impl Message {
         }
         let so_far: &[u8] = if self.rest.is_empty() { &self.head } else { &self.rest };
         let Some(&[compressed, l0, l1, l2, l3]) = so_far.first_chunk::<PREFIX>() else { return Ok(()) };
-        if compressed != 0 {
+        self.is_packed = compressed != 0;
+        if self.is_packed && !self.may_be_packed {
             return Err(Status::internal(
                 "protocol error: received message with compressed-flag but no grpc-encoding was specified",
             ));
@@ -80,6 +105,7 @@ impl Message {
         if length > self.limit {
             return Err(super::status::too_large(self.limit));
         }
+        self.length = Some(length);
         if so_far.len() - PREFIX < length {
             let missing = length + PREFIX - so_far.len();
             if self.rest.is_empty() {
@@ -91,16 +117,17 @@ impl Message {
             if self.rest.is_empty() { self.head.clone() } else { std::mem::take(&mut self.rest).freeze() };
         whole.advance(PREFIX);
         whole.truncate(length);
+        self.head = Bytes::new();
         self.done = Some(whole);
         Ok(())
     }
 }
 
 /// A message with gRPC's prefix: in one piece, or, when it is large, in two, the second of which is not copied.
-pub(super) fn frame(message: &Bytes) -> (Bytes, Bytes) {
+pub(super) fn frame(message: &Bytes, is_packed: bool) -> (Bytes, Bytes) {
     let is_small = message.len() < COPY_LIMIT;
     let mut first = BytesMut::with_capacity(PREFIX + if is_small { message.len() } else { 0 });
-    first.put_u8(0);
+    first.put_u8(u8::from(is_packed));
     // A worker's frame has a 32-bit length, and is longer than the message in it.
     first.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     if is_small {
@@ -113,31 +140,17 @@ pub(super) fn frame(message: &Bytes) -> (Bytes, Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll};
-
-    use hyper::body::Frame;
     use proptest::prelude::*;
 
     use super::*;
 
-    /// A body that arrives in pieces.
-    struct Pieces(std::vec::IntoIter<Bytes>);
-
-    impl hyper::body::Body for Pieces {
-        type Data = Bytes;
-        type Error = Status;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-            Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece))))
-        }
-    }
-
     fn read_pieces(pieces: Vec<Bytes>, limit: usize) -> Result<Bytes, Status> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(read(Pieces(pieces.into_iter()), limit))
+        let mut message = Message::new(limit, false);
+        for piece in pieces {
+            message.push(piece)?;
+            message.copy();
+        }
+        message.finish().map(|framed| framed.body)
     }
 
     fn framed(message: &[u8]) -> Vec<u8> {

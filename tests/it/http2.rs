@@ -209,7 +209,7 @@ async fn thousands_of_calls_that_are_taken_back_cost_the_others_nothing() {
     let server = worker().pool("num_workers: 2").start();
     let mut caller = Caller::connect(&server, 65_535).await;
     let message = framed(&echo("taken back"));
-    for n in 0..6000 {
+    for n in 0..20_000 {
         let (_, mut body) = caller.begin(RPC, None).await;
         // With nothing sent but headers, with half a message, and with all of it.
         match n % 3 {

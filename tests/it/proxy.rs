@@ -210,3 +210,27 @@ async fn the_log_tells_the_type_of_a_call_that_failed() {
     let line = server.wait_for_output("a call failed");
     assert!(line.contains(r#""type": "rpc""#) && line.contains("exit status 3"), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_in_grpc_s_c_core_calls_over_a_unix_socket() {
+    // Python's; C++, PHP and Ruby have the same. It sends the percent-encoded path as `:authority`.
+    const CALLER: &str = r#"
+import grpc, sys
+channel = grpc.insecure_channel("unix:" + sys.argv[1])
+call = channel.unary_unary("/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC")
+for n in range(3):
+    data = b"context" + str(n).encode()
+    request = b"\x5a\x07context\x62" + bytes([len(data)]) + data
+    sys.stdout.write(call(request, timeout=20, metadata=[("x-key", "value")]).decode("utf-8", "replace"))
+"#;
+    let server = worker().proxy_address("unix://calls-8_1.sock").start();
+    let path = server.folder.path().join("calls-8_1.sock");
+    let output = std::process::Command::new(crate::support::python())
+        .args(["-c", CALLER, path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    let encoded = path.to_str().unwrap()[1..].replace('/', "%2F");
+    assert_eq!(text.matches(&format!(r#"":authority":["{encoded}"]"#)).count(), 3, "{text}");
+}

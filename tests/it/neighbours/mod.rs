@@ -3,6 +3,7 @@
 
 mod baseline;
 mod control;
+mod http2;
 mod output;
 mod processes;
 mod strangers;

@@ -1,6 +1,7 @@
 //! A server process, a client for it, and their end.
 
 pub mod centrifugo;
+pub mod frames;
 pub mod gob;
 pub mod inventory;
 pub mod neighbour;
@@ -46,6 +47,7 @@ pub struct Setup {
     pub folder: Arc<TempDir>,
     command: String,
     relay: String,
+    proxy_address: String,
     pool: String,
     server: String,
     centrifuge: String,
@@ -66,6 +68,7 @@ impl Setup {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             command: command.into(),
             relay: "pipes".into(),
+            proxy_address: "tcp://127.0.0.1:0".into(),
             pool: "num_workers: 1".into(),
             server: String::new(),
             centrifuge: String::new(),
@@ -88,6 +91,12 @@ impl Setup {
             "unix" => "unix://relay.sock".into(),
             other => other.into(),
         };
+        self
+    }
+
+    /// Where callers connect; any port of the loopback unless given.
+    pub fn proxy_address(mut self, address: &str) -> Self {
+        self.proxy_address = address.into();
         self
     }
 
@@ -158,10 +167,11 @@ impl Setup {
     /// Writes the configuration into its folder.
     fn write(&self) {
         let text = format!(
-            "version: '3'\nserver:\n  command: \"{}\"\n  relay: {}\n{}\ncentrifuge:\n  proxy_address: tcp://127.0.0.1:0\n{}  pool: {{{}}}\n{}\n",
+            "version: '3'\nserver:\n  command: \"{}\"\n  relay: {}\n{}\ncentrifuge:\n  proxy_address: {}\n{}  pool: {{{}}}\n{}\n",
             self.command.replace('"', "\\\""),
             self.relay,
             self.server,
+            self.proxy_address,
             self.centrifuge,
             self.pool,
             self.more

@@ -1,0 +1,195 @@
+//! The stream that `h2` reads: no more than a slice at once ([`super::slice`]), by what frames cost to handle rather than by their bytes.
+//!
+//! On unix sockets, authorities that are paths are replaced on the way ([`super::authority`]).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::account::Account;
+use super::authority;
+use super::slice::SLICE;
+
+/// While the peer takes nothing of what is written, this many bytes are still read from it. Answers would pile up otherwise.
+const READ_UNTAKEN: usize = 256 * 1024;
+
+/// The length of a frame's head.
+const HEAD: usize = 9;
+
+/// The preface of HTTP/2, before the first frame.
+const PREFACE: usize = 24;
+
+/// The largest payload of a frame that this side allows: HTTP/2's default.
+const MAX_FRAME: usize = 16 * 1024;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+
+/// What a frame costs to handle, compared to a byte.
+const FRAME: isize = 24;
+
+/// A stream that is read in slices.
+#[derive(Debug)]
+pub(super) struct Intake<S> {
+    stream: S,
+    account: Arc<Account>,
+    /// What was read but not passed on: the rest of a read whose slice was used up, or the beginning of a frame that has to be whole.
+    /// Bounded by one read of `h2` or one frame, about 32 KB.
+    held: BytesMut,
+    /// Bytes until the next frame begins.
+    until_frame: usize,
+    replaces_authorities: bool,
+    /// How much was read since a write last found no room.
+    since_blocked: Option<usize>,
+}
+
+impl<S> Intake<S> {
+    pub(super) fn new(stream: S, account: Arc<Account>, replaces_authorities: bool) -> Self {
+        Self {
+            stream,
+            account,
+            held: BytesMut::new(),
+            until_frame: PREFACE,
+            replaces_authorities,
+            since_blocked: None,
+        }
+    }
+
+    /// How many of these bytes may be passed on now, up to `room`; counts what they cost.
+    fn pass(&mut self, bytes: &mut [u8], room: usize) -> usize {
+        let mut at = 0;
+        loop {
+            let step = self.until_frame.min(bytes.len() - at).min(room - at);
+            at += step;
+            self.until_frame -= step;
+            if self.until_frame > 0 || at == room || self.account.slice().may_not_read() {
+                return at;
+            }
+            let Some(&[l0, l1, l2, kind, flags, ..]) = bytes[at..].first_chunk::<HEAD>() else { return at };
+            let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+            if kind == HEADERS && self.replaces_authorities && length <= MAX_FRAME {
+                let Some(payload) = bytes.get_mut(at + HEAD..at + HEAD + length) else { return at };
+                if let Some(replaced) = authority::replace(flags, payload) {
+                    self.account.set_authority(replaced);
+                }
+            }
+            self.account.slice().read(cost(kind, flags, length));
+            self.until_frame = HEAD + length;
+        }
+    }
+
+    /// Whether the peer takes so little that nothing more is read from it.
+    fn is_stuck(&self) -> bool {
+        self.since_blocked.is_some_and(|read| read > READ_UNTAKEN)
+    }
+
+    fn wrote(&mut self, is_blocked: bool) {
+        match (is_blocked, self.since_blocked) {
+            (true, None) => self.since_blocked = Some(0),
+            (false, Some(_)) => self.since_blocked = None,
+            _ => {}
+        }
+    }
+}
+
+/// What a frame costs to handle.
+fn cost(kind: u8, flags: u8, length: usize) -> isize {
+    let length = isize::try_from(length).unwrap_or(SLICE);
+    FRAME
+        + match kind {
+            // Its payload is only passed on.
+            DATA => length / 4,
+            // Each byte may stand for a field, and the first frame of a call begins a task.
+            HEADERS | CONTINUATION => 64 + 2 * length,
+            // It may change the window of every stream that is open. The acknowledgement changes nothing.
+            SETTINGS if flags & 1 == 0 => SLICE / 4,
+            _ => length,
+        }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if this.account.slice().may_not_read() {
+                // The connection's task goes on by itself, once it is its turn again.
+                return Poll::Pending;
+            }
+            if this.is_stuck() {
+                // A write wakes this task when there is room.
+                return Poll::Pending;
+            }
+            if this.held.is_empty() {
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+                let read = buf.filled().len() - before;
+                if let Some(since) = &mut this.since_blocked {
+                    *since += read;
+                }
+                let passed = this.pass(&mut buf.filled_mut()[before..], read);
+                this.held.extend_from_slice(&buf.filled()[before + passed..]);
+                buf.set_filled(before + passed);
+                if passed > 0 || read == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let mut held = std::mem::take(&mut this.held);
+            let room = buf.remaining().min(held.len());
+            let passed = this.pass(&mut held, room);
+            buf.put_slice(&held[..passed]);
+            held.advance(passed);
+            this.held = held;
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if this.account.slice().may_not_read() {
+                continue;
+            }
+            let read = ready!(poll_read_buf(Pin::new(&mut this.stream), cx, &mut this.held))?;
+            if read == 0 {
+                // Whatever it was to become, there is no more of it.
+                let rest = this.held.split_to(this.held.len().min(buf.remaining()));
+                buf.put_slice(&rest);
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
