@@ -22,7 +22,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::envelope::{self, Call, MAX_ERROR, MAX_METHOD, NoCall};
 use super::memory::{FREE, Share};
@@ -70,7 +69,7 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a connection was ended from this side.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error(transparent)]
     Violation(#[from] Violation),
     #[error(transparent)]
@@ -98,13 +97,15 @@ struct Done {
 }
 
 /// Serves a connection to its end.
+///
+/// # Errors
+/// Why it was ended from this side.
 pub(super) async fn serve(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
-    peer: &str,
     registration: &Registration,
     router: &Router,
-) {
+) -> Result<(), Fault> {
     let mut connection = Connection {
         registration,
         router,
@@ -124,9 +125,7 @@ pub(super) async fn serve(
         work: 0,
         written_by: Instant::now(),
     };
-    if let Err(fault) = connection.run(reader, writer).await {
-        warn!(target: "rpc", peer, reason = %fault, "ended a connection");
-    }
+    connection.run(reader, writer).await
 }
 
 struct Connection<'a> {

@@ -104,7 +104,7 @@ async fn play(pieces: &[Piece]) {
     let router = router();
     let (theirs_read, theirs_write) = tokio::io::split(theirs);
     let registration = Registration::alone();
-    let serving = serve(theirs_read, theirs_write, "the test", &registration, &router);
+    let serving = serve(theirs_read, theirs_write, &registration, &router);
     let (mut reader, mut writer) = tokio::io::split(ours);
     let sending = async {
         for (sequence, piece) in (0..).zip(pieces) {
@@ -128,7 +128,7 @@ async fn play(pieces: &[Piece]) {
         assert!(buffer.is_empty());
         replies
     };
-    let ((), (), replies) = tokio::join!(serving, sending, receiving);
+    let (_, (), replies) = tokio::join!(serving, sending, receiving);
     let is_orderly = |piece: &Piece| matches!(piece, Piece::Call { .. } | Piece::Json { .. });
     let orderly = pieces.iter().take_while(|piece| is_orderly(piece)).count();
     for (sequence, _) in (0..).zip(&pieces[..orderly]) {

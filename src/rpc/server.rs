@@ -2,18 +2,26 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use super::Config;
+use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use super::{Config, connection};
-use crate::net::{Accepted, Address, Attributes, Limit, Listener, Options, Stream};
+use crate::net::{Accepted, Address, Attributes, Incident, Limit, Listener, Options, Peer, Stream};
 use crate::os::process::Identity;
 
 /// Connections at one time. Each costs a descriptor and a small task.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
+
+/// So many connections that were ended for a fault of theirs are logged one by one; of more in a row there is a line now and then.
+const FAULTS: u64 = 20;
+
+/// Faults are no more in a row after this time without one.
+const CALM: Duration = Duration::from_secs(10);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -57,32 +65,38 @@ impl Server {
     pub async fn run(mut self, services: Arc<Services>) {
         let router = Arc::new(Router::new(services));
         let mut connections = JoinSet::new();
+        let mut faults = Incident::new(CALM).with_burst(FAULTS);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
                     connections.spawn(serve(accepted, Arc::clone(&router)));
                 }
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    if let Ok(Err((peer, reason))) = ended
+                        && let Some(times) = faults.happened()
+                    {
+                        warn!(target: "rpc", %peer, %reason, ended = times, "ended a connection");
+                    }
+                }
             }
         }
     }
 }
 
-async fn serve(accepted: Accepted, router: Arc<Router>) {
+/// Serves a connection. The listener tells of those that have to go for others.
+async fn serve(accepted: Accepted, router: Arc<Router>) -> Result<(), (Peer, Fault)> {
     let Accepted { stream, peer, registration } = accepted;
-    let peer = peer.to_string();
     let connection = async {
         match stream {
             Stream::Tcp(mut stream) => {
                 let (reader, writer) = stream.split();
-                connection::serve(reader, writer, &peer, &registration, &router).await;
+                connection::serve(reader, writer, &registration, &router).await
             }
             Stream::Unix(mut stream) => {
                 let (reader, writer) = stream.split();
-                connection::serve(reader, writer, &peer, &registration, &router).await;
+                connection::serve(reader, writer, &registration, &router).await
             }
         }
     };
-    // The listener tells of those that had to go.
-    let _ = registration.until_evicted(connection).await;
+    registration.until_evicted(connection).await.unwrap_or(Ok(())).map_err(|fault| (peer, fault))
 }
