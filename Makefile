@@ -19,7 +19,8 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 	cargo deny --log-level error check bans licenses sources
 	$(MAKE) python php
-	PYTHON=$(PYTHON) cargo test --workspace
+	PYTHON=$(PYTHON) cargo test --workspace -- --skip neighbours::
+	PYTHON=$(PYTHON) cargo test --test it -- neighbours:: --test-threads 1
 	scripts/no-process-left.sh
 
 # SHORT=1: every row for a moment, in a debug build, as `make test` does it; BENCH holds more arguments, see tools/bench/README.md.

@@ -145,16 +145,32 @@ fn is_test(name: &str, files: &[PathBuf]) -> bool {
     })
 }
 
+/// Fails unless all tests that a file in tests/ names exist, and each of `rows` begins a row of its tables.
+fn names_tests_that_exist(file: &str, rows: &[&str]) {
+    let text = std::fs::read_to_string(repository().join("tests").join(file)).unwrap();
+    let files = test_files();
+    let names = text.split('`').skip(1).step_by(2).filter(|code| code.contains("::") && !code.contains(' '));
+    let missing: Vec<&str> = names.filter(|name| !name.ends_with("::") && !is_test(name, &files)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    let found: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+    for row in rows {
+        assert!(found.contains(row), "{file}: {row} names no test");
+    }
+}
+
 #[test]
 fn every_promise_names_tests_that_exist() {
-    let text = std::fs::read_to_string(repository().join("tests/PROMISES.md")).unwrap();
-    let files = test_files();
-    let names = text.split('`').skip(1).step_by(2).filter(|code| code.contains("::"));
-    let missing: Vec<&str> = names.filter(|name| !is_test(name, &files)).collect();
-    assert!(missing.is_empty(), "{missing:#?}");
-    let promised: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
-    for number in ["1", "2", "2b", "3", "4", "5", "6", "7", "8", "12", "13", "18", "20"] {
-        assert!(promised.contains(&number), "promise {number} names no test");
-    }
+    let promises =
+        ["1", "2", "2b", "3", "4", "5", "6", "7", "8", "12", "13", "18", "20", "23", "24", "25"];
+    names_tests_that_exist("PROMISES.md", &promises);
+}
+
+#[test]
+fn every_fault_names_tests_that_exist() {
+    let lines = [
+        "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "B1", "B2", "B3", "B4", "B5", "B6", "C1", "C2",
+        "C3", "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "D9", "E",
+    ];
+    names_tests_that_exist("FAULTS.md", &lines);
 }

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::{Code, Status};
 
+use crate::support::chance::{Chance, setting};
 use crate::support::inventory::{Scene, processes};
 use crate::support::{Client, worker};
 
@@ -21,32 +22,6 @@ const CALLERS: u64 = 6;
 
 /// The deadline of callers who have time: far beyond any delay that the chaos makes.
 const LONG: Duration = Duration::from_mins(1);
-
-/// Chance, from a seed: splitmix64.
-#[derive(Clone)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        if items.is_empty() {
-            None
-        } else {
-            items.get(usize::try_from(self.below(items.len() as u64)).unwrap())
-        }
-    }
-}
 
 /// What a behaviour of the worker means for its own caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -299,10 +274,6 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
     }
     scene.is_whole_again().await;
     killed
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ async fn flood(server: &Server, open: u32, mut next: impl FnMut(&mut Frames, u32
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_taken_back_at_once() {
+pub(super) async fn calls_that_are_taken_back_at_once() {
     unharmed("HEADERS and RST_STREAM", 64, async |server| {
         let sent = flood(server, 0, |frames, id| {
             frames.call(id, 0).reset(id);
@@ -62,7 +62,7 @@ async fn calls_that_are_taken_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_taken_back_on_many_connections() {
+pub(super) async fn calls_that_are_taken_back_on_many_connections() {
     unharmed("HEADERS and RST_STREAM on 16 connections", 96, async |server| {
         let floods = (0..16).map(|_| {
             flood(server, 0, |frames, id| {
@@ -75,7 +75,7 @@ async fn calls_that_are_taken_back_on_many_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_the_server_is_made_to_reset() {
+pub(super) async fn calls_that_the_server_is_made_to_reset() {
     let message = rpc("echo", b"1");
     let faults: [(&str, Attack); 3] = [
         ("WINDOW_UPDATE of 0", |frames, id| {
@@ -101,7 +101,7 @@ async fn calls_that_the_server_is_made_to_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_that_cost_the_server_more_than_the_caller() {
+pub(super) async fn frames_that_cost_the_server_more_than_the_caller() {
     let frames: [(&str, u32, Attack); 7] = [
         ("PING", 0, |frames, _| {
             frames.add(PING, 0, 0, &[0; 8]);
@@ -136,7 +136,7 @@ async fn frames_that_cost_the_server_more_than_the_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_without_an_end() {
+pub(super) async fn headers_without_an_end() {
     unharmed("CONTINUATION", 64, async |server| {
         for _ in 0..50 {
             let mut caller = Raw::connect(server, &[]).await.drained();
@@ -154,7 +154,7 @@ async fn headers_without_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_large_header_that_many_calls_refer_to() {
+pub(super) async fn one_large_header_that_many_calls_refer_to() {
     for (name, references) in [("ten times", 10), ("as often as it goes", 250)] {
         unharmed(&format!("a header of 3 KB, {name} per call"), 256, async |server| {
             let mut caller = Raw::connect(server, &[]).await.drained();
@@ -176,7 +176,7 @@ async fn one_large_header_that_many_calls_refer_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_never_come_or_never_end() {
+pub(super) async fn messages_that_never_come_or_never_end() {
     for (name, sent) in [("no message", 0), ("three bytes", 3), ("half a message", 500)] {
         unharmed(&format!("12,000 calls with {name}"), 256, async |server| {
             let message = rpc("echo", &[b'1'; 1000]);
@@ -198,7 +198,7 @@ async fn messages_that_never_come_or_never_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_claim_to_be_large() {
+pub(super) async fn messages_that_claim_to_be_large() {
     unharmed("2,000 messages of 64 MB that do not come", 64, async |server| {
         let mut caller = Raw::connect(server, &[]).await.drained();
         let mut frames = Frames::default();
@@ -213,7 +213,7 @@ async fn messages_that_claim_to_be_large() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_nobody_takes() {
+pub(super) async fn answers_that_nobody_takes() {
     unharmed("answers of 100 KB to a caller with no window", 256, async |server| {
         let message = rpc("echo", &vec![b'1'; 100_000]);
         let mut caller = Raw::connect(server, &[(WINDOW, 0)]).await.drained();
@@ -229,7 +229,7 @@ async fn answers_that_nobody_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_reads_nothing() {
+pub(super) async fn a_caller_that_reads_nothing() {
     let frames: [(&str, Attack); 2] = [
         ("calls that are refused", |frames, id| {
             frames.call(id, END_STREAM);
@@ -257,7 +257,7 @@ async fn a_caller_that_reads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compressed_messages_that_are_large() {
+pub(super) async fn compressed_messages_that_are_large() {
     // One megabyte, as often as it takes: what is packed may have any number of members.
     let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     member.write_all(&vec![0; 1 << 20]).unwrap();
@@ -270,7 +270,8 @@ async fn compressed_messages_that_are_large() {
         prost::encode_length_delimiter(megabytes << 20, &mut length).unwrap();
         head.write_all(&length).unwrap();
         let message = prefixed(1, &[head.finish().unwrap(), member.repeat(megabytes)].concat());
-        unharmed(&format!("40 compressed messages {name}"), 256, async |server| {
+        // What all calls may hold is 256 MB, and two of them are being unpacked.
+        unharmed(&format!("40 compressed messages {name}"), 400, async |server| {
             let mut caller = Raw::connect(server, &[]).await.drained();
             let block = [&AGAIN[..], &field(0, "grpc-encoding", b"gzip")].concat();
             for n in 0..40 {

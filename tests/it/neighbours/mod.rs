@@ -6,4 +6,5 @@ mod control;
 mod http2;
 mod output;
 mod processes;
+mod storm;
 mod strangers;

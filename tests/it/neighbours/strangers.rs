@@ -76,7 +76,7 @@ async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_probe_is_answered_at_once_beside_silent_connections() {
+pub(super) async fn a_probe_is_answered_at_once_beside_silent_connections() {
     is_unharmed("silent connections to the pages", 64, setup, async |server| {
         let (status, metrics) = (page(server, "health is told"), page(server, "metrics are shown"));
         for says in [&b""[..], b"GET /ready HTTP/1.1\r\nX-Slow: "] {
@@ -115,27 +115,27 @@ async fn operators_get_through(what: &str, says: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_callers_of_rpc_keep_no_operator_out() {
+pub(super) async fn idle_callers_of_rpc_keep_no_operator_out() {
     let idle = frame(Flags::JSON, 1, "rpc.Version", b"true");
     operators_get_through("idle callers of RPC", &idle).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_callers_of_rpc_keep_no_operator_out() {
+pub(super) async fn silent_callers_of_rpc_keep_no_operator_out() {
     operators_get_through("silent callers of RPC", b"").await;
     let begun = frame(Flags::JSON, 1, "rpc.Version", b"true");
     operators_get_through("unfinished calls of RPC", &begun[..begun.len() - 1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_of_rpc_that_all_wait_keep_no_operator_out() {
+pub(super) async fn callers_of_rpc_that_all_wait_keep_no_operator_out() {
     let waits =
         frame(Flags::JSON, 1, "lock.Lock", br#"{"resource":"held","id":"x","ttl":1,"wait":60000000}"#);
     operators_get_through("calls that wait", &waits).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_idle_callers_of_rpc_can_be_stopped() {
+pub(super) async fn a_server_with_idle_callers_of_rpc_can_be_stopped() {
     let mut server = setup().start();
     let says = frame(Flags::JSON, 1, "rpc.Version", b"true");
     let _idle = strangers(&server.rpc_address(), MANY, &says).await;
@@ -173,12 +173,12 @@ async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_strangers_on_a_tcp_relay_do_not_keep_a_new_worker_away() {
+pub(super) async fn silent_strangers_on_a_tcp_relay_do_not_keep_a_new_worker_away() {
     a_dead_worker_is_replaced_soon("silent strangers on the relay", b"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_a_new_worker_away() {
+pub(super) async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_a_new_worker_away() {
     let liar = pid_request(std::process::id());
     a_dead_worker_is_replaced_soon("liars on the relay", &liar).await;
 }
@@ -187,7 +187,7 @@ async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_a_new_worke
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_to_the_proxy_keep_no_caller_out() {
+pub(super) async fn idle_connections_to_the_proxy_keep_no_caller_out() {
     for (what, says) in
         [("silent connections to the proxy", &b""[..]), ("idle connections to the proxy", HTTP2)]
     {
@@ -207,7 +207,7 @@ async fn idle_connections_to_the_proxy_keep_no_caller_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn descriptors_that_are_used_up_are_told_in_few_lines_and_cost_no_operator() {
+pub(super) async fn descriptors_that_are_used_up_are_told_in_few_lines_and_cost_no_operator() {
     let server = setup().through(&["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]).start();
     // With these there is no descriptor left, though no listener has reached its own limit.
     let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! A server process, a client for it, and their end.
 
 pub mod centrifugo;
+pub mod chance;
 pub mod frames;
 pub mod gob;
 pub mod inventory;

@@ -3,6 +3,7 @@
 //! The caller has a thread, a runtime and a connection of its own, so that it measures the server and not the attack's own tasks. It asks
 //! for an echo every [`EVERY`], and looks at the server's descriptors as often.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,7 +20,7 @@ pub const SLOWEST: Duration = Duration::from_millis(100);
 
 /// How often an attack is played until it costs nobody anything: a machine with other work to do stalls everybody now and then, a fault of
 /// the server does so each time.
-const ATTEMPTS: usize = 3;
+pub const ATTEMPTS: usize = 3;
 
 /// How long the caller calls before and after the attack, to be sure that there is something to compare with.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -33,6 +34,8 @@ pub struct Cost {
     pub failed: Vec<String>,
     /// The slowest of them.
     pub slowest: Duration,
+    /// Those that took longer than [`SLOWEST`], with the time at which they ended.
+    pub slow: Vec<(Instant, Duration)>,
     /// What the server held in memory at most, in MB; its workers do not count.
     pub memory: u64,
     /// How many descriptors it had open at most.
@@ -43,7 +46,7 @@ pub struct Cost {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, failed, slowest, memory, descriptors, threads } = self;
+        let Self { calls, failed, slowest, slow: _, memory, descriptors, threads } = self;
         let failed = failed.len();
         write!(
             f,
@@ -101,7 +104,11 @@ async fn call(
             Ok(answer) if answer == token => {}
             other => cost.failed.push(format!("{token}: {other:?}")),
         }
-        cost.slowest = cost.slowest.max(begin.elapsed());
+        let took = begin.elapsed();
+        cost.slowest = cost.slowest.max(took);
+        if took > SLOWEST {
+            cost.slow.push((Instant::now(), took));
+        }
         cost.calls += 1;
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
         cost.descriptors = cost.descriptors.max(open);
@@ -121,6 +128,20 @@ fn in_status(pid: u32, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+thread_local! {
+    /// The server that attacks of this thread are played against, instead of one of their own: that of the storm.
+    static STAGE: RefCell<Option<Arc<Server>>> = const { RefCell::new(None) };
+}
+
+/// Plays a test of attacks against `server`, in a thread of its own. Whom they cost what is the caller's to measure.
+pub fn on_stage(server: &Arc<Server>, test: fn()) -> JoinHandle<()> {
+    let server = Arc::clone(server);
+    std::thread::spawn(move || {
+        STAGE.set(Some(server));
+        test();
+    })
+}
+
 /// Attacks wait for each other: what one does to the machine is not the next one's cost.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -132,6 +153,10 @@ pub async fn is_unharmed(
     setup: impl Fn() -> Setup,
     attack: impl AsyncFn(&Server),
 ) -> Cost {
+    if let Some(server) = STAGE.with_borrow(Option::clone) {
+        attack(&server).await;
+        return Cost::default();
+    }
     let _turn = ONE_AT_A_TIME.lock().await;
     for attempt in 1..=ATTEMPTS {
         let server = setup().start();

@@ -1,0 +1,137 @@
+//! All attacks at random, two at a time, beside eight well-behaved callers.
+//!
+//! `STORM_SECONDS` (20) and `STORM_SEED` change the run; what is played follows from the seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::support::chance::{Chance, setting};
+use crate::support::neighbour::{ATTEMPTS, Cost, Neighbour, SLOWEST, on_stage};
+use crate::support::{Server, Setup, worker};
+
+/// Well-behaved callers.
+const CALLERS: usize = 8;
+
+/// Attacks at the same time.
+const LANES: u64 = 2;
+
+/// What the server may hold at most, in MB, whatever happens to it: docs/reference/limits.md.
+const MEMORY: u64 = 768;
+
+/// Those of the attacks that leave the server as it was, whatever else is played against it.
+fn attacks() -> Vec<(&'static str, fn())> {
+    macro_rules! attacks {
+        ($($room:ident::$name:ident),* $(,)?) => {
+            vec![$((stringify!($name), super::$room::$name as fn())),*]
+        };
+    }
+    attacks![
+        control::a_method_with_a_long_name_gets_a_short_reply_and_its_connection_goes_on,
+        control::a_thousand_looks_at_the_workers_are_few_for_the_system,
+        control::arguments_of_a_million_tiny_values_are_refused_at_little_cost,
+        control::halves_of_frames_on_many_connections_are_bounded_in_all,
+        control::large_arguments_in_json_are_read_beside_the_calls_of_others,
+        control::replies_that_nobody_reads_are_bounded_in_all,
+        http2::a_caller_that_reads_nothing,
+        http2::answers_that_nobody_takes,
+        http2::calls_that_are_taken_back_at_once,
+        http2::calls_that_are_taken_back_on_many_connections,
+        http2::calls_that_the_server_is_made_to_reset,
+        http2::compressed_messages_that_are_large,
+        http2::frames_that_cost_the_server_more_than_the_caller,
+        http2::headers_without_an_end,
+        http2::messages_that_claim_to_be_large,
+        http2::messages_that_never_come_or_never_end,
+        http2::one_large_header_that_many_calls_refer_to,
+        output::a_flood_of_answers_that_nobody_asked_for_is_not_felt_and_is_told_in_few_lines,
+        output::floods_of_long_records_are_not_felt,
+        output::floods_of_short_lines_are_not_felt_and_what_they_lose_is_told,
+        output::floods_while_no_request_is_in_hand_are_not_felt,
+        output::noise_that_could_be_the_beginning_of_frames_is_not_felt,
+        output::pieces_of_headers_again_and_again_are_not_felt,
+        strangers::a_probe_is_answered_at_once_beside_silent_connections,
+    ]
+}
+
+fn setup() -> Setup {
+    worker()
+        .pool("num_workers: 16, abandon_ttl: 2s, destroy_timeout: 2s")
+        .rpc()
+        .more("status: {address: '127.0.0.1:0'}\nmetrics: {address: '127.0.0.1:0'}\n")
+}
+
+/// An attack that was played.
+struct Played {
+    name: &'static str,
+    begin: Instant,
+    end: Instant,
+}
+
+/// Plays one attack after the other until the time is up.
+fn play(server: &Arc<Server>, mut chance: Chance, until: Instant) -> Vec<Played> {
+    let mut played = Vec::new();
+    while Instant::now() < until {
+        let (name, attack) = *chance.pick(&attacks()).unwrap();
+        let begin = Instant::now();
+        // Attackers get into each other's way, and then not all that they expect.
+        let _ = on_stage(server, attack).join();
+        played.push(Played { name, begin, end: Instant::now() });
+    }
+    played
+}
+
+async fn storm(seed: u64, seconds: u64) -> Vec<Cost> {
+    let server = Arc::new(setup().start());
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        callers.push(Neighbour::begin(&server).await);
+    }
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let lanes: Vec<_> = (0..LANES)
+        .map(|lane| {
+            let (server, chance) = (Arc::clone(&server), Chance(seed.wrapping_add(lane)));
+            tokio::task::spawn_blocking(move || play(&server, chance, until))
+        })
+        .collect();
+    let mut played = Vec::new();
+    for lane in lanes {
+        played.extend(lane.await.unwrap());
+    }
+    let mut costs = Vec::new();
+    for caller in callers {
+        costs.push(caller.end().await);
+    }
+    let mut times = BTreeMap::<&str, usize>::new();
+    for attack in &played {
+        *times.entry(attack.name).or_default() += 1;
+    }
+    println!("{times:#?}");
+    for cost in &costs {
+        println!("{cost}");
+        for (at, took) in &cost.slow {
+            let at_work = |attack: &&Played| attack.begin <= *at && attack.end + *took >= *at;
+            let names: Vec<_> = played.iter().filter(at_work).map(|attack| attack.name).collect();
+            println!("  {took:.1?} beside {names:?}");
+        }
+    }
+    costs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_storm_of_attacks_is_not_felt() {
+    let (seed, seconds) = (setting("STORM_SEED", 1), setting("STORM_SECONDS", 20));
+    for attempt in 1..=ATTEMPTS {
+        println!("STORM_SEED={seed} STORM_SECONDS={seconds}, attempt {attempt}");
+        let costs = storm(seed, seconds).await;
+        let failed: Vec<_> = costs.iter().flat_map(|cost| &cost.failed).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        let memory = costs.iter().map(|cost| cost.memory).max().unwrap();
+        assert!(memory <= MEMORY, "{memory} MB");
+        let slowest = costs.iter().map(|cost| cost.slowest).max().unwrap();
+        if slowest <= SLOWEST {
+            return;
+        }
+        assert!(attempt < ATTEMPTS, "the slowest call took {slowest:?} each time");
+    }
+}
