@@ -161,8 +161,7 @@ fn names_tests_that_exist(file: &str, rows: &[&str]) {
 
 #[test]
 fn every_promise_names_tests_that_exist() {
-    let promises =
-        ["1", "2", "2b", "3", "4", "5", "6", "7", "8", "12", "13", "18", "20", "23", "24", "25"];
+    let promises = ["1", "2", "2b", "3", "4", "5", "6", "7", "8", "12", "13", "18", "20", "23", "24", "25"];
     names_tests_that_exist("PROMISES.md", &promises);
 }
 
