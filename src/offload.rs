@@ -1,8 +1,10 @@
 //! Work that would keep the runtime's thread from other calls: it runs on threads for blocking work, a few at a time.
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::os;
 
 /// An argument or result of more bytes than this is read or written elsewhere: less is done within some hundred microseconds.
 pub(crate) const LONG: usize = 16 << 10;
@@ -35,7 +37,7 @@ pub(crate) async fn run<T: Send + 'static>(
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(work).await
+        background(work).await
     });
     AbortOnDropHandle::new(task).await.flatten()
 }
@@ -49,4 +51,12 @@ pub(crate) async fn try_run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     run(bytes, work).await.unwrap_or_else(|panic| Err(panic.to_string()))
+}
+
+/// Runs `work` on a thread for blocking work. Where there are no more cores than it takes, the threads that serve calls go first.
+pub(crate) fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(|| {
+        os::priority::step_back();
+        work()
+    })
 }

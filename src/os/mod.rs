@@ -10,6 +10,7 @@ pub(crate) mod init;
 pub(crate) mod limits;
 pub(crate) mod other;
 pub(crate) mod peer;
+pub(crate) mod priority;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod this_process;

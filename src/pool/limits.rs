@@ -11,6 +11,7 @@ use super::alarms::Alarm;
 use super::core::{Event, WorkerId};
 use super::policy::{Limits, Observer, Sight, unneeded};
 use super::shared::Message;
+use crate::offload;
 use crate::worker::{self, State};
 
 /// Looks within one `idle_timeout`.
@@ -75,7 +76,7 @@ impl Actor {
             return self.look_at_limits(&HashMap::new());
         }
         let shared = std::sync::Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || {
+        offload::background(move || {
             let usage = worker::usage_by_group();
             let memory = usage.into_iter().map(|(group, usage)| (group, usage.resident)).collect();
             shared.tell(Message::Measured(memory));

@@ -9,6 +9,7 @@ use super::Pool;
 use super::core::{Availability, ResetEnd};
 use super::shared::Message;
 use super::stats::Stats;
+use crate::offload;
 use crate::worker::{self, Status, Usage};
 
 /// Why a reset did not replace all workers. Those which were not replaced go on.
@@ -78,7 +79,7 @@ impl Pool {
     /// What each worker uses, together with whatever it has started: memory and CPU time. Oldest first, like [`Pool::workers`]. Those who
     /// ask at the same time share one look at `/proc`.
     pub async fn usage(&self) -> Vec<(Arc<Status>, Usage)> {
-        let look = async { tokio::task::spawn_blocking(worker::usage_by_group).await.unwrap_or_default() };
+        let look = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };
         let groups = self.shared.usage.get(look).await.unwrap_or_default();
         let of = |status: &Status| groups.get(&status.group()).copied().unwrap_or_default();
         self.workers().into_iter().map(|status| (Arc::clone(&status), of(&status))).collect()

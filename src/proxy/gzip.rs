@@ -17,6 +17,7 @@ use tonic::metadata::MetadataValue;
 
 use super::account::Hold;
 use super::status;
+use crate::offload;
 
 /// Up to this size, in bytes, a message is unpacked or packed on the spot: some 200 µs.
 const ON_THE_SPOT: usize = 32 * 1024;
@@ -109,7 +110,7 @@ impl Gzip {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
+        let done = offload::background(move || {
             let _turn = turn;
             work()
         });

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::text::Page;
 use super::{Registry, bridge};
 use crate::net::Listener;
+use crate::offload;
 use crate::proxy::Statistics;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::Metrics;
@@ -120,7 +121,7 @@ async fn write(sources: Sources, is_packed: bool) -> Result<Bytes, Failure> {
         None => Vec::new(),
     };
     // A large page takes a while.
-    let written = tokio::task::spawn_blocking(move || {
+    let written = offload::background(move || {
         let mut page = Page::default();
         sources.registry.write_to(&mut page);
         bridge::workers(&mut page, workers.iter().map(|(status, usage)| (&**status, *usage)));

@@ -1,6 +1,7 @@
-//! All attacks at random, two at a time, beside eight well-behaved callers.
+//! All attacks at random beside eight well-behaved callers.
 //!
-//! `STORM_SECONDS` (20) and `STORM_SEED` change the run; what is played follows from the seed.
+//! `STORM_SECONDS` (20), `STORM_LANES` (1: so many attacks at the same time) and `STORM_SEED` change the run; what is played follows from the
+//! seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +13,6 @@ use crate::support::{Server, Setup, worker};
 
 /// Well-behaved callers.
 const CALLERS: usize = 8;
-
-/// Attacks at the same time.
-const LANES: u64 = 2;
 
 /// What the server may hold at most, in MB, whatever happens to it: docs/reference/limits.md.
 const MEMORY: u64 = 768;
@@ -88,7 +86,7 @@ async fn storm(seed: u64, seconds: u64) -> Vec<Cost> {
         callers.push(Neighbour::begin(&server).await);
     }
     let until = Instant::now() + Duration::from_secs(seconds);
-    let lanes: Vec<_> = (0..LANES)
+    let lanes: Vec<_> = (0..setting("STORM_LANES", 1))
         .map(|lane| {
             let (server, chance) = (Arc::clone(&server), Chance(seed.wrapping_add(lane)));
             tokio::task::spawn_blocking(move || play(&server, chance, until))
