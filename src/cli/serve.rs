@@ -45,13 +45,16 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     os::init::step_aside().context("cannot start the server beside PID 1")?;
     let open_files = os::limits::raise_open_files();
     os::family::name_run();
+    let cgroup = os::cgroup::prepare();
     os::guard::start().context("cannot start the guard process")?;
+    let cgroup = cgroup.and_then(|()| os::cgroup::enter());
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);
     }
     let _logs = logs::init(&loaded.config.logs)?;
     log_panics();
     tell_open_files(open_files);
+    tell_cgroup(cgroup);
     os::guard::keep().context("cannot start the thread that keeps the guard process")?;
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
@@ -92,6 +95,18 @@ fn tell_open_files(raised: nix::Result<Option<(u64, u64)>>) {
         }
         Ok(None) => {}
         Err(error) => warn!(target: "server", %error, "the limit of open files cannot be raised"),
+    }
+}
+
+fn tell_cgroup(cgroup: Result<&std::path::Path, String>) {
+    match cgroup {
+        Ok(folder) => {
+            let folder = folder.display();
+            debug!(target: "server", %folder, "server and workers have a cgroup of their own");
+        }
+        Err(reason) => {
+            debug!(target: "server", reason, "server and workers have no cgroup of their own");
+        }
     }
 }
 

@@ -10,8 +10,10 @@
 //!   [`guard`] kills whatever has the mark of the run.
 //! - A descendant whose environment was cleared is found through its parents when its worker is asked to leave ([`Member::look`]).
 //!
-//! What no one of these finds, a process with a cleared environment whose parent ended before its worker did, ends with the server, and
-//! survives only if the server is killed by SIGKILL.
+//! - Where it may, this process is in a cgroup of its own, which nothing that it starts leaves: the guard kills what is in it ([`cgroup`]).
+//!
+//! What no one of the others finds, a process with a cleared environment whose parent ended before its worker did, ends with the server, and
+//! survives only if the server is killed by SIGKILL and there is no cgroup.
 //!
 //! All of this is done by one thread, since it reads `/proc`. A pool without a server, as in tests, has none of it.
 
@@ -27,7 +29,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use tokio::sync::oneshot;
 
 use super::other::Other;
-use super::{guard, proc_fs};
+use super::{cgroup, guard, proc_fs};
 
 /// The variable by which a process can be told to be of a run, and of which child of it: `<run>:<number>`.
 pub(crate) const MARK: &str = "CAUSEWAY_FAMILY";
@@ -266,7 +268,8 @@ fn kill_family(ended: &HashSet<u64>, remembered: &[Other]) {
 pub(crate) fn end_all() {
     let deadline = Instant::now() + LAST_LOOKS;
     while ADOPTS.load(SeqCst) && Instant::now() < deadline {
-        if kill_with_descendants(&proc_fs::children(std::process::id())) == 0 {
+        let strays = cgroup::kill_others(guard::pid());
+        if kill_with_descendants(&proc_fs::children(std::process::id())) + strays == 0 {
             return;
         }
         std::thread::sleep(PAUSE);

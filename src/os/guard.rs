@@ -3,7 +3,7 @@
 //! The kernel's parent-death signal reaches a worker that is the supervisor's own child, but neither the children of that worker nor a
 //! program behind a wrapper such as `sh -c`. So a process detaches itself and reads the pids of process groups from a socket. When the
 //! socket ends, the supervisor is gone, however it went; the guard kills the groups on its list, and then whatever carries the mark of this
-//! run in its environment (see [`family`](super::family)), such as a daemon in a session of its own.
+//! run in its environment or is in its cgroup (see [`family`](super::family)), such as a daemon in a session of its own.
 //!
 //! A worker puts its own group on the list between `fork` and `exec`, so there is no moment at which it runs and is not on it.
 //!
@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -29,7 +30,7 @@ use nix::unistd::{ForkResult, Pid, fork, setsid};
 use tracing::{error, info, warn};
 
 use super::other::Other;
-use super::{family, proc_fs};
+use super::{cgroup, family, proc_fs};
 
 /// What a guard is called, by the kernel and, if it is not the first one, as its first argument.
 pub(crate) const NAME: &str = "causeway-guard";
@@ -47,8 +48,11 @@ const RECORDS: usize = 256;
 /// full has missed something, and gets the whole list when it reads on.
 const ROOM: usize = 8 << 10;
 
-/// How often the guard looks for processes with the mark of the run before it gives up on those that do not die.
+/// How often the guard looks for processes of the run before it gives up on those that do not die.
 const LOOKS: usize = 100;
+
+/// The pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Takes every group from the list; the whole list follows.
 const CLEAR: i32 = 0;
@@ -82,7 +86,7 @@ pub(crate) fn start() -> io::Result<()> {
         }
         ForkResult::Child => {
             drop(ours);
-            guard(theirs.as_raw_fd(), family::run().unwrap_or_default())
+            guard(theirs.as_raw_fd(), family::run().unwrap_or_default(), cgroup::folder())
         }
     }
 }
@@ -103,8 +107,14 @@ pub(crate) fn become_one_if_called() {
     let mut arguments = std::env::args_os();
     if arguments.next().as_deref() == Some(OsStr::new(NAME)) {
         let run = arguments.next().and_then(|run| run.into_string().ok()).unwrap_or_default();
-        guard(0, &run);
+        let folder = arguments.next().map(PathBuf::from);
+        guard(0, &run, folder.as_deref());
     }
+}
+
+/// The guard's pid; zero when there is none.
+pub(super) fn pid() -> u32 {
+    GUARD.load(SeqCst)
 }
 
 /// The descriptor into which a new group's pid is written, if there is a guard.
@@ -228,6 +238,7 @@ fn start_another(line: &OwnedFd) -> io::Result<u32> {
     let mut middle = Command::new("/proc/self/exe")
         .arg0(NAME)
         .arg(family::run().unwrap_or_default())
+        .args(cgroup::folder())
         .current_dir("/")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
@@ -254,16 +265,26 @@ pub(super) fn tell_list(groups: impl Iterator<Item = u32>) -> bool {
 }
 
 /// Is the guard, until the other end of the line is gone.
-fn guard(line: RawFd, run: &str) -> ! {
+fn guard(line: RawFd, run: &str, folder: Option<&Path>) -> ! {
     detach(line);
     let line = {
         // SAFETY: `detach` has made it descriptor 0, which nothing else owns.
         unsafe { OwnedFd::from_raw_fd(0) }
     };
     write(0, &[std::process::id().cast_signed()]);
+    if let Some(folder) = folder {
+        // The first guard is not in it.
+        cgroup::leave(folder);
+    }
     let groups = watch(&line);
     for group in groups {
         let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    for _ in 0..LOOKS {
+        if folder.is_none_or(cgroup::end_folder) {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
     if !run.is_empty() {
         kill_marked(&family::mark_of_run(run));
@@ -339,6 +360,6 @@ fn kill_marked(mark: &str) {
         if !left {
             return;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(LOOK_AGAIN);
     }
 }

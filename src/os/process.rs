@@ -107,7 +107,7 @@ impl Identity {
     }
 }
 
-/// Starts `spec` in a process group of its own.
+/// Starts `spec` in a process group of its own, and in the cgroup in which this process is.
 ///
 /// The kernel kills the child when the calling *thread* ends (`PR_SET_PDEATHSIG` follows the thread, not the process), so only a thread
 /// that lives as long as the supervisor may call this. Needs a tokio runtime to be entered.

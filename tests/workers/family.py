@@ -32,15 +32,16 @@ def orphan(_data, argument, _context):
 
 @behaviour
 def leave(data, argument, _context):
-    """Starts a process in a session of its own that holds nothing of the worker's: `child`, `orphan` (its parent ends at once), and
-    `blank` (like `child`, without any environment). Its pid is in the file that `data` names."""
+    """Starts a process in a session of its own that holds nothing of the worker's: `child`, `orphan` (its parent ends at once),
+    `blank` (like `child`, without any environment), and `stray` (like `orphan`, without any environment). Its pid is in the file that
+    `data` names."""
     data = data.decode()
     program = ["sh", "-c", f"echo $$ > {data}; exec sleep 1000"]
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if argument == "orphan":
-        subprocess.run(["sh", "-c", f"setsid sh -c 'echo $$ > {data}; exec sleep 1000' &"], **silent)
+    env = {"PATH": os.environ["PATH"]} if argument in ("blank", "stray") else None
+    if argument in ("orphan", "stray"):
+        subprocess.run(["sh", "-c", f"setsid sh -c 'echo $$ > {data}; exec sleep 1000' &"], env=env, **silent)
     else:
-        env = {"PATH": os.environ["PATH"]} if argument == "blank" else None
         subprocess.Popen(program, start_new_session=True, env=env, **silent)
     while not os.path.exists(data) or os.path.getsize(data) == 0:
         time.sleep(0.01)

@@ -34,7 +34,7 @@ async fn what_workers_started_ends_with_the_server() {
 }
 
 /// Lets the worker start a process that leaves its group; gives its pid.
-async fn leaves(scene: &Scene, how: &str) -> u32 {
+pub(super) async fn leaves(scene: &Scene, how: &str) -> u32 {
     let file = scene.path(&format!("left-{how}"));
     scene.client.rpc(&format!("leave:{how}"), &file).await.unwrap();
     let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();

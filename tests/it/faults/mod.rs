@@ -7,6 +7,7 @@
 mod answers;
 mod boots;
 mod callers;
+mod cgroups;
 mod deaths;
 mod families;
 mod output;
