@@ -195,10 +195,12 @@ mod tests {
     #[test]
     fn a_connection_that_a_descendant_holds_is_its_ancestor_s() {
         let (server, client) = connection("127.0.0.1:0", "127.0.0.1");
-        // The shell has it as well, until it starts the other and closes its own.
+        // The shell has it as well, until it starts the other and closes its own. A background process gets another standard input.
         let mut shell = Command::new("sh")
-            .args(["-c", "sleep 1000 & exec <&-; wait"])
+            .args(["-c", "exec 3<&0 <&-; sleep 1000 & exec 3<&-; wait"])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(client)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         assert_eq!(claim(&server, shell.id()), Claim::True);
