@@ -64,7 +64,28 @@ async fn a_worker_that_is_killed_while_it_is_idle_costs_no_request() {
     for _ in 0..10 {
         let pid = scene.client.worker_pid().await;
         signal(pid, Signal::SIGKILL);
+        // It is dead; the server may not know it yet.
+        while is_alive(pid) {}
         assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+    }
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_reaches_a_worker_as_it_is_killed_is_answered_or_told_of_the_signal() {
+    let scene = Scene::begin(worker(), 2, "").await;
+    for _ in 0..10 {
+        let pid = scene.client.worker_pid().await;
+        signal(pid, Signal::SIGKILL);
+        // Until the process has run once more, its kernel takes what comes in on its behalf: it looks as if it had been read.
+        match scene.client.rpc("echo", "1").await {
+            Ok(answer) => assert_eq!(answer, "1"),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status}");
+                assert!(status.message().contains("signal 9 (SIGKILL)"), "{status}");
+            }
+        }
+        scene.is_whole_again().await;
     }
     scene.ends_well().await;
 }
