@@ -61,7 +61,7 @@ async fn a_stop_signal_reaches_the_server_and_its_exit_code_is_that_of_pid_one()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_start_says_so_as_pid_one_too() {
-    let mut server = namespaced(Setup::new("no-such-program")).spawn();
+    let mut server = namespaced(Setup::new("sh -c 'echo not today >&2; exit 3'")).spawn();
     assert_eq!(server.exit().await.code(), Some(1));
-    server.wait_for_output("no-such-program");
+    server.wait_for_output("not today");
 }

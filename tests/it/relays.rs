@@ -35,7 +35,7 @@ async fn a_worker_has_roadrunner_s_environment_and_nothing_of_the_supervisor_s_d
         let setup = worker()
             .relay(relay)
             .server("  env: {from_config: '${FROM_PARENT}-x', rr_version: mine}\n")
-            .more("rpc: {listen: 'tcp://127.0.0.1:6001'}\n")
+            .rpc()
             .env("FROM_PARENT", "value")
             .env("RR_MODE", "parent");
         let server = setup.start();
@@ -43,7 +43,7 @@ async fn a_worker_has_roadrunner_s_environment_and_nothing_of_the_supervisor_s_d
         let env = json(&client.rpc("env", "").await.unwrap());
         assert_eq!(env["FROM_CONFIG"], "value-x");
         assert_eq!(env["RR_MODE"], "centrifuge");
-        assert_eq!(env["RR_RPC"], "tcp://127.0.0.1:6001");
+        assert_eq!(env["RR_RPC"], server.rpc_address());
         assert_ne!(env["RR_VERSION"], "mine");
         let said = env["RR_RELAY"].as_str().unwrap();
         assert!(said.starts_with(relay) && !said.ends_with(":0"), "{said}");
