@@ -1,10 +1,16 @@
 //! Lines of log that are JSON already: their level and their fields are kept.
 //!
 //! Recognised are the shapes of Monolog (`level_name`), pino and bunyan (`level` as a number), zap and slog (`level`), Python's JSON
-//! loggers (`levelname`) and Google's (`severity`).
+//! loggers (`levelname`; structlog has the message in `event`), Google's (`severity`), log15's (`lvl`) and Elastic's (`log.level`).
 
 use serde_json::{Map, Value};
 use tracing::Level;
+
+/// Where a level stands; the first one counts.
+const LEVELS: [&str; 6] = ["level_name", "levelname", "severity", "log.level", "level", "lvl"];
+
+/// Where a message stands; the first one counts.
+const MESSAGES: [&str; 3] = ["message", "msg", "event"];
 
 /// A line that says how important it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,13 +27,12 @@ pub(super) fn parse(text: &str) -> Option<Line> {
         return None;
     }
     let mut fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let level =
-        ["level_name", "levelname", "severity", "level"].iter().find_map(|key| level(fields.get(*key)?))?;
-    let message = match ["message", "msg"].iter().find_map(|key| fields.shift_remove(*key))? {
+    let level = LEVELS.iter().find_map(|key| level(fields.get(*key)?))?;
+    let message = match MESSAGES.iter().find_map(|key| fields.shift_remove(*key))? {
         Value::String(message) => message,
         other => other.to_string(),
     };
-    for key in ["level_name", "levelname", "severity", "level"] {
+    for key in LEVELS {
         fields.shift_remove(key);
     }
     Some(Line { level, message, fields })
@@ -73,6 +78,19 @@ mod tests {
             read(r#"{"level":"debug","msg":"x","n":1}"#),
             Some((Level::DEBUG, "x".into(), r#"{"n":1}"#.into()))
         );
+    }
+
+    #[test]
+    fn lines_of_other_loggers_keep_their_level() {
+        for line in [
+            r#"{"event":"x","level":"error","timestamp":"t"}"#,
+            r#"{"@timestamp":"t","log.level":"ERROR","message":"x"}"#,
+            r#"{"lvl":"crit","msg":"x"}"#,
+            r#"{"asctime":"t","levelname":"ERROR","message":"x"}"#,
+        ] {
+            let (level, message, _) = read(line).unwrap();
+            assert_eq!((level, message.as_str()), (Level::ERROR, "x"), "{line}");
+        }
     }
 
     #[test]

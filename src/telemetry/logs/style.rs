@@ -112,16 +112,34 @@ impl Style {
             }
             Mode::Raw | Mode::None => drop(object.insert("message".into(), line.message.into())),
         }
-        let mut text = Value::Object(object).to_string();
-        if !line.fields.is_empty() {
-            // As zap does: a field of the same name stands there as well, behind the line's own.
-            text.pop();
-            text.push(',');
-            let fields = serde_json::to_string(line.fields).unwrap_or_default();
-            text.push_str(&fields[1..]);
+        if line.fields.is_empty() {
+            return Value::Object(object).to_string();
         }
+        // A worker's field must not pass for one of the line's own: readers take the last of two.
+        let renamed = renamed(line.fields, |name| object.contains_key(name));
+        let fields = renamed.as_ref().unwrap_or(line.fields);
+        let mut text = Value::Object(object).to_string();
+        text.pop();
+        text.push(',');
+        let fields = serde_json::to_string(fields).unwrap_or_default();
+        text.push_str(&fields[1..]);
         text
     }
+}
+
+/// The fields with `fields.` before the names that are taken; none when no name is.
+pub(super) fn renamed(
+    fields: &Map<String, Value>,
+    is_taken: impl Fn(&str) -> bool,
+) -> Option<Map<String, Value>> {
+    if !fields.keys().any(|name| is_taken(name)) {
+        return None;
+    }
+    let rename = |(name, value): (&String, &Value)| {
+        let name = if is_taken(name) { format!("fields.{name}") } else { name.clone() };
+        (name, value.clone())
+    };
+    Some(fields.iter().map(rename).collect())
 }
 
 /// JSON with a blank behind each colon and comma, as zap's console encoder has it.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::style::{Line, Style};
+use super::worker_text::WorkerText;
 use super::*;
 
 /// 2026-11-23T16:09:52 and some nanoseconds, UTC.
@@ -278,4 +279,32 @@ fn an_output_that_takes_nothing_holds_up_no_other() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(std::fs::read_to_string(well).unwrap().lines().count(), 1000);
     drop(reader.join().unwrap());
+}
+
+#[test]
+fn a_field_of_a_worker_is_none_of_the_line_s_own() {
+    let channel = style(Mode::Production, None);
+    let fields = json!({"logger": "evil", "ts": 5, "level": "debug", "msg": "m", "n": 1});
+    let line = written(&channel, false, tracing::Level::ERROR, "x", &fields);
+    assert!(line.starts_with(r#"{"level":"error","ts":"#), "{line}");
+    let rest = r#""logger":"app","msg":"x","fields.logger":"evil","fields.ts":5,"fields.level":"debug","fields.msg":"m","n":1}"#;
+    assert!(line.trim_end().ends_with(rest), "{line}");
+    let text = WorkerText {
+        time: std::time::SystemTime::UNIX_EPOCH,
+        channel: "server",
+        pid: 7,
+        stream: "stderr".into(),
+        text: br#"{"level":"info","msg":"a","pid":1,"stream":"x","time":2}
+{"level":"info","msg":"b","pid":7}
+"#
+        .to_vec(),
+    };
+    let mut lines = Vec::new();
+    let limit = tracing::level_filters::LevelFilter::DEBUG;
+    text.write(&Style::new(&channel), limit, false, |line| {
+        lines.push(String::from_utf8_lossy(line).into_owned());
+    });
+    let rest = r#""pid":7,"stream":"stderr","fields.pid":1,"fields.stream":"x","time":2}"#;
+    assert!(lines[0].trim_end().ends_with(rest), "{lines:?}");
+    assert!(lines[1].trim_end().ends_with(r#""msg":"b","pid":7,"stream":"stderr"}"#), "{lines:?}");
 }

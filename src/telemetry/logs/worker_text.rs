@@ -7,7 +7,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use super::json_line;
-use super::style::{Line, Style};
+use super::style::{self, Line, Style};
 
 /// Some lines of one worker, as it printed them. Each has its line feed, the last one perhaps not.
 #[derive(Debug)]
@@ -67,8 +67,13 @@ impl WorkerText {
         if level > limit {
             return None;
         }
-        let message = json.map(|line| {
-            fields.extend(line.fields);
+        let message = json.map(|mut line| {
+            // Many loggers name the process, too. What this server knows of it counts.
+            if line.fields.get("pid") == fields.get("pid") {
+                line.fields.shift_remove("pid");
+            }
+            let renamed = style::renamed(&line.fields, |name| fields.contains_key(name));
+            fields.extend(renamed.unwrap_or(line.fields));
             line.message
         });
         let message = message.as_deref().unwrap_or(text);
