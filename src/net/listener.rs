@@ -120,14 +120,6 @@ impl Listener {
         }
     }
 
-    /// Whether only this machine can connect.
-    pub(crate) fn is_local(&self) -> bool {
-        match &self.socket {
-            Socket::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
-            Socket::Unix { .. } => true,
-        }
-    }
-
     /// Accepts a connection, however long it takes: an error, of a connection or of the system, does not end the listener. The future may
     /// be dropped at any time; no connection is lost.
     pub(crate) async fn accept(&mut self) -> Accepted {

@@ -35,6 +35,6 @@ pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, InFlight, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
-pub(crate) use preview::can_listen;
+pub(crate) use preview::{can_listen, is_exposed};
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

@@ -29,6 +29,13 @@ pub(crate) fn can_listen(address: &Address, work_dir: &Path) -> Result<(), Strin
     .map_err(|reason| format!("cannot listen on {address}: {reason}"))
 }
 
+/// Whether other machines can connect to what listens here. A host that is not known has been told of by [`can_listen`].
+pub(crate) fn is_exposed(address: &Address) -> bool {
+    let Address::Tcp(host_and_port) = address else { return false };
+    let found = Address::bindable(host_and_port).to_socket_addrs();
+    found.is_ok_and(|mut found| found.any(|address| !address.ip().is_loopback()))
+}
+
 fn can_bind(host_and_port: &str) -> Result<(), String> {
     let mut last = String::from("the host has no address");
     for address in host_and_port.to_socket_addrs().map_err(|error| error.to_string())? {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-use crate::net::{Address, can_listen};
+use super::trust::SECRET;
+use crate::net::{Address, can_listen, is_exposed};
 
 /// How the supervisor and its workers exchange frames.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,15 @@ impl RelayAddress {
             Self::Tcp(address) => Some(Address::Tcp(address.clone())),
             Self::Unix(path) => Some(Address::Unix(path.clone())),
         }
+    }
+
+    /// What is risky about it.
+    pub(crate) fn risk(&self) -> Option<String> {
+        let text = format!(
+            "the relay can be reached from other machines: who connects and shows the pid of a starting worker gets its requests, unless \
+             the workers send {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
+        );
+        self.listener().is_some_and(|address| is_exposed(&address)).then_some(text)
     }
 
     /// Whether it could be listened on, if it is free. Relative paths start in `work_dir`.

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use super::trust::{SECRET, Trust};
+use super::trust::Trust;
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
 use crate::net::{self, Accepted, Address, Attributes, Incident, Limit, Options, Peer};
@@ -67,14 +67,6 @@ impl Listener {
         })
         .await?;
         let address = listener.address().to_string();
-        if !listener.is_local() {
-            warn!(
-                target: "server",
-                address,
-                "the relay can be reached from other machines; whoever shows the pid of a starting worker first gets its requests, \
-                 unless workers know {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
-            );
-        }
         let registry = Arc::new(Registry {
             trust: Trust::new(),
             children: Mutex::default(),
@@ -90,7 +82,7 @@ impl Listener {
         &self.address
     }
 
-    /// What workers are told in [`SECRET`], if they connect over tcp.
+    /// What workers are told in [`super::trust::SECRET`], if they connect over tcp.
     pub(crate) fn secret(&self) -> Option<&str> {
         self.address.starts_with("tcp://").then(|| self.registry.trust.secret())
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
 use crate::findings::{Findings, Machine};
-use crate::net::{self, Address, Network, can_listen};
+use crate::net::{self, Address, Network, can_listen, is_exposed};
 
 /// The `rpc` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -33,6 +33,11 @@ impl Config {
     /// What would keep calls from being answered, or lets in others than was meant.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         findings.check("rpc.listen", can_listen(&self.listen, machine.work_dir));
+        if self.allow.is_empty() && is_exposed(&self.listen) {
+            let text = "this address is reachable from other machines, and who connects may publish to any channel, replace the workers and \
+                        stop the server; rpc.allow names the networks that may connect";
+            findings.odd("rpc.listen", text);
+        }
         match &self.listen {
             Address::Unix(_) if !self.allow.is_empty() => {
                 let text =

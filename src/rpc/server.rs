@@ -45,14 +45,6 @@ impl Server {
             limit: CONNECTIONS,
         })
         .await?;
-        if !listener.is_local() && config.allow.is_empty() {
-            warn!(
-                target: "rpc",
-                address = %listener.address(),
-                "rpc.listen is reachable from other machines: whoever can connect may publish to any channel, disconnect users, read \
-                 the configuration, replace the workers and stop the server; rpc.allow: [10.0.0.0/8] would name who may"
-            );
-        }
         Ok(Self { listener })
     }
 

@@ -125,6 +125,9 @@ impl Config {
     /// What would keep workers from being started. `own` is the pool's own command.
     pub(crate) fn validate(&self, own: Option<&Command>, machine: Machine<'_>, findings: &mut Findings) {
         findings.check("server.relay", self.relay.can_listen(machine.work_dir));
+        if let Some(risk) = self.relay.risk() {
+            findings.odd("server.relay", risk);
+        }
         let (key, command) =
             own.map_or(("server.command", &self.command), |own| ("centrifuge.pool.command", own));
         findings.check(key, self.can_run(command, &[], machine));

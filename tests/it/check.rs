@@ -136,6 +136,7 @@ status: {address: 127.0.0.1:6001}
     ), @r#"
 causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is taken by centrifuge.proxy_address, .rr.yaml:3; each needs an address of its own
 causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is taken by rpc.listen, .rr.yaml:4; each needs an address of its own
+causeway: warning: .rr.yaml:2: server.relay: the relay can be reached from other machines: who connects and shows the pid of a starting worker gets its requests, unless the workers send CAUSEWAY_RELAY_SECRET; prefer tcp://127.0.0.1, a unix socket or pipes
 "#);
     insta::assert_snapshot!(refused_text(
         "version: '3'
@@ -290,9 +291,9 @@ lock: {driver: redis}
     ]);
     insta::assert_snapshot!(refused(&folder), @r#"
 causeway: .rr.yaml:2: include: cannot read no.yaml: No such file or directory (os error 2)
+causeway: .rr.yaml:3: envfile: cannot read no.env: No such file or directory (os error 2)
 causeway: .rr.yaml:5: server: this key stands there already, in line 4
 causeway: .rr.yaml:6: lock.driver: expected memory: locks are kept in this process, and no other driver is served by this version
-causeway: no.env: No such file or directory (os error 2)
 causeway: more.yaml:1: version: expected the version of the main file, '3', found '2.7'
 causeway: more.yaml:3: centrifuge.pool.num_workers: expected at most 500 workers
 causeway: more.yaml:3: centrifuge.pool.watch[0]: error parsing glob '[': unclosed character class; missing ']'
@@ -383,4 +384,21 @@ fn an_address_in_use_is_a_matter_of_the_moment() {
         "causeway: centrifuge.proxy_address: cannot listen on tcp://{address}: Address already in use (os error 98)\n"
     );
     assert!(said.ends_with(&expected), "{said}");
+}
+
+#[test]
+fn addresses_that_other_machines_can_reach_are_told_before_the_start() {
+    let text = "version: '3'\nserver: {command: sh, relay: 'tcp://0.0.0.0:7000'}\ncentrifuge: {}\nrpc: {listen: 'tcp://:6001'}\n";
+    let said = accepted(&folder(&[(".rr.yaml", text)]));
+    assert!(
+        said.contains("warning: .rr.yaml:2: server.relay: the relay can be reached from other machines"),
+        "{said}"
+    );
+    assert!(
+        said.contains("warning: .rr.yaml:4: rpc.listen: this address is reachable from other machines"),
+        "{said}"
+    );
+    let text = "version: '3'\nserver: {command: sh, relay: 'tcp://localhost:7000'}\ncentrifuge: {}\nrpc: {listen: 'tcp://0.0.0.0:6001', allow: [10.0.0.0/8]}\n";
+    let said = accepted(&folder(&[(".rr.yaml", text)]));
+    assert!(!said.contains("other machines"), "{said}");
 }
