@@ -4,15 +4,22 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::node::{At, Node};
+use super::node::{At, Node, Value};
 use super::problems::{Problem, Problems};
-use super::{Sources, dotenv};
+use super::{Sources, dotenv, expand};
+use crate::secrets;
 
 /// The variables that references are replaced from.
 pub(super) struct Environment {
     /// The process's own, then what files add.
     pub(super) variables: Vec<(OsString, OsString)>,
     by_name: BTreeMap<String, String>,
+}
+
+/// Why a file of variables adds none.
+enum Unusable {
+    Unread(std::io::Error),
+    Wrong(Problem),
 }
 
 impl Environment {
@@ -30,14 +37,51 @@ impl Environment {
             // It is taken from the working directory, as in RoadRunner, unless only the current folder has it.
             let there = work_dir.join(&file);
             let found = if there.exists() || !file.exists() { there } else { file.clone() };
-            env.add_file(&file, &found).unwrap_or_else(|mistake| problems.add(mistake));
+            match env.add_file(&file, &found) {
+                Ok(()) => {}
+                Err(Unusable::Unread(reason)) => problems.add(Problem::file(&file, reason)),
+                Err(Unusable::Wrong(mistake)) => problems.add(mistake),
+            }
         }
-        if let Some(file) = tree.get("envfile").and_then(Node::text).filter(|file| !file.is_empty()) {
+        if let Some(node) = tree.get("envfile") {
             // RoadRunner looks beside the configuration, wherever the working directory is.
-            let found = main.parent().unwrap_or(work_dir).join(file);
-            env.add_file(Path::new(file), &found).unwrap_or_else(|mistake| problems.add(mistake));
+            let folder = main.parent().unwrap_or(work_dir);
+            let one = std::slice::from_ref(node);
+            let nodes = if matches!(node.value, Value::List(_)) { node.items() } else { one };
+            for node in nodes {
+                env.add_envfile(node, folder, problems);
+            }
         }
         env
+    }
+
+    /// Its name may have references to the variables that are known so far.
+    fn add_envfile(&mut self, node: &Node, folder: &Path, problems: &Problems) {
+        let Some(text) = node.text() else {
+            if !node.is_nothing() {
+                problems.mistake(&node.at, Some("envfile"), "expected a file such as .env");
+            }
+            return;
+        };
+        let expanded = expand::expand(text, &|name| self.get(name).cloned());
+        let (file, shown) = match &expanded {
+            // What is no reference may be part of a password.
+            Some(expanded) if expanded.malformed.is_some() => (expanded.text.as_str(), "${...}"),
+            Some(expanded) => (expanded.text.as_str(), expanded.shown.as_str()),
+            None => (text, text),
+        };
+        if file.trim().is_empty() {
+            return;
+        }
+        if let Err(mistake) = self.add_file(Path::new(shown), &folder.join(file)) {
+            match mistake {
+                Unusable::Unread(reason) => {
+                    let text = format!("cannot read {}: {reason}", secrets::scrub(shown));
+                    problems.mistake(&node.at, Some("envfile"), text);
+                }
+                Unusable::Wrong(mistake) => problems.add(mistake),
+            }
+        }
     }
 
     fn new(own: &[(OsString, OsString)]) -> Self {
@@ -52,11 +96,11 @@ impl Environment {
     }
 
     /// Adds what is not set yet: the process's own variables win.
-    fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Problem> {
-        let text = std::fs::read(path).map_err(|error| Problem::file(shown, error))?;
+    fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Unusable> {
+        let text = std::fs::read(path).map_err(Unusable::Unread)?;
         let entries = dotenv::parse(&text).map_err(|wrong| {
             let at = At { file: shown.display().to_string().into(), line: wrong.line };
-            Problem::at(&at, None, wrong.message)
+            Unusable::Wrong(Problem::at(&at, None, wrong.message))
         })?;
         for (name, value) in entries {
             // What cannot be a variable of a process is left out, as in RoadRunner.

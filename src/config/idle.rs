@@ -44,6 +44,20 @@ pub(super) fn look(tree: &Node, problems: &Problems) {
     others(tree, problems);
 }
 
+/// Takes out the log files whose names come to nothing, `log_output: ${LOG_FILE}`: without its file, the section is none.
+pub(super) fn drop_unnamed_logs(tree: &mut Node) {
+    let channels = find(tree, "logs.channels").map_or(&[][..], Node::entries);
+    let channels = channels.iter().map(|(name, _)| format!("logs.channels.{name}"));
+    for section in channels.chain(["logs".into()]).collect::<Vec<_>>() {
+        let key = format!("{section}.file_logger_options");
+        let Some(file) = find(tree, &key).and_then(|node| node.get("log_output")) else { continue };
+        if file.is_nothing() && file.reference().is_some() {
+            let at = file.at.clone();
+            tree.set(&key, Node { value: Value::Null, at });
+        }
+    }
+}
+
 fn find<'a>(tree: &'a Node, key: &str) -> Option<&'a Node> {
     let node = key.split('.').try_fold(tree, Node::get)?;
     Some(node).filter(|node| !node.is_nothing())

@@ -78,7 +78,8 @@ pub(super) fn load_and(
     inspect: impl FnOnce(&Config, &Node, Machine<'_>, &Problems),
 ) -> Result<Loaded, Error> {
     let problems = Problems::default();
-    let Read { tree, version, work_dir, env } = read(sources, &problems)?;
+    let Read { mut tree, version, work_dir, env } = read(sources, &problems)?;
+    idle::drop_unnamed_logs(&mut tree);
     idle::look(&tree, &problems);
     let config = build(&tree, version, &problems);
     inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);

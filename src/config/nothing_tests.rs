@@ -313,3 +313,69 @@ fn the_timeout_of_checks_is_in_seconds_with_and_without_a_unit() {
         assert!(loaded.warnings.iter().all(|warning| !warning.to_string().contains("seconds")), "{value}");
     }
 }
+
+#[test]
+fn files_whose_names_come_to_nothing_are_none() {
+    let text = format!(
+        "{LEAST}centrifuge: {{}}\nenvfile: $NOPE\nlogs:\n  file_logger_options: {{log_output: \"${{NOPE}} \", max_size: 5}}\n  channels: {{server: {{file_logger_options: {{log_output: $NOPE}}}}}}\n"
+    );
+    let loaded = load_with(&text, &[], &[]).unwrap();
+    assert_eq!(loaded.config.logs.file_logger_options, None);
+    assert_eq!(loaded.config.logs.channels["server"].file_logger_options, None);
+}
+
+#[test]
+fn an_envfile_may_be_named_by_a_variable_and_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(".rr.yaml", "version: '3'\nenvfile: .env.$APP_ENV\nserver: {command: $A}\ncentrifuge: {}\n");
+    write(".env.prod", "A=php\n");
+    let sources = |value: &str| Sources {
+        path: folder.path().join(".rr.yaml"),
+        env: vec![("APP_ENV".into(), value.into())],
+        ..Sources::default()
+    };
+    assert_eq!(load(&sources("prod")).unwrap().config.server.command.argv, ["php"]);
+    let told = load(&sources("nope")).unwrap_err().to_string();
+    assert!(told.contains(".rr.yaml:2: envfile: cannot read .env.${APP_ENV}: No such file"), "{told}");
+}
+
+#[test]
+fn numbers_and_truth_values_may_be_written_in_any_way_of_yaml() {
+    for number in ["16", "+16", "0x10", "0o20", "0b10000", "16.0", "1.6e1", "1_6", "'16'", "0X10"] {
+        let text = format!("{LEAST}centrifuge: {{pool: {{num_workers: {number}, debug: n}}}}\n");
+        let config = load_with(&text, &[], &[]).unwrap().config;
+        assert_eq!(config.pool.num_workers, 16, "{number}");
+    }
+    for number in ["1.5", "-1", "0x", "0x+1", "nan", "inf", "1e300", "one", "0x-1"] {
+        let text = format!("{LEAST}centrifuge: {{pool: {{num_workers: {number}}}}}\n");
+        assert!(load_with(&text, &[], &[]).is_err(), "{number}");
+    }
+}
+
+#[test]
+fn a_duration_is_advised_in_a_form_that_is_read() {
+    for (written, advice) in [("1_0", "write 10s"), ("1e1", "write 10s"), (".5", "write .5s")] {
+        let text = format!("{LEAST}centrifuge: {{pool: {{reset_timeout: {written}}}}}\n");
+        let warnings = load_with(&text, &[], &[]).unwrap().warnings;
+        assert!(warnings[0].to_string().ends_with(advice), "{}", warnings[0]);
+    }
+}
+
+#[test]
+fn only_the_first_document_of_a_file_counts() {
+    for (more, warnings) in [("---\n", 0), ("...\n", 0), ("---\nserver: {command: x}\n", 1), ("---\n}{\n", 1)]
+    {
+        let text = format!("{LEAST}centrifuge: {{}}\n{more}");
+        let loaded = load_with(&text, &[], &[]).unwrap();
+        assert_eq!(loaded.warnings.len(), warnings, "{more:?} {:?}", loaded.warnings);
+        assert_eq!(loaded.config.server.command.argv, ["php", "app.php"]);
+    }
+}
+
+#[test]
+fn a_short_value_hides_no_letters_of_a_message() {
+    let text = format!("{LEAST}centrifuge: {{}}\nmetrics: {{address: $V}}\n");
+    let told = load_with(&text, &[("V", "e")], &[]).unwrap_err();
+    assert!(told.ends_with("metrics.address: expected host:port, found \"${V}\""), "{told}");
+}

@@ -135,12 +135,27 @@ pub(super) fn found(node: &Node, path: &str) -> String {
 /// The same message without a value that must not be shown.
 pub(super) fn without_value(message: String, node: &Node, path: &str) -> String {
     match node.text() {
-        Some(text) if !text.is_empty() && message.contains(text) => {
+        Some(text) if !text.trim().is_empty() && message.contains(text) => {
             let shown = value(node, path);
-            if shown == text { message } else { message.replace(text, &shown) }
+            if shown == text { message } else { replaced(&message, text, &shown) }
         }
         _ => message,
     }
+}
+
+/// `message` with `shown` in place of `text`. A short text is replaced only where it is a word, since it is a part of many.
+fn replaced(message: &str, text: &str, shown: &str) -> String {
+    let is_short = text.len() < 4;
+    let mut out = String::new();
+    let mut rest = message;
+    while let Some(at) = rest.find(text) {
+        let (before, behind) = (&rest[..at], &rest[at + text.len()..]);
+        let is_part = before.ends_with(char::is_alphanumeric) || behind.starts_with(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if is_short && is_part { text } else { shown });
+        rest = behind;
+    }
+    out + rest
 }
 
 /// A command with the references that stand in the file; none when there are no references in it.

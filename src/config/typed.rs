@@ -172,12 +172,15 @@ impl<'a> Reader<'a> {
             wrong
         })?;
         if unit == Unit::Assumed {
-            let hint = match self.node.reference() {
-                Some(_) => format!(
-                    "{} has no unit and is taken for seconds; write one, such as 10s",
-                    shown::value(self.node, &self.path)
-                ),
-                None => format!("{0} is taken for {0} seconds; write {0}s", text.trim()),
+            let hint = if self.node.reference().is_some() {
+                let shown = shown::value(self.node, &self.path);
+                format!("{shown} has no unit and is taken for seconds; write one, such as 10s")
+            } else {
+                let text = text.trim();
+                // Not each way to write a number can have a unit behind it, as `1e3`.
+                let is_go = duration::parse(&format!("{text}s")).is_ok();
+                let number = if is_go { text.to_owned() } else { duration.as_secs_f64().to_string() };
+                format!("{text} is taken for {number} seconds; write {number}s")
             };
             self.problems.warn(&self.node.at, Some(&self.path), hint);
         }
@@ -186,8 +189,26 @@ impl<'a> Reader<'a> {
 
     fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
         let text = self.node.text().map(|text| text.trim().replace('_', ""));
-        text.and_then(|text| text.parse().ok()).map_or_else(|| self.expected(what), Ok)
+        let number =
+            text.and_then(|text| text.parse().ok().or_else(|| whole(&text)?.to_string().parse().ok()));
+        number.map_or_else(|| self.expected(what), Ok)
     }
+}
+
+/// The other ways to write a whole number in YAML and JSON: `0x10`, `0o20`, `0b10000`, `16.0`, `1.6e1`.
+fn whole(text: &str) -> Option<u64> {
+    let based = [("0x", 16), ("0o", 8), ("0b", 2)];
+    let lower = text.to_ascii_lowercase();
+    if let Some((digits, base)) =
+        based.iter().find_map(|(prefix, base)| Some((lower.strip_prefix(prefix)?, *base)))
+    {
+        return u64::from_str_radix(digits, base).ok().filter(|_| !digits.starts_with('+'));
+    }
+    // Larger floats do not hold each whole number.
+    let number = lower.parse::<f64>().ok()?;
+    let is_whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in range")]
+    is_whole.then_some(number as u64)
 }
 
 macro_rules! numbers {
@@ -230,8 +251,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let word = self.node.text().map(str::to_ascii_lowercase);
         match word.as_deref() {
-            Some("true" | "yes" | "on" | "1") => visitor.visit_bool(true),
-            Some("false" | "no" | "off" | "0" | "") => visitor.visit_bool(false),
+            Some("true" | "yes" | "on" | "1" | "t" | "y") => visitor.visit_bool(true),
+            Some("false" | "no" | "off" | "0" | "" | "f" | "n") => visitor.visit_bool(false),
             _ => self.expected("true or false"),
         }
     }

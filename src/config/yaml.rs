@@ -29,14 +29,39 @@ pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Result<Node,
     });
     let mut root = None;
     while let Some(next) = events.next() {
+        // As in RoadRunner, only the first document counts; the next one need not even be YAML.
+        if root.is_some() {
+            match next {
+                Ok((Event::DocumentEnd | Event::StreamEnd, _)) => continue,
+                Ok((Event::DocumentStart(..), span)) => second(&builder.at(span), &mut events, problems),
+                _ => {}
+            }
+            break;
+        }
         let (event, span) = next?;
         match event {
             Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
-            event if root.is_none() => root = Some(builder.node(event, span, &mut events, 0)?),
-            _ => return Err(Problem::at(&builder.at(span), None, "a second document in one file")),
+            event => root = Some(builder.node(event, span, &mut events, 0)?),
         }
     }
     Ok(root.unwrap_or_else(|| Node::empty(At { file, line: 0 })))
+}
+
+/// Warns of a second document, which begins at `at`, unless it is empty.
+fn second<'a>(
+    at: &At,
+    events: &mut impl Iterator<Item = Result<(Event<'a>, Span), Problem>>,
+    problems: &Problems,
+) {
+    let is_empty = match events.next() {
+        None | Some(Ok((Event::DocumentEnd | Event::StreamEnd, _))) => true,
+        // A line of dashes at the end of a file begins a document that is nothing.
+        Some(Ok((Event::Scalar(text, ScalarStyle::Plain, ..), _))) => matches!(&*text, "" | "~"),
+        _ => false,
+    };
+    if !is_empty {
+        problems.warn(at, None, "has no effect from here on: only the first document of a file is read");
+    }
 }
 
 struct Builder<'p> {
