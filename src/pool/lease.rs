@@ -131,7 +131,7 @@ impl Lease {
                 };
                 Error::WorkerDied(how)
             }
-            Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep | Fault::Another(_) => {
+            Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep | Fault::MadeUp | Fault::Another(_) => {
                 Error::Broken(fault.to_string())
             }
         }))

@@ -25,6 +25,9 @@
 //!                      answer ─ answer ─ pid ──────▶   either may be another request's: the request fails, the worker is replaced
 //! ```
 //!
+//! That is no evidence of reading ahead if the worker shows its pid more often than it was asked for it: then an echo before the answer may
+//! be one that it made up. The fence that was turned off for such a worker is turned on again.
+//!
 //! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the link's.
 
 use std::sync::Arc;
@@ -55,6 +58,10 @@ pub(crate) struct Fence {
     doubtful: bool,
     /// The last request ended without an answer: one that comes now tells that the worker reads ahead.
     unanswered: bool,
+    /// How many echoes the worker owes.
+    owed: u32,
+    /// The fence was turned off for what this worker did.
+    has_turned_off: bool,
 }
 
 /// The request in hand.
@@ -113,13 +120,17 @@ pub(crate) enum Verdict {
     Ambiguous,
     /// The handler ended without an answer, or the worker reads ahead: time will tell.
     EarlyEcho,
+    /// The worker makes up echoes: what it sends before and after them cannot be told apart.
+    MadeUp,
+    /// The fence is on again: what told that this worker reads ahead was an echo that it had made up.
+    FencedAgain,
     /// Nothing to do.
     Nothing,
 }
 
 impl Fence {
     pub(crate) fn new(order: Arc<Order>) -> Self {
-        Self { order, request: None, doubtful: false, unanswered: false }
+        Self { order, request: None, doubtful: false, unanswered: false, owed: 0, has_turned_off: false }
     }
 
     /// The worker sends more than can be read before its next request.
@@ -131,6 +142,7 @@ impl Fence {
     pub(crate) fn begin(&mut self) -> Placement {
         let fenced = self.order.fenced.load(Relaxed);
         let placement = Placement { front: fenced && self.doubtful, behind: fenced };
+        self.owed += u32::from(placement.front) + u32::from(placement.behind);
         self.request = Some(Request {
             stage: if placement.front { Stage::Behind } else { Stage::Open },
             fenced,
@@ -165,6 +177,7 @@ impl Fence {
             Stage::EarlyEcho if self.order.strays.load(Relaxed) => Verdict::Ambiguous,
             Stage::EarlyEcho => {
                 self.order.fenced.store(false, Relaxed);
+                self.has_turned_off = true;
                 if request.after_unanswered {
                     return Verdict::Ambiguous;
                 }
@@ -182,6 +195,7 @@ impl Fence {
     fn on_idle_response(&mut self) -> Verdict {
         if std::mem::take(&mut self.unanswered) {
             self.order.fenced.store(false, Relaxed);
+            self.has_turned_off = true;
             Verdict::LateAnswer
         } else {
             self.stray()
@@ -200,6 +214,8 @@ impl Fence {
 
     /// A pid came.
     pub(crate) fn on_echo(&mut self) -> Verdict {
+        let Some(owed) = self.owed.checked_sub(1) else { return self.on_made_up_echo() };
+        self.owed = owed;
         let Some(request) = &mut self.request else { return Verdict::Nothing };
         match request.stage {
             Stage::Behind => request.stage = Stage::Open,
@@ -215,6 +231,19 @@ impl Fence {
             Stage::Open | Stage::EarlyEcho => {}
         }
         Verdict::Nothing
+    }
+
+    /// A pid came that nobody had asked for.
+    fn on_made_up_echo(&mut self) -> Verdict {
+        if self.request.is_some_and(|request| request.stage == Stage::EarlyEcho) {
+            return Verdict::MadeUp;
+        }
+        if !std::mem::take(&mut self.has_turned_off) {
+            return Verdict::Nothing;
+        }
+        self.doubtful = true;
+        self.order.fenced.store(true, Relaxed);
+        Verdict::FencedAgain
     }
 
     /// The time in which an answer could still follow its early echo is over.
@@ -346,6 +375,60 @@ mod tests {
         fence.give_up();
         assert_eq!(fence.on_response(), Verdict::LateAnswer);
         assert_eq!(fence.begin(), Placement { front: false, behind: false });
+    }
+
+    #[test]
+    fn a_made_up_echo_in_front_of_an_answer_turns_the_fence_off_only_until_the_real_one_comes() {
+        let order = Order::new(true);
+        let (mut liar, mut other) = (Fence::new(Arc::clone(&order)), Fence::new(order));
+        liar.begin();
+        assert_eq!(liar.on_echo(), Verdict::EarlyEcho);
+        assert_eq!(liar.on_response(), Verdict::AnswerAfterEcho);
+        assert!(!other.begin().behind);
+        other.on_response();
+        assert_eq!(liar.on_echo(), Verdict::FencedAgain);
+        assert_eq!(other.begin(), Placement { front: false, behind: true });
+        assert_eq!(liar.begin(), Placement { front: true, behind: true });
+    }
+
+    #[test]
+    fn the_real_echo_may_come_when_the_next_request_is_already_in_hand() {
+        let mut fence = fence();
+        fence.begin();
+        fence.on_echo();
+        fence.on_response();
+        assert!(!fence.begin().behind);
+        assert_eq!(fence.on_echo(), Verdict::FencedAgain);
+        assert_eq!(fence.on_response(), Verdict::Answer);
+        assert!(fence.begin().front);
+    }
+
+    #[test]
+    fn a_late_answer_behind_a_made_up_echo_turns_the_fence_off_only_until_the_real_one_comes() {
+        let mut fence = fence();
+        fence.begin();
+        fence.on_echo();
+        fence.give_up();
+        assert_eq!(fence.on_response(), Verdict::LateAnswer);
+        assert_eq!(fence.on_echo(), Verdict::FencedAgain);
+        assert!(fence.begin().behind);
+    }
+
+    #[test]
+    fn two_echoes_for_one_before_an_answer_are_made_up() {
+        let mut fence = fence();
+        fence.begin();
+        assert_eq!(fence.on_echo(), Verdict::EarlyEcho);
+        assert_eq!(fence.on_echo(), Verdict::MadeUp);
+    }
+
+    #[test]
+    fn an_echo_that_nobody_asked_for_does_no_harm_while_idle_and_turns_on_no_fence_that_was_never_on() {
+        let mut fence = Fence::new(Order::new(false));
+        assert_eq!(fence.on_echo(), Verdict::Nothing);
+        assert!(!fence.begin().behind);
+        assert_eq!(fence.on_echo(), Verdict::Nothing);
+        assert_eq!(fence.on_response(), Verdict::Answer);
     }
 
     #[test]

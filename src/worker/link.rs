@@ -289,7 +289,12 @@ impl Link {
                     from now on each answer is held until its worker is done, and two to one request fail it");
                 return Ok(None);
             }
-            Verdict::Surplus | Verdict::EarlyEcho | Verdict::Release | Verdict::Nothing => {
+            Verdict::Surplus
+            | Verdict::EarlyEcho
+            | Verdict::MadeUp
+            | Verdict::FencedAgain
+            | Verdict::Release
+            | Verdict::Nothing => {
                 self.status.output.dropped_answer("dropped an answer that nobody asked for");
                 return Ok(None);
             }
@@ -314,6 +319,10 @@ impl Link {
             Verdict::Release => {
                 self.status.set_answered();
                 return Ok(self.held.take());
+            }
+            Verdict::MadeUp => return Err(Fault::MadeUp),
+            Verdict::FencedAgain => {
+                warn!(target: "server", pid, "this worker does not read ahead, but shows its pid when nobody asks: the fence is on again");
             }
             _ => {}
         }

@@ -37,6 +37,9 @@ pub(crate) enum Fault {
     /// It reads ahead or answers when nobody asked, and got out of step.
     #[error("it answers out of order, and which request this answer belongs to cannot be told")]
     OutOfStep,
+    /// It shows its pid when nobody asked, so that its pid does not tell where its answer belongs.
+    #[error("it shows its pid more often than it was asked for it")]
+    MadeUp,
     /// Another process answers in its place, or beside it.
     #[error("process {0}, which is another one, answers in its place")]
     Another(u32),

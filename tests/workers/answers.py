@@ -1,8 +1,11 @@
 """No answer, or too many."""
 
+import json
+import os
 import threading
 
 from behaviour import answer, behaviour, for_ever, response, say, until, when, write
+from goridge import CONTROL, frame
 
 OF_ANOTHER = b'"of another"'
 
@@ -49,3 +52,10 @@ def lingers(data, argument, _context):
     """Answers, and is not done before the file is there."""
     answer(data)
     until(argument)
+
+
+@behaviour
+def made_up(data, argument, _context):
+    """Shows its pid so often though nobody asked, and then answers, twice."""
+    pid = frame(CONTROL, json.dumps({"pid": os.getpid()}).encode())
+    write(pid * int(argument) + response(data) + response(OF_ANOTHER))

@@ -127,6 +127,27 @@ async fn a_worker_that_reads_ahead_is_noticed_and_answers_rightly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_shows_its_pid_when_nobody_asks_does_not_turn_the_fence_off() {
+    let server = worker().pool("num_workers: 1").start();
+    let client = server.client().await;
+    assert_eq!(client.rpc("made_up:1", "1").await.unwrap(), "1");
+    for n in ["2", "3"] {
+        assert_eq!(client.rpc("echo", n).await.unwrap(), n);
+    }
+    server.wait_for_output("the fence is on again");
+    for n in ["4", "5", "6"] {
+        assert_eq!(
+            client.rpc("together", n).await.unwrap(),
+            n,
+            "of two answers to one request the first one counts"
+        );
+    }
+    let status = client.rpc("made_up:2", "7").await.unwrap_err();
+    assert!(status.message().contains("it shows its pid more often"), "{status}");
+    assert_eq!(client.rpc("echo", "8").await.unwrap(), "8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_worker_that_reads_ahead_never_answers_the_wrong_request() {
     let server = worker().env("READS_AHEAD", "1").pool("num_workers: 1, abandon_ttl: 5s").start();
     let client = server.client().await;
