@@ -181,8 +181,7 @@ impl<B: Backend> Call<B> {
         let kind = match self.route {
             Route::Health(method) => {
                 let request = http::Request::from_parts(head.clone(), message.body);
-                let answered = health(self.service, method, request, self.respond, self.hold);
-                tokio::spawn(while_in_flight(self.in_flight, answered));
+                tokio::spawn(health(self.service, method, request, self.respond, self.hold, self.in_flight));
                 return;
             }
             Route::Proxied { kind, .. } => kind,
@@ -204,17 +203,13 @@ impl<B: Backend> Call<B> {
         }
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let exchange = Exchange { kind, context, deadline, encoding };
-        let answered = answer(self.service, exchange, message, self.timed, self.respond, self.hold);
-        tokio::spawn(while_in_flight(self.in_flight, answered));
+        let (service, timed, respond, hold) = (self.service, self.timed, self.respond, self.hold);
+        tokio::spawn(answer(service, exchange, message, timed, respond, hold, self.in_flight));
     }
 }
 
-async fn while_in_flight(in_flight: InFlight, answered: impl Future<Output = ()>) {
-    answered.await;
-    drop(in_flight);
-}
-
-/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone.
+/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It is in flight as long as this future is there:
+/// another one around it would have room for it twice.
 async fn answer<B: Backend>(
     service: Arc<Service<B>>,
     exchange: Exchange,
@@ -222,6 +217,7 @@ async fn answer<B: Backend>(
     timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
     mut hold: Hold,
+    _in_flight: InFlight,
 ) {
     let reply = tokio::select! {
         biased;
@@ -253,6 +249,7 @@ async fn health<B: Backend>(
     request: http::Request<Bytes>,
     respond: SendResponse<Bytes>,
     hold: Hold,
+    _in_flight: InFlight,
 ) {
     let response = service.health.answer(&method, request).await;
     if let Err(error) = send::response(response, respond, &hold).await {

@@ -134,6 +134,8 @@ impl Share {
     pub(super) async fn granted(&mut self) -> bool {
         let Some(waiting) = &mut self.waiting else { return std::future::pending().await };
         let permit = tokio::select! {
+            // What is there counts, though it is late.
+            biased;
             permit = &mut waiting.grant => permit,
             () = sleep_until(waiting.until) => {
                 waiting.until += PATIENCE;
