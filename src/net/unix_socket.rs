@@ -1,6 +1,7 @@
 //! Unix sockets: files that have an owner, a mode, and an earlier life.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -123,9 +124,10 @@ fn clear(path: &Path) -> io::Result<()> {
     fs::remove_file(&aside)
 }
 
-/// A name of our own beside `path`, no longer than it has to be: the path of a socket has at most 107 bytes.
+/// A name of our own beside `path`, no longer than it has to be: the path of a socket has at most 107 bytes. It is random, since servers in
+/// containers may have the same process id.
 fn aside(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".{:x}", std::process::id()))
+    path.with_file_name(format!(".{:x}", RandomState::new().hash_one(path) & 0xffff_ffff))
 }
 
 /// Whether somebody listens there. Only a refusal says that nobody does: a listener may be busy, or may not be ours to call.
