@@ -6,8 +6,10 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use nix::fcntl::{AtFlags, OFlag};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{Gid, Uid};
 use serde::de::{self, Deserialize as _, Deserializer, Unexpected};
@@ -16,6 +18,10 @@ use tokio::net::UnixListener;
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
+
+/// How long the lock of a folder is waited for, and how long between two looks. Who has it needs it for less than a millisecond.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Whose a socket file is, and who may connect to it: whoever may write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +85,8 @@ impl Drop for SocketFile {
 /// `AddrInUse` when somebody listens there, `AlreadyExists` when the file is no socket, else what the kernel says.
 pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(UnixListener, SocketFile)> {
     let address = SockAddr::unix(path)?;
+    // Of servers that start at the same moment one listens before another looks.
+    let _turn = lock_folder(path);
     clear(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -94,6 +102,22 @@ pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(UnixListe
         return Err(in_use());
     }
     Ok((UnixListener::from_std(socket.into())?, file))
+}
+
+/// The lock of the folder in which the socket is to be. Nobody else is hindered by it. Without it, as on a file system that has none, or
+/// when somebody holds it for too long, the start goes on.
+fn lock_folder(path: &Path) -> Option<Flock<fs::File>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut folder = fs::File::open(folder).ok()?;
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => folder = unlocked,
+            Err(_) => return None,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// Removes a socket file on which nobody listens any more.
