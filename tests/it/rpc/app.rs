@@ -26,7 +26,7 @@ async fn lines_stand_in_the_log_with_their_level_and_attributes() {
         assert_eq!(reply, Ok(json!({})));
         let line = server.wait_for_output(&text);
         assert!(line.contains(&format!("\"level\":\"{level}\"")), "{line}");
-        assert!(line.ends_with(r#""user":"42","note":"tab\there \"q\"","msg":"x"}"#), "{line}");
+        assert!(line.ends_with(r#""user":"42","note":"tab\there \"q\"","fields.msg":"x"}"#), "{line}");
     }
 }
 
