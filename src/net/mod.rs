@@ -14,8 +14,8 @@
 //!   one that has been idle the longest. So nobody is locked out, and nobody who is being served is hung up on.
 //! - TCP connections have `TCP_NODELAY`, and keepalive where we accept them.
 //!
-//! TLS and inherited descriptors belong here: the first as one more kind of [`Stream`], made behind the limit and before it is handed
-//! out, the second as one more way to get a [`Listener`]'s socket. Protocols do not: a stream carries bytes.
+//! TLS and inherited descriptors belong here: the first as one more kind of `Stream`, made behind the limit and before it is handed
+//! out, the second as one more way to get a `Listener`'s socket. Protocols do not: a stream carries bytes.
 
 mod address;
 mod allow;
