@@ -1,26 +1,20 @@
 <?php
 
-/* Calls the bridge with everything that the PHP package has, one scene a run, and prints what comes of it as JSON, as the Python caller does. */
+/* Calls the server with all of the PHP package, one scene per run, and prints the results as JSON, like the Python caller. */
 
 declare(strict_types=1);
 
 require __DIR__ . '/../../workers/php/autoload.php';
 
 use Causeway\Proto\Api;
-use Causeway\Worker\Rpc\Centrifugo;
-use Causeway\Worker\Rpc\Client;
-use Causeway\Worker\Rpc\Informer;
-use Causeway\Worker\Rpc\Lock;
-use Causeway\Worker\Rpc\Logger;
-use Causeway\Worker\Rpc\Metrics;
-use Causeway\Worker\Rpc\Resetter;
-use Causeway\Worker\Rpc\RpcException;
-use Causeway\Worker\Rpc\Status;
-use Causeway\Worker\Rpc\WorkerState;
+use Causeway\Rpc;
+use Causeway\Rpc\RpcException;
+use Causeway\Rpc\WorkerState;
 
 function bridge(): array
 {
-    [$rpc, $informer, $resetter] = [Client::shared(), new Informer(), new Resetter()];
+    $rpc = Rpc::shared();
+    [$informer, $resetter] = [$rpc->informer, $rpc->resetter];
     $first = $informer->workers()[0];
     $seen = [
         'version' => $rpc->version(),
@@ -39,14 +33,14 @@ function bridge(): array
     $ready = array_filter($informer->workers(), fn (WorkerState $worker) => $worker->status === 'ready');
     $seen['replaced'] = !in_array($first->pid, array_column($ready, 'pid'), true);
     $seen['errors'] = [failure(fn () => $informer->addWorker('nope')), failure(fn () => $rpc->call('nope.Do'))];
-    $seen['status'] = [(new Status())->status()->code, (new Status())->ready()->code];
+    $seen['status'] = [$rpc->status->status()->code, $rpc->status->ready()->code];
 
     return $seen;
 }
 
 function centrifugo(): array
 {
-    $centrifugo = new Centrifugo();
+    $centrifugo = Rpc::shared()->centrifugo;
     $published = $centrifugo->publish('news', ['text' => 'grüß'], tags: ['k' => 'v'], idempotencyKey: 'i1');
     $centrifugo->disconnect('42', code: 4501, reason: 'bye', whitelist: ['a']);
     $centrifugo->subscribe('news', '42', data: [1], info: new stdClass(), expireAt: 7);
@@ -63,12 +57,12 @@ function centrifugo(): array
 
 function away(): ?array
 {
-    return failure(fn () => (new Centrifugo())->info());
+    return failure(fn () => Rpc::shared()->centrifugo->info());
 }
 
 function lock(): array
 {
-    $lock = new Lock();
+    $lock = Rpc::shared()->lock;
 
     return [
         strlen($lock->lock('random') ?? ''),
@@ -88,7 +82,7 @@ function lock(): array
 
 function metrics(): ?array
 {
-    $metrics = new Metrics();
+    $metrics = Rpc::shared()->metrics;
     $metrics->declare('calls', 'counter', help: 'Calls', labels: ['kind'], namespace: 'app', subsystem: 'sub');
     $metrics->declare('calls', 'counter', labels: ['kind']);
     $metrics->declare('level', 'gauge');
@@ -107,7 +101,7 @@ function metrics(): ?array
 
 function log_lines(): void
 {
-    $logger = new Logger();
+    $logger = Rpc::shared()->logger;
     $logger->error('from error', ['user' => '42', 'list' => [1, 2]]);
     $logger->warning('from warning');
     $logger->info('from info', ['a' => 'b']);

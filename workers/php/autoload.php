@@ -1,8 +1,8 @@
 <?php
 
 /*
- * For use without Composer: loads this package, and Google's protobuf library from Debian's php-google-protobuf or any other
- * place on the include path, unless the extension is there.
+ * For use without Composer: loads this package, and Google's protobuf library from Debian's php-google-protobuf or anywhere else
+ * on the include path, unless the protobuf extension is loaded.
  */
 
 declare(strict_types=1);
@@ -13,9 +13,9 @@ if (is_file(__DIR__ . '/vendor/autoload.php')) {
 
 spl_autoload_register(static function (string $class): void {
     $roots = [
-        'Causeway\\Worker\\Tests\\' => __DIR__ . '/tests/',
-        'Causeway\\Worker\\' => __DIR__ . '/src/',
         'Causeway\\Proto\\' => __DIR__ . '/generated/',
+        'Causeway\\Tests\\' => __DIR__ . '/tests/',
+        'Causeway\\' => __DIR__ . '/src/',
         'Google\\Protobuf\\' => 'Google/Protobuf/',
         'GPBMetadata\\Google\\Protobuf\\' => 'GPBMetadata/Google/Protobuf/',
     ];

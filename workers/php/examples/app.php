@@ -1,30 +1,33 @@
 <?php
 
-/* Answers every event of a small chat; the Python example answers the same. */
+/* A small chat; the Python example behaves the same. */
 
 declare(strict_types=1);
 
 require __DIR__ . '/../autoload.php';
 
-use Causeway\Worker\Disconnect;
-use Causeway\Worker\Error;
-use Causeway\Worker\Event\ConnectRequest;
-use Causeway\Worker\Event\PublishRequest;
-use Causeway\Worker\Event\RefreshRequest;
-use Causeway\Worker\Event\RpcRequest;
-use Causeway\Worker\Event\SubRefreshRequest;
-use Causeway\Worker\Event\SubscribeRequest;
-use Causeway\Worker\Raw;
-use Causeway\Worker\Result\ConnectResult;
-use Causeway\Worker\Result\PublishResult;
-use Causeway\Worker\Result\RefreshResult;
-use Causeway\Worker\Result\RpcResult;
-use Causeway\Worker\Result\SubRefreshResult;
-use Causeway\Worker\Result\SubscribeResult;
-use Causeway\Worker\Rpc\Centrifugo;
-use Causeway\Worker\Worker;
+use Causeway\App;
+use Causeway\Disconnect;
+use Causeway\Error;
+use Causeway\Event\ConnectRequest;
+use Causeway\Event\PublishRequest;
+use Causeway\Event\RefreshRequest;
+use Causeway\Event\RpcRequest;
+use Causeway\Event\SubRefreshRequest;
+use Causeway\Event\SubscribeRequest;
+use Causeway\Raw;
+use Causeway\Result\ConnectResult;
+use Causeway\Result\PublishResult;
+use Causeway\Result\RefreshResult;
+use Causeway\Result\RpcResult;
+use Causeway\Result\SubRefreshResult;
+use Causeway\Result\SubscribeResult;
+use Causeway\Rpc;
 
-(new Worker())
+// Connects with the first call, to rpc.listen of .rr.yaml, which is in the environment variable RR_RPC.
+$rpc = new Rpc();
+
+(new App())
     ->onConnect(function (ConnectRequest $request): ConnectResult {
         $data = (array) $request->json();
         if ($data['deny'] ?? false) {
@@ -57,13 +60,12 @@ use Causeway\Worker\Worker;
         return new RpcResult(data: ['sum' => $data['a'] + $data['b']]);
     })
     ->onRpc('whoami', fn (RpcRequest $request) => new RpcResult(data: ['user' => $request->user]))
-    ->onRpc('announce', function (RpcRequest $request): RpcResult {
-        // Over rpc.listen of .rr.yaml, which the variable RR_RPC tells of.
-        $published = (new Centrifugo())->publish('news', ['from' => $request->user, 'text' => $request->json()]);
+    ->onRpc('announce', function (RpcRequest $request) use ($rpc): RpcResult {
+        $published = $rpc->centrifugo->publish('news', ['from' => $request->user, 'text' => $request->json()]);
 
         return new RpcResult(data: ['offset' => $published->getOffset()]);
     })
     ->onRpc('fail', fn () => throw new Error(1000, 'as you wished'))
     ->onRpc('kick', fn () => throw new Disconnect(4000, 'bye'))
-    ->onRpc(null, fn () => throw new Error(404, 'no such method'))
+    ->onRpc('*', fn () => throw new Error(404, 'no such method'))
     ->run();

@@ -2,12 +2,12 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 /**
- * The client is disconnected. Return it or throw it.
+ * Disconnects the client. Return it or throw it.
  *
- * Codes 4000 to 4499 let the client connect again, 4500 to 4999 do not.
+ * The client reconnects after codes 4000 to 4499, but not after 4500 to 4999.
  */
 final class Disconnect extends \Exception
 {

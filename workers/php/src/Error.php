@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** The event is refused with a code; the client stays. Return it or throw it. */
+/** Refuses an event with a code and a message; the client stays connected. Return it or throw it. */
 final class Error extends \Exception
 {
     public function __construct(int $code, string $message, public readonly bool $temporary = false)
@@ -12,7 +12,7 @@ final class Error extends \Exception
         parent::__construct($message, $code);
     }
 
-    /** The answer to an event that the application does not handle: Centrifugo's own code for what is not available. */
+    /** Centrifugo's error 108: the answer to events without a handler. */
     public static function notAvailable(): self
     {
         return new self(108, 'not available');

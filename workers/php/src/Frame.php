@@ -2,13 +2,13 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 /**
- * A goridge frame, version 1: pure bytes.
+ * A goridge frame, version 1.
  *
- * All integers are little-endian: version and header length (a byte), flags (a byte), payload length (four), CRC-32 of these six
- * bytes (four), stream bits (a byte), zero (a byte), options (four each), payload.
+ * Integers are little-endian: version and header length (1 byte), flags (1), payload length (4), CRC-32 of these six bytes (4),
+ * stream bits (1), zero (1), options (4 each), payload.
  */
 final class Frame
 {
@@ -23,7 +23,7 @@ final class Frame
     /** Bytes of a header without options. */
     private const FIXED = 12;
 
-    /** @param list<int> $options at most ten */
+    /** @param list<int> $options up to ten */
     public function __construct(
         public readonly string $payload,
         public readonly int $flags = 0,
@@ -32,18 +32,26 @@ final class Frame
     ) {
     }
 
-    /** The bytes of the frame. */
+    /**
+     * The bytes of the frame.
+     *
+     * @throws \InvalidArgumentException when there are more than ten options
+     */
     public function encode(): string
     {
-        $head = pack('CCV', 0x10 | (3 + count($this->options)), $this->flags, strlen($this->payload));
+        $count = count($this->options);
+        if ($count > 10) {
+            throw new \InvalidArgumentException('a frame has at most ten options');
+        }
+        $head = pack('CCV', 0x13 + $count, $this->flags, strlen($this->payload));
 
         return $head . pack('VCC', crc32($head), $this->stream, 0) . pack('V*', ...$this->options) . $this->payload;
     }
 
     /**
-     * The frame at `$offset`, or null when bytes are missing. `$offset` is moved behind it.
+     * Decodes the frame at `$offset` and moves `$offset` behind it; returns null when bytes are missing.
      *
-     * @throws FrameException when the bytes there are no frame
+     * @throws FrameException when the bytes are not a frame
      */
     public static function decode(string $buffer, int &$offset = 0): ?self
     {
@@ -53,8 +61,11 @@ final class Frame
         /** @var array{first: int, flags: int, length: int, crc: int, stream: int} $head */
         $head = unpack('Cfirst/Cflags/Vlength/Vcrc/Cstream', $buffer, $offset);
         $words = $head['first'] & 0x0F;
-        if ($head['first'] >> 4 !== 1 || $words < 3 || $words > 13 || crc32(substr($buffer, $offset, 6)) !== $head['crc']) {
+        if ($head['first'] >> 4 !== 1 || $words < 3 || $words > 13) {
             throw new FrameException('not a frame: ' . bin2hex(substr($buffer, $offset, self::FIXED)));
+        }
+        if (crc32(substr($buffer, $offset, 6)) !== $head['crc']) {
+            throw new FrameException('wrong checksum of a frame: ' . bin2hex(substr($buffer, $offset, self::FIXED)));
         }
         $body = $offset + 4 * $words;
         if (strlen($buffer) < $body + $head['length']) {

@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** The bytes are no frame, and where the next one begins cannot be known. */
+/** The bytes are not a frame, so that the start of the next frame is unknown. */
 final class FrameException extends \RuntimeException
 {
 }

@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** The metadata that Centrifugo forwarded with a request. */
+/** The headers that Centrifugo forwarded with a request. */
 final class Headers
 {
-    /** @param array<string, list<string>> $values names are in lower case */
+    /** @param array<string, list<string>> $values by name, in lower case */
     public function __construct(private readonly array $values)
     {
     }
 
-    /** From a request's context. */
+    /** Decodes a request's context. */
     public static function fromContext(string $context): self
     {
         $decoded = $context === '' ? [] : json_decode($context, true, flags: JSON_THROW_ON_ERROR);
@@ -20,24 +20,24 @@ final class Headers
         return new self(is_array($decoded) ? $decoded : []);
     }
 
-    /** The first value of a header; null when it was not sent. The name's case does not matter. */
-    public function get(string $name): ?string
+    /** The first value of a header, or `$default` when it was not sent. Names are case-insensitive. */
+    public function get(string $name, ?string $default = null): ?string
     {
-        return self::texts($this->values[strtolower($name)] ?? [])[0] ?? null;
+        return self::strings($this->values[strtolower($name)] ?? [])[0] ?? $default;
     }
 
-    /** @return array<string, list<string>> all values */
+    /** @return array<string, list<string>> all values by name */
     public function all(): array
     {
-        return array_map(self::texts(...), $this->values);
+        return array_map(self::strings(...), $this->values);
     }
 
     /**
-     * A context holds lists of texts. Somebody else's may not, which is looked at only when a header is asked for.
+     * Another server's context may hold more than lists of strings. Values are checked only when a header is read.
      *
      * @return list<string>
      */
-    private static function texts(mixed $values): array
+    private static function strings(mixed $values): array
     {
         return array_values(array_map(strval(...), array_filter((array) $values, is_scalar(...))));
     }

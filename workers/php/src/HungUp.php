@@ -2,10 +2,10 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 /**
- * The supervisor is gone.
+ * The server has closed the relay.
  *
  * @internal
  */

@@ -2,26 +2,26 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 /**
- * JSON as it goes over the wire.
+ * JSON on the wire.
  *
  * @internal
  */
 final class Json
 {
     /**
-     * Any value as JSON, and {@see Raw} as it is.
+     * Encodes any value but {@see Raw}, whose bytes are returned as they are.
      *
-     * @throws \JsonException when JSON cannot hold it
+     * @throws \JsonException when JSON cannot represent the value
      */
-    public static function encode(mixed $value, int $flags = 0): string
+    public static function encode(mixed $value): string
     {
         if ($value instanceof Raw) {
             return $value->bytes;
         }
 
-        return json_encode($value, $flags | JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        return json_encode($value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
     }
 }

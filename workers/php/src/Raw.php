@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** Bytes that are passed on as they are, where JSON is expected otherwise. */
+/** Bytes to send as they are, where a value would be encoded as JSON. */
 final class Raw
 {
     public function __construct(public readonly string $bytes)

@@ -2,47 +2,50 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** A byte channel to the supervisor: standard streams, TCP or a unix socket. */
+/** A byte channel to the server: standard streams, TCP or a unix socket. */
 final class Relay
 {
+    /** Seconds to connect in. */
+    private const PATIENCE = 60.0;
+
     /**
      * @param resource $input
      * @param resource $output
      */
     public function __construct(private $input, private $output)
     {
-        // Whoever reads takes all that is there; a buffer in between would only copy it, 8 KB at a time.
+        // Reads take everything there is; a buffer in between would only copy it, 8 KB at a time.
         stream_set_read_buffer($input, 0);
     }
 
     /**
-     * Opens `pipes`, `tcp://host:port` or `unix://path`; the variable `RR_RELAY` says it by default.
+     * Opens `pipes`, `tcp://host:port` or `unix://path`, by default what the environment variable `RR_RELAY` says.
      *
-     * On `pipes`, whatever the application echoes goes to standard error from then on, so that it cannot stand between the frames.
+     * On `pipes`, the application's output goes to standard error from then on, so that it cannot get between frames.
+     *
+     * @throws \InvalidArgumentException when the address is invalid
+     * @throws \RuntimeException when the connection fails
      */
     public static function open(?string $address = null): self
     {
         $address ??= getenv('RR_RELAY') ?: 'pipes';
         if ($address === 'pipes') {
-            self::guardOutput();
+            self::redirectOutput();
 
             return new self(STDIN, STDOUT);
         }
-        if (!preg_match('~^(tcp|unix)://.~', $address)) {
-            throw new \InvalidArgumentException("expected pipes, tcp://host:port or unix://path, found \"$address\"");
-        }
-        $connection = @stream_socket_client($address, $code, $message, 60);
-        if ($connection === false) {
-            throw new \RuntimeException("cannot connect to $address: $message");
+        $connection = Socket::connect($address, self::PATIENCE);
+        if (is_string($connection)) {
+            throw new \RuntimeException("cannot connect to $address: $connection");
         }
         stream_set_timeout($connection, PHP_INT_MAX >> 32);
 
         return new self($connection, $connection);
     }
 
-    /** What is there, waiting for the first byte; an empty string at the end. */
+    /** Waits for bytes and returns them; an empty string at the end of the stream. */
     public function read(): string
     {
         $chunk = @fread($this->input, 65536);
@@ -53,21 +56,21 @@ final class Relay
     /**
      * Writes all of `$bytes`.
      *
-     * @throws \RuntimeException when the supervisor is gone
+     * @throws \RuntimeException when the server has closed the relay
      */
     public function write(string $bytes): void
     {
         while ($bytes !== '') {
             $written = @fwrite($this->output, $bytes);
             if ($written === false || $written === 0) {
-                throw new \RuntimeException('the supervisor has hung up');
+                throw new \RuntimeException('the server has closed the relay');
             }
             $bytes = substr($bytes, $written);
         }
         fflush($this->output);
     }
 
-    private static function guardOutput(): void
+    private static function redirectOutput(): void
     {
         ini_set('display_errors', 'stderr');
         ob_start(static function (string $printed): string {

@@ -2,16 +2,21 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 use Google\Protobuf\Internal\Message;
 
-/** What all events have: a message, and the metadata that Centrifugo forwarded. */
+/**
+ * What all events have in common. A field that an event does not have is empty.
+ *
+ * Fields that carry nested messages, and those of newer versions of Centrifugo, are in `$message`.
+ */
 abstract class Request
 {
+    /** The headers that Centrifugo forwarded. */
     public readonly Headers $headers;
 
-    /** The protobuf message, for fields that have no property here. */
+    /** The protobuf message. */
     public readonly Message $message;
 
     /** The id of the client's connection. */
@@ -20,7 +25,16 @@ abstract class Request
     /** The id of the user. */
     public readonly string $user;
 
-    /** What the client sent along, decoded from base64 where Centrifugo was told to use it. */
+    /** The client's transport, such as websocket. */
+    public readonly string $transport;
+
+    /** The client's protocol: json or protobuf. */
+    public readonly string $protocol;
+
+    /** The encoding of the client's data: json or binary. */
+    public readonly string $encoding;
+
+    /** The data that the client sent; decoded if Centrifugo sent it as base64. */
     public readonly string $data;
 
     final public function __construct(Message $message, Headers $headers)
@@ -29,15 +43,24 @@ abstract class Request
         $this->headers = $headers;
         $this->client = $this->text('getClient');
         $this->user = $this->text('getUser');
+        $this->transport = $this->text('getTransport');
+        $this->protocol = $this->text('getProtocol');
+        $this->encoding = $this->text('getEncoding');
         $encoded = $this->text('getB64data');
         $this->data = $encoded === '' ? $this->text('getData') : (string) base64_decode($encoded, true);
         $this->read();
     }
 
+    /** The first value of a header that Centrifugo forwarded, or `$default`. Names are case-insensitive. */
+    public function header(string $name, ?string $default = null): ?string
+    {
+        return $this->headers->get($name, $default);
+    }
+
     /**
-     * The data as JSON; null when there is none.
+     * The data, decoded as JSON; null when there is none.
      *
-     * @throws \JsonException when it is something else
+     * @throws \JsonException when it is not JSON
      */
     public function json(): mixed
     {
@@ -45,9 +68,9 @@ abstract class Request
     }
 
     /**
-     * What the application attached to the connection out of the client's sight; null when there is none.
+     * What the application attached to the connection, hidden from the client; null when there is nothing.
      *
-     * @throws \JsonException when it is no JSON
+     * @throws \JsonException when it is not JSON
      */
     public function meta(): mixed
     {
@@ -56,18 +79,18 @@ abstract class Request
         return $meta === '' ? null : json_decode($meta, true, flags: JSON_THROW_ON_ERROR);
     }
 
-    /** @return array<string, string> what the application attached to the connection */
+    /** @return array<string, string> the labels that the application attached to the connection */
     public function labels(): array
     {
         return method_exists($this->message, 'getLabels') ? iterator_to_array($this->message->getLabels()) : [];
     }
 
-    /** Reads the fields of one kind of event. */
+    /** Reads the fields of one type of event. */
     protected function read(): void
     {
     }
 
-    /** A field of the message, or an empty string where the message has no such field. */
+    /** A field of the message, or an empty string where the message does not have it. */
     protected function text(string $getter): string
     {
         return method_exists($this->message, $getter) ? (string) $this->message->$getter() : '';

@@ -2,30 +2,30 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
 use Google\Protobuf\Internal\Message;
 
-/** What all results have: properties that are named after the fields of a protobuf result. */
+/** What all results have in common: properties named after the fields of a protobuf message. */
 abstract class Result
 {
-    /** Fields of bytes in which Centrifugo carries JSON. */
-    private const JSON = ['data', 'info', 'meta'];
+    /** Bytes fields that carry JSON. */
+    private const JSON = ['data', 'info', 'meta', 'streamData'];
 
-    /** Copies what is set into a protobuf result. */
+    /**
+     * Copies the properties that are set to a protobuf result.
+     *
+     * @throws \JsonException when JSON cannot represent a value
+     */
     final public function fill(Message $result): void
     {
         foreach (get_object_vars($this) as $name => $value) {
-            if ($value === null || $value === [] || $value === '' || $value === 0 || $value === false) {
-                // Zero, null and empty mean the same as not set in proto3, but for JSON, where each of them is a value.
-                if ($value === null || !in_array($name, self::JSON, true)) {
-                    continue;
-                }
+            $isJson = in_array($name, self::JSON, true);
+            // In proto3, zero and empty mean "not set"; in JSON, they are values.
+            if ($value === null || (!$isJson && in_array($value, [[], '', 0, false], true))) {
+                continue;
             }
-            if (in_array($name, self::JSON, true)) {
-                $value = Json::encode($value);
-            }
-            $result->{'set' . ucfirst($name)}($value);
+            $result->{'set' . ucfirst($name)}($isJson ? Json::encode($value) : $value);
         }
     }
 }

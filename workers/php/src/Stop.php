@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
+namespace Causeway;
 
-/** Throw it to have the request handled by another worker, and this one replaced. */
+/** Throw it to hand the request to another worker and have this one replaced. */
 final class Stop extends \Exception
 {
 }

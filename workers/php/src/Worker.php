@@ -2,152 +2,153 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker;
-
-use Causeway\Proto\Proxy;
-use Google\Protobuf\Internal\Message;
+namespace Causeway;
 
 /**
- * Answers Centrifugo's events with functions of the application.
+ * The worker's loop: requests in, answers out, in order.
  *
- * A function gets a request and returns a result (null is an empty one), an {@see Error} or a {@see Disconnect}; the last two may be
- * thrown as well. Any other exception fails the request and is shown on standard error; the worker goes on. So each request has
- * exactly one answer.
+ * Frames are handled strictly one after the other, and the server relies on it: behind each request it sends a control frame that
+ * asks for the pid, the fence, and its echo says that the worker is done with the request.
  *
- * An event without a function is answered with Centrifugo's error 108, "not available".
+ * Output waits only as long as there is more input to handle at no cost: it is written before the loop waits for input, and before a
+ * handler runs. So an answer and the echo behind it are one write if the fence came along with the request.
  */
 final class Worker
 {
-    /** @var array<string, callable> */
-    private array $handlers = [];
+    private const STOP = '{"stop":true}';
 
-    /** @var array<string, callable> */
-    private array $methods = [];
+    private readonly Relay $relay;
 
-    /** The context that came last, and what it says: where no headers of clients are forwarded, few of them differ. */
-    private string $context = '';
-    private ?Headers $headers = null;
+    /** Bytes that have arrived; the frames before `$offset` are handled. */
+    private string $input = '';
+    private int $offset = 0;
 
-    /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null)) $handler */
-    public function onConnect(callable $handler): self
+    /** Bytes to write. */
+    private string $output = '';
+
+    /** The last fence, and its echo. Mostly the next fence has the same bytes and need not be decoded. */
+    private string $fence = '';
+    private string $echo = '';
+
+    /** @param Relay|null $relay by default the one that the environment variable `RR_RELAY` names */
+    public function __construct(?Relay $relay = null)
     {
-        return $this->on(Event::Connect, $handler);
-    }
-
-    /** @param (callable(Event\RefreshRequest): (Result\RefreshResult|Error|Disconnect|null)) $handler */
-    public function onRefresh(callable $handler): self
-    {
-        return $this->on(Event::Refresh, $handler);
-    }
-
-    /** @param (callable(Event\SubscribeRequest): (Result\SubscribeResult|Error|Disconnect|null)) $handler */
-    public function onSubscribe(callable $handler): self
-    {
-        return $this->on(Event::Subscribe, $handler);
-    }
-
-    /** @param (callable(Event\PublishRequest): (Result\PublishResult|Error|Disconnect|null)) $handler */
-    public function onPublish(callable $handler): self
-    {
-        return $this->on(Event::Publish, $handler);
-    }
-
-    /** @param (callable(Event\SubRefreshRequest): (Result\SubRefreshResult|Error|Disconnect|null)) $handler */
-    public function onSubRefresh(callable $handler): self
-    {
-        return $this->on(Event::SubRefresh, $handler);
+        $this->relay = $relay ?? Relay::open();
     }
 
     /**
-     * Answers the calls of one method, or, with null, all that no other function answers.
+     * Serves requests until the server stops this worker or closes the relay.
      *
-     * @param (callable(Event\RpcRequest): (Result\RpcResult|Error|Disconnect|null)) $handler
-     */
-    public function onRpc(?string $method, callable $handler): self
-    {
-        if ($method === null) {
-            return $this->on(Event::Rpc, $handler);
-        }
-        $this->methods[$method] = $handler;
-
-        return $this;
-    }
-
-    /** Answers any kind of event. */
-    public function on(Event $event, callable $handler): self
-    {
-        $this->handlers[$event->value] = $handler;
-
-        return $this;
-    }
-
-    /** Answers events until the supervisor says stop. */
-    public function run(?Relay $relay = null): void
-    {
-        (new Loop($relay ?? Relay::open()))->run($this->answer(...));
-    }
-
-    /**
-     * The response message to one request.
+     * {@see Stop} hands the request to another worker and ends the loop. Any other exception of `$handler` fails the request; the
+     * loop logs it to standard error and goes on.
      *
-     * @throws \UnexpectedValueException when the event is unknown, or its answer is none
+     * @param callable(Payload): string $handler
+     * @throws FrameException when the relay's bytes are not frames
      */
-    public function answer(Payload $payload): string
+    public function run(callable $handler): void
     {
-        if ($this->headers === null || $payload->context !== $this->context) {
-            $this->headers = Headers::fromContext($payload->context);
-            $this->context = $payload->context;
-        }
-        $headers = $this->headers;
-        $type = $headers->get('type') ?? '';
-        $event = Event::tryFrom($type) ?? throw new \UnexpectedValueException("this worker does not know events of type \"$type\"");
-        $request = $event->request($payload->body, $headers);
         try {
-            $answer = $this->call($event, $request);
-        } catch (Error | Disconnect $refusal) {
-            $answer = $refusal;
+            try {
+                while (($frame = $this->next()) !== null && $this->handle($frame, $handler)) {
+                    continue;
+                }
+            } finally {
+                $this->flush();
+            }
+        } catch (HungUp) {
+            return;
         }
-
-        return $this->respond($event, $answer)->serializeToString();
     }
 
-    private function call(Event $event, Request $request): mixed
+    /** The next frame that is not a copy of the last fence; null at the end of the stream. */
+    private function next(): ?Frame
     {
-        $handler = $request instanceof Event\RpcRequest ? $this->methods[$request->method] ?? null : null;
-        $handler ??= $this->handlers[$event->value] ?? null;
-
-        return $handler === null ? Error::notAvailable() : $handler($request);
+        for (;;) {
+            if ($this->fence !== '' && substr($this->input, $this->offset, strlen($this->fence)) === $this->fence) {
+                $this->offset += strlen($this->fence);
+                $this->output .= $this->echo;
+                continue;
+            }
+            $frame = Frame::decode($this->input, $this->offset);
+            if ($frame !== null) {
+                return $frame;
+            }
+            $this->flush();
+            $this->input = substr($this->input, $this->offset);
+            $this->offset = 0;
+            $chunk = $this->relay->read();
+            if ($chunk === '') {
+                return null;
+            }
+            $this->input .= $chunk;
+        }
     }
 
-    private function respond(Event $event, mixed $answer): Message
+    /**
+     * Handles a frame; returns whether the loop goes on.
+     *
+     * @param callable(Payload): string $handler
+     */
+    private function handle(Frame $frame, callable $handler): bool
     {
-        $response = $event->response();
-        if ($answer instanceof Error) {
-            $error = new Proxy\Error(['code' => $answer->getCode(), 'message' => $answer->getMessage(), 'temporary' => $answer->temporary]);
-
-            return self::set($event, $response, 'setError', $error);
+        if (($frame->flags & Frame::CONTROL) !== 0) {
+            return $this->control($frame);
         }
-        if ($answer instanceof Disconnect) {
-            $disconnect = new Proxy\Disconnect(['code' => $answer->getCode(), 'reason' => $answer->reason]);
+        $this->flush();
+        $length = $frame->options[0] ?? 0;
+        $payload = new Payload(substr($frame->payload, 0, $length), substr($frame->payload, $length));
+        try {
+            $answer = new Frame($handler($payload), options: [0]);
+        } catch (Stop) {
+            $this->output = (new Frame(self::STOP, options: [strlen(self::STOP)]))->encode();
 
-            return self::set($event, $response, 'setDisconnect', $disconnect);
+            return false;
+        } catch (WorkerException $error) {
+            fwrite(STDERR, $error->getMessage() . PHP_EOL);
+            $answer = new Frame($error->getMessage(), Frame::ERROR);
+        } catch (\Throwable $error) {
+            fwrite(STDERR, $error . PHP_EOL);
+            $answer = new Frame($error::class . ': ' . $error->getMessage(), Frame::ERROR);
         }
-        if ($answer !== null && !$answer instanceof Result) {
-            throw new \UnexpectedValueException('expected a result, an Error, a Disconnect or null, found ' . get_debug_type($answer));
-        }
-        $result = $event->result();
-        $answer?->fill($result);
+        $this->output = $answer->encode();
 
-        return self::set($event, $response, 'setResult', $result);
+        return true;
     }
 
-    private static function set(Event $event, Message $response, string $setter, Message $value): Message
+    /** Echoes a fence, or stops; returns whether the loop goes on. */
+    private function control(Frame $frame): bool
     {
-        if (!method_exists($response, $setter)) {
-            throw new \UnexpectedValueException("an event of type {$event->value} cannot be answered so: there is no $setter");
+        $command = json_decode($frame->payload, true);
+        if (is_array($command) && ($command['stop'] ?? false) === true) {
+            return false;
         }
-        $response->$setter($value);
+        $isFirst = $this->fence === '';
+        $this->fence = $frame->encode();
+        $this->echo = (new Frame('{"pid":' . getmypid() . '}', Frame::CONTROL))->encode();
+        $secret = getenv('CAUSEWAY_RELAY_SECRET');
+        if ($isFirst && is_string($secret) && $secret !== '') {
+            // On a tcp relay, the first echo also proves that this is the worker and not a stranger that knows its pid.
+            $greeting = json_encode(['pid' => getmypid(), 'secret' => $secret], JSON_THROW_ON_ERROR);
+            $this->output .= (new Frame($greeting, Frame::CONTROL))->encode();
 
-        return $response;
+            return true;
+        }
+        $this->output .= $this->echo;
+
+        return true;
+    }
+
+    private function flush(): void
+    {
+        $bytes = $this->output;
+        $this->output = '';
+        if ($bytes === '') {
+            return;
+        }
+        try {
+            $this->relay->write($bytes);
+        } catch (\RuntimeException $error) {
+            throw new HungUp($error->getMessage(), previous: $error);
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Worker\Frame;
-use Causeway\Worker\FrameException;
+use Causeway\Frame;
+use Causeway\FrameException;
 use PHPUnit\Framework\TestCase;
 
 final class FrameTest extends TestCase

@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Worker\Frame;
+use Causeway\Frame;
 
 /** One connection of an RPC client, seen by the server. */
 final class Peer

@@ -2,24 +2,18 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
 use Causeway\Proto\Api;
-use Causeway\Worker\Raw;
-use Causeway\Worker\Rpc\ApiException;
-use Causeway\Worker\Rpc\Centrifugo;
-use Causeway\Worker\Rpc\Client;
-use Causeway\Worker\Rpc\GrpcException;
-use Causeway\Worker\Rpc\Informer;
-use Causeway\Worker\Rpc\Lock;
-use Causeway\Worker\Rpc\Logger;
-use Causeway\Worker\Rpc\Metrics;
-use Causeway\Worker\Rpc\PluginStatus;
-use Causeway\Worker\Rpc\Resetter;
-use Causeway\Worker\Rpc\RpcException;
-use Causeway\Worker\Rpc\ServerException;
-use Causeway\Worker\Rpc\Status;
-use Causeway\Worker\Rpc\WorkerState;
+use Causeway\Raw;
+use Causeway\Rpc;
+use Causeway\Rpc\ApiException;
+use Causeway\Rpc\Centrifugo;
+use Causeway\Rpc\GrpcException;
+use Causeway\Rpc\PluginStatus;
+use Causeway\Rpc\RpcException;
+use Causeway\Rpc\ServerException;
+use Causeway\Rpc\WorkerState;
 use Google\Protobuf\Internal\Message;
 
 /**
@@ -30,7 +24,7 @@ use Google\Protobuf\Internal\Message;
  */
 final class RpcExchangesTest extends RpcTestCase
 {
-    /** @return iterable<string, array{string, callable(Client): mixed, mixed}> the calls that cause the recorded exchanges, and what comes of them */
+    /** @return iterable<string, array{string, callable(Rpc): mixed, mixed}> the calls that cause the recorded exchanges, and what comes of them */
     public static function exchanges(): iterable
     {
         $calls = self::bridge() + self::centrifugo();
@@ -39,7 +33,7 @@ final class RpcExchangesTest extends RpcTestCase
         }
     }
 
-    /** @return array<string, array{callable(Client): mixed, mixed}> */
+    /** @return array<string, array{callable(Rpc): mixed, mixed}> */
     private static function bridge(): array
     {
         $states = [
@@ -51,67 +45,65 @@ final class RpcExchangesTest extends RpcTestCase
         $noObjectives = 'json: cannot unmarshal object into Go struct field Collector.Objectives of type float64';
 
         return [
-            'informer.List [JSON]' => [fn (Client $rpc) => (new Informer($rpc))->list(), ['centrifuge']],
-            'informer.Workers centrifuge [JSON]' => [fn (Client $rpc) => (new Informer($rpc))->workers(), $states],
-            'informer.Workers unknown plugin [JSON]' => [fn (Client $rpc) => (new Informer($rpc))->workers('nope'), []],
-            'informer.AddWorker [JSON]' => [fn (Client $rpc) => (new Informer($rpc))->addWorker(), null],
-            'informer.RemoveWorker last [JSON]' => [fn (Client $rpc) => (new Informer($rpc))->removeWorker(), null],
+            'informer.List [JSON]' => [fn (Rpc $rpc) => $rpc->informer->list(), ['centrifuge']],
+            'informer.Workers centrifuge [JSON]' => [fn (Rpc $rpc) => $rpc->informer->workers(), $states],
+            'informer.Workers unknown plugin [JSON]' => [fn (Rpc $rpc) => $rpc->informer->workers('nope'), []],
+            'informer.AddWorker [JSON]' => [fn (Rpc $rpc) => $rpc->informer->addWorker(), null],
+            'informer.RemoveWorker last [JSON]' => [fn (Rpc $rpc) => $rpc->informer->removeWorker(), null],
             'informer.AddWorker unknown plugin [JSON]' => [
-                fn (Client $rpc) => (new Informer($rpc))->addWorker('nope'),
+                fn (Rpc $rpc) => $rpc->informer->addWorker('nope'),
                 new ServerException('plugin nope does not support workers management'),
             ],
-            'resetter.List [JSON]' => [fn (Client $rpc) => (new Resetter($rpc))->list(), ['centrifuge']],
-            'resetter.Reset centrifuge [JSON]' => [fn (Client $rpc) => (new Resetter($rpc))->reset(), null],
-            'resetter.Reset unknown plugin [JSON]' => [fn (Client $rpc) => (new Resetter($rpc))->reset('nope'), new ServerException($noPlugin)],
-            'rpc.Version [JSON]' => [fn (Client $rpc) => $rpc->version(), '3'],
+            'resetter.List [JSON]' => [fn (Rpc $rpc) => $rpc->resetter->list(), ['centrifuge']],
+            'resetter.Reset centrifuge [JSON]' => [fn (Rpc $rpc) => $rpc->resetter->reset(), null],
+            'resetter.Reset unknown plugin [JSON]' => [fn (Rpc $rpc) => $rpc->resetter->reset('nope'), new ServerException($noPlugin)],
+            'rpc.Version [JSON]' => [fn (Rpc $rpc) => $rpc->version(), '3'],
             'metrics.Declare counter [JSON]' => [
-                fn (Client $rpc) => (new Metrics($rpc))->declare('facts_c', 'counter', 'help of facts_c'),
+                fn (Rpc $rpc) => $rpc->metrics->declare('facts_c', 'counter', 'help of facts_c'),
                 null,
             ],
             'metrics.Declare counter with labels [JSON]' => [
-                fn (Client $rpc) => (new Metrics($rpc))
-                    ->declare('facts_cl', 'counter', 'help of facts_cl', ['a', 'b'], namespace: 'app', subsystem: 'sub'),
+                fn (Rpc $rpc) => $rpc->metrics->declare('facts_cl', 'counter', 'help of facts_cl', ['a', 'b'], namespace: 'app', subsystem: 'sub'),
                 null,
             ],
             'metrics.Declare histogram [JSON]' => [
-                fn (Client $rpc) => (new Metrics($rpc))->declare('facts_h', 'histogram', 'help of facts_h', buckets: [0.1, 0.5, 1]),
+                fn (Rpc $rpc) => $rpc->metrics->declare('facts_h', 'histogram', 'help of facts_h', buckets: [0.1, 0.5, 1]),
                 null,
             ],
             'metrics.Declare summary with labels [JSON]' => [
-                fn (Client $rpc) => (new Metrics($rpc))
-                    ->declare('facts_sl', 'summary', 'help of facts_sl', ['k'], objectives: ['0.5' => 0.05, '0.9' => 0.01]),
+                fn (Rpc $rpc) => $rpc->metrics->declare('facts_sl', 'summary', 'help of facts_sl', ['k'], objectives: ['0.5' => 0.05, '0.9' => 0.01]),
                 new ServerException($noObjectives),
             ],
-            'metrics.Add facts_cl [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->add('facts_cl', 2.5, ['x', 'y']), null],
-            'metrics.Sub facts_g [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->sub('facts_g', 2.5), null],
-            'metrics.Set facts_gl [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->set('facts_gl', 2.5, ['x']), null],
-            'metrics.Observe facts_h [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->observe('facts_h', 2.5), null],
-            'metrics.Add unknown name [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->add('facts_nope', 1), new ServerException($noMetric)],
-            'metrics.Unregister [JSON]' => [fn (Client $rpc) => (new Metrics($rpc))->unregister('facts_gl'), null],
-            'app.Error [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->error('hello from app'), null],
-            'app.Warning [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->warning('hello from app'), null],
-            'app.Info [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->info('hello from app'), null],
-            'app.Debug [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->debug('hello from app'), null],
-            'app.Log [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->log("hello from app\n"), null],
-            'app.InfoWithContext [JSON]' => [fn (Client $rpc) => (new Logger($rpc))->info('m', ['a' => 'b']), null],
-            'lock.Lock [JSON]' => [fn (Client $rpc) => (new Lock($rpc))->lock('r5', id: 'a'), 'a'],
-            'status.Status centrifuge [JSON]' => [fn (Client $rpc) => (new Status($rpc))->status(), new PluginStatus(200, '')],
-            'status.Ready centrifuge [JSON]' => [fn (Client $rpc) => (new Status($rpc))->ready(), new PluginStatus(200, '')],
+            'metrics.Add facts_cl [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->add('facts_cl', 2.5, ['x', 'y']), null],
+            'metrics.Sub facts_g [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->sub('facts_g', 2.5), null],
+            'metrics.Set facts_gl [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->set('facts_gl', 2.5, ['x']), null],
+            'metrics.Observe facts_h [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->observe('facts_h', 2.5), null],
+            'metrics.Add unknown name [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->add('facts_nope', 1), new ServerException($noMetric)],
+            'metrics.Unregister [JSON]' => [fn (Rpc $rpc) => $rpc->metrics->unregister('facts_gl'), null],
+            'app.Error [JSON]' => [fn (Rpc $rpc) => $rpc->logger->error('hello from app'), null],
+            'app.Warning [JSON]' => [fn (Rpc $rpc) => $rpc->logger->warning('hello from app'), null],
+            'app.Info [JSON]' => [fn (Rpc $rpc) => $rpc->logger->info('hello from app'), null],
+            'app.Debug [JSON]' => [fn (Rpc $rpc) => $rpc->logger->debug('hello from app'), null],
+            'app.Log [JSON]' => [fn (Rpc $rpc) => $rpc->logger->log("hello from app\n"), null],
+            'app.InfoWithContext [JSON]' => [fn (Rpc $rpc) => $rpc->logger->info('m', ['a' => 'b']), null],
+            'lock.Lock [JSON]' => [fn (Rpc $rpc) => $rpc->lock->lock('r5', id: 'a'), 'a'],
+            'status.Status centrifuge [JSON]' => [fn (Rpc $rpc) => $rpc->status->status(), new PluginStatus(200, '')],
+            'status.Ready centrifuge [JSON]' => [fn (Rpc $rpc) => $rpc->status->ready(), new PluginStatus(200, '')],
             'unknown service [JSON]' => [
-                fn (Client $rpc) => $rpc->call('nope.Do', 'x'),
+                fn (Rpc $rpc) => $rpc->call('nope.Do', 'x'),
                 new ServerException("rpc: can't find service nope.Do"),
             ],
         ];
     }
 
-    /** @return array<string, array{callable(Client): mixed, mixed}> */
+    /** @return array<string, array{callable(Rpc): mixed, mixed}> */
     private static function centrifugo(): array
     {
         $down = 'connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:59649: connect: connection refused"';
         $third = new Api\PublishResponse(['result' => new Api\PublishResult(['offset' => 3, 'epoch' => 'czCaNMVq'])]);
         $first = new Api\PublishResponse(['result' => new Api\PublishResult(['offset' => 1, 'epoch' => 'CLZcJmZq'])]);
         $client = '5f9b6346-bff5-48a2-ac88-12b06b6c0943';
-        $api = static fn (callable $call): callable => static fn (Client $rpc) => $call(new Centrifugo($rpc));
+        $api = static fn (callable $call): callable => static fn (Rpc $rpc) => $call($rpc->centrifugo);
 
         return [
             'centrifuge.Publish while no Centrifugo listens [PROTO]' => [

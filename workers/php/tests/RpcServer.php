@@ -2,7 +2,7 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
 /**
  * The bridge's side of `rpc.listen`: a process that plays one function for each connection, in their order.

@@ -2,13 +2,10 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
 use Causeway\Proto\Api;
-use Causeway\Worker\Rpc\Centrifugo;
-use Causeway\Worker\Rpc\Client;
-use Causeway\Worker\Rpc\Lock;
-use Causeway\Worker\Rpc\Logger;
+use Causeway\Rpc;
 
 /**
  * What the services send and understand, beyond the recorded exchanges.
@@ -31,7 +28,7 @@ final class RpcServicesTest extends RpcTestCase
         });
         foreach ($methods as $method) {
             $class = "Causeway\\Proto\\Api\\{$method}";
-            $result = (new Centrifugo($rpc))->call($method, new ("{$class}Request")());
+            $result = $rpc->centrifugo->call($method, new ("{$class}Request")());
             self::assertInstanceOf($method === 'Batch' ? Api\BatchResponse::class : "{$class}Result", $result);
         }
         $this->server?->finish();
@@ -40,17 +37,17 @@ final class RpcServicesTest extends RpcTestCase
     public function testAMethodThatIsNotKnownYetNeedsItsResponse(): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->receive(), "\x12\x02\x08\x07"));
-        $result = (new Centrifugo($rpc))->call('New', new Api\InfoRequest(), new Api\PublishResponse());
+        $result = $rpc->centrifugo->call('New', new Api\InfoRequest(), Api\PublishResponse::class);
         self::assertInstanceOf(Api\PublishResult::class, $result);
         self::assertSame(7, $result->getOffset());
         $this->expectExceptionMessage('NewResponse');
-        (new Centrifugo($rpc))->call('New', new Api\InfoRequest());
+        $rpc->centrifugo->call('New', new Api\InfoRequest());
     }
 
     public function testAResponseWithoutAResultIsAnEmptyResult(): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->receive(), ''));
-        self::assertSame(0, (new Centrifugo($rpc))->publish('x', null)->getOffset());
+        self::assertSame(0, $rpc->centrifugo->publish('x', null)->getOffset());
     }
 
     public function testABatchHasAReplyForEachCommand(): void
@@ -61,7 +58,7 @@ final class RpcServicesTest extends RpcTestCase
             $failed = new Api\Reply(['error' => new Api\Error(['code' => 102])]);
             $peer->answer($request, (new Api\BatchResponse(['replies' => [$published, $failed]]))->serializeToString());
         });
-        [$published, $failed] = (new Centrifugo($rpc))->batch([
+        [$published, $failed] = $rpc->centrifugo->batch([
             new Api\Command(['publish' => new Api\PublishRequest(['channel' => 'facts', 'data' => '{"n":1}'])]),
             new Api\Command(['info' => new Api\InfoRequest()]),
         ]);
@@ -78,7 +75,7 @@ final class RpcServicesTest extends RpcTestCase
             usleep(500_000);
             $peer->answer($request, '{"ok":true}');
         });
-        self::assertSame('a', (new Lock(new Client($rpc->address, 0.1)))->lock('r', id: 'a', ttl: 1.5, wait: 30));
+        self::assertSame('a', (new Rpc($rpc->address, 0.1))->lock->lock('r', id: 'a', ttl: 1.5, wait: 30));
     }
 
     public function testLocksHaveIdsAndTellWhoHasThem(): void
@@ -94,7 +91,7 @@ final class RpcServicesTest extends RpcTestCase
             $peer->answer($peer->expect('lock.Exists{"resource":"r","id":"*"}'), '{"ok":true}');
             $peer->answer($peer->expect('lock.UpdateTTL{"resource":"r","id":"a","ttl":1}'), '{}');
         });
-        $lock = new Lock($rpc);
+        $lock = $rpc->lock;
         self::assertNull($lock->lockRead('r'));
         self::assertTrue($lock->release('r', 'a'));
         self::assertFalse($lock->forceRelease('r'));
@@ -112,7 +109,7 @@ final class RpcServicesTest extends RpcTestCase
             $attributes = '[{"key":"a","value":"[1,\"ü\"]"},{"key":"b","value":"null"},{"key":"0","value":"text"}]';
             $peer->answer($peer->expect('app.DebugWithContext{"message":"m","log_attrs":' . $attributes . '}'), '{}');
         });
-        $logger = new Logger($rpc);
+        $logger = $rpc->logger;
         $logger->error("\xff");
         $text = new class () {
             public function __toString(): string

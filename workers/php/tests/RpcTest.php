@@ -2,14 +2,12 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Worker\Frame;
-use Causeway\Worker\Rpc\Centrifugo;
-use Causeway\Worker\Rpc\Client;
-use Causeway\Worker\Rpc\ConnectionException;
-use Causeway\Worker\Rpc\Informer;
-use Causeway\Worker\Rpc\TimeoutException;
+use Causeway\Frame;
+use Causeway\Rpc;
+use Causeway\Rpc\ConnectionException;
+use Causeway\Rpc\TimeoutException;
 
 /**
  * The RPC client, against a server that does everything that can go wrong.
@@ -64,7 +62,7 @@ final class RpcTest extends RpcTestCase
         $error = self::failure(fn () => $rpc->version());
         self::assertInstanceOf(ConnectionException::class, $error);
         self::assertTrue($error->mayHaveRun);
-        self::assertSame('the server hung up before it answered rpc.Version', $error->getMessage());
+        self::assertSame('the server closed the connection before it answered rpc.Version', $error->getMessage());
         self::assertSame('1', $rpc->version());
         $this->server?->finish();
     }
@@ -139,12 +137,12 @@ final class RpcTest extends RpcTestCase
 
             return $reply;
         };
-        yield 'checksum' => [$flipped, 'is broken: not a frame'];
-        yield 'no frame' => [fn () => "HTTP/1.1 400 Bad Request\r\n\r\n", 'is broken: not a frame'];
-        yield 'sequence' => [fn (Peer $peer, Frame $request) => $peer->reply($request, '"1"', sequence: 7), 'no reply to call 1'];
-        yield 'method' => [fn (Peer $peer, Frame $request) => (new Frame('rpc.Versiom"1"', Frame::JSON, [1, 11]))->encode(), 'no reply to call 1'];
-        yield 'one option' => [fn () => (new Frame('"1"', Frame::JSON, [1]))->encode(), 'no reply to call 1'];
-        yield 'no option' => [fn () => (new Frame('"1"', Frame::JSON))->encode(), 'no reply to call 1'];
+        yield 'checksum' => [$flipped, 'invalid reply to rpc.Version: wrong checksum'];
+        yield 'no frame' => [fn () => "HTTP/1.1 400 Bad Request\r\n\r\n", 'invalid reply to rpc.Version: not a frame'];
+        yield 'sequence' => [fn (Peer $peer, Frame $request) => $peer->reply($request, '"1"', sequence: 7), 'other than the reply to call 1'];
+        yield 'method' => [fn (Peer $peer, Frame $request) => (new Frame('rpc.Versiom"1"', Frame::JSON, [1, 11]))->encode(), 'other than the reply to call 1'];
+        yield 'one option' => [fn () => (new Frame('"1"', Frame::JSON, [1]))->encode(), 'other than the reply to call 1'];
+        yield 'no option' => [fn () => (new Frame('"1"', Frame::JSON))->encode(), 'other than the reply to call 1'];
     }
 
     /**
@@ -174,8 +172,8 @@ final class RpcTest extends RpcTestCase
             $peer->answer($peer->receive(), "\x12\xff");
         });
         self::assertStringContainsString('encoded as 0x10', self::failure(fn () => $rpc->version())->getMessage());
-        self::assertStringContainsString('no JSON', self::failure(fn () => $rpc->version())->getMessage());
-        self::assertStringContainsString('PublishResponse', self::failure(fn () => (new Centrifugo($rpc))->publish('x', 1))->getMessage());
+        self::assertStringContainsString('not JSON', self::failure(fn () => $rpc->version())->getMessage());
+        self::assertStringContainsString('PublishResponse', self::failure(fn () => $rpc->centrifugo->publish('x', 1))->getMessage());
     }
 
     public function testWhatNobodyAskedForCostsTheConnectionAndNoAnswer(): void
@@ -201,7 +199,7 @@ final class RpcTest extends RpcTestCase
         $error = self::failure(fn () => $rpc->call('rpc.Version', true, timeout: 0.2));
         self::assertInstanceOf(TimeoutException::class, $error);
         self::assertTrue($error->mayHaveRun);
-        $error = self::failure(fn () => (new Client($rpc->address, 0.2))->version());
+        $error = self::failure(fn () => (new Rpc($rpc->address, 0.2))->version());
         self::assertSame('rpc.Version was not answered in time', $error->getMessage());
         self::assertSame('1', $rpc->version());
         $this->server?->finish();
@@ -280,13 +278,13 @@ final class RpcTest extends RpcTestCase
         mkdir($this->folder);
         $version = fn (Peer $peer) => $peer->version();
         $this->server = new RpcServer([$version, $version, $version], "$this->folder/rpc.sock");
-        self::assertSame('1', (new Client($this->server->address))->version());
+        self::assertSame('1', (new Rpc($this->server->address))->version());
         $before = (string) getcwd();
         chdir($this->folder);
         putenv('RR_RPC=unix://rpc.sock');
         try {
-            self::assertSame('1', (new Client('unix://rpc.sock'))->version());
-            self::assertSame('1', (new Client())->version());
+            self::assertSame('1', (new Rpc('unix://rpc.sock'))->version());
+            self::assertSame('1', (new Rpc())->version());
         } finally {
             chdir($before);
             putenv('RR_RPC');
@@ -294,11 +292,10 @@ final class RpcTest extends RpcTestCase
         $this->server->finish();
     }
 
-    public function testServicesShareTheProcessOwnClient(): void
+    public function testTheSharedClientIsOneForTheProcess(): void
     {
-        self::assertSame(Client::shared(), Client::shared());
-        $client = new \ReflectionProperty(Informer::class, 'client');
-        self::assertSame(Client::shared(), $client->getValue(new Informer()));
+        self::assertSame(Rpc::shared(), Rpc::shared());
+        self::assertSame(Rpc::shared()->centrifugo, Rpc::shared()->centrifugo);
     }
 
     public function testNoServerIsAnErrorAndNoCallHasRun(): void
@@ -308,7 +305,7 @@ final class RpcTest extends RpcTestCase
         $address = 'tcp://' . stream_socket_get_name($listener, false);
         fclose($listener);
         foreach ([$address, 'unix:///nowhere/none.sock'] as $away) {
-            $error = self::failure(fn () => (new Client($away))->version());
+            $error = self::failure(fn () => (new Rpc($away))->version());
             self::assertInstanceOf(ConnectionException::class, $error);
             self::assertStringStartsWith("cannot connect to $away: ", $error->getMessage());
             self::assertFalse($error->mayHaveRun);
@@ -319,7 +316,7 @@ final class RpcTest extends RpcTestCase
     {
         foreach (['pipes', 'http://127.0.0.1:1', 'tcp://127.0.0.1', 'unix://', '127.0.0.1:6001'] as $address) {
             try {
-                (new Client($address))->version();
+                (new Rpc($address))->version();
                 self::fail("$address passed");
             } catch (\InvalidArgumentException $error) {
                 self::assertStringContainsString("\"$address\"", $error->getMessage());

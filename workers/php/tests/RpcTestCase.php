@@ -2,10 +2,10 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Worker\Rpc\Client;
-use Causeway\Worker\Rpc\RpcException;
+use Causeway\Rpc;
+use Causeway\Rpc\RpcException;
 use PHPUnit\Framework\TestCase;
 
 /**
@@ -24,11 +24,11 @@ abstract class RpcTestCase extends TestCase
     }
 
     /** A client of a server that plays these parts. */
-    protected function serve(callable ...$parts): Client
+    protected function serve(callable ...$parts): Rpc
     {
         $this->server = new RpcServer(array_values($parts));
 
-        return new Client($this->server->address, RpcServer::PATIENCE);
+        return new Rpc($this->server->address, RpcServer::PATIENCE);
     }
 
     /** What a call fails with. */

@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Worker\Frame;
+use Causeway\Frame;
 
 /** Causeway's side of the relay to a real process. */
 final class Supervisor

@@ -2,121 +2,98 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Tests;
+namespace Causeway\Tests;
 
-use Causeway\Proto\Proxy;
-use Causeway\Worker\Frame;
+use Causeway\Frame;
+use Causeway\FrameException;
+use Causeway\Worker;
+use Causeway\Payload;
+use Causeway\Relay;
 use PHPUnit\Framework\TestCase;
 
 final class WorkerTest extends TestCase
 {
-    private const EXAMPLE = __DIR__ . '/../examples/app.php';
+    /** @var list<string> */
+    private array $writes = [];
 
-    private string $script = '';
-
-    protected function tearDown(): void
+    public function testAnAnswerAndItsEchoAreOneWriteAndWaitForNoOtherRequest(): void
     {
-        if ($this->script !== '') {
-            unlink($this->script);
+        $this->play(self::request('a') . self::fence() . self::request('b') . self::request('c') . self::fence());
+        self::assertSame([self::answer('a') . self::echo(), self::answer('b'), self::answer('c') . self::echo()], $this->writes);
+    }
+
+    public function testEachQuestionIsAnsweredWhateverItsWordsAre(): void
+    {
+        $this->play(self::fence() . self::fence() . self::fence('{"pid":2}') . self::fence() . self::fence('nonsense'));
+        self::assertSame([str_repeat(self::echo(), 5)], $this->writes);
+    }
+
+    public function testTheFirstAnswerOfAHandshakeCarriesTheSecretOfTheRelay(): void
+    {
+        putenv('CAUSEWAY_RELAY_SECRET=s3cret');
+        try {
+            $this->play(self::fence() . self::request('a') . self::fence());
+        } finally {
+            putenv('CAUSEWAY_RELAY_SECRET');
+        }
+        $greeting = (new Frame('{"pid":' . getmypid() . ',"secret":"s3cret"}', Frame::CONTROL))->encode();
+        self::assertSame([$greeting, self::answer('a') . self::echo()], $this->writes);
+    }
+
+    public function testNothingIsReadBehindAStop(): void
+    {
+        $this->play(self::request('a') . self::fence() . self::fence('{"stop":true}') . self::request('b'));
+        self::assertSame([self::answer('a') . self::echo()], $this->writes);
+    }
+
+    public function testABrokenFrameTakesNoAnswerWithIt(): void
+    {
+        try {
+            $this->play(self::request('a') . self::fence() . str_repeat('?', 12));
+            self::fail('it was taken for a frame');
+        } catch (FrameException) {
+            self::assertSame([self::answer('a') . self::echo()], $this->writes);
         }
     }
 
-    /** @return iterable<string, array{string}> */
-    public static function relays(): iterable
+    /** Runs a loop over this input, whose answers repeat the requests' bodies. */
+    private function play(string $bytes): void
     {
-        yield 'pipes' => ['pipes'];
-        yield 'tcp' => ['tcp'];
-        yield 'unix' => ['unix'];
-    }
-
-    /** @dataProvider relays */
-    public function testTheExampleAnswersEveryEvent(string $relay): void
-    {
-        $worker = new Supervisor(self::EXAMPLE, $relay);
-        self::assertSame('{"pid":' . $worker->child() . '}', $worker->pid);
-
-        $connect = new Proxy\ConnectResponse();
-        $connect->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['data' => '{"user":"ann"}']))->serializeToString())->payload);
-        self::assertSame('ann', $connect->getResult()->getUser());
-        self::assertSame('{"hello":"ann"}', $connect->getResult()->getData());
-        self::assertSame(['news'], iterator_to_array($connect->getResult()->getChannels()));
-
-        $denied = new Proxy\ConnectResponse();
-        $denied->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['b64data' => 'eyJkZW55Ijp0cnVlfQ==']))->serializeToString())->payload);
-        self::assertSame(4001, $denied->getDisconnect()->getCode());
-
-        $private = new Proxy\SubscribeResponse();
-        $private->mergeFromString($worker->ask('subscribe', (new Proxy\SubscribeRequest(['channel' => 'private:1']))->serializeToString())->payload);
-        self::assertSame(403, $private->getError()->getCode());
-
-        $publish = new Proxy\PublishResponse();
-        $publish->mergeFromString($worker->ask('publish', (new Proxy\PublishRequest(['channel' => 'x', 'data' => '[1]']))->serializeToString())->payload);
-        self::assertSame('[1]', $publish->getResult()->getData());
-
-        foreach (['refresh' => new Proxy\RefreshResponse(), 'subrefresh' => new Proxy\SubRefreshResponse()] as $type => $response) {
-            $response->mergeFromString($worker->ask($type, '')->payload);
-            self::assertGreaterThan(time(), $response->getResult()->getExpireAt());
+        $input = fopen('php://temp', 'w+');
+        assert($input !== false);
+        fwrite($input, $bytes);
+        rewind($input);
+        // A socket of datagrams keeps writes apart.
+        $pair = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_DGRAM, 0);
+        assert($pair !== false);
+        [$output, $far] = $pair;
+        stream_set_blocking($far, false);
+        try {
+            (new Worker(new Relay($input, $output)))->run(static fn (Payload $payload): string => $payload->body);
+        } finally {
+            while (($write = (string) stream_socket_recvfrom($far, 65536)) !== '') {
+                $this->writes[] = $write;
+            }
         }
-
-        self::assertSame('{"sum":3}', self::rpc($worker, 'sum', ['a' => 1, 'b' => 2])->getResult()->getData());
-        self::assertSame('{"user":"42"}', self::rpc($worker, 'whoami')->getResult()->getData());
-        self::assertSame(1000, self::rpc($worker, 'fail')->getError()->getCode());
-        self::assertSame('bye', self::rpc($worker, 'kick')->getDisconnect()->getReason());
-        self::assertSame(404, self::rpc($worker, 'nope')->getError()->getCode());
-
-        $unheard = new Proxy\MapPublishResponse();
-        $unheard->mergeFromString($worker->ask('mappublish', '')->payload);
-        self::assertSame(108, $unheard->getError()->getCode());
-        self::assertSame(Frame::ERROR, $worker->ask('nonsense', '')->flags);
-
-        $data = str_repeat('x', 2_000_000);
-        self::assertSame('"' . $data . '"', self::rpc($worker, 'echo', $data)->getResult()->getData());
-
-        $worker->send(new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON));
-        self::assertSame(0, $worker->wait()[0]);
     }
 
-    public function testWhatHandlersEchoGoesToStandardErrorAndTheWorkerEndsWithItsInput(): void
+    private static function request(string $body): string
     {
-        $worker = $this->script('$worker->onRpc(null, function () { echo "printed"; });');
-        self::assertTrue(self::rpc($worker, 'x')->hasResult());
-        self::assertSame([0, 'printed'], $worker->wait());
+        return (new Frame($body, Frame::PROTO, [0]))->encode();
     }
 
-    public function testAnExceptionFailsItsRequestAndNoOther(): void
+    private static function answer(string $body): string
     {
-        $worker = $this->script('$worker->onRpc("bad", fn () => intdiv(1, 0))->onRpc(null, fn () => null);');
-        $failed = $worker->ask('rpc', (new Proxy\RPCRequest(['method' => 'bad']))->serializeToString());
-        self::assertSame(Frame::ERROR, $failed->flags);
-        self::assertSame('DivisionByZeroError: Division by zero', $failed->payload);
-        self::assertTrue(self::rpc($worker, 'good')->hasResult());
-        self::assertStringContainsString('DivisionByZeroError', $worker->wait()[1]);
+        return (new Frame($body, options: [0]))->encode();
     }
 
-    public function testAWorkerCanAskToBeReplaced(): void
+    private static function fence(string $payload = '{"pid":1}'): string
     {
-        $worker = $this->script('$worker->onRpc(null, fn () => throw new Causeway\Worker\Stop());');
-        $worker->send(new Frame('{"type":["rpc"]}', Frame::PROTO, [16]));
-        self::assertEquals(new Frame('{"stop":true}', options: [13]), $worker->receive());
-        self::assertSame(0, $worker->wait()[0]);
+        return (new Frame($payload, Frame::CONTROL | Frame::JSON))->encode();
     }
 
-    /** An application of a line. */
-    private function script(string $line): Supervisor
+    private static function echo(): string
     {
-        $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
-        $autoload = var_export(realpath(__DIR__ . '/../autoload.php'), true);
-        file_put_contents($this->script, "<?php require $autoload; \$worker = new Causeway\\Worker\\Worker(); $line \$worker->run();");
-
-        return new Supervisor($this->script, 'pipes');
-    }
-
-    private static function rpc(Supervisor $worker, string $method, mixed $data = null): Proxy\RPCResponse
-    {
-        $request = new Proxy\RPCRequest(['method' => $method, 'user' => '42', 'data' => json_encode($data, JSON_THROW_ON_ERROR)]);
-        $response = new Proxy\RPCResponse();
-        $response->mergeFromString($worker->ask('rpc', $request->serializeToString())->payload);
-
-        return $response;
+        return (new Frame('{"pid":' . getmypid() . '}', Frame::CONTROL))->encode();
     }
 }

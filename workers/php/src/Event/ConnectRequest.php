@@ -2,18 +2,26 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** A client wants to connect. */
+/** A client connects. */
 final class ConnectRequest extends Request
 {
-    /** @var list<string> The channels that the client asks for. */
+    /** The name of the client's application. */
+    public readonly string $name;
+
+    /** The version of the client's application. */
+    public readonly string $version;
+
+    /** @var list<string> the channels that the client asks to be subscribed to */
     public readonly array $channels;
 
     protected function read(): void
     {
+        $this->name = $this->text('getName');
+        $this->version = $this->text('getVersion');
         $this->channels = iterator_to_array($this->message->getChannels());
     }
 }

@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** A client wants to set an entry of a map channel. */
+/** A client sets an entry of a map channel. */
 final class MapPublishRequest extends Request
 {
     /** The channel. */
     public readonly string $channel;
 
-    /** The entry's key. */
+    /** The key of the entry. */
     public readonly string $key;
 
     protected function read(): void

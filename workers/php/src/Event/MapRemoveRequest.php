@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** A client wants to remove an entry of a map channel. */
+/** A client removes an entry from a map channel. */
 final class MapRemoveRequest extends Request
 {
     /** The channel. */
     public readonly string $channel;
 
-    /** The entry's key. */
+    /** The key of the entry. */
     public readonly string $key;
 
     protected function read(): void

@@ -2,14 +2,14 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
 /** Channels were occupied or vacated. */
 final class NotifyChannelStateRequest extends Request
 {
-    /** @var list<\Causeway\Proto\Proxy\ChannelEvent> What happened. */
+    /** @var list<\Causeway\Proto\Proxy\ChannelEvent> what happened: each event has a time, a channel and a type */
     public readonly array $events;
 
     protected function read(): void

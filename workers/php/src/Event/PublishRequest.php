@@ -2,11 +2,11 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** A client wants to publish into a channel. */
+/** A client publishes to a channel. */
 final class PublishRequest extends Request
 {
     /** The channel. */

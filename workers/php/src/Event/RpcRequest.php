@@ -2,14 +2,14 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
 /** A client calls a method. */
 final class RpcRequest extends Request
 {
-    /** The method's name. */
+    /** The name of the method. */
     public readonly string $method;
 
     protected function read(): void

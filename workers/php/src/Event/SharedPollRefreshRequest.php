@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** Centrifugo asks for the state of what clients poll together. */
+/** Centrifugo polls the state of items for its clients. */
 final class SharedPollRefreshRequest extends Request
 {
     /** The channel. */
     public readonly string $channel;
 
-    /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> What is asked for. */
+    /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> the items to return: each has a key, and the version that Centrifugo knows */
     public readonly array $items;
 
     protected function read(): void

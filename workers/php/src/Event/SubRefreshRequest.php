@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
 /** A subscription is about to expire. */
 final class SubRefreshRequest extends Request

@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Event;
+namespace Causeway\Event;
 
-use Causeway\Worker\Request;
+use Causeway\Request;
 
-/** A client wants to subscribe to a channel. */
+/** A client subscribes to a channel. */
 final class SubscribeRequest extends Request
 {
     /** The channel. */
     public readonly string $channel;
 
-    /** The subscription token that the client sent. */
+    /** The client's subscription token. */
     public readonly string $token;
 
     protected function read(): void

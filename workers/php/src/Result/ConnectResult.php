@@ -2,22 +2,23 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The client may connect. */
+/** Lets the client connect. */
 final class ConnectResult extends Result
 {
     /**
-     * @param string $user The id of the user.
-     * @param mixed $data For the client, as JSON.
-     * @param list<string> $channels Channels to subscribe the client to.
-     * @param int $expireAt When the connection expires, in Unix seconds; 0: never.
-     * @param mixed $info For presence, as JSON.
-     * @param mixed $meta Attached to the connection out of the client's sight, as JSON.
-     * @param array<string, string> $labels Attached to the connection.
-     * @param array<string, \Causeway\Proto\Proxy\SubscribeOptions> $subs Channels with options of their own.
+     * @param string $user the id of the user
+     * @param mixed $data for the client, as JSON
+     * @param list<string> $channels channels to subscribe the client to
+     * @param int $expireAt when the connection expires, in Unix seconds; 0: never
+     * @param mixed $info shown in presence and join events, as JSON
+     * @param mixed $meta attached to the connection and hidden from the client, as JSON
+     * @param array<string, string> $labels attached to the connection, to filter connections by
+     * @param array<string, \Causeway\Proto\Proxy\SubscribeOptions> $subs channels to subscribe the client to, with options
+     * @param list<\Causeway\Proto\Proxy\ChannelsCapability> $caps what the client may do in which channels
      */
     public function __construct(
         public readonly string $user = '',
@@ -28,6 +29,7 @@ final class ConnectResult extends Result
         public readonly mixed $meta = null,
         public readonly array $labels = [],
         public readonly array $subs = [],
+        public readonly array $caps = [],
     ) {
     }
 }

@@ -2,18 +2,22 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The entry may be removed. */
+/** Lets the client remove the entry. */
 final class MapRemoveResult extends Result
 {
     /**
-     * @param string $key Instead of the client's.
+     * @param string $key replaces the client's key
+     * @param array<string, string> $tags attached to the publication
+     * @param string $idempotencyKey drops the removal if its key was used shortly before
      */
     public function __construct(
         public readonly string $key = '',
+        public readonly array $tags = [],
+        public readonly string $idempotencyKey = '',
     ) {
     }
 }

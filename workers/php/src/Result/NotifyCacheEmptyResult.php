@@ -2,15 +2,15 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The notice was taken. */
+/** Acknowledges the notification. */
 final class NotifyCacheEmptyResult extends Result
 {
     /**
-     * @param bool $populated Whether the application has filled the cache.
+     * @param bool $populated whether the application has published to the channel
      */
     public function __construct(
         public readonly bool $populated = false,

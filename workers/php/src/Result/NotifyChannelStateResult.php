@@ -2,11 +2,11 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The notice was taken. */
+/** Acknowledges the notification. */
 final class NotifyChannelStateResult extends Result
 {
 }

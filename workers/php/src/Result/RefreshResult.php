@@ -2,24 +2,26 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The connection goes on, or has expired. */
+/** Prolongs the connection, or ends it. */
 final class RefreshResult extends Result
 {
     /**
-     * @param int $expireAt When the connection expires now, in Unix seconds.
-     * @param bool $expired Whether it has expired.
-     * @param mixed $info For presence, as JSON.
-     * @param mixed $meta Attached to the connection out of the client's sight, as JSON.
+     * @param int $expireAt when the connection expires next, in Unix seconds
+     * @param bool $expired whether the connection has expired
+     * @param mixed $info shown in presence and join events, as JSON
+     * @param mixed $meta attached to the connection and hidden from the client, as JSON
+     * @param list<\Causeway\Proto\Proxy\ChannelsCapability> $caps what the client may do in which channels
      */
     public function __construct(
         public readonly int $expireAt = 0,
         public readonly bool $expired = false,
         public readonly mixed $info = null,
         public readonly mixed $meta = null,
+        public readonly array $caps = [],
     ) {
     }
 }

@@ -2,15 +2,15 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The answer to a call. */
+/** Answers the call. */
 final class RpcResult extends Result
 {
     /**
-     * @param mixed $data For the client, as JSON.
+     * @param mixed $data for the client, as JSON
      */
     public function __construct(
         public readonly mixed $data = null,

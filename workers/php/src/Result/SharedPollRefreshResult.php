@@ -2,16 +2,16 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The state that was asked for. */
+/** Returns the state of the items. */
 final class SharedPollRefreshResult extends Result
 {
     /**
-     * @param list<\Causeway\Proto\Proxy\SharedPollRefreshResultItem> $items The entries.
-     * @param string $epoch Changes when the state begins anew.
+     * @param list<\Causeway\Proto\Proxy\SharedPollRefreshResultItem> $items the items
+     * @param string $epoch a new epoch means that versions start again
      */
     public function __construct(
         public readonly array $items = [],

@@ -2,17 +2,17 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Result;
 
-/** The subscription goes on, or has expired. */
+/** Prolongs the subscription, or ends it. */
 final class SubRefreshResult extends Result
 {
     /**
-     * @param int $expireAt When the subscription expires now, in Unix seconds.
-     * @param bool $expired Whether it has expired.
-     * @param mixed $info For presence, as JSON.
+     * @param int $expireAt when the subscription expires next, in Unix seconds
+     * @param bool $expired whether the subscription has expired
+     * @param mixed $info shown in presence and join events, as JSON
      */
     public function __construct(
         public readonly int $expireAt = 0,

@@ -2,24 +2,30 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Result;
+namespace Causeway\Result;
 
-use Causeway\Worker\Result;
+use Causeway\Proto\Proxy\FilterNode;
+use Causeway\Proto\Proxy\SubscribeOptionOverride;
+use Causeway\Result;
 
-/** The client may subscribe. */
+/** Lets the client subscribe. */
 final class SubscribeResult extends Result
 {
     /**
-     * @param mixed $data For the client, as JSON.
-     * @param mixed $info For presence, as JSON.
-     * @param int $expireAt When the subscription expires, in Unix seconds; 0: never.
-     * @param list<string> $allow What the client may do in the channel.
+     * @param mixed $data for the client, as JSON
+     * @param mixed $info shown in presence and join events, as JSON
+     * @param int $expireAt when the subscription expires, in Unix seconds; 0: never
+     * @param list<string> $allow what the client may do in the channel
+     * @param SubscribeOptionOverride|null $override channel options to override
+     * @param FilterNode|null $serverTagsFilter selects publications by their tags
      */
     public function __construct(
         public readonly mixed $data = null,
         public readonly mixed $info = null,
         public readonly int $expireAt = 0,
         public readonly array $allow = [],
+        public readonly ?SubscribeOptionOverride $override = null,
+        public readonly ?FilterNode $serverTagsFilter = null,
     ) {
     }
 }

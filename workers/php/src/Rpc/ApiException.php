@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** Centrifugo answered with an error, say 102, "unknown channel": code and message are its own. */
+/** Centrifugo answered with an error, for example 102, "unknown channel". Code and message are Centrifugo's. */
 final class ApiException extends RpcException
 {
 }

@@ -2,35 +2,32 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
 use Causeway\Proto\Api;
-use Causeway\Worker\Json;
+use Causeway\Json;
 use Google\Protobuf\Internal\Message;
 
 /**
- * Centrifugo's server API, called through the bridge.
+ * Centrifugo's server API, over the connection that the server has to Centrifugo.
  *
- * `$data` and `$info` are whatever JSON can hold, or {@see \Causeway\Worker\Raw}. Where a method takes a `$user`, it means all
- * connections of the user, or the one that `$client` or `$session` names. Results are the messages of Centrifugo's API.
+ * `$data` and `$info` are values that JSON can represent, or {@see \Causeway\Raw}. `$user` selects all connections of a user,
+ * `$client` or `$session` a single one. Results are messages of `Causeway\Proto\Api`.
  *
- * An error that Centrifugo answers with is thrown as {@see ApiException}; a Centrifugo that cannot be reached, or does not have the
- * method, as {@see GrpcException}; all else that goes wrong as another {@see RpcException}.
+ * Methods throw an {@see ApiException} when Centrifugo answers with an error, a {@see GrpcException} when it cannot be reached or does
+ * not have the method, and another {@see RpcException} for any other failure.
  */
 final class Centrifugo
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
     /**
-     * Publishes into a channel.
+     * Publishes to a channel.
      *
      * @param array<string, string> $tags attached to the publication
-     * @param string $idempotencyKey a publication whose key was used shortly before is not repeated
+     * @param string $idempotencyKey a publication is dropped if its key was used shortly before
      */
     public function publish(
         string $channel,
@@ -55,11 +52,11 @@ final class Centrifugo
     }
 
     /**
-     * Publishes into many channels. The result has a response for each, in their order, with an error perhaps, which is not thrown.
+     * Publishes to many channels. The result has a response per channel, in order; an error in one of them is not thrown.
      *
      * @param list<string> $channels
      * @param array<string, string> $tags attached to the publications
-     * @param string $idempotencyKey a publication whose key was used shortly before is not repeated
+     * @param string $idempotencyKey a publication is dropped if its key was used shortly before
      */
     public function broadcast(
         array $channels,
@@ -136,9 +133,9 @@ final class Centrifugo
     }
 
     /**
-     * Disconnects connections, with a code and reason of Centrifugo's unless one is given.
+     * Disconnects connections, by default with Centrifugo's own code and reason.
      *
-     * @param list<string> $whitelist ids of clients that stay
+     * @param list<string> $whitelist ids of clients to keep
      */
     public function disconnect(
         string $user = '',
@@ -162,7 +159,7 @@ final class Centrifugo
     }
 
     /**
-     * Prolongs connections, or ends them as expired.
+     * Prolongs connections, or expires them.
      *
      * @param int $expireAt in Unix seconds
      */
@@ -188,19 +185,19 @@ final class Centrifugo
         ])));
     }
 
-    /** Who is in a channel, by the client's id. */
+    /** The clients in a channel, by client id. */
     public function presence(string $channel): Api\PresenceResult
     {
         return $this->call('Presence', new Api\PresenceRequest(['channel' => $channel]));
     }
 
-    /** How many are in a channel. */
+    /** The number of clients and users in a channel. */
     public function presenceStats(string $channel): Api\PresenceStatsResult
     {
         return $this->call('PresenceStats', new Api\PresenceStatsRequest(['channel' => $channel]));
     }
 
-    /** At most `$limit` publications after `$since`, and the stream's position; with a limit of 0, that alone. */
+    /** Up to `$limit` publications after `$since`, and the position of the stream; with a limit of 0, only the position. */
     public function history(string $channel, int $limit = 0, ?Api\StreamPosition $since = null, bool $reverse = false): Api\HistoryResult
     {
         $fields = ['channel' => $channel, 'limit' => $limit, 'since' => $since, 'reverse' => $reverse];
@@ -208,29 +205,29 @@ final class Centrifugo
         return $this->call('History', new Api\HistoryRequest(self::given($fields)));
     }
 
-    /** Forgets the publications of a channel. */
+    /** Removes the publications of a channel. */
     public function historyRemove(string $channel): void
     {
         $this->call('HistoryRemove', new Api\HistoryRemoveRequest(['channel' => $channel]));
     }
 
-    /** What Centrifugo's nodes say of themselves. */
+    /** Centrifugo's nodes. */
     public function info(): Api\InfoResult
     {
         return $this->call('Info', new Api\InfoRequest());
     }
 
-    /** The channels that have subscribers, by their names; only those that match, if a pattern is given. */
+    /** The channels that have subscribers, by name; with a pattern, only those that match. */
     public function channels(string $pattern = ''): Api\ChannelsResult
     {
         return $this->call('Channels', new Api\ChannelsRequest(['pattern' => $pattern]));
     }
 
     /**
-     * Carries out many commands in one call.
+     * Runs many commands in one call.
      *
      * @param list<Api\Command> $commands
-     * @return list<Api\Reply> one for each, in their order, with an error perhaps, which is not thrown
+     * @return list<Api\Reply> a reply per command, in order; an error in one of them is not thrown
      */
     public function batch(array $commands, bool $parallel = false): array
     {
@@ -240,20 +237,17 @@ final class Centrifugo
     }
 
     /**
-     * Calls any method of the API with its request message, and gives the result of its response.
+     * Calls any method of the API and returns the result in its response.
      *
-     * @param Message|null $response an empty response, for methods that `Causeway\Proto\Api` does not have yet
+     * @param class-string<Message>|null $response for methods that `Causeway\Proto\Api` does not have
      */
-    public function call(string $method, Message $request, ?Message $response = null): Message
+    public function call(string $method, Message $request, ?string $response = null): Message
     {
-        if ($response === null) {
-            $class = "Causeway\\Proto\\Api\\{$method}Response";
-            if (!class_exists($class)) {
-                throw new \InvalidArgumentException("there is no message $class: say what the response is");
-            }
-            $response = new $class();
+        $response ??= "Causeway\\Proto\\Api\\{$method}Response";
+        if (!class_exists($response)) {
+            throw new \InvalidArgumentException("there is no message $response: pass the class of the response");
         }
-        $this->client->callProto("centrifuge.$method", $request, $response);
+        $response = $this->client->callProto("centrifuge.$method", $request, $response);
         if (method_exists($response, 'getError') && ($error = $response->getError()) !== null) {
             throw new ApiException($error->getMessage(), $error->getCode());
         }
@@ -261,7 +255,7 @@ final class Centrifugo
         return method_exists($response, 'getResult') ? $response->getResult() ?? self::emptyResult($response) : $response;
     }
 
-    /** What a response without a result means. */
+    /** The result of a response without one. */
     private static function emptyResult(Message $response): Message
     {
         $class = (string) preg_replace('~Response$~', 'Result', $response::class);

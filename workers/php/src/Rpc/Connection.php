@@ -2,10 +2,11 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-use Causeway\Worker\Frame;
-use Causeway\Worker\FrameException;
+use Causeway\Frame;
+use Causeway\FrameException;
+use Causeway\Socket;
 
 /**
  * One connection, used by one call at a time.
@@ -16,7 +17,7 @@ final class Connection
 {
     private const CHUNK = 65536;
 
-    /** How many calls were made. */
+    /** Number of calls made. */
     public int $calls = 0;
 
     /** @var resource */
@@ -30,42 +31,37 @@ final class Connection
 
     /**
      * @throws ConnectionException
-     * @throws \InvalidArgumentException when the address is none
+     * @throws \InvalidArgumentException when the address is invalid
      */
     public function __construct(string $address, float $deadline)
     {
-        if (preg_match('~^(?:unix://.|tcp://.*:\d+$)~', $address) !== 1) {
-            throw new \InvalidArgumentException("expected tcp://host:port or unix://path, found \"$address\"");
-        }
         $this->pid = (int) getmypid();
-        $context = stream_context_create(['socket' => ['tcp_nodelay' => true]]);
-        $target = (string) preg_replace('~^tcp://:~', 'tcp://127.0.0.1:', $address);
-        $stream = @stream_socket_client($target, $code, $message, max($deadline - self::now(), 0.001), STREAM_CLIENT_CONNECT, $context);
-        if ($stream === false) {
+        $stream = Socket::connect($address, max($deadline - self::now(), 0.001));
+        if (is_string($stream)) {
             throw self::now() >= $deadline - 0.01
                 ? new TimeoutException("cannot connect to $address in time", false)
-                : new ConnectionException("cannot connect to $address: $message", false);
+                : new ConnectionException("cannot connect to $address: $stream", false);
         }
-        // The timeouts are kept by waiting for the stream, which must not block then.
+        // Timeouts are kept by waiting for the stream; reads and writes must not block then.
         stream_set_blocking($stream, false);
         stream_set_chunk_size($stream, self::CHUNK);
         $this->stream = $stream;
     }
 
-    /** Seconds that only go forward. */
+    /** Seconds of a monotonic clock. */
     public static function now(): float
     {
         return hrtime(true) / 1e9;
     }
 
-    /** Whether this process opened it, the server has not closed it, and nothing has come that nobody asked for. */
-    public function isFit(): bool
+    /** Whether this process opened the connection, the server has not closed it, and no unexpected bytes have arrived. */
+    public function isUsable(): bool
     {
         return !$this->surplus && $this->pid === getmypid() && !self::wait($this->stream, null, 0);
     }
 
     /**
-     * Sends a request and gives its reply, without a look at what the reply says.
+     * Sends a request and returns its reply, which may be an error.
      *
      * @throws ConnectionException
      */
@@ -78,7 +74,7 @@ final class Connection
         $reply = $this->receive($method, $deadline);
         if ($reply->options !== $options || !str_starts_with($reply->payload, $method)) {
             $found = implode(', ', $reply->options);
-            throw new ConnectionException("what came back is no reply to call {$options[0]} of $method: options [$found]", true);
+            throw new ConnectionException("received something other than the reply to call {$options[0]} of $method: options [$found]", true);
         }
 
         return new Frame(substr($reply->payload, strlen($method)), $reply->flags, $reply->options);
@@ -91,14 +87,14 @@ final class Connection
 
     private function send(string $request, string $method, float $deadline): void
     {
-        // An error here says that the request did not leave as a whole; so it has not been carried out.
+        // On an error here the server has not received the whole request, so it has not run it.
         for ($offset = 0; $offset < strlen($request);) {
             if (!self::wait(null, $this->stream, $deadline - self::now())) {
                 throw new TimeoutException("$method could not be sent in time", false);
             }
             $written = @fwrite($this->stream, substr($request, $offset, self::CHUNK));
             if ($written === false) {
-                $reason = error_get_last()['message'] ?? 'the server hung up';
+                $reason = error_get_last()['message'] ?? 'the server closed the connection';
                 throw new ConnectionException("$method could not be sent: $reason", false);
             }
             $offset += $written;
@@ -115,12 +111,12 @@ final class Connection
                 }
                 $chunk = @fread($this->stream, self::CHUNK);
                 if (($chunk === false || $chunk === '') && feof($this->stream)) {
-                    throw new ConnectionException("the server hung up before it answered $method", true);
+                    throw new ConnectionException("the server closed the connection before it answered $method", true);
                 }
                 $buffer .= $chunk;
             }
         } catch (FrameException $error) {
-            throw new ConnectionException("the answer to $method is broken: {$error->getMessage()}", true, $error);
+            throw new ConnectionException("invalid reply to $method: {$error->getMessage()}", true, $error);
         }
         $this->surplus = $end !== strlen($buffer);
 
@@ -128,7 +124,7 @@ final class Connection
     }
 
     /**
-     * Whether one of the streams is ready within so many seconds.
+     * Waits until a stream is ready; returns false after `$seconds`.
      *
      * @param resource|null $reading
      * @param resource|null $writing
@@ -142,7 +138,7 @@ final class Connection
             $except = [];
             $left = max($deadline - self::now(), 0);
             $ready = @stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1) * 1e6));
-            // A signal interrupts the wait and counts as a failure of it.
+            // A signal interrupts the wait, which counts as a failure.
             if ($ready !== false || $left <= 0) {
                 return $ready !== false && $ready > 0;
             }

@@ -2,12 +2,12 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** There is no connection, it was lost in the middle of a call, or what came back was no reply to it. */
+/** The connection failed, was lost during a call, or carried something other than the reply. */
 class ConnectionException extends RpcException
 {
-    /** @param bool $mayHaveRun whether the call was carried out, perhaps; else it certainly was not */
+    /** @param bool $mayHaveRun true if the server may have run the call, false if it certainly has not */
     public function __construct(string $message, public readonly bool $mayHaveRun, ?\Throwable $previous = null)
     {
         parent::__construct($message, 0, $previous);

@@ -2,12 +2,12 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** The bridge could not call Centrifugo, or Centrifugo refused the call. The code is gRPC's. */
+/** The server could not reach Centrifugo, or Centrifugo rejected the call. The code is gRPC's. */
 final class GrpcException extends ServerException
 {
-    /** As grpc-go names its codes, from 0 on: https://pkg.go.dev/google.golang.org/grpc/codes */
+    /** The names that grpc-go has for codes 0 and up: https://pkg.go.dev/google.golang.org/grpc/codes */
     private const CODES = [
         'OK', 'Canceled', 'Unknown', 'InvalidArgument', 'DeadlineExceeded', 'NotFound', 'AlreadyExists', 'PermissionDenied',
         'ResourceExhausted', 'FailedPrecondition', 'Aborted', 'OutOfRange', 'Unimplemented', 'Internal', 'Unavailable', 'DataLoss',

@@ -2,16 +2,13 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** Lists workers, and changes how many there are. All methods throw an {@see RpcException}. */
+/** Lists, adds and removes workers. All methods throw an {@see RpcException}. */
 final class Informer
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
     /** @return list<string> the names of the pools */
@@ -20,7 +17,7 @@ final class Informer
         return $this->client->call('informer.List', true) ?? [];
     }
 
-    /** @return list<WorkerState> the workers of a pool; none for a pool that does not exist */
+    /** @return list<WorkerState> the workers of a pool; empty if the pool does not exist */
     public function workers(string $plugin = 'centrifuge'): array
     {
         $found = $this->client->call('informer.Workers', $plugin)['workers'] ?? [];
@@ -36,13 +33,13 @@ final class Informer
         ), $found);
     }
 
-    /** Has the pool one worker larger. */
+    /** Adds one worker to the pool. */
     public function addWorker(string $plugin = 'centrifuge'): void
     {
         $this->client->call('informer.AddWorker', $plugin);
     }
 
-    /** Has the pool one worker smaller; the last worker stays. */
+    /** Removes one worker from the pool, except the last one. */
     public function removeWorker(string $plugin = 'centrifuge'): void
     {
         $this->client->call('informer.RemoveWorker', $plugin);

@@ -2,59 +2,56 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
 /**
- * Locks that all workers of the bridge share: one writer or many readers to a resource. Times are in seconds.
+ * Locks shared by all workers of the server: one writer or many readers of a resource. Times are in seconds.
  *
  * All methods throw an {@see RpcException}.
  */
 final class Lock
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
     /**
-     * Locks for writing, and gives the lock's id; null when somebody else has the lock.
+     * Locks for writing; returns the id of the lock, or null when the resource is locked already.
      *
-     * @param string|null $id a random one unless given
-     * @param float|null $ttl after which the lock ends by itself; never unless given
-     * @param float|null $wait how long to wait for the lock; not at all unless given
+     * @param string|null $id a random one by default
+     * @param float|null $ttl after which the lock expires; by default it does not
+     * @param float|null $wait how long to wait for the lock; by default not at all
      */
     public function lock(string $resource, ?string $id = null, ?float $ttl = null, ?float $wait = null): ?string
     {
         return $this->take('lock.Lock', $resource, $id, $ttl, $wait);
     }
 
-    /** Locks for reading, together with other readers; else as {@see self::lock()}. */
+    /** Locks for reading, shared with other readers; otherwise like {@see self::lock()}. */
     public function lockRead(string $resource, ?string $id = null, ?float $ttl = null, ?float $wait = null): ?string
     {
         return $this->take('lock.LockRead', $resource, $id, $ttl, $wait);
     }
 
-    /** Releases a lock; false when there was none of this id. */
+    /** Releases a lock; returns false when there is no lock with this id. */
     public function release(string $resource, string $id): bool
     {
         return $this->ask('lock.Release', ['resource' => $resource, 'id' => $id]);
     }
 
-    /** Releases all locks of a resource, whoever has them. */
+    /** Releases all locks of a resource; returns false when there are none. */
     public function forceRelease(string $resource): bool
     {
         return $this->ask('lock.ForceRelease', ['resource' => $resource]);
     }
 
-    /** Whether the resource is locked, under this id if one is given. */
+    /** Whether the resource is locked: by the lock with this id, or by any. */
     public function exists(string $resource, string $id = '*'): bool
     {
         return $this->ask('lock.Exists', ['resource' => $resource, 'id' => $id]);
     }
 
-    /** Has a lock end by itself after `$ttl` from now. */
+    /** Makes a lock expire `$ttl` from now; returns false when there is no lock with this id. */
     public function updateTtl(string $resource, string $id, float $ttl): bool
     {
         return $this->ask('lock.UpdateTTL', ['resource' => $resource, 'id' => $id, 'ttl' => self::microseconds($ttl)]);
@@ -84,7 +81,7 @@ final class Lock
 
     private static function microseconds(float $seconds): int
     {
-        // Beyond that, they do not fit into 64 bits.
+        // More microseconds do not fit into 64 bits.
         if (!($seconds >= 0 && $seconds < 9e12)) {
             throw new \InvalidArgumentException("expected seconds, found $seconds");
         }

@@ -2,48 +2,61 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
 /**
- * Writes into the bridge's log, on its channel "app". All methods throw an {@see RpcException}.
+ * Writes to the server's log, on the channel "app". All methods throw an {@see RpcException}.
  *
- * Values of a context that are no strings are written as JSON.
+ * Values of a context are strings, or are logged as JSON.
  */
 final class Logger
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
-    /** @param array<string, mixed> $context */
+    /**
+     * Logs at error level.
+     *
+     * @param array<string, mixed> $context
+     */
     public function error(string|\Stringable $message, array $context = []): void
     {
         $this->write('Error', $message, $context);
     }
 
-    /** @param array<string, mixed> $context */
+    /**
+     * Logs at warning level.
+     *
+     * @param array<string, mixed> $context
+     */
     public function warning(string|\Stringable $message, array $context = []): void
     {
         $this->write('Warning', $message, $context);
     }
 
-    /** @param array<string, mixed> $context */
+    /**
+     * Logs at info level.
+     *
+     * @param array<string, mixed> $context
+     */
     public function info(string|\Stringable $message, array $context = []): void
     {
         $this->write('Info', $message, $context);
     }
 
-    /** @param array<string, mixed> $context */
+    /**
+     * Logs at debug level.
+     *
+     * @param array<string, mixed> $context
+     */
     public function debug(string|\Stringable $message, array $context = []): void
     {
         $this->write('Debug', $message, $context);
     }
 
     /**
-     * Writes to the bridge's standard error as it is.
+     * Writes the message to the server's standard error, unformatted.
      *
      * @param array<string, mixed> $context
      */
@@ -67,7 +80,7 @@ final class Logger
         $this->client->call("app.{$level}WithContext", ['message' => self::text((string) $message), 'log_attrs' => $attributes]);
     }
 
-    /** Text that can be sent: a log line must not fail for a character. */
+    /** Valid UTF-8 for any value: a bad character must not cost the log line. */
     private static function text(mixed $value): string
     {
         if ($value instanceof \Stringable) {

@@ -2,25 +2,22 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** Keeps an application's own metrics beside the bridge's. All methods throw an {@see RpcException}. */
+/** The application's metrics, served along with the server's own. All methods throw an {@see RpcException}. */
 final class Metrics
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
     /**
-     * Declares a metric; a second declaration of the same name changes nothing.
+     * Declares a metric; declaring the same name again has no effect.
      *
      * @param string $type counter, gauge, histogram or summary
      * @param list<string> $labels names
-     * @param list<float|int> $buckets of a histogram; the usual ones unless given
-     * @param array<string, float> $objectives of a summary: quantiles, such as '0.99', with the error that is allowed for each
+     * @param list<float|int> $buckets of a histogram; Prometheus' defaults if empty
+     * @param array<string, float> $objectives of a summary: quantiles, such as '0.99', and their allowed errors
      */
     public function declare(
         string $name,
@@ -44,7 +41,7 @@ final class Metrics
     /**
      * Adds to a counter or gauge.
      *
-     * @param list<string> $labels values, in the order of the declaration's names
+     * @param list<string> $labels values, in the order of the declared names
      */
     public function add(string $name, float|int $value, array $labels = []): void
     {
@@ -72,7 +69,7 @@ final class Metrics
     }
 
     /**
-     * Counts a value in a histogram or summary.
+     * Adds an observation to a histogram or summary.
      *
      * @param list<string> $labels
      */
@@ -81,15 +78,15 @@ final class Metrics
         $this->change('Observe', $name, $value, $labels);
     }
 
-    /** Forgets a metric. */
+    /** Removes a metric. */
     public function unregister(string $name): void
     {
         $this->client->call('metrics.Unregister', $name);
     }
 
     /** @param list<string> $labels */
-    private function change(string $what, string $name, float|int $value, array $labels): void
+    private function change(string $operation, string $name, float|int $value, array $labels): void
     {
-        $this->client->call("metrics.$what", ['name' => $name, 'value' => $value, 'labels' => array_values($labels)]);
+        $this->client->call("metrics.$operation", ['name' => $name, 'value' => $value, 'labels' => array_values($labels)]);
     }
 }

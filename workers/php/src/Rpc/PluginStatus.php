@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** How a pool is: an HTTP status, 200 for well, and a text. */
+/** The health of a pool: an HTTP status code, 200 if it is healthy, and a text. */
 final class PluginStatus
 {
     public function __construct(public readonly int $code, public readonly string $message)

@@ -2,16 +2,13 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
 /** Replaces workers. All methods throw an {@see RpcException}. */
 final class Resetter
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
     /** @return list<string> the names of the pools */
@@ -21,9 +18,9 @@ final class Resetter
     }
 
     /**
-     * Replaces all workers of a pool, and waits for the new ones.
+     * Replaces all workers of a pool and waits until the new ones are ready.
      *
-     * RoadRunner also waits for the old ones to end: do not call it from a worker of that pool there.
+     * RoadRunner also waits for the old workers to exit: behind it, do not call this from a worker of the same pool.
      *
      * @param float $timeout seconds
      */

@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** A call failed. The code is 0 where the failure has only a text. */
+/** A call failed. The code is 0 if the error is only a text. */
 class RpcException extends \RuntimeException
 {
 }

@@ -2,12 +2,12 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** The bridge answered with an error: an unknown method, a wrong argument, or what the method has to say. */
+/** The server answered with an error: an unknown method, an invalid argument, or an error of the method. */
 class ServerException extends RpcException
 {
-    /** The error that a text tells of. */
+    /** The exception for an error text. */
     public static function fromText(string $text): self
     {
         return preg_match('~\Arpc error: code = (\S+) desc = (.*)\z~s', $text, $parts) === 1

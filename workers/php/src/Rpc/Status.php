@@ -2,25 +2,22 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** Asks whether the bridge is well. All methods throw an {@see RpcException}. */
+/** The health of pools. All methods throw an {@see RpcException}. */
 final class Status
 {
-    private readonly Client $client;
-
-    public function __construct(?Client $client = null)
+    public function __construct(private readonly Client $client)
     {
-        $this->client = $client ?? Client::shared();
     }
 
-    /** Whether the pool lives. */
+    /** Whether the pool is alive. */
     public function status(string $plugin = 'centrifuge'): PluginStatus
     {
         return $this->ask('status.Status', $plugin);
     }
 
-    /** Whether the pool can take requests. */
+    /** Whether the pool can serve requests. */
     public function ready(string $plugin = 'centrifuge'): PluginStatus
     {
         return $this->ask('status.Ready', $plugin);

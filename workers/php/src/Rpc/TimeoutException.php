@@ -2,9 +2,9 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** The call took longer than its timeout. Its connection is closed. */
+/** The call took longer than its timeout; its connection is closed. */
 final class TimeoutException extends ConnectionException
 {
 }

@@ -2,15 +2,15 @@
 
 declare(strict_types=1);
 
-namespace Causeway\Worker\Rpc;
+namespace Causeway\Rpc;
 
-/** What the bridge knows of a worker. */
+/** A worker, as the server sees it. */
 final class WorkerState
 {
     /**
-     * @param string $status ready, working, stopping and so on
-     * @param int $executions how many requests it has handled
-     * @param int $created when it was started, in Unix nanoseconds
+     * @param string $status such as ready, working or stopping
+     * @param int $executions number of requests handled
+     * @param int $created start time in Unix nanoseconds
      * @param int $memory resident memory in bytes
      */
     public function __construct(

@@ -1,0 +1,231 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway;
+
+use Causeway\Proto\Proxy;
+use Google\Protobuf\Internal\Message;
+
+/**
+ * An application: the handlers of Centrifugo's events.
+ *
+ * A handler takes a request and returns a result, null for an empty result, an {@see Error} or a {@see Disconnect}; the last two may
+ * be thrown as well. {@see Stop} hands the request to another worker. Any other exception fails the request; the worker logs it and
+ * goes on. Every request gets exactly one answer.
+ *
+ * An event without a handler is answered with Centrifugo's error 108, "not available".
+ */
+final class App
+{
+    /** @var array<string, callable> by event type */
+    private array $handlers = [];
+
+    /** @var array<string, callable> by RPC method */
+    private array $methods = [];
+
+    /** @var array<string, true> event types whose missing handler was logged */
+    private array $missing = [];
+
+    /** The last context and what it contains: unless client headers are forwarded, few contexts differ. */
+    private string $context = '';
+    private ?Headers $headers = null;
+
+    /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null)) $handler */
+    public function onConnect(callable $handler): self
+    {
+        return $this->on(Event::Connect, $handler);
+    }
+
+    /** @param (callable(Event\RefreshRequest): (Result\RefreshResult|Error|Disconnect|null)) $handler */
+    public function onRefresh(callable $handler): self
+    {
+        return $this->on(Event::Refresh, $handler);
+    }
+
+    /** @param (callable(Event\SubscribeRequest): (Result\SubscribeResult|Error|Disconnect|null)) $handler */
+    public function onSubscribe(callable $handler): self
+    {
+        return $this->on(Event::Subscribe, $handler);
+    }
+
+    /** @param (callable(Event\PublishRequest): (Result\PublishResult|Error|Disconnect|null)) $handler */
+    public function onPublish(callable $handler): self
+    {
+        return $this->on(Event::Publish, $handler);
+    }
+
+    /**
+     * Handles calls of one method, or with '*' the calls that no other handler takes.
+     *
+     * @param (callable(Event\RpcRequest): (Result\RpcResult|Error|Disconnect|null)) $handler
+     */
+    public function onRpc(string $method, callable $handler): self
+    {
+        if ($method === '*') {
+            return $this->on(Event::Rpc, $handler);
+        }
+        self::register($this->methods, $method, $handler, "RPC method \"$method\"");
+
+        return $this;
+    }
+
+    /** @param (callable(Event\SubRefreshRequest): (Result\SubRefreshResult|Error|Disconnect|null)) $handler */
+    public function onSubRefresh(callable $handler): self
+    {
+        return $this->on(Event::SubRefresh, $handler);
+    }
+
+    /** @param (callable(Event\NotifyCacheEmptyRequest): (Result\NotifyCacheEmptyResult|null)) $handler */
+    public function onNotifyCacheEmpty(callable $handler): self
+    {
+        return $this->on(Event::NotifyCacheEmpty, $handler);
+    }
+
+    /** @param (callable(Event\NotifyChannelStateRequest): (Result\NotifyChannelStateResult|Error|null)) $handler */
+    public function onNotifyChannelState(callable $handler): self
+    {
+        return $this->on(Event::NotifyChannelState, $handler);
+    }
+
+    /** @param (callable(Event\MapPublishRequest): (Result\MapPublishResult|Error|Disconnect|null)) $handler */
+    public function onMapPublish(callable $handler): self
+    {
+        return $this->on(Event::MapPublish, $handler);
+    }
+
+    /** @param (callable(Event\MapRemoveRequest): (Result\MapRemoveResult|Error|Disconnect|null)) $handler */
+    public function onMapRemove(callable $handler): self
+    {
+        return $this->on(Event::MapRemove, $handler);
+    }
+
+    /** @param (callable(Event\SharedPollRefreshRequest): (Result\SharedPollRefreshResult|Error|null)) $handler */
+    public function onSharedPollRefresh(callable $handler): self
+    {
+        return $this->on(Event::SharedPollRefresh, $handler);
+    }
+
+    /**
+     * Handles any type of event.
+     *
+     * @throws \LogicException when the event has a handler already
+     */
+    public function on(Event $event, callable $handler): self
+    {
+        self::register($this->handlers, $event->value, $handler, $event->value);
+
+        return $this;
+    }
+
+    /** Serves requests until the server stops this worker. */
+    public function run(?Worker $worker = null): void
+    {
+        ($worker ?? new Worker())->run($this->answer(...));
+    }
+
+    /**
+     * Returns the encoded response to one request.
+     *
+     * @throws WorkerException when the event is unknown or its handler returns what cannot be its answer
+     */
+    public function answer(Payload $payload): string
+    {
+        if ($this->headers === null || $payload->context !== $this->context) {
+            $this->headers = Headers::fromContext($payload->context);
+            $this->context = $payload->context;
+        }
+        $headers = $this->headers;
+        $type = $headers->get('type') ?? '';
+        $event = Event::tryFrom($type) ?? throw new WorkerException("unknown event type \"$type\"");
+        $request = $event->request($payload->body, $headers);
+        $handler = $request instanceof Event\RpcRequest ? $this->methods[$request->method] ?? null : null;
+        $handler ??= $this->handlers[$event->value] ?? null;
+        if ($handler === null) {
+            return $this->withoutHandler($event, $request)->serializeToString();
+        }
+        try {
+            $answer = $handler($request);
+        } catch (Error | Disconnect $refusal) {
+            $answer = $refusal;
+        }
+        try {
+            return self::response($event, $answer)->serializeToString();
+        } catch (\Throwable $error) {
+            $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
+            throw new WorkerException(self::place($handler) . ": $problem{$error->getMessage()}", previous: $error);
+        }
+    }
+
+    /** Answers an event without a handler. The response to an empty cache has no error, so that its result is empty instead. */
+    private function withoutHandler(Event $event, Request $request): Message
+    {
+        if (!isset($this->missing[$event->value])) {
+            $this->missing[$event->value] = true;
+            $method = $request instanceof Event\RpcRequest ? ' method ' . self::quote($request->method) : '';
+            fwrite(STDERR, "no handler for $event->value$method (logged once)\n");
+        }
+
+        return self::response($event, $event === Event::NotifyCacheEmpty ? null : Error::notAvailable());
+    }
+
+    /** @throws WorkerException when this cannot be the answer to such an event */
+    private static function response(Event $event, mixed $answer): Message
+    {
+        $response = $event->response();
+        if ($answer instanceof Error) {
+            $error = new Proxy\Error(['code' => $answer->getCode(), 'message' => $answer->getMessage(), 'temporary' => $answer->temporary]);
+
+            return self::set($event, $response, 'setError', $error);
+        }
+        if ($answer instanceof Disconnect) {
+            $disconnect = new Proxy\Disconnect(['code' => $answer->getCode(), 'reason' => $answer->reason]);
+
+            return self::set($event, $response, 'setDisconnect', $disconnect);
+        }
+        $expected = $event->resultClass();
+        if ($answer !== null && !$answer instanceof $expected) {
+            $expected = substr((string) strrchr($expected, '\\'), 1);
+            $found = get_debug_type($answer);
+            throw new WorkerException("the handler of $event->value returned $found, expected $expected, Error, Disconnect or null");
+        }
+        $result = $event->result();
+        $answer?->fill($result);
+
+        return self::set($event, $response, 'setResult', $result);
+    }
+
+    private static function set(Event $event, Message $response, string $setter, Message $value): Message
+    {
+        if (!method_exists($response, $setter)) {
+            $found = strtolower(substr($setter, 3));
+            throw new WorkerException("Centrifugo takes no $found in answer to $event->value");
+        }
+        $response->$setter($value);
+
+        return $response;
+    }
+
+    /** What a client sent, as a short piece of a log line. */
+    private static function quote(string $text): string
+    {
+        return (string) json_encode(substr($text, 0, 100), JSON_INVALID_UTF8_SUBSTITUTE);
+    }
+
+    /** @param array<string, callable> $handlers */
+    private static function register(array &$handlers, string $key, callable $handler, string $what): void
+    {
+        if (isset($handlers[$key])) {
+            throw new \LogicException("$what has a handler already: " . self::place($handlers[$key]));
+        }
+        $handlers[$key] = $handler;
+    }
+
+    /** Where a handler is defined: file and line. */
+    private static function place(callable $handler): string
+    {
+        $function = new \ReflectionFunction(\Closure::fromCallable($handler));
+
+        return $function->isInternal() ? "{$function->getName()}()" : "{$function->getFileName()}:{$function->getStartLine()}";
+    }
+}
