@@ -1,4 +1,4 @@
-"""Calls the bridge with everything that the Python package has, one scene a run, and prints what comes of it as JSON.
+"""Calls the server with all of the Python package, one scene per run, and prints the results as JSON.
 
 The PHP caller prints the same.
 """
@@ -13,9 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workers/python/src
 import causeway
 from causeway import api
 
+rpc = causeway.Rpc.shared()
+
 
 def bridge():
-    rpc, informer, resetter = causeway.Rpc.shared(), causeway.Informer(), causeway.Resetter()
+    informer, resetter = rpc.informer, rpc.resetter
     first = informer.workers()[0]
     seen = {
         "version": rpc.version(),
@@ -32,12 +34,12 @@ def bridge():
     resetter.reset()
     seen["replaced"] = first.pid not in [worker.pid for worker in informer.workers() if worker.status == "ready"]
     seen["errors"] = [failure(lambda: informer.add_worker("nope")), failure(lambda: rpc.call("nope.Do"))]
-    seen["status"] = [causeway.Status().status().code, causeway.Status().ready().code]
+    seen["status"] = [rpc.status.status().code, rpc.status.ready().code]
     return seen
 
 
 def centrifugo():
-    centrifugo = causeway.Centrifugo()
+    centrifugo = rpc.centrifugo
     published = centrifugo.publish("news", {"text": "grüß"}, tags={"k": "v"}, idempotency_key="i1")
     centrifugo.disconnect("42", code=4501, reason="bye", whitelist=["a"])
     centrifugo.subscribe("news", "42", data=[1], info={}, expire_at=7)
@@ -52,11 +54,11 @@ def centrifugo():
 
 
 def away():
-    return failure(lambda: causeway.Centrifugo().info())
+    return failure(lambda: rpc.centrifugo.info())
 
 
 def lock():
-    lock = causeway.Lock()
+    lock = rpc.lock
     random = lock.lock("random")
     seen = [
         len(random or ""),
@@ -75,7 +77,7 @@ def lock():
 
 
 def metrics():
-    metrics = causeway.Metrics()
+    metrics = rpc.metrics
     metrics.declare("calls", "counter", help="Calls", labels=["kind"], namespace="app", subsystem="sub")
     metrics.declare("calls", "counter", labels=["kind"])
     metrics.declare("level", "gauge")
@@ -92,7 +94,7 @@ def metrics():
 
 
 def log_lines():
-    logger = causeway.Logger()
+    logger = rpc.logger
     logger.error("from error", {"user": "42", "list": [1, 2]})
     logger.warning("from warning")
     logger.info("from info", {"a": "b"})

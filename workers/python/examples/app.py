@@ -1,10 +1,10 @@
-"""Answers every event of a small chat; the PHP example answers the same."""
+"""A small chat; the PHP example behaves the same."""
 
 import sys
 import time
 from pathlib import Path
 
-# From a plain clone, the package stands beside this file.
+# In a clone of the repository, the package is beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import causeway
@@ -12,10 +12,13 @@ from causeway import Disconnect, Error
 
 app = causeway.App()
 
+# Connects with the first call, to rpc.listen of .rr.yaml, which is in the environment variable RR_RPC.
+rpc = causeway.Rpc()
 
-@app.connect
+
+@app.on_connect
 def connect(request: causeway.ConnectRequest) -> causeway.ConnectResult:
-    """Let everybody in but those who say deny."""
+    """Accept all clients that do not ask to be denied."""
     data = request.json or {}
     if data.get("deny"):
         raise Disconnect(4001, "denied")
@@ -23,13 +26,13 @@ def connect(request: causeway.ConnectRequest) -> causeway.ConnectResult:
     return causeway.ConnectResult(user=user, data={"hello": user}, channels=["news"])
 
 
-@app.refresh
+@app.on_refresh
 def refresh(request: causeway.RefreshRequest) -> causeway.RefreshResult:
     """Prolong every connection by a minute."""
     return causeway.RefreshResult(expire_at=int(time.time()) + 60)
 
 
-@app.subscribe
+@app.on_subscribe
 def subscribe(request: causeway.SubscribeRequest) -> causeway.SubscribeResult:
     """Keep private channels private."""
     if request.channel.startswith("private"):
@@ -37,58 +40,58 @@ def subscribe(request: causeway.SubscribeRequest) -> causeway.SubscribeResult:
     return causeway.SubscribeResult()
 
 
-@app.publish
+@app.on_publish
 def publish(request: causeway.PublishRequest) -> causeway.PublishResult:
-    """Pass publications on, but not into the channel that is only read."""
+    """Let publications pass, except to the read-only channel."""
     if request.channel == "readonly":
         raise Error(403, "permission denied")
     return causeway.PublishResult(data=request.data)
 
 
-@app.sub_refresh
+@app.on_sub_refresh
 def sub_refresh(request: causeway.SubRefreshRequest) -> causeway.SubRefreshResult:
     """Prolong every subscription by a minute."""
     return causeway.SubRefreshResult(expire_at=int(time.time()) + 60)
 
 
-@app.rpc("echo")
+@app.on_rpc("echo")
 def echo(request: causeway.RpcRequest) -> causeway.RpcResult:
-    """Give back what was sent."""
+    """Return what the client sent."""
     return causeway.RpcResult(data=request.data)
 
 
-@app.rpc("sum")
+@app.on_rpc("sum")
 def add(request: causeway.RpcRequest) -> causeway.RpcResult:
     """Add two numbers."""
     return causeway.RpcResult(data={"sum": request.json["a"] + request.json["b"]})
 
 
-@app.rpc("whoami")
+@app.on_rpc("whoami")
 def whoami(request: causeway.RpcRequest) -> causeway.RpcResult:
-    """Tell callers who they are."""
+    """Return the user's id."""
     return causeway.RpcResult(data={"user": request.user})
 
 
-@app.rpc("announce")
+@app.on_rpc("announce")
 def announce(request: causeway.RpcRequest) -> causeway.RpcResult:
-    """Publish to everybody, over rpc.listen of .rr.yaml, which the variable RR_RPC tells of."""
-    published = causeway.Centrifugo().publish("news", {"from": request.user, "text": request.json})
+    """Publish to all subscribers of a channel."""
+    published = rpc.centrifugo.publish("news", {"from": request.user, "text": request.json})
     return causeway.RpcResult(data={"offset": published.offset})
 
 
-@app.rpc("fail")
+@app.on_rpc("fail")
 def fail(request: causeway.RpcRequest) -> causeway.RpcResult:
     """Answer with an error."""
     raise Error(1000, "as you wished")
 
 
-@app.rpc("kick")
+@app.on_rpc("kick")
 def kick(request: causeway.RpcRequest) -> causeway.RpcResult:
-    """Disconnect the caller."""
+    """Disconnect the client."""
     raise Disconnect(4000, "bye")
 
 
-@app.rpc()
+@app.on_rpc("*")
 def unknown(request: causeway.RpcRequest) -> causeway.RpcResult:
     """Answer all other calls."""
     raise Error(404, "no such method")

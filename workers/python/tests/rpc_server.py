@@ -43,7 +43,7 @@ class Peer:
         """Return the bytes of a reply to a request; ``flags`` and ``sequence`` are the request's unless given."""
         options = (request.options[0] if sequence is None else sequence, request.options[1])
         name = request.payload[: request.options[1]]
-        return frame.encode(request.flags if flags is None else flags, name + result, options)
+        return frame.encode(name + result, request.flags if flags is None else flags, options)
 
     def refuse(self, request: frame.Frame, text: str) -> None:
         self.answer(request, text.encode(), flags=request.flags | ERROR)
@@ -52,7 +52,7 @@ class Peer:
         """Await the recorded request, byte for byte but for its sequence, and answer as recorded."""
         vector = VECTORS[name]
         received = self.receive()
-        raw = frame.encode(received.flags, received.payload, received.options, received.stream)
+        raw = frame.encode(*received)
         sequence = struct.pack("<I", received.options[0])
         assert raw == _with_sequence(bytes.fromhex(vector["request_hex"]), sequence)
         self.connection.sendall(_with_sequence(bytes.fromhex(vector["reply_hex"]), sequence))

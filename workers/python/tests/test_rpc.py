@@ -10,10 +10,6 @@ import pytest
 from rpc_server import PATIENCE, Peer, Server
 
 from causeway import (
-    Centrifugo,
-    Informer,
-    Lock,
-    Resetter,
     Rpc,
     RpcConnectionError,
     RpcTimeoutError,
@@ -69,7 +65,7 @@ def test_a_call_that_may_have_run_is_not_repeated() -> None:
     with Server(part, version) as server:
         rpc = Rpc(server.address)
         rpc.version()
-        with pytest.raises(RpcConnectionError, match=r"hung up before it answered rpc\.Version") as raised:
+        with pytest.raises(RpcConnectionError, match=r"closed the connection before it answered rpc\.Version") as raised:
             rpc.version()
         assert raised.value.may_have_run
         assert rpc.version() == "1"
@@ -137,12 +133,12 @@ def broken_checksum(peer: Peer, request: frame.Frame) -> bytes:
 
 
 BROKEN: dict[str, Callable[[Peer, frame.Frame], bytes]] = {
-    "is broken: a frame with a wrong checksum": broken_checksum,
-    "no reply to call 1 of": lambda peer, request: peer.reply(request, b'"1"', sequence=7),
-    "no reply to call 1 of rpc": lambda peer, request: frame.encode(frame.JSON, b'rpc.Versiom"1"', request.options),
-    "no reply to call 1": lambda peer, request: frame.encode(frame.JSON, b'"1"', [1]),
-    "no reply to": lambda peer, request: frame.encode(frame.JSON, b'"1"'),
-    "is broken: not a frame": lambda peer, request: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "invalid reply to rpc.Version: wrong checksum": broken_checksum,
+    "other than the reply to call 1 of": lambda peer, request: peer.reply(request, b'"1"', sequence=7),
+    "than the reply to call 1 of rpc": lambda peer, request: frame.encode(b'rpc.Versiom"1"', frame.JSON, request.options),
+    "than the reply to call 1": lambda peer, request: frame.encode(b'"1"', frame.JSON, [1]),
+    "other than the reply": lambda peer, request: frame.encode(b'"1"', frame.JSON),
+    "invalid reply to rpc.Version: not a frame": lambda peer, request: b"HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 
 
@@ -172,12 +168,12 @@ def test_a_result_in_another_codec_or_that_is_none_is_an_error() -> None:
         rpc = Rpc(server.address)
         with pytest.raises(RpcConnectionError, match="encoded as 0x10"):
             rpc.version()
-        with pytest.raises(RpcConnectionError, match="no JSON"):
+        with pytest.raises(RpcConnectionError, match="not JSON"):
             rpc.version()
-        with pytest.raises(RpcConnectionError, match="no JSON"):
+        with pytest.raises(RpcConnectionError, match="not JSON"):
             rpc.version()
-        with pytest.raises(RpcConnectionError, match="no PublishResponse"):
-            Centrifugo(rpc).publish("x", 1)
+        with pytest.raises(RpcConnectionError, match="not a PublishResponse"):
+            rpc.centrifugo.publish("x", 1)
 
 
 def test_what_nobody_asked_for_costs_the_connection_and_no_answer() -> None:
@@ -263,7 +259,7 @@ def test_a_thread_that_waits_keeps_nobody_waiting() -> None:
     with Server(slow, version) as server:
         rpc = Rpc(server.address)
         results = []
-        thread = threading.Thread(target=lambda: results.append(Lock(rpc).lock("r", id="a", wait=PATIENCE)))
+        thread = threading.Thread(target=lambda: results.append(rpc.lock.lock("r", id="a", wait=PATIENCE)))
         thread.start()
         assert called.wait(PATIENCE)
         assert rpc.version() == "1"
@@ -281,16 +277,12 @@ def test_unix_sockets_serve_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert Rpc().version() == "1"
 
 
-def test_services_share_the_process_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    def part(peer: Peer) -> None:
-        peer.answer(peer.receive(), b"[]")
-        peer.answer(peer.receive(), b"null")
-
+def test_the_shared_client_is_one_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rpc, "_shared", None)
-    with Server(part) as server:
+    with Server(version) as server:
         monkeypatch.setenv("RR_RPC", server.address)
-        assert Informer().list() == []
-        assert Resetter().list() == []
+        assert Rpc.shared().version() == "1"
+        assert Rpc.shared() is Rpc.shared()
         Rpc.shared().close()
 
 

@@ -8,18 +8,11 @@ from rpc_server import VECTORS, Server
 
 from causeway import (
     ApiError,
-    Centrifugo,
     GrpcError,
-    Informer,
-    Lock,
-    Logger,
-    Metrics,
     PluginStatus,
-    Resetter,
     Rpc,
     RpcError,
     ServerError,
-    Status,
     WorkerState,
     api,
 )
@@ -33,78 +26,78 @@ DOWN = 'connection error: desc = "transport: Error while dialing: dial tcp 127.0
 
 # Every recorded exchange: the call that causes it, and what comes of it.
 CALLS: dict[str, tuple[Callable[[Rpc], Any], Any]] = {
-    "informer.List [JSON]": (lambda rpc: Informer(rpc).list(), ["centrifuge"]),
-    "informer.Workers centrifuge [JSON]": (lambda rpc: Informer(rpc).workers(), STATES),
-    "informer.Workers unknown plugin [JSON]": (lambda rpc: Informer(rpc).workers("nope"), []),
-    "informer.AddWorker [JSON]": (lambda rpc: Informer(rpc).add_worker(), None),
-    "informer.RemoveWorker last [JSON]": (lambda rpc: Informer(rpc).remove_worker(), None),
+    "informer.List [JSON]": (lambda rpc: rpc.informer.list(), ["centrifuge"]),
+    "informer.Workers centrifuge [JSON]": (lambda rpc: rpc.informer.workers(), STATES),
+    "informer.Workers unknown plugin [JSON]": (lambda rpc: rpc.informer.workers("nope"), []),
+    "informer.AddWorker [JSON]": (lambda rpc: rpc.informer.add_worker(), None),
+    "informer.RemoveWorker last [JSON]": (lambda rpc: rpc.informer.remove_worker(), None),
     "informer.AddWorker unknown plugin [JSON]": (
-        lambda rpc: Informer(rpc).add_worker("nope"),
+        lambda rpc: rpc.informer.add_worker("nope"),
         ServerError("plugin nope does not support workers management"),
     ),
-    "resetter.List [JSON]": (lambda rpc: Resetter(rpc).list(), ["centrifuge"]),
-    "resetter.Reset centrifuge [JSON]": (lambda rpc: Resetter(rpc).reset(), None),
+    "resetter.List [JSON]": (lambda rpc: rpc.resetter.list(), ["centrifuge"]),
+    "resetter.Reset centrifuge [JSON]": (lambda rpc: rpc.resetter.reset(), None),
     "resetter.Reset unknown plugin [JSON]": (
-        lambda rpc: Resetter(rpc).reset("nope"),
+        lambda rpc: rpc.resetter.reset("nope"),
         ServerError("resetter_rpc_reset:\n\tresetter_plugin_reset_by_name: no such plugin: nope"),
     ),
     "rpc.Version [JSON]": (lambda rpc: rpc.version(), "3"),
     "metrics.Declare counter [JSON]": (
-        lambda rpc: Metrics(rpc).declare("facts_c", "counter", help="help of facts_c"),
+        lambda rpc: rpc.metrics.declare("facts_c", "counter", help="help of facts_c"),
         None,
     ),
     "metrics.Declare counter with labels [JSON]": (
-        lambda rpc: Metrics(rpc).declare(
+        lambda rpc: rpc.metrics.declare(
             "facts_cl", "counter", help="help of facts_cl", labels=["a", "b"], namespace="app", subsystem="sub"
         ),
         None,
     ),
     "metrics.Declare histogram [JSON]": (
-        lambda rpc: Metrics(rpc).declare("facts_h", "histogram", help="help of facts_h", buckets=[0.1, 0.5, 1]),
+        lambda rpc: rpc.metrics.declare("facts_h", "histogram", help="help of facts_h", buckets=[0.1, 0.5, 1]),
         None,
     ),
     "metrics.Declare summary with labels [JSON]": (
-        lambda rpc: Metrics(rpc).declare(
+        lambda rpc: rpc.metrics.declare(
             "facts_sl", "summary", help="help of facts_sl", labels=["k"], objectives={0.5: 0.05, 0.9: 0.01}
         ),
         ServerError("json: cannot unmarshal object into Go struct field Collector.Objectives of type float64"),
     ),
-    "metrics.Add facts_cl [JSON]": (lambda rpc: Metrics(rpc).add("facts_cl", 2.5, ["x", "y"]), None),
-    "metrics.Sub facts_g [JSON]": (lambda rpc: Metrics(rpc).sub("facts_g", 2.5), None),
-    "metrics.Set facts_gl [JSON]": (lambda rpc: Metrics(rpc).set("facts_gl", 2.5, ["x"]), None),
-    "metrics.Observe facts_h [JSON]": (lambda rpc: Metrics(rpc).observe("facts_h", 2.5), None),
+    "metrics.Add facts_cl [JSON]": (lambda rpc: rpc.metrics.add("facts_cl", 2.5, ["x", "y"]), None),
+    "metrics.Sub facts_g [JSON]": (lambda rpc: rpc.metrics.sub("facts_g", 2.5), None),
+    "metrics.Set facts_gl [JSON]": (lambda rpc: rpc.metrics.set("facts_gl", 2.5, ["x"]), None),
+    "metrics.Observe facts_h [JSON]": (lambda rpc: rpc.metrics.observe("facts_h", 2.5), None),
     "metrics.Add unknown name [JSON]": (
-        lambda rpc: Metrics(rpc).add("facts_nope", 1),
+        lambda rpc: rpc.metrics.add("facts_nope", 1),
         ServerError("metrics_plugin_add: undefined collector facts_nope, try first Declare the desired collector"),
     ),
-    "metrics.Unregister [JSON]": (lambda rpc: Metrics(rpc).unregister("facts_gl"), None),
-    "app.Error [JSON]": (lambda rpc: Logger(rpc).error("hello from app"), None),
-    "app.Warning [JSON]": (lambda rpc: Logger(rpc).warning("hello from app"), None),
-    "app.Info [JSON]": (lambda rpc: Logger(rpc).info("hello from app"), None),
-    "app.Debug [JSON]": (lambda rpc: Logger(rpc).debug("hello from app"), None),
-    "app.Log [JSON]": (lambda rpc: Logger(rpc).log("hello from app\n"), None),
-    "app.InfoWithContext [JSON]": (lambda rpc: Logger(rpc).info("m", {"a": "b"}), None),
-    "lock.Lock [JSON]": (lambda rpc: Lock(rpc).lock("r5", id="a"), "a"),
-    "status.Status centrifuge [JSON]": (lambda rpc: Status(rpc).status(), PluginStatus(200, "")),
-    "status.Ready centrifuge [JSON]": (lambda rpc: Status(rpc).ready(), PluginStatus(200, "")),
+    "metrics.Unregister [JSON]": (lambda rpc: rpc.metrics.unregister("facts_gl"), None),
+    "app.Error [JSON]": (lambda rpc: rpc.logger.error("hello from app"), None),
+    "app.Warning [JSON]": (lambda rpc: rpc.logger.warning("hello from app"), None),
+    "app.Info [JSON]": (lambda rpc: rpc.logger.info("hello from app"), None),
+    "app.Debug [JSON]": (lambda rpc: rpc.logger.debug("hello from app"), None),
+    "app.Log [JSON]": (lambda rpc: rpc.logger.log("hello from app\n"), None),
+    "app.InfoWithContext [JSON]": (lambda rpc: rpc.logger.info("m", {"a": "b"}), None),
+    "lock.Lock [JSON]": (lambda rpc: rpc.lock.lock("r5", id="a"), "a"),
+    "status.Status centrifuge [JSON]": (lambda rpc: rpc.status.status(), PluginStatus(200, "")),
+    "status.Ready centrifuge [JSON]": (lambda rpc: rpc.status.ready(), PluginStatus(200, "")),
     "centrifuge.Publish while no Centrifugo listens [PROTO]": (
-        lambda rpc: Centrifugo(rpc).publish("facts", {"n": 1}),
+        lambda rpc: rpc.centrifugo.publish("facts", {"n": 1}),
         GrpcError("Unavailable", DOWN),
     ),
     "centrifuge.Publish [PROTO]": (
-        lambda rpc: Centrifugo(rpc).publish("facts", b'{"n":1}'),
+        lambda rpc: rpc.centrifugo.publish("facts", b'{"n":1}'),
         api.PublishResult(offset=1, epoch="czCaNMVq"),
     ),
     "centrifuge.Publish unknown namespace [PROTO]": (
-        lambda rpc: Centrifugo(rpc).publish("zz:facts", {}),
+        lambda rpc: rpc.centrifugo.publish("zz:facts", {}),
         ApiError("unknown channel", 102),
     ),
     "centrifuge.Publish with tags and idempotency key [PROTO]": (
-        lambda rpc: Centrifugo(rpc).publish("facts", {"n": 2}, tags={"k": "v"}, idempotency_key="i1"),
+        lambda rpc: rpc.centrifugo.publish("facts", {"n": 2}, tags={"k": "v"}, idempotency_key="i1"),
         api.PublishResult(offset=2, epoch="czCaNMVq"),
     ),
     "centrifuge.Broadcast [PROTO]": (
-        lambda rpc: Centrifugo(rpc).broadcast(["facts", "other"], {"n": 3}),
+        lambda rpc: rpc.centrifugo.broadcast(["facts", "other"], {"n": 3}),
         api.BroadcastResult(
             responses=[
                 api.PublishResponse(result=api.PublishResult(offset=3, epoch="czCaNMVq")),
@@ -113,44 +106,44 @@ CALLS: dict[str, tuple[Callable[[Rpc], Any], Any]] = {
         ),
     ),
     "centrifuge.Presence [PROTO]": (
-        lambda rpc: Centrifugo(rpc).presence("facts").presence["5f9b6346-bff5-48a2-ac88-12b06b6c0943"],
+        lambda rpc: rpc.centrifugo.presence("facts").presence["5f9b6346-bff5-48a2-ac88-12b06b6c0943"],
         api.ClientInfo(user="42", client="5f9b6346-bff5-48a2-ac88-12b06b6c0943"),
     ),
     "centrifuge.Presence presence off [PROTO]": (
-        lambda rpc: Centrifugo(rpc).presence("bare:x"),
+        lambda rpc: rpc.centrifugo.presence("bare:x"),
         ApiError("not available", 108),
     ),
     "centrifuge.PresenceStats [PROTO]": (
-        lambda rpc: Centrifugo(rpc).presence_stats("facts"),
+        lambda rpc: rpc.centrifugo.presence_stats("facts"),
         api.PresenceStatsResult(num_clients=1, num_users=1),
     ),
     "centrifuge.History [PROTO]": (
-        lambda rpc: [(p.offset, p.data, dict(p.tags)) for p in Centrifugo(rpc).history("facts", limit=10).publications],
+        lambda rpc: [(p.offset, p.data, dict(p.tags)) for p in rpc.centrifugo.history("facts", limit=10).publications],
         [(1, b'{"n":1}', {}), (2, b'{"n":2}', {"k": "v"}), (3, b'{"n":3}', {})],
     ),
     "centrifuge.History reverse limit 1 [PROTO]": (
-        lambda rpc: [p.offset for p in Centrifugo(rpc).history("facts", limit=1, reverse=True).publications],
+        lambda rpc: [p.offset for p in rpc.centrifugo.history("facts", limit=1, reverse=True).publications],
         [3],
     ),
-    "centrifuge.HistoryRemove [PROTO]": (lambda rpc: Centrifugo(rpc).history_remove("facts"), None),
+    "centrifuge.HistoryRemove [PROTO]": (lambda rpc: rpc.centrifugo.history_remove("facts"), None),
     "centrifuge.Channels pattern [PROTO]": (
-        lambda rpc: {name: info.num_clients for name, info in Centrifugo(rpc).channels("fac*").channels.items()},
+        lambda rpc: {name: info.num_clients for name, info in rpc.centrifugo.channels("fac*").channels.items()},
         {"facts": 1},
     ),
-    "centrifuge.Subscribe [PROTO]": (lambda rpc: Centrifugo(rpc).subscribe("srv", "42"), None),
-    "centrifuge.Unsubscribe [PROTO]": (lambda rpc: Centrifugo(rpc).unsubscribe("srv", "42"), None),
-    "centrifuge.Refresh [PROTO]": (lambda rpc: Centrifugo(rpc).refresh("42", expire_at=1795453244), None),
-    "centrifuge.Disconnect [PROTO]": (lambda rpc: Centrifugo(rpc).disconnect("42"), None),
+    "centrifuge.Subscribe [PROTO]": (lambda rpc: rpc.centrifugo.subscribe("srv", "42"), None),
+    "centrifuge.Unsubscribe [PROTO]": (lambda rpc: rpc.centrifugo.unsubscribe("srv", "42"), None),
+    "centrifuge.Refresh [PROTO]": (lambda rpc: rpc.centrifugo.refresh("42", expire_at=1795453244), None),
+    "centrifuge.Disconnect [PROTO]": (lambda rpc: rpc.centrifugo.disconnect("42"), None),
     "centrifuge.RPC [PROTO]": (
-        lambda rpc: Centrifugo(rpc).call("RPC", api.RPCRequest(method="nope", params=b"{}")),
+        lambda rpc: rpc.centrifugo.call("RPC", api.RPCRequest(method="nope", params=b"{}")),
         ApiError("not found", 104),
     ),
     "centrifuge.Connections [PROTO]": (
-        lambda rpc: Centrifugo(rpc).call("Connections", api.ConnectionsRequest(user="42")),
+        lambda rpc: rpc.centrifugo.call("Connections", api.ConnectionsRequest(user="42")),
         GrpcError("Unimplemented", "method Connections not implemented"),
     ),
     "centrifuge.MapPublish [PROTO]": (
-        lambda rpc: Centrifugo(rpc).call("MapPublish", api.MapPublishRequest()),
+        lambda rpc: rpc.centrifugo.call("MapPublish", api.MapPublishRequest()),
         ServerError("rpc: can't find method centrifuge.MapPublish"),
     ),
     "unknown service [JSON]": (lambda rpc: rpc.call("nope.Do", "x"), ServerError("rpc: can't find service nope.Do")),

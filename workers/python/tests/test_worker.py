@@ -16,29 +16,29 @@ from causeway._proto import proxy_pb2 as pb
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "workers/python/examples/app.py"
-PID = frame.encode(frame.CONTROL, b'{"pid":1}')
-STOP = frame.encode(frame.CONTROL | frame.JSON, b'{"stop":true}')
+FENCE = frame.encode(b'{"pid":1}', frame.CONTROL)
+STOP = frame.encode(b'{"stop":true}', frame.CONTROL | frame.JSON)
 VECTORS = json.loads((ROOT / "tests/vectors/goridge-frames.json").read_text())
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_every_recorded_frame_is_written_and_read_as_recorded(vector: dict) -> None:  # type: ignore[type-arg]
     payload, data = bytes.fromhex(vector["payload_hex"]), bytes.fromhex(vector["frame_hex"])
-    assert frame.encode(vector["flags"], payload, vector["options"], vector["byte10"]) == data
+    assert frame.encode(payload, vector["flags"], vector["options"], vector["byte10"]) == data
     found = frame.decode(bytearray(data))
     assert found is not None
-    assert found == ((vector["flags"], vector["byte10"], tuple(vector["options"]), payload), len(data))
+    assert found == ((payload, vector["flags"], tuple(vector["options"]), vector["byte10"]), len(data))
     assert all(frame.decode(bytearray(data[:cut])) is None for cut in range(len(data)))
 
 
 def test_a_wrong_checksum_is_an_error() -> None:
-    data = bytearray(PID)
+    data = bytearray(FENCE)
     data[7] ^= 1
     with pytest.raises(frame.FrameError):
         frame.decode(data)
 
 
-class Recorded:
+class Recorded(causeway.Relay):
     """A relay from which these chunks are read, and which keeps what is written."""
 
     def __init__(self, *chunks: bytes) -> None:
@@ -52,11 +52,11 @@ class Recorded:
         self.written.append(data)
 
 
-ECHO = frame.encode(frame.CONTROL, b'{"pid":%d}' % os.getpid())
+ECHO = frame.encode(b'{"pid":%d}' % os.getpid(), frame.CONTROL)
 
 
 def request(context: bytes, body: bytes) -> bytes:
-    return frame.encode(frame.PROTO, context + body, (len(context),))
+    return frame.encode(context + body, frame.PROTO, (len(context),))
 
 
 def play(*chunks: bytes) -> list[bytes]:
@@ -67,41 +67,41 @@ def play(*chunks: bytes) -> list[bytes]:
 
 
 def test_an_answer_and_the_echo_behind_it_leave_in_one_write() -> None:
-    answer = frame.encode(0, b"{}|x", (0,))
-    assert play(request(b"{}", b"x") + PID, request(b"{}", b"x") + PID) == [answer + ECHO] * 2
+    answer = frame.encode(b"{}|x", options=(0,))
+    assert play(request(b"{}", b"x") + FENCE, request(b"{}", b"x") + FENCE) == [answer + ECHO] * 2
 
 
 def test_the_first_answer_of_a_handshake_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAUSEWAY_RELAY_SECRET", "s3cret")
-    greeting = frame.encode(frame.CONTROL, b'{"pid":%d,"secret":"s3cret"}' % os.getpid())
-    assert play(PID, request(b"{}", b"x") + PID) == [greeting, frame.encode(0, b"{}|x", (0,)) + ECHO]
+    greeting = frame.encode(b'{"pid":%d,"secret":"s3cret"}' % os.getpid(), frame.CONTROL)
+    assert play(FENCE, request(b"{}", b"x") + FENCE) == [greeting, frame.encode(b"{}|x", options=(0,)) + ECHO]
 
 
 def test_an_answer_does_not_wait_for_the_fence_behind_the_request() -> None:
-    assert play(request(b"{}", b"x"), PID) == [frame.encode(0, b"{}|x", (0,)), ECHO]
+    assert play(request(b"{}", b"x"), FENCE) == [frame.encode(b"{}|x", options=(0,)), ECHO]
 
 
 def test_frames_are_found_wherever_their_bytes_are_cut() -> None:
-    stream = PID + request(b"{}", b"first") + PID + request(b"{}", b"second") + PID
+    stream = FENCE + request(b"{}", b"first") + FENCE + request(b"{}", b"second") + FENCE
     whole = b"".join(play(stream))
     assert b"".join(play(*(bytes([byte]) for byte in stream))) == whole
     assert all(b"".join(play(stream[:cut], stream[cut:])) == whole for cut in range(1, len(stream)))
 
 
 def test_a_fence_is_read_anew_when_its_bytes_change() -> None:
-    other = frame.encode(frame.CONTROL | frame.JSON, b'{"pid":2}')
-    assert play(PID + PID, other, PID, other + STOP + PID) == [ECHO * 2, ECHO, ECHO, ECHO]
+    other = frame.encode(b'{"pid":2}', frame.CONTROL | frame.JSON)
+    assert play(FENCE + FENCE, other, FENCE, other + STOP + FENCE) == [ECHO * 2, ECHO, ECHO, ECHO]
 
 
 def test_a_context_ends_with_its_frame_whatever_length_it_claims() -> None:
-    assert play(frame.encode(frame.PROTO, b"{}", (9,)) + PID) == [frame.encode(0, b"{}|", (0,)) + ECHO]
+    assert play(frame.encode(b"{}", frame.PROTO, (9,)) + FENCE) == [frame.encode(b"{}|", options=(0,)) + ECHO]
 
 
 def test_no_header_passes_for_the_type() -> None:
     app = causeway.App()
     seen = []
 
-    @app.rpc()
+    @app.on_rpc("*")
     def see(request: causeway.RpcRequest) -> None:
         seen.append(request.headers)
 
@@ -137,7 +137,7 @@ class Supervisor:
             self.connection, _ = self.listener.accept()
             self.connection.settimeout(20)
         self.buffer = bytearray()
-        self.send(PID)
+        self.send(FENCE)
         assert json.loads(self.receive().payload) == {"pid": self.process.pid}
 
     def send(self, data: bytes) -> None:
@@ -164,7 +164,7 @@ class Supervisor:
     def ask(self, kind: str, body: bytes) -> frame.Frame:
         """Send a request and its fence; return the answer once the echo has come."""
         context = json.dumps({"type": [kind], "x-user": ["7"]}).encode()
-        self.send(frame.encode(frame.PROTO, context + body, (len(context),)) + PID)
+        self.send(frame.encode(context + body, frame.PROTO, (len(context),)) + FENCE)
         answer = self.receive()
         assert self.receive().flags == frame.CONTROL
         return answer
@@ -234,7 +234,7 @@ def test_the_stop_frame_ends_the_process(supervisor: Supervisor) -> None:
 
 
 def test_what_handlers_print_goes_to_standard_error(tmp_path: Path) -> None:
-    running = script(tmp_path, "@app.rpc()\ndef f(r):\n    print('x'); os.write(1, b'raw\\n'); os.system('echo sh')")
+    running = script(tmp_path, "@app.on_rpc('*')\ndef f(r):\n    print('x'); os.write(1, b'raw\\n'); os.system('echo sh')")
     assert running.ask("rpc", rpc("f")).flags == 0
     _, errors = running.process.communicate(timeout=20)
     assert running.process.returncode == 0
@@ -242,7 +242,7 @@ def test_what_handlers_print_goes_to_standard_error(tmp_path: Path) -> None:
 
 
 def test_an_exception_fails_its_request_and_no_other(tmp_path: Path) -> None:
-    running = script(tmp_path, "@app.rpc('bad')\ndef f(r):\n    1 / 0\n@app.rpc()\nasync def g(r):\n    return None")
+    running = script(tmp_path, "@app.on_rpc('bad')\ndef f(r):\n    1 / 0\n@app.on_rpc('*')\nasync def g(r):\n    return None")
     failed = running.ask("rpc", rpc("bad"))
     assert failed.flags & frame.ERROR and failed.payload == b"ZeroDivisionError: division by zero"
     assert running.ask("rpc", rpc("good")).flags == 0
@@ -250,9 +250,9 @@ def test_an_exception_fails_its_request_and_no_other(tmp_path: Path) -> None:
 
 
 def test_a_worker_can_ask_to_be_replaced(tmp_path: Path) -> None:
-    running = script(tmp_path, "@app.rpc()\ndef f(r):\n    raise causeway.Stop")
+    running = script(tmp_path, "@app.on_rpc('*')\ndef f(r):\n    raise causeway.Stop")
     context = b'{"type":["rpc"]}'
-    running.send(frame.encode(frame.PROTO, context + rpc("x"), (len(context),)) + PID)
+    running.send(frame.encode(context + rpc("x"), frame.PROTO, (len(context),)) + FENCE)
     answer = running.receive()
     assert (answer.options, answer.payload) == ((13,), b'{"stop":true}')
     assert running.process.wait(20) == 0

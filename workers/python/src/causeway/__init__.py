@@ -1,59 +1,81 @@
-"""Answers Centrifugo's events: who may connect, subscribe, publish, and what an RPC returns.
+"""Workers for Centrifugo's proxy events: who may connect, subscribe and publish, and what an RPC returns.
 
-A worker is started by Causeway (or RoadRunner) and speaks goridge with it over standard input and output, TCP or a unix socket,
-as the variable ``RR_RELAY`` says::
+Causeway (or RoadRunner) starts a worker and speaks goridge with it over standard streams, TCP or a unix socket, as the
+environment variable ``RR_RELAY`` says::
 
     import causeway
 
     app = causeway.App()
 
-    @app.connect
+    @app.on_connect
     def connect(request: causeway.ConnectRequest) -> causeway.ConnectResult:
         return causeway.ConnectResult(user="42", data={"hello": "world"})
 
-    @app.rpc("sum")
+    @app.on_rpc("sum")
     def add(request: causeway.RpcRequest) -> causeway.RpcResult:
         return causeway.RpcResult(data=request.json["a"] + request.json["b"])
 
     app.run()
 
-The other way, a handler publishes with ``causeway.Centrifugo().publish("news", {"hello": "world"})``, and asks the bridge itself
-with ``Informer``, ``Resetter``, ``Metrics``, ``Logger``, ``Lock`` and ``Status``; all of them share one connection to ``RR_RPC``.
+In the other direction, ``causeway.Rpc`` calls Centrifugo's server API and the server itself::
+
+    rpc = causeway.Rpc()
+    rpc.centrifugo.publish("news", {"hello": "world"})
+
+The messages of Centrifugo's server API are in ``causeway.api``, those of its events in ``causeway.proxy``.
 """
 
 from ._proto import api_pb2 as api
+from ._proto import proxy_pb2 as proxy
 from .app import App
-from .bridge import Informer, Lock, Logger, Metrics, PluginStatus, Resetter, Status, WorkerState
-from .centrifugo import Centrifugo
-from .events import (
+from .events import Disconnect, Error, Event, Stop
+from .relay import Relay
+from .requests import (
     ConnectRequest,
-    ConnectResult,
-    Disconnect,
-    Error,
     MapPublishRequest,
-    MapPublishResult,
     MapRemoveRequest,
-    MapRemoveResult,
     NotifyCacheEmptyRequest,
-    NotifyCacheEmptyResult,
     NotifyChannelStateRequest,
-    NotifyChannelStateResult,
     PublishRequest,
-    PublishResult,
     RefreshRequest,
-    RefreshResult,
     Request,
     RpcRequest,
-    RpcResult,
     SharedPollRefreshRequest,
-    SharedPollRefreshResult,
-    Stop,
     SubRefreshRequest,
-    SubRefreshResult,
     SubscribeRequest,
+)
+from .results import (
+    ConnectResult,
+    MapPublishResult,
+    MapRemoveResult,
+    NotifyCacheEmptyResult,
+    NotifyChannelStateResult,
+    PublishResult,
+    RefreshResult,
+    Result,
+    RpcResult,
+    SharedPollRefreshResult,
+    SubRefreshResult,
     SubscribeResult,
 )
-from .rpc import ApiError, GrpcError, Rpc, RpcConnectionError, RpcError, RpcTimeoutError, ServerError
+from .rpc import (
+    ApiError,
+    Centrifugo,
+    GrpcError,
+    Informer,
+    Lock,
+    Logger,
+    Metrics,
+    PluginStatus,
+    Resetter,
+    Rpc,
+    RpcConnectionError,
+    RpcError,
+    RpcTimeoutError,
+    ServerError,
+    Status,
+    WorkerState,
+)
 from .worker import Payload, Worker, WorkerError
 
 __all__ = [
@@ -64,6 +86,7 @@ __all__ = [
     "ConnectResult",
     "Disconnect",
     "Error",
+    "Event",
     "GrpcError",
     "Informer",
     "Lock",
@@ -83,8 +106,10 @@ __all__ = [
     "PublishResult",
     "RefreshRequest",
     "RefreshResult",
+    "Relay",
     "Request",
     "Resetter",
+    "Result",
     "Rpc",
     "RpcConnectionError",
     "RpcError",
@@ -104,5 +129,6 @@ __all__ = [
     "WorkerError",
     "WorkerState",
     "api",
+    "proxy",
 ]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The application: which function answers which event."""
+"""An application: the handlers of Centrifugo's events."""
 
 from __future__ import annotations
 
@@ -6,166 +6,216 @@ import asyncio
 import inspect
 import json
 import re
+import sys
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional, TypeVar, Union
 
-from .events import (
-    EVENTS,
-    Answer,
-    ConnectRequest,
-    Disconnect,
-    Error,
-    MapPublishRequest,
-    MapRemoveRequest,
-    NotifyCacheEmptyRequest,
-    NotifyChannelStateRequest,
-    PublishRequest,
-    RefreshRequest,
-    Result,
-    RpcRequest,
-    SharedPollRefreshRequest,
-    Stop,
-    SubRefreshRequest,
-    SubscribeRequest,
-)
-from .worker import Payload, StopWorker, Worker, WorkerError
+from . import requests, results
+from .events import Answer, Disconnect, Error, Event
+from .requests import Request
+from .results import Result
+from .worker import Payload, Worker, WorkerError
 
-R = TypeVar("R")
-Handler = Callable[[R], Union[Answer, Awaitable[Answer]]]
+Q = TypeVar("Q", bound=Request)
+R = TypeVar("R", bound=Result)
+K = TypeVar("K")
+Handler = Callable[[Q], Union[R, Error, Disconnect, Awaitable[Union[R, Error, Disconnect, None]], None]]
+AnyHandler = Callable[[Any], Any]
+ConnectHandler = Handler[requests.ConnectRequest, results.ConnectResult]
+RefreshHandler = Handler[requests.RefreshRequest, results.RefreshResult]
+SubscribeHandler = Handler[requests.SubscribeRequest, results.SubscribeResult]
+PublishHandler = Handler[requests.PublishRequest, results.PublishResult]
+RpcHandler = Handler[requests.RpcRequest, results.RpcResult]
+SubRefreshHandler = Handler[requests.SubRefreshRequest, results.SubRefreshResult]
+NotifyCacheEmptyHandler = Handler[requests.NotifyCacheEmptyRequest, results.NotifyCacheEmptyResult]
+NotifyChannelStateHandler = Handler[requests.NotifyChannelStateRequest, results.NotifyChannelStateResult]
+MapPublishHandler = Handler[requests.MapPublishRequest, results.MapPublishResult]
+MapRemoveHandler = Handler[requests.MapRemoveRequest, results.MapRemoveResult]
+SharedPollRefreshHandler = Handler[requests.SharedPollRefreshRequest, results.SharedPollRefreshResult]
 
-NOT_AVAILABLE = Error(108, "not available")
-"""The answer to an event that the application has no function for: Centrifugo's own code for what is not available."""
+_EVENTS = {event.value: event for event in Event}
 
-# The type, as Causeway and RoadRunner write it. No header can pass for it: inside of a JSON string, a quote follows a backslash.
+# The event type, as Causeway and RoadRunner write it. No header can pass for it: in a JSON string, quotes are escaped.
 _TYPE = re.compile(rb',"type":\["([a-z]+)"')
 
 
 class App:
-    """A table of functions, and the loop that calls them.
+    """The handlers of an application, and the loop that calls them.
 
-    A function gets a request and returns a result (``None`` is an empty one), an ``Error`` or a ``Disconnect``; the last two may
-    be raised as well. Any other exception fails the request. Functions may be ``async``: one request is handled at a time, and
-    the event loop is kept between requests.
+    A handler takes a request and returns a result, ``None`` for an empty result, an ``Error`` or a ``Disconnect``; the last two
+    may be raised as well. ``Stop`` hands the request to another worker. Any other exception fails the request; the worker logs it
+    and goes on. Every request gets exactly one answer.
+
+    An event without a handler is answered with Centrifugo's error 108, "not available".
+
+    Handlers may be ``async``. A worker serves one request at a time; it keeps its event loop between requests.
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler[Any]] = {}
-        self._methods: dict[str, Handler[RpcRequest]] = {}
+        self._handlers: dict[Event, AnyHandler] = {}
+        self._methods: dict[str, AnyHandler] = {}
+        self._missing: set[Event] = set()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
 
-    def connect(self, handler: Handler[ConnectRequest]) -> Handler[ConnectRequest]:
-        """Answer connects with this function."""
-        return self._on("connect", handler)
+    def on_connect(self, handler: ConnectHandler) -> ConnectHandler:
+        """Handle connects."""
+        return self.on(Event.CONNECT)(handler)
 
-    def refresh(self, handler: Handler[RefreshRequest]) -> Handler[RefreshRequest]:
-        """Answer refreshes of connections with this function."""
-        return self._on("refresh", handler)
+    def on_refresh(self, handler: RefreshHandler) -> RefreshHandler:
+        """Handle refreshes of connections."""
+        return self.on(Event.REFRESH)(handler)
 
-    def subscribe(self, handler: Handler[SubscribeRequest]) -> Handler[SubscribeRequest]:
-        """Answer subscribes with this function."""
-        return self._on("subscribe", handler)
+    def on_subscribe(self, handler: SubscribeHandler) -> SubscribeHandler:
+        """Handle subscribes."""
+        return self.on(Event.SUBSCRIBE)(handler)
 
-    def publish(self, handler: Handler[PublishRequest]) -> Handler[PublishRequest]:
-        """Answer publications of clients with this function."""
-        return self._on("publish", handler)
+    def on_publish(self, handler: PublishHandler) -> PublishHandler:
+        """Handle publications of clients."""
+        return self.on(Event.PUBLISH)(handler)
 
-    def sub_refresh(self, handler: Handler[SubRefreshRequest]) -> Handler[SubRefreshRequest]:
-        """Answer refreshes of subscriptions with this function."""
-        return self._on("subrefresh", handler)
+    def on_rpc(self, method: str) -> Callable[[RpcHandler], RpcHandler]:
+        """Handle calls of one method, or with ``"*"`` the calls that no other handler takes."""
+        if not isinstance(method, str):
+            raise TypeError('on_rpc takes the name of a method, or "*"')
+        if method == "*":
+            return self.on(Event.RPC)
 
-    def notify_cache_empty(self, handler: Handler[NotifyCacheEmptyRequest]) -> Handler[NotifyCacheEmptyRequest]:
-        """Answer notices of empty caches with this function."""
-        return self._on("notifycacheempty", handler)
+        def register(handler: AnyHandler) -> AnyHandler:
+            return _register(self._methods, method, handler, f"RPC method {method!r}")
 
-    def notify_channel_state(self, handler: Handler[NotifyChannelStateRequest]) -> Handler[NotifyChannelStateRequest]:
-        """Answer notices of occupied and vacated channels with this function."""
-        return self._on("notifychannelstate", handler)
+        return register
 
-    def map_publish(self, handler: Handler[MapPublishRequest]) -> Handler[MapPublishRequest]:
-        """Answer entries of map channels with this function."""
-        return self._on("mappublish", handler)
+    def on_sub_refresh(self, handler: SubRefreshHandler) -> SubRefreshHandler:
+        """Handle refreshes of subscriptions."""
+        return self.on(Event.SUB_REFRESH)(handler)
 
-    def map_remove(self, handler: Handler[MapRemoveRequest]) -> Handler[MapRemoveRequest]:
-        """Answer removals from map channels with this function."""
-        return self._on("mapremove", handler)
+    def on_notify_cache_empty(self, handler: NotifyCacheEmptyHandler) -> NotifyCacheEmptyHandler:
+        """Handle notifications of empty caches."""
+        return self.on(Event.NOTIFY_CACHE_EMPTY)(handler)
 
-    def shared_poll_refresh(self, handler: Handler[SharedPollRefreshRequest]) -> Handler[SharedPollRefreshRequest]:
-        """Answer shared polls with this function."""
-        return self._on("sharedpollrefresh", handler)
+    def on_notify_channel_state(self, handler: NotifyChannelStateHandler) -> NotifyChannelStateHandler:
+        """Handle notifications of occupied and vacated channels."""
+        return self.on(Event.NOTIFY_CHANNEL_STATE)(handler)
 
-    def rpc(self, method: Optional[str] = None) -> Callable[[Handler[RpcRequest]], Handler[RpcRequest]]:
-        """Answer calls of ``method`` with this function; without a name, all that no other function answers."""
+    def on_map_publish(self, handler: MapPublishHandler) -> MapPublishHandler:
+        """Handle entries that clients set in map channels."""
+        return self.on(Event.MAP_PUBLISH)(handler)
 
-        def register(handler: Handler[RpcRequest]) -> Handler[RpcRequest]:
-            if method is None:
-                return self._on("rpc", handler)
-            self._methods[method] = handler
-            return handler
+    def on_map_remove(self, handler: MapRemoveHandler) -> MapRemoveHandler:
+        """Handle entries that clients remove from map channels."""
+        return self.on(Event.MAP_REMOVE)(handler)
+
+    def on_shared_poll_refresh(self, handler: SharedPollRefreshHandler) -> SharedPollRefreshHandler:
+        """Handle shared polls."""
+        return self.on(Event.SHARED_POLL_REFRESH)(handler)
+
+    def on(self, event: Event) -> Callable[[AnyHandler], AnyHandler]:
+        """Handle any type of event; raise ``ValueError`` when it has a handler already."""
+
+        def register(handler: AnyHandler) -> AnyHandler:
+            return _register(self._handlers, event, handler, event.value)
 
         return register
 
     def run(self, worker: Optional[Worker] = None) -> None:
-        """Answer events until the supervisor says stop."""
+        """Serve requests until the server stops this worker."""
         (worker or Worker()).run(self.answer)
 
     def answer(self, payload: Payload) -> bytes:
-        """Return the response message to one request."""
-        kind = _kind(payload.context)
-        event = EVENTS.get(kind)
+        """Return the encoded response to one request.
+
+        Raises ``WorkerError`` when the event is unknown or its handler returns what cannot be its answer.
+        """
+        kind = _event_type(payload.context)
+        event = _EVENTS.get(kind)
         if event is None:
-            raise WorkerError(f"this worker does not know events of type {kind!r}")
-        request = event.request(payload.body, payload.context)
-        response: Any = event.response()
+            raise WorkerError(f'unknown event type "{kind}"')
+        request: Any = event.request(payload.body, payload.context)
+        handler = self._methods.get(request.method) if event is Event.RPC else None
+        handler = handler or self._handlers.get(event)
+        if handler is None:
+            return self._without_handler(event, request)
         try:
-            answer = self._call(kind, request)
+            answer = self._call(handler, request)
         except (Error, Disconnect) as refusal:
             answer = refusal
-        except Stop:
-            raise StopWorker from None
-        if answer is None or isinstance(answer, Result):
-            result = response.result
-            result.SetInParent()
-            if answer is not None:
-                answer.fill(result)
-        elif isinstance(answer, Error):
-            response.error.code, response.error.message = answer.code, answer.message
-            response.error.temporary = answer.temporary
-        elif isinstance(answer, Disconnect):
-            if "disconnect" not in event.response.DESCRIPTOR.fields_by_name:
-                raise WorkerError(f"an event of type {kind} cannot be answered with a disconnect")
-            response.disconnect.code, response.disconnect.reason = answer.code, answer.reason
-        else:
-            raise TypeError(f"expected a result, an Error, a Disconnect or None, found {answer!r}")
-        serialized: bytes = response.SerializeToString()
-        return serialized
+        try:
+            return _response(event, answer)
+        except Exception as error:
+            problem = "" if isinstance(error, WorkerError) else f"cannot encode the answer to {event.value}: "
+            raise WorkerError(f"{_place(handler)}: {problem}{error}") from error
 
-    def _on(self, kind: str, handler: Handler[R]) -> Handler[R]:
-        self._handlers[kind] = handler
-        return handler
-
-    def _call(self, kind: str, request: Any) -> Answer:
-        handler = self._methods.get(request.method) if kind == "rpc" else None
-        handler = handler or self._handlers.get(kind)
-        if handler is None:
-            return NOT_AVAILABLE
+    def _call(self, handler: AnyHandler, request: Request) -> Any:
         answer = handler(request)
-        if isinstance(answer, Result):
+        if isinstance(answer, Result) or not inspect.isawaitable(answer):
             return answer
-        if inspect.isawaitable(answer):
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        try:
             return self._loop.run_until_complete(_wait(answer))
-        return answer
+        except asyncio.CancelledError as error:
+            # No subclass of Exception: it would end the worker.
+            raise RuntimeError("the handler was cancelled") from error
+
+    def _without_handler(self, event: Event, request: Any) -> bytes:
+        """Answer an event without a handler. The response to an empty cache has no error, so that its result is empty instead."""
+        if event not in self._missing:
+            self._missing.add(event)
+            method = f" method {json.dumps(request.method[:100])}" if event is Event.RPC else ""
+            print(f"no handler for {event.value}{method} (logged once)", file=sys.stderr, flush=True)
+        return _response(event, None if event is Event.NOTIFY_CACHE_EMPTY else Error.not_available())
 
 
-def _kind(context: bytes) -> str:
-    # Reading all metadata costs ten times as much, and few functions ask for them.
+def _response(event: Event, answer: Answer) -> bytes:
+    response: Any = event.response()
+    if answer is None or isinstance(answer, event.result):
+        result = response.result
+        result.SetInParent()
+        if answer is not None:
+            answer.fill(result)
+    elif isinstance(answer, Error):
+        error = _field(event, response, "error")
+        error.code, error.message, error.temporary = answer.code, answer.message, answer.temporary
+    elif isinstance(answer, Disconnect):
+        disconnect = _field(event, response, "disconnect")
+        disconnect.code, disconnect.reason = answer.code, answer.reason
+    else:
+        expected = f"{event.result.__name__}, Error, Disconnect or None"
+        raise WorkerError(f"the handler of {event.value} returned {type(answer).__name__}, expected {expected}")
+    serialized: bytes = response.SerializeToString()
+    return serialized
+
+
+def _field(event: Event, response: Any, name: str) -> Any:
+    if name not in event.response.DESCRIPTOR.fields_by_name:
+        raise WorkerError(f"Centrifugo takes no {name} in answer to {event.value}")
+    field = getattr(response, name)
+    field.SetInParent()
+    return field
+
+
+def _register(handlers: dict[K, AnyHandler], key: K, handler: AnyHandler, what: str) -> AnyHandler:
+    if key in handlers:
+        raise ValueError(f"{what} has a handler already: {_place(handlers[key])}")
+    handlers[key] = handler
+    return handler
+
+
+def _place(handler: AnyHandler) -> str:
+    """Return where a handler is defined: file and line."""
+    code = getattr(inspect.unwrap(handler), "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(handler)
+
+
+def _event_type(context: bytes) -> str:
+    # Decoding all headers costs ten times as much, and few handlers need them.
     found = _TYPE.search(context)
     if found:
         return found[1].decode()
-    kinds = json.loads(context).get("type") if context else None
-    return str(kinds[0]) if kinds else ""
+    decoded = json.loads(context) if context else None
+    types = decoded.get("type") if isinstance(decoded, dict) else None
+    return str(types[0] if isinstance(types, list) and types else types or "")
 
 
-async def _wait(answer: Awaitable[Answer]) -> Answer:
+async def _wait(answer: Awaitable[Any]) -> Any:
     return await answer

@@ -1,7 +1,7 @@
-"""goridge frames, version 1: pure bytes.
+"""goridge frames, version 1.
 
-All integers are little-endian: version and header length (a byte), flags (a byte), payload length (four), CRC-32 of these six
-bytes (four), stream bits (a byte), zero (a byte), options (four each), payload.
+Integers are little-endian: version and header length (1 byte), flags (1), payload length (4), CRC-32 of these six bytes (4),
+stream bits (1), zero (1), options (4 each), payload.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ _OPTIONS = tuple(struct.Struct(f"<{count}I") for count in range(11))
 
 
 class Frame(NamedTuple):
-    """A frame that was read."""
+    """A decoded frame."""
 
-    flags: int
-    stream: int
-    options: tuple[int, ...]
     payload: bytes
+    flags: int = 0
+    options: tuple[int, ...] = ()
+    stream: int = 0
 
 
 class FrameError(Exception):
-    """The bytes are no frame, and where the next one begins cannot be known."""
+    """The bytes are not a frame, so that the start of the next frame is unknown."""
 
 
-def encode(flags: int, payload: bytes, options: Sequence[int] = (), stream: int = 0) -> bytes:
-    """Return one complete frame."""
+def encode(payload: bytes, flags: int = 0, options: Sequence[int] = (), stream: int = 0) -> bytes:
+    """Return the bytes of a frame; raise ``ValueError`` when there are more than ten options."""
     if len(options) > 10:
-        raise ValueError("a frame has ten options at the most")
+        raise ValueError("a frame has at most ten options")
     checked = _CHECKED.pack(0x13 + len(options), flags, len(payload))
     return checked + _REST.pack(zlib.crc32(checked), stream, 0) + _OPTIONS[len(options)].pack(*options) + payload
 
 
 def decode(buffer: Union[bytes, bytearray], start: int = 0) -> Optional[tuple[Frame, int]]:
-    """Return the frame at ``start`` and where it ends, or ``None`` when bytes are missing.
+    """Decode the frame at ``start`` and return it with its end; return ``None`` when bytes are missing.
 
-    Raises ``FrameError`` when the bytes there are no frame.
+    Raises ``FrameError`` when the bytes are not a frame.
     """
     found = locate(buffer, start)
     if found is None:
         return None
     flags, stream, options, body, end = found
-    return Frame(flags, stream, options, bytes(buffer[body:end])), end
+    return Frame(bytes(buffer[body:end]), flags, options, stream), end
 
 
 def locate(buffer: Union[bytes, bytearray], start: int = 0) -> Optional[tuple[int, int, tuple[int, ...], int, int]]:
-    """Do as ``decode``, but copy no payload: return flags, stream, options, and where the payload begins and ends."""
+    """Decode like ``decode`` without copying the payload: return flags, stream, options, and the payload's start and end."""
     fixed = start + _HEADER.size
     if len(buffer) < fixed:
         return None
     first, flags, length, checksum, stream, _ = _HEADER.unpack_from(buffer, start)
     if not 0x13 <= first <= 0x1D:
-        raise FrameError(f"not a frame: {bytes(buffer[start:fixed])!r}")
+        raise FrameError(f"not a frame: {buffer[start:fixed].hex()}")
     if zlib.crc32(buffer[start : start + _CHECKED.size]) != checksum:
-        raise FrameError(f"a frame with a wrong checksum: {bytes(buffer[start:fixed])!r}")
+        raise FrameError(f"wrong checksum of a frame: {buffer[start:fixed].hex()}")
     options = _OPTIONS[first - 0x13]
     body = fixed + options.size
     end = body + length

@@ -1,4 +1,4 @@
-"""``cached_property``: a property that is computed once, when it is first asked for."""
+"""``cached_property``: a property that is computed when it is first read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING or sys.version_info >= (3, 12):
     from functools import cached_property
 else:
 
-    class cached_property:  # noqa: N801 - it stands in for the one in functools
-        """The same without the lock that ``functools`` has before 3.12, which takes longer than most of what is computed."""
+    class cached_property:  # noqa: N801 - it replaces the one in functools
+        """Without the lock of ``functools`` before 3.12, which takes longer than most of what is computed here."""
 
         def __init__(self, compute: Callable[[Any], Any]) -> None:
             self._compute = compute

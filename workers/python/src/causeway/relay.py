@@ -1,29 +1,46 @@
-"""Byte channels to the supervisor: standard streams, TCP or a unix socket."""
+"""Byte channels to the server: standard streams, TCP or a unix socket."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from typing import Optional, Protocol
+from abc import ABC, abstractmethod
+from typing import Optional
+
+_PATIENCE = 60.0
+"""Seconds to connect in."""
 
 
-class Relay(Protocol):
-    """A byte channel."""
+class Relay(ABC):
+    """A byte channel to the server."""
 
+    @staticmethod
+    def open(address: Optional[str] = None) -> Relay:
+        """Open ``pipes``, ``tcp://host:port`` or ``unix://path``, by default what the environment variable ``RR_RELAY`` says.
+
+        On ``pipes``, the application's output goes to standard error from then on, so that it cannot get between frames.
+        Raises ``ValueError`` when the address is invalid and ``OSError`` when the connection fails.
+        """
+        if address is None:
+            address = os.environ.get("RR_RELAY") or "pipes"
+        if address == "pipes":
+            return _PipesRelay()
+        connection = connect(address, _PATIENCE)
+        connection.settimeout(None)
+        return _SocketRelay(connection)
+
+    @abstractmethod
     def read(self, size: int) -> bytes:
-        """Return what is there, at most ``size`` bytes, waiting for the first; nothing at the end."""
+        """Wait for bytes and return up to ``size`` of them; return nothing at the end of the stream."""
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
 
 
-class PipesRelay:
-    """Standard input and output.
-
-    The real standard output is taken away from the application: whatever it prints, from Python or from a library in C, goes to
-    standard error instead of between the frames.
-    """
+class _PipesRelay(Relay):
+    """Standard input and output, out of the application's reach: what it or a C library prints goes to standard error."""
 
     def __init__(self) -> None:
         self._input = os.dup(0)
@@ -35,11 +52,9 @@ class PipesRelay:
         sys.stdout = sys.stderr
 
     def read(self, size: int) -> bytes:
-        """Return what is there."""
         return os.read(self._input, size)
 
     def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
         written = os.write(self._output, data)
         if written < len(data):
             rest = memoryview(data)[written:]
@@ -47,44 +62,35 @@ class PipesRelay:
                 rest = rest[os.write(self._output, rest) :]
 
 
-class SocketRelay:
-    """A connection to the supervisor."""
-
+class _SocketRelay(Relay):
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
     def read(self, size: int) -> bytes:
-        """Return what is there."""
         return self._connection.recv(size)
 
     def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
         self._connection.sendall(data)
 
 
-def connect(address: Optional[str] = None) -> Relay:
-    """Open the relay at ``address``: ``pipes``, ``tcp://host:port`` or ``unix://path``; ``RR_RELAY`` says it by default."""
-    address = address or os.environ.get("RR_RELAY") or "pipes"
-    if address == "pipes":
-        return PipesRelay()
-    return SocketRelay(dial(address))
+def connect(address: str, seconds: float) -> socket.socket:
+    """Connect to ``tcp://host:port`` or ``unix://path`` within ``seconds``, which remain the socket's timeout.
 
-
-def dial(address: str, timeout: Optional[float] = None) -> socket.socket:
-    """Connect to ``tcp://host:port`` or ``unix://path`` within ``timeout`` seconds, which stays the socket's own."""
+    Raises ``ValueError`` when the address is invalid and ``OSError`` when the connection fails.
+    """
     scheme, _, rest = address.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme == "tcp" and port.isdigit():
-        connection = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout)
+        connection = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
     if scheme == "unix" and rest:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(timeout)
+            connection.settimeout(seconds)
             connection.connect(rest)
         except BaseException:
             connection.close()
             raise
         return connection
-    raise ValueError(f"expected tcp://host:port or unix://path, found {address!r}")
+    raise ValueError(f'expected tcp://host:port or unix://path, found "{address}"')

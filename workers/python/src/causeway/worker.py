@@ -1,4 +1,4 @@
-"""The worker's loop: frames in, answers out, in order."""
+"""The worker's loop: requests in, answers out, in order."""
 
 from __future__ import annotations
 
@@ -9,85 +9,83 @@ import traceback
 from typing import Callable, NamedTuple, Optional, Union
 
 from . import frame
+from .events import Stop
 from .frame import CONTROL, ERROR
-from .relay import Relay, connect
+from .relay import Relay
 
 _READ = 64 * 1024
-_STOP_CONTEXT = b'{"stop":true}'
-_REPLACE_ME = frame.encode(0, _STOP_CONTEXT, (len(_STOP_CONTEXT),))
-
-
-def _control(value: dict[str, object]) -> bytes:
-    return frame.encode(CONTROL, json.dumps(value, separators=(",", ":")).encode())
+_STOP = b'{"stop":true}'
 
 
 class Payload(NamedTuple):
-    """A request: what it is about, and its message."""
+    """A request as it comes from the server: a JSON context with the event type and headers, and an encoded message."""
 
     context: bytes
     body: bytes
 
 
 class WorkerError(Exception):
-    """Fails the request in hand with this text; the worker goes on."""
-
-
-class StopWorker(Exception):  # noqa: N818 - a wish, not an error
-    """The request was not handled: it goes to another worker, and this one is replaced."""
+    """Fails the request with this message, which is logged without a traceback; the worker goes on."""
 
 
 class Worker:
-    """Reads requests and writes one answer for each.
+    """Reads requests and writes one answer to each.
 
-    Frames are handled strictly one after the other. Causeway counts on it: behind each request it sends a control frame which
-    asks for the pid, and the echo tells that the request is done.
+    Frames are handled strictly one after the other, and the server relies on it: behind each request it sends a control frame
+    that asks for the pid, the fence, and its echo says that the worker is done with the request.
+
+    Output waits only as long as there is more input to handle at no cost: it is written before the loop waits for input, and
+    before a handler runs. So an answer and the echo behind it are one write if the fence came along with the request.
     """
 
     def __init__(self, relay: Optional[Relay] = None) -> None:
-        self._relay = relay or connect()
-        self._pid = _control({"pid": os.getpid()})
-        # On a tcp relay the first answer also proves that this is a worker, and no stranger who knows a worker's pid.
+        """Take a relay, by default the one that the environment variable ``RR_RELAY`` names."""
+        self._relay = relay or Relay.open()
+        self._output: list[bytes] = []
+        self._echo = _control({"pid": os.getpid()})
+        # The last fence. Mostly the next one has the same bytes and need not be decoded.
+        self._fence = self._echo
+        # On a tcp relay, the first echo also proves that this is the worker and not a stranger that knows its pid.
         secret = os.environ.get("CAUSEWAY_RELAY_SECRET")
         self._greeting: Optional[bytes] = _control({"pid": os.getpid(), "secret": secret}) if secret else None
-        # The last frame that asked for the pid: the same bytes ask the same, and need not be read again with each request.
-        self._fence = self._pid
 
     def run(self, handler: Callable[[Payload], bytes]) -> None:
-        """Answer requests until the supervisor says stop or hangs up.
+        """Serve requests until the server stops this worker or closes the relay.
 
-        An exception of ``handler`` fails its request and is shown on standard error; the loop goes on.
+        ``Stop`` hands the request to another worker and ends the loop. Any other exception of ``handler`` fails the request; the
+        loop logs it to standard error and goes on. Raises ``FrameError`` when the relay's bytes are not frames.
         """
-        # What has arrived of a frame that is not there as a whole: mostly nothing, as frames arrive in one piece.
-        rest = bytearray()
-        stop = False
-        while not stop:
+        try:
             try:
-                chunk = self._relay.read(_READ)
-            except (ConnectionError, KeyboardInterrupt):
-                return
-            if not chunk:
-                return
+                self._serve(handler)
+            finally:
+                self._flush()
+        except (ConnectionError, KeyboardInterrupt):
+            return
+
+    def _serve(self, handler: Callable[[Payload], bytes]) -> None:
+        # The start of a frame whose rest has not arrived; mostly nothing, as frames arrive in one piece.
+        rest = bytearray()
+        while chunk := self._relay.read(_READ):
             if rest:
                 rest += chunk
-                answers, end, stop = self._handle(handler, rest)
+                end = self._handle(handler, rest)
+                if end is None:
+                    return
                 del rest[:end]
             else:
-                answers, end, stop = self._handle(handler, chunk)
+                end = self._handle(handler, chunk)
+                if end is None:
+                    return
                 rest += chunk[end:]
-            try:
-                if answers:
-                    # Mostly an answer and the echo behind it, in one write.
-                    self._relay.write(b"".join(answers))
-            except (ConnectionError, BrokenPipeError):
-                return
+            self._flush()
 
-    def _handle(self, handler: Callable[[Payload], bytes], received: Union[bytes, bytearray]) -> tuple[list[bytes], int, bool]:
-        """Return the answers to all whole frames, where these end, and whether to stop."""
-        answers: list[bytes] = []
+    def _handle(self, handler: Callable[[Payload], bytes], received: Union[bytes, bytearray]) -> Optional[int]:
+        """Handle all complete frames and return where they end; return ``None`` to stop."""
         start = 0
         while start < len(received):
             if received.startswith(self._fence, start):
-                answers.append(self._pid)
+                self._output.append(self._echo)
                 start += len(self._fence)
                 continue
             found = frame.locate(received, start)
@@ -95,28 +93,49 @@ class Worker:
                 break
             flags, _, options, body, end = found
             if flags & CONTROL:
-                if json.loads(received[body:end]).get("stop"):
-                    return answers, end, True
+                if _asks_to_stop(received[body:end]):
+                    return None
                 self._fence = bytes(received[start:end])
-                answer: Optional[bytes] = self._greeting or self._pid
+                self._output.append(self._greeting or self._echo)
                 self._greeting = None
             else:
+                self._flush()
                 border = min(body + options[0], end) if options else body
-                answer = self._answer(handler, Payload(bytes(received[body:border]), bytes(received[border:end])))
-            if answer is None:
-                return [*answers, _REPLACE_ME], end, True
-            answers.append(answer)
+                if not self._answer(handler, Payload(bytes(received[body:border]), bytes(received[border:end]))):
+                    return None
             start = end
-        return answers, start, False
+        return start
 
-    def _answer(self, handler: Callable[[Payload], bytes], request: Payload) -> Optional[bytes]:
-        """Return the answer to a request; ``None`` when the worker wishes to be replaced."""
+    def _answer(self, handler: Callable[[Payload], bytes], request: Payload) -> bool:
+        """Answer a request; return whether the loop goes on."""
         try:
-            return frame.encode(0, handler(request), (0,))
-        except StopWorker:
-            return None
+            answer = frame.encode(handler(request), options=(0,))
+        except Stop:
+            self._output.append(frame.encode(_STOP, options=(len(_STOP),)))
+            return False
         except WorkerError as error:
-            return frame.encode(ERROR, str(error).encode())
+            print(error, file=sys.stderr, flush=True)
+            answer = frame.encode(str(error).encode(errors="replace"), ERROR)
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            return frame.encode(ERROR, f"{type(error).__name__}: {error}".encode())
+            answer = frame.encode(f"{type(error).__name__}: {error}".encode(errors="replace"), ERROR)
+        self._output.append(answer)
+        return True
+
+    def _flush(self) -> None:
+        if self._output:
+            output = b"".join(self._output)
+            self._output.clear()
+            self._relay.write(output)
+
+
+def _control(value: dict[str, object]) -> bytes:
+    return frame.encode(json.dumps(value, separators=(",", ":")).encode(), CONTROL)
+
+
+def _asks_to_stop(command: Union[bytes, bytearray]) -> bool:
+    try:
+        decoded = json.loads(command)
+    except ValueError:
+        return False
+    return isinstance(decoded, dict) and decoded.get("stop") is True

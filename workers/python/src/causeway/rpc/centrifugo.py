@@ -1,4 +1,4 @@
-"""Centrifugo's server API, called through the bridge."""
+"""Centrifugo's server API."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Any, Optional
 
 from google.protobuf.message import Message
 
-from ._proto import api_pb2 as api
-from .events import Json, to_bytes
-from .rpc import ApiError, Rpc
+from .._proto import api_pb2 as api
+from ..encoding import Json, to_bytes
+from .client import Client
+from .errors import ApiError
 
 
 class Centrifugo:
-    """Publishes, and asks and tells Centrifugo about its clients.
+    """Centrifugo's server API, over the connection that the server has to Centrifugo.
 
-    ``data`` and ``info`` are whatever JSON can hold, or bytes, which are passed on as they are. Where a method takes a ``user``,
-    it means all connections of the user, or the one that ``client`` or ``session`` names. Results are the messages of
-    Centrifugo's API (``causeway.api``). An error that Centrifugo answers with is raised as :class:`ApiError`; a Centrifugo that
-    cannot be reached, or does not have the method, as :class:`GrpcError`.
+    ``data`` and ``info`` are values that JSON can represent, or bytes, which are sent as they are. ``user`` selects all
+    connections of a user, ``client`` or ``session`` a single one. Results are messages of ``causeway.api``.
+
+    Methods raise an ``ApiError`` when Centrifugo answers with an error, a ``GrpcError`` when it cannot be reached or does not
+    have the method, and another ``RpcError`` for any other failure.
     """
 
-    def __init__(self, rpc: Optional[Rpc] = None) -> None:
-        self._rpc = rpc or Rpc.shared()
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def publish(
         self,
@@ -36,7 +38,7 @@ class Centrifugo:
         version: int = 0,
         version_epoch: str = "",
     ) -> api.PublishResult:
-        """Publish into a channel; a publication whose ``idempotency_key`` was used shortly before is not repeated."""
+        """Publish to a channel; a publication is dropped if its ``idempotency_key`` was used shortly before."""
         request = api.PublishRequest(
             channel=channel,
             data=to_bytes(data),
@@ -62,7 +64,7 @@ class Centrifugo:
         version: int = 0,
         version_epoch: str = "",
     ) -> api.BroadcastResult:
-        """Publish into many channels. ``responses`` has a result or an error for each, in order; none of these is raised."""
+        """Publish to many channels. The result has a response per channel, in order; an error in one of them is not raised."""
         request = api.BroadcastRequest(
             channels=channels,
             data=to_bytes(data),
@@ -135,7 +137,7 @@ class Centrifugo:
         all_users: bool = False,
         label_filter: Optional[api.FilterNode] = None,
     ) -> None:
-        """Disconnect connections but those in ``whitelist``, with a code and reason of Centrifugo's unless one is given."""
+        """Disconnect connections except those in ``whitelist``, by default with Centrifugo's own code and reason."""
         request = api.DisconnectRequest(
             user=user,
             disconnect=api.Disconnect(code=code, reason=reason) if code else None,
@@ -159,7 +161,7 @@ class Centrifugo:
         all_users: bool = False,
         label_filter: Optional[api.FilterNode] = None,
     ) -> None:
-        """Prolong connections until ``expire_at``, in Unix seconds, or end them as ``expired``."""
+        """Prolong connections until ``expire_at``, in Unix seconds, or expire them."""
         request = api.RefreshRequest(
             user=user,
             client=client,
@@ -173,51 +175,51 @@ class Centrifugo:
         self.call("Refresh", request)
 
     def presence(self, channel: str) -> api.PresenceResult:
-        """Return who is in a channel: ``presence`` by the client's id."""
+        """Return the clients in a channel: ``presence`` by client id."""
         result: api.PresenceResult = self.call("Presence", api.PresenceRequest(channel=channel))
         return result
 
     def presence_stats(self, channel: str) -> api.PresenceStatsResult:
-        """Return how many are in a channel: ``num_clients`` and ``num_users``."""
+        """Return the number of clients and users in a channel: ``num_clients`` and ``num_users``."""
         result: api.PresenceStatsResult = self.call("PresenceStats", api.PresenceStatsRequest(channel=channel))
         return result
 
     def history(
         self, channel: str, *, limit: int = 0, since: Optional[api.StreamPosition] = None, reverse: bool = False
     ) -> api.HistoryResult:
-        """Return at most ``limit`` publications after ``since``, and the stream's position; with a limit of 0, that alone."""
+        """Return up to ``limit`` publications after ``since`` and the stream's position; with a limit of 0, only the position."""
         request = api.HistoryRequest(channel=channel, limit=limit, since=since, reverse=reverse)
         result: api.HistoryResult = self.call("History", request)
         return result
 
     def history_remove(self, channel: str) -> None:
-        """Forget the publications of a channel."""
+        """Remove the publications of a channel."""
         self.call("HistoryRemove", api.HistoryRemoveRequest(channel=channel))
 
     def info(self) -> api.InfoResult:
-        """Return what Centrifugo's ``nodes`` say of themselves."""
+        """Return Centrifugo's ``nodes``."""
         result: api.InfoResult = self.call("Info", api.InfoRequest())
         return result
 
     def channels(self, pattern: str = "") -> api.ChannelsResult:
-        """Return the ``channels`` that have subscribers, by their names; only those that match, if a pattern is given."""
+        """Return the ``channels`` that have subscribers, by name; with a pattern, only those that match."""
         result: api.ChannelsResult = self.call("Channels", api.ChannelsRequest(pattern=pattern))
         return result
 
     def batch(self, commands: Sequence[api.Command], *, parallel: bool = False) -> Sequence[api.Reply]:
-        """Carry out many commands in one call; each reply has a result or an ``error``, in order; none of these is raised."""
+        """Run many commands in one call. There is a reply per command, in order; an ``error`` in one of them is not raised."""
         response: api.BatchResponse = self.call("Batch", api.BatchRequest(commands=commands, parallel=parallel))
         return response.replies
 
     def call(self, method: str, request: Message, response: Optional[type[Message]] = None) -> Any:
-        """Call any method of the API with its request message, and return the result of its response.
+        """Call any method of the API and return the result in its response.
 
-        ``response`` is the type of the response's message, for methods that ``causeway.api`` does not have yet.
+        ``response`` is the type of the response message, for methods that ``causeway.api`` does not have.
         """
         response = response or getattr(api, f"{method}Response", None)
         if response is None:
-            raise ValueError(f"causeway.api has no message {method}Response: say what the response is")
-        answer: Any = self._rpc.call_proto(f"centrifuge.{method}", request, response)
+            raise ValueError(f"causeway.api has no message {method}Response: pass the type of the response")
+        answer: Any = self._client.call_proto(f"centrifuge.{method}", request, response)
         fields = answer.DESCRIPTOR.fields_by_name
         if "error" in fields and answer.HasField("error"):
             raise ApiError(answer.error.message, answer.error.code)

@@ -1,4 +1,4 @@
-"""What can be asked of the bridge itself: its workers, metrics, log, locks and state."""
+"""The server's own services: workers, metrics, log, locks and health."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .rpc import Rpc
+from .client import Client
 
 PLUGIN = "centrifuge"
-"""The name of the only pool that Causeway has; RoadRunner may have more."""
+"""The name of Causeway's pool."""
 
 
 class _Service:
-    def __init__(self, rpc: Optional[Rpc] = None) -> None:
-        self._rpc = rpc or Rpc.shared()
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What the bridge knows of a worker."""
+    """A worker, as the server sees it."""
 
     pid: int
     status: str
-    """``ready``, ``working``, ``stopping`` and so on."""
+    """Such as ``ready``, ``working`` or ``stopping``."""
     executions: int
-    """How many requests it has handled."""
+    """Number of requests handled."""
     created: int
-    """When it was started, in Unix nanoseconds."""
+    """Start time in Unix nanoseconds."""
     memory: int
     """Resident memory in bytes."""
     cpu_percent: float
@@ -37,15 +37,15 @@ class WorkerState:
 
 
 class Informer(_Service):
-    """Lists workers, and changes how many there are."""
+    """Lists, adds and removes workers."""
 
     def list(self) -> Sequence[str]:
         """Return the names of the pools."""
-        return list(self._rpc.call("informer.List", True) or ())
+        return list(self._client.call("informer.List", True) or ())
 
     def workers(self, plugin: str = PLUGIN) -> Sequence[WorkerState]:
-        """Return the workers of a pool; none for a pool that does not exist."""
-        found = self._rpc.call("informer.Workers", plugin)["workers"] or ()
+        """Return the workers of a pool, none if the pool does not exist."""
+        found = self._client.call("informer.Workers", plugin).get("workers") or ()
         return [
             WorkerState(
                 pid=worker["pid"],
@@ -60,12 +60,12 @@ class Informer(_Service):
         ]
 
     def add_worker(self, plugin: str = PLUGIN) -> None:
-        """Have the pool one worker larger."""
-        self._rpc.call("informer.AddWorker", plugin)
+        """Add one worker to the pool."""
+        self._client.call("informer.AddWorker", plugin)
 
     def remove_worker(self, plugin: str = PLUGIN) -> None:
-        """Have the pool one worker smaller; the last worker stays."""
-        self._rpc.call("informer.RemoveWorker", plugin)
+        """Remove one worker from the pool, except the last one."""
+        self._client.call("informer.RemoveWorker", plugin)
 
 
 class Resetter(_Service):
@@ -73,38 +73,38 @@ class Resetter(_Service):
 
     def list(self) -> Sequence[str]:
         """Return the names of the pools."""
-        return list(self._rpc.call("resetter.List", True) or ())
+        return list(self._client.call("resetter.List", True) or ())
 
     def reset(self, plugin: str = PLUGIN, *, timeout: float = 300.0) -> None:
-        """Replace all workers of a pool, and wait for the new ones, ``timeout`` seconds at the most.
+        """Replace all workers of a pool and wait up to ``timeout`` seconds until the new ones are ready.
 
-        RoadRunner also waits for the old ones to end: do not call it from a worker of that pool there.
+        RoadRunner also waits for the old workers to exit: behind it, do not call this from a worker of the same pool.
         """
-        self._rpc.call("resetter.Reset", plugin, timeout=timeout)
+        self._client.call("resetter.Reset", plugin, timeout)
 
 
 class Metrics(_Service):
-    """Keeps an application's own metrics beside the bridge's."""
+    """The application's metrics, served along with the server's own."""
 
     def declare(
         self,
         name: str,
-        kind: str,
-        *,
+        type: str,
         help: str = "",
         labels: Sequence[str] = (),
+        *,
         buckets: Sequence[float] = (),
         objectives: Optional[Mapping[float, float]] = None,
         namespace: str = "",
         subsystem: str = "",
     ) -> None:
-        """Declare a ``counter``, ``gauge``, ``histogram`` or ``summary``; a second declaration of the same name changes nothing.
+        """Declare a ``counter``, ``gauge``, ``histogram`` or ``summary``; declaring the same name again has no effect.
 
-        ``labels`` are names. A histogram has ``buckets``, or the usual ones; a summary has ``objectives``, quantiles with the
-        error that is allowed for each.
+        ``labels`` are names. A histogram has ``buckets``, by default Prometheus' own; a summary has ``objectives``, quantiles and
+        their allowed errors.
         """
         collector: dict[str, Any] = {
-            "type": kind,
+            "type": type,
             "help": help,
             "labels": list(labels) or None,
             "buckets": list(buckets) or None,
@@ -115,10 +115,10 @@ class Metrics(_Service):
             collector["subsystem"] = subsystem
         if objectives:
             collector["objectives"] = {str(quantile): error for quantile, error in objectives.items()}
-        self._rpc.call("metrics.Declare", {"name": name, "collector": collector})
+        self._client.call("metrics.Declare", {"name": name, "collector": collector})
 
     def add(self, name: str, value: float, labels: Sequence[str] = ()) -> None:
-        """Add to a counter or gauge; ``labels`` are values, in the order of the declaration's names."""
+        """Add to a counter or gauge; ``labels`` are values, in the order of the declared names."""
         self._change("Add", name, value, labels)
 
     def sub(self, name: str, value: float, labels: Sequence[str] = ()) -> None:
@@ -130,80 +130,81 @@ class Metrics(_Service):
         self._change("Set", name, value, labels)
 
     def observe(self, name: str, value: float, labels: Sequence[str] = ()) -> None:
-        """Count a value in a histogram or summary."""
+        """Add an observation to a histogram or summary."""
         self._change("Observe", name, value, labels)
 
     def unregister(self, name: str) -> None:
-        """Forget a metric."""
-        self._rpc.call("metrics.Unregister", name)
+        """Remove a metric."""
+        self._client.call("metrics.Unregister", name)
 
-    def _change(self, what: str, name: str, value: float, labels: Sequence[str]) -> None:
-        self._rpc.call(f"metrics.{what}", {"name": name, "value": value, "labels": list(labels)})
+    def _change(self, operation: str, name: str, value: float, labels: Sequence[str]) -> None:
+        self._client.call(f"metrics.{operation}", {"name": name, "value": value, "labels": list(labels)})
 
 
 class Logger(_Service):
-    """Writes into the bridge's log, on its channel ``app``. Values of a context that are no strings are written as JSON."""
+    """Writes to the server's log, on the channel ``app``. Values of a context are strings, or are logged as JSON."""
 
     def error(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Log an error."""
+        """Log at error level."""
         self._write("Error", message, context)
 
     def warning(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Log a warning."""
+        """Log at warning level."""
         self._write("Warning", message, context)
 
     def info(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Log an information."""
+        """Log at info level."""
         self._write("Info", message, context)
 
     def debug(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Log what is of interest in a search for a fault."""
+        """Log at debug level."""
         self._write("Debug", message, context)
 
     def log(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Write to the bridge's standard error as it is."""
+        """Write the message to the server's standard error, unformatted."""
         self._write("Log", message, context)
 
     def _write(self, level: str, message: str, context: Optional[Mapping[str, Any]]) -> None:
         if not context:
-            self._rpc.call(f"app.{level}", _clean(message))
+            self._client.call(f"app.{level}", _clean(message))
             return
         attributes = [{"key": _clean(key), "value": _text(value)} for key, value in context.items()]
-        self._rpc.call(f"app.{level}WithContext", {"message": _clean(message), "log_attrs": attributes})
+        self._client.call(f"app.{level}WithContext", {"message": _clean(message), "log_attrs": attributes})
 
 
 class Lock(_Service):
-    """Locks that all workers of the bridge share: one writer or many readers to a resource. Times are in seconds."""
+    """Locks shared by all workers of the server: one writer or many readers of a resource. Times are in seconds."""
 
     def lock(
-        self, resource: str, *, id: Optional[str] = None, ttl: Optional[float] = None, wait: Optional[float] = None
+        self, resource: str, id: Optional[str] = None, *, ttl: Optional[float] = None, wait: Optional[float] = None
     ) -> Optional[str]:
-        """Lock for writing, and return the lock's id, a random one unless given; ``None`` when somebody else has the lock.
+        """Lock for writing; return the id of the lock, or ``None`` when the resource is locked already.
 
-        The lock ends by itself after ``ttl``, if given; ``wait`` is how long to wait for it, else not at all.
+        The id is random by default. The lock expires after ``ttl``, by default never; ``wait`` is how long to wait for it, by
+        default not at all.
         """
         return self._take("lock.Lock", resource, id, ttl, wait)
 
     def lock_read(
-        self, resource: str, *, id: Optional[str] = None, ttl: Optional[float] = None, wait: Optional[float] = None
+        self, resource: str, id: Optional[str] = None, *, ttl: Optional[float] = None, wait: Optional[float] = None
     ) -> Optional[str]:
-        """Lock for reading, together with other readers."""
+        """Lock for reading, shared with other readers; otherwise like ``lock``."""
         return self._take("lock.LockRead", resource, id, ttl, wait)
 
     def release(self, resource: str, id: str) -> bool:
-        """Release a lock; ``False`` when there was none of this id."""
+        """Release a lock; return ``False`` when there is no lock with this id."""
         return self._ask("lock.Release", {"resource": resource, "id": id})
 
     def force_release(self, resource: str) -> bool:
-        """Release all locks of a resource, whoever has them."""
+        """Release all locks of a resource; return ``False`` when there are none."""
         return self._ask("lock.ForceRelease", {"resource": resource})
 
     def exists(self, resource: str, id: str = "*") -> bool:
-        """Return whether the resource is locked, under this id if one is given."""
+        """Return whether the resource is locked: by the lock with this id, or by any."""
         return self._ask("lock.Exists", {"resource": resource, "id": id})
 
     def update_ttl(self, resource: str, id: str, ttl: float) -> bool:
-        """Have a lock end by itself after ``ttl`` from now."""
+        """Make a lock expire ``ttl`` from now; return ``False`` when there is no lock with this id."""
         return self._ask("lock.UpdateTTL", {"resource": resource, "id": id, "ttl": _microseconds(ttl)})
 
     def _take(self, method: str, resource: str, id: Optional[str], ttl: Optional[float], wait: Optional[float]) -> Optional[str]:
@@ -216,45 +217,50 @@ class Lock(_Service):
         return id if self._ask(method, request, wait or 0) else None
 
     def _ask(self, method: str, request: Mapping[str, Any], wait: float = 0) -> bool:
-        response = self._rpc.call(method, request, timeout=self._rpc.timeout + wait)
+        response = self._client.call(method, request, self._client.timeout + wait)
         return bool(response.get("ok", False))
 
 
 @dataclass(frozen=True)
 class PluginStatus:
-    """How a pool is: an HTTP status, 200 for well, and a text."""
+    """The health of a pool: an HTTP status code, 200 if it is healthy, and a text."""
 
     code: int
     message: str
 
 
 class Status(_Service):
-    """Asks whether the bridge is well."""
+    """The health of pools."""
 
     def status(self, plugin: str = PLUGIN) -> PluginStatus:
-        """Return whether the pool lives."""
+        """Return whether the pool is alive."""
         return self._ask("status.Status", plugin)
 
     def ready(self, plugin: str = PLUGIN) -> PluginStatus:
-        """Return whether the pool can take requests."""
+        """Return whether the pool can serve requests."""
         return self._ask("status.Ready", plugin)
 
     def _ask(self, method: str, plugin: str) -> PluginStatus:
-        response = self._rpc.call(method, {"plugin": plugin})
+        response = self._client.call(method, {"plugin": plugin})
         return PluginStatus(int(response.get("code", 0)), response.get("message", ""))
 
 
 def _microseconds(seconds: float) -> int:
-    # Beyond that, they do not fit into 64 bits.
+    # More microseconds do not fit into 64 bits.
     if not 0 <= seconds < 9e12:
         raise ValueError(f"expected seconds, found {seconds}")
     return round(seconds * 1_000_000)
 
 
 def _clean(text: str) -> str:
-    """Return text that can be sent: a log line must not fail for a character."""
-    return text.encode(errors="replace").decode()
+    """Return valid Unicode: a bad character must not cost the log line."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _text(value: Any) -> str:
-    return _clean(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
+    if value is not None and not isinstance(value, (bool, int, float, list, tuple, dict)):
+        return _clean(str(value))
+    try:
+        return _clean(json.dumps(value, default=str, separators=(",", ":"), ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return _clean(repr(value))

@@ -1,0 +1,211 @@
+"""What Centrifugo asks: a request for each type of event."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Optional
+
+from google.protobuf.message import Message
+
+from ._proto import proxy_pb2 as pb
+from .encoding import Json
+from .lazy import cached_property
+
+
+class Request:
+    """What all events have in common. A field that an event does not have is empty.
+
+    Fields that carry nested messages, and those of newer versions of Centrifugo, are in ``message``.
+    """
+
+    _message: ClassVar[type[Message]]
+
+    def __init__(self, body: bytes, context: bytes) -> None:
+        self.message: Any = self._message.FromString(body)
+        """The protobuf message."""
+        self._context = context
+
+    @cached_property
+    def headers(self) -> Mapping[str, Sequence[str]]:
+        """The headers that Centrifugo forwarded, by name in lower case."""
+        decoded = json.loads(self._context) if self._context else None
+        # Another server's context may hold more than lists of strings.
+        return {name: _strings(values) for name, values in decoded.items()} if isinstance(decoded, dict) else {}
+
+    def header(self, name: str, default: Optional[str] = None) -> Optional[str]:
+        """Return the first value of a header that Centrifugo forwarded, or ``default``. Names are case-insensitive."""
+        values = self.headers.get(name.lower())
+        return values[0] if values else default
+
+    @property
+    def client(self) -> str:
+        """The id of the client's connection."""
+        return self._text("client")
+
+    @property
+    def user(self) -> str:
+        """The id of the user."""
+        return self._text("user")
+
+    @property
+    def transport(self) -> str:
+        """The client's transport, such as ``websocket``."""
+        return self._text("transport")
+
+    @property
+    def protocol(self) -> str:
+        """The client's protocol: ``json`` or ``protobuf``."""
+        return self._text("protocol")
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the client's data: ``json`` or ``binary``."""
+        return self._text("encoding")
+
+    @cached_property
+    def data(self) -> bytes:
+        """The data that the client sent; decoded if Centrifugo sent it as base64."""
+        encoded = self._text("b64data")
+        return base64.b64decode(encoded) if encoded else getattr(self.message, "data", b"")
+
+    @cached_property
+    def json(self) -> Json:
+        """The data, decoded as JSON; ``None`` when there is none."""
+        return json.loads(self.data) if self.data else None
+
+    @cached_property
+    def meta(self) -> Json:
+        """What the application attached to the connection, hidden from the client; ``None`` when there is nothing."""
+        meta = bytes(getattr(self.message, "meta", b""))
+        return json.loads(meta) if meta else None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that the application attached to the connection."""
+        return dict(getattr(self.message, "labels", {}))
+
+    def _text(self, field: str) -> str:
+        """Return a field of the message, or an empty string where the message does not have it."""
+        return str(getattr(self.message, field, ""))
+
+
+class _ChannelRequest(Request):
+    @property
+    def channel(self) -> str:
+        """The channel."""
+        return str(self.message.channel)
+
+
+class _KeyRequest(_ChannelRequest):
+    @property
+    def key(self) -> str:
+        """The key of the entry."""
+        return str(self.message.key)
+
+
+class ConnectRequest(Request):
+    """A client connects."""
+
+    _message = pb.ConnectRequest
+
+    @property
+    def name(self) -> str:
+        """The name of the client's application."""
+        return str(self.message.name)
+
+    @property
+    def version(self) -> str:
+        """The version of the client's application."""
+        return str(self.message.version)
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that the client asks to be subscribed to."""
+        return list(self.message.channels)
+
+
+class RefreshRequest(Request):
+    """A connection is about to expire."""
+
+    _message = pb.RefreshRequest
+
+
+class SubscribeRequest(_ChannelRequest):
+    """A client subscribes to a channel."""
+
+    _message = pb.SubscribeRequest
+
+    @property
+    def token(self) -> str:
+        """The client's subscription token."""
+        return str(self.message.token)
+
+
+class PublishRequest(_ChannelRequest):
+    """A client publishes to a channel."""
+
+    _message = pb.PublishRequest
+
+
+class RpcRequest(Request):
+    """A client calls a method."""
+
+    _message = pb.RPCRequest
+
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        return str(self.message.method)
+
+
+class SubRefreshRequest(_ChannelRequest):
+    """A subscription is about to expire."""
+
+    _message = pb.SubRefreshRequest
+
+
+class NotifyCacheEmptyRequest(_ChannelRequest):
+    """A cache channel has no publication."""
+
+    _message = pb.NotifyCacheEmptyRequest
+
+
+class NotifyChannelStateRequest(Request):
+    """Channels were occupied or vacated."""
+
+    _message = pb.NotifyChannelStateRequest
+
+    @property
+    def events(self) -> list[Any]:
+        """What happened: each event has ``time_ms``, ``channel`` and ``type``."""
+        return list(self.message.events)
+
+
+class MapPublishRequest(_KeyRequest):
+    """A client sets an entry of a map channel."""
+
+    _message = pb.MapPublishRequest
+
+
+class MapRemoveRequest(_KeyRequest):
+    """A client removes an entry from a map channel."""
+
+    _message = pb.MapRemoveRequest
+
+
+class SharedPollRefreshRequest(_ChannelRequest):
+    """Centrifugo polls the state of items for its clients."""
+
+    _message = pb.SharedPollRefreshRequest
+
+    @property
+    def items(self) -> list[Any]:
+        """The items to return: each has ``key``, and the ``version`` that Centrifugo knows."""
+        return list(self.message.items)
+
+
+def _strings(values: Any) -> list[str]:
+    listed = values if isinstance(values, list) else [values]
+    return [str(value) for value in listed if isinstance(value, (str, int, float))]
