@@ -43,6 +43,7 @@ fn every_event_is_answered(command: &str) {
             (&["rpc", "--method", "kick"], json!({"disconnect": {"code": 4000, "reason": "bye"}})),
             (&["rpc", "--method", "nope"], json!({"error": {"code": 404, "message": "no such method"}})),
             (&["notify_channel_state"], json!({"error": {"code": 108, "message": "not available"}})),
+            (&["notify_cache_empty", "--channel", "room"], json!({"result": {}})),
         ];
         for (args, expected) in cases {
             assert_eq!(call(&server, args), expected, "{relay}: {args:?}");
