@@ -72,7 +72,8 @@ final class Relay
 
     private static function redirectOutput(): void
     {
-        ini_set('display_errors', 'stderr');
+        // Without a log file, PHP logs its messages to standard error anyway.
+        ini_set('display_errors', ini_get('log_errors') && !ini_get('error_log') ? '0' : 'stderr');
         ob_start(static function (string $printed): string {
             fwrite(STDERR, $printed);
 

@@ -15,7 +15,7 @@ abstract class Result
     /**
      * Copies the properties that are set to a protobuf result.
      *
-     * @throws \JsonException when JSON cannot represent a value
+     * @throws \UnexpectedValueException when a value cannot be encoded
      */
     final public function fill(Message $result): void
     {
@@ -25,7 +25,11 @@ abstract class Result
             if ($value === null || (!$isJson && in_array($value, [[], '', 0, false], true))) {
                 continue;
             }
-            $result->{'set' . ucfirst($name)}($isJson ? Json::encode($value) : $value);
+            try {
+                $result->{'set' . ucfirst($name)}($isJson ? Json::encode($value) : $value);
+            } catch (\Throwable $error) {
+                throw new \UnexpectedValueException("$name: {$error->getMessage()}", previous: $error);
+            }
         }
     }
 }

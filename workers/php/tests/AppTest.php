@@ -4,119 +4,247 @@ declare(strict_types=1);
 
 namespace Causeway\Tests;
 
+use Causeway\App;
+use Causeway\Disconnect;
+use Causeway\Error;
+use Causeway\Event;
+use Causeway\Event\ConnectRequest;
+use Causeway\Event\NotifyChannelStateRequest;
+use Causeway\Event\RpcRequest;
+use Causeway\Event\SharedPollRefreshRequest;
+use Causeway\Payload;
 use Causeway\Proto\Proxy;
-use Causeway\Frame;
+use Causeway\Raw;
+use Causeway\Request;
+use Causeway\Result;
+use Causeway\Result\ConnectResult;
+use Causeway\Result\MapPublishResult;
+use Causeway\Result\NotifyCacheEmptyResult;
+use Causeway\Result\PublishResult;
+use Causeway\Result\RpcResult;
+use Causeway\Result\SubscribeResult;
+use Causeway\WorkerException;
+use Google\Protobuf\Internal\Message;
 use PHPUnit\Framework\TestCase;
 
+/** What an application answers, without a worker around it. */
 final class AppTest extends TestCase
 {
-    private const EXAMPLE = __DIR__ . '/../examples/app.php';
-
-    private string $script = '';
-
-    protected function tearDown(): void
+    /** @return iterable<string, array{Event}> */
+    public static function events(): iterable
     {
-        if ($this->script !== '') {
-            unlink($this->script);
+        foreach (Event::cases() as $event) {
+            yield $event->value => [$event];
         }
     }
 
-    /** @return iterable<string, array{string}> */
-    public static function relays(): iterable
+    /** @dataProvider events */
+    public function testEveryEventHasAHandlerAndAResult(Event $event): void
     {
-        yield 'pipes' => ['pipes'];
-        yield 'tcp' => ['tcp'];
-        yield 'unix' => ['unix'];
+        $seen = null;
+        $class = $event->resultClass();
+        $handler = static function (Request $request) use (&$seen, $class): Result {
+            $seen = $request;
+
+            return new $class();
+        };
+        $app = new App();
+        $event === Event::Rpc ? $app->onRpc('*', $handler) : $app->{"on$event->name"}($handler);
+        $response = self::ask($app, $event);
+        self::assertInstanceOf("Causeway\\Event\\{$event->name}Request", $seen);
+        self::assertTrue($response->hasResult());
     }
 
-    /** @dataProvider relays */
-    public function testTheExampleAnswersEveryEvent(string $relay): void
+    /** @dataProvider events */
+    public function testRequestsAndResultsHaveAllFieldsOfTheirMessages(Event $event): void
     {
-        $worker = new Supervisor(self::EXAMPLE, $relay);
-        self::assertSame('{"pid":' . $worker->child() . '}', $worker->pid);
-
-        $connect = new Proxy\ConnectResponse();
-        $connect->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['data' => '{"user":"ann"}']))->serializeToString())->payload);
-        self::assertSame('ann', $connect->getResult()->getUser());
-        self::assertSame('{"hello":"ann"}', $connect->getResult()->getData());
-        self::assertSame(['news'], iterator_to_array($connect->getResult()->getChannels()));
-
-        $denied = new Proxy\ConnectResponse();
-        $denied->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['b64data' => 'eyJkZW55Ijp0cnVlfQ==']))->serializeToString())->payload);
-        self::assertSame(4001, $denied->getDisconnect()->getCode());
-
-        $private = new Proxy\SubscribeResponse();
-        $private->mergeFromString($worker->ask('subscribe', (new Proxy\SubscribeRequest(['channel' => 'private:1']))->serializeToString())->payload);
-        self::assertSame(403, $private->getError()->getCode());
-
-        $publish = new Proxy\PublishResponse();
-        $publish->mergeFromString($worker->ask('publish', (new Proxy\PublishRequest(['channel' => 'x', 'data' => '[1]']))->serializeToString())->payload);
-        self::assertSame('[1]', $publish->getResult()->getData());
-
-        foreach (['refresh' => new Proxy\RefreshResponse(), 'subrefresh' => new Proxy\SubRefreshResponse()] as $type => $response) {
-            $response->mergeFromString($worker->ask($type, '')->payload);
-            self::assertGreaterThan(time(), $response->getResult()->getExpireAt());
+        $class = new \ReflectionClass("Causeway\\Event\\{$event->name}Request");
+        foreach (self::fields($event, 'Request') as $field) {
+            $isPublic = $class->hasMethod($field) ? $class->getMethod($field)->isPublic() : $class->getProperty($field)->isPublic();
+            self::assertTrue($isPublic, $field);
         }
-
-        self::assertSame('{"sum":3}', self::rpc($worker, 'sum', ['a' => 1, 'b' => 2])->getResult()->getData());
-        self::assertSame('{"user":"42"}', self::rpc($worker, 'whoami')->getResult()->getData());
-        self::assertSame(1000, self::rpc($worker, 'fail')->getError()->getCode());
-        self::assertSame('bye', self::rpc($worker, 'kick')->getDisconnect()->getReason());
-        self::assertSame(404, self::rpc($worker, 'nope')->getError()->getCode());
-
-        $unheard = new Proxy\MapPublishResponse();
-        $unheard->mergeFromString($worker->ask('mappublish', '')->payload);
-        self::assertSame(108, $unheard->getError()->getCode());
-        self::assertSame(Frame::ERROR, $worker->ask('nonsense', '')->flags);
-
-        $data = str_repeat('x', 2_000_000);
-        self::assertSame('"' . $data . '"', self::rpc($worker, 'echo', $data)->getResult()->getData());
-
-        $worker->send(new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON));
-        self::assertSame(0, $worker->wait()[0]);
+        $parameters = (new \ReflectionClass($event->resultClass()))->getConstructor()?->getParameters() ?? [];
+        $names = array_map(static fn (\ReflectionParameter $parameter): string => $parameter->getName(), $parameters);
+        self::assertEqualsCanonicalizing(self::fields($event, 'Result'), $names);
     }
 
-    public function testWhatHandlersEchoGoesToStandardErrorAndTheWorkerEndsWithItsInput(): void
+    public function testAMethodHasPrecedenceOverTheHandlerOfAllOtherCalls(): void
     {
-        $worker = $this->script('$app->onRpc("*", function () { echo "printed"; });');
-        self::assertTrue(self::rpc($worker, 'x')->hasResult());
-        self::assertSame([0, 'printed'], $worker->wait());
+        $app = (new App())
+            ->onRpc('*', fn (RpcRequest $request) => new RpcResult("other: $request->method"))
+            ->onRpc('a', fn () => new RpcResult('a'));
+        foreach (['a' => '"a"', 'b' => '"other: b"', '' => '"other: "', '*' => '"other: *"'] as $method => $data) {
+            $response = self::ask($app, Event::Rpc, new Proxy\RPCRequest(['method' => $method]));
+            self::assertSame($data, $response->getResult()->getData());
+        }
     }
 
-    public function testAnExceptionFailsItsRequestAndNoOther(): void
+    public function testARequestHasTheHeadersThatWereForwarded(): void
     {
-        $worker = $this->script('$app->onRpc("bad", fn () => intdiv(1, 0))->onRpc("*", fn () => null);');
-        $failed = $worker->ask('rpc', (new Proxy\RPCRequest(['method' => 'bad']))->serializeToString());
-        self::assertSame(Frame::ERROR, $failed->flags);
-        self::assertSame('DivisionByZeroError: Division by zero', $failed->payload);
-        self::assertTrue(self::rpc($worker, 'good')->hasResult());
-        self::assertStringContainsString('DivisionByZeroError', $worker->wait()[1]);
+        $seen = [];
+        $app = (new App())->onConnect(function (ConnectRequest $request) use (&$seen): void {
+            $seen[] = [$request->header('X-User'), $request->header('none'), $request->header('none', 'default'), $request->headers->all()];
+        });
+        $app->answer(new Payload('{"x-user":["7","8"],"odd":[null,{},3],"type":["connect"]}', ''));
+        $all = ['x-user' => ['7', '8'], 'odd' => ['3'], 'type' => ['connect']];
+        self::assertSame([['7', null, 'default', $all]], $seen);
     }
 
-    public function testAWorkerCanAskToBeReplaced(): void
+    public function testFieldsThatAnEventDoesNotHaveAreEmpty(): void
     {
-        $worker = $this->script('$app->onRpc("*", fn () => throw new Causeway\Stop());');
-        $worker->send(new Frame('{"type":["rpc"]}', Frame::PROTO, [16]));
-        self::assertEquals(new Frame('{"stop":true}', options: [13]), $worker->receive());
-        self::assertSame(0, $worker->wait()[0]);
+        $app = (new App())
+            ->onNotifyChannelState(function (NotifyChannelStateRequest $request): Error {
+                self::assertSame(['', '', '', null, null, []], [
+                    $request->client, $request->user, $request->data, $request->json(), $request->meta(), $request->labels(),
+                ]);
+
+                return new Error(7, $request->events[0]->getChannel(), temporary: true);
+            })
+            ->onSharedPollRefresh(fn (SharedPollRefreshRequest $request) => new Error(8, $request->items[0]->getKey()));
+        $events = new Proxy\NotifyChannelStateRequest(['events' => [new Proxy\ChannelEvent(['channel' => 'room'])]]);
+        $error = self::ask($app, Event::NotifyChannelState, $events)->getError();
+        self::assertSame([7, 'room', true], [$error->getCode(), $error->getMessage(), $error->getTemporary()]);
+        $items = new Proxy\SharedPollRefreshRequest(['items' => [new Proxy\SharedPollRefreshItem(['key' => 'k'])]]);
+        self::assertSame('k', self::ask($app, Event::SharedPollRefresh, $items)->getError()->getMessage());
     }
 
-    /** An application of a line. */
-    private function script(string $line): Supervisor
+    public function testResultsCarryNestedMessagesAndJson(): void
     {
-        $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
-        $autoload = var_export(realpath(__DIR__ . '/../autoload.php'), true);
-        file_put_contents($this->script, "<?php require $autoload; \$app = new Causeway\\App(); $line \$app->run();");
-
-        return new Supervisor($this->script, 'pipes');
+        $filter = new Proxy\FilterNode(['key' => 'k']);
+        $app = (new App())
+            ->onConnect(fn () => new ConnectResult(
+                data: 0,
+                meta: new Raw('{"raw":1}'),
+                labels: ['a' => 'b'],
+                subs: ['news' => new Proxy\SubscribeOptions(['expire_at' => 7])],
+                caps: [new Proxy\ChannelsCapability(['match' => 'wildcard'])],
+            ))
+            ->onSubscribe(fn () => new SubscribeResult(serverTagsFilter: $filter, allow: ['pub']))
+            ->onMapPublish(fn () => new MapPublishResult(streamData: [], keyMode: 'm', version: 3));
+        $connect = self::ask($app, Event::Connect)->getResult();
+        self::assertSame(['0', '{"raw":1}'], [$connect->getData(), $connect->getMeta()]);
+        self::assertSame('b', $connect->getLabels()['a']);
+        self::assertEquals(7, $connect->getSubs()['news']->getExpireAt());
+        self::assertSame('wildcard', $connect->getCaps()[0]->getMatch());
+        $subscribe = self::ask($app, Event::Subscribe)->getResult();
+        self::assertSame(['k', 'pub'], [$subscribe->getServerTagsFilter()->getKey(), $subscribe->getAllow()[0]]);
+        $map = self::ask($app, Event::MapPublish)->getResult();
+        self::assertSame(['[]', 'm'], [$map->getStreamData(), $map->getKeyMode()]);
+        self::assertEquals(3, $map->getVersion());
     }
 
-    private static function rpc(Supervisor $worker, string $method, mixed $data = null): Proxy\RPCResponse
+    /** @return iterable<string, array{Event, callable, string}> handlers whose answers are none, and what the message says */
+    public static function wrongAnswers(): iterable
     {
-        $request = new Proxy\RPCRequest(['method' => $method, 'user' => '42', 'data' => json_encode($data, JSON_THROW_ON_ERROR)]);
-        $response = new Proxy\RPCResponse();
-        $response->mergeFromString($worker->ask('rpc', $request->serializeToString())->payload);
+        $returned = static fn (string $event, string $found, string $expected): string
+            => "the handler of $event returned $found, expected $expected, Error, Disconnect or null";
+        yield 'text' => [Event::Connect, fn () => 'yes', $returned('connect', 'string', 'ConnectResult')];
+        yield 'array' => [Event::Rpc, fn () => ['a' => 1], $returned('rpc', 'array', 'RpcResult')];
+        yield 'result of another event' => [
+            Event::Publish,
+            fn () => new RpcResult(1),
+            $returned('publish', 'Causeway\Result\RpcResult', 'PublishResult'),
+        ];
+        yield 'several answers' => [
+            Event::Subscribe,
+            function (): iterable {
+                yield new SubscribeResult();
+                yield new Error(1, 'second');
+            },
+            $returned('subscribe', 'Generator', 'SubscribeResult'),
+        ];
+        $none = static fn (string $what, string $event): string => "Centrifugo takes no $what in answer to $event";
+        yield 'no error' => [Event::NotifyCacheEmpty, fn () => new Error(1, 'x'), $none('error', 'notifycacheempty')];
+        yield 'no disconnect' => [Event::NotifyCacheEmpty, fn () => throw new Disconnect(4000, 'x'), $none('disconnect', 'notifycacheempty')];
+        yield 'no disconnect of channels' => [
+            Event::NotifyChannelState,
+            fn () => new Disconnect(4000, 'x'),
+            $none('disconnect', 'notifychannelstate'),
+        ];
+        yield 'data' => [
+            Event::Publish,
+            fn () => new PublishResult("\xff"),
+            'cannot encode the answer to publish: data: Malformed UTF-8 characters, possibly incorrectly encoded',
+        ];
+    }
+
+    /** @dataProvider wrongAnswers */
+    public function testAWrongAnswerFailsWithThePlaceOfItsHandler(Event $event, callable $handler, string $message): void
+    {
+        $app = (new App())->on($event, $handler);
+        $line = (new \ReflectionFunction(\Closure::fromCallable($handler)))->getStartLine();
+        try {
+            self::ask($app, $event);
+            self::fail('it was answered');
+        } catch (WorkerException $error) {
+            self::assertSame(__FILE__ . ":$line: $message", $error->getMessage());
+        }
+    }
+
+    public function testAnUnknownEventIsNamed(): void
+    {
+        foreach (['{"type":["nonsense"]}' => 'nonsense', '' => '', '[]' => '', '{"type":[]}' => ''] as $context => $type) {
+            try {
+                (new App())->answer(new Payload($context, ''));
+                self::fail('it was answered');
+            } catch (WorkerException $error) {
+                self::assertSame("unknown event type \"$type\"", $error->getMessage());
+            }
+        }
+    }
+
+    public function testASecondHandlerOfAnEventIsAnErrorThatNamesTheFirst(): void
+    {
+        $app = (new App())->onConnect(fn () => null)->onRpc('sum', fn () => null);
+        $place = preg_quote(__FILE__ . ':' . (__LINE__ - 1), '~');
+        foreach ([fn () => $app->onConnect(fn () => null), fn () => $app->onRpc('sum', fn () => null)] as $again) {
+            try {
+                $again();
+                self::fail('it was registered');
+            } catch (\LogicException $error) {
+                self::assertMatchesRegularExpression("~^(connect|RPC method \"sum\") has a handler already: $place\$~", $error->getMessage());
+            }
+        }
+    }
+
+    public function testTheSameContextIsDecodedOnce(): void
+    {
+        $seen = [];
+        $app = (new App())->onRpc('*', function (RpcRequest $request) use (&$seen): void {
+            $seen[] = $request->headers;
+        });
+        foreach ([1, 1, 2] as $user) {
+            $app->answer(new Payload("{\"user\":[\"$user\"],\"type\":[\"rpc\"]}", ''));
+        }
+        self::assertSame($seen[0], $seen[1]);
+        self::assertSame('2', $seen[2]->get('user'));
+    }
+
+    public function testNullIsAnEmptyResultAndZeroIsNot(): void
+    {
+        $app = (new App())->onRpc('none', fn () => null)->onRpc('null', fn () => new RpcResult())->onRpc('0', fn () => new RpcResult(0))
+            ->onNotifyCacheEmpty(fn () => new NotifyCacheEmptyResult(populated: true));
+        foreach (['none' => '', 'null' => '', '0' => '0'] as $method => $data) {
+            $result = self::ask($app, Event::Rpc, new Proxy\RPCRequest(['method' => (string) $method]))->getResult();
+            self::assertSame($data, $result->getData());
+        }
+        self::assertTrue(self::ask($app, Event::NotifyCacheEmpty)->getResult()->getPopulated());
+    }
+
+    private static function ask(App $app, Event $event, ?Message $request = null): Message
+    {
+        $response = $event->response();
+        $response->mergeFromString($app->answer(new Payload("{\"type\":[\"$event->value\"]}", $request?->serializeToString() ?? '')));
 
         return $response;
+    }
+
+    /** @return list<string> the fields of a message in camel case, without those for base64, which requests decode and results do not need */
+    private static function fields(Event $event, string $kind): array
+    {
+        $class = 'Causeway\\Proto\\Proxy\\' . ($event === Event::Rpc ? 'RPC' : $event->name) . $kind;
+        $setters = preg_grep('~^set(?!B64)~', get_class_methods($class)) ?: [];
+
+        return array_map(static fn (string $setter): string => lcfirst(substr($setter, 3)), array_values($setters));
     }
 }

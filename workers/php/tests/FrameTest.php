@@ -23,7 +23,7 @@ final class FrameTest extends TestCase
      * @dataProvider vectors
      * @param array<string, mixed> $vector
      */
-    public function testEveryRecordedFrameIsWrittenAndReadAsRecorded(array $vector): void
+    public function testEveryRecordedFrameIsEncodedAndDecoded(array $vector): void
     {
         $bytes = (string) hex2bin($vector['frame_hex']);
         $frame = new Frame((string) hex2bin($vector['payload_hex']), $vector['flags'], $vector['options'], $vector['byte10']);
@@ -34,6 +34,13 @@ final class FrameTest extends TestCase
         for ($cut = 0; $cut < strlen($bytes); ++$cut) {
             self::assertNull(Frame::decode(substr($bytes, 0, $cut)));
         }
+    }
+
+    public function testAFrameHasAtMostTenOptions(): void
+    {
+        self::assertSame(52, strlen((new Frame('', options: range(1, 10)))->encode()));
+        $this->expectException(\InvalidArgumentException::class);
+        (new Frame('', options: range(1, 11)))->encode();
     }
 
     public function testAWrongChecksumIsAnError(): void

@@ -6,7 +6,7 @@ namespace Causeway\Tests;
 
 use Causeway\Frame;
 
-/** One connection of an RPC client, seen by the server. */
+/** The server's side of one connection of an RPC client. */
 final class Peer
 {
     private string $buffer = '';
@@ -37,13 +37,13 @@ final class Peer
             }
             $chunk = fread($this->stream, 65536);
             if ($chunk === false || $chunk === '') {
-                throw new \RuntimeException('the client hung up, or sent nothing');
+                throw new \RuntimeException('the client closed the connection or sent nothing');
             }
             $this->buffer .= $chunk;
         }
     }
 
-    /** Receives a request and looks whether it is the expected one: method and argument. */
+    /** Receives a request, which must have this method and argument. */
     public function expect(string $payload): Frame
     {
         $request = $this->receive();
@@ -54,7 +54,7 @@ final class Peer
         return $request;
     }
 
-    /** The bytes of a reply to a request; flags and sequence are the request's unless given. */
+    /** The bytes of a reply to a request, by default with the request's flags and sequence. */
     public function reply(Frame $request, string $result, ?int $flags = null, ?int $sequence = null): string
     {
         [$own, $length] = $request->options;
@@ -73,14 +73,14 @@ final class Peer
         $this->answer($request, $text, $request->flags | Frame::ERROR);
     }
 
-    /** Answers a call of rpc.Version with the call's sequence. */
+    /** Answers a call of rpc.Version with its sequence. */
     public function version(): void
     {
         $request = $this->receive();
         $this->answer($request, "\"{$request->options[0]}\"");
     }
 
-    /** Awaits the recorded request, byte for byte but for its sequence, and answers as recorded. */
+    /** Receives the recorded request, which may differ in its sequence only, and answers as recorded. */
     public function replay(string $name): void
     {
         $vector = self::vectors()[$name];
@@ -100,17 +100,17 @@ final class Peer
         }
     }
 
-    /** Some bytes, whatever they are. */
+    /** Reads raw bytes. */
     public function read(int $size): string
     {
         return (string) fread($this->stream, $size);
     }
 
-    /** Waits for the client to hang up. */
+    /** Waits for the client to close the connection. */
     public function expectEnd(): void
     {
         if (fread($this->stream, 1) !== '' || !feof($this->stream)) {
-            throw new \RuntimeException('the client did not hang up');
+            throw new \RuntimeException('the client did not close the connection');
         }
     }
 }

@@ -17,14 +17,14 @@ use Causeway\Rpc\WorkerState;
 use Google\Protobuf\Internal\Message;
 
 /**
- * Every recorded exchange, made by the services.
+ * The services against every recorded exchange.
  *
  * @requires extension pcntl
  * @requires extension posix
  */
 final class RpcExchangesTest extends RpcTestCase
 {
-    /** @return iterable<string, array{string, callable(Rpc): mixed, mixed}> the calls that cause the recorded exchanges, and what comes of them */
+    /** @return iterable<string, array{string, callable(Rpc): mixed, mixed}> the calls that cause the recorded exchanges, and their results */
     public static function exchanges(): iterable
     {
         $calls = self::bridge() + self::centrifugo();
@@ -174,7 +174,7 @@ final class RpcExchangesTest extends RpcTestCase
     }
 
     /** @dataProvider exchanges */
-    public function testEveryRecordedExchangeIsMadeAsRecorded(string $name, callable $call, mixed $expected): void
+    public function testEveryRecordedExchangeIsReproduced(string $name, callable $call, mixed $expected): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->replay($name));
         if ($expected instanceof RpcException) {
@@ -187,7 +187,7 @@ final class RpcExchangesTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testTheCodesOfGrpcAreKnown(): void
+    public function testGrpcStatusesHaveTheirCodes(): void
     {
         self::assertSame(14, (new GrpcException('Unavailable', 'x'))->getCode());
         self::assertSame(16, (new GrpcException('Unauthenticated', 'x'))->getCode());

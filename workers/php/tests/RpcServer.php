@@ -5,9 +5,9 @@ declare(strict_types=1);
 namespace Causeway\Tests;
 
 /**
- * The bridge's side of `rpc.listen`: a process that plays one function for each connection, in their order.
+ * The server's side of `rpc.listen`: a process that runs one function per connection, in order.
  *
- * A connection is closed when its function ends.
+ * A connection is closed when its function returns.
  */
 final class RpcServer
 {
@@ -50,7 +50,7 @@ final class RpcServer
         $this->kill();
     }
 
-    /** Waits until a part has ended and its connection is closed. */
+    /** Waits until a part has returned and its connection is closed. */
     public function wait(int $part): void
     {
         while (!in_array("ended $part", $this->seen, true)) {
@@ -59,7 +59,7 @@ final class RpcServer
     }
 
     /**
-     * Waits until all parts have ended.
+     * Waits until all parts have returned.
      *
      * @throws \RuntimeException when one of them failed
      */
@@ -70,13 +70,13 @@ final class RpcServer
         $this->kill();
     }
 
-    /** The next thing that happened; null at the end. */
+    /** The next event; null at the end. */
     private function report(): ?string
     {
         $line = fgets($this->reports);
         if ($line === false) {
             if (!feof($this->reports)) {
-                throw new \RuntimeException('the server waits for a connection in vain');
+                throw new \RuntimeException('no client connected');
             }
 
             return null;
@@ -99,7 +99,7 @@ final class RpcServer
     }
 
     /**
-     * The server process: one more process for each connection.
+     * The server process: forks for each connection.
      *
      * @param resource $listener
      * @param list<callable(Peer): mixed> $parts
@@ -110,7 +110,7 @@ final class RpcServer
         foreach ($parts as $number => $part) {
             $connection = @stream_socket_accept($listener, self::PATIENCE);
             if ($connection === false) {
-                fwrite($reporter, json_encode(['error' => "nobody connected for part $number"]) . "\n");
+                fwrite($reporter, json_encode(['error' => "no client connected for part $number"]) . "\n");
                 break;
             }
             if (pcntl_fork() === 0) {
@@ -121,7 +121,7 @@ final class RpcServer
         }
         while (pcntl_wait($status) > 0) {
         }
-        self::vanish();
+        self::leave();
     }
 
     /**
@@ -137,15 +137,15 @@ final class RpcServer
         } catch (\Throwable $error) {
             $report = ['error' => "part $number: $error"];
         }
-        // Its copies in other processes are closed; the client sees the end before the test reads of it.
+        // Copies in other processes are closed. The client sees the end before the test reads the report.
         stream_socket_shutdown($connection, STREAM_SHUT_RDWR);
         fclose($connection);
         fwrite($reporter, json_encode($report, JSON_INVALID_UTF8_SUBSTITUTE) . "\n");
-        self::vanish();
+        self::leave();
     }
 
-    /** Ends this process without anything that the test runner would do at its end. */
-    private static function vanish(): never
+    /** Exits without the shutdown functions of the test runner. */
+    private static function leave(): never
     {
         posix_kill((int) getmypid(), SIGKILL);
         exit(1);

@@ -8,7 +8,7 @@ use Causeway\Proto\Api;
 use Causeway\Rpc;
 
 /**
- * What the services send and understand, beyond the recorded exchanges.
+ * The services, beyond the recorded exchanges.
  *
  * @requires extension pcntl
  * @requires extension posix
@@ -34,7 +34,7 @@ final class RpcServicesTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testAMethodThatIsNotKnownYetNeedsItsResponse(): void
+    public function testAnUnknownMethodNeedsTheClassOfItsResponse(): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->receive(), "\x12\x02\x08\x07"));
         $result = $rpc->centrifugo->call('New', new Api\InfoRequest(), Api\PublishResponse::class);
@@ -67,18 +67,18 @@ final class RpcServicesTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testALockIsAskedForInMicrosecondsAndAwaitedLongerThanOtherCalls(): void
+    public function testACallThatWaitsForALockMayTakeLongerThanOtherCalls(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->expect('lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}');
-            // Longer than the client's own patience.
+            // Longer than the client's timeout.
             usleep(500_000);
             $peer->answer($request, '{"ok":true}');
         });
         self::assertSame('a', (new Rpc($rpc->address, 0.1))->lock->lock('r', id: 'a', ttl: 1.5, wait: 30));
     }
 
-    public function testLocksHaveIdsAndTellWhoHasThem(): void
+    public function testLocksAreNamedByIdAndTimedInMicroseconds(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->receive();
@@ -102,7 +102,7 @@ final class RpcServicesTest extends RpcTestCase
         $lock->lock('r', ttl: -1);
     }
 
-    public function testWhateverIsLoggedCanBeSent(): void
+    public function testAnyValueCanBeLogged(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $peer->answer($peer->expect("app.Error\"\u{fffd}\""), 'true');

@@ -10,7 +10,7 @@ use Causeway\Rpc\ConnectionException;
 use Causeway\Rpc\TimeoutException;
 
 /**
- * The RPC client, against a server that does everything that can go wrong.
+ * The RPC client against a misbehaving server.
  *
  * @requires extension pcntl
  * @requires extension posix
@@ -28,7 +28,7 @@ final class RpcTest extends RpcTestCase
         }
     }
 
-    public function testCallsShareAConnectionAndHaveSequences(): void
+    public function testCallsShareAConnectionAndNumberTheirRequests(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $peer->version();
@@ -43,7 +43,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testAConnectionThatTheServerClosedInBetweenIsOpenedAgain(): void
+    public function testACallReconnectsAfterTheServerClosedTheConnection(): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->version(), fn (Peer $peer) => $peer->version());
         self::assertSame('1', $rpc->version());
@@ -67,11 +67,11 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testACallThatCouldNotBeSentIsMadeAgainOnANewConnection(): void
+    public function testACallThatCouldNotBeSentIsRetriedOnANewConnection(): void
     {
         $begin = static function (Peer $peer): void {
             $peer->version();
-            // Some of the next request is read, so that the client is in the middle of writing.
+            // Reads the start of the next request, so that the client is in the middle of writing.
             $peer->read(10);
         };
         $rpc = $this->serve($begin, fn (Peer $peer) => $peer->version());
@@ -80,7 +80,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testACallThatANewConnectionCouldNotTakeFailsAtOnce(): void
+    public function testACallThatCannotBeSentOnANewConnectionFailsAtOnce(): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->read(10));
         $error = self::failure(fn () => $rpc->call('rpc.Version', str_repeat('x', 20_000_000)));
@@ -99,7 +99,7 @@ final class RpcTest extends RpcTestCase
     }
 
     /** @dataProvider cuts */
-    public function testAnAnswerThatEndsInTheMiddleIsAnError(int $cut): void
+    public function testATruncatedReplyIsAnError(int $cut): void
     {
         $rpc = $this->serve(fn (Peer $peer) => $peer->send(substr($peer->reply($peer->receive(), '"1"'), 0, $cut)));
         $error = self::failure(fn () => $rpc->version());
@@ -107,7 +107,7 @@ final class RpcTest extends RpcTestCase
         self::assertTrue($error->mayHaveRun);
     }
 
-    public function testAnAnswerMayComeInSingleBytes(): void
+    public function testAReplyMayArriveByteByByte(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             foreach (str_split($peer->reply($peer->receive(), '"slow"')) as $byte) {
@@ -118,7 +118,7 @@ final class RpcTest extends RpcTestCase
         self::assertSame('slow', $rpc->version());
     }
 
-    public function testLargeArgumentsAndResultsPass(): void
+    public function testLargeArgumentsAndResultsArrive(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->receive();
@@ -149,7 +149,7 @@ final class RpcTest extends RpcTestCase
      * @dataProvider broken
      * @param callable(Peer, Frame): string $reply
      */
-    public function testABrokenAnswerIsAnErrorAndItsConnectionIsNotUsedAgain(callable $reply, string $text): void
+    public function testAnInvalidReplyIsAnErrorAndClosesTheConnection(callable $reply, string $text): void
     {
         $break = static function (Peer $peer) use ($reply): void {
             $peer->send($reply($peer, $peer->receive()));
@@ -164,7 +164,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testAResultInAnotherCodecOrThatIsNoneIsAnError(): void
+    public function testAResultInAnotherCodecOrThatCannotBeDecodedIsAnError(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $peer->answer($peer->receive(), "\xa11", Frame::MSGPACK);
@@ -176,7 +176,7 @@ final class RpcTest extends RpcTestCase
         self::assertStringContainsString('PublishResponse', self::failure(fn () => $rpc->centrifugo->publish('x', 1))->getMessage());
     }
 
-    public function testWhatNobodyAskedForCostsTheConnectionAndNoAnswer(): void
+    public function testUnexpectedBytesCloseTheConnectionAndFailNoCall(): void
     {
         $twice = static function (Peer $peer): void {
             $peer->send(str_repeat($peer->reply($peer->receive(), '"1"'), 2));
@@ -189,7 +189,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testACallWithoutAnAnswerEndsWithItsTimeout(): void
+    public function testACallWithoutAReplyTimesOut(): void
     {
         $silent = static function (Peer $peer): void {
             $peer->receive();
@@ -205,7 +205,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testAServerThatReadsNothingCostsNoMoreThanTheTimeout(): void
+    public function testACallTimesOutWhileTheServerReadsNothing(): void
     {
         $rpc = $this->serve(fn () => sleep(RpcServer::PATIENCE));
         $error = self::failure(fn () => $rpc->call('x.Y', str_repeat('x', 50_000_000), timeout: 0.5));
@@ -213,7 +213,7 @@ final class RpcTest extends RpcTestCase
         self::assertFalse($error->mayHaveRun);
     }
 
-    public function testSignalsDoNotDisturbACall(): void
+    public function testSignalsDoNotInterruptACall(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->receive();
@@ -237,7 +237,7 @@ final class RpcTest extends RpcTestCase
         self::assertGreaterThan(0, $signals);
     }
 
-    public function testRawBytesPassAndTheConfigurationComesSo(): void
+    public function testTheConfigurationIsFetchedAsRawBytes(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->receive();
@@ -246,7 +246,7 @@ final class RpcTest extends RpcTestCase
         self::assertSame(['version' => '3'], $rpc->config());
     }
 
-    public function testAfterAForkTheChildConnectsAnew(): void
+    public function testAfterAForkTheChildOpensItsOwnConnection(): void
     {
         $parent = static function (Peer $peer): void {
             $peer->version();
@@ -262,7 +262,7 @@ final class RpcTest extends RpcTestCase
             } catch (\Throwable) {
                 $good = false;
             }
-            // An end without anything that the test runner would do at its end.
+            // Exits without the shutdown functions of the test runner.
             posix_kill((int) getmypid(), $good ? SIGUSR1 : SIGUSR2);
         }
         pcntl_waitpid($pid, $status);
@@ -272,7 +272,7 @@ final class RpcTest extends RpcTestCase
         $this->server?->finish();
     }
 
-    public function testUnixSocketsServeToo(): void
+    public function testUnixSocketsWork(): void
     {
         $this->folder = sys_get_temp_dir() . '/causeway-' . bin2hex(random_bytes(8));
         mkdir($this->folder);
@@ -298,7 +298,7 @@ final class RpcTest extends RpcTestCase
         self::assertSame(Rpc::shared()->centrifugo, Rpc::shared()->centrifugo);
     }
 
-    public function testNoServerIsAnErrorAndNoCallHasRun(): void
+    public function testACallWithoutAServerFailsAndHasNotRun(): void
     {
         $listener = stream_socket_server('tcp://127.0.0.1:0');
         assert(is_resource($listener));
@@ -312,7 +312,7 @@ final class RpcTest extends RpcTestCase
         }
     }
 
-    public function testAnAddressThatIsNoneIsNamed(): void
+    public function testAnInvalidAddressIsNamed(): void
     {
         foreach (['pipes', 'http://127.0.0.1:1', 'tcp://127.0.0.1', 'unix://', '127.0.0.1:6001'] as $address) {
             try {

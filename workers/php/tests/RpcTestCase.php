@@ -23,7 +23,7 @@ abstract class RpcTestCase extends TestCase
         $this->server = null;
     }
 
-    /** A client of a server that plays these parts. */
+    /** A client of a server that runs these parts. */
     protected function serve(callable ...$parts): Rpc
     {
         $this->server = new RpcServer(array_values($parts));
@@ -31,7 +31,7 @@ abstract class RpcTestCase extends TestCase
         return new Rpc($this->server->address, RpcServer::PATIENCE);
     }
 
-    /** What a call fails with. */
+    /** The error of a call. */
     protected static function failure(callable $call): RpcException
     {
         try {

@@ -6,7 +6,7 @@ namespace Causeway\Tests;
 
 use Causeway\Frame;
 
-/** Causeway's side of the relay to a real process. */
+/** The server's side of the relay to a real process. */
 final class Supervisor
 {
     /** @var resource */
@@ -57,7 +57,7 @@ final class Supervisor
         proc_close($this->process);
     }
 
-    /** The worker's own pid, as the kernel has it. */
+    /** The worker's pid, as the kernel has it. */
     public function child(): int
     {
         return proc_get_status($this->process)['pid'];
@@ -84,13 +84,13 @@ final class Supervisor
             }
             $chunk = fread($this->input, 65536);
             if ($chunk === false || $chunk === '') {
-                throw new \RuntimeException('the worker hung up: ' . stream_get_contents($this->pipes[2]));
+                throw new \RuntimeException('the worker closed the relay: ' . stream_get_contents($this->pipes[2]));
             }
             $this->buffer .= $chunk;
         }
     }
 
-    /** Sends a request and its fence; gives the answer once the echo has come. */
+    /** Sends a request and its fence; returns the answer once the echo has arrived. */
     public function ask(string $type, string $body): Frame
     {
         $context = json_encode(['type' => [$type], 'x-user' => ['7']], JSON_THROW_ON_ERROR);
@@ -105,7 +105,7 @@ final class Supervisor
         return $answer;
     }
 
-    /** Waits for the worker's end; gives its exit status and what it wrote to standard error. */
+    /** Waits for the worker to exit; returns its exit status and standard error. */
     public function wait(): array
     {
         if ($this->output === $this->pipes[0]) {

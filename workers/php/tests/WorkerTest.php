@@ -16,19 +16,19 @@ final class WorkerTest extends TestCase
     /** @var list<string> */
     private array $writes = [];
 
-    public function testAnAnswerAndItsEchoAreOneWriteAndWaitForNoOtherRequest(): void
+    public function testAnAnswerAndItsEchoAreOneWriteAndDoNotWaitForOtherRequests(): void
     {
         $this->play(self::request('a') . self::fence() . self::request('b') . self::request('c') . self::fence());
         self::assertSame([self::answer('a') . self::echo(), self::answer('b'), self::answer('c') . self::echo()], $this->writes);
     }
 
-    public function testEachQuestionIsAnsweredWhateverItsWordsAre(): void
+    public function testEveryFenceIsEchoedWhateverItsBytes(): void
     {
         $this->play(self::fence() . self::fence() . self::fence('{"pid":2}') . self::fence() . self::fence('nonsense'));
         self::assertSame([str_repeat(self::echo(), 5)], $this->writes);
     }
 
-    public function testTheFirstAnswerOfAHandshakeCarriesTheSecretOfTheRelay(): void
+    public function testTheFirstEchoCarriesTheSecretOfTheRelay(): void
     {
         putenv('CAUSEWAY_RELAY_SECRET=s3cret');
         try {
@@ -40,33 +40,70 @@ final class WorkerTest extends TestCase
         self::assertSame([$greeting, self::answer('a') . self::echo()], $this->writes);
     }
 
-    public function testNothingIsReadBehindAStop(): void
+    public function testNothingIsHandledAfterAStop(): void
     {
         $this->play(self::request('a') . self::fence() . self::fence('{"stop":true}') . self::request('b'));
         self::assertSame([self::answer('a') . self::echo()], $this->writes);
     }
 
-    public function testABrokenFrameTakesNoAnswerWithIt(): void
+    public function testABrokenFrameDoesNotLoseEarlierAnswers(): void
     {
         try {
             $this->play(self::request('a') . self::fence() . str_repeat('?', 12));
-            self::fail('it was taken for a frame');
+            self::fail('it was accepted as a frame');
         } catch (FrameException) {
             self::assertSame([self::answer('a') . self::echo()], $this->writes);
         }
     }
 
-    /** Runs a loop over this input, whose answers repeat the requests' bodies. */
+    public function testFramesAreFoundWhereverTheirBytesAreSplit(): void
+    {
+        $bytes = self::fence() . self::request('first') . self::fence() . self::request('second') . self::fence('{"pid":2}');
+        $this->play($bytes);
+        $whole = implode('', $this->writes);
+        for ($cut = 1; $cut < strlen($bytes); ++$cut) {
+            $this->writes = [];
+            [$input, $far] = self::datagrams();
+            foreach ([substr($bytes, 0, $cut), substr($bytes, $cut), self::fence('{"stop":true}')] as $chunk) {
+                fwrite($far, $chunk);
+            }
+            $this->serve($input);
+            self::assertSame($whole, implode('', $this->writes), "split at $cut");
+        }
+    }
+
+    public function testAContextEndsWithItsFrameWhateverLengthItClaims(): void
+    {
+        $this->play((new Frame('{}', Frame::PROTO, [9]))->encode());
+        self::assertSame([self::answer('')], $this->writes);
+    }
+
+    public function testAServerThatClosesTheRelayEndsTheLoop(): void
+    {
+        [$near, $far] = (array) stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0);
+        fwrite($far, self::request('a') . self::fence());
+        (new Worker(new Relay($near, $near)))->run(static function () use (&$far): string {
+            fclose($far);
+
+            return 'lost';
+        });
+        $this->addToAssertionCount(1);
+    }
+
+    /** Runs a worker that answers each request with its body. */
     private function play(string $bytes): void
     {
         $input = fopen('php://temp', 'w+');
         assert($input !== false);
         fwrite($input, $bytes);
         rewind($input);
-        // A socket of datagrams keeps writes apart.
-        $pair = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_DGRAM, 0);
-        assert($pair !== false);
-        [$output, $far] = $pair;
+        $this->serve($input);
+    }
+
+    /** @param resource $input */
+    private function serve($input): void
+    {
+        [$output, $far] = self::datagrams();
         stream_set_blocking($far, false);
         try {
             (new Worker(new Relay($input, $output)))->run(static fn (Payload $payload): string => $payload->body);
@@ -75,6 +112,15 @@ final class WorkerTest extends TestCase
                 $this->writes[] = $write;
             }
         }
+    }
+
+    /** @return array{resource, resource} two ends of a socket that keeps writes apart */
+    private static function datagrams(): array
+    {
+        $pair = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_DGRAM, 0);
+        assert($pair !== false);
+
+        return $pair;
     }
 
     private static function request(string $body): string

@@ -1,4 +1,4 @@
-"""The bridge's side of ``rpc.listen``, played by a thread."""
+"""The server's side of ``rpc.listen``, in a thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VECTORS = {vector["name"]: vector for vector in json.loads((ROOT / "tests/vector
 
 
 class Peer:
-    """One connection of a client."""
+    """The server's side of one connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -30,7 +30,7 @@ class Peer:
     def receive(self) -> frame.Frame:
         while (found := frame.decode(self.buffer)) is None:
             chunk = self.connection.recv(65536)
-            assert chunk, "the client hung up"
+            assert chunk, "the client closed the connection"
             self.buffer += chunk
         received, end = found
         del self.buffer[:end]
@@ -40,7 +40,7 @@ class Peer:
         self.connection.sendall(self.reply(request, result, flags=flags, sequence=sequence))
 
     def reply(self, request: frame.Frame, result: bytes, *, flags: Optional[int] = None, sequence: Optional[int] = None) -> bytes:
-        """Return the bytes of a reply to a request; ``flags`` and ``sequence`` are the request's unless given."""
+        """Return the bytes of a reply to a request, by default with the request's flags and sequence."""
         options = (request.options[0] if sequence is None else sequence, request.options[1])
         name = request.payload[: request.options[1]]
         return frame.encode(name + result, request.flags if flags is None else flags, options)
@@ -49,7 +49,7 @@ class Peer:
         self.answer(request, text.encode(), flags=request.flags | ERROR)
 
     def replay(self, name: str) -> None:
-        """Await the recorded request, byte for byte but for its sequence, and answer as recorded."""
+        """Receive the recorded request, which may differ in its sequence only, and answer as recorded."""
         vector = VECTORS[name]
         received = self.receive()
         raw = frame.encode(*received)
@@ -58,7 +58,7 @@ class Peer:
         self.connection.sendall(_with_sequence(bytes.fromhex(vector["reply_hex"]), sequence))
 
     def is_closed(self) -> bool:
-        """Wait for the client to hang up."""
+        """Wait for the client to close the connection."""
         return self.connection.recv(1) == b""
 
 
@@ -68,7 +68,7 @@ def _with_sequence(raw: bytes, sequence: bytes) -> bytes:
 
 
 class Server:
-    """Plays one function for each connection, in their order; a connection is closed when its function ends."""
+    """Runs one function per connection, in order; a connection is closed when its function returns."""
 
     def __init__(self, *parts: Callable[[Peer], Any], path: Optional[Path] = None) -> None:
         if path:
@@ -91,7 +91,7 @@ class Server:
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        # A test that failed has not opened all connections.
+        # A failed test may not have opened all connections.
         if kind:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
@@ -102,7 +102,7 @@ class Server:
             raise self._errors[0]
 
     def wait(self, part: int) -> None:
-        """Wait until a part has ended and its connection is closed."""
+        """Wait until a part has returned and its connection is closed."""
         assert self.ended[part].wait(PATIENCE)
 
     def _accept(self, parts: tuple[Callable[[Peer], Any], ...]) -> None:

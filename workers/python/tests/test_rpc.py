@@ -1,4 +1,4 @@
-"""The RPC client, against a server that does everything that can go wrong."""
+"""The RPC client against a misbehaving server."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ def version(peer: Peer) -> None:
     peer.answer(request, f'"{request.options[0]}"'.encode())
 
 
-def test_calls_share_a_connection_and_have_sequences() -> None:
+def test_calls_share_a_connection_and_number_their_requests() -> None:
     def part(peer: Peer) -> None:
         for _ in range(3):
             version(peer)
@@ -37,7 +37,7 @@ def test_calls_share_a_connection_and_have_sequences() -> None:
     assert server.accepted == 1
 
 
-def test_an_error_of_the_server_leaves_the_connection_usable() -> None:
+def test_an_error_of_the_server_keeps_the_connection() -> None:
     def part(peer: Peer) -> None:
         peer.refuse(peer.receive(), "no")
         version(peer)
@@ -49,7 +49,7 @@ def test_an_error_of_the_server_leaves_the_connection_usable() -> None:
         assert rpc.version() == "2"
 
 
-def test_a_connection_that_the_server_closed_in_between_is_opened_again() -> None:
+def test_a_call_reconnects_after_the_server_closed_the_connection() -> None:
     with Server(version, version) as server:
         rpc = Rpc(server.address)
         assert rpc.version() == "1"
@@ -71,13 +71,13 @@ def test_a_call_that_may_have_run_is_not_repeated() -> None:
         assert rpc.version() == "1"
 
 
-def test_a_call_that_could_not_be_sent_is_made_again_on_a_new_connection() -> None:
+def test_a_call_that_could_not_be_sent_is_retried_on_a_new_connection() -> None:
     large = "x" * 20_000_000
     begun = threading.Event()
 
     def part(peer: Peer) -> None:
         version(peer)
-        # Some of the next request is read, so that the client is in the middle of writing.
+        # Reads the start of the next request, so that the client is in the middle of writing.
         assert peer.connection.recv(10)
         begun.set()
 
@@ -88,7 +88,7 @@ def test_a_call_that_could_not_be_sent_is_made_again_on_a_new_connection() -> No
     assert begun.is_set()
 
 
-def test_a_call_that_a_new_connection_could_not_take_fails_at_once() -> None:
+def test_a_call_that_cannot_be_sent_on_a_new_connection_fails_at_once() -> None:
     with Server(lambda peer: peer.connection.recv(10)) as server:
         with pytest.raises(RpcConnectionError, match="could not be sent: ") as raised:
             Rpc(server.address).call("rpc.Version", "x" * 20_000_000)
@@ -97,7 +97,7 @@ def test_a_call_that_a_new_connection_could_not_take_fails_at_once() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 5, 12, 20, -1])
-def test_an_answer_that_ends_in_the_middle_is_an_error(cut: int) -> None:
+def test_a_truncated_reply_is_an_error(cut: int) -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         peer.connection.sendall(peer.reply(request, b'"1"')[:cut])
@@ -107,7 +107,7 @@ def test_an_answer_that_ends_in_the_middle_is_an_error(cut: int) -> None:
     assert raised.value.may_have_run
 
 
-def test_an_answer_may_come_in_single_bytes() -> None:
+def test_a_reply_may_arrive_byte_by_byte() -> None:
     def part(peer: Peer) -> None:
         for byte in peer.reply(peer.receive(), b'"slow"'):
             peer.connection.sendall(bytes([byte]))
@@ -116,7 +116,7 @@ def test_an_answer_may_come_in_single_bytes() -> None:
         assert Rpc(server.address).version() == "slow"
 
 
-def test_large_arguments_and_results_pass() -> None:
+def test_large_arguments_and_results_arrive() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         peer.answer(request, request.payload[request.options[1] :])
@@ -143,7 +143,7 @@ BROKEN: dict[str, Callable[[Peer, frame.Frame], bytes]] = {
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_a_broken_answer_is_an_error_and_its_connection_is_not_used_again(text: str) -> None:
+def test_an_invalid_reply_is_an_error_and_closes_the_connection(text: str) -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         peer.connection.sendall(BROKEN[text](peer, request))
@@ -157,7 +157,7 @@ def test_a_broken_answer_is_an_error_and_its_connection_is_not_used_again(text: 
         assert rpc.version() == "1"
 
 
-def test_a_result_in_another_codec_or_that_is_none_is_an_error() -> None:
+def test_a_result_in_another_codec_or_that_cannot_be_decoded_is_an_error() -> None:
     def part(peer: Peer) -> None:
         peer.answer(peer.receive(), b"\xa11", flags=frame.MSGPACK)
         peer.answer(peer.receive(), b"{")
@@ -176,7 +176,7 @@ def test_a_result_in_another_codec_or_that_is_none_is_an_error() -> None:
             rpc.centrifugo.publish("x", 1)
 
 
-def test_what_nobody_asked_for_costs_the_connection_and_no_answer() -> None:
+def test_unexpected_bytes_close_the_connection_and_fail_no_call() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         peer.connection.sendall(peer.reply(request, b'"1"') * 2)
@@ -189,7 +189,7 @@ def test_what_nobody_asked_for_costs_the_connection_and_no_answer() -> None:
         rpc.close()
 
 
-def test_a_call_without_an_answer_ends_with_its_timeout() -> None:
+def test_a_call_without_a_reply_times_out() -> None:
     def part(peer: Peer) -> None:
         peer.receive()
         assert peer.is_closed()
@@ -205,7 +205,7 @@ def test_a_call_without_an_answer_ends_with_its_timeout() -> None:
         assert rpc.version() == "1"
 
 
-def test_a_server_that_reads_nothing_costs_no_more_than_the_timeout() -> None:
+def test_a_call_times_out_while_the_server_reads_nothing() -> None:
     with Server(lambda peer: released.wait(PATIENCE)) as server:
         with pytest.raises(RpcTimeoutError, match="could not be sent in time") as raised:
             Rpc(server.address, timeout=0.5).call("x.Y", "x" * 50_000_000)
@@ -216,7 +216,7 @@ def test_a_server_that_reads_nothing_costs_no_more_than_the_timeout() -> None:
 released = threading.Event()
 
 
-def test_raw_bytes_pass_and_the_configuration_comes_so() -> None:
+def test_the_configuration_is_fetched_as_raw_bytes() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         assert request.flags == frame.RAW
@@ -226,7 +226,7 @@ def test_raw_bytes_pass_and_the_configuration_comes_so() -> None:
         assert Rpc(server.address).config() == {"version": "3"}
 
 
-def test_after_a_fork_the_child_connects_anew() -> None:
+def test_after_a_fork_the_child_opens_its_own_connection() -> None:
     def parent(peer: Peer) -> None:
         version(peer)
         version(peer)
@@ -247,7 +247,7 @@ def test_after_a_fork_the_child_connects_anew() -> None:
         rpc.close()
 
 
-def test_a_thread_that_waits_keeps_nobody_waiting() -> None:
+def test_a_thread_that_waits_does_not_block_other_threads() -> None:
     called, answered = threading.Event(), threading.Event()
 
     def slow(peer: Peer) -> None:
@@ -268,7 +268,7 @@ def test_a_thread_that_waits_keeps_nobody_waiting() -> None:
     assert results == ["a"]
 
 
-def test_unix_sockets_serve_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unix_sockets_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(version, version, version, path=tmp_path / "rpc.sock") as server:
         assert Rpc(server.address).version() == "1"
         monkeypatch.chdir(tmp_path)
@@ -286,7 +286,7 @@ def test_the_shared_client_is_one_for_the_process(monkeypatch: pytest.MonkeyPatc
         Rpc.shared().close()
 
 
-def test_no_server_is_an_error_and_no_call_has_run(tmp_path: Path) -> None:
+def test_a_call_without_a_server_fails_and_has_not_run(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     for away in (address, f"unix://{tmp_path / 'none.sock'}"):
@@ -296,6 +296,6 @@ def test_no_server_is_an_error_and_no_call_has_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["pipes", "http://127.0.0.1:1", "tcp://127.0.0.1", "unix://", "127.0.0.1:6001"])
-def test_an_address_that_is_none_is_named(address: str) -> None:
+def test_an_invalid_address_is_named(address: str) -> None:
     with pytest.raises(ValueError, match="expected tcp://host:port or unix://path"):
         Rpc(address).version()

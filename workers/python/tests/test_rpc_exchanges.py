@@ -1,4 +1,4 @@
-"""Every recorded exchange, made by the services."""
+"""The services against every recorded exchange."""
 
 from pathlib import Path
 from typing import Any, Callable
@@ -24,7 +24,7 @@ STATES = [
 ]
 DOWN = 'connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:59649: connect: connection refused"'
 
-# Every recorded exchange: the call that causes it, and what comes of it.
+# Every recorded exchange: the call that causes it, and its result.
 CALLS: dict[str, tuple[Callable[[Rpc], Any], Any]] = {
     "informer.List [JSON]": (lambda rpc: rpc.informer.list(), ["centrifuge"]),
     "informer.Workers centrifuge [JSON]": (lambda rpc: rpc.informer.workers(), STATES),
@@ -151,7 +151,7 @@ CALLS: dict[str, tuple[Callable[[Rpc], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_every_recorded_exchange_is_made_as_recorded(name: str) -> None:
+def test_every_recorded_exchange_is_reproduced(name: str) -> None:
     call, expected = CALLS[name]
     with Server(lambda peer: peer.replay(name)) as server:
         rpc = Rpc(server.address)
@@ -164,7 +164,7 @@ def test_every_recorded_exchange_is_made_as_recorded(name: str) -> None:
             assert call(rpc) == expected
 
 
-def test_the_codes_of_grpc_are_known() -> None:
+def test_grpc_statuses_have_their_codes() -> None:
     assert GrpcError("Unavailable", "x").code == 14
     assert GrpcError("Unauthenticated", "x").code == 16
     assert GrpcError("Code(99)", "x").code == 2

@@ -1,4 +1,4 @@
-"""What the services send and understand, beyond the recorded exchanges."""
+"""The services, beyond the recorded exchanges."""
 
 import threading
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_every_method_of_centrifugo_can_be_called(method: str) -> None:
     assert seen == [(frame.PROTO, f"centrifuge.{method}".encode())]
 
 
-def test_a_method_that_is_not_known_yet_needs_its_response() -> None:
+def test_an_unknown_method_needs_the_type_of_its_response() -> None:
     with Server(lambda peer: peer.answer(peer.receive(), b"\x12\x02\x08\x07")) as server:
         centrifugo = Rpc(server.address).centrifugo
         with pytest.raises(ValueError, match="NewResponse"):
@@ -35,7 +35,7 @@ def test_a_method_that_is_not_known_yet_needs_its_response() -> None:
         assert centrifugo.call("New", api.InfoRequest(), api.PublishResponse).offset == 7
 
 
-def test_a_batch_has_a_reply_for_each_command_and_nodes_tell_of_themselves() -> None:
+def test_a_batch_has_a_reply_per_command_and_info_lists_the_nodes() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         assert request.payload == b'centrifuge.Batch\n\x12"\x10\n\x05facts\x12\x07{"n":1}\n\x02j\x00'
@@ -53,11 +53,11 @@ def test_a_batch_has_a_reply_for_each_command_and_nodes_tell_of_themselves() -> 
         assert centrifugo.info().nodes[0].name == "node1"
 
 
-def test_a_lock_is_awaited_longer_than_other_calls() -> None:
+def test_a_call_that_waits_for_a_lock_may_take_longer_than_other_calls() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         assert request.payload == b'lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}'
-        # Longer than the client's own patience.
+        # Longer than the client's timeout.
         threading.Event().wait(0.5)
         peer.answer(request, b'{"ok":true}')
 
@@ -65,7 +65,7 @@ def test_a_lock_is_awaited_longer_than_other_calls() -> None:
         assert Rpc(server.address, timeout=0.1).lock.lock("r", id="a", ttl=1.5, wait=30) == "a"
 
 
-def test_locks_have_ids_and_are_asked_for_in_microseconds() -> None:
+def test_locks_are_named_by_id_and_timed_in_microseconds() -> None:
     def part(peer: Peer) -> None:
         expected = [
             (b'lock.LockRead{"resource":"r","id":"', b"{}"),
@@ -90,7 +90,7 @@ def test_locks_have_ids_and_are_asked_for_in_microseconds() -> None:
             lock.lock("r", ttl=-1)
 
 
-def test_whatever_is_logged_can_be_sent() -> None:
+def test_any_value_can_be_logged() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         assert request.payload.decode() == 'app.Error"\ufffd"'
@@ -99,6 +99,13 @@ def test_whatever_is_logged_can_be_sent() -> None:
         attributes = '[{"key":"a","value":"[1,\\"ü\\"]"},{"key":"b","value":"null"},{"key":"c","value":"text"}]'
         assert request.payload.decode() == 'app.DebugWithContext{"message":"m","log_attrs":' + attributes + "}"
         peer.answer(request, b"{}")
+        request = peer.receive()
+        attributes = '[{"key":"a","value":"[[...]]"},{"key":"b","value":"[\\"text\\"]"}]'
+        assert request.payload.decode() == 'app.InfoWithContext{"message":"m","log_attrs":' + attributes + "}"
+        peer.answer(request, b"{}")
+
+    circular: list[object] = []
+    circular.append(circular)
 
     class Odd:
         def __str__(self) -> str:
@@ -108,3 +115,4 @@ def test_whatever_is_logged_can_be_sent() -> None:
         logger = Rpc(server.address).logger
         logger.error("\udcff")
         logger.debug("m", {"a": [1, "ü"], "b": None, "c": Odd()})
+        logger.info("m", {"a": circular, "b": [Odd()]})

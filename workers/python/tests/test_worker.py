@@ -1,4 +1,4 @@
-"""The worker's side of goridge, in frames and in a real process."""
+"""The worker's loop, over recorded bytes and in a real process."""
 
 import json
 import os
@@ -22,7 +22,7 @@ VECTORS = json.loads((ROOT / "tests/vectors/goridge-frames.json").read_text())
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_every_recorded_frame_is_written_and_read_as_recorded(vector: dict) -> None:  # type: ignore[type-arg]
+def test_every_recorded_frame_is_encoded_and_decoded(vector: dict) -> None:  # type: ignore[type-arg]
     payload, data = bytes.fromhex(vector["payload_hex"]), bytes.fromhex(vector["frame_hex"])
     assert frame.encode(payload, vector["flags"], vector["options"], vector["byte10"]) == data
     found = frame.decode(bytearray(data))
@@ -39,7 +39,7 @@ def test_a_wrong_checksum_is_an_error() -> None:
 
 
 class Recorded(causeway.Relay):
-    """A relay from which these chunks are read, and which keeps what is written."""
+    """A relay that reads these chunks and records writes."""
 
     def __init__(self, *chunks: bytes) -> None:
         self.chunks = list(chunks)
@@ -60,18 +60,18 @@ def request(context: bytes, body: bytes) -> bytes:
 
 
 def play(*chunks: bytes) -> list[bytes]:
-    """Return what a worker writes that answers with context and body."""
+    """Return the writes of a worker that answers with context and body."""
     relay = Recorded(*chunks)
     causeway.Worker(relay).run(lambda payload: b"%b|%b" % payload)
     return relay.written
 
 
-def test_an_answer_and_the_echo_behind_it_leave_in_one_write() -> None:
+def test_an_answer_and_its_echo_are_one_write() -> None:
     answer = frame.encode(b"{}|x", options=(0,))
     assert play(request(b"{}", b"x") + FENCE, request(b"{}", b"x") + FENCE) == [answer + ECHO] * 2
 
 
-def test_the_first_answer_of_a_handshake_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_echo_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAUSEWAY_RELAY_SECRET", "s3cret")
     greeting = frame.encode(b'{"pid":%d,"secret":"s3cret"}' % os.getpid(), frame.CONTROL)
     assert play(FENCE, request(b"{}", b"x") + FENCE) == [greeting, frame.encode(b"{}|x", options=(0,)) + ECHO]
@@ -81,14 +81,14 @@ def test_an_answer_does_not_wait_for_the_fence_behind_the_request() -> None:
     assert play(request(b"{}", b"x"), FENCE) == [frame.encode(b"{}|x", options=(0,)), ECHO]
 
 
-def test_frames_are_found_wherever_their_bytes_are_cut() -> None:
+def test_frames_are_found_wherever_their_bytes_are_split() -> None:
     stream = FENCE + request(b"{}", b"first") + FENCE + request(b"{}", b"second") + FENCE
     whole = b"".join(play(stream))
     assert b"".join(play(*(bytes([byte]) for byte in stream))) == whole
     assert all(b"".join(play(stream[:cut], stream[cut:])) == whole for cut in range(1, len(stream)))
 
 
-def test_a_fence_is_read_anew_when_its_bytes_change() -> None:
+def test_every_fence_is_echoed_whatever_its_bytes() -> None:
     other = frame.encode(b'{"pid":2}', frame.CONTROL | frame.JSON)
     assert play(FENCE + FENCE, other, FENCE, other + STOP + FENCE) == [ECHO * 2, ECHO, ECHO, ECHO]
 
@@ -97,25 +97,35 @@ def test_a_context_ends_with_its_frame_whatever_length_it_claims() -> None:
     assert play(frame.encode(b"{}", frame.PROTO, (9,)) + FENCE) == [frame.encode(b"{}|", options=(0,)) + ECHO]
 
 
-def test_no_header_passes_for_the_type() -> None:
-    app = causeway.App()
-    seen = []
+def test_a_broken_frame_does_not_lose_earlier_answers() -> None:
+    relay = Recorded(request(b"{}", b"x") + FENCE + b"?" * 12)
+    with pytest.raises(frame.FrameError):
+        causeway.Worker(relay).run(lambda payload: payload.body)
+    assert relay.written == [frame.encode(b"x", options=(0,)) + ECHO]
 
-    @app.on_rpc("*")
-    def see(request: causeway.RpcRequest) -> None:
-        seen.append(request.headers)
 
-    lie = ',"type":["connect"],'
-    headers = {"a": [lie], lie: [lie, "b"], "type": ["rpc", "connect"], "z": [lie]}
-    for separators in ((",", ":"), (", ", ": ")):
-        app.answer(causeway.Payload(json.dumps(headers, separators=separators).encode(), rpc("f")))
-    assert seen == [headers, headers]
-    with pytest.raises(causeway.WorkerError):
-        app.answer(causeway.Payload(b"", rpc("f")))
+def test_a_server_that_closes_the_relay_ends_the_loop() -> None:
+    class Closed(Recorded):
+        def write(self, data: bytes) -> None:
+            raise BrokenPipeError
+
+    causeway.Worker(Closed(request(b"{}", b"x") + FENCE)).run(lambda payload: payload.body)
+
+
+def test_any_exception_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    errors = [ValueError("\udcff"), causeway.WorkerError("\udcff"), ConnectionError("away")]
+
+    def fail(payload: causeway.Payload) -> bytes:
+        raise errors.pop(0)
+
+    relay = Recorded(request(b"{}", b"x") * 3)
+    causeway.Worker(relay).run(fail)
+    assert relay.written == [frame.encode(text, frame.ERROR) for text in (b"ValueError: ?", b"?", b"ConnectionError: away")]
+    assert capfd.readouterr().err.count("Traceback") == 2
 
 
 class Supervisor:
-    """Causeway's side of the relay to a real process."""
+    """The server's side of the relay to a real process."""
 
     def __init__(self, command: list[str], relay: str, tmp_path: Path) -> None:
         self.listener = None
@@ -155,14 +165,14 @@ class Supervisor:
             else:
                 assert self.process.stdout
                 chunk = os.read(self.process.stdout.fileno(), 65536)
-            assert chunk, "the worker hung up"
+            assert chunk, "the worker closed the relay"
             self.buffer += chunk
         received, end = found
         del self.buffer[:end]
         return received
 
     def ask(self, kind: str, body: bytes) -> frame.Frame:
-        """Send a request and its fence; return the answer once the echo has come."""
+        """Send a request and its fence; return the answer once the echo has arrived."""
         context = json.dumps({"type": [kind], "x-user": ["7"]}).encode()
         self.send(frame.encode(context + body, frame.PROTO, (len(context),)) + FENCE)
         answer = self.receive()
@@ -223,17 +233,17 @@ def test_the_example_answers_every_event(supervisor: Supervisor) -> None:
     for method, expected in answers.items():
         answer = supervisor.ask("rpc", rpc(method, {"a": 1, "b": 2}))
         assert pb.RPCResponse.FromString(answer.payload) == expected
-    unheard = supervisor.ask("mappublish", b"")
-    assert pb.MapPublishResponse.FromString(unheard.payload).error.code == 108
+    unhandled = supervisor.ask("mappublish", b"")
+    assert pb.MapPublishResponse.FromString(unhandled.payload).error.code == 108
     assert supervisor.ask("nonsense", b"").flags & frame.ERROR
 
 
-def test_the_stop_frame_ends_the_process(supervisor: Supervisor) -> None:
+def test_a_stop_ends_the_process(supervisor: Supervisor) -> None:
     supervisor.send(STOP)
     assert supervisor.process.wait(20) == 0
 
 
-def test_what_handlers_print_goes_to_standard_error(tmp_path: Path) -> None:
+def test_output_of_handlers_goes_to_standard_error_and_the_worker_exits_when_its_input_ends(tmp_path: Path) -> None:
     running = script(tmp_path, "@app.on_rpc('*')\ndef f(r):\n    print('x'); os.write(1, b'raw\\n'); os.system('echo sh')")
     assert running.ask("rpc", rpc("f")).flags == 0
     _, errors = running.process.communicate(timeout=20)
@@ -241,12 +251,33 @@ def test_what_handlers_print_goes_to_standard_error(tmp_path: Path) -> None:
     assert sorted(errors.split()) == [b"raw", b"sh", b"x"]
 
 
-def test_an_exception_fails_its_request_and_no_other(tmp_path: Path) -> None:
+def test_an_exception_fails_only_its_own_request(tmp_path: Path) -> None:
     running = script(tmp_path, "@app.on_rpc('bad')\ndef f(r):\n    1 / 0\n@app.on_rpc('*')\nasync def g(r):\n    return None")
     failed = running.ask("rpc", rpc("bad"))
     assert failed.flags & frame.ERROR and failed.payload == b"ZeroDivisionError: division by zero"
     assert running.ask("rpc", rpc("good")).flags == 0
     running.close()
+
+
+def test_a_wrong_answer_is_logged_in_one_line_and_the_worker_goes_on(tmp_path: Path) -> None:
+    running = script(tmp_path, "@app.on_rpc('bad')\ndef f(r):\n    return 'text'\n@app.on_rpc('*')\ndef g(r):\n    pass")
+    failed = running.ask("rpc", rpc("bad"))
+    message = f"{tmp_path / 'app.py'}:3: the handler of rpc returned str, expected RpcResult, Error, Disconnect or None"
+    assert (failed.flags, failed.payload.decode()) == (frame.ERROR, message)
+    assert running.ask("rpc", rpc("good")).flags == 0
+    _, errors = running.process.communicate(timeout=20)
+    assert errors.decode() == message + "\n"
+
+
+def test_a_missing_handler_is_logged_once(tmp_path: Path) -> None:
+    running = script(tmp_path, "")
+    for method in ("one\n", "two"):
+        error = pb.RPCResponse.FromString(running.ask("rpc", rpc(method)).payload).error
+        assert (error.code, error.message) == (108, "not available")
+    assert pb.NotifyCacheEmptyResponse.FromString(running.ask("notifycacheempty", b"").payload).HasField("result")
+    _, errors = running.process.communicate(timeout=20)
+    lines = ['no handler for rpc method "one\\n" (logged once)', "no handler for notifycacheempty (logged once)"]
+    assert errors.decode().splitlines() == lines
 
 
 def test_a_worker_can_ask_to_be_replaced(tmp_path: Path) -> None:
@@ -259,7 +290,7 @@ def test_a_worker_can_ask_to_be_replaced(tmp_path: Path) -> None:
     running.close()
 
 
-def test_large_requests_and_answers_pass(supervisor: Supervisor) -> None:
+def test_large_requests_and_answers_arrive(supervisor: Supervisor) -> None:
     data = "x" * 3_000_000
     answer = pb.RPCResponse.FromString(supervisor.ask("rpc", rpc("echo", data)).payload)
     assert json.loads(answer.result.data) == data

@@ -1,0 +1,153 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Tests;
+
+use Causeway\Proto\Proxy;
+use Causeway\Frame;
+use PHPUnit\Framework\TestCase;
+
+final class ProcessTest extends TestCase
+{
+    private const EXAMPLE = __DIR__ . '/../examples/app.php';
+
+    private string $script = '';
+
+    protected function tearDown(): void
+    {
+        if ($this->script !== '') {
+            unlink($this->script);
+        }
+    }
+
+    /** @return iterable<string, array{string}> */
+    public static function relays(): iterable
+    {
+        yield 'pipes' => ['pipes'];
+        yield 'tcp' => ['tcp'];
+        yield 'unix' => ['unix'];
+    }
+
+    /** @dataProvider relays */
+    public function testTheExampleAnswersEveryEvent(string $relay): void
+    {
+        $worker = new Supervisor(self::EXAMPLE, $relay);
+        self::assertSame('{"pid":' . $worker->child() . '}', $worker->pid);
+
+        $connect = new Proxy\ConnectResponse();
+        $connect->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['data' => '{"user":"ann"}']))->serializeToString())->payload);
+        self::assertSame('ann', $connect->getResult()->getUser());
+        self::assertSame('{"hello":"ann"}', $connect->getResult()->getData());
+        self::assertSame(['news'], iterator_to_array($connect->getResult()->getChannels()));
+
+        $denied = new Proxy\ConnectResponse();
+        $denied->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['b64data' => 'eyJkZW55Ijp0cnVlfQ==']))->serializeToString())->payload);
+        self::assertSame(4001, $denied->getDisconnect()->getCode());
+
+        $private = new Proxy\SubscribeResponse();
+        $private->mergeFromString($worker->ask('subscribe', (new Proxy\SubscribeRequest(['channel' => 'private:1']))->serializeToString())->payload);
+        self::assertSame(403, $private->getError()->getCode());
+
+        $publish = new Proxy\PublishResponse();
+        $publish->mergeFromString($worker->ask('publish', (new Proxy\PublishRequest(['channel' => 'x', 'data' => '[1]']))->serializeToString())->payload);
+        self::assertSame('[1]', $publish->getResult()->getData());
+
+        foreach (['refresh' => new Proxy\RefreshResponse(), 'subrefresh' => new Proxy\SubRefreshResponse()] as $type => $response) {
+            $response->mergeFromString($worker->ask($type, '')->payload);
+            self::assertGreaterThan(time(), $response->getResult()->getExpireAt());
+        }
+
+        self::assertSame('{"sum":3}', self::rpc($worker, 'sum', ['a' => 1, 'b' => 2])->getResult()->getData());
+        self::assertSame('{"user":"42"}', self::rpc($worker, 'whoami')->getResult()->getData());
+        self::assertSame(1000, self::rpc($worker, 'fail')->getError()->getCode());
+        self::assertSame('bye', self::rpc($worker, 'kick')->getDisconnect()->getReason());
+        self::assertSame(404, self::rpc($worker, 'nope')->getError()->getCode());
+
+        $unhandled = new Proxy\MapPublishResponse();
+        $unhandled->mergeFromString($worker->ask('mappublish', '')->payload);
+        self::assertSame(108, $unhandled->getError()->getCode());
+        self::assertSame(Frame::ERROR, $worker->ask('nonsense', '')->flags);
+
+        $data = str_repeat('x', 2_000_000);
+        self::assertSame('"' . $data . '"', self::rpc($worker, 'echo', $data)->getResult()->getData());
+
+        $worker->send(new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON));
+        self::assertSame(0, $worker->wait()[0]);
+    }
+
+    public function testOutputOfHandlersGoesToStandardErrorAndTheWorkerExitsWhenItsInputEnds(): void
+    {
+        $worker = $this->script('$app->onRpc("*", function () { echo "printed"; });');
+        self::assertTrue(self::rpc($worker, 'x')->hasResult());
+        self::assertSame([0, 'printed'], $worker->wait());
+    }
+
+    public function testAnExceptionFailsOnlyItsOwnRequest(): void
+    {
+        $worker = $this->script('$app->onRpc("bad", fn () => intdiv(1, 0))->onRpc("*", fn () => null);');
+        $failed = $worker->ask('rpc', (new Proxy\RPCRequest(['method' => 'bad']))->serializeToString());
+        self::assertSame(Frame::ERROR, $failed->flags);
+        self::assertSame('DivisionByZeroError: Division by zero', $failed->payload);
+        self::assertTrue(self::rpc($worker, 'good')->hasResult());
+        self::assertStringContainsString('DivisionByZeroError', $worker->wait()[1]);
+    }
+
+    public function testAWrongAnswerIsLoggedInOneLineAndTheWorkerGoesOn(): void
+    {
+        $worker = $this->script('$app->onRpc("bad", fn () => "text")->onRpc("*", fn () => null);');
+        $failed = $worker->ask('rpc', (new Proxy\RPCRequest(['method' => 'bad']))->serializeToString());
+        $message = "$this->script:1: the handler of rpc returned string, expected RpcResult, Error, Disconnect or null";
+        self::assertSame([Frame::ERROR, $message], [$failed->flags, $failed->payload]);
+        self::assertTrue(self::rpc($worker, 'good')->hasResult());
+        self::assertSame([0, "$message\n"], $worker->wait());
+    }
+
+    public function testAMissingHandlerIsLoggedOnce(): void
+    {
+        $worker = $this->script('');
+        foreach (["one\n", 'two'] as $method) {
+            $error = self::rpc($worker, $method)->getError();
+            self::assertSame([108, 'not available'], [$error->getCode(), $error->getMessage()]);
+        }
+        $empty = new Proxy\NotifyCacheEmptyResponse();
+        $empty->mergeFromString($worker->ask('notifycacheempty', '')->payload);
+        self::assertTrue($empty->hasResult());
+        $lines = ['no handler for rpc method "one\n" (logged once)', 'no handler for notifycacheempty (logged once)', ''];
+        self::assertSame([0, implode("\n", $lines)], $worker->wait());
+    }
+
+    public function testAWarningOfPhpIsLoggedOnce(): void
+    {
+        $worker = $this->script('$app->onRpc("*", function () { $nothing["x"]; });');
+        self::assertTrue(self::rpc($worker, 'x')->hasResult());
+        self::assertSame(1, substr_count($worker->wait()[1], 'Undefined variable $nothing'));
+    }
+
+    public function testAWorkerCanAskToBeReplaced(): void
+    {
+        $worker = $this->script('$app->onRpc("*", fn () => throw new Causeway\Stop());');
+        $worker->send(new Frame('{"type":["rpc"]}', Frame::PROTO, [16]));
+        self::assertEquals(new Frame('{"stop":true}', options: [13]), $worker->receive());
+        self::assertSame(0, $worker->wait()[0]);
+    }
+
+    /** An application of one line. */
+    private function script(string $line): Supervisor
+    {
+        $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
+        $autoload = var_export(realpath(__DIR__ . '/../autoload.php'), true);
+        file_put_contents($this->script, "<?php require $autoload; \$app = new Causeway\\App(); $line \$app->run();");
+
+        return new Supervisor($this->script, 'pipes');
+    }
+
+    private static function rpc(Supervisor $worker, string $method, mixed $data = null): Proxy\RPCResponse
+    {
+        $request = new Proxy\RPCRequest(['method' => $method, 'user' => '42', 'data' => json_encode($data, JSON_THROW_ON_ERROR)]);
+        $response = new Proxy\RPCResponse();
+        $response->mergeFromString($worker->ask('rpc', $request->serializeToString())->payload);
+
+        return $response;
+    }
+}
