@@ -2,21 +2,18 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from supervisor import FENCE, ROOT, Supervisor
 
 import causeway
 from causeway import frame
 from causeway._proto import proxy_pb2 as pb
 
-ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "workers/python/examples/app.py"
-FENCE = frame.encode(b'{"pid":1}', frame.CONTROL)
 STOP = frame.encode(b'{"stop":true}', frame.CONTROL | frame.JSON)
 VECTORS = json.loads((ROOT / "tests/vectors/goridge-frames.json").read_text())
 
@@ -124,69 +121,6 @@ def test_any_exception_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err.count("Traceback") == 2
 
 
-class Supervisor:
-    """The server's side of the relay to a real process."""
-
-    def __init__(self, command: list[str], relay: str, tmp_path: Path) -> None:
-        self.listener = None
-        env = {**os.environ, "RR_RELAY": "pipes"}
-        if relay == "unix":
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(str(tmp_path / "relay.sock"))
-            env["RR_RELAY"] = f"unix://{tmp_path / 'relay.sock'}"
-        elif relay == "tcp":
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            env["RR_RELAY"] = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
-        if self.listener:
-            self.listener.listen()
-        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert self.process.stdin and self.process.stdout
-        self.connection = None
-        if self.listener:
-            self.listener.settimeout(20)
-            self.connection, _ = self.listener.accept()
-            self.connection.settimeout(20)
-        self.buffer = bytearray()
-        self.send(FENCE)
-        assert json.loads(self.receive().payload) == {"pid": self.process.pid}
-
-    def send(self, data: bytes) -> None:
-        if self.connection:
-            self.connection.sendall(data)
-        else:
-            assert self.process.stdin
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
-
-    def receive(self) -> frame.Frame:
-        while (found := frame.decode(self.buffer)) is None:
-            if self.connection:
-                chunk = self.connection.recv(65536)
-            else:
-                assert self.process.stdout
-                chunk = os.read(self.process.stdout.fileno(), 65536)
-            assert chunk, "the worker closed the relay"
-            self.buffer += chunk
-        received, end = found
-        del self.buffer[:end]
-        return received
-
-    def ask(self, kind: str, body: bytes) -> frame.Frame:
-        """Send a request and its fence; return the answer once the echo has arrived."""
-        context = json.dumps({"type": [kind], "x-user": ["7"]}).encode()
-        self.send(frame.encode(context + body, frame.PROTO, (len(context),)) + FENCE)
-        answer = self.receive()
-        assert self.receive().flags == frame.CONTROL
-        return answer
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-        for connection in (self.connection, self.listener):
-            if connection:
-                connection.close()
-
-
 @pytest.fixture(params=["pipes", "tcp", "unix"])
 def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supervisor]:
     running = Supervisor([sys.executable, str(EXAMPLE)], request.param, tmp_path)
@@ -196,10 +130,7 @@ def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Super
 
 def script(tmp_path: Path, text: str) -> Supervisor:
     """Run an application of a few lines."""
-    path = tmp_path / "app.py"
-    path.write_text("import os, sys, causeway\napp = causeway.App()\n" + text + "\napp.run()\n")
-    command = ["env", f"PYTHONPATH={ROOT / 'workers/python/src'}", sys.executable, str(path)]
-    return Supervisor(command, "pipes", tmp_path)
+    return Supervisor.of_code("import os, sys, causeway\napp = causeway.App()\n" + text + "\napp.run()\n", tmp_path)
 
 
 def rpc(method: str, data: object = None) -> bytes:

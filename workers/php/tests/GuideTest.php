@@ -1,0 +1,166 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Tests;
+
+use Causeway\App;
+use Causeway\Event;
+use Causeway\Frame;
+use Causeway\Proto\Api;
+use Causeway\Proto\Proxy;
+use Causeway\Request;
+
+/**
+ * The guide and the README: their examples run, and their tables are complete.
+ *
+ * @requires extension pcntl
+ * @requires extension posix
+ */
+final class GuideTest extends RpcTestCase
+{
+    private const GUIDE = __DIR__ . '/../../../docs/guide/php.md';
+    private const README = __DIR__ . '/../README.md';
+
+    private string $script = '';
+
+    protected function tearDown(): void
+    {
+        parent::tearDown();
+        putenv('RR_RPC');
+        if ($this->script !== '') {
+            unlink($this->script);
+        }
+    }
+
+    public function testTheGuidesApplicationAnswers(): void
+    {
+        $worker = $this->start(self::blocks(self::GUIDE)[0]);
+        $connect = new Proxy\ConnectResponse();
+        $connect->mergeFromString($worker->ask('connect', '')->payload);
+        self::assertSame(['42', '{"hello":"world"}'], [$connect->getResult()->getUser(), $connect->getResult()->getData()]);
+        $subscribe = new Proxy\SubscribeResponse();
+        $request = new Proxy\SubscribeRequest(['user' => '42', 'channel' => 'inbox:42']);
+        $subscribe->mergeFromString($worker->ask('subscribe', $request->serializeToString())->payload);
+        self::assertGreaterThan(time(), $subscribe->getResult()->getExpireAt());
+        $request->setUser('43');
+        $subscribe->mergeFromString($worker->ask('subscribe', $request->serializeToString())->payload);
+        self::assertSame(403, $subscribe->getError()->getCode());
+        self::assertSame('6', self::rpc($worker, 'sum', '[1,2,3]'));
+    }
+
+    public function testTheReadmesApplicationAnswersAndPublishes(): void
+    {
+        $this->serve(static function (Peer $peer): void {
+            $expected = new Api\PublishRequest(['channel' => 'news', 'data' => '{"from":"42","text":"hello"}']);
+            $peer->answer($peer->expect('centrifuge.Publish' . $expected->serializeToString()), '');
+        });
+        putenv("RR_RPC={$this->server?->address}");
+        $worker = $this->start(self::blocks(self::README)[0]);
+        self::assertSame('"done"', self::rpc($worker, 'announce', '"hello"'));
+        $this->server?->finish();
+    }
+
+    public function testTheGuidesCallsAreMade(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $published = new Api\PublishRequest(['channel' => 'news', 'data' => '{"text":"hello"}', 'tags' => ['kind' => 'greeting']]);
+            $peer->answer($peer->expect('centrifuge.Publish' . $published->serializeToString()), '');
+            $disconnect = new Api\Disconnect(['code' => 4501, 'reason' => 'bye']);
+            $disconnected = new Api\DisconnectRequest(['user' => '42', 'disconnect' => $disconnect]);
+            $peer->answer($peer->expect('centrifuge.Disconnect' . $disconnected->serializeToString()), '');
+            $failed = new Api\PresenceStatsResponse(['error' => new Api\Error(['code' => 108, 'message' => 'not available'])]);
+            $peer->answer($peer->receive(), $failed->serializeToString());
+            $context = '{"message":"not available","log_attrs":[{"key":"code","value":"108"}]}';
+            $peer->answer($peer->expect("app.WarningWithContext$context"), '{}');
+            $lock = $peer->receive();
+            if (preg_match('~^lock\.Lock\{"resource":"report","id":"\w{32}","ttl":60000000,"wait":500000\}$~', $lock->payload) !== 1) {
+                throw new \RuntimeException($lock->payload);
+            }
+            $peer->answer($lock, '{"ok":true}');
+        });
+        putenv("RR_RPC=$rpc->address");
+        $id = null;
+        eval(self::blocks(self::GUIDE)[1]);
+        self::assertSame(32, strlen((string) $id));
+        $this->server?->finish();
+    }
+
+    public function testEveryEventStandsInTheTableWithItsFields(): void
+    {
+        $common = self::members(Request::class);
+        $rows = self::rows('~^\| .* \| `on~');
+        self::assertCount(count(Event::cases()), $rows);
+        foreach (Event::cases() as $number => $event) {
+            [, $handler, $request, $result] = $rows[$number];
+            self::assertSame(["on$event->name"], $handler);
+            self::assertTrue(method_exists(App::class, $handler[0]));
+            self::assertSame(array_values(array_diff(self::members("Causeway\\Event\\{$event->name}Request"), $common)), $request, $event->value);
+            $parameters = (new \ReflectionClass($event->resultClass()))->getConstructor()?->getParameters() ?? [];
+            self::assertSame(array_map(static fn (\ReflectionParameter $one): string => $one->getName(), $parameters), $result, $event->value);
+        }
+        $documented = array_merge(...array_map(static fn (array $row): array => $row[0], self::rows('~^\| `(client|transport|data|meta|header|message)~')));
+        self::assertEqualsCanonicalizing($common, preg_replace('~\(.*~', '', $documented));
+    }
+
+    public function testEveryServiceStandsInTheTableWithItsMethods(): void
+    {
+        foreach (self::rows('~^\| `(centrifugo|informer|resetter|metrics|logger|lock|status)` \| `~') as [[$service], $methods]) {
+            $class = 'Causeway\\Rpc\\' . ucfirst($service);
+            $documented = preg_grep('~^\w+(\(|$)~', $methods) ?: [];
+            $expected = array_diff(get_class_methods($class), ['__construct']);
+            self::assertEqualsCanonicalizing($expected, preg_replace('~\(.*~', '', $documented), $service);
+        }
+    }
+
+    /** Runs an application as a worker. */
+    private function start(string $code): Supervisor
+    {
+        $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
+        $autoload = (string) realpath(__DIR__ . '/../autoload.php');
+        file_put_contents($this->script, str_replace('vendor/autoload.php', $autoload, $code));
+
+        return new Supervisor($this->script, 'pipes');
+    }
+
+    private static function rpc(Supervisor $worker, string $method, string $data): string
+    {
+        $request = new Proxy\RPCRequest(['method' => $method, 'user' => '42', 'data' => $data]);
+        $answer = $worker->ask('rpc', $request->serializeToString());
+        self::assertSame(0, $answer->flags & Frame::ERROR, $answer->payload);
+        $response = new Proxy\RPCResponse();
+        $response->mergeFromString($answer->payload);
+
+        return $response->getResult()->getData();
+    }
+
+    /** @return list<string> the PHP code of a page */
+    private static function blocks(string $page): array
+    {
+        preg_match_all('~^```php\n(.*?)^```~ms', (string) file_get_contents($page), $blocks);
+
+        return $blocks[1];
+    }
+
+    /** @return list<list<list<string>>> the code in each cell of the rows that match a pattern */
+    private static function rows(string $pattern): array
+    {
+        $lines = preg_grep($pattern, (array) file(self::GUIDE, FILE_IGNORE_NEW_LINES)) ?: [];
+
+        return array_map(static fn (string $line): array => array_map(static function (string $cell): array {
+            preg_match_all('~`([^`]+)`~', $cell, $code);
+
+            return $code[1];
+        }, explode('|', substr($line, 1, -1))), array_values($lines));
+    }
+
+    /** @return list<string> public properties and methods of a request */
+    private static function members(string $class): array
+    {
+        $reflection = new \ReflectionClass($class);
+        $members = [...$reflection->getProperties(\ReflectionProperty::IS_PUBLIC), ...$reflection->getMethods(\ReflectionMethod::IS_PUBLIC)];
+        $names = array_map(static fn (\ReflectionProperty|\ReflectionMethod $member): string => $member->getName(), $members);
+
+        return array_values(array_diff($names, ['__construct']));
+    }
+}

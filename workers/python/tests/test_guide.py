@@ -1,0 +1,129 @@
+"""The guide and the README: their examples run, and their tables are complete."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rpc_server import Peer, Server
+from supervisor import ROOT, Supervisor
+
+import causeway
+from causeway import Event, api, frame, proxy
+
+GUIDE = (ROOT / "docs/guide/python.md").read_text()
+README = (ROOT / "workers/python/README.md").read_text()
+
+
+@pytest.fixture
+def applications(tmp_path: Path) -> Iterator[Any]:
+    """Run code as a worker."""
+    running = []
+
+    def start(code: str) -> Supervisor:
+        running.append(Supervisor.of_code(code, tmp_path))
+        return running[-1]
+
+    yield start
+    for supervisor in running:
+        supervisor.close()
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def rows(pattern: str) -> list[list[list[str]]]:
+    """Return the code in each cell of the rows that match a pattern."""
+    lines = [line for line in GUIDE.splitlines() if re.match(pattern, line)]
+    return [[re.findall(r"`([^`]+)`", cell) for cell in line[1:-1].split("|")] for line in lines]
+
+
+def public(type_: type[Any]) -> list[str]:
+    """Return the public properties and methods of a class and its private bases, in order."""
+    bases = [base for base in reversed(type_.__mro__) if base is type_ or base.__name__.startswith("_")]
+    return [name for base in bases for name in vars(base) if not name.startswith("_")]
+
+
+def call(worker: Supervisor, method: str, data: bytes) -> bytes:
+    answer = worker.ask("rpc", proxy.RPCRequest(method=method, user="42", data=data).SerializeToString())
+    assert not answer.flags & frame.ERROR, answer.payload
+    return proxy.RPCResponse.FromString(answer.payload).result.data
+
+
+def test_the_application_of_the_guide_answers(applications: Any) -> None:
+    worker = applications(blocks(GUIDE)[0])
+    connect = proxy.ConnectResponse.FromString(worker.ask("connect", b"").payload)
+    assert (connect.result.user, connect.result.data) == ("42", b'{"hello":"world"}')
+    request = proxy.SubscribeRequest(user="42", channel="inbox:42")
+    subscribe = proxy.SubscribeResponse.FromString(worker.ask("subscribe", request.SerializeToString()).payload)
+    assert subscribe.result.expire_at > time.time()
+    request.user = "43"
+    subscribe = proxy.SubscribeResponse.FromString(worker.ask("subscribe", request.SerializeToString()).payload)
+    assert subscribe.error.code == 403
+    assert call(worker, "sum", b"[1,2,3]") == b"6"
+
+
+def test_the_application_of_the_readme_answers_and_publishes(applications: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        expected = api.PublishRequest(channel="news", data=b'{"from":"42","text":"hello"}')
+        assert request.payload == b"centrifuge.Publish" + expected.SerializeToString()
+        peer.answer(request, b"")
+
+    with Server(part) as server:
+        monkeypatch.setenv("RR_RPC", server.address)
+        assert call(applications(blocks(README)[0]), "announce", b'"hello"') == b'"done"'
+
+
+def test_the_calls_of_the_guide_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def part(peer: Peer) -> None:
+        failed = api.PresenceStatsResponse(error=api.Error(code=108, message="not available"))
+        for result in (b"", b"", failed.SerializeToString(), b"{}", b'{"ok":true}'):
+            request = peer.receive()
+            seen.append(request.payload)
+            peer.answer(request, result)
+
+    with Server(part) as server:
+        monkeypatch.setenv("RR_RPC", server.address)
+        names: dict[str, Any] = {}
+        exec(blocks(GUIDE)[1], names)
+        names["rpc"].close()
+    published = api.PublishRequest(channel="news", data=b'{"text":"hello"}', tags={"kind": "greeting"})
+    assert seen[0] == b"centrifuge.Publish" + published.SerializeToString()
+    disconnected = api.DisconnectRequest(user="42", disconnect=api.Disconnect(code=4501, reason="bye"))
+    assert seen[1] == b"centrifuge.Disconnect" + disconnected.SerializeToString()
+    context = b'{"message":"not available","log_attrs":[{"key":"code","value":"108"}]}'
+    assert seen[3] == b"app.WarningWithContext" + context
+    lock = b'lock.Lock{"resource":"report","id":"%b","ttl":60000000,"wait":500000}'
+    assert seen[4] == lock % names["lock_id"].encode()
+
+
+def test_every_event_is_in_the_table_with_its_fields() -> None:
+    table = rows(r"\| .* \| `on_")
+    assert len(table) == len(Event)
+    for event, (_, handler, request, result) in zip(Event, table):
+        assert handler == [f"on_{event.name.lower()}"]
+        assert hasattr(causeway.App, handler[0])
+        assert public(event.request) == request
+        assert [field.name for field in fields(event.result)] == result  # type: ignore[arg-type]
+    documented = [name for row in rows(r"\| `(client|transport|data|meta|header|message)") for name in row[0]]
+    common = {*public(causeway.Request), "message"}
+    assert {name.split("(")[0] for name in documented} == common
+
+
+def test_every_service_is_in_the_table_with_its_methods() -> None:
+    table = rows(r"\| `(centrifugo|informer|resetter|metrics|logger|lock|status)` \| `")
+    assert len(table) == 7
+    for (service,), methods in table:
+        documented = [name.split("(")[0] for name in methods if re.match(r"\w+(\(|$)", name)]
+        found = inspect.getmembers(getattr(causeway.Rpc(), service), inspect.ismethod)
+        assert sorted(documented) == sorted(name for name, _ in found if not name.startswith("_"))
