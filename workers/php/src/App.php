@@ -184,7 +184,7 @@ final class App
             return self::set($event, $response, 'setDisconnect', $disconnect);
         }
         $expected = $event->resultClass();
-        if ($answer !== null && !$answer instanceof $expected) {
+        if ($answer !== null && get_debug_type($answer) !== $expected) {
             $expected = substr((string) strrchr($expected, '\\'), 1);
             $found = get_debug_type($answer);
             throw new WorkerException("the handler of $event->value returned $found, expected $expected, Error, Disconnect or null");

@@ -4,13 +4,10 @@ declare(strict_types=1);
 
 namespace Causeway;
 
+use Causeway\Proto\Proxy;
 use Google\Protobuf\Internal\Message;
 
-/**
- * The types of events, as a request's context names them.
- *
- * Every case has a request in `Causeway\Event`, a result in `Causeway\Result`, and the messages of both in `Causeway\Proto\Proxy`.
- */
+/** The types of events, as a request's context names them. */
 enum Event: string
 {
     case Connect = 'connect';
@@ -32,24 +29,55 @@ enum Event: string
      */
     public function request(string $body, Headers $headers): Request
     {
-        $message = $this->message('Request');
-        $message->mergeFromString($body);
-        /** @var class-string<Request> $class */
-        $class = "Causeway\\Event\\{$this->name}Request";
-
-        return new $class($message, $headers);
+        return match ($this) {
+            self::Connect => new Event\ConnectRequest(self::decode(new Proxy\ConnectRequest(), $body), $headers),
+            self::Refresh => new Event\RefreshRequest(self::decode(new Proxy\RefreshRequest(), $body), $headers),
+            self::Subscribe => new Event\SubscribeRequest(self::decode(new Proxy\SubscribeRequest(), $body), $headers),
+            self::Publish => new Event\PublishRequest(self::decode(new Proxy\PublishRequest(), $body), $headers),
+            self::Rpc => new Event\RpcRequest(self::decode(new Proxy\RPCRequest(), $body), $headers),
+            self::SubRefresh => new Event\SubRefreshRequest(self::decode(new Proxy\SubRefreshRequest(), $body), $headers),
+            self::NotifyCacheEmpty => new Event\NotifyCacheEmptyRequest(self::decode(new Proxy\NotifyCacheEmptyRequest(), $body), $headers),
+            self::NotifyChannelState => new Event\NotifyChannelStateRequest(self::decode(new Proxy\NotifyChannelStateRequest(), $body), $headers),
+            self::MapPublish => new Event\MapPublishRequest(self::decode(new Proxy\MapPublishRequest(), $body), $headers),
+            self::MapRemove => new Event\MapRemoveRequest(self::decode(new Proxy\MapRemoveRequest(), $body), $headers),
+            self::SharedPollRefresh => new Event\SharedPollRefreshRequest(self::decode(new Proxy\SharedPollRefreshRequest(), $body), $headers),
+        };
     }
 
     /** An empty response message. */
     public function response(): Message
     {
-        return $this->message('Response');
+        return match ($this) {
+            self::Connect => new Proxy\ConnectResponse(),
+            self::Refresh => new Proxy\RefreshResponse(),
+            self::Subscribe => new Proxy\SubscribeResponse(),
+            self::Publish => new Proxy\PublishResponse(),
+            self::Rpc => new Proxy\RPCResponse(),
+            self::SubRefresh => new Proxy\SubRefreshResponse(),
+            self::NotifyCacheEmpty => new Proxy\NotifyCacheEmptyResponse(),
+            self::NotifyChannelState => new Proxy\NotifyChannelStateResponse(),
+            self::MapPublish => new Proxy\MapPublishResponse(),
+            self::MapRemove => new Proxy\MapRemoveResponse(),
+            self::SharedPollRefresh => new Proxy\SharedPollRefreshResponse(),
+        };
     }
 
     /** An empty result message. */
     public function result(): Message
     {
-        return $this->message('Result');
+        return match ($this) {
+            self::Connect => new Proxy\ConnectResult(),
+            self::Refresh => new Proxy\RefreshResult(),
+            self::Subscribe => new Proxy\SubscribeResult(),
+            self::Publish => new Proxy\PublishResult(),
+            self::Rpc => new Proxy\RPCResult(),
+            self::SubRefresh => new Proxy\SubRefreshResult(),
+            self::NotifyCacheEmpty => new Proxy\NotifyCacheEmptyResult(),
+            self::NotifyChannelState => new Proxy\NotifyChannelStateResult(),
+            self::MapPublish => new Proxy\MapPublishResult(),
+            self::MapRemove => new Proxy\MapRemoveResult(),
+            self::SharedPollRefresh => new Proxy\SharedPollRefreshResult(),
+        };
     }
 
     /** @return class-string<Result> what a handler returns */
@@ -59,12 +87,15 @@ enum Event: string
         return "Causeway\\Result\\{$this->name}Result";
     }
 
-    private function message(string $kind): Message
+    /**
+     * @template M of Message
+     * @param M $message
+     * @return M
+     */
+    private static function decode(Message $message, string $body): Message
     {
-        $name = $this === self::Rpc ? 'RPC' : $this->name;
-        /** @var class-string<Message> $class */
-        $class = "Causeway\\Proto\\Proxy\\$name$kind";
+        $message->mergeFromString($body);
 
-        return new $class();
+        return $message;
     }
 }

@@ -41,13 +41,19 @@ abstract class Request
     {
         $this->message = $message;
         $this->headers = $headers;
-        $this->client = $this->text('getClient');
-        $this->user = $this->text('getUser');
-        $this->transport = $this->text('getTransport');
-        $this->protocol = $this->text('getProtocol');
-        $this->encoding = $this->text('getEncoding');
-        $encoded = $this->text('getB64data');
-        $this->data = $encoded === '' ? $this->text('getData') : (string) base64_decode($encoded, true);
+        // Requests are decoded for every event: one check covers what all events of clients have.
+        $isOfClient = method_exists($message, 'getClient');
+        $this->client = $isOfClient ? $message->getClient() : '';
+        $this->transport = $isOfClient ? $message->getTransport() : '';
+        $this->protocol = $isOfClient ? $message->getProtocol() : '';
+        $this->encoding = $isOfClient ? $message->getEncoding() : '';
+        $this->user = method_exists($message, 'getUser') ? $message->getUser() : '';
+        if (method_exists($message, 'getData')) {
+            $encoded = $message->getB64data();
+            $this->data = $encoded === '' ? $message->getData() : (string) base64_decode($encoded, true);
+        } else {
+            $this->data = '';
+        }
         $this->read();
     }
 
@@ -74,7 +80,7 @@ abstract class Request
      */
     public function meta(): mixed
     {
-        $meta = $this->text('getMeta');
+        $meta = method_exists($this->message, 'getMeta') ? $this->message->getMeta() : '';
 
         return $meta === '' ? null : json_decode($meta, true, flags: JSON_THROW_ON_ERROR);
     }
@@ -88,11 +94,5 @@ abstract class Request
     /** Reads the fields of one type of event. */
     protected function read(): void
     {
-    }
-
-    /** A field of the message, or an empty string where the message does not have it. */
-    protected function text(string $getter): string
-    {
-        return method_exists($this->message, $getter) ? (string) $this->message->$getter() : '';
     }
 }

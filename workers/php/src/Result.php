@@ -10,7 +10,7 @@ use Google\Protobuf\Internal\Message;
 abstract class Result
 {
     /** Bytes fields that carry JSON. */
-    private const JSON = ['data', 'info', 'meta', 'streamData'];
+    private const JSON = ['data' => true, 'info' => true, 'meta' => true, 'streamData' => true];
 
     /**
      * Copies the properties that are set to a protobuf result.
@@ -19,10 +19,10 @@ abstract class Result
      */
     final public function fill(Message $result): void
     {
-        foreach (get_object_vars($this) as $name => $value) {
-            $isJson = in_array($name, self::JSON, true);
+        foreach ($this as $name => $value) {
+            $isJson = isset(self::JSON[$name]);
             // In proto3, zero and empty mean "not set"; in JSON, they are values.
-            if ($value === null || (!$isJson && in_array($value, [[], '', 0, false], true))) {
+            if ($value === null || (!$isJson && !$value && $value !== '0')) {
                 continue;
             }
             try {

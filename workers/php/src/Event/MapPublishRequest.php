@@ -17,7 +17,7 @@ final class MapPublishRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->text('getChannel');
-        $this->key = $this->text('getKey');
+        $this->channel = $this->message->getChannel();
+        $this->key = $this->message->getKey();
     }
 }

@@ -14,6 +14,6 @@ final class RpcRequest extends Request
 
     protected function read(): void
     {
-        $this->method = $this->text('getMethod');
+        $this->method = $this->message->getMethod();
     }
 }

@@ -17,7 +17,7 @@ final class SharedPollRefreshRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->text('getChannel');
+        $this->channel = $this->message->getChannel();
         $this->items = iterator_to_array($this->message->getItems());
     }
 }

@@ -14,6 +14,6 @@ final class SubRefreshRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->text('getChannel');
+        $this->channel = $this->message->getChannel();
     }
 }

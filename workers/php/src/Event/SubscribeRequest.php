@@ -17,7 +17,7 @@ final class SubscribeRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->text('getChannel');
-        $this->token = $this->text('getToken');
+        $this->channel = $this->message->getChannel();
+        $this->token = $this->message->getToken();
     }
 }

@@ -131,8 +131,7 @@ class App:
         if event is None:
             raise WorkerError(f'unknown event type "{kind}"')
         request: Any = event.request(payload.body, payload.context)
-        handler = self._methods.get(request.method) if event is Event.RPC else None
-        handler = handler or self._handlers.get(event)
+        handler = (self._methods.get(request.method) if kind == "rpc" else None) or self._handlers.get(event)
         if handler is None:
             return self._without_handler(event, request)
         try:

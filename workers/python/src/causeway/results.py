@@ -21,19 +21,20 @@ class Result:
     def fill(self, message: Any) -> None:
         """Copy the attributes that are set to a protobuf result."""
         for name, value in vars(self).items():
-            # In proto3, zero and empty mean "not set"; in JSON, they are values.
-            if value is None or (not value and name not in _JSON):
+            if value is None:
                 continue
             try:
-                _set(message, name, value)
+                # In proto3, zero and empty mean "not set"; in JSON, they are values.
+                if name in _JSON:
+                    setattr(message, name, to_bytes(value))
+                elif value:
+                    _set(message, name, value)
             except (AttributeError, TypeError, ValueError) as error:
                 raise TypeError(f"{name}: {error}") from error
 
 
 def _set(message: Any, name: str, value: Any) -> None:
-    if name in _JSON:
-        setattr(message, name, to_bytes(value))
-    elif isinstance(value, Message):
+    if isinstance(value, Message):
         getattr(message, name).CopyFrom(value)
     elif isinstance(value, Mapping):
         target = getattr(message, name)
