@@ -27,14 +27,14 @@ final class RpcExchangesTest extends RpcTestCase
     /** @return iterable<string, array{string, callable(Rpc): mixed, mixed}> the calls that cause the recorded exchanges, and their results */
     public static function exchanges(): iterable
     {
-        $calls = self::bridge() + self::centrifugo();
+        $calls = self::server() + self::centrifugo();
         foreach (array_keys(Peer::vectors()) as $name) {
             yield $name => [$name, ...$calls[$name]];
         }
     }
 
     /** @return array<string, array{callable(Rpc): mixed, mixed}> */
-    private static function bridge(): array
+    private static function server(): array
     {
         $states = [
             new WorkerState(29013, 'ready', 0, 1795449638375621835, 14614528, 2.026431866726191, ''),
