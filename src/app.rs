@@ -86,7 +86,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything; calls are answered when this returns. `stop` is told when a caller of RPC wants the server to end, which may be
+    /// Starts everything; calls are served when this returns. `stop` is told when a caller of RPC wants the server to end, which may be
     /// earlier.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl App {
         let (shutdown, stop) = oneshot::channel();
         let stopped = async { drop(stop.await) };
         let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
-        info!(target: "centrifuge", address, workers = config.pool.num_workers, "calls are answered");
+        info!(target: "centrifuge", address, workers = config.pool.num_workers, "listening");
         let watching = JoinSet::new();
         Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, _pages: pages })
     }
@@ -205,7 +205,7 @@ async fn start_health(
 ) -> io::Result<()> {
     if let Some(config) = &config.status {
         let health = telemetry::Health::bind(config).await?;
-        info!(target: "status", address = health.local_address(), "health is told");
+        info!(target: "status", address = health.local_address(), "listening");
         pages.spawn(health.run(pool_of(services), serving));
     }
     Ok(())
@@ -220,7 +220,7 @@ async fn start_metrics(
 ) -> io::Result<()> {
     if let Some(config) = &config.metrics {
         let server = metrics::Server::bind(config).await?;
-        info!(target: "metrics", address = server.local_address(), "metrics are shown");
+        info!(target: "metrics", address = server.local_address(), "listening");
         let registry = Arc::clone(&services.metrics);
         pages.spawn(server.run(metrics::Sources { registry, pool: pool_of(services), proxy }));
     }
@@ -246,7 +246,7 @@ async fn start_rpc(
     };
     let server = rpc::Server::bind(config, workers.as_ref()).await?;
     let address = server.address().to_string();
-    info!(target: "rpc", address, "calls are answered");
+    info!(target: "rpc", address, "listening");
     running.spawn(server.run(Arc::clone(services)));
     Ok((running, Some(address)))
 }

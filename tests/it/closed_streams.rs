@@ -40,11 +40,6 @@ fn address(server: &Server) -> String {
     line.rsplit_once("address: ").unwrap().1.to_owned()
 }
 
-fn address_in_log(server: &Server) -> String {
-    let line = server.wait_for_output("centrifuge  \tcalls are answered");
-    json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned()
-}
-
 /// Ends a server by a signal while a call is in flight, which is answered all the same.
 async fn ends_well(mut server: Server, address: &str) {
     let client = Server::client_of(address).await;
@@ -67,7 +62,7 @@ async fn a_server_whose_output_nobody_reads_any_more_ends_as_ever() {
     let (reader, full) = full_pipe();
     for stdout in [broken_pipe(), full, full_disk()] {
         let server = worker().pool("num_workers: 2").spawn_onto(stdout, Stdio::piped());
-        let address = address_in_log(&server);
+        let address = server.listening("centrifuge");
         ends_well(server, &address).await;
     }
     drop(reader);

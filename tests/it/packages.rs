@@ -186,8 +186,7 @@ fn an_application_s_metrics_are_on_the_page() {
         let expected =
             "metrics_plugin_add: undefined collector nope, try first Declare the desired collector";
         assert_eq!(play(&server, &caller, "metrics"), json!(["Server", 0, expected]), "{caller:?}");
-        let line = server.wait_for_output("metrics are shown");
-        let address = line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap();
+        let address = server.listening("metrics");
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
         let mut page = String::new();

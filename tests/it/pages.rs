@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 
 use crate::support::{PATIENCE, Server, Setup, worker};
 
-const METRICS: &str = "metrics are shown";
-const HEALTH: &str = "health is told";
+/// The log channels of the pages.
+const METRICS: &str = "metrics";
+const HEALTH: &str = "status";
 
 /// An answer, taken apart.
 #[derive(Debug)]
@@ -41,14 +42,8 @@ fn setup() -> Setup {
     )
 }
 
-/// Where the pages are that are announced so.
-fn address(server: &Server, announced: &str) -> String {
-    let line = server.wait_for_output(announced);
-    line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
-async fn request(server: &Server, announced: &str, request: &str) -> Page {
-    let mut stream = TcpStream::connect(address(server, announced)).await.unwrap();
+async fn request(server: &Server, channel: &str, request: &str) -> Page {
+    let mut stream = TcpStream::connect(server.listening(channel)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("no answer").unwrap();
@@ -59,8 +54,8 @@ async fn request(server: &Server, announced: &str, request: &str) -> Page {
     Page { code, head, body }
 }
 
-async fn get(server: &Server, announced: &str, path: &str) -> Page {
-    request(server, announced, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+async fn get(server: &Server, channel: &str, path: &str) -> Page {
+    request(server, channel, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,10 +200,10 @@ async fn what_is_no_http_touches_nobody_else() {
     let server = setup().start();
     let mut strangers = Vec::new();
     for _ in 0..50 {
-        let mut stranger = TcpStream::connect(address(&server, METRICS)).await.unwrap();
+        let mut stranger = TcpStream::connect(server.listening(METRICS)).await.unwrap();
         stranger.write_all(b"\x16\x03\x01 hello\r\n\r\n").await.unwrap();
         strangers.push(stranger);
-        strangers.push(TcpStream::connect(address(&server, METRICS)).await.unwrap());
+        strangers.push(TcpStream::connect(server.listening(METRICS)).await.unwrap());
     }
     assert!(get(&server, METRICS, "/metrics").await.has("app_cfg 0"));
 }

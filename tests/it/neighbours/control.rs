@@ -286,11 +286,6 @@ async fn scrape(address: &str) -> String {
     page
 }
 
-fn metrics_address(server: &Server) -> String {
-    let line = server.wait_for_output("metrics are shown\t{\"address\": \"");
-    line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn collectors_of_many_labels_are_refused_and_a_large_page_is_written_once_for_many_scrapers()
 {
@@ -308,7 +303,7 @@ pub(super) async fn collectors_of_many_labels_are_refused_and_a_large_page_is_wr
         let calls: Vec<Bytes> = (0..10_000).map(add).collect();
         let replies = play(server, &calls, calls.len()).await;
         assert!(!replies.iter().any(Reply::is_error));
-        let address = metrics_address(server);
+        let address = server.listening("metrics");
         let scrapes = (0..50).map(|_| scrape(&address));
         for page in futures_util::future::join_all(scrapes).await {
             assert!(page.contains("m{a=\"") && page.len() > 1_000_000, "{} bytes", page.len());

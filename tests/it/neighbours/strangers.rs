@@ -45,11 +45,6 @@ async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> 
     all
 }
 
-fn page(server: &Server, announced: &str) -> String {
-    let line = server.wait_for_output(announced);
-    line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
@@ -78,7 +73,7 @@ async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn a_probe_is_answered_at_once_beside_silent_connections() {
     is_unharmed("silent connections to the pages", 64, setup, async |server| {
-        let (status, metrics) = (page(server, "health is told"), page(server, "metrics are shown"));
+        let (status, metrics) = (server.listening("status"), server.listening("metrics"));
         for says in [&b""[..], b"GET /ready HTTP/1.1\r\nX-Slow: "] {
             let _silent = [strangers(&status, 300, says).await, strangers(&metrics, 300, says).await];
             let ready = soon("readiness", get(&status, "/ready?plugin=centrifuge")).await;
@@ -211,7 +206,7 @@ pub(super) async fn descriptors_that_are_used_up_are_told_in_few_lines_and_cost_
     let server = setup().through(&["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]).start();
     // With these there is no descriptor left, though no listener has reached its own limit.
     let mut all = Vec::new();
-    for address in [server.address().to_owned(), server.rpc_address(), page(&server, "health is told")] {
+    for address in [server.address().to_owned(), server.rpc_address(), server.listening("status")] {
         all.push(strangers(&address, 15, b"").await);
     }
     server.wait_for_output("cannot accept connections");

@@ -252,6 +252,12 @@ impl Server {
         }
     }
 
+    /// Waits until the server of this log channel listens; gives its address.
+    pub fn listening(&self, channel: &str) -> String {
+        let line = self.wait_for_output(&format!("{channel:12}\tlistening\t"));
+        json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned()
+    }
+
     /// How many lines hold `part` so far.
     pub fn count_output(&self, part: &str) -> usize {
         self.text.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()

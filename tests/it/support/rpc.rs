@@ -48,10 +48,7 @@ impl Reply {
 impl Server {
     /// Where RPC is answered, as workers are told.
     pub fn rpc_address(&self) -> String {
-        let line = self.wait_for_output("calls are answered\t{\"address\": \"");
-        let address = line.split("\"address\": \"").nth(1).unwrap().split('"').next().unwrap();
-        assert!(address.contains("://"), "RPC comes first: {line}");
-        address.to_owned()
+        self.listening("rpc")
     }
 
     pub async fn caller(&self) -> Caller {
