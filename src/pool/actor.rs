@@ -11,9 +11,9 @@ use super::alarms::{Alarm, Alarms};
 use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
 use super::lease::Lease;
 use super::limits::Supervision;
-use super::shared::{FreshReply, Message, Shared};
+use super::shared::{Message, OneShotReply, Shared};
 use super::{Config, Error};
-use crate::worker::{BootError, Exit, Launcher, Link, Process};
+use crate::worker::{BootError, Connection, Exit, Launcher, Process};
 
 /// A worker that lived for so long was of some use, requests or not.
 const USEFUL_AGE: Duration = Duration::from_secs(1);
@@ -42,9 +42,9 @@ pub(super) struct Actor {
     /// Those who wait for the end of the reset that goes on.
     resets: Vec<oneshot::Sender<ResetEnd>>,
     /// A request that has just asked for a worker of its own.
-    asking: Option<FreshReply>,
+    asking: Option<OneShotReply>,
     /// Requests whose own worker is starting.
-    fresh: HashMap<WorkerId, FreshReply>,
+    one_shot: HashMap<WorkerId, OneShotReply>,
     /// Workers that have to leave, and were not found idle: they are in a request, or promised to one.
     not_found: BTreeSet<WorkerId>,
     ended: bool,
@@ -73,7 +73,7 @@ impl Actor {
             booting: HashMap::new(),
             resets: Vec::new(),
             asking: None,
-            fresh: HashMap::new(),
+            one_shot: HashMap::new(),
             not_found: BTreeSet::new(),
             ended: false,
         }
@@ -101,24 +101,24 @@ impl Actor {
         match message {
             Message::Boot(id, result) => self.on_boot(id, *result),
             Message::Exited(id, exit) => self.on_exited(id, exit),
-            Message::Returned(link) => self.stop(link),
-            Message::Leaving(link, reason) => {
-                self.tell_core(Event::Retire(link.status().id(), reason));
-                self.stop(link);
+            Message::Returned(connection) => self.stop(connection),
+            Message::Leaving(connection, reason) => {
+                self.tell_core(Event::Retire(connection.status().id(), reason));
+                self.stop(connection);
             }
             Message::Faulty(id) => self.tell_core(Event::Retire(id, Reason::Faulty)),
             Message::Due(id, reason) => self.tell_core(Event::Due(id, reason)),
             Message::Abandoned(id) => {
                 self.tell_core(Event::Abandoned(id));
-                self.look_at_line();
+                self.look_at_queue();
             }
             Message::CameBack(id) => self.tell_core(Event::CameBack(id)),
-            Message::Waiting => self.look_at_line(),
-            Message::LeftLine => self.look_for_leaving(),
+            Message::Waiting => self.look_at_queue(),
+            Message::LeftQueue => self.look_for_leaving(),
             Message::Measured(memory) => self.look_at_limits(&memory),
-            Message::Fresh(reply) => {
+            Message::OneShot(reply) => {
                 self.asking = Some(reply);
-                self.tell_core(Event::Fresh);
+                self.tell_core(Event::OneShot);
                 // Unless the core took it, the pool ends, and whoever asked hears of it now.
                 self.asking = None;
             }
@@ -146,9 +146,9 @@ impl Actor {
         match alarm {
             Alarm::Pause => {
                 self.tell_core(Event::PauseOver);
-                self.look_at_line();
+                self.look_at_queue();
             }
-            Alarm::LookAgain => self.look_at_line(),
+            Alarm::LookAgain => self.look_at_queue(),
             Alarm::Reset => self.tell_core(Event::ResetTimeout),
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
@@ -156,7 +156,7 @@ impl Actor {
     }
 
     /// Lets the core know of requests that wait, if there are any.
-    fn look_at_line(&mut self) {
+    fn look_at_queue(&mut self) {
         let requests = self.shared.waiting();
         if requests > 0 {
             self.tell_core(Event::Waiting { requests, now: self.supervision.now() });
@@ -164,25 +164,25 @@ impl Actor {
         }
     }
 
-    fn on_boot(&mut self, id: WorkerId, result: Result<(Process, Box<Link>), BootError>) {
+    fn on_boot(&mut self, id: WorkerId, result: Result<(Process, Box<Connection>), BootError>) {
         let wanted = self.booting.remove(&id).is_some();
         match result {
-            Ok((process, link)) => {
+            Ok((process, connection)) => {
                 info!(target: "server", pid = process.status().pid(), "worker is ready");
                 let (exit, shared) = (process.status().exited(), Arc::clone(&self.shared));
                 tokio::spawn(async move { shared.tell(Message::Exited(id, exit.await)) });
                 self.processes.insert(id, process);
                 if !wanted {
-                    return self.stop(link);
+                    return self.stop(connection);
                 }
-                if let Some(reply) = self.fresh.remove(&id) {
-                    self.hand_over(link, reply);
+                if let Some(reply) = self.one_shot.remove(&id) {
+                    self.hand_over(connection, reply);
                 } else {
-                    self.shared.seat(link);
+                    self.shared.admit(connection);
                 }
                 self.tell_core(Event::Booted(id));
             }
-            Err(error) => match self.fresh.remove(&id) {
+            Err(error) => match self.one_shot.remove(&id) {
                 Some(reply) => {
                     let reason = error.to_string();
                     let _ = reply.send(Err(Error::NoWorkers { reason: reason.clone() }));
@@ -194,13 +194,13 @@ impl Actor {
     }
 
     /// A worker for one request; when that has gone meanwhile, dropping the lease lets the worker go as well.
-    fn hand_over(&mut self, link: Box<Link>, reply: FreshReply) {
-        match self.shared.seat_for_one(link) {
-            Ok(link) => drop(reply.send(Ok(Lease::new(link, Arc::clone(&self.shared))))),
-            Err(link) => {
-                let reason = "there is no place for another worker".into();
+    fn hand_over(&mut self, connection: Box<Connection>, reply: OneShotReply) {
+        match self.shared.admit_for_one(connection) {
+            Ok(connection) => drop(reply.send(Ok(Lease::new(connection, Arc::clone(&self.shared))))),
+            Err(connection) => {
+                let reason = "worker limit reached".into();
                 let _ = reply.send(Err(Error::NoWorkers { reason }));
-                self.stop(link);
+                self.stop(connection);
             }
         }
     }
@@ -223,7 +223,7 @@ impl Actor {
         let Some(process) = self.processes.remove(&id) else { return };
         let status = process.status();
         let asked_to_leave = status.is_retiring();
-        self.shared.unseat(id);
+        self.shared.release_slot(id);
         let useful = status.executions() > 0 || status.age() >= USEFUL_AGE;
         if asked_to_leave {
             debug!(target: "server", pid = status.pid(), %exit, "worker stopped");
@@ -246,9 +246,9 @@ impl Actor {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn(id) => self.spawn(id),
-            Effect::SpawnFresh(id) => {
+            Effect::SpawnOneShot(id) => {
                 if let Some(reply) = self.asking.take() {
-                    self.fresh.insert(id, reply);
+                    self.one_shot.insert(id, reply);
                 }
                 self.spawn(id);
             }
@@ -314,7 +314,7 @@ impl Actor {
             let patience = if process.status().has_answered() { LAST_WORK } else { LAST_REQUEST };
             process.finish(self.destroy_timeout.min(patience));
         }
-        // Noted first, so that whoever leaves the line from now on lets us look again.
+        // Noted first, so that whoever leaves the queue from now on lets us look again.
         self.not_found.insert(id);
         self.look_for_leaving();
     }
@@ -335,12 +335,12 @@ impl Actor {
     }
 
     /// Takes workers that have to leave out of the idle ones. One that is not among them is in a request, and comes back from it; or
-    /// it is promised to a request, which may leave the line without it, and then it is looked for again.
+    /// it is promised to a request, which may leave the queue without it, and then it is looked for again.
     fn look_for_leaving(&mut self) {
         self.shared.set_leaving(self.not_found.len());
         for id in self.not_found.clone() {
-            if let Some(link) = self.shared.take_idle(id) {
-                self.stop(link);
+            if let Some(connection) = self.shared.take_idle(id) {
+                self.stop(connection);
             }
         }
     }
@@ -352,11 +352,11 @@ impl Actor {
     }
 
     /// Says goodbye to a worker that nobody uses.
-    fn stop(&mut self, link: Box<Link>) {
-        let id = link.status().id();
+    fn stop(&mut self, connection: Box<Connection>) {
+        let id = connection.status().id();
         self.found(id);
         if let Some(process) = self.processes.get(&id) {
-            process.stop(Some(link), self.destroy_timeout);
+            process.stop(Some(connection), self.destroy_timeout);
         }
     }
 }

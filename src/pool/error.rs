@@ -25,12 +25,9 @@ pub enum Error {
     /// The pool is shutting down. Try another instance.
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// The caller's deadline passed, waiting or working.
-    #[error("the deadline passed {while_}")]
-    DeadlineExceeded {
-        /// `while waiting for a worker` or `while the worker was working on it`.
-        while_: &'static str,
-    },
+    /// The caller's deadline passed before a worker became free.
+    #[error("the deadline passed while waiting for a worker")]
+    DeadlineExceeded,
     /// The request took longer than `exec_ttl`; its worker is killed.
     #[error("the request took longer than {limit:?} (supervisor.exec_ttl)")]
     ExecTtl {

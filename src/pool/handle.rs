@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::actor::Actor;
 use super::lease::{Answer, Answered};
-use super::line::Line;
+use super::queue::Waiter;
 use super::shared::{Message, Shared};
 use super::{Config, Error};
 use crate::worker::{self, Environment, Launcher, Order, Status};
@@ -78,7 +78,7 @@ impl Pool {
 
     /// Runs one request on a worker and gives its answer.
     ///
-    /// Waits in line for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
+    /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
     /// passed is not run any more. The deadline is not watched over while a worker works: whoever calls drops the future then, and the
     /// worker goes on by itself.
     ///
@@ -103,14 +103,14 @@ impl Pool {
         begin: Instant,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
-        let line = Line { shared: &self.shared, begin, deadline };
+        let waiter = Waiter { shared: &self.shared, begin, deadline };
         // One at a time may have a worker of its own, until its answer.
-        let _turn = match &self.shared.fresh {
-            Some(turns) => Some(line.turn(turns).await?),
+        let _turn = match &self.shared.one_shot {
+            Some(turns) => Some(waiter.turn(turns).await?),
             None => None,
         };
         loop {
-            match line.lease().await?.exchange(context, body.clone()).await {
+            match waiter.lease().await?.exchange(context, body.clone()).await {
                 Answer::Done(result) => return result,
                 Answer::Again => {}
             }

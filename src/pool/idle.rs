@@ -19,7 +19,7 @@ const SLOTS: usize = 32 * WORD;
 pub(super) struct Idle<T> {
     words: Box<[CachePadded<AtomicU64>]>,
     slots: Box<[AtomicCell<Option<Box<T>>>]>,
-    line: Semaphore,
+    queue: Semaphore,
 }
 
 /// There was nobody to wait for: the structure is closed.
@@ -28,7 +28,7 @@ pub(super) struct Closed;
 
 impl<T> std::fmt::Debug for Idle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idle").field("line", &self.line).finish_non_exhaustive()
+        f.debug_struct("Idle").field("queue", &self.queue).finish_non_exhaustive()
     }
 }
 
@@ -38,7 +38,7 @@ impl<T> Idle<T> {
         Self {
             words: (0..SLOTS / WORD).map(|_| CachePadded::default()).collect(),
             slots: (0..SLOTS).map(|_| AtomicCell::default()).collect(),
-            line: Semaphore::new(0),
+            queue: Semaphore::new(0),
         }
     }
 
@@ -46,19 +46,19 @@ impl<T> Idle<T> {
     pub(super) fn put(&self, slot: usize, thing: Box<T>) {
         self.slots[slot].store(Some(thing));
         self.words[slot / WORD].fetch_or(1 << (slot % WORD), Ordering::Release);
-        self.line.add_permits(1);
+        self.queue.add_permits(1);
     }
 
     /// Takes one, if one is idle and nobody waits.
     pub(super) fn try_take(&self) -> Option<Box<T>> {
-        let permit = self.line.try_acquire().ok()?;
+        let permit = self.queue.try_acquire().ok()?;
         permit.forget();
         Some(self.pick())
     }
 
     /// Waits in line for one. Dropping the future leaves the line.
     pub(super) async fn take(&self) -> Result<Box<T>, Closed> {
-        let permit = self.line.acquire().await.map_err(|_| Closed)?;
+        let permit = self.queue.acquire().await.map_err(|_| Closed)?;
         permit.forget();
         Ok(self.pick())
     }
@@ -66,7 +66,7 @@ impl<T> Idle<T> {
     /// Takes what is in `slot`, if it is idle.
     pub(super) fn remove(&self, slot: usize) -> Option<Box<T>> {
         // Without a permit, whatever is in the slot has been promised to somebody already.
-        let permit = self.line.try_acquire().ok()?;
+        let permit = self.queue.try_acquire().ok()?;
         let bit = 1 << (slot % WORD);
         if self.words[slot / WORD].fetch_and(!bit, Ordering::Acquire) & bit == 0 {
             return None;
@@ -77,7 +77,7 @@ impl<T> Idle<T> {
 
     /// Ends the line: all who wait, and all who come, are turned away.
     pub(super) fn close(&self) {
-        self.line.close();
+        self.queue.close();
     }
 
     /// How many slots there are.

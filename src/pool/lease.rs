@@ -15,7 +15,7 @@ use tracing::debug;
 use super::Error;
 use super::core::Reason;
 use super::shared::{Message, Shared};
-use crate::worker::{Fault, Link, Outcome, State, Status};
+use crate::worker::{Connection, Fault, Outcome, State, Status};
 
 /// How long the exit status of a worker that died in a request is waited for, so that the error can tell it. Whoever does not exit by
 /// itself is killed before that; only a busy machine makes this wait.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 #[must_use = "a lease that is not used keeps others waiting"]
 pub(super) struct Lease {
-    link: Option<Box<Link>>,
+    connection: Option<Box<Connection>>,
     shared: Arc<Shared>,
     /// When the request has to be done, if there is a limit.
     ends: Option<Instant>,
@@ -58,24 +58,24 @@ pub(super) enum Answer {
 }
 
 impl Lease {
-    pub(super) fn new(link: Box<Link>, shared: Arc<Shared>) -> Self {
-        Self { link: Some(link), shared, ends: None }
+    pub(super) fn new(connection: Box<Connection>, shared: Arc<Shared>) -> Self {
+        Self { connection: Some(connection), shared, ends: None }
     }
 
     /// Runs one request. May be dropped at any time.
     pub(super) async fn exchange(mut self, context: &[u8], body: Bytes) -> Answer {
-        let Some(link) = &mut self.link else { return Answer::Again };
-        if let Err(fault) = link.drop_leftovers().await {
+        let Some(connection) = &mut self.connection else { return Answer::Again };
+        if let Err(fault) = connection.drop_leftovers().await {
             // Whatever it did, this request has no part in it.
             self.give_up(&fault);
             return Answer::Again;
         }
-        link.status().set_state(State::Working);
-        if let Err(too_large) = link.begin(context, body) {
+        connection.status().set_state(State::Working);
+        if let Err(too_large) = connection.begin(context, body) {
             return Answer::Done(Err(Error::Broken(too_large.to_string())));
         }
-        let status = Arc::clone(link.status());
-        let answer = while_alive(&status, link.answer());
+        let status = Arc::clone(connection.status());
+        let answer = while_alive(&status, connection.answer());
         let outcome = match self.shared.exec_ttl {
             None => answer.await,
             Some(limit) => {
@@ -92,8 +92,8 @@ impl Lease {
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker(text))),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
             Ok(Outcome::Stop) => {
-                if let Some(link) = self.link.take() {
-                    self.shared.tell(Message::Leaving(link, Reason::OwnWish));
+                if let Some(connection) = self.connection.take() {
+                    self.shared.tell(Message::Leaving(connection, Reason::Requested));
                 }
                 Answer::Again
             }
@@ -103,25 +103,25 @@ impl Lease {
 
     /// The request has used up its time: its worker is killed.
     fn too_long(&mut self, limit: Duration) -> Answer {
-        if let Some(link) = self.link.take() {
-            self.shared.tell(Message::Leaving(link, Reason::ExecTtl));
+        if let Some(connection) = self.connection.take() {
+            self.shared.tell(Message::Leaving(connection, Reason::ExecTtl));
         }
         Answer::Done(Err(Error::ExecTtl { limit }))
     }
 
     /// The worker is of no use any more.
     fn give_up(&mut self, fault: &Fault) {
-        if let Some(link) = self.link.take() {
-            drop(self.shared.faulty(link, fault));
+        if let Some(connection) = self.connection.take() {
+            drop(self.shared.faulty(connection, fault));
         }
     }
 
     /// The worker is of no use any more; says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
-        let Some(link) = self.link.take() else { return Answer::Again };
-        let status = Arc::clone(link.status());
+        let Some(connection) = self.connection.take() else { return Answer::Again };
+        let status = Arc::clone(connection.status());
         debug!(target: "server", pid = status.pid(), error = %fault, "a worker failed in a request");
-        let exit = self.shared.faulty(link, &fault);
+        let exit = self.shared.faulty(connection, &fault);
         Answer::Done(Err(match fault {
             Fault::Unsent => return Answer::Again,
             Fault::Closed(_) => {
@@ -140,35 +140,35 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
+        let Some(mut connection) = self.connection.take() else { return };
         let shared = Arc::clone(&self.shared);
         // Often the echo came with the answer, and the worker is done already.
-        match link.poll_settled(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => shared.give_back(link),
-            Poll::Ready(Err(fault)) => drop(shared.faulty(link, &fault)),
-            Poll::Pending => drop(tokio::spawn(settle(link, shared, self.ends))),
+        match connection.poll_settled(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => shared.give_back(connection),
+            Poll::Ready(Err(fault)) => drop(shared.faulty(connection, &fault)),
+            Poll::Pending => drop(tokio::spawn(settle(connection, shared, self.ends))),
         }
     }
 }
 
 /// Waits, with nobody waiting any more, until the worker is done; what it still answers is dropped.
-async fn settle(mut link: Box<Link>, shared: Arc<Shared>, ends: Option<Instant>) {
-    let status = Arc::clone(link.status());
+async fn settle(mut connection: Box<Connection>, shared: Arc<Shared>, ends: Option<Instant>) {
+    let status = Arc::clone(connection.status());
     let (until, reason) = match ends {
         Some(ends) => (ends, Reason::ExecTtl),
         None => (Instant::now() + shared.abandon_ttl, Reason::Abandoned),
     };
     let soon = until.min(Instant::now() + PATIENCE);
-    let mut settled = timeout_at(soon, while_alive(&status, link.settle())).await;
+    let mut settled = timeout_at(soon, while_alive(&status, connection.settle())).await;
     if settled.is_err() {
         shared.tell(Message::Abandoned(status.id()));
-        settled = timeout_at(until, while_alive(&status, link.settle())).await;
+        settled = timeout_at(until, while_alive(&status, connection.settle())).await;
         shared.tell(Message::CameBack(status.id()));
     }
     match settled {
-        Ok(Ok(())) => shared.give_back(link),
-        Ok(Err(fault)) => drop(shared.faulty(link, &fault)),
-        Err(_) => shared.tell(Message::Leaving(link, reason)),
+        Ok(Ok(())) => shared.give_back(connection),
+        Ok(Err(fault)) => drop(shared.faulty(connection, &fault)),
+        Err(_) => shared.tell(Message::Leaving(connection, reason)),
     }
 }
 

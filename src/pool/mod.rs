@@ -27,8 +27,8 @@
 //! in a request is no business of the core: the `idle` structure and the leases know.
 //!
 //! Invariants:
-//! - Every worker's link is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
-//! - Every permit of `Idle` stands for one link in it.
+//! - Every worker's connection is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
+//! - Every permit of `Idle` stands for one connection in it.
 //! - A request that has its lease runs on this worker alone; it is run again only if the worker cannot have seen it, or says that it did
 //!   not handle it.
 //! - A worker that is replaced leaves after its successor is ready and after its own request: limits, resets and scaling fail no request.
@@ -53,9 +53,9 @@ mod idle;
 mod idle_tests;
 mod lease;
 mod limits;
-mod line;
 mod operations;
 mod policy;
+mod queue;
 mod shared;
 mod stats;
 mod sync;

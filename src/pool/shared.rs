@@ -1,4 +1,4 @@
-//! What requests, leases and the actor have in common: the idle workers, the seats, and the way to the actor.
+//! What requests, leases and the actor have in common: the idle workers, their slots, and the way to the actor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
@@ -18,14 +18,14 @@ use super::lease::Lease;
 use super::stats::{Counters, Stats};
 use super::{Config, Error};
 use crate::single_flight::SingleFlight;
-use crate::worker::{BootError, Exit, Fault, Link, Process, Slots, State, Status, Usage};
+use crate::worker::{BootError, Connection, Exit, Fault, Process, Slots, State, Status, Usage};
 
 /// What requests, leases and the actor have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) idle: Idle<Link>,
+    pub(super) idle: Idle<Connection>,
     slots: Slots,
-    seats: Mutex<BTreeMap<WorkerId, Seat>>,
+    slots_taken: Mutex<BTreeMap<WorkerId, Assigned>>,
     waiting: AtomicUsize,
     pub(super) availability: watch::Sender<Availability>,
     pub(super) actor: mpsc::UnboundedSender<Message>,
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     /// How many workers have to leave and were not found idle.
     leaving: AtomicUsize,
     /// In debug mode: how many requests may have a worker of their own at once.
-    pub(super) fresh: Option<Semaphore>,
+    pub(super) one_shot: Option<Semaphore>,
     max_jobs: u64,
     max_queue_size: usize,
     pub(super) allocate_timeout: Duration,
@@ -50,11 +50,11 @@ pub(super) struct Shared {
 }
 
 /// Where a worker goes that was started for one request.
-pub(super) type FreshReply = oneshot::Sender<Result<Lease, Error>>;
+pub(super) type OneShotReply = oneshot::Sender<Result<Lease, Error>>;
 
-/// A worker's place among the others.
+/// A worker that has a slot.
 #[derive(Debug)]
-struct Seat {
+struct Assigned {
     slot: usize,
     status: Arc<Status>,
 }
@@ -63,13 +63,13 @@ struct Seat {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A start has ended.
-    Boot(WorkerId, Box<Result<(Process, Box<Link>), BootError>>),
+    Boot(WorkerId, Box<Result<(Process, Box<Connection>), BootError>>),
     /// A process is gone.
     Exited(WorkerId, Exit),
     /// A worker that has to leave is done with its request.
-    Returned(Box<Link>),
+    Returned(Box<Connection>),
     /// A worker has to leave, and nobody uses it.
-    Leaving(Box<Link>, Reason),
+    Leaving(Box<Connection>, Reason),
     /// A worker cannot be talked to any more.
     Faulty(WorkerId),
     /// A worker is to be replaced.
@@ -80,12 +80,12 @@ pub(super) enum Message {
     CameBack(WorkerId),
     /// A request has waited for a while.
     Waiting,
-    /// A request has left the line without a worker while workers that have to leave were not found.
-    LeftLine,
+    /// A request has left the queue without a worker while workers that have to leave were not found.
+    LeftQueue,
     /// The resident memory of process groups, in bytes.
     Measured(HashMap<u32, u64>),
     /// A request wants a worker of its own.
-    Fresh(FreshReply),
+    OneShot(OneShotReply),
     /// All workers are to be replaced.
     Reset(oneshot::Sender<ResetEnd>),
     /// One worker more or less is to be kept; the reply says whether that was possible.
@@ -102,8 +102,8 @@ impl Shared {
         let (actor, messages) = mpsc::unbounded_channel();
         let shared = Self {
             idle: Idle::new(),
-            slots: Slots::new(Idle::<Link>::slots()),
-            seats: Mutex::default(),
+            slots: Slots::new(Idle::<Connection>::slots()),
+            slots_taken: Mutex::default(),
             waiting: AtomicUsize::new(0),
             availability: watch::Sender::new(Availability::Serving),
             actor,
@@ -112,7 +112,7 @@ impl Shared {
             target: AtomicUsize::new(0),
             can_grow: AtomicBool::new(false),
             leaving: AtomicUsize::new(0),
-            fresh: config.debug.then(|| Semaphore::new(config.num_workers)),
+            one_shot: config.debug.then(|| Semaphore::new(config.num_workers)),
             max_jobs: config.max_jobs,
             max_queue_size: config.max_queue_size,
             allocate_timeout: config.allocate_timeout,
@@ -129,87 +129,94 @@ impl Shared {
     }
 
     /// A worker that is done with its request.
-    pub(super) fn give_back(&self, link: Box<Link>) {
-        let status = Arc::clone(link.status());
+    pub(super) fn give_back(&self, connection: Box<Connection>) {
+        let status = Arc::clone(connection.status());
         if status.is_retiring() {
-            return self.tell(Message::Returned(link));
+            return self.tell(Message::Returned(connection));
         }
         if self.max_jobs > 0 && status.executions() >= self.max_jobs && status.is_first_mark() {
             self.tell(Message::Due(status.id(), Reason::MaxJobs));
         }
         status.set_state(State::Ready);
-        let slot = link.slot();
-        self.idle.put(slot, link);
+        let slot = connection.slot();
+        self.idle.put(slot, connection);
         // It may have been told to leave between the look and the return; then the actor did not find it among the idle.
         fence(SeqCst);
         if status.is_retiring()
-            && let Some(link) = self.idle.remove(slot)
+            && let Some(connection) = self.idle.remove(slot)
         {
-            self.tell(Message::Returned(link));
+            self.tell(Message::Returned(connection));
         }
     }
 
     /// A worker that cannot be talked to any more. Resolves to how it ended.
-    pub(super) fn faulty(&self, link: Box<Link>, fault: &Fault) -> impl Future<Output = Exit> + Send + use<> {
-        let status = Arc::clone(link.status());
+    pub(super) fn faulty(
+        &self,
+        connection: Box<Connection>,
+        fault: &Fault,
+    ) -> impl Future<Output = Exit> + Send + use<> {
+        let status = Arc::clone(connection.status());
         if !matches!(fault, Fault::Closed(_) | Fault::Unsent) {
             warn!(target: "server", pid = status.pid(), error = %fault, "a worker broke the protocol and is replaced");
         }
-        drop(link);
+        drop(connection);
         // The end of its relay mostly means that it has exited or is about to; the actor gives it a moment, for its exit status.
         self.tell(Message::Faulty(status.id()));
         status.exited()
     }
 
-    /// A worker is ready: it has a seat from now on, and is idle.
-    pub(super) fn seat(&self, link: Box<Link>) {
-        match self.sit_down(link) {
-            Ok(link) => self.give_back(link),
-            Err(link) => self.tell(Message::Leaving(link, Reason::Faulty)),
+    /// A worker is ready: it gets a slot, and is idle.
+    pub(super) fn admit(&self, connection: Box<Connection>) {
+        match self.assign_slot(connection) {
+            Ok(connection) => self.give_back(connection),
+            Err(connection) => self.tell(Message::Leaving(connection, Reason::Faulty)),
         }
     }
 
-    /// A worker is ready for its one request: it has a seat, and is not given to others. Gives it back when there is no seat.
-    pub(super) fn seat_for_one(&self, link: Box<Link>) -> Result<Box<Link>, Box<Link>> {
-        link.status().retire();
-        self.sit_down(link)
+    /// A worker is ready for its one request: it gets a slot, and no other request gets it. Returns it when no slot is free.
+    pub(super) fn admit_for_one(
+        &self,
+        connection: Box<Connection>,
+    ) -> Result<Box<Connection>, Box<Connection>> {
+        connection.status().retire();
+        self.assign_slot(connection)
     }
 
-    fn sit_down(&self, mut link: Box<Link>) -> Result<Box<Link>, Box<Link>> {
-        let status = Arc::clone(link.status());
+    fn assign_slot(&self, mut connection: Box<Connection>) -> Result<Box<Connection>, Box<Connection>> {
+        let status = Arc::clone(connection.status());
         let Some(slot) = self.slots.take() else {
-            warn!(target: "server", pid = status.pid(), "there is no place for another worker");
-            return Err(link);
+            warn!(target: "server", pid = status.pid(), "worker limit reached");
+            return Err(connection);
         };
-        self.seats().insert(status.id(), Seat { slot: slot.number(), status });
-        link.sit_down(slot);
-        Ok(link)
+        self.slots_taken().insert(status.id(), Assigned { slot: slot.number(), status });
+        connection.assign_slot(slot);
+        Ok(connection)
     }
 
     /// A worker is gone: nobody shall be sent to it, though it may have died while it was idle.
-    pub(super) fn unseat(&self, id: WorkerId) {
-        let link = self.take_idle(id);
-        if let Some(seat) = self.seats().remove(&id) {
+    pub(super) fn release_slot(&self, id: WorkerId) {
+        let connection = self.take_idle(id);
+        if let Some(seat) = self.slots_taken().remove(&id) {
             seat.status.retire();
         }
-        drop(link);
+        drop(connection);
     }
 
-    /// The link of a worker that has to leave, if it is idle.
-    pub(super) fn take_idle(&self, id: WorkerId) -> Option<Box<Link>> {
+    /// The connection of a worker that has to leave, if it is idle.
+    pub(super) fn take_idle(&self, id: WorkerId) -> Option<Box<Connection>> {
         let slot = {
-            let seats = self.seats();
-            let seat = seats.get(&id)?;
+            let slots_taken = self.slots_taken();
+            let seat = slots_taken.get(&id)?;
             seat.status.retire();
             seat.slot
         };
         fence(SeqCst);
-        let link = self.idle.remove(slot)?;
-        if link.status().id() == id {
-            return Some(link);
+        let connection = self.idle.remove(slot)?;
+        if connection.status().id() == id {
+            return Some(connection);
         }
-        // The link is gone, and its slot is another's now.
-        self.give_back(link);
+        // The connection is gone, and its slot is another's now.
+        self.give_back(connection);
         None
     }
 
@@ -252,17 +259,17 @@ impl Shared {
 
     /// What is known of each worker, oldest first.
     pub(super) fn workers(&self) -> Vec<Arc<Status>> {
-        self.seats().values().map(|seat| Arc::clone(&seat.status)).collect()
+        self.slots_taken().values().map(|seat| Arc::clone(&seat.status)).collect()
     }
 
-    fn seats(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Seat>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots_taken(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Assigned>> {
+        self.slots_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the line, if it is not too long.
-    pub(super) fn queue(&self) -> Result<Place<'_>, Error> {
+    /// Joins the queue, if it is not full.
+    pub(super) fn join_queue(&self) -> Result<Queued<'_>, Error> {
         let before = self.waiting.fetch_add(1, Relaxed);
-        let place = Place { shared: self, served: false };
+        let place = Queued { shared: self, served: false };
         if self.max_queue_size > 0 && before >= self.max_queue_size {
             return Err(Error::QueueFull { limit: self.max_queue_size });
         }
@@ -270,26 +277,26 @@ impl Shared {
     }
 }
 
-/// A place in the line, given up on drop.
-pub(super) struct Place<'a> {
+/// A place in the queue, given up on drop.
+pub(super) struct Queued<'a> {
     shared: &'a Shared,
     served: bool,
 }
 
-impl Place<'_> {
+impl Queued<'_> {
     /// A worker has been found.
     pub(super) fn served(mut self) {
         self.served = true;
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.shared.waiting.fetch_sub(1, Relaxed);
         // An idle worker that has to leave may have been promised to this request, and is nobody's again.
         fence(SeqCst);
         if !self.served && self.shared.leaving.load(SeqCst) > 0 {
-            self.shared.tell(Message::LeftLine);
+            self.shared.tell(Message::LeftQueue);
         }
     }
 }
@@ -299,24 +306,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_leaves_the_line_unserved_has_workers_looked_for_that_have_to_leave() {
+    async fn a_request_that_leaves_the_queue_unserved_triggers_a_search_for_leaving_workers() {
         let (shared, mut messages) = Shared::new(&Config { num_workers: 1, ..Config::default() });
-        drop(shared.queue().unwrap());
+        drop(shared.join_queue().unwrap());
         shared.set_leaving(1);
-        shared.queue().unwrap().served();
+        shared.join_queue().unwrap().served();
         assert!(messages.try_recv().is_err());
-        drop(shared.queue().unwrap());
-        assert!(matches!(messages.try_recv(), Ok(Message::LeftLine)));
+        drop(shared.join_queue().unwrap());
+        assert!(matches!(messages.try_recv(), Ok(Message::LeftQueue)));
     }
 
     #[test]
-    fn the_line_is_as_long_as_it_may_be_and_a_place_is_given_up_on_drop() {
+    fn a_full_queue_refuses_and_a_dropped_request_leaves_it() {
         let (shared, _messages) = Shared::new(&Config { max_queue_size: 1, ..Config::default() });
-        let place = shared.queue().unwrap();
-        assert_eq!(shared.queue().err(), Some(Error::QueueFull { limit: 1 }));
+        let place = shared.join_queue().unwrap();
+        assert_eq!(shared.join_queue().err(), Some(Error::QueueFull { limit: 1 }));
         assert_eq!(shared.waiting(), 1);
         drop(place);
-        assert!(shared.queue().is_ok());
+        assert!(shared.join_queue().is_ok());
         assert_eq!(shared.waiting(), 0);
     }
 }

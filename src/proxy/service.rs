@@ -200,7 +200,7 @@ fn failed(kind: &str, error: &crate::pool::Error) -> Status {
     use crate::pool::Error;
     match error {
         Error::ShuttingDown => {}
-        Error::DeadlineExceeded { .. } => {
+        Error::DeadlineExceeded => {
             debug!(target: "centrifuge", r#type = kind, "a call's deadline passed");
         }
         Error::Worker(_) => {

@@ -15,7 +15,7 @@ pub(super) fn of(error: &Error) -> Status {
     let code = match error {
         Error::QueueFull { .. } | Error::Busy { .. } => Code::ResourceExhausted,
         Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied(_) => Code::Unavailable,
-        Error::DeadlineExceeded { .. } | Error::ExecTtl { .. } => Code::DeadlineExceeded,
+        Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
         Error::Worker(_) | Error::NoAnswer | Error::Broken(_) => Code::Internal,
     };
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(of(&Error::QueueFull { limit: 1 }).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::NoWorkers { reason: String::new() }).code(), Code::Unavailable);
         assert_eq!(of(&Error::WorkerDied("exit status 3".into())).code(), Code::Unavailable);
-        assert_eq!(of(&Error::DeadlineExceeded { while_: "" }).code(), Code::DeadlineExceeded);
+        assert_eq!(of(&Error::DeadlineExceeded).code(), Code::DeadlineExceeded);
         assert_eq!(
             of(&Error::ExecTtl { limit: std::time::Duration::from_secs(1) }).code(),
             Code::DeadlineExceeded

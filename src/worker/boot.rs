@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::fence::{Fence, Order};
 use super::process::State;
 use super::spawner::Spawner;
-use super::{Command, Config, Exit, Fault, Link, Process};
+use super::{Command, Config, Connection, Exit, Fault, Process};
 use crate::os::process::Spec;
 use crate::relay::{Listener, Relay, SECRET};
 
@@ -93,7 +93,7 @@ impl Launcher {
         &self,
         id: u64,
         called_off: oneshot::Receiver<()>,
-    ) -> Result<(Process, Box<Link>), BootError> {
+    ) -> Result<(Process, Box<Connection>), BootError> {
         let failed = |cause| BootError { command: self.command.to_string(), cause, last_lines: Vec::new() };
         let mut started =
             self.spawner.spawn(self.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
@@ -107,15 +107,15 @@ impl Launcher {
         let introduced = tokio::time::timeout(self.patience, async {
             tokio::select! {
                 biased;
-                link = self.introduce(&process, pipes) => link,
+                connection = self.introduce(&process, pipes) => connection,
                 exit = process.status().exited(), if self.listener.is_some() => Err(Cause::Exited(exit)),
                 _ = called_off => Err(Cause::CalledOff),
             }
         });
         let cause = match introduced.await {
-            Ok(Ok(link)) => {
+            Ok(Ok(connection)) => {
                 process.status().set_state(State::Ready);
-                return Ok((process, link));
+                return Ok((process, connection));
             }
             Ok(Err(cause)) => cause,
             Err(_) => Cause::Timeout(self.patience),
@@ -128,12 +128,12 @@ impl Launcher {
         })
     }
 
-    /// From the process to a link whose worker has said its pid.
+    /// From the process to a connection whose worker has said its pid.
     async fn introduce(
         &self,
         process: &Process,
         pipes: Option<io::Result<Relay>>,
-    ) -> Result<Box<Link>, Cause> {
+    ) -> Result<Box<Connection>, Cause> {
         let status = Arc::clone(process.status());
         let fence = Fence::new(Arc::clone(&self.order));
         let (relay, known) = match (&self.listener, pipes) {
@@ -144,13 +144,13 @@ impl Launcher {
             (None, Some(relay)) => (relay.map_err(Cause::Relay)?, None),
             (None, None) => return Err(Cause::Relay(io::ErrorKind::NotConnected.into())),
         };
-        let mut link = Box::new(Link::new(Arc::clone(&status), relay, fence, self.max_answer));
+        let mut connection = Box::new(Connection::new(Arc::clone(&status), relay, fence, self.max_answer));
         let pid = match known {
             Some(pid) => pid,
-            None => link.handshake().await.map_err(Cause::Fault)?,
+            None => connection.handshake().await.map_err(Cause::Fault)?,
         };
         status.set_pid(pid);
-        Ok(link)
+        Ok(connection)
     }
 }
 
@@ -189,6 +189,7 @@ fn variables(
 pub struct BootError {
     command: String,
     cause: Cause,
+    /// What the worker printed last, each line with `stdout:` or `stderr:` in front.
     last_lines: Vec<String>,
 }
 
@@ -200,13 +201,6 @@ enum Cause {
     Fault(Fault),
     Timeout(Duration),
     CalledOff,
-}
-
-impl BootError {
-    /// What the worker printed last, each line with `stdout:` or `stderr:` in front.
-    pub fn last_lines(&self) -> &[String] {
-        &self.last_lines
-    }
 }
 
 impl fmt::Display for BootError {

@@ -28,7 +28,7 @@
 //! That is no evidence of reading ahead if the worker shows its pid more often than it was asked for it: then an echo before the answer may
 //! be one that it made up. The fence that was turned off for such a worker is turned on again.
 //!
-//! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the link's.
+//! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the connection's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

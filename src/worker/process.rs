@@ -16,7 +16,7 @@ use atomic_waker::AtomicWaker;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Link;
+use super::Connection;
 use super::output::{self, Output, Source};
 use crate::os;
 use crate::os::family::Member;
@@ -48,7 +48,7 @@ pub struct Status {
     created: SystemTime,
     started: Instant,
     exit: watch::Sender<Option<Exit>>,
-    /// Set with `exit`, for the one that holds the link: it looks at each wait, and must not pay for a lock.
+    /// Set with `exit`, for the one that holds the connection: it looks at each wait, and must not pay for a lock.
     gone: AtomicBool,
     holder: AtomicWaker,
     pub(super) output: Output,
@@ -149,7 +149,7 @@ impl Status {
         }
     }
 
-    /// Resolves when the process has ended. Only the one that holds the worker's link may wait here.
+    /// Resolves when the process has ended. Only the one that holds the worker's connection may wait here.
     pub(crate) async fn gone(&self) {
         poll_fn(|cx| {
             self.holder.register(cx.waker());
@@ -210,11 +210,6 @@ impl Exit {
     pub fn is_clean(&self) -> bool {
         !self.killed && self.status.is_some_and(|status| status.success())
     }
-
-    /// Whether we killed it.
-    pub fn was_killed(&self) -> bool {
-        self.killed
-    }
 }
 
 impl fmt::Display for Exit {
@@ -240,7 +235,7 @@ pub(crate) struct Process {
 }
 
 enum Request {
-    Stop(Option<Box<Link>>, Duration),
+    Stop(Option<Box<Connection>>, Duration),
     Finish(Duration),
     Kill,
 }
@@ -269,14 +264,14 @@ impl Process {
         &self.status
     }
 
-    /// Asks the worker to leave: the stop frame, then end-of-file, then, after `patience`, SIGKILL to its group. Without a link, which
+    /// Asks the worker to leave: the stop frame, then end-of-file, then, after `patience`, SIGKILL to its group. Without a connection, which
     /// somebody else holds then, there is only the last. One that was stopped by a signal goes on, so that it can hear.
-    pub(crate) fn stop(&self, link: Option<Box<Link>>, patience: Duration) {
+    pub(crate) fn stop(&self, connection: Option<Box<Connection>>, patience: Duration) {
         self.status.set_state(State::Stopping);
-        let _ = self.orders.send(Request::Stop(link, patience));
+        let _ = self.orders.send(Request::Stop(connection, patience));
     }
 
-    /// Lets the worker finish the request in hand, for which nobody waits: unless it is asked to stop with its link within `patience`, its
+    /// Lets the worker finish the request in hand, for which nobody waits: unless it is asked to stop with its connection within `patience`, its
     /// group is killed.
     pub(crate) fn finish(&self, patience: Duration) {
         self.status.set_state(State::Stopping);
@@ -312,12 +307,12 @@ async fn own(
         tokio::select! {
             status = child.wait() => break status.ok(),
             order = orders.recv(), if !end.killed => match order {
-                Some(Request::Stop(link, patience)) => {
-                    end.stop(link.is_some(), patience);
-                    if let Some(link) = link {
+                Some(Request::Stop(connection, patience)) => {
+                    end.stop(connection.is_some(), patience);
+                    if let Some(connection) = connection {
                         os::process::continue_group(group);
                         look(&member).await;
-                        farewell.spawn(link.say_farewell());
+                        farewell.spawn(connection.say_farewell());
                     }
                 }
                 Some(Request::Finish(patience)) => {
@@ -361,7 +356,7 @@ struct End {
 }
 
 impl End {
-    /// It has been asked to leave, if with its link: then it is done with its request.
+    /// It has been asked to leave, if with its connection: then it is done with its request.
     fn stop(&mut self, finished: bool, patience: Duration) {
         let at = Instant::now() + patience;
         self.stop_by = Some(self.stop_by.map_or(at, |earlier| earlier.min(at)));

@@ -109,7 +109,7 @@ async fn what_workers_use_and_why_they_left_can_be_asked() {
     test.rpc(&format!("stop:{}", flag.display()), "").await.unwrap();
     test.rpc("exit:0", "").await.unwrap_err();
     let stats = test.pool.stats();
-    assert_eq!((stats.requests, stats.failures, stats.restarts["own_wish"]), (3, 1, 1));
+    assert_eq!((stats.requests, stats.failures, stats.restarts["requested"]), (3, 1, 1));
     assert!(stats.latency.max > Duration::ZERO && stats.latency.p50 <= stats.latency.max);
     test.has_workers(2).await;
     let pid = nix::unistd::Pid::from_raw(test.pids().first().unwrap().cast_signed());

@@ -16,15 +16,15 @@
 //! comes back from an abandoned request makes another one surplus, in the middle of a reset too.
 
 mod growth;
+mod messages;
 mod reset;
-mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use growth::Growth;
 pub(super) use growth::Scaling;
-pub(super) use words::{Availability, Effect, Event, Reason, ResetEnd, WorkerId};
+pub(super) use messages::{Availability, Effect, Event, Reason, ResetEnd, WorkerId};
 
 /// The first pause after a worker that could not be started; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ pub(super) const MOST_WORKERS: usize = 500;
 enum State {
     Starting,
     /// Starting, for one request that waits for it.
-    Fresh,
+    OneShot,
     Ready,
     /// Asked to leave.
     Retiring,
@@ -159,7 +159,7 @@ impl Core {
             Event::CameBack(id) => self.set_abandoned(id, false),
             Event::Waiting { requests, now } => self.waiting(requests, now, effects),
             Event::Unneeded(id) => self.unneeded(id, effects),
-            Event::Fresh => self.fresh(effects),
+            Event::OneShot => self.one_shot(effects),
             Event::Add => self.resize(self.target.saturating_add(1)),
             Event::Remove => self.resize(self.target.saturating_sub(1)),
             Event::Reset => self.reset(effects),
@@ -191,7 +191,7 @@ impl Core {
         match worker.state {
             State::Starting => worker.state = State::Ready,
             // It leaves after its one request.
-            State::Fresh => worker.state = State::Retiring,
+            State::OneShot => worker.state = State::Retiring,
             State::Ready | State::Retiring | State::Dying => return,
         }
         self.failures = 0;
@@ -225,7 +225,7 @@ impl Core {
             }
             // At the end even a worker that is in its last request has only so much time.
             State::Retiring if reason != Reason::Shutdown => {}
-            State::Starting | State::Fresh | State::Ready | State::Retiring => {
+            State::Starting | State::OneShot | State::Ready | State::Retiring => {
                 worker.state = State::Retiring;
                 effects.push(Effect::Retire(id, reason));
             }
@@ -265,10 +265,10 @@ impl Core {
         }
     }
 
-    fn fresh(&mut self, effects: &mut Vec<Effect>) {
+    fn one_shot(&mut self, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Running {
-            let id = self.admit(State::Fresh);
-            effects.push(Effect::SpawnFresh(id));
+            let id = self.admit(State::OneShot);
+            effects.push(Effect::SpawnOneShot(id));
         }
     }
 

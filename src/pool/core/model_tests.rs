@@ -115,7 +115,7 @@ impl World {
                 assert!(!self.ended);
                 self.ended = true;
             }
-            Effect::SpawnFresh(_) => unreachable!(),
+            Effect::SpawnOneShot(_) => unreachable!(),
         }
     }
 

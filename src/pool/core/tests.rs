@@ -180,9 +180,9 @@ fn failures_of_workers_that_were_started_together_count_once_however_far_apart()
 
 #[test]
 fn a_worker_that_wishes_to_leave_has_its_successor_started_first() {
-    insta::assert_snapshot!(after_start(1, [Event::Retire(1, Reason::OwnWish), exited(1, true), Event::Booted(2)]), @r#"
-    Retire(1, OwnWish)
-        Retire(1, OwnWish)
+    insta::assert_snapshot!(after_start(1, [Event::Retire(1, Reason::Requested), exited(1, true), Event::Booted(2)]), @r#"
+    Retire(1, Requested)
+        Retire(1, Requested)
         Spawn(2)
     Exited { id: 1, useful: true, how: "exit of 1" }
     Booted(2)
@@ -227,14 +227,14 @@ fn a_worker_that_breaks_while_it_leaves_is_killed() {
     let text = after_start(
         1,
         [
-            Event::Retire(1, Reason::OwnWish),
+            Event::Retire(1, Reason::Requested),
             Event::Retire(1, Reason::Faulty),
             Event::Retire(1, Reason::Faulty),
         ],
     );
     insta::assert_snapshot!(text, @r"
-    Retire(1, OwnWish)
-        Retire(1, OwnWish)
+    Retire(1, Requested)
+        Retire(1, Requested)
         Spawn(2)
     Retire(1, Faulty)
         Kill(1, Faulty)
@@ -246,11 +246,11 @@ fn a_worker_that_breaks_while_it_leaves_is_killed() {
 fn at_the_end_workers_that_are_leaving_are_told_again() {
     let text = after_start(
         2,
-        [Event::Retire(1, Reason::OwnWish), Event::Retire(2, Reason::Faulty), Event::Shutdown],
+        [Event::Retire(1, Reason::Requested), Event::Retire(2, Reason::Faulty), Event::Shutdown],
     );
     insta::assert_snapshot!(text, @r"
-    Retire(1, OwnWish)
-        Retire(1, OwnWish)
+    Retire(1, Requested)
+        Retire(1, Requested)
         Spawn(3)
     Retire(2, Faulty)
         Kill(2, Faulty)

@@ -19,7 +19,7 @@ async fn busy(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_s_own_wish_to_stop_moves_its_request_to_another() {
+async fn a_worker_that_asks_to_stop_has_its_request_moved_to_another() {
     let scene = Scene::begin(worker(), 2, "").await;
     let others = scene.bystanders();
     let flag = scene.path("flag");

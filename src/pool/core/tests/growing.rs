@@ -239,24 +239,24 @@ fn without_workers_of_its_own_a_pool_starts_one_per_request() {
         0,
         [
             Event::Start,
-            Event::Fresh,
-            Event::Fresh,
+            Event::OneShot,
+            Event::OneShot,
             Event::Booted(1),
             boot_failed(2),
             Event::Add,
             Event::Reset,
             exited(1, true),
             Event::Shutdown,
-            Event::Fresh,
+            Event::OneShot,
         ],
     );
     insta::assert_snapshot!(text, @r#"
     Start
         FirstBoot(Ok(()))
-    Fresh
-        SpawnFresh(1)
-    Fresh
-        SpawnFresh(2)
+    OneShot
+        SpawnOneShot(1)
+    OneShot
+        SpawnOneShot(2)
     Booted(1)
     BootFailed(2, "no boot of 2")
     Add
@@ -266,6 +266,6 @@ fn without_workers_of_its_own_a_pool_starts_one_per_request() {
     Shutdown
         Announce(Closed)
         Ended
-    Fresh
+    OneShot
     "#);
 }

@@ -1,4 +1,4 @@
-//! Waiting for a worker.
+//! A request on its way to a worker.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,39 +15,37 @@ use super::shared::{Message, Shared};
 /// A request that has waited for so long is worth another worker.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-const PASSED: Error = Error::DeadlineExceeded { while_: "while waiting for a worker" };
-
-/// The way of one request to a worker.
-pub(super) struct Line<'a> {
+/// A request that needs a worker.
+pub(super) struct Waiter<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) begin: Instant,
     pub(super) deadline: Option<Instant>,
 }
 
-impl Line<'_> {
+impl Waiter<'_> {
     /// A worker for this request, if there is one in time.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        let (lease, now) = if self.shared.fresh.is_some() {
-            (self.fresh().await?, Instant::now())
-        } else if let Some(link) = self.shared.idle.try_take() {
+        let (lease, now) = if self.shared.one_shot.is_some() {
+            (self.one_shot().await?, Instant::now())
+        } else if let Some(connection) = self.shared.idle.try_take() {
             // There was no wait, and so no need to ask for the time.
-            (Lease::new(link, Arc::clone(self.shared)), self.begin)
+            (Lease::new(connection, Arc::clone(self.shared)), self.begin)
         } else {
             (self.wait().await?, Instant::now())
         };
         match self.deadline {
-            Some(deadline) if deadline <= now => Err(PASSED),
+            Some(deadline) if deadline <= now => Err(Error::DeadlineExceeded),
             _ => Ok(lease),
         }
     }
 
-    /// Waits in line for an idle worker.
+    /// Waits in the queue for an idle worker.
     async fn wait(&self) -> Result<Lease, Error> {
         let mut availability = self.shared.availability.subscribe();
-        let place = self.shared.queue()?;
+        let place = self.shared.join_queue()?;
         let until = self.until();
         let mut down = pin!(availability.wait_for(|availability| *availability != Availability::Serving));
-        let mut link = pin!(self.shared.idle.take());
+        let mut connection = pin!(self.shared.idle.take());
         let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
         let mut asked = false;
         loop {
@@ -57,10 +55,10 @@ impl Line<'_> {
                     Ok(Availability::Down(reason)) => Error::NoWorkers { reason: reason.clone() },
                     _ => Error::ShuttingDown,
                 }),
-                link = &mut link => {
-                    let link = link.map_err(|_| Error::ShuttingDown)?;
+                connection = &mut connection => {
+                    let connection = connection.map_err(|_| Error::ShuttingDown)?;
                     place.served();
-                    return Ok(Lease::new(link, Arc::clone(self.shared)));
+                    return Ok(Lease::new(connection, Arc::clone(self.shared)));
                 }
                 () = &mut alarm => {
                     if asked || Instant::now() >= until {
@@ -79,7 +77,7 @@ impl Line<'_> {
         if let Ok(turn) = turns.try_acquire() {
             return Ok(turn);
         }
-        let _place = self.shared.queue()?;
+        let _place = self.shared.join_queue()?;
         match tokio::time::timeout_at(self.until(), turns.acquire()).await {
             Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
             Err(_) => Err(self.too_late()),
@@ -87,9 +85,9 @@ impl Line<'_> {
     }
 
     /// Waits for a worker that is started for this request.
-    async fn fresh(&self) -> Result<Lease, Error> {
+    async fn one_shot(&self) -> Result<Lease, Error> {
         let (reply, lease) = oneshot::channel();
-        self.shared.tell(Message::Fresh(reply));
+        self.shared.tell(Message::OneShot(reply));
         lease.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
@@ -100,7 +98,7 @@ impl Line<'_> {
 
     fn too_late(&self) -> Error {
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            PASSED
+            Error::DeadlineExceeded
         } else {
             Error::Busy { waited: self.shared.allocate_timeout }
         }

@@ -1,7 +1,7 @@
 //! A worker's voice: one request at a time goes out, and what comes back is sorted into answer, surplus and noise.
 //!
-//! All state lives in the link and none in a future, so whoever waits may stop waiting at any moment, and another may go on where it
-//! stopped: a caller that goes away leaves a link which its pool settles in the background.
+//! All state lives in the connection and none in a future, so whoever waits may stop waiting at any moment, and another may go on where it
+//! stopped: a caller that goes away leaves a connection which its pool settles in the background.
 
 use std::future::poll_fn;
 use std::io;
@@ -52,7 +52,7 @@ const FRAME: usize = 256;
 
 /// The talk with one worker.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     status: Arc<Status>,
     relay: Relay,
     decoder: Decoder,
@@ -65,12 +65,12 @@ pub(crate) struct Link {
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
     held: Option<Outcome>,
-    /// Where it waits while it is idle; free again when the link is gone.
+    /// Where it waits while it is idle; free again when the connection is gone.
     slot: Option<Slot>,
 }
 
-impl Link {
-    /// A link over a relay; `max_answer` bytes are the most that a frame may hold.
+impl Connection {
+    /// A connection over a relay; `max_answer` bytes are the most that a frame may hold.
     pub(super) fn new(status: Arc<Status>, relay: Relay, fence: Fence, max_answer: usize) -> Self {
         Self {
             status,
@@ -88,8 +88,8 @@ impl Link {
         }
     }
 
-    /// From now on the link waits in `slot` while it is idle.
-    pub(crate) fn sit_down(&mut self, slot: Slot) {
+    /// From now on the connection waits in `slot` while it is idle.
+    pub(crate) fn assign_slot(&mut self, slot: Slot) {
         self.slot = Some(slot);
     }
 
@@ -148,7 +148,7 @@ impl Link {
 
     /// Takes a request, to be written as it is awaited.
     pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
-        debug_assert!(self.fence.is_settled(), "a link holds one request at a time");
+        debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
         let placement = self.fence.begin();
         self.work.begin();
         let out = &mut self.outgoing;

@@ -10,7 +10,7 @@ pub(in crate::pool) type WorkerId = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::pool) enum Reason {
     /// It asked to be replaced.
-    OwnWish,
+    Requested,
     /// It broke the protocol or closed its relay: it cannot be talked to any more.
     Faulty,
     /// It went on for too long with a request that nobody waits for.
@@ -44,7 +44,7 @@ impl Reason {
     /// One word for metrics.
     pub(in crate::pool) fn name(self) -> &'static str {
         match self {
-            Self::OwnWish => "own_wish",
+            Self::Requested => "requested",
             Self::Faulty => "faulty",
             Self::Abandoned => "abandoned",
             Self::ExecTtl => "exec_ttl",
@@ -63,7 +63,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OwnWish => "it asked to be replaced",
+            Self::Requested => "it asked to be replaced",
             Self::Faulty => "it cannot be talked to",
             Self::Abandoned => "it went on for too long with a request that nobody waits for",
             Self::ExecTtl => "its request took too long (supervisor.exec_ttl)",
@@ -103,7 +103,7 @@ pub(in crate::pool) enum Event {
     /// A worker was idle for so long that the pool can do with one less.
     Unneeded(WorkerId),
     /// A request wants a worker of its own.
-    Fresh,
+    OneShot,
     /// One more worker is wanted.
     Add,
     /// One less worker is wanted.
@@ -124,7 +124,7 @@ pub(in crate::pool) enum Effect {
     /// Start a worker.
     Spawn(WorkerId),
     /// Start a worker for the request that asked for one of its own.
-    SpawnFresh(WorkerId),
+    SpawnOneShot(WorkerId),
     /// Let a worker leave after the request in hand, if any.
     Retire(WorkerId, Reason),
     /// Kill a worker.

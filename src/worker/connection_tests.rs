@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use super::connection::Connection;
 use super::fence::{Fence, Order};
-use super::link::Link;
 use super::outcome::Outcome;
 use super::process::Status;
 use crate::goridge::{Flags, Options, StreamBits, encode};
@@ -63,19 +63,20 @@ fn bytes(piece: &Piece) -> Vec<u8> {
 async fn play(pieces: &[Piece]) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let status = Arc::new(Status::new(1, PID));
-    let mut link = Link::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
+    let mut connection =
+        Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
     let requests = pieces.split(|piece| matches!(piece, Piece::Next));
     let mut ignored = [0_u8; 4096];
     for sent in requests {
-        if link.drop_leftovers().await.is_err() {
+        if connection.drop_leftovers().await.is_err() {
             return;
         }
-        link.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+        connection.begin(b"{}", Bytes::from_static(b"request")).unwrap();
         let all: Vec<u8> = sent.iter().flat_map(bytes).collect();
         if theirs.write_all(&all).await.is_err() {
             return;
         }
-        let answered = tokio::time::timeout(Duration::from_secs(2), link.answer()).await;
+        let answered = tokio::time::timeout(Duration::from_secs(2), connection.answer()).await;
         if let Ok(Ok(Outcome::Answer(body))) = &answered {
             let is_from_here = sent.iter().any(|piece| match piece {
                 Piece::Answer(token) => body[..] == [*token],
@@ -89,12 +90,12 @@ async fn play(pieces: &[Piece]) {
             return;
         }
         // A worker that is not done by then is given up.
-        if !matches!(tokio::time::timeout(Duration::from_secs(2), link.settle()).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(Duration::from_secs(2), connection.settle()).await, Ok(Ok(()))) {
             return;
         }
         let _ = theirs.try_read(&mut ignored);
     }
-    drop(link);
+    drop(connection);
     let _ = theirs.read(&mut ignored).await;
 }
 
@@ -115,13 +116,13 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
         theirs.write_all(&endless).await.unwrap();
         ours.readable().await.unwrap();
         let status = Arc::new(Status::new(1, PID));
-        let mut link =
-            Link::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
+        let mut connection =
+            Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
         let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });
-        tokio::time::timeout(Duration::from_secs(20), link.drop_leftovers()).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), connection.drop_leftovers()).await.unwrap().unwrap();
         // Behind a fence of its own the request's answer is told from what still comes.
-        link.begin(b"{}", Bytes::from_static(b"request")).unwrap();
-        let answer = tokio::time::timeout(Duration::from_millis(300), link.answer()).await;
+        connection.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(300), connection.answer()).await;
         assert!(answer.is_err(), "nothing of this is its answer: {answer:?}");
         sending.abort();
     }
