@@ -42,7 +42,7 @@ class Recorded(causeway.Relay):
         self.chunks = list(chunks)
         self.written: list[bytes] = []
 
-    def read(self, size: int) -> bytes:
+    def read(self) -> bytes:
         return self.chunks.pop(0) if self.chunks else b""
 
     def write(self, data: bytes) -> None:

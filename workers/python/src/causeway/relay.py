@@ -11,6 +11,9 @@ from typing import Optional
 _PATIENCE = 60.0
 """Seconds to connect in."""
 
+_READ = 64 * 1024
+"""Bytes to read at once."""
+
 
 class Relay(ABC):
     """A byte channel to the server."""
@@ -31,8 +34,8 @@ class Relay(ABC):
         return _SocketRelay(connection)
 
     @abstractmethod
-    def read(self, size: int) -> bytes:
-        """Wait for bytes and return up to ``size`` of them; return nothing at the end of the stream."""
+    def read(self) -> bytes:
+        """Wait for bytes and return them; return nothing at the end of the stream."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -51,8 +54,8 @@ class _PipesRelay(Relay):
         os.dup2(2, 1)
         sys.stdout = sys.stderr
 
-    def read(self, size: int) -> bytes:
-        return os.read(self._input, size)
+    def read(self) -> bytes:
+        return os.read(self._input, _READ)
 
     def write(self, data: bytes) -> None:
         written = os.write(self._output, data)
@@ -66,8 +69,8 @@ class _SocketRelay(Relay):
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def read(self, size: int) -> bytes:
-        return self._connection.recv(size)
+    def read(self) -> bytes:
+        return self._connection.recv(_READ)
 
     def write(self, data: bytes) -> None:
         self._connection.sendall(data)

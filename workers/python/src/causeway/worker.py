@@ -13,7 +13,6 @@ from .events import Stop
 from .frame import CONTROL, ERROR
 from .relay import Relay
 
-_READ = 64 * 1024
 _STOP = b'{"stop":true}'
 
 
@@ -66,7 +65,7 @@ class Worker:
     def _serve(self, handler: Callable[[Payload], bytes]) -> None:
         # The start of a frame whose rest has not arrived; mostly nothing, as frames arrive in one piece.
         rest = bytearray()
-        while chunk := self._relay.read(_READ):
+        while chunk := self._relay.read():
             if rest:
                 rest += chunk
                 end = self._handle(handler, rest)
