@@ -50,7 +50,8 @@ abstract class Request
         $this->user = method_exists($message, 'getUser') ? $message->getUser() : '';
         if (method_exists($message, 'getData')) {
             $encoded = $message->getB64data();
-            $this->data = $encoded === '' ? $message->getData() : (string) base64_decode($encoded, true);
+            $decoded = $encoded === '' ? $message->getData() : base64_decode($encoded, true);
+            $this->data = $decoded === false ? throw new \UnexpectedValueException('b64data is not base64') : $decoded;
         } else {
             $this->data = '';
         }

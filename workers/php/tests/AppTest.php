@@ -90,6 +90,15 @@ final class AppTest extends TestCase
         self::assertSame([['7', null, 'default', $all]], $seen);
     }
 
+    public function testDataIsDecodedFromBase64(): void
+    {
+        $app = (new App())->onRpc('*', fn (RpcRequest $request) => new RpcResult(strtoupper($request->data)));
+        $response = self::ask($app, Event::Rpc, new Proxy\RPCRequest(['b64data' => 'aGVsbG8=']));
+        self::assertSame('"HELLO"', $response->getResult()->getData());
+        $this->expectExceptionMessage('b64data is not base64');
+        self::ask($app, Event::Rpc, new Proxy\RPCRequest(['b64data' => '?']));
+    }
+
     public function testFieldsThatAnEventDoesNotHaveAreEmpty(): void
     {
         $app = (new App())

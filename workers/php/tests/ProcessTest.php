@@ -4,8 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Tests;
 
-use Causeway\Proto\Proxy;
 use Causeway\Frame;
+use Causeway\Proto\Proxy;
 use PHPUnit\Framework\TestCase;
 
 final class ProcessTest extends TestCase

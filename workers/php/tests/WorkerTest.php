@@ -6,9 +6,9 @@ namespace Causeway\Tests;
 
 use Causeway\Frame;
 use Causeway\FrameException;
-use Causeway\Worker;
 use Causeway\Payload;
 use Causeway\Relay;
+use Causeway\Worker;
 use PHPUnit\Framework\TestCase;
 
 final class WorkerTest extends TestCase

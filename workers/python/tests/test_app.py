@@ -83,6 +83,14 @@ def test_no_header_passes_for_the_type() -> None:
     assert seen == [headers, headers]
 
 
+def test_data_is_decoded_from_base64() -> None:
+    app = App()
+    app.on_rpc("*")(lambda request: causeway.RpcResult(request.data.decode().upper()))
+    assert ask(app, Event.RPC, proxy.RPCRequest(b64data="aGVsbG8=")).result.data == b'"HELLO"'
+    with pytest.raises(ValueError, match="base64"):
+        ask(app, Event.RPC, proxy.RPCRequest(b64data="?"))
+
+
 def test_fields_that_an_event_does_not_have_are_empty() -> None:
     app = App()
 

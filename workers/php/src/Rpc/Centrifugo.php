@@ -4,8 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
-use Causeway\Proto\Api;
 use Causeway\Json;
+use Causeway\Proto\Api;
 use Google\Protobuf\Internal\Message;
 
 /**

@@ -68,7 +68,7 @@ class Request:
     def data(self) -> bytes:
         """The data that the client sent; decoded if Centrifugo sent it as base64."""
         encoded = self._text("b64data")
-        return base64.b64decode(encoded) if encoded else getattr(self.message, "data", b"")
+        return base64.b64decode(encoded, validate=True) if encoded else getattr(self.message, "data", b"")
 
     @cached_property
     def json(self) -> Json:

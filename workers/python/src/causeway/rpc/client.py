@@ -16,6 +16,7 @@ from typing import Any, Optional, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from .. import frame
+from ..encoding import to_bytes
 from ..frame import ERROR, JSON, PROTO
 from ..relay import connect
 from .errors import RpcConnectionError, RpcTimeoutError, ServerError
@@ -37,8 +38,7 @@ class Client:
 
     def call(self, method: str, argument: Any, timeout: Optional[float] = None) -> Any:
         """Call a method with JSON."""
-        encoded = json.dumps(argument, separators=(",", ":"), ensure_ascii=False).encode()
-        result = self.call_bytes(method, encoded, JSON, timeout)
+        result = self.call_bytes(method, to_bytes(argument), JSON, timeout)
         try:
             return json.loads(result)
         except (ValueError, RecursionError) as error:
