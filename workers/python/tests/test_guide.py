@@ -45,6 +45,13 @@ def rows(pattern: str) -> list[list[list[str]]]:
     return [[re.findall(r"`([^`]+)`", cell) for cell in line[1:-1].split("|")] for line in lines]
 
 
+def documented(title: str) -> list[str]:
+    """Return the code in the first column of a table."""
+    table = re.search(rf"^\| {title} \|.*\n.*\n((?:\|.*\n)+)", GUIDE, re.MULTILINE)
+    assert table, title
+    return [name for cell in re.findall(r"^\|([^|]+)", table[1], re.MULTILINE) for name in re.findall(r"`([^`]+)`", cell)]
+
+
 def public(type_: type[Any]) -> list[str]:
     """Return the public properties and methods of a class and its private bases, in order."""
     bases = [base for base in reversed(type_.__mro__) if base is type_ or base.__name__.startswith("_")]
@@ -115,15 +122,15 @@ def test_every_event_is_in_the_table_with_its_fields() -> None:
         assert hasattr(causeway.App, handler[0])
         assert public(event.request) == request
         assert [field.name for field in fields(event.result)] == result  # type: ignore[arg-type]
-    documented = [name for row in rows(r"\| `(client|transport|data|meta|header|message)") for name in row[0]]
-    common = {*public(causeway.Request), "message"}
-    assert {name.split("(")[0] for name in documented} == common
+    requests = [name.split("(")[0] for name in documented("Field of requests")]
+    assert sorted(requests) == sorted([*public(causeway.Request), "message"])
+    assert sorted(documented("Field of results")) == sorted({name for row in table for name in row[3]})
 
 
 def test_every_service_is_in_the_table_with_its_methods() -> None:
     table = rows(r"\| `(centrifugo|informer|resetter|metrics|logger|lock|status)` \| `")
     assert len(table) == 7
     for (service,), methods in table:
-        documented = [name.split("(")[0] for name in methods if re.match(r"\w+(\(|$)", name)]
+        names = [name.split("(")[0] for name in methods if re.match(r"\w+(\(|$)", name)]
         found = inspect.getmembers(getattr(causeway.Rpc(), service), inspect.ismethod)
-        assert sorted(documented) == sorted(name for name, _ in found if not name.startswith("_"))
+        assert sorted(names) == sorted(name for name, _ in found if not name.startswith("_"))
