@@ -55,7 +55,7 @@ final class Worker
             } finally {
                 $this->flush();
             }
-        } catch (HungUp) {
+        } catch (RelayClosed) {
             return;
         }
     }
@@ -148,7 +148,7 @@ final class Worker
         try {
             $this->relay->write($bytes);
         } catch (\RuntimeException $error) {
-            throw new HungUp($error->getMessage(), previous: $error);
+            throw new RelayClosed($error->getMessage(), previous: $error);
         }
     }
 }

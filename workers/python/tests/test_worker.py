@@ -35,6 +35,12 @@ def test_a_wrong_checksum_is_an_error() -> None:
         frame.decode(data)
 
 
+def test_a_frame_has_at_most_ten_options() -> None:
+    assert len(frame.encode(b"", options=range(10))) == 52
+    with pytest.raises(ValueError, match="at most ten options"):
+        frame.encode(b"", options=range(11))
+
+
 class Recorded(causeway.Relay):
     """A relay that reads these chunks and records writes."""
 
@@ -66,6 +72,12 @@ def play(*chunks: bytes) -> list[bytes]:
 def test_an_answer_and_its_echo_are_one_write() -> None:
     answer = frame.encode(b"{}|x", options=(0,))
     assert play(request(b"{}", b"x") + FENCE, request(b"{}", b"x") + FENCE) == [answer + ECHO] * 2
+
+
+def test_an_answer_does_not_wait_for_other_requests() -> None:
+    one, two, three = (frame.encode(b"{}|%d" % number, options=(0,)) for number in (1, 2, 3))
+    received = request(b"{}", b"1") + FENCE + request(b"{}", b"2") + request(b"{}", b"3") + FENCE
+    assert play(received) == [one + ECHO, two, three + ECHO]
 
 
 def test_the_first_echo_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:

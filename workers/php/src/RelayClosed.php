@@ -9,6 +9,6 @@ namespace Causeway;
  *
  * @internal
  */
-final class HungUp extends \RuntimeException
+final class RelayClosed extends \RuntimeException
 {
 }
