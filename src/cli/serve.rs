@@ -38,6 +38,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
+    os::allocator::return_freed_memory();
     let mut loaded = global.load()?;
     // Relative paths of the configuration start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)

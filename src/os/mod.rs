@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod allocator;
 pub(crate) mod cgroup;
 pub(crate) mod family;
 pub(crate) mod guard;
