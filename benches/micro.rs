@@ -74,7 +74,7 @@ fn context_json(bencher: Bencher<'_, '_>) {
 /// Out of the idle ones and back, among so many.
 #[divan::bench(args = [4, 500])]
 fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
-    let idle = idle::Idle::new();
+    let idle = idle::Idle::new(1);
     for slot in 0..workers {
         idle.put(slot, Box::new(slot));
     }
@@ -88,7 +88,7 @@ fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
 /// The same by several threads at once.
 #[divan::bench(threads = [1, 2, 4])]
 fn idle_under_contention(bencher: Bencher<'_, '_>) {
-    let idle = idle::Idle::new();
+    let idle = idle::Idle::new(1);
     for slot in 0..8 {
         idle.put(slot, Box::new(slot));
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use globset::Glob;
 
-use tokio::sync::{SetOnce, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
@@ -24,7 +24,8 @@ use tracing::{error, info, warn};
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::Address;
-use crate::pool::{self, Pool};
+use crate::pool;
+use crate::pools::{Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
 use crate::telemetry::{self, metrics};
@@ -72,7 +73,7 @@ pub enum Ended {
 /// A running bridge.
 #[derive(Debug)]
 pub struct App {
-    pool: Pool,
+    pools: Pools,
     address: String,
     shutdown: oneshot::Sender<()>,
     serving: watch::Sender<bool>,
@@ -102,26 +103,25 @@ impl App {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.clone(),
             rpc: rpc_address,
-            mode: "centrifuge",
         };
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
         let address = server.local_address();
         start_metrics(config, &services, server.statistics(), &mut pages).await?;
-        let pool = Pool::start(pool::Start {
+        let pools = Pools::start(pool::Start {
             pool: config.pool.clone(),
             server: config.server.clone(),
             environment,
             max_answer: config.proxy.max_message_size,
         })
         .await?;
-        let _ = services.pool.set(pool.clone());
+        let _ = services.pools.set(pools.clone());
         let (shutdown, stop) = oneshot::channel();
         let stopped = async { drop(stop.await) };
-        let proxy = tokio::spawn(server.run(pool.clone(), health, stopped));
+        let proxy = tokio::spawn(server.run(pools.clone(), health, stopped));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "listening");
         let watching = JoinSet::new();
-        Ok(Self { pool, address, shutdown, serving, proxy, watching, rpc, _pages: pages })
+        Ok(Self { pools, address, shutdown, serving, proxy, watching, rpc, _pages: pages })
     }
 
     /// Where calls are taken: `host:port`, or the path of a socket.
@@ -130,8 +130,8 @@ impl App {
     }
 
     /// The workers.
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    pub fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.
@@ -140,13 +140,12 @@ impl App {
     /// When files cannot be watched.
     pub fn watch(&mut self, work_dir: &Path, globs: &[Glob]) -> io::Result<()> {
         let patterns = Patterns::new(work_dir, globs).map_err(io::Error::other)?;
-        let (mut watch, pool) = (Watch::start(patterns)?, self.pool.clone());
+        let (mut watch, pools) = (Watch::start(patterns)?, self.pools.clone());
         self.watching.spawn(async move {
             loop {
                 let file = watch.changed().await;
                 info!(target: "watch", file = %file.display(), "a file has changed, workers are replaced");
-                // The pool itself tells how it went.
-                let _ = pool.reset().await;
+                pools.reset_all().await;
             }
         });
         Ok(())
@@ -164,20 +163,18 @@ impl App {
             warn!(target: "centrifuge", "some calls are not finished though the grace period is over; they are dropped");
             proxy.abort();
         }
-        let left = self.pool.stop(deadline.max(Instant::now() + LAST_MOMENT)).await;
+        let left = self.pools.stop(deadline.max(Instant::now() + LAST_MOMENT)).await;
         self.rpc.shutdown().await;
         if answered && left { Ended::Clean } else { Ended::Late }
     }
 }
 
-/// What RPC works on. The pool is to come.
+/// What RPC works on. The pools are started later.
 fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
-    let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
-        pool: SetOnce::new(),
-        command: command.to_string(),
+        pools: UpcomingPools::default(),
         config: loaded.shown.clone().into(),
         metrics: declared(config)?,
         locks: rpc::Locks::default(),
@@ -206,7 +203,7 @@ async fn start_health(
     if let Some(config) = &config.status {
         let health = telemetry::Health::bind(config).await?;
         info!(target: "status", address = health.local_address(), "listening");
-        pages.spawn(health.run(pool_of(services), serving));
+        pages.spawn(health.run(Arc::clone(&services.pools), serving));
     }
     Ok(())
 }
@@ -222,15 +219,9 @@ async fn start_metrics(
         let server = metrics::Server::bind(config).await?;
         info!(target: "metrics", address = server.local_address(), "listening");
         let registry = Arc::clone(&services.metrics);
-        pages.spawn(server.run(metrics::Sources { registry, pool: pool_of(services), proxy }));
+        pages.spawn(server.run(metrics::Sources { registry, pools: Arc::clone(&services.pools), proxy }));
     }
     Ok(())
-}
-
-/// Where the pool is to be had, once it is up.
-fn pool_of(services: &Arc<rpc::Services>) -> telemetry::FindPool {
-    let services = Arc::clone(services);
-    Arc::new(move || services.pool.get().cloned())
 }
 
 /// Answers calls from now on, if there is an `rpc` section; gives the address for workers.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 
-use crate::rpc;
+use crate::compat;
 
 /// RoadRunner's name.
 const ROADRUNNER: &str = "rr";
@@ -92,6 +92,6 @@ fn roadrunner_version() -> String {
         "aarch64" => "arm64",
         other => other,
     };
-    let (roadrunner, own) = (rpc::ROADRUNNER_VERSION, env!("CARGO_PKG_VERSION"));
+    let (roadrunner, own) = (compat::VERSION, env!("CARGO_PKG_VERSION"));
     format!("version {roadrunner} (Causeway {own}), OS: {}, arch: {arch}", std::env::consts::OS)
 }

@@ -1,58 +1,59 @@
-//! The pool's hands: carries out what the core decides, and tells it what happened.
+//! The pool's actor: executes the effects that the core decides on, and feeds it with what happened.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::alarms::{Alarm, Alarms};
 use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
+use super::idle::Idle;
 use super::lease::Lease;
-use super::limits::Supervision;
-use super::shared::{Message, OneShotReply, Shared};
+use super::mailbox::Message;
+use super::one_shot;
+use super::parts::Parts;
+use super::policy::Sample;
+use super::recipe::Recipe;
+use super::slots::{Slot, Slots};
+use super::staff::Staff;
+use super::supervision::{Supervision, shrink_interval};
+use super::unit::{Member, Unit};
 use super::{Config, Error};
-use crate::worker::{BootError, Connection, Exit, Launcher, Process};
+use crate::offload;
+use crate::worker::{self, BootError, Exchange, Launcher, Process};
 
-/// A worker that lived for so long was of some use, requests or not.
-const USEFUL_AGE: Duration = Duration::from_secs(1);
-
-/// A worker that closed its relay mostly exits by itself; so much time has it to do so with a status of its own.
-const OWN_EXIT: Duration = Duration::from_millis(100);
-
-/// At the end, how long a worker may go on with a request that has no answer yet: its caller has gone, and nobody waits for it.
-const LAST_REQUEST: Duration = Duration::from_secs(2);
-
-/// At the end, how long a worker may go on with what it does after its answer: a request well served, but one that may never end.
-const LAST_WORK: Duration = Duration::from_secs(10);
-
-/// The one task through which births, deaths and the end pass.
+/// The one task through which births, deaths and shutdown pass.
 pub(super) struct Actor {
-    pub(super) core: Core,
-    pub(super) shared: Arc<Shared>,
-    pub(super) alarms: Alarms,
-    pub(super) supervision: Supervision,
-    pub(super) processes: HashMap<WorkerId, Process>,
+    core: Core,
+    parts: Arc<Parts>,
+    staff: Staff,
+    alarms: Alarms,
+    supervision: Supervision,
     launcher: Arc<Launcher>,
-    destroy_timeout: Duration,
+    slots: Slots,
     first_boot: Option<oneshot::Sender<Result<(), String>>>,
-    /// Starts that go on; dropping the sender calls one off.
-    booting: HashMap<WorkerId, oneshot::Sender<()>>,
-    /// Those who wait for the end of the reset that goes on.
+    booting: HashMap<WorkerId, Booting>,
+    /// Operators that wait for the end of the reset in progress.
     resets: Vec<oneshot::Sender<ResetEnd>>,
     /// A request that has just asked for a worker of its own.
-    asking: Option<OneShotReply>,
-    /// Requests whose own worker is starting.
-    one_shot: HashMap<WorkerId, OneShotReply>,
-    /// Workers that have to leave, and were not found idle: they are in a request, or promised to one.
-    not_found: BTreeSet<WorkerId>,
-    ended: bool,
+    asking: Option<one_shot::Reply>,
+    has_ended: bool,
+}
+
+/// A worker that is being started.
+struct Booting {
+    recipe: Arc<Recipe>,
+    slot: Slot,
+    /// Dropping it calls the start off; None once that has happened.
+    call_off: Option<oneshot::Sender<()>>,
+    /// The request that it is started for, if it is for one alone.
+    one_shot: Option<one_shot::Reply>,
 }
 
 impl Actor {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        parts: Arc<Parts>,
         launcher: Launcher,
         config: &Config,
         first_boot: oneshot::Sender<Result<(), String>>,
@@ -63,36 +64,39 @@ impl Actor {
             .map(|scaling| Scaling { most: scaling.max_workers, per_second: scaling.spawn_rate });
         Self {
             core: Core::new(if config.debug { 0 } else { config.num_workers }, scaling),
-            shared,
+            staff: Staff::new(Arc::clone(&parts)),
+            parts,
             alarms: Alarms::default(),
-            supervision: Supervision::new(config),
-            processes: HashMap::new(),
+            supervision: Supervision::new(),
             launcher: Arc::new(launcher),
-            destroy_timeout: config.destroy_timeout,
+            slots: Slots::new(Idle::<Unit>::slots()),
             first_boot: Some(first_boot),
             booting: HashMap::new(),
             resets: Vec::new(),
             asking: None,
-            one_shot: HashMap::new(),
-            not_found: BTreeSet::new(),
-            ended: false,
+            has_ended: false,
         }
     }
 
     /// Runs until no worker is left and none will be started.
-    pub(super) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    pub(super) async fn run(
+        mut self,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        mut one_shots: mpsc::UnboundedReceiver<one_shot::Reply>,
+    ) {
         self.tell_core(Event::Start);
-        self.start_supervision();
-        while !self.ended {
+        self.set_limits_alarm();
+        while !self.has_ended {
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => self.on_message(message),
                     None => return,
                 },
+                Some(reply) = one_shots.recv() => self.on_one_shot(reply),
                 alarm = self.alarms.next() => self.on_alarm(alarm),
             }
         }
-        // Whoever waits for the end of the messages may end the program: the relay's socket file has to be gone by then.
+        // The program may exit when the mailbox is closed: the relay's socket file has to be gone by then.
         drop(self);
         drop(messages);
     }
@@ -100,35 +104,28 @@ impl Actor {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Boot(id, result) => self.on_boot(id, *result),
-            Message::Exited(id, exit) => self.on_exited(id, exit),
-            Message::Returned(connection) => self.stop(connection),
-            Message::Leaving(connection, reason) => {
-                self.tell_core(Event::Retire(connection.status().id(), reason));
-                self.stop(connection);
+            Message::NoSlot(id) => self.on_boot_failed(id, "worker limit reached"),
+            Message::Exited(id, exit) => {
+                if let Some(left) = self.staff.remove(id, exit) {
+                    self.tell_core(Event::Exited { id, useful: left.was_useful, how: left.how });
+                }
+            }
+            Message::Returned(unit) => self.staff.stop(unit),
+            Message::Leaving(unit, reason) => {
+                self.tell_core(Event::Retire(unit.member.id, reason));
+                self.staff.stop(unit);
             }
             Message::Faulty(id) => self.tell_core(Event::Retire(id, Reason::Faulty)),
             Message::Due(id, reason) => self.tell_core(Event::Due(id, reason)),
             Message::Abandoned(id) => {
                 self.tell_core(Event::Abandoned(id));
-                self.look_at_queue();
+                self.check_queue();
             }
             Message::CameBack(id) => self.tell_core(Event::CameBack(id)),
-            Message::Waiting => self.look_at_queue(),
-            Message::LeftQueue => self.look_for_leaving(),
-            Message::Measured(memory) => self.look_at_limits(&memory),
-            Message::OneShot(reply) => {
-                self.asking = Some(reply);
-                self.tell_core(Event::OneShot);
-                // Unless the core took it, the pool ends, and whoever asked hears of it now.
-                self.asking = None;
-            }
-            Message::Reset(reply) => {
-                self.resets.push(reply);
-                if !self.alarms.is_set(Alarm::Reset) {
-                    self.alarms.set(Alarm::Reset, self.shared.reset_timeout);
-                }
-                self.tell_core(Event::Reset);
-            }
+            Message::Waiting => self.check_queue(),
+            Message::LeftQueue => self.staff.find_leaving(),
+            Message::Measured(memory) => self.check_limits(&memory),
+            Message::Reset(reply) => self.on_reset(reply),
             Message::Resize { more, reply } => {
                 let before = self.core.target();
                 self.tell_core(if more { Event::Add } else { Event::Remove });
@@ -138,7 +135,7 @@ impl Actor {
                 self.tell_core(Event::Shutdown);
                 self.launcher.close();
             }
-            Message::KillAll => self.processes.values().for_each(Process::kill),
+            Message::KillAll => self.staff.kill_all(),
         }
     }
 
@@ -146,129 +143,120 @@ impl Actor {
         match alarm {
             Alarm::Pause => {
                 self.tell_core(Event::PauseOver);
-                self.look_at_queue();
+                self.check_queue();
             }
-            Alarm::LookAgain => self.look_at_queue(),
+            Alarm::LookAgain => self.check_queue(),
             Alarm::Reset => self.tell_core(Event::ResetTimeout),
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
         }
     }
 
-    /// Lets the core know of requests that wait, if there are any.
-    fn look_at_queue(&mut self) {
-        let requests = self.shared.waiting();
-        if requests > 0 {
-            self.tell_core(Event::Waiting { requests, now: self.supervision.now() });
-            self.expect_shrinking();
+    fn on_reset(&mut self, reply: oneshot::Sender<ResetEnd>) {
+        self.resets.push(reply);
+        if !self.alarms.is_set(Alarm::Reset) {
+            self.alarms.set(Alarm::Reset, self.parts.recipe.get().reset_timeout);
         }
+        self.tell_core(Event::Reset);
     }
 
-    fn on_boot(&mut self, id: WorkerId, result: Result<(Process, Box<Connection>), BootError>) {
-        let wanted = self.booting.remove(&id).is_some();
-        match result {
-            Ok((process, connection)) => {
-                info!(target: "server", pid = process.status().pid(), "worker is ready");
-                let (exit, shared) = (process.status().exited(), Arc::clone(&self.shared));
-                tokio::spawn(async move { shared.tell(Message::Exited(id, exit.await)) });
-                self.processes.insert(id, process);
-                if !wanted {
-                    return self.stop(connection);
-                }
-                if let Some(reply) = self.one_shot.remove(&id) {
-                    self.hand_over(connection, reply);
-                } else {
-                    self.shared.admit(connection);
-                }
-                self.tell_core(Event::Booted(id));
-            }
-            Err(error) => match self.one_shot.remove(&id) {
-                Some(reply) => {
-                    let reason = error.to_string();
-                    let _ = reply.send(Err(Error::NoWorkers { reason: reason.clone() }));
-                    self.tell_core(Event::BootFailed(id, reason));
-                }
-                None => self.on_boot_failed(id, &error, wanted),
-            },
-        }
+    /// A request wants a worker of its own.
+    fn on_one_shot(&mut self, reply: one_shot::Reply) {
+        self.asking = Some(reply);
+        self.tell_core(Event::OneShot);
+        // Unless the core took it, the pool is shutting down, and the request hears of it now.
+        self.asking = None;
     }
 
-    /// A worker for one request; when that has gone meanwhile, dropping the lease lets the worker go as well.
-    fn hand_over(&mut self, connection: Box<Connection>, reply: OneShotReply) {
-        match self.shared.admit_for_one(connection) {
-            Ok(connection) => drop(reply.send(Ok(Lease::new(connection, Arc::clone(&self.shared))))),
-            Err(connection) => {
-                let reason = "worker limit reached".into();
-                let _ = reply.send(Err(Error::NoWorkers { reason }));
-                self.stop(connection);
-            }
+    fn on_boot(&mut self, id: WorkerId, result: Result<(Process, Exchange), BootError>) {
+        let (process, exchange) = match result {
+            Ok(booted) => booted,
+            Err(error) => return self.on_boot_failed(id, &error.to_string()),
+        };
+        let Some(Booting { recipe, slot, call_off, one_shot }) = self.booting.remove(&id) else { return };
+        info!(target: "server", pid = process.status().pid(), "worker ready");
+        let (exit, mailbox) = (process.status().exited(), self.parts.mailbox.clone());
+        tokio::spawn(async move { mailbox.send(Message::Exited(id, exit.await)) });
+        let member = Arc::new(Member::new(id, Arc::clone(process.status()), recipe, slot));
+        self.staff.add(process, Arc::clone(&member));
+        let unit = Box::new(Unit { exchange, member: Arc::clone(&member) });
+        if call_off.is_none() {
+            member.retire();
+            return self.staff.stop(unit);
         }
-    }
-
-    /// Told once per streak, and again when the streak has grown tenfold: a worker that cannot start would fill the log.
-    fn on_boot_failed(&mut self, id: WorkerId, error: &BootError, wanted: bool) {
-        let attempts = self.core.streak() + 1;
-        if wanted && self.first_boot.is_none() {
-            if attempts == 1 || attempts.is_multiple_of(10) {
-                error!(target: "server", attempts, %error, "a worker cannot be started");
-            } else {
-                debug!(target: "server", attempts, %error, "a worker cannot be started");
-            }
-        }
-        self.tell_core(Event::BootFailed(id, error.to_string()));
-    }
-
-    fn on_exited(&mut self, id: WorkerId, exit: Exit) {
-        self.found(id);
-        let Some(process) = self.processes.remove(&id) else { return };
-        let status = process.status();
-        let asked_to_leave = status.is_retiring();
-        self.shared.release_slot(id);
-        let useful = status.executions() > 0 || status.age() >= USEFUL_AGE;
-        if asked_to_leave {
-            debug!(target: "server", pid = status.pid(), %exit, "worker stopped");
+        self.parts.roster.add(Arc::clone(&member));
+        let units = &self.parts.units;
+        if let Some(reply) = one_shot {
+            // It leaves after its request. When that has gone meanwhile, dropping the lease lets the worker go as well.
+            member.retire();
+            drop(reply.send(Ok(Lease::new(unit, Arc::clone(units)))));
         } else {
-            warn!(target: "server", pid = status.pid(), %exit, "worker died and is replaced");
-            self.shared.counters.restart(None);
+            units.give_back(unit);
         }
-        self.tell_core(Event::Exited { id, useful, how: exit.to_string() });
+        self.tell_core(Event::Booted(id));
     }
 
-    pub(super) fn tell_core(&mut self, event: Event) {
+    fn on_boot_failed(&mut self, id: WorkerId, reason: &str) {
+        let booting = self.booting.remove(&id);
+        match booting {
+            Some(Booting { one_shot: Some(reply), .. }) => {
+                let _ = reply.send(Err(Error::NoWorkers { reason: reason.to_owned() }));
+            }
+            // One that was called off is no failure.
+            Some(Booting { call_off: None, .. }) => {}
+            _ => self.log_failed_boot(reason),
+        }
+        self.tell_core(Event::BootFailed(id, reason.to_owned()));
+    }
+
+    /// Logged once per streak, and again when the streak has grown tenfold: a worker that cannot start would fill the log.
+    fn log_failed_boot(&self, reason: &str) {
+        let attempts = self.core.streak() + 1;
+        if self.first_boot.is_some() {
+            // `serve` reports it.
+        } else if attempts == 1 || attempts.is_multiple_of(10) {
+            error!(target: "server", attempts, error = reason, "worker cannot be started");
+        } else {
+            debug!(target: "server", attempts, error = reason, "worker cannot be started");
+        }
+    }
+
+    fn tell_core(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.handle(event, &mut effects);
+        // What the core has started from now on is of its generation.
+        self.parts.recipe.renew(self.core.generation());
         for effect in effects {
-            self.carry_out(effect);
+            self.execute(effect);
         }
-        self.shared.tell_size(self.core.target(), self.core.can_grow());
+        self.parts.roster.set_target(self.core.target());
+        self.parts.queue.set_can_grow(self.core.can_grow());
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn execute(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn(id) => self.spawn(id),
+            Effect::Spawn(id) => self.spawn(id, None),
             Effect::SpawnOneShot(id) => {
-                if let Some(reply) = self.asking.take() {
-                    self.one_shot.insert(id, reply);
-                }
-                self.spawn(id);
+                let reply = self.asking.take();
+                self.spawn(id, reply);
             }
             Effect::Retire(id, reason) => self.retire(id, reason),
-            Effect::Kill(id, reason) => self.kill(id, reason),
+            Effect::Kill(id, reason) => self.staff.kill(id, reason),
             Effect::Pause(time) => self.alarms.set(Alarm::Pause, time),
             Effect::LookAgain(time) => self.alarms.set(Alarm::LookAgain, time),
             Effect::ResetOver(end) => {
                 self.alarms.clear(Alarm::Reset);
                 self.on_reset_over(&end);
             }
-            Effect::Announce(availability) => self.shared.announce(availability),
+            Effect::Announce(availability) => self.parts.queue.announce(availability),
             Effect::FirstBoot(result) => {
                 if let Some(waiting) = self.first_boot.take() {
                     let _ = waiting.send(result);
                 }
             }
             Effect::Ended => {
-                self.shared.close();
-                self.ended = true;
+                self.parts.units.close();
+                self.has_ended = true;
             }
         }
     }
@@ -289,74 +277,84 @@ impl Actor {
         }
     }
 
-    fn spawn(&mut self, id: WorkerId) {
-        let (sender, called_off) = oneshot::channel();
-        self.booting.insert(id, sender);
-        let (launcher, shared) = (Arc::clone(&self.launcher), Arc::clone(&self.shared));
+    /// Starts a worker from the recipe in force, for one request alone or for all.
+    fn spawn(&mut self, id: WorkerId, one_shot: Option<one_shot::Reply>) {
+        let (mailbox, launcher) = (self.parts.mailbox.clone(), Arc::clone(&self.launcher));
+        let Some(slot) = self.slots.assign() else {
+            if let Some(reply) = one_shot {
+                let _ = reply.send(Err(Error::NoWorkers { reason: "worker limit reached".into() }));
+            }
+            return mailbox.send(Message::NoSlot(id));
+        };
+        let recipe = self.parts.recipe.get();
+        let (call_off, called_off) = oneshot::channel();
+        let booting = Booting { recipe: Arc::clone(&recipe), slot, call_off: Some(call_off), one_shot };
+        self.booting.insert(id, booting);
         tokio::spawn(async move {
-            let result = launcher.boot(id, called_off).await;
+            let result = launcher.boot(&recipe.launch, called_off).await;
             drop(launcher);
-            shared.tell(Message::Boot(id, Box::new(result)));
+            mailbox.send(Message::Boot(id, Box::new(result)));
         });
     }
 
     fn retire(&mut self, id: WorkerId, reason: Reason) {
-        if self.booting.remove(&id).is_some() {
-            return;
-        }
-        let Some(process) = self.processes.get(&id) else { return };
-        if process.status().retire() {
-            self.shared.counters.restart(Some(reason));
-        }
-        debug!(target: "server", pid = process.status().pid(), %reason, "worker is asked to leave");
-        if reason == Reason::Shutdown {
-            // No caller is left. When it is done, or idle, it has as long as any other to leave.
-            let patience = if process.status().has_answered() { LAST_WORK } else { LAST_REQUEST };
-            process.finish(self.destroy_timeout.min(patience));
-        }
-        // Noted first, so that whoever leaves the queue from now on lets us look again.
-        self.not_found.insert(id);
-        self.look_for_leaving();
-    }
-
-    fn kill(&mut self, id: WorkerId, reason: Reason) {
-        let Some(process) = self.processes.get(&id) else { return };
-        let status = process.status();
-        if status.retire() {
-            self.shared.counters.restart(Some(reason));
-        }
-        if reason == Reason::Faulty {
-            // What it did has been told where it was seen.
-            debug!(target: "server", pid = status.pid(), %reason, "worker is killed");
-        } else {
-            warn!(target: "server", pid = status.pid(), %reason, "worker is killed");
-        }
-        process.stop(None, OWN_EXIT);
-    }
-
-    /// Takes workers that have to leave out of the idle ones. One that is not among them is in a request, and comes back from it; or
-    /// it is promised to a request, which may leave the queue without it, and then it is looked for again.
-    fn look_for_leaving(&mut self) {
-        self.shared.set_leaving(self.not_found.len());
-        for id in self.not_found.clone() {
-            if let Some(connection) = self.shared.take_idle(id) {
-                self.stop(connection);
-            }
+        match self.booting.get_mut(&id) {
+            Some(booting) => drop(booting.call_off.take()),
+            None => self.staff.retire(id, reason),
         }
     }
 
-    fn found(&mut self, id: WorkerId) {
-        if self.not_found.remove(&id) {
-            self.shared.set_leaving(self.not_found.len());
+    /// Lets the core know of requests that wait, if there are any.
+    fn check_queue(&mut self) {
+        let requests = self.parts.queue.len();
+        if requests > 0 {
+            self.tell_core(Event::Waiting { requests, now: self.supervision.now() });
+            self.set_shrink_alarm();
         }
     }
 
-    /// Says goodbye to a worker that nobody uses.
-    fn stop(&mut self, connection: Box<Connection>) {
-        let id = connection.status().id();
-        self.found(id);
-        if let Some(process) = self.processes.get(&id) {
-            process.stop(Some(connection), self.destroy_timeout);
+    fn set_limits_alarm(&mut self) {
+        let recipe = self.parts.recipe.get();
+        if recipe.limits.exist() {
+            self.alarms.set(Alarm::Limits, recipe.watch_tick);
         }
+    }
+
+    /// Begins a check of the limits; memory is read off `/proc` on a thread that may block.
+    fn measure(&mut self) {
+        if self.parts.recipe.get().limits.memory == 0 {
+            return self.check_limits(&HashMap::new());
+        }
+        let mailbox = self.parts.mailbox.clone();
+        offload::background(move || {
+            let usage = worker::usage_by_group();
+            let memory = usage.into_iter().map(|(group, usage)| (group, usage.resident)).collect();
+            mailbox.send(Message::Measured(memory));
+        });
+    }
+
+    /// Ends a check of the limits.
+    fn check_limits(&mut self, memory: &HashMap<u32, u64>) {
+        for (id, reason) in self.supervision.breaches(&self.staff.samples(memory)) {
+            self.tell_core(Event::Due(id, reason));
+        }
+        self.set_limits_alarm();
+    }
+
+    /// While there are workers that were added for a load, the actor checks from time to time whether the load is over.
+    fn set_shrink_alarm(&mut self) {
+        if self.core.extra() > 0 && !self.alarms.is_set(Alarm::Shrink) {
+            self.alarms.set(Alarm::Shrink, shrink_interval(self.parts.recipe.get().idle_timeout));
+        }
+    }
+
+    /// Lets one worker go, if the pool can do without.
+    fn shrink(&mut self) {
+        let samples: Vec<Sample> =
+            self.staff.samples(&HashMap::new()).into_iter().map(|(sample, _)| sample).collect();
+        if let Some(id) = self.supervision.unneeded(&samples, self.parts.recipe.get().idle_timeout) {
+            self.tell_core(Event::Unneeded(id));
+        }
+        self.set_shrink_alarm();
     }
 }

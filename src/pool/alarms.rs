@@ -14,9 +14,9 @@ pub(super) enum Alarm {
     LookAgain,
     /// The reset has taken too long.
     Reset,
-    /// Limits are to be looked at.
+    /// Limits are to be checked.
     Limits,
-    /// It is to be seen whether an added worker is still needed.
+    /// It is to be checked whether an added worker is still needed.
     Shrink,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Alarms {
 impl Alarms {
     /// Sets an alarm, instead of an earlier one of its kind.
     pub(super) fn set(&mut self, alarm: Alarm, after: Duration) {
-        // A time so far away that it cannot be told is never.
+        // A time too far away to be represented is never.
         if let Some(at) = Instant::now().checked_add(after) {
             self.at.insert(alarm, at);
         }
@@ -43,7 +43,7 @@ impl Alarms {
         self.at.remove(&alarm);
     }
 
-    /// The next one that goes off. May be dropped and called again.
+    /// Waits for the next one to go off. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Alarm {
         let Some((&alarm, &at)) = self.at.iter().min_by_key(|(_, at)| **at) else {
             return std::future::pending().await;

@@ -6,11 +6,9 @@ use globset::Glob;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use super::core::MAX_WORKERS;
 use crate::duration;
 use crate::worker::Command;
-
-/// The most workers that one pool may have; RoadRunner's own limit.
-const MAX_WORKERS: usize = 500;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

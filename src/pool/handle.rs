@@ -1,4 +1,4 @@
-//! The pool as its users see it: run a request, look at the workers, end it.
+//! The pool as its users see it: start it, run a request, stop it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::acquire::Acquire;
 use super::actor::Actor;
 use super::lease::{Answer, Answered};
-use super::queue::Waiter;
-use super::shared::{Message, Shared};
+use super::mailbox::{Mailbox, Message};
+use super::one_shot::OneShots;
+use super::parts::Parts;
+use super::queue::Queue;
+use super::recipe::{CurrentRecipe, Recipe};
+use super::roster::Roster;
+use super::stats::Counters;
+use super::units::Units;
 use super::{Config, Error};
-use crate::worker::{self, Environment, Launcher, Order, Status};
+use crate::worker::{self, Environment, Launcher, Terms};
 
 /// How long the workers that are ready may take to leave when another one could not be started at first.
 const FAILED_START: Duration = Duration::from_secs(5);
@@ -45,7 +52,7 @@ pub enum StartError {
 /// A running pool. Clones are the same pool.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    pub(super) shared: Arc<Shared>,
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Pool {
@@ -55,17 +62,23 @@ impl Pool {
     /// When one of them does not become ready; then none is left.
     pub async fn start(start: Start) -> Result<Self, StartError> {
         let config = &start.pool;
-        let command = config.command.clone().unwrap_or_else(|| start.server.command.clone());
-        let order = Order::new(config.fence);
-        let patience = config.allocate_timeout;
-        let launcher =
-            Launcher::new(&start.server, command, &start.environment, order, patience, start.max_answer)
-                .await?;
-        let (shared, messages) = Shared::new(config);
+        let launcher = Launcher::bind(&start.server, config.allocate_timeout).await?;
+        let recipe = recipe(&start, &launcher)?;
+        let (mailbox, messages) = Mailbox::new();
+        let (one_shots, asking) = OneShots::new(config.num_workers);
+        let parts = Arc::new(Parts {
+            units: Arc::new(Units::new(mailbox.clone())),
+            queue: Queue::new(mailbox.clone()),
+            roster: Roster::default(),
+            recipe: CurrentRecipe::new(recipe),
+            counters: Counters::new(),
+            one_shots: config.debug.then_some(one_shots),
+            mailbox,
+        });
         let (booted, first_boot) = oneshot::channel();
-        let actor = Actor::new(Arc::clone(&shared), launcher, config, booted);
-        tokio::spawn(actor.run(messages));
-        let pool = Self { shared };
+        let actor = Actor::new(Arc::clone(&parts), launcher, config, booted);
+        tokio::spawn(actor.run(messages, asking));
+        let pool = Self { parts };
         match first_boot.await {
             Ok(Ok(())) => Ok(pool),
             Ok(Err(reason)) => {
@@ -76,11 +89,11 @@ impl Pool {
         }
     }
 
-    /// Runs one request on a worker and gives its answer.
+    /// Runs one request on a worker and returns its answer.
     ///
     /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
-    /// passed is not run any more. The deadline is not watched over while a worker works: whoever calls drops the future then, and the
-    /// worker goes on by itself.
+    /// passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the worker
+    /// goes on by itself.
     ///
     /// # Errors
     /// See [`Error`].
@@ -92,7 +105,7 @@ impl Pool {
     ) -> Result<Answered, Error> {
         let begin = Instant::now();
         let result = self.run(context, body, begin, deadline).await;
-        self.shared.counters.request(begin.elapsed(), result.is_err());
+        self.parts.counters.request(begin.elapsed(), result.is_err());
         result
     }
 
@@ -103,45 +116,43 @@ impl Pool {
         begin: Instant,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
-        let waiter = Waiter { shared: &self.shared, begin, deadline };
-        // One at a time may have a worker of its own, until its answer.
-        let _turn = match &self.shared.one_shot {
-            Some(turns) => Some(waiter.turn(turns).await?),
-            None => None,
-        };
+        let acquire = Acquire { parts: &self.parts, begin, deadline };
+        let _turn = acquire.turn().await?;
         loop {
-            match waiter.lease().await?.exchange(context, body.clone()).await {
+            match acquire.lease().await?.exchange(context, body.clone()).await {
                 Answer::Done(result) => return result,
                 Answer::Again => {}
             }
         }
     }
 
-    /// How many requests wait for a worker.
-    pub fn waiting(&self) -> usize {
-        self.shared.waiting()
-    }
-
-    /// What is known of each worker that is ready, working or leaving, oldest first.
-    pub fn workers(&self) -> Vec<Arc<Status>> {
-        self.shared.workers()
-    }
-
-    /// Ends the pool: workers leave after the request in hand, all at the same time. Those which have not left by `deadline` are killed.
+    /// Shuts the pool down: workers leave after the request in hand, all at the same time. Those which have not left by `deadline` are killed.
     /// Resolves, when no process is left, to whether all left by themselves.
     pub async fn stop(&self, deadline: Instant) -> bool {
-        self.shared.tell(Message::Shutdown);
+        self.parts.mailbox.send(Message::Shutdown);
         if tokio::time::timeout_at(deadline, self.ended()).await.is_ok() {
             return true;
         }
         warn!(target: "server", "some workers did not leave in time and are killed");
-        self.shared.tell(Message::KillAll);
+        self.parts.mailbox.send(Message::KillAll);
         self.ended().await;
         false
     }
 
     /// Resolves when no worker is left and none will be started.
     async fn ended(&self) {
-        self.shared.actor.closed().await;
+        self.parts.mailbox.closed().await;
     }
+}
+
+/// The first generation of workers.
+fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
+    let Start { pool: config, server, environment, max_answer } = start;
+    let terms = Terms {
+        command: config.command.clone().unwrap_or_else(|| server.command.clone()),
+        timeout: config.allocate_timeout,
+        max_answer: *max_answer,
+        fence: config.fence,
+    };
+    Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))
 }

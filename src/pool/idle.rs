@@ -1,11 +1,15 @@
-//! Idle workers, and the line of those who wait for one.
+//! Idle units of capacity, and the queue of those who wait for one.
 //!
-//! A semaphore keeps the line: first come, first served, and whoever gives up leaves it without a trace. Its permits count the idle
-//! workers; which worker a permit stands for is decided by a bitmap over slots. The lowest slot is taken first, so under light load the
-//! same few workers do all the work: their memory is warm, and the others can be seen to be unneeded.
+//! A unit is one request that a worker may have in flight. Each worker has a slot, and one unit for each row of the structure: today there
+//! is one row, since a worker has one request at a time. A unit has a place of its own, which its row and its worker's slot tell.
 //!
-//! Every permit stands for one set bit. A worker is therefore published before its permit is added, and a permit is taken before its
-//! bit is cleared; whoever holds a permit finds a bit, if perhaps not at the first look.
+//! A semaphore keeps the queue: first come, first served, and a waiter that gives up leaves it without a trace. Its permits count the idle
+//! units; which unit a permit stands for is decided by a bitmap over places, row by row. The lowest place is taken first. So no worker gets
+//! a second request before every idle one has its first; and under light load the same few workers do all the work: their memory is warm,
+//! and the others can be seen to be unneeded.
+//!
+//! Every permit stands for one set bit. A unit is therefore published before its permit is added, and a permit is taken before its bit is
+//! cleared; the holder of a permit finds a bit, if perhaps not at the first look.
 
 use super::sync::{AtomicCell, AtomicU64, CachePadded, Ordering, Semaphore, spin_loop};
 
@@ -15,14 +19,14 @@ const WORD: usize = u64::BITS as usize;
 /// Slots of a pool: five hundred workers, their substitutes and successors, with room to spare.
 const SLOTS: usize = 32 * WORD;
 
-/// Things to be lent, one slot each.
+/// Units to be lent, one place each.
 pub(super) struct Idle<T> {
     words: Box<[CachePadded<AtomicU64>]>,
-    slots: Box<[AtomicCell<Option<Box<T>>>]>,
+    places: Box<[AtomicCell<Option<Box<T>>>]>,
     queue: Semaphore,
 }
 
-/// There was nobody to wait for: the structure is closed.
+/// There is nothing to wait for: the structure is closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Closed;
 
@@ -33,49 +37,55 @@ impl<T> std::fmt::Debug for Idle<T> {
 }
 
 impl<T> Idle<T> {
-    pub(super) fn new() -> Self {
+    /// For workers of at most `rows` units each.
+    pub(super) fn new(rows: usize) -> Self {
         const { assert!(AtomicCell::<Option<Box<u8>>>::is_lock_free()) };
         Self {
-            words: (0..SLOTS / WORD).map(|_| CachePadded::default()).collect(),
-            slots: (0..SLOTS).map(|_| AtomicCell::default()).collect(),
+            words: (0..rows * SLOTS / WORD).map(|_| CachePadded::default()).collect(),
+            places: (0..rows * SLOTS).map(|_| AtomicCell::default()).collect(),
             queue: Semaphore::new(0),
         }
     }
 
-    /// Puts `thing` into the free slot `slot`, for the next one in line.
-    pub(super) fn put(&self, slot: usize, thing: Box<T>) {
-        self.slots[slot].store(Some(thing));
-        self.words[slot / WORD].fetch_or(1 << (slot % WORD), Ordering::Release);
+    /// Where the unit in this row of the worker in this slot is put.
+    pub(super) const fn place(row: usize, slot: usize) -> usize {
+        row * SLOTS + slot
+    }
+
+    /// Puts a unit into its place, for the next one in the queue.
+    pub(super) fn put(&self, place: usize, unit: Box<T>) {
+        self.places[place].store(Some(unit));
+        self.words[place / WORD].fetch_or(1 << (place % WORD), Ordering::Release);
         self.queue.add_permits(1);
     }
 
-    /// Takes one, if one is idle and nobody waits.
+    /// Takes one, if one is idle and nothing waits.
     pub(super) fn try_take(&self) -> Option<Box<T>> {
         let permit = self.queue.try_acquire().ok()?;
         permit.forget();
         Some(self.pick())
     }
 
-    /// Waits in line for one. Dropping the future leaves the line.
+    /// Waits in the queue for one. Dropping the future leaves the queue.
     pub(super) async fn take(&self) -> Result<Box<T>, Closed> {
         let permit = self.queue.acquire().await.map_err(|_| Closed)?;
         permit.forget();
         Ok(self.pick())
     }
 
-    /// Takes what is in `slot`, if it is idle.
-    pub(super) fn remove(&self, slot: usize) -> Option<Box<T>> {
-        // Without a permit, whatever is in the slot has been promised to somebody already.
+    /// Takes what is in `place`, if it is idle.
+    pub(super) fn remove(&self, place: usize) -> Option<Box<T>> {
+        // Without a permit, whatever is in the place has been promised to a waiter already.
         let permit = self.queue.try_acquire().ok()?;
-        let bit = 1 << (slot % WORD);
-        if self.words[slot / WORD].fetch_and(!bit, Ordering::Acquire) & bit == 0 {
+        let bit = 1 << (place % WORD);
+        if self.words[place / WORD].fetch_and(!bit, Ordering::Acquire) & bit == 0 {
             return None;
         }
         permit.forget();
-        self.slots[slot].take()
+        self.places[place].take()
     }
 
-    /// Ends the line: all who wait, and all who come, are turned away.
+    /// Closes the queue: all who wait, and all who come, are turned away.
     pub(super) fn close(&self) {
         self.queue.close();
     }
@@ -94,9 +104,9 @@ impl<T> Idle<T> {
                     let lowest = bits & bits.wrapping_neg();
                     let was = word.fetch_and(!lowest, Ordering::AcqRel);
                     if was & lowest != 0 {
-                        let slot = index * WORD + lowest.trailing_zeros() as usize;
-                        if let Some(thing) = self.slots[slot].take() {
-                            return thing;
+                        let place = index * WORD + lowest.trailing_zeros() as usize;
+                        if let Some(unit) = self.places[place].take() {
+                            return unit;
                         }
                     }
                     bits = was & !lowest;

@@ -1,4 +1,4 @@
-//! The line of those who wait; every order of threads is tried in `interleavings`.
+//! The order of units and of waiters; every order of threads is tried in `tools/interleavings`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::idle::{Closed, Idle};
 
 #[tokio::test]
-async fn the_lowest_slot_is_taken_first() {
-    let idle = Idle::new();
+async fn the_lowest_place_is_taken_first() {
+    let idle = Idle::new(1);
     for slot in [70, 3, 5] {
         idle.put(slot, Box::new(slot));
     }
@@ -19,9 +19,19 @@ async fn the_lowest_slot_is_taken_first() {
     assert!(idle.try_take().is_none());
 }
 
+#[test]
+fn no_worker_gets_a_second_request_before_every_idle_one_has_its_first() {
+    let idle = Idle::new(2);
+    for (row, slot) in [(0, 0), (1, 0), (0, 9), (1, 9)] {
+        idle.put(Idle::<(usize, usize)>::place(row, slot), Box::new((row, slot)));
+    }
+    let order: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|unit| *unit).collect();
+    assert_eq!(order, [(0, 0), (0, 9), (1, 0), (1, 9)]);
+}
+
 #[tokio::test]
 async fn those_who_wait_are_served_in_order_and_may_leave() {
-    let idle = Arc::new(Idle::new());
+    let idle = Arc::new(Idle::new(1));
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take())).collect();
     for future in &mut waiting {
         assert!(futures_poll(future).is_none());
@@ -36,7 +46,7 @@ async fn those_who_wait_are_served_in_order_and_may_leave() {
 
 #[tokio::test]
 async fn one_who_leaves_after_being_called_up_passes_the_place_on() {
-    let idle = Idle::new();
+    let idle = Idle::new(1);
     let mut first = Box::pin(idle.take());
     let mut second = Box::pin(idle.take());
     assert!(futures_poll(&mut first).is_none());
@@ -48,7 +58,7 @@ async fn one_who_leaves_after_being_called_up_passes_the_place_on() {
 
 #[test]
 fn what_is_promised_cannot_be_removed() {
-    let idle = Idle::new();
+    let idle = Idle::new(1);
     idle.put(4, Box::new(()));
     assert!(idle.remove(5).is_none());
     assert!(idle.try_take().is_some());
@@ -60,7 +70,7 @@ fn what_is_promised_cannot_be_removed() {
 
 #[tokio::test]
 async fn closing_turns_all_away() {
-    let idle = Idle::<()>::new();
+    let idle = Idle::<()>::new(1);
     let mut waiting = Box::pin(idle.take());
     assert!(futures_poll(&mut waiting).is_none());
     idle.close();
@@ -70,7 +80,7 @@ async fn closing_turns_all_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_contention_each_thing_has_one_holder_and_none_is_lost() {
-    let idle = Arc::new(Idle::new());
+    let idle = Arc::new(Idle::new(1));
     let holders: Arc<Vec<AtomicU64>> = Arc::new((0..100).map(|_| AtomicU64::new(0)).collect());
     for slot in 0..100_usize {
         idle.put(slot, Box::new(slot));

@@ -1,11 +1,11 @@
-//! The pool: so many workers, each lent to one request at a time, and replaced when it is gone.
+//! A fixed-size pool of worker processes, each serving one request at a time, and replaced when it is gone.
 //!
 //! ```text
-//!   request ──▶ Pool::exec ──take──▶ Idle ──▶ Lease ──exchange──▶ answer        (the hot path: no central task)
-//!                                     ▲         │
-//!                                     └──give───┤ settled
-//!                                               ▼ faulty, retiring, or the caller has gone
-//!   Actor ◀── births, deaths, returns, operators, alarms
+//!   request ──▶ Pool::exec ──take──▶ Units ──▶ Lease ──exchange──▶ answer       (the hot path: no central task)
+//!                                     ▲          │
+//!                                     └── give ──┤ settled
+//!                                       back     ▼ faulty, retiring, or the caller has gone
+//!   Actor ◀── Mailbox ◀── births, deaths, returns, operators, alarms
 //!     │  ▲
 //!     ▼  │ events, effects (pure)                  policy (pure): which worker is past a limit, which is not needed
 //!    Core
@@ -16,19 +16,34 @@
 //! ```text
 //!            boot ok                 retire(reason)               exited
 //!  Starting ─────────▶ Ready ───────────────────────▶ Retiring ──────────▶ gone ──▶ a successor, as long as fewer than
-//!     │                  │ exited                      │ broken, too slow              wanted are there or to come
+//!     │                  │ exited                      │ broken, too slow              wanted are ready or starting
 //!     │                  │                              ▼
 //!     │                  └─────────────────────────── Dying
 //!     └── boot failed, called off ──▶ gone
 //! ```
 //!
-//! A ready worker may be *due* (to be replaced: a limit, a reset) and *abandoned* (in a request that nobody waits for any more). Which
+//! A ready worker may be *due* (to be replaced: a limit, a reset) and *abandoned* (in a request that no caller waits for any more). Which
 //! worker leaves, and when another is started, follows from these marks and a few numbers: see `core`. Whether a ready worker is idle or
-//! in a request is no business of the core: the `idle` structure and the leases know.
+//! in a request is not the core's concern: `Units` and the leases know.
+//!
+//! # The parts and their owners
+//!
+//! - `core`, `policy`, `idle` know neither tasks nor processes. The `Actor` executes what the core decides, with a `Staff` of processes.
+//! - `Parts` is what requests and the actor share: `Units` (idle capacity, and the ways back to it), `Queue` (who waits, and whether that
+//!   makes sense), `Roster` (the workers, for those who ask), `CurrentRecipe`, `Counters`, and the `Mailbox`.
+//! - A `Recipe` is all settings of one generation of workers. Each worker's `Member` keeps the recipe that it was started from. A reset
+//!   puts the same settings in force as the next generation, and what is of an older one is replaced; a reload would bring new settings.
+//!
+//! # Many requests per process
+//!
+//! A permit of `Idle` stands for a unit of capacity: one request that a worker may have in flight. A worker offers one today. One that
+//! numbers its requests will offer k: `Launcher::boot` returns k exchanges over its connection instead of one; the actor makes k units of
+//! one `Member`, in k rows of `Idle`, whose order hands them out to the least busy workers first; and `Staff` stops the worker when the last
+//! of them has come back. Queue, leases, deadlines, limits, core and resets stay as they are: they know units and members, and no connection.
 //!
 //! Invariants:
-//! - Every worker's connection is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
-//! - Every permit of `Idle` stands for one connection in it.
+//! - Every unit is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
+//! - Every permit of `Idle` stands for one unit in it.
 //! - A request that has its lease runs on this worker alone; it is run again only if the worker cannot have seen it, or says that it did
 //!   not handle it.
 //! - A worker that is replaced leaves after its successor is ready and after its own request: limits, resets and scaling fail no request.
@@ -37,11 +52,12 @@
 //! - The pool never ends the program. When it cannot start a worker it says why, waits (100 ms, doubling up to 10 s) and tries again.
 //! - A worker whose process has ended is noticed even if what it left behind holds its pipes open.
 //!
-//! With `debug`, the pool keeps no workers: each request has one started for itself, which leaves behind its answer.
+//! With `debug`, the pool keeps no workers: each request has one started for itself (`one_shot`), which leaves after its answer.
 //!
 //! Deliberately absent: gRPC and JSON, which are the proxy's; the clock and chance in `core` and `policy`, which get the time as an
 //! argument; the watching of files, which asks for a reset like any operator.
 
+mod acquire;
 mod actor;
 mod alarms;
 mod config;
@@ -52,17 +68,26 @@ mod idle;
 #[cfg(test)]
 mod idle_tests;
 mod lease;
-mod limits;
+mod mailbox;
+mod one_shot;
 mod operations;
+mod parts;
 mod policy;
 mod queue;
-mod shared;
+mod recipe;
+mod roster;
+mod slots;
+mod staff;
 mod stats;
+mod supervision;
 mod sync;
+mod unit;
+mod units;
 
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;
 pub use handle::{Pool, Start, StartError};
 pub use lease::Answered;
 pub use operations::{ResetError, ShuttingDown};
+pub use roster::WorkerInfo;
 pub use stats::{Latency, Stats};

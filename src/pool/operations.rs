@@ -1,16 +1,14 @@
 //! What operators do with a pool: look at it, resize it, replace its workers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Pool;
-use super::core::{Availability, ResetEnd};
-use super::shared::Message;
+use super::core::ResetEnd;
+use super::mailbox::Message;
+use super::roster::WorkerInfo;
 use super::stats::Stats;
-use crate::offload;
-use crate::worker::{self, Status, Usage};
 
 /// Why a reset did not replace all workers. Those which were not replaced go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,29 +20,29 @@ pub enum ResetError {
     /// It took longer than `pool.reset_timeout`.
     #[error("the workers were not replaced within {0:?} (pool.reset_timeout)")]
     Timeout(Duration),
-    /// The pool ends.
+    /// The pool shuts down.
     #[error("the server is shutting down")]
     ShuttingDown,
 }
 
-/// The pool ends, and takes no more orders.
+/// The pool shuts down and takes no more orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is shutting down")]
 pub struct ShuttingDown;
 
 impl Pool {
     /// Replaces every worker by one that is started now, in the working directory as it is resolved now. No request fails or waits for
-    /// it: each old worker leaves, after the request in hand, when a new one is ready in its place. Two resets at once are one.
+    /// it: each old worker leaves, after the request in hand, when its successor is ready. Two resets at once are one.
     ///
     /// # Errors
     /// When a new worker does not become ready, or it takes too long: then the workers that are left go on.
     pub async fn reset(&self) -> Result<(), ResetError> {
         let (reply, end) = oneshot::channel();
-        self.shared.tell(Message::Reset(reply));
+        self.parts.mailbox.send(Message::Reset(reply));
         match end.await {
             Ok(ResetEnd::Done) => Ok(()),
             Ok(ResetEnd::BootFailed(reason)) => Err(ResetError::Boot(reason)),
-            Ok(ResetEnd::TimedOut) => Err(ResetError::Timeout(self.shared.reset_timeout)),
+            Ok(ResetEnd::TimedOut) => Err(ResetError::Timeout(self.parts.recipe.get().reset_timeout)),
             Ok(ResetEnd::Closed) | Err(_) => Err(ResetError::ShuttingDown),
         }
     }
@@ -52,7 +50,7 @@ impl Pool {
     /// Keeps one more worker from now on. `Ok(false)` when there are as many as there may be, or when each request has its own.
     ///
     /// # Errors
-    /// When the pool ends.
+    /// When the pool shuts down.
     pub async fn add_worker(&self) -> Result<bool, ShuttingDown> {
         self.resize(true).await
     }
@@ -60,33 +58,39 @@ impl Pool {
     /// Keeps one worker less from now on; one leaves after its request. `Ok(false)` when it would be the last one.
     ///
     /// # Errors
-    /// When the pool ends.
+    /// When the pool shuts down.
     pub async fn remove_worker(&self) -> Result<bool, ShuttingDown> {
         self.resize(false).await
     }
 
     async fn resize(&self, more: bool) -> Result<bool, ShuttingDown> {
         let (reply, changed) = oneshot::channel();
-        self.shared.tell(Message::Resize { more, reply });
+        self.parts.mailbox.send(Message::Resize { more, reply });
         changed.await.map_err(|_| ShuttingDown)
     }
 
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
     pub fn is_ready(&self) -> bool {
-        *self.shared.availability.borrow() == Availability::Serving
+        self.parts.queue.is_serving()
     }
 
-    /// What each worker uses, together with whatever it has started: memory and CPU time. Oldest first, like [`Pool::workers`]. Those who
-    /// ask at the same time share one look at `/proc`.
-    pub async fn usage(&self) -> Vec<(Arc<Status>, Usage)> {
-        let look = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };
-        let groups = self.shared.usage.get(look).await.unwrap_or_default();
-        let of = |status: &Status| groups.get(&status.group()).copied().unwrap_or_default();
-        self.workers().into_iter().map(|status| (Arc::clone(&status), of(&status))).collect()
+    /// How many requests wait for a worker.
+    pub fn waiting(&self) -> usize {
+        self.parts.queue.len()
+    }
+
+    /// The workers that are ready, working or leaving, oldest first.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        self.parts.roster.workers()
+    }
+
+    /// What workers run, for people to read.
+    pub fn command(&self) -> String {
+        self.parts.recipe.get().launch.command().to_string()
     }
 
     /// What the pool has done so far.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.parts.counters.stats(self.waiting(), self.parts.roster.target())
     }
 }

@@ -1,4 +1,4 @@
-//! When a worker has to be replaced, and which one the pool can do without: pure functions of what is seen of the workers, and the time.
+//! When a worker has to be replaced, and which one the pool can do without: pure functions of samples of the workers, and the time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,9 +16,9 @@ pub(super) struct Limits {
     pub(super) memory: u64,
 }
 
-/// What is seen of a worker.
+/// What a worker was seen to be at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sight {
+pub(super) struct Sample {
     pub(super) id: WorkerId,
     pub(super) age: Duration,
     pub(super) executions: u64,
@@ -29,13 +29,13 @@ pub(super) struct Sight {
 }
 
 impl Limits {
-    /// Whether there is something to look for from time to time.
+    /// Whether there is something to check from time to time.
     pub(super) fn exist(&self) -> bool {
         *self != Self::default()
     }
 
     /// The limit that a worker is past, if any.
-    pub(super) fn breach(&self, seen: &Sight, idle: Duration) -> Option<Reason> {
+    pub(super) fn breach(&self, seen: &Sample, idle: Duration) -> Option<Reason> {
         let past = |limit: Duration, time: Duration| !limit.is_zero() && time >= limit;
         if self.memory > 0 && seen.memory > self.memory {
             Some(Reason::MaxMemory)
@@ -49,16 +49,16 @@ impl Limits {
     }
 }
 
-/// Tells how long each worker has been idle, without a clock on the way of requests: a worker whose count has not moved since the last
-/// look, and which is in no request, has done nothing meanwhile.
+/// Knows how long each worker has been idle, without a clock in the path of requests: a worker whose count has not moved since the last
+/// sample, and which is in no request, has done nothing meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     last: HashMap<WorkerId, (u64, Duration)>,
 }
 
 impl Observer {
-    /// Looks at all workers at the time `now`, measured from any one moment; gives for each how long it has been idle.
-    pub(super) fn look(&mut self, workers: &[Sight], now: Duration) -> Vec<(Sight, Duration)> {
+    /// Takes samples of all workers at the time `now`, measured from any one moment; returns for each how long it has been idle.
+    pub(super) fn observe(&mut self, workers: &[Sample], now: Duration) -> Vec<(Sample, Duration)> {
         let mut idle = Vec::with_capacity(workers.len());
         let mut next = HashMap::with_capacity(workers.len());
         for seen in workers {
@@ -75,7 +75,7 @@ impl Observer {
 }
 
 /// The worker that has been idle for the longest, if that is at least `timeout`: the pool can do without it.
-pub(super) fn unneeded(idle: &[(Sight, Duration)], timeout: Duration) -> Option<WorkerId> {
+pub(super) fn unneeded(idle: &[(Sample, Duration)], timeout: Duration) -> Option<WorkerId> {
     let longest = idle.iter().max_by_key(|(seen, idle)| (*idle, seen.id))?;
     (longest.1 >= timeout && !longest.0.working).then_some(longest.0.id)
 }
@@ -86,51 +86,52 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn sight(id: WorkerId) -> Sight {
-        Sight { id, age: SECOND, executions: 1, working: false, memory: 0 }
+    fn sample(id: WorkerId) -> Sample {
+        Sample { id, age: SECOND, executions: 1, working: false, memory: 0 }
     }
 
     #[test]
     fn without_limits_nothing_is_a_breach() {
         let limits = Limits::default();
         assert!(!limits.exist());
-        let seen = Sight { age: Duration::MAX, memory: u64::MAX, ..sight(1) };
+        let seen = Sample { age: Duration::MAX, memory: u64::MAX, ..sample(1) };
         assert_eq!(limits.breach(&seen, Duration::MAX), None);
     }
 
     #[test]
     fn each_limit_has_its_reason() {
         let limits = Limits { ttl: 10 * SECOND, idle_ttl: 5 * SECOND, memory: 100 };
-        assert_eq!(limits.breach(&sight(1), SECOND), None);
-        assert_eq!(limits.breach(&Sight { age: 10 * SECOND, ..sight(1) }, SECOND), Some(Reason::Ttl));
-        assert_eq!(limits.breach(&Sight { memory: 101, ..sight(1) }, SECOND), Some(Reason::MaxMemory));
-        assert_eq!(limits.breach(&Sight { memory: 100, ..sight(1) }, SECOND), None);
-        assert_eq!(limits.breach(&sight(1), 5 * SECOND), Some(Reason::IdleTtl));
+        assert_eq!(limits.breach(&sample(1), SECOND), None);
+        assert_eq!(limits.breach(&Sample { age: 10 * SECOND, ..sample(1) }, SECOND), Some(Reason::Ttl));
+        assert_eq!(limits.breach(&Sample { memory: 101, ..sample(1) }, SECOND), Some(Reason::MaxMemory));
+        assert_eq!(limits.breach(&Sample { memory: 100, ..sample(1) }, SECOND), None);
+        assert_eq!(limits.breach(&sample(1), 5 * SECOND), Some(Reason::IdleTtl));
     }
 
     #[test]
     fn a_worker_that_was_never_used_has_no_idle_limit() {
         let limits = Limits { idle_ttl: SECOND, ..Limits::default() };
-        assert_eq!(limits.breach(&Sight { executions: 0, ..sight(1) }, 100 * SECOND), None);
+        assert_eq!(limits.breach(&Sample { executions: 0, ..sample(1) }, 100 * SECOND), None);
     }
 
     #[test]
-    fn idle_time_counts_from_the_last_look_that_saw_work() {
+    fn idle_time_counts_from_the_last_sample_that_saw_work() {
         let mut observer = Observer::default();
-        let idle = |observer: &mut Observer, seen: Sight, now: u32| observer.look(&[seen], now * SECOND)[0].1;
-        assert_eq!(idle(&mut observer, sight(1), 10), Duration::ZERO);
-        assert_eq!(idle(&mut observer, sight(1), 13), 3 * SECOND);
-        assert_eq!(idle(&mut observer, Sight { executions: 2, ..sight(1) }, 14), Duration::ZERO);
+        let idle =
+            |observer: &mut Observer, seen: Sample, now: u32| observer.observe(&[seen], now * SECOND)[0].1;
+        assert_eq!(idle(&mut observer, sample(1), 10), Duration::ZERO);
+        assert_eq!(idle(&mut observer, sample(1), 13), 3 * SECOND);
+        assert_eq!(idle(&mut observer, Sample { executions: 2, ..sample(1) }, 14), Duration::ZERO);
         assert_eq!(
-            idle(&mut observer, Sight { executions: 2, working: true, ..sight(1) }, 16),
+            idle(&mut observer, Sample { executions: 2, working: true, ..sample(1) }, 16),
             Duration::ZERO
         );
-        assert_eq!(idle(&mut observer, Sight { executions: 2, ..sight(1) }, 18), 2 * SECOND);
+        assert_eq!(idle(&mut observer, Sample { executions: 2, ..sample(1) }, 18), 2 * SECOND);
     }
 
     #[test]
     fn the_pool_can_do_without_the_one_that_was_idle_for_longest() {
-        let idle = [(sight(1), 3 * SECOND), (sight(2), 5 * SECOND), (sight(3), 5 * SECOND)];
+        let idle = [(sample(1), 3 * SECOND), (sample(2), 5 * SECOND), (sample(3), 5 * SECOND)];
         assert_eq!(unneeded(&idle, 5 * SECOND), Some(3));
         assert_eq!(unneeded(&idle, 6 * SECOND), None);
         assert_eq!(unneeded(&[], SECOND), None);

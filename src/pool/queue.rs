@@ -1,106 +1,136 @@
-//! A request on its way to a worker.
+//! Requests that wait for a worker: how many there are, whether another one may wait, and whether waiting makes sense.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
 
 use super::Error;
 use super::core::Availability;
-use super::lease::Lease;
-use super::shared::{Message, Shared};
+use super::mailbox::{Mailbox, Message};
 
-/// A request that has waited for so long is worth another worker.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// The queue. Its order is kept by the semaphore of `Idle`.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: AtomicUsize,
+    availability: watch::Sender<Availability>,
+    /// Whether the pool can grow, so that the actor should hear of requests that wait.
+    can_grow: AtomicBool,
+    /// How many workers have to leave and were not found idle.
+    leaving: AtomicUsize,
+    mailbox: Mailbox,
+}
 
-/// A request that needs a worker.
+/// A request in the queue; dropping it leaves the queue.
+#[derive(Debug)]
+#[must_use = "a waiter that is dropped leaves the queue"]
 pub(super) struct Waiter<'a> {
-    pub(super) shared: &'a Arc<Shared>,
-    pub(super) begin: Instant,
-    pub(super) deadline: Option<Instant>,
+    queue: &'a Queue,
+    served: bool,
+}
+
+impl Queue {
+    pub(super) fn new(mailbox: Mailbox) -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            availability: watch::Sender::new(Availability::Serving),
+            can_grow: AtomicBool::new(false),
+            leaving: AtomicUsize::new(0),
+            mailbox,
+        }
+    }
+
+    /// Joins the queue, unless `limit` requests wait already.
+    pub(super) fn join(&self, limit: Option<usize>) -> Result<Waiter<'_>, Error> {
+        let before = self.waiting.fetch_add(1, Relaxed);
+        let waiter = Waiter { queue: self, served: false };
+        match limit {
+            Some(limit) if before >= limit => Err(Error::QueueFull { limit }),
+            _ => Ok(waiter),
+        }
+    }
+
+    /// How many requests wait for a worker.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Whether a request finds a worker, and when that changes.
+    pub(super) fn availability(&self) -> watch::Receiver<Availability> {
+        self.availability.subscribe()
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        *self.availability.borrow() == Availability::Serving
+    }
+
+    pub(super) fn announce(&self, availability: Availability) {
+        self.availability.send_replace(availability);
+    }
+
+    pub(super) fn set_can_grow(&self, can_grow: bool) {
+        self.can_grow.store(can_grow, Relaxed);
+    }
+
+    /// A request has waited for a while: perhaps there can be more workers.
+    pub(super) fn ask_for_more(&self) {
+        if self.can_grow.load(Relaxed) {
+            self.mailbox.send(Message::Waiting);
+        }
+    }
+
+    /// Sets how many workers have to leave and were not found idle yet. To be called before they are looked for.
+    pub(super) fn set_leaving(&self, count: usize) {
+        self.leaving.store(count, SeqCst);
+        fence(SeqCst);
+    }
 }
 
 impl Waiter<'_> {
-    /// A worker for this request, if there is one in time.
-    pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        let (lease, now) = if self.shared.one_shot.is_some() {
-            (self.one_shot().await?, Instant::now())
-        } else if let Some(connection) = self.shared.idle.try_take() {
-            // There was no wait, and so no need to ask for the time.
-            (Lease::new(connection, Arc::clone(self.shared)), self.begin)
-        } else {
-            (self.wait().await?, Instant::now())
-        };
-        match self.deadline {
-            Some(deadline) if deadline <= now => Err(Error::DeadlineExceeded),
-            _ => Ok(lease),
+    /// Leaves the queue with a worker.
+    pub(super) fn served(mut self) {
+        self.served = true;
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting.fetch_sub(1, Relaxed);
+        // An idle worker that has to leave may have been promised to this request, and is idle again.
+        fence(SeqCst);
+        if !self.served && self.queue.leaving.load(SeqCst) > 0 {
+            self.queue.mailbox.send(Message::LeftQueue);
         }
     }
+}
 
-    /// Waits in the queue for an idle worker.
-    async fn wait(&self) -> Result<Lease, Error> {
-        let mut availability = self.shared.availability.subscribe();
-        let place = self.shared.join_queue()?;
-        let until = self.until();
-        let mut down = pin!(availability.wait_for(|availability| *availability != Availability::Serving));
-        let mut connection = pin!(self.shared.idle.take());
-        let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
-        let mut asked = false;
-        loop {
-            tokio::select! {
-                biased;
-                down = &mut down => return Err(match down.as_deref() {
-                    Ok(Availability::Down(reason)) => Error::NoWorkers { reason: reason.clone() },
-                    _ => Error::ShuttingDown,
-                }),
-                connection = &mut connection => {
-                    let connection = connection.map_err(|_| Error::ShuttingDown)?;
-                    place.served();
-                    return Ok(Lease::new(connection, Arc::clone(self.shared)));
-                }
-                () = &mut alarm => {
-                    if asked || Instant::now() >= until {
-                        return Err(self.too_late());
-                    }
-                    asked = true;
-                    self.shared.ask_for_more();
-                    alarm.as_mut().reset(until);
-                }
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_leaves_the_queue_unserved_triggers_a_search_for_leaving_workers() {
+        let (mailbox, mut messages) = Mailbox::new();
+        let queue = Queue::new(mailbox);
+        drop(queue.join(None).unwrap());
+        queue.set_leaving(1);
+        queue.join(None).unwrap().served();
+        assert!(messages.try_recv().is_err());
+        drop(queue.join(None).unwrap());
+        assert!(matches!(messages.try_recv(), Ok(Message::LeftQueue)));
     }
 
-    /// Waits until it may have a worker of its own.
-    pub(super) async fn turn<'t>(&self, turns: &'t Semaphore) -> Result<SemaphorePermit<'t>, Error> {
-        if let Ok(turn) = turns.try_acquire() {
-            return Ok(turn);
-        }
-        let _place = self.shared.join_queue()?;
-        match tokio::time::timeout_at(self.until(), turns.acquire()).await {
-            Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
-            Err(_) => Err(self.too_late()),
-        }
-    }
-
-    /// Waits for a worker that is started for this request.
-    async fn one_shot(&self) -> Result<Lease, Error> {
-        let (reply, lease) = oneshot::channel();
-        self.shared.tell(Message::OneShot(reply));
-        lease.await.unwrap_or(Err(Error::ShuttingDown))
-    }
-
-    fn until(&self) -> Instant {
-        let patience = self.begin + self.shared.allocate_timeout;
-        self.deadline.map_or(patience, |deadline| deadline.min(patience))
-    }
-
-    fn too_late(&self) -> Error {
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            Error::DeadlineExceeded
-        } else {
-            Error::Busy { waited: self.shared.allocate_timeout }
-        }
+    #[test]
+    fn a_full_queue_refuses_and_a_dropped_request_leaves_it() {
+        let queue = Queue::new(Mailbox::new().0);
+        let waiter = queue.join(Some(1)).unwrap();
+        assert_eq!(queue.join(Some(1)).err(), Some(Error::QueueFull { limit: 1 }));
+        assert_eq!(queue.len(), 1);
+        drop(waiter);
+        assert!(queue.join(Some(1)).is_ok());
+        assert_eq!(queue.len(), 0);
     }
 }

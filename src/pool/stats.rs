@@ -26,7 +26,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub struct Stats {
     /// Requests that wait for a worker.
     pub waiting: usize,
-    /// Workers that are kept, whatever the load.
+    /// Configured number of workers.
     pub target: usize,
     /// Requests that were answered or failed so far; those whose callers went away before are not among them.
     pub requests: u64,

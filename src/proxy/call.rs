@@ -274,7 +274,7 @@ mod tests {
     struct Nobody;
 
     impl Backend for Nobody {
-        async fn call(&self, _: super::super::Request) -> Result<Answered, Error> {
+        async fn call(&self, _: super::super::Request<'_>) -> Result<Answered, Error> {
             Err(Error::NoAnswer)
         }
     }

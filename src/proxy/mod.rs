@@ -40,7 +40,8 @@ mod unary;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pool::{self, Answered, Pool};
+use crate::pool::{self, Answered};
+use crate::pools::{Call, Pools};
 
 pub use config::Config;
 pub(crate) use raw::RawCodec;
@@ -52,7 +53,9 @@ pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 
 /// One call.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Request<'a> {
+    /// The type of the call, such as `connect`.
+    pub kind: &'a str,
     /// The metadata and the type, as JSON.
     pub context: Vec<u8>,
     /// The message.
@@ -64,11 +67,12 @@ pub struct Request {
 /// Whoever answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Answered, pool::Error>> + Send;
+    fn call(&self, request: Request<'_>) -> impl Future<Output = Result<Answered, pool::Error>> + Send;
 }
 
-impl Backend for Pool {
-    async fn call(&self, request: Request) -> Result<Answered, pool::Error> {
-        self.exec(&request.context, request.body, request.deadline).await
+impl Backend for Pools {
+    async fn call(&self, request: Request<'_>) -> Result<Answered, pool::Error> {
+        let call = Call { kind: request.kind, ..Call::default() };
+        self.exec(call, &request.context, request.body, request.deadline).await
     }
 }

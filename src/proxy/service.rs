@@ -158,7 +158,7 @@ impl<B: Backend> Service<B> {
         } else {
             message.body
         };
-        let answer = match self.backend.call(Request { context, body, deadline }).await {
+        let answer = match self.backend.call(Request { kind, context, body, deadline }).await {
             Ok(answer) => answer,
             Err(error) => return Reply::Status(failed(kind, &error)),
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::mpsc;
 
 use super::super::router::Router;
 use super::super::services::Services;
@@ -89,8 +89,7 @@ fn router() -> Router {
     let (stop, _) = mpsc::channel(1);
     Router::new(Arc::new(Services {
         api: api::Client::new(&api::Config::default()).unwrap(),
-        pool: SetOnce::new(),
-        command: String::new(),
+        pools: Arc::default(),
         config: Bytes::from_static(b"{}"),
         metrics: Arc::default(),
         locks: super::super::Locks::default(),

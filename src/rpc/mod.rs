@@ -34,6 +34,5 @@ mod services;
 pub use client::{Client, ClientError};
 pub use config::Config;
 pub use locks::Locks;
-pub use methods::ROADRUNNER_VERSION;
 pub use server::Server;
 pub use services::{Services, Stop, Stops, stops};

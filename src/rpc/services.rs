@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::mpsc;
 
 use super::locks::Locks;
 use crate::api;
-use crate::pool::Pool;
+use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
 
 /// The parts of the running bridge that methods reach.
@@ -16,9 +16,7 @@ pub struct Services {
     /// Centrifugo's API.
     pub api: api::Client,
     /// Set when the workers are up; calls about them wait for that, as in RoadRunner.
-    pub pool: SetOnce<Pool>,
-    /// What runs as a worker, for people to read.
-    pub command: String,
+    pub pools: UpcomingPools,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
     /// The application's metrics.

@@ -9,7 +9,6 @@
 //! Source of paths, bodies and codes: RoadRunner 2025.1.15, where a busy pool is not ready.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -18,19 +17,14 @@ use tokio::sync::watch;
 
 use super::Status;
 use super::http::{self as pages, Answer};
+use crate::compat::PLUGIN;
 use crate::net::Listener;
-use crate::pool::Pool;
-
-/// The one plugin that there is, by the name under which RoadRunner knows it.
-const PLUGIN: &str = "centrifuge";
+use crate::pools::{Pools, UpcomingPools};
 
 /// How often the plugin is reported in one answer, however often the query names it.
 const MAX_REPORTS: usize = 16;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Where the pool is to be had, once it is up.
-pub(crate) type FindPool = Arc<dyn Fn() -> Option<Pool> + Send + Sync>;
 
 /// A bound listener.
 #[derive(Debug)]
@@ -71,10 +65,10 @@ impl Health {
     }
 
     /// Answers until the future is dropped. `serving` is false when the server ends.
-    pub(crate) async fn run(self, pool: FindPool, serving: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, pools: UpcomingPools, serving: watch::Receiver<bool>) {
         let unavailable = self.unavailable;
         pages::serve(self.listener, move |request| {
-            let is_ready = pool().is_some_and(|pool| pool.is_ready());
+            let is_ready = pools.get().is_some_and(Pools::are_ready);
             let answer = answer(&request, *serving.borrow(), is_ready, unavailable);
             async move { answer }
         })

@@ -13,5 +13,4 @@ pub mod logs;
 pub mod metrics;
 
 pub use config::{Collector, CollectorKind, Metrics, Otel, Status};
-pub(crate) use health::FindPool;
 pub use health::Health;

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::config::{Command, Config};
+use super::connection::Connection;
+use super::exchange::Exchange;
 use super::fence::{Fence, Order};
-use super::process::State;
+use super::outcome::Fault;
+use super::process::Process;
 use super::spawner::Spawner;
-use super::{Command, Config, Connection, Exit, Fault, Process};
+use super::status::{Exit, State};
+use crate::compat;
 use crate::os::process::Spec;
 use crate::relay::{Listener, Relay, SECRET};
-
-/// The RoadRunner whose behaviour workers may count on; they read it from `RR_VERSION`.
-const COMPATIBLE_VERSION: &str = "2025.1.15";
 
 /// How long after the end of its relay a worker may take to exit, for the message to have its exit status.
 const EXIT_STATUS: Duration = Duration::from_secs(1);
@@ -29,113 +31,138 @@ pub struct Environment {
     pub work_dir: PathBuf,
     /// The supervisor's own variables and those of its dotenv files; the last value of a name wins.
     pub inherited: Vec<(OsString, OsString)>,
-    /// `rpc.listen`, told to workers in `RR_RPC`.
+    /// `rpc.listen`, which workers read from `RR_RPC`.
     pub rpc: Option<String>,
-    /// The mode told to workers in `RR_MODE`.
-    pub mode: &'static str,
 }
 
-/// Starts workers of one kind.
+/// How workers are to be started and listened to.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// The program and its arguments.
+    pub(crate) command: Command,
+    /// How long the start and the handshake of one worker may take.
+    pub(crate) timeout: Duration,
+    /// The largest frame in bytes that a worker may send.
+    pub(crate) max_answer: usize,
+    /// `pool.fence`.
+    pub(crate) fence: bool,
+}
+
+/// Starts workers, whatever they run: the relay that they connect to, and the threads that start processes.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    spec: Spec,
-    command: Command,
     listener: Option<Listener>,
     spawner: Spawner,
+}
+
+/// What is started, again and again.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    terms: Terms,
+    spec: Spec,
+    /// Shared by all workers that run this.
     order: Arc<Order>,
-    patience: Duration,
-    max_answer: usize,
+}
+
+impl Launch {
+    /// What is run, for people to read.
+    pub(crate) fn command(&self) -> &Command {
+        &self.terms.command
+    }
 }
 
 impl Launcher {
-    /// Prepares to start `command` (which may be the pool's own) as `config` says. `patience` is for the start and the handshake of one
-    /// worker; `max_answer` is the largest frame in bytes that a worker may send.
+    /// Binds the relay's listener, if workers connect to one; a connection has `timeout` to show whose it is.
     ///
     /// # Errors
     /// When the relay cannot listen, or the user does not exist.
-    pub(crate) async fn new(
-        config: &Config,
-        command: Command,
-        environment: &Environment,
-        order: Arc<Order>,
-        patience: Duration,
-        max_answer: usize,
-    ) -> io::Result<Self> {
+    pub(crate) async fn bind(config: &Config, timeout: Duration) -> io::Result<Self> {
         let identity = config.identity().map_err(io::Error::other)?;
-        let listener = Listener::bind(&config.relay, identity.as_ref(), patience).await?;
-        let relay = listener.as_ref().map_or("pipes", Listener::address);
-        let mut env = variables(environment, relay, &config.env);
-        let secret = listener.as_ref().and_then(Listener::secret);
-        env.extend(secret.map(|secret| (SECRET.into(), secret.into())));
-        let spec = Spec {
-            argv: command.argv.clone(),
-            env,
-            work_dir: environment.work_dir.clone(),
-            identity,
-            stdin: listener.is_none(),
-            ends_family: true,
-        };
-        Ok(Self { spec, command, listener, spawner: Spawner::start()?, order, patience, max_answer })
+        let listener = Listener::bind(&config.relay, identity.as_ref(), timeout).await?;
+        Ok(Self { listener, spawner: Spawner::start()? })
     }
 
-    /// No worker will be started any more; connections that have not shown their pid are closed.
+    /// Prepares to start workers as `config` says, with these variables.
+    ///
+    /// # Errors
+    /// When the user does not exist.
+    pub(crate) fn prepare(
+        &self,
+        terms: Terms,
+        config: &Config,
+        environment: &Environment,
+    ) -> io::Result<Launch> {
+        let relay = self.listener.as_ref().map_or("pipes", Listener::address);
+        let mut env = variables(environment, relay, &config.env);
+        let secret = self.listener.as_ref().and_then(Listener::secret);
+        env.extend(secret.map(|secret| (SECRET.into(), secret.into())));
+        let spec = Spec {
+            argv: terms.command.argv.clone(),
+            env,
+            work_dir: environment.work_dir.clone(),
+            identity: config.identity().map_err(io::Error::other)?,
+            stdin: self.listener.is_none(),
+            ends_family: true,
+        };
+        Ok(Launch { order: Order::new(terms.fence), terms, spec })
+    }
+
+    /// Stops accepting workers; connections that have not shown their pid are closed.
     pub(crate) fn close(&self) {
         if let Some(listener) = &self.listener {
             listener.close();
         }
     }
 
-    /// Starts the worker that has this number in its pool, unless `called_off` resolves before it is ready.
+    /// Starts a worker, unless `called_off` resolves before it is ready.
     ///
     /// # Errors
     /// Says what was run, how it ended, and what it printed last.
     pub(crate) async fn boot(
         &self,
-        id: u64,
+        launch: &Launch,
         called_off: oneshot::Receiver<()>,
-    ) -> Result<(Process, Box<Connection>), BootError> {
-        let failed = |cause| BootError { command: self.command.to_string(), cause, last_lines: Vec::new() };
+    ) -> Result<(Process, Exchange), BootError> {
+        let Terms { command, timeout, .. } = &launch.terms;
+        let failed = |cause| BootError { command: command.to_string(), cause, last_lines: Vec::new() };
         let mut started =
-            self.spawner.spawn(self.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
+            self.spawner.spawn(launch.spec.clone()).await.map_err(|error| failed(Cause::Spawn(error)))?;
         let child = &mut started.child;
         let pipes =
             match (&self.listener, child.stdin.take(), child.stdout.take_if(|_| self.listener.is_none())) {
                 (None, Some(stdin), Some(stdout)) => Some(Relay::pipes(stdin, stdout)),
                 _ => None,
             };
-        let process = Process::adopt(id, started, self.listener.is_some());
-        let introduced = tokio::time::timeout(self.patience, async {
+        let process = Process::adopt(started, self.listener.is_some());
+        let introduced = tokio::time::timeout(*timeout, async {
             tokio::select! {
                 biased;
-                connection = self.introduce(&process, pipes) => connection,
+                exchange = self.introduce(launch, &process, pipes) => exchange,
                 exit = process.status().exited(), if self.listener.is_some() => Err(Cause::Exited(exit)),
                 _ = called_off => Err(Cause::CalledOff),
             }
         });
         let cause = match introduced.await {
-            Ok(Ok(connection)) => {
+            Ok(Ok(exchange)) => {
                 process.status().set_state(State::Ready);
-                return Ok((process, connection));
+                return Ok((process, exchange));
             }
             Ok(Err(cause)) => cause,
-            Err(_) => Cause::Timeout(self.patience),
+            Err(_) => Cause::Timeout(*timeout),
         };
         let cause = explain(cause, &process).await;
-        Err(BootError {
-            command: self.command.to_string(),
-            cause,
-            last_lines: process.status().output.tail(),
-        })
+        Err(BootError { command: command.to_string(), cause, last_lines: process.status().output.tail() })
     }
 
-    /// From the process to a connection whose worker has said its pid.
+    /// Connects to a process that was started, and learns its pid.
     async fn introduce(
         &self,
+        launch: &Launch,
         process: &Process,
         pipes: Option<io::Result<Relay>>,
-    ) -> Result<Box<Connection>, Cause> {
+    ) -> Result<Exchange, Cause> {
         let status = Arc::clone(process.status());
-        let fence = Fence::new(Arc::clone(&self.order));
+        let fence = Fence::new(Arc::clone(&launch.order));
         let (relay, known) = match (&self.listener, pipes) {
             (Some(listener), _) => {
                 let (relay, pid) = listener.expect(status.group()).await.map_err(Cause::Relay)?;
@@ -144,13 +171,13 @@ impl Launcher {
             (None, Some(relay)) => (relay.map_err(Cause::Relay)?, None),
             (None, None) => return Err(Cause::Relay(io::ErrorKind::NotConnected.into())),
         };
-        let mut connection = Box::new(Connection::new(Arc::clone(&status), relay, fence, self.max_answer));
+        let mut connection = Connection::new(Arc::clone(&status), relay, fence, launch.terms.max_answer);
         let pid = match known {
             Some(pid) => pid,
             None => connection.handshake().await.map_err(Cause::Fault)?,
         };
         status.set_pid(pid);
-        Ok(connection)
+        Ok(Exchange::new(connection))
     }
 }
 
@@ -179,14 +206,14 @@ fn variables(
     for (name, value) in configured {
         set(name, value);
     }
-    set("RR_VERSION", COMPATIBLE_VERSION);
-    set("RR_MODE", environment.mode);
+    set("RR_VERSION", compat::VERSION);
+    set("RR_MODE", compat::PLUGIN);
     variables
 }
 
 /// A worker did not become ready.
 #[derive(Debug)]
-pub struct BootError {
+pub(crate) struct BootError {
     command: String,
     cause: Cause,
     /// What the worker printed last, each line with `stdout:` or `stderr:` in front.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::find_program;
+use super::program;
 use crate::findings::{Findings, Machine};
 use crate::os::process::Identity;
 use crate::relay::RelayAddress;
@@ -152,12 +152,12 @@ impl Config {
         env: &[(String, String)],
         machine: Machine<'_>,
     ) -> Result<(), String> {
-        let Some(program) = command.argv.first() else { return Ok(()) };
+        let Some(name) = command.argv.first() else { return Ok(()) };
         let own = self.env.iter().chain(env).map(|(name, value)| (name.as_ref(), value.as_ref()));
         let variables: Vec<_> = machine.variables().chain(own).collect();
-        let found = find_program(program, machine.work_dir, variables.into_iter());
+        let found = program::find(name, machine.work_dir, variables.into_iter());
         let typed = command.to_string();
-        let shown = typed.split_whitespace().next().unwrap_or(program);
+        let shown = typed.split_whitespace().next().unwrap_or(name);
         found.map(drop).map_err(|reason| format!("`{shown}` {reason}"))
     }
 }

@@ -1,7 +1,7 @@
-//! A worker's voice: one request at a time goes out, and what comes back is sorted into answer, surplus and noise.
+//! The connection to one worker: one request at a time goes out, and what comes back is sorted into answer, surplus and noise.
 //!
-//! All state lives in the connection and none in a future, so whoever waits may stop waiting at any moment, and another may go on where it
-//! stopped: a caller that goes away leaves a connection which its pool settles in the background.
+//! All state lives in the connection and none in a future. So a wait may be dropped at any moment, and another task may continue where it
+//! stopped: a caller that goes away leaves a connection which the pool settles in the background.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,8 +19,7 @@ use super::lines::Lines;
 use super::outcome::{Fault, Outcome};
 use super::outgoing::Outgoing;
 use super::output::Source;
-use super::process::Status;
-use super::slots::Slot;
+use super::status::Status;
 use super::work::Work;
 use crate::goridge::{self, Decoder, Item, Reply, Violation};
 use crate::relay::Relay;
@@ -50,9 +49,9 @@ const READ_LARGE: usize = 256 * 1024;
 /// What a frame counts as, beside its bytes, when it is reckoned how much was done at a time.
 const FRAME: usize = 256;
 
-/// The talk with one worker.
+/// The connection to one worker.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(super) struct Connection {
     status: Arc<Status>,
     relay: Relay,
     decoder: Decoder,
@@ -65,8 +64,6 @@ pub(crate) struct Connection {
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
     held: Option<Outcome>,
-    /// Where it waits while it is idle; free again when the connection is gone.
-    slot: Option<Slot>,
 }
 
 impl Connection {
@@ -84,21 +81,10 @@ impl Connection {
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
             held: None,
-            slot: None,
         }
     }
 
-    /// From now on the connection waits in `slot` while it is idle.
-    pub(crate) fn assign_slot(&mut self, slot: Slot) {
-        self.slot = Some(slot);
-    }
-
-    /// The number of its slot.
-    pub(crate) fn slot(&self) -> usize {
-        self.slot.as_ref().map_or(0, Slot::number)
-    }
-
-    pub(crate) fn status(&self) -> &Arc<Status> {
+    pub(super) fn status(&self) -> &Arc<Status> {
         &self.status
     }
 
@@ -122,7 +108,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
-    pub(crate) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
+    pub(super) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
         self.work.begin();
         poll_fn(|cx| self.poll_leftovers(cx)).await
     }
@@ -147,7 +133,7 @@ impl Connection {
     }
 
     /// Takes a request, to be written as it is awaited.
-    pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
+    pub(super) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
         let placement = self.fence.begin();
         self.work.begin();
@@ -168,23 +154,23 @@ impl Connection {
                 out.tail = self.fence_frame.clone();
             }
         }
-        self.status.count_execution();
+        self.status.set_unanswered();
         Ok(())
     }
 
     /// Waits for the answer to the request in hand. May be dropped and called again.
-    pub(crate) async fn answer(&mut self) -> Result<Outcome, Fault> {
+    pub(super) async fn answer(&mut self) -> Result<Outcome, Fault> {
         poll_fn(|cx| self.poll_answer(cx)).await
     }
 
     /// Waits until the worker is done with the request in hand; what it answers is dropped. May be dropped and called again.
-    pub(crate) async fn settle(&mut self) -> Result<(), Fault> {
+    pub(super) async fn settle(&mut self) -> Result<(), Fault> {
         poll_fn(|cx| self.poll_settled(cx)).await
     }
 
     /// Says stop, closes our side, and reads what is left, so that the worker can leave whatever it still prints. Resolves to whether it
     /// can have heard, at the end of what it prints, or at once when it cannot.
-    pub(super) async fn say_farewell(mut self: Box<Self>) -> bool {
+    pub(super) async fn say_farewell(mut self) -> bool {
         self.outgoing.head.extend_from_slice(&goridge::stop());
         let said: Result<(), Fault> = poll_fn(|cx| {
             // A worker that is stuck in a long answer has to be read for the stop frame to get through.
@@ -231,7 +217,7 @@ impl Connection {
     }
 
     /// Whether the worker is done; does not wait.
-    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         while !self.fence.is_settled() {
             if let Poll::Ready(Err(fault)) = self.poll_write(cx) {
                 return Poll::Ready(Err(fault));

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::connection::Connection;
 use super::fence::{Fence, Order};
 use super::outcome::Outcome;
-use super::process::Status;
+use super::status::Status;
 use crate::goridge::{Flags, Options, StreamBits, encode};
 use crate::net::Stream;
 use crate::relay::Relay;
@@ -62,7 +62,7 @@ fn bytes(piece: &Piece) -> Vec<u8> {
 /// Plays a worker that sends all this; what it sends behind a `Next` it sends when the next request is in hand.
 async fn play(pieces: &[Piece]) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let status = Arc::new(Status::new(1, PID));
+    let status = Arc::new(Status::new(PID));
     let mut connection =
         Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
     let requests = pieces.split(|piece| matches!(piece, Piece::Next));
@@ -115,7 +115,7 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(&endless).await.unwrap();
         ours.readable().await.unwrap();
-        let status = Arc::new(Status::new(1, PID));
+        let status = Arc::new(Status::new(PID));
         let mut connection =
             Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
         let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });

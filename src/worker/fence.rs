@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What all workers of one pool have in common: what their order of frames is worth.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(super) struct Order {
     /// Whether the fence means anything to them.
     fenced: AtomicBool,
     /// One of them has answered when nobody had asked.
@@ -44,14 +44,14 @@ pub(crate) struct Order {
 
 impl Order {
     /// `fenced` is `pool.fence`.
-    pub(crate) fn new(fenced: bool) -> Arc<Self> {
+    pub(super) fn new(fenced: bool) -> Arc<Self> {
         Arc::new(Self { fenced: AtomicBool::new(fenced), strays: AtomicBool::new(false) })
     }
 }
 
 /// One worker's side of the fence.
 #[derive(Debug)]
-pub(crate) struct Fence {
+pub(super) struct Fence {
     order: Arc<Order>,
     request: Option<Request>,
     /// The worker once sent what nobody asked for, or did not answer.
@@ -91,16 +91,16 @@ enum Stage {
 
 /// Which control frames go with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Placement {
+pub(super) struct Placement {
     /// One in front of it.
-    pub(crate) front: bool,
+    pub(super) front: bool,
     /// One behind it.
-    pub(crate) behind: bool,
+    pub(super) behind: bool,
 }
 
 /// What a frame means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// The answer to the request in hand.
     Answer,
     /// The answer, and the first sign that these workers read ahead; the fence is off from now on.
@@ -129,17 +129,17 @@ pub(crate) enum Verdict {
 }
 
 impl Fence {
-    pub(crate) fn new(order: Arc<Order>) -> Self {
+    pub(super) fn new(order: Arc<Order>) -> Self {
         Self { order, request: None, doubtful: false, unanswered: false, owed: 0, has_turned_off: false }
     }
 
     /// The worker sends more than can be read before its next request.
-    pub(crate) fn distrust(&mut self) {
+    pub(super) fn distrust(&mut self) {
         self.doubtful = true;
     }
 
     /// A request is about to be written.
-    pub(crate) fn begin(&mut self) -> Placement {
+    pub(super) fn begin(&mut self) -> Placement {
         let fenced = self.order.fenced.load(Relaxed);
         let placement = Placement { front: fenced && self.doubtful, behind: fenced };
         self.owed += u32::from(placement.front) + u32::from(placement.behind);
@@ -152,12 +152,12 @@ impl Fence {
     }
 
     /// Whether the worker is done with whatever it was asked.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.request.is_none()
     }
 
     /// A response frame came.
-    pub(crate) fn on_response(&mut self) -> Verdict {
+    pub(super) fn on_response(&mut self) -> Verdict {
         let Some(request) = &mut self.request else { return self.on_idle_response() };
         match request.stage {
             Stage::Open if request.fenced && self.order.strays.load(Relaxed) => {
@@ -213,7 +213,7 @@ impl Fence {
     }
 
     /// A pid came.
-    pub(crate) fn on_echo(&mut self) -> Verdict {
+    pub(super) fn on_echo(&mut self) -> Verdict {
         let Some(owed) = self.owed.checked_sub(1) else { return self.on_made_up_echo() };
         self.owed = owed;
         let Some(request) = &mut self.request else { return Verdict::Nothing };
@@ -247,7 +247,7 @@ impl Fence {
     }
 
     /// The time in which an answer could still follow its early echo is over.
-    pub(crate) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         if self.request.is_some_and(|request| request.stage == Stage::EarlyEcho) {
             self.request = None;
             self.doubtful = true;

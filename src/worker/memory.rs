@@ -15,7 +15,7 @@ pub struct Usage {
     pub cpu: Duration,
 }
 
-/// What each process group uses, by the group's number ([`Status::group`](super::Status::group) for a worker). One pass over `/proc`
+/// What each process group uses, by the group's number. One pass over `/proc`
 /// for all of them; it blocks for as long as the kernel takes to answer, which is no business of an async thread.
 pub fn usage_by_group() -> HashMap<u32, Usage> {
     let mut groups: HashMap<u32, Usage> = HashMap::new();

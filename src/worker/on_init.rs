@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use super::boot::Environment;
+use super::config::{Config, OnInit};
+use super::process::Process;
 use super::spawner::Spawner;
-use super::{Config, Environment, OnInit, Process};
 use crate::os::process::{Identity, Spec};
 
 /// Runs the command and waits for its end. What it prints goes to the log.
@@ -33,7 +35,7 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
     let start = async {
         let spawner = Spawner::start()?;
         let started = spawner.spawn(spec).await?;
-        io::Result::Ok((spawner, Process::adopt(0, started, true)))
+        io::Result::Ok((spawner, Process::adopt(started, true)))
     };
     let (_spawner, process) =
         start.await.map_err(|error| format!("server.on_init: `{command}` cannot be started: {error}"))?;

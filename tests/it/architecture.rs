@@ -10,16 +10,17 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
         ("cli", &["app", "config", "net", "os", "proto", "proxy", "rpc", "telemetry", "worker"]),
-        ("app", &["config", "proxy", "api", "rpc", "net", "pool", "worker", "telemetry", "watch"]),
+        ("app", &["config", "proxy", "api", "rpc", "net", "pool", "pools", "worker", "telemetry", "watch"]),
         ("config", &["api", "net", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
-        ("proxy", &["pool", "goridge", "net"]),
-        ("rpc", &["pool", "worker", "api", "goridge", "net", "os", "proto", "telemetry"]),
+        ("proxy", &["pool", "pools", "goridge", "net"]),
+        ("rpc", &["pools", "api", "goridge", "net", "os", "proto", "telemetry"]),
         ("api", &["net"]),
+        ("pools", &["pool", "worker"]),
         ("pool", &["worker"]),
         ("worker", &["relay", "goridge", "os"]),
         ("relay", &["goridge", "net", "os"]),
         ("goridge", &[]),
-        ("telemetry", &["net", "pool", "proxy", "worker", "os"]),
+        ("telemetry", &["net", "pool", "pools", "proxy", "worker", "os"]),
         ("watch", &[]),
         ("proto", &[]),
         ("net", &[]),
@@ -27,7 +28,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 6] = ["access", "duration", "findings", "offload", "secrets", "single_flight"];
+const PRIMITIVES: [&str; 7] =
+    ["access", "compat", "duration", "findings", "offload", "secrets", "single_flight"];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -248,7 +248,7 @@ async fn a_guard_that_was_killed_is_replaced_and_guards_old_and_new_workers() {
     let died = client.rpc("exit:3", "").await.unwrap_err();
     assert_eq!(died.code(), tonic::Code::Unavailable);
     // One worker is from before the guards' end, another one is started after it.
-    eventually("there are two workers again", || server.count_output("worker is ready") == 3).await;
+    eventually("there are two workers again", || server.count_output("worker ready") == 3).await;
     assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
     server.signal(Signal::SIGKILL);
     server.exit().await;

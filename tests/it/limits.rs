@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use causeway::pool::Error;
-use causeway::worker::State;
+use causeway::worker::{State, Usage, usage_by_group};
 use tonic::Code;
 
 use crate::support::pool::TestPool;
@@ -99,12 +99,13 @@ async fn a_worker_that_takes_too_much_memory_is_replaced_behind_a_wrapper_too() 
 async fn what_workers_use_and_why_they_left_can_be_asked() {
     let test = worker().pool("num_workers: 2").pool_alone().await;
     test.rpc("grow:50", "1").await.unwrap();
-    let usage = test.pool.usage().await;
-    assert_eq!(usage.len(), 2);
-    let memory: Vec<u64> = usage.iter().map(|(_, usage)| usage.resident).collect();
+    let (workers, groups) = (test.pool.workers(), usage_by_group());
+    assert_eq!(workers.len(), 2);
+    let usage: Vec<Usage> = workers.iter().map(|worker| groups[&worker.group]).collect();
+    let memory: Vec<u64> = usage.iter().map(|usage| usage.resident).collect();
     assert!(memory.iter().all(|memory| *memory > 1 << 20), "{memory:?}");
     assert_eq!(memory.iter().filter(|memory| **memory > 50 << 20).count(), 1, "{memory:?}");
-    assert!(usage.iter().any(|(_, usage)| !usage.cpu.is_zero()));
+    assert!(usage.iter().any(|usage| !usage.cpu.is_zero()));
     let flag = test.folder.path().join("flag");
     test.rpc(&format!("stop:{}", flag.display()), "").await.unwrap();
     test.rpc("exit:0", "").await.unwrap_err();
@@ -160,7 +161,7 @@ async fn a_worker_whose_caller_has_gone_is_substituted_and_welcome_when_it_comes
     let before = test.pids();
     let method = format!("wait:{}", flag.display());
     let calls = [test.spawn_rpc(&method, ""), test.spawn_rpc(&method, "")];
-    eventually("both are in hand", || test.pool.workers().iter().all(|worker| worker.executions() > 0)).await;
+    eventually("both are in hand", || test.pool.workers().iter().all(|worker| worker.executions > 0)).await;
     calls.iter().for_each(tokio::task::JoinHandle::abort);
     // Nobody waits: nobody is started.
     assert_eq!(test.pids(), before);
@@ -184,7 +185,7 @@ async fn substitutes_are_no_more_than_num_workers() {
     let method = format!("wait:{}", flag.display());
     let in_hand = |count: usize| {
         let workers = test.pool.workers();
-        workers.iter().filter(|worker| worker.executions() > 0).count() == count
+        workers.iter().filter(|worker| worker.executions > 0).count() == count
     };
     let first = test.spawn_rpc(&method, "");
     eventually("the first is in hand", || in_hand(1)).await;
@@ -281,8 +282,7 @@ async fn in_debug_mode_each_request_has_a_fresh_worker_and_leaves_none_behind() 
     // Callers who go while their worker starts, and while it works.
     assert!(tokio::time::timeout(Duration::from_millis(1), test.rpc("echo", "")).await.is_err());
     let hung = test.spawn_rpc("hang", "");
-    eventually("it hangs", || test.pool.workers().iter().any(|worker| worker.state() == State::Working))
-        .await;
+    eventually("it hangs", || test.pool.workers().iter().any(|worker| worker.state == State::Working)).await;
     hung.abort();
     let calls: Vec<_> = (0..6).map(|n| test.spawn_rpc("echo", &n.to_string())).collect();
     for (n, call) in calls.into_iter().enumerate() {
@@ -318,7 +318,7 @@ async fn a_request_past_its_deadline_leaves_the_line_and_is_not_run() {
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;
     let busy = test.spawn_rpc(&format!("wait:{}", flag.display()), "");
-    eventually("it is in hand", || test.pool.workers()[0].executions() == 1).await;
+    eventually("it is in hand", || test.pool.workers()[0].executions == 1).await;
     let late = test.rpc_within("echo", "1", Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(late, Error::DeadlineExceeded { .. }), "{late}");
     assert_eq!(test.pool.waiting(), 0);
@@ -351,7 +351,7 @@ async fn a_worker_that_breaks_while_it_is_asked_to_leave_is_killed() {
     let test = setup.pool_alone().await;
     let pid = test.worker_pid().await;
     let call = test.spawn_rpc(&format!("closeout_when:{}", flag.display()), "");
-    eventually("it is in hand", || test.pool.workers()[0].executions() == 2).await;
+    eventually("it is in hand", || test.pool.workers()[0].executions == 2).await;
     test.pool.reset().await.unwrap();
     std::fs::write(&flag, "").unwrap();
     call.await.unwrap().unwrap_err();

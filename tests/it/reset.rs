@@ -88,7 +88,7 @@ async fn a_reset_does_not_wait_for_requests_and_lets_them_end() {
     let test = setup.pool_alone().await;
     let pid = test.worker_pid().await;
     let long = test.spawn_rpc(&format!("wait:{}", flag.display()), "long");
-    eventually("the request is in hand", || test.pool.workers()[0].executions() == 2).await;
+    eventually("the request is in hand", || test.pool.workers()[0].executions == 2).await;
     test.pool.reset().await.unwrap();
     assert_ne!(test.worker_pid().await, pid);
     assert!(is_alive(pid));

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// A worker's number in its pool; never used twice.
 pub(in crate::pool) type WorkerId = u64;
 
+/// Which recipe workers are started from: a reset makes the next one.
+pub(in crate::pool) type Generation = u64;
+
 /// Why a worker leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::pool) enum Reason {

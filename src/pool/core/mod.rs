@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use growth::Growth;
 pub(super) use growth::Scaling;
-pub(super) use messages::{Availability, Effect, Event, Reason, ResetEnd, WorkerId};
+pub(super) use messages::{Availability, Effect, Event, Generation, Reason, ResetEnd, WorkerId};
 
 /// The first pause after a worker that could not be started; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The most workers that a pool may be asked to keep; RoadRunner's own limit.
-pub(super) const MOST_WORKERS: usize = 500;
+pub(super) const MAX_WORKERS: usize = 500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -52,22 +52,17 @@ struct Worker {
     state: State,
     /// It is to be replaced, and why.
     due: Option<Reason>,
-    /// It is from before the reset that goes on.
-    outdated: bool,
-    /// It goes on with a request that nobody waits for.
+    /// The generation of the recipe that it was started from.
+    generation: Generation,
+    /// It goes on with a request that no caller waits for.
     abandoned: bool,
     /// How many failures had been counted when it was started.
     round: u64,
 }
 
 impl Worker {
-    fn new(state: State, round: u64) -> Self {
-        Self { state, due: None, outdated: false, abandoned: false, round }
-    }
-
-    /// Why it is to be replaced, if it is.
-    fn due(self) -> Option<Reason> {
-        self.due.or(self.outdated.then_some(Reason::Reset))
+    fn new(state: State, generation: Generation, round: u64) -> Self {
+        Self { state, due: None, generation, abandoned: false, round }
     }
 }
 
@@ -87,7 +82,7 @@ enum Pause {
     Running,
 }
 
-/// The pool's mind.
+/// The pool's state machine.
 #[derive(Debug)]
 pub(super) struct Core {
     target: usize,
@@ -95,6 +90,9 @@ pub(super) struct Core {
     workers: BTreeMap<WorkerId, Worker>,
     next: WorkerId,
     phase: Phase,
+    /// Of workers that are started now.
+    generation: Generation,
+    /// Workers of older generations are being replaced.
     resetting: bool,
     /// Starts that failed, in a row.
     failures: u32,
@@ -116,6 +114,7 @@ impl Core {
             workers: BTreeMap::new(),
             next: 1,
             phase: Phase::FirstBoot,
+            generation: 0,
             resetting: false,
             failures: 0,
             crashes: 0,
@@ -134,6 +133,11 @@ impl Core {
     /// How many workers are to be kept, whatever the load.
     pub(super) fn target(&self) -> usize {
         self.target
+    }
+
+    /// The generation from which workers are started now.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// How many workers have been added for the load.
@@ -274,7 +278,7 @@ impl Core {
 
     /// A pool keeps at least one worker; one that keeps none, since it starts one per request, stays so.
     fn resize(&mut self, target: usize) {
-        if self.phase == Phase::Running && self.target > 0 && (1..=MOST_WORKERS).contains(&target) {
+        if self.phase == Phase::Running && self.target > 0 && (1..=MAX_WORKERS).contains(&target) {
             self.target = target;
         }
     }
@@ -295,7 +299,7 @@ impl Core {
     fn retire_surplus(&mut self, effects: &mut Vec<Effect>) {
         self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
         while self.count(State::Ready) > self.base() {
-            let due = self.ready().find_map(|(id, worker)| Some((id, worker.due()?)));
+            let due = self.ready().find_map(|(id, worker)| Some((id, self.due_reason(worker)?)));
             let newest = self.ready().last().map(|(id, _)| (id, Reason::Surplus));
             let Some((id, reason)) = due.or(newest) else { return };
             self.retire(id, reason, effects);
@@ -342,8 +346,17 @@ impl Core {
     fn admit(&mut self, state: State) -> WorkerId {
         let id = self.next;
         self.next += 1;
-        self.workers.insert(id, Worker::new(state, self.round));
+        self.workers.insert(id, Worker::new(state, self.generation, self.round));
         id
+    }
+
+    /// Why a worker is to be replaced, if it is: for a limit, or by a reset since it is of an older generation.
+    fn due_reason(&self, worker: &Worker) -> Option<Reason> {
+        worker.due.or((self.resetting && self.is_outdated(worker)).then_some(Reason::Reset))
+    }
+
+    fn is_outdated(&self, worker: &Worker) -> bool {
+        worker.generation < self.generation
     }
 
     /// Workers that shall be ready.
@@ -353,7 +366,7 @@ impl Core {
 
     /// Workers that shall be ready or starting.
     fn wanted(&self) -> usize {
-        let due = self.ready().filter(|(_, worker)| worker.due().is_some()).count();
+        let due = self.ready().filter(|(_, worker)| self.due_reason(worker).is_some()).count();
         self.base() + due.min((self.target / 4).max(1))
     }
 

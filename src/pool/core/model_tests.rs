@@ -255,7 +255,10 @@ impl World {
         assert_eq!(ready, all, "nothing is left over");
         assert_eq!(self.core.abandoned(), 0);
         assert!(self.old.is_none(), "a reset comes to its end");
-        assert!(!self.core.workers.values().any(|worker| worker.due().is_some()), "who is due is replaced");
+        assert!(
+            !self.core.workers.values().any(|worker| self.core.due_reason(worker).is_some()),
+            "who is due is replaced"
+        );
         let known = self.answered.len() + self.failed.len();
         assert_eq!(known, usize::try_from(self.requests).unwrap(), "each request is answered or failed");
         assert!(self.answered.is_disjoint(&self.failed));

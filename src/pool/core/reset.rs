@@ -1,4 +1,4 @@
-//! Replacing every worker: what makes a worker old, and when none is left that is.
+//! Replacing every worker: a new generation begins, and the reset is over when no worker of an older one serves.
 
 use super::{Core, Effect, Pause, Phase, Reason, ResetEnd, State};
 
@@ -15,21 +15,21 @@ impl Core {
             for id in self.ids(State::Starting) {
                 self.retire(id, Reason::Reset, effects);
             }
-            self.workers.values_mut().for_each(|worker| worker.outdated = true);
+            self.generation += 1;
         }
     }
 
-    /// A reset is over when its workers carry the pool alone.
+    /// A reset is over when the workers of its generation carry the pool alone.
     pub(super) fn finish_reset(&mut self, effects: &mut Vec<Effect>) {
         let carried = self.count(State::Ready) >= self.target;
-        if self.resetting && carried && !self.ready().any(|(_, worker)| worker.outdated) {
+        if self.resetting && carried && !self.ready().any(|(_, worker)| self.is_outdated(worker)) {
             self.end_reset(ResetEnd::Done, effects);
         }
     }
 
+    /// Workers of older generations which are left go on.
     pub(super) fn end_reset(&mut self, end: ResetEnd, effects: &mut Vec<Effect>) {
         if std::mem::take(&mut self.resetting) {
-            self.workers.values_mut().for_each(|worker| worker.outdated = false);
             effects.push(Effect::ResetOver(end));
         }
     }

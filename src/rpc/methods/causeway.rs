@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compat::PLUGIN;
+use crate::pools::PoolSnapshot;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::{Services, Stop};
@@ -49,7 +51,7 @@ struct Stats {
     failures: u64,
     /// Requests that wait for a worker now.
     waiting: usize,
-    /// How many workers are kept.
+    /// Configured number of workers.
     target: usize,
     /// The server's own tasks, for those who look for leaks.
     tasks: usize,
@@ -68,7 +70,10 @@ struct Latency {
 }
 
 async fn stats(services: Arc<Services>, _: String) -> Reply<Stats> {
-    let stats = services.pool.wait().await.stats();
+    let snapshot = services.pools.wait().await.snapshot();
+    let Some(PoolSnapshot { stats, .. }) = snapshot.pool(PLUGIN) else {
+        return Err(format!("there is no pool {PLUGIN}"));
+    };
     let latency = [stats.latency.p50, stats.latency.p90, stats.latency.p99, stats.latency.max];
     let [p50, p90, p99, max] = latency.map(|time: Duration| time.as_secs_f64());
     Ok(Stats {

@@ -5,11 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::PLUGIN;
+use crate::compat::PLUGIN;
+use crate::pools::WorkerSnapshot;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::Services;
-use crate::worker::{Status, Usage};
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
@@ -93,35 +93,37 @@ struct Worker {
 
 /// The workers of a plugin; none of one that does not exist.
 async fn workers(services: Arc<Services>, plugin: String) -> Reply<WorkerList> {
-    if plugin != PLUGIN {
+    let pools = services.pools.wait().await;
+    if pools.get(&plugin).is_none() {
         return Ok(WorkerList { workers: Vec::new() });
     }
-    let usage = services.pool.wait().await.usage().await;
-    let workers = usage.iter().map(|(status, usage)| describe(status, *usage, &services.command)).collect();
+    let snapshot = pools.measured_snapshot().await;
+    let workers = snapshot.pool(&plugin).map_or_else(Vec::new, |pool| {
+        pool.workers.iter().map(|worker| describe(worker, &pool.command)).collect()
+    });
     Ok(WorkerList { workers })
 }
 
-fn describe(status: &Status, usage: Usage, command: &str) -> Worker {
-    let created = status.created().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = status.age().max(Duration::from_millis(1));
+fn describe(WorkerSnapshot { info, usage, .. }: &WorkerSnapshot, command: &str) -> Worker {
+    let created = info.created.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = info.age.max(Duration::from_millis(1));
     Worker {
-        pid: status.pid(),
-        status: status.state() as u8,
-        num_execs: status.executions(),
+        pid: info.pid,
+        status: info.state as u8,
+        num_execs: info.executions,
         created: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
         memory_usage: usage.resident,
         cpu_percent: usage.cpu.as_secs_f64() / age.as_secs_f64() * 100.0,
         command: command.to_owned(),
-        status_str: status.state().name(),
+        status_str: info.state.name(),
     }
 }
 
 /// One worker more or fewer; false when it was the last one, which stays.
 async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Reply<bool> {
-    if plugin != PLUGIN {
+    let Some(pool) = services.pools.wait().await.get(&plugin) else {
         return Err(format!("plugin {plugin} does not support workers management"));
-    }
-    let pool = services.pool.wait().await;
+    };
     let changed = if more { pool.add_worker().await } else { pool.remove_worker().await };
     changed.map_err(|error| error.to_string())
 }

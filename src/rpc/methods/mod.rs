@@ -22,8 +22,4 @@ mod rpc;
 mod status;
 mod table;
 
-pub use rpc::ROADRUNNER_VERSION;
 pub(super) use table::{Table, table};
-
-/// The one plugin that has workers, by the name under which RoadRunner knows it.
-const PLUGIN: &str = "centrifuge";

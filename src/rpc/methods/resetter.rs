@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::PLUGIN;
+use crate::compat::PLUGIN;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::Services;
@@ -19,10 +19,10 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
 
 /// Answers when all workers have been replaced; says why if they were not.
 async fn reset(services: Arc<Services>, plugin: String) -> Reply<bool> {
-    if plugin != PLUGIN {
+    let Some(pool) = services.pools.wait().await.get(&plugin) else {
         return Err(format!(
             "resetter_rpc_reset:\n\tresetter_plugin_reset_by_name: no such plugin: {plugin}"
         ));
-    }
-    services.pool.wait().await.reset().await.map(|()| true).map_err(|error| error.to_string())
+    };
+    pool.reset().await.map(|()| true).map_err(|error| error.to_string())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::PLUGIN;
-use crate::pool::Pool;
+use crate::compat::PLUGIN;
+use crate::pools::Pools;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::{Method, Reply};
 use crate::rpc::services::Services;
@@ -45,7 +45,7 @@ async fn status(_: Arc<Services>, request: Request) -> Reply<Response> {
 /// Busy is ready; not ready means that no worker can serve.
 async fn ready(services: Arc<Services>, request: Request) -> Reply<Response> {
     known(&request, "ready")?;
-    let is_ready = services.pool.get().is_some_and(Pool::is_ready);
+    let is_ready = services.pools.get().is_some_and(Pools::are_ready);
     Ok(if is_ready {
         Response { code: WELL, message: "" }
     } else {

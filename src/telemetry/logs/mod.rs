@@ -1,7 +1,7 @@
 //! The log: events of `tracing`, written as RoadRunner (that is, zap) writes them.
 //!
 //! ```text
-//!  info!(target: "server", pid, "worker is ready")
+//!  info!(target: "server", pid, "worker ready")
 //!     └─▶ Layer: which channel, is its level on? ─▶ queue of each output ─▶ its thread ─▶ Style: one line ─▶ stderr, stdout, a file
 //! ```
 //!

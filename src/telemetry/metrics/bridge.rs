@@ -4,17 +4,18 @@ use super::family::approximate;
 use super::text::{FamilyText, Page, number};
 use crate::os::this_process;
 use crate::pool::Stats;
+use crate::pools::WorkerSnapshot;
 use crate::proxy::{BOUNDS, Statistics};
 use crate::telemetry::logs::Lost;
-use crate::worker::{State, Status, Usage, dropped_lines};
+use crate::worker::{State, dropped_lines};
 
 /// Writes what workers do and use. Names and texts are those of dashboards made for RoadRunner 2025.1.15.
-pub(super) fn workers<'a>(page: &mut Page, workers: impl Iterator<Item = (&'a Status, Usage)>) {
+pub(super) fn workers<'a>(page: &mut Page, workers: impl Iterator<Item = &'a WorkerSnapshot>) {
     let mut memory = gauge("rr_centrifugo_worker_memory_bytes", "Worker current memory usage");
     let mut state = gauge("rr_centrifugo_worker_state", "Worker current state");
     let (mut total, mut bytes, mut ready, mut working, mut invalid) = (0, 0, 0, 0, 0);
-    for (status, usage) in workers {
-        let (pid, current) = (status.pid().to_string(), status.state());
+    for WorkerSnapshot { info, usage, .. } in workers {
+        let (pid, current) = (info.pid.to_string(), info.state);
         memory.sample("", [("pid", &*pid)], approximate(usage.resident));
         // The state is in the label; the value says nothing.
         state.sample("", [("pid", &*pid), ("state", current.name())], 0.0);

@@ -15,10 +15,10 @@ use super::text::Page;
 use super::{Registry, bridge};
 use crate::net::Listener;
 use crate::offload;
+use crate::pools::{Snapshot, UpcomingPools};
 use crate::proxy::Statistics;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::Metrics;
-use crate::telemetry::health::FindPool;
 use crate::telemetry::http::{self as pages, Answer};
 
 /// What the page has to be read as; the last word says how names are written.
@@ -44,7 +44,7 @@ pub struct Server {
 pub(crate) struct Sources {
     /// The application's metrics.
     pub(crate) registry: Arc<Registry>,
-    pub(crate) pool: FindPool,
+    pub(crate) pools: UpcomingPools,
     pub(crate) proxy: Arc<Statistics>,
 }
 
@@ -115,21 +115,20 @@ async fn write(sources: Sources, is_packed: bool) -> Result<Bytes, Failure> {
     } else {
         None
     };
-    let pool = (sources.pool)();
-    let workers = match &pool {
-        Some(pool) => pool.usage().await,
-        None => Vec::new(),
+    let pools = match sources.pools.get() {
+        Some(pools) => Some(pools.measured_snapshot().await),
+        None => None,
     };
     // A large page takes a while.
     let written = offload::background(move || {
         let mut page = Page::default();
         sources.registry.write_to(&mut page);
-        bridge::workers(&mut page, workers.iter().map(|(status, usage)| (&**status, *usage)));
+        bridge::workers(&mut page, pools.iter().flat_map(Snapshot::workers));
         bridge::process(&mut page);
         bridge::logs(&mut page);
         bridge::proxy(&mut page, &sources.proxy);
-        if let Some(pool) = pool {
-            bridge::pool(&mut page, &pool.stats());
+        for pool in pools.iter().flat_map(|snapshot| &snapshot.pools) {
+            bridge::pool(&mut page, &pool.stats);
         }
         let bytes = if is_packed { pack(page)? } else { page.finish().into_bytes() };
         Ok::<_, io::Error>(Bytes::from_owner(Written { bytes, _place: place }))

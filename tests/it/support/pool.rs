@@ -38,8 +38,7 @@ impl Setup {
             ..Sources::default()
         };
         let loaded = load(&sources).unwrap();
-        let environment =
-            Environment { work_dir: loaded.work_dir, inherited: loaded.env, rpc: None, mode: "centrifuge" };
+        let environment = Environment { work_dir: loaded.work_dir, inherited: loaded.env, rpc: None };
         let start = Start {
             pool: loaded.config.pool,
             server: loaded.config.server,
@@ -73,7 +72,7 @@ impl TestPool {
     /// The pids of those that are not leaving.
     pub fn pids(&self) -> BTreeSet<u32> {
         let workers = self.pool.workers();
-        workers.iter().filter(|worker| !worker.is_retiring()).map(|worker| worker.pid()).collect()
+        workers.iter().filter(|worker| !worker.is_retiring).map(|worker| worker.pid).collect()
     }
 
     /// Waits until there are so many workers, none of them leaving.

@@ -18,13 +18,19 @@ fn in_any_order(test: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::check_pct(test, ORDERS, 3);
 }
 
-/// A thing that notices two holders at once.
-struct Thing {
+/// A unit that notices two holders at once, in a place of the structure.
+struct Unit {
     slot: usize,
     held: AtomicUsize,
 }
 
-impl Thing {
+/// A worker that notices more requests at once than it has units.
+struct Worker {
+    in_hand: AtomicUsize,
+    units: usize,
+}
+
+impl Unit {
     fn new(slot: usize) -> Box<Self> {
         Box::new(Self { slot, held: AtomicUsize::new(0) })
     }
@@ -37,11 +43,11 @@ impl Thing {
 }
 
 #[test]
-fn each_thing_has_one_holder_and_nobody_waits_for_ever() {
+fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new());
+        let idle = Arc::new(Idle::new(1));
         for slot in [0, 64] {
-            idle.put(slot, Thing::new(slot));
+            idle.put(slot, Unit::new(slot));
         }
         let borrowers: Vec<_> = (0..3)
             .map(|_| {
@@ -49,9 +55,9 @@ fn each_thing_has_one_holder_and_nobody_waits_for_ever() {
                 thread::spawn(move || {
                     for _ in 0..2 {
                         // That this returns is the other half: a wake-up that gets lost is a deadlock, which shuttle reports.
-                        let thing = block_on(idle.take()).unwrap();
-                        thing.use_alone();
-                        idle.put(thing.slot, thing);
+                        let unit = block_on(idle.take()).unwrap();
+                        unit.use_alone();
+                        idle.put(unit.slot, unit);
                     }
                 })
             })
@@ -59,24 +65,24 @@ fn each_thing_has_one_holder_and_nobody_waits_for_ever() {
         for borrower in borrowers {
             borrower.join().unwrap();
         }
-        let mut left: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|thing| thing.slot).collect();
+        let mut left: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|unit| unit.slot).collect();
         left.sort_unstable();
         assert_eq!(left, [0, 64], "none is lost");
     });
 }
 
 #[test]
-fn those_who_do_not_wait_get_a_thing_or_nothing() {
+fn those_who_do_not_wait_get_a_unit_or_nounit() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new());
-        idle.put(3, Thing::new(3));
+        let idle = Arc::new(Idle::new(1));
+        idle.put(3, Unit::new(3));
         let got = Arc::new(AtomicUsize::new(0));
         let takers: Vec<_> = (0..3)
             .map(|_| {
                 let (idle, got) = (Arc::clone(&idle), Arc::clone(&got));
                 thread::spawn(move || {
-                    if let Some(thing) = idle.try_take() {
-                        thing.use_alone();
+                    if let Some(unit) = idle.try_take() {
+                        unit.use_alone();
                         got.fetch_add(1, Ordering::SeqCst);
                     }
                 })
@@ -92,13 +98,13 @@ fn those_who_do_not_wait_get_a_thing_or_nothing() {
 #[test]
 fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new());
+        let idle = Arc::new(Idle::new(1));
         for slot in [1, 2] {
-            idle.put(slot, Thing::new(slot));
+            idle.put(slot, Unit::new(slot));
         }
         let removing = {
             let idle = Arc::clone(&idle);
-            thread::spawn(move || idle.remove(1).map(|thing| thing.slot))
+            thread::spawn(move || idle.remove(1).map(|unit| unit.slot))
         };
         let taking = {
             let idle = Arc::clone(&idle);
@@ -106,7 +112,7 @@ fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
         };
         let (removed, taken) = (removing.join().unwrap(), taking.join().unwrap());
         let mut all: Vec<usize> = removed.into_iter().chain([taken]).collect();
-        all.extend(std::iter::from_fn(|| idle.try_take()).map(|thing| thing.slot));
+        all.extend(std::iter::from_fn(|| idle.try_take()).map(|unit| unit.slot));
         all.sort_unstable();
         assert_eq!(all, [1, 2], "removed {removed:?}, taken {taken}");
         assert!(removed.is_none_or(|slot| slot == 1));
@@ -116,8 +122,8 @@ fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
 #[test]
 fn what_is_promised_to_one_cannot_be_removed_by_another() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new());
-        idle.put(1, Thing::new(1));
+        let idle = Arc::new(Idle::new(1));
+        idle.put(1, Unit::new(1));
         let removing = {
             let idle = Arc::clone(&idle);
             thread::spawn(move || idle.remove(1).is_some())
@@ -136,10 +142,10 @@ fn what_is_promised_to_one_cannot_be_removed_by_another() {
 #[test]
 fn those_who_wait_are_served_in_the_order_in_which_they_came() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Thing>::new());
+        let idle = Arc::new(Idle::<Unit>::new(1));
         let served = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
-        // Their places in line are taken one after the other, before there is anything to be had.
+        // Their places in line are taken one after the other, before there is anyunit to be had.
         for number in 0..3 {
             let mut take = Box::pin({
                 let idle = Arc::clone(&idle);
@@ -149,14 +155,14 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came() {
             assert!(take.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
             let (served, idle) = (Arc::clone(&served), Arc::clone(&idle));
             waiting.push(spawn_task(async move {
-                let thing = take.await.unwrap();
+                let unit = take.await.unwrap();
                 served.lock().unwrap().push(number);
-                idle.put(thing.slot, thing);
+                idle.put(unit.slot, unit);
             }));
         }
         let giver = {
             let idle = Arc::clone(&idle);
-            thread::spawn(move || idle.put(5, Thing::new(5)))
+            thread::spawn(move || idle.put(5, Unit::new(5)))
         };
         for task in waiting {
             block_on(task).unwrap();
@@ -167,9 +173,9 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn one_who_leaves_the_line_takes_nothing_with_it() {
+fn one_who_leaves_the_line_takes_nounit_with_it() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Thing>::new());
+        let idle = Arc::new(Idle::<Unit>::new(1));
         let mut leaver = Box::pin({
             let idle = Arc::clone(&idle);
             async move { idle.take().await }
@@ -182,7 +188,7 @@ fn one_who_leaves_the_line_takes_nothing_with_it() {
         };
         let giver = {
             let idle = Arc::clone(&idle);
-            thread::spawn(move || idle.put(7, Thing::new(7)))
+            thread::spawn(move || idle.put(7, Unit::new(7)))
         };
         // Before or after it was called up.
         drop(leaver);
@@ -194,7 +200,7 @@ fn one_who_leaves_the_line_takes_nothing_with_it() {
 #[test]
 fn the_end_turns_away_all_who_wait_and_all_who_come() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Thing>::new());
+        let idle = Arc::new(Idle::<Unit>::new(1));
         let waiting: Vec<_> = (0..2)
             .map(|_| {
                 let idle = Arc::clone(&idle);
@@ -206,5 +212,82 @@ fn the_end_turns_away_all_who_wait_and_all_who_come() {
             assert_eq!(thread.join().unwrap(), Some(Closed));
         }
         assert!(idle.try_take().is_none());
+    });
+}
+
+/// A unit of a worker that has several.
+struct SharedUnit {
+    place: usize,
+    worker: Arc<Worker>,
+}
+
+impl SharedUnit {
+    fn use_beside_others(&self) {
+        let before = self.worker.in_hand.fetch_add(1, Ordering::SeqCst);
+        assert!(before < self.worker.units, "a worker has more requests than units");
+        thread::yield_now();
+        self.worker.in_hand.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Two workers of two units each, in slots of different words.
+fn two_by_two() -> Arc<Idle<SharedUnit>> {
+    let idle = Arc::new(Idle::new(2));
+    for slot in [0, 64] {
+        let worker = Arc::new(Worker { in_hand: AtomicUsize::new(0), units: 2 });
+        for row in [0, 1] {
+            let place = Idle::<SharedUnit>::place(row, slot);
+            idle.put(place, Box::new(SharedUnit { place, worker: Arc::clone(&worker) }));
+        }
+    }
+    idle
+}
+
+#[test]
+fn a_worker_of_two_units_has_two_requests_at_most_and_none_of_its_units_is_lost() {
+    in_any_order(|| {
+        let idle = two_by_two();
+        let borrowers: Vec<_> = (0..5)
+            .map(|_| {
+                let idle = Arc::clone(&idle);
+                thread::spawn(move || {
+                    let unit = block_on(idle.take()).unwrap();
+                    unit.use_beside_others();
+                    idle.put(unit.place, unit);
+                })
+            })
+            .collect();
+        for borrower in borrowers {
+            borrower.join().unwrap();
+        }
+        let left: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|unit| unit.place).collect();
+        let place = Idle::<SharedUnit>::place;
+        assert_eq!(left, [place(0, 0), place(0, 64), place(1, 0), place(1, 64)], "row by row");
+    });
+}
+
+#[test]
+fn each_unit_of_a_worker_that_leaves_is_removed_or_comes_back_once() {
+    in_any_order(|| {
+        let idle = two_by_two();
+        let places = [0, 1].map(|row| Idle::<SharedUnit>::place(row, 0));
+        let removing = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || places.into_iter().filter(|place| idle.remove(*place).is_some()).count())
+        };
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let idle = Arc::clone(&idle);
+                thread::spawn(move || {
+                    let unit = block_on(idle.take()).unwrap();
+                    unit.use_beside_others();
+                    places.contains(&unit.place)
+                })
+            })
+            .collect();
+        let removed = removing.join().unwrap();
+        let taken = takers.into_iter().filter_map(|taker| taker.join().unwrap().then_some(())).count();
+        let left = std::iter::from_fn(|| idle.try_take()).filter(|unit| places.contains(&unit.place)).count();
+        assert_eq!(removed + taken + left, 2, "removed {removed}, taken {taken}, left {left}");
     });
 }

@@ -1,0 +1,111 @@
+//! A request on its way to a worker.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+use super::Error;
+use super::core::Availability;
+use super::lease::Lease;
+use super::one_shot::OneShots;
+use super::parts::Parts;
+use super::recipe::Recipe;
+
+/// A request that has waited for so long is worth another worker.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The way of one request to a worker.
+pub(super) struct Acquire<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) begin: Instant,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<'a> Acquire<'a> {
+    /// In debug mode, waits until the request may have a worker of its own; it may as long as the result lives.
+    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'a>>, Error> {
+        match &self.parts.one_shots {
+            Some(one_shots) => self.turn_of(one_shots).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A worker for this request, if there is one in time.
+    pub(super) async fn lease(&self) -> Result<Lease, Error> {
+        let (lease, now) = if let Some(one_shots) = &self.parts.one_shots {
+            (one_shots.lease().await?, Instant::now())
+        } else if let Some(unit) = self.parts.units.try_take() {
+            // There was no wait, and so no need to ask for the time.
+            (Lease::new(unit, Arc::clone(&self.parts.units)), self.begin)
+        } else {
+            (self.wait().await?, Instant::now())
+        };
+        match self.deadline {
+            Some(deadline) if deadline <= now => Err(Error::DeadlineExceeded),
+            _ => Ok(lease),
+        }
+    }
+
+    /// Waits in the queue for an idle worker.
+    async fn wait(&self) -> Result<Lease, Error> {
+        let Parts { units, queue, recipe, .. } = self.parts;
+        let mut availability = queue.availability();
+        let recipe = recipe.get();
+        let waiter = queue.join(recipe.max_queue_size)?;
+        let until = self.until(&recipe);
+        let mut down = pin!(availability.wait_for(|availability| *availability != Availability::Serving));
+        let mut unit = pin!(units.take());
+        let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                biased;
+                down = &mut down => return Err(match down.as_deref() {
+                    Ok(Availability::Down(reason)) => Error::NoWorkers { reason: reason.clone() },
+                    _ => Error::ShuttingDown,
+                }),
+                unit = &mut unit => {
+                    let unit = unit.map_err(|_| Error::ShuttingDown)?;
+                    waiter.served();
+                    return Ok(Lease::new(unit, Arc::clone(units)));
+                }
+                () = &mut alarm => {
+                    if asked || Instant::now() >= until {
+                        return Err(self.too_late(&recipe));
+                    }
+                    asked = true;
+                    queue.ask_for_more();
+                    alarm.as_mut().reset(until);
+                }
+            }
+        }
+    }
+
+    async fn turn_of(&self, one_shots: &'a OneShots) -> Result<SemaphorePermit<'a>, Error> {
+        if let Ok(turn) = one_shots.turns.try_acquire() {
+            return Ok(turn);
+        }
+        let recipe = self.parts.recipe.get();
+        let _waiter = self.parts.queue.join(recipe.max_queue_size)?;
+        match tokio::time::timeout_at(self.until(&recipe), one_shots.turns.acquire()).await {
+            Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
+            Err(_) => Err(self.too_late(&recipe)),
+        }
+    }
+
+    fn until(&self, recipe: &Recipe) -> Instant {
+        let patience = self.begin + recipe.allocate_timeout;
+        self.deadline.map_or(patience, |deadline| deadline.min(patience))
+    }
+
+    fn too_late(&self, recipe: &Recipe) -> Error {
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            Error::DeadlineExceeded
+        } else {
+            Error::Busy { waited: recipe.allocate_timeout }
+        }
+    }
+}

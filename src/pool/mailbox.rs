@@ -1,0 +1,68 @@
+//! What the actor hears of.
+
+use std::collections::HashMap;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::{Reason, ResetEnd, WorkerId};
+use super::unit::Unit;
+use crate::worker::{BootError, Exchange, Exit, Process};
+
+/// What the actor hears of.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A start has ended.
+    Boot(WorkerId, Box<Result<(Process, Exchange), BootError>>),
+    /// A start was not tried, since there are as many workers as there may be.
+    NoSlot(WorkerId),
+    /// A process is gone.
+    Exited(WorkerId, Exit),
+    /// A worker that has to leave is done with its request.
+    Returned(Box<Unit>),
+    /// A worker has to leave, and is in no request.
+    Leaving(Box<Unit>, Reason),
+    /// A worker cannot be talked to any more.
+    Faulty(WorkerId),
+    /// A worker is to be replaced.
+    Due(WorkerId, Reason),
+    /// A worker goes on with a request that no caller waits for.
+    Abandoned(WorkerId),
+    /// It is done with it.
+    CameBack(WorkerId),
+    /// A request has waited for a while.
+    Waiting,
+    /// A request has left the queue without a worker while workers that have to leave were not found.
+    LeftQueue,
+    /// The resident memory of process groups, in bytes.
+    Measured(HashMap<u32, u64>),
+    /// All workers are to be replaced.
+    Reset(oneshot::Sender<ResetEnd>),
+    /// One worker more or less is to be kept; the reply says whether that was possible.
+    Resize { more: bool, reply: oneshot::Sender<bool> },
+    /// The pool shuts down.
+    Shutdown,
+    /// There is no time left.
+    KillAll,
+}
+
+/// The way to the actor.
+#[derive(Debug, Clone)]
+pub(super) struct Mailbox(mpsc::UnboundedSender<Message>);
+
+impl Mailbox {
+    /// A mailbox, and what the actor reads.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
+        let (sender, messages) = mpsc::unbounded_channel();
+        (Self(sender), messages)
+    }
+
+    pub(super) fn send(&self, message: Message) {
+        // The actor ends last: when it is gone, so is everything that a message could be about.
+        let _ = self.0.send(message);
+    }
+
+    /// Resolves when the actor has ended.
+    pub(super) async fn closed(&self) {
+        self.0.closed().await;
+    }
+}

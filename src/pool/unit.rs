@@ -1,0 +1,76 @@
+//! A unit of capacity, and the pool's record of the worker that offers it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::core::WorkerId;
+use super::recipe::Recipe;
+use super::slots::Slot;
+use crate::worker::{Exchange, Status};
+
+/// One request that a worker may have in flight, and the exchange to run it with.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) exchange: Exchange,
+    pub(super) member: Arc<Member>,
+}
+
+/// The pool's record of a worker that has booted. Its slot is free again when nothing of the worker is left.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) id: WorkerId,
+    /// What is known of its process.
+    pub(super) status: Arc<Status>,
+    /// What it was started from, and lives by.
+    pub(super) recipe: Arc<Recipe>,
+    slot: Slot,
+    executions: AtomicU64,
+    retiring: AtomicBool,
+    due: AtomicBool,
+}
+
+impl Member {
+    pub(super) fn new(id: WorkerId, status: Arc<Status>, recipe: Arc<Recipe>, slot: Slot) -> Self {
+        Self {
+            id,
+            status,
+            recipe,
+            slot,
+            executions: AtomicU64::new(0),
+            retiring: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+        }
+    }
+
+    /// The number of its slot.
+    pub(super) fn slot(&self) -> usize {
+        self.slot.number()
+    }
+
+    /// A request is handed to it.
+    pub(super) fn count_execution(&self) {
+        self.executions.fetch_add(1, Relaxed);
+    }
+
+    /// Requests that were handed to it.
+    pub(super) fn executions(&self) -> u64 {
+        self.executions.load(Relaxed)
+    }
+
+    /// From now on its units come back to the actor and not to the idle ones. False when this was so already.
+    pub(super) fn retire(&self) -> bool {
+        !self.retiring.swap(true, Relaxed)
+    }
+
+    /// Whether it has been asked to leave, perhaps while it is in its last request.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.retiring.load(Relaxed)
+    }
+
+    /// Whether it has had all the requests that it may have; true once.
+    pub(super) fn has_become_due(&self) -> bool {
+        self.recipe.max_jobs.is_some_and(|most| self.executions() >= most)
+            && !self.due.load(Relaxed)
+            && !self.due.swap(true, Relaxed)
+    }
+}

@@ -1,0 +1,102 @@
+//! The pools by their names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::SetOnce;
+use tokio::time::Instant;
+
+use super::route::{Call, route};
+use super::snapshot::Snapshot;
+use crate::compat;
+use crate::offload;
+use crate::pool::{Answered, Error, Pool, Start, StartError};
+use crate::single_flight::SingleFlight;
+use crate::worker::{self, Usage};
+
+/// All running pools. Clones are the same pools.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    shared: Arc<Shared>,
+}
+
+/// Set once all workers are ready, for parts that are started before them.
+pub type UpcomingPools = Arc<SetOnce<Pools>>;
+
+#[derive(Debug)]
+struct Shared {
+    /// In the order of the configuration; the first one is the default.
+    pools: Vec<(&'static str, Pool)>,
+    /// What process groups use, by their numbers.
+    usage: SingleFlight<HashMap<u32, Usage>>,
+}
+
+impl Pools {
+    /// Starts all pools, and waits until their workers are ready.
+    ///
+    /// # Errors
+    /// When a worker does not become ready; then none is left.
+    pub async fn start(default: Start) -> Result<Self, StartError> {
+        let pools = vec![(compat::PLUGIN, Pool::start(default).await?)];
+        Ok(Self { shared: Arc::new(Shared { pools, usage: SingleFlight::default() }) })
+    }
+
+    /// Runs one request on a worker of the pool that answers such calls. See [`Pool::exec`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn exec(
+        &self,
+        call: Call<'_>,
+        context: &[u8],
+        body: Bytes,
+        deadline: Option<Instant>,
+    ) -> Result<Answered, Error> {
+        let name = route(&call);
+        match self.get(name) {
+            Some(pool) => pool.exec(context, body, deadline).await,
+            None => Err(Error::NoWorkers { reason: format!("there is no pool {name}") }),
+        }
+    }
+
+    /// The pool of this name.
+    pub fn get(&self, name: &str) -> Option<&Pool> {
+        self.shared.pools.iter().find(|(other, _)| *other == name).map(|(_, pool)| pool)
+    }
+
+    /// All names, in the order of the configuration.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.shared.pools.iter().map(|(name, _)| *name)
+    }
+
+    /// Whether every pool serves requests.
+    pub fn are_ready(&self) -> bool {
+        self.shared.pools.iter().all(|(_, pool)| pool.is_ready())
+    }
+
+    /// The pools as they are now; what workers use is not measured, and told as zero.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &HashMap::new())
+    }
+
+    /// The pools as they are now, with what each worker uses, together with whatever it has started. Callers that ask at the same time
+    /// share one pass over `/proc`.
+    pub async fn measured_snapshot(&self) -> Snapshot {
+        let measure = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };
+        let usage = self.shared.usage.get(measure).await.unwrap_or_default();
+        Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &usage)
+    }
+
+    /// Replaces the workers of every pool. How that went is logged.
+    pub async fn reset_all(&self) {
+        let resets = self.shared.pools.iter().map(|(_, pool)| pool.reset());
+        futures_util::future::join_all(resets).await;
+    }
+
+    /// Shuts all pools down at the same time; see [`Pool::stop`]. Resolves to whether all workers left by themselves.
+    pub async fn stop(&self, deadline: Instant) -> bool {
+        let stops = self.shared.pools.iter().map(|(_, pool)| pool.stop(deadline));
+        futures_util::future::join_all(stops).await.into_iter().all(|by_themselves| by_themselves)
+    }
+}

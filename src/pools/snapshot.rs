@@ -1,0 +1,75 @@
+//! What there is to show of the pools, at one moment.
+
+use std::collections::HashMap;
+
+use crate::pool::{Pool, Stats, WorkerInfo};
+use crate::worker::Usage;
+
+/// All pools, in the order of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// One for each pool.
+    pub pools: Vec<PoolSnapshot>,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolSnapshot {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
+    pub is_ready: bool,
+    /// What its workers run, for people to read.
+    pub command: String,
+    /// What it has done so far.
+    pub stats: Stats,
+    /// Its workers that are ready, working or leaving, oldest first.
+    pub workers: Vec<WorkerSnapshot>,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerSnapshot {
+    /// What the pool knows of it.
+    pub info: WorkerInfo,
+    /// What it uses, together with whatever it has started; zero where that was not measured.
+    pub usage: Usage,
+}
+
+impl Snapshot {
+    pub(super) fn of<'a>(
+        pools: impl Iterator<Item = (&'static str, &'a Pool)>,
+        usage: &HashMap<u32, Usage>,
+    ) -> Self {
+        Self { pools: pools.map(|(name, pool)| PoolSnapshot::of(name, pool, usage)).collect() }
+    }
+
+    /// The pool of this name.
+    pub fn pool(self, name: &str) -> Option<PoolSnapshot> {
+        self.pools.into_iter().find(|pool| pool.name == name)
+    }
+
+    /// The workers of all pools.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerSnapshot> {
+        self.pools.iter().flat_map(|pool| &pool.workers)
+    }
+}
+
+impl PoolSnapshot {
+    fn of(name: &'static str, pool: &Pool, usage: &HashMap<u32, Usage>) -> Self {
+        let with_usage = |info: WorkerInfo| WorkerSnapshot {
+            info,
+            usage: usage.get(&info.group).copied().unwrap_or_default(),
+        };
+        Self {
+            name,
+            is_ready: pool.is_ready(),
+            command: pool.command(),
+            stats: pool.stats(),
+            workers: pool.workers().into_iter().map(with_usage).collect(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One request at a time on one worker: what a lease talks to.
+//!
+//! A worker offers as many exchanges as it may have requests in flight. Today that is one, with the connection to itself, since only their
+//! order ties answers to requests (`fence`). A protocol that numbers its requests will offer several exchanges over one connection; their
+//! holders see no difference.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::outcome::{Fault, Outcome};
+use super::status::Status;
+use crate::goridge;
+
+/// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
+/// the pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The right and the means to run one request on a worker. Every wait may be dropped and started again.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    connection: Connection,
+    status: Arc<Status>,
+}
+
+impl Exchange {
+    pub(super) fn new(connection: Connection) -> Self {
+        let status = Arc::clone(connection.status());
+        Self { connection, status }
+    }
+
+    /// Drops what the worker sent since its last request.
+    ///
+    /// # Errors
+    /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
+    pub(crate) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
+        self.connection.drop_leftovers().await
+    }
+
+    /// Takes a request; it is written as its answer is awaited.
+    pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
+        self.connection.begin(context, body)
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// When the worker cannot be used any more.
+    pub(crate) async fn answer(&mut self) -> Result<Outcome, Fault> {
+        while_alive(&self.status, self.connection.answer()).await
+    }
+
+    /// Whether the worker is done with the request; does not wait.
+    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.connection.poll_settled(cx)
+    }
+
+    /// Gives up the answer: drops whatever still comes, until the worker is done with the request.
+    ///
+    /// # Errors
+    /// When the worker cannot be used any more.
+    pub(crate) async fn abandon(&mut self) -> Result<(), Fault> {
+        while_alive(&self.status, self.connection.settle()).await
+    }
+
+    /// Asks the worker to leave: see [`Connection::say_farewell`].
+    pub(super) async fn say_farewell(self) -> bool {
+        self.connection.say_farewell().await
+    }
+}
+
+/// Talks for as long as the worker's process lives, and a moment longer.
+async fn while_alive<T>(status: &Status, talk: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let mut talk = pin!(talk);
+    tokio::select! {
+        biased;
+        result = &mut talk => result,
+        () = status.gone() => timeout(LAST_WORDS, talk).await.unwrap_or(Err(Fault::Closed(None))),
+    }
+}

@@ -1,0 +1,186 @@
+//! What is known of a worker's process while it lives, and how it ended.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use atomic_waker::AtomicWaker;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::output::Output;
+
+/// What is known of a worker's process.
+#[derive(Debug)]
+pub(crate) struct Status {
+    child: u32,
+    pid: AtomicU32,
+    state: AtomicU8,
+    /// Whether the request in hand, or the last one, has its answer.
+    answered: AtomicBool,
+    created: SystemTime,
+    started: Instant,
+    exit: watch::Sender<Option<Exit>>,
+    /// Set with `exit`, for the holder of the exchange, which checks at each wait and must not pay for a lock.
+    gone: AtomicBool,
+    holder: AtomicWaker,
+    pub(super) output: Output,
+}
+
+/// What a worker is doing, with RoadRunner's numbers and names: `informer.Workers` shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Started, but not yet heard of.
+    Inactive = 0,
+    /// Waiting for a request.
+    Ready = 1,
+    /// In a request.
+    Working = 2,
+    /// Leaving.
+    Stopping = 4,
+}
+
+impl State {
+    /// RoadRunner's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Ready => "ready",
+            Self::Working => "working",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn new(child: u32) -> Self {
+        Self {
+            child,
+            pid: AtomicU32::new(child),
+            state: AtomicU8::new(State::Inactive as u8),
+            answered: AtomicBool::new(false),
+            created: SystemTime::now(),
+            started: Instant::now(),
+            exit: watch::Sender::new(None),
+            gone: AtomicBool::new(false),
+            holder: AtomicWaker::new(),
+            output: Output::new(child),
+        }
+    }
+
+    /// The pid that the worker reported; behind a wrapper it is not the pid of the process that was started.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.load(Relaxed)
+    }
+
+    /// The pid of the process that was started; its process group has the same number.
+    pub(crate) fn group(&self) -> u32 {
+        self.child
+    }
+
+    /// What the worker is doing.
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Relaxed) {
+            0 => State::Inactive,
+            1 => State::Ready,
+            2 => State::Working,
+            _ => State::Stopping,
+        }
+    }
+
+    /// When it was started.
+    pub(crate) fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Resolves when the process has ended and been reaped.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.exit.subscribe();
+        async move {
+            let unknown = Exit { status: None, killed: true };
+            exit.wait_for(Option::is_some).await.map_or(unknown, |exit| exit.unwrap_or(unknown))
+        }
+    }
+
+    /// Resolves when the process has ended. Only the holder of the worker's exchange may wait here.
+    pub(crate) async fn gone(&self) {
+        poll_fn(|cx| {
+            self.holder.register(cx.waker());
+            if self.gone.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    /// The process has ended and been reaped.
+    pub(super) fn set_exited(&self, exit: Exit) {
+        self.exit.send_replace(Some(exit));
+        self.gone.store(true, SeqCst);
+        self.holder.wake();
+    }
+
+    pub(super) fn set_pid(&self, pid: u32) {
+        self.pid.store(pid, Relaxed);
+    }
+
+    /// A request is handed to it.
+    pub(super) fn set_unanswered(&self) {
+        self.answered.store(false, Relaxed);
+    }
+
+    /// The request in hand has its answer; the worker may still be busy with what comes after it.
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Whether the request in hand, or the last one, has its answer.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed)
+    }
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(super) status: Option<ExitStatus>,
+    /// The supervisor killed it.
+    pub(super) killed: bool,
+}
+
+impl Exit {
+    /// Whether it exited by itself with status 0.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.killed && self.status.is_some_and(|status| status.success())
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.status else { return f.write_str("it ended for an unknown reason") };
+        match (status.code(), status.signal()) {
+            (Some(code), _) => write!(f, "exit status {code}"),
+            (None, Some(number)) => {
+                let name = nix::sys::signal::Signal::try_from(number)
+                    .map_or("an unknown signal", |signal| signal.as_str());
+                write!(f, "killed by signal {number} ({name})")
+            }
+            (None, None) => write!(f, "{status}"),
+        }
+    }
+}
