@@ -76,10 +76,10 @@ pub(crate) struct Registration {
     number: u64,
 }
 
-/// A call in flight. As long as there is one, its connection is not evicted.
+/// Keeps a connection from being evicted for as long as it is held. Each call in flight holds one.
 #[derive(Debug, Clone)]
-#[must_use = "the call ends when this is dropped"]
-pub(crate) struct InFlight {
+#[must_use = "the connection may be evicted once this is dropped"]
+pub(crate) struct EvictionGuard {
     _entry: Arc<Entry>,
 }
 
@@ -217,10 +217,10 @@ impl Registration {
         self.entry.used.store(self.connections.calls.fetch_add(1, Relaxed), Relaxed);
     }
 
-    /// A call has begun, which spares the connection until it ends.
-    pub(crate) fn call(&self) -> InFlight {
+    /// A call has begun: the connection is not evicted while the call holds the guard.
+    pub(crate) fn call(&self) -> EvictionGuard {
         self.spoke();
-        InFlight { _entry: Arc::clone(&self.entry) }
+        EvictionGuard { _entry: Arc::clone(&self.entry) }
     }
 
     /// Resolves when the connection has to go, to make room for another. For one task.

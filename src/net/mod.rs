@@ -32,7 +32,7 @@ pub use address::{Address, EXPECTED};
 pub(crate) use address::{FORM, host_and_port};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
-pub(crate) use connections::{Connections, InFlight, Limit, Registration};
+pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed};

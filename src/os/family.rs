@@ -55,9 +55,9 @@ static STARTING: AtomicUsize = AtomicUsize::new(0);
 static REAP_ASKED: AtomicBool = AtomicBool::new(false);
 static ADOPTS: AtomicBool = AtomicBool::new(false);
 /// At most two requests for each worker, and one to reap.
-static REQUESTS: OnceLock<Sender<Request>> = OnceLock::new();
+static REQUESTS: OnceLock<Sender<FamilyRequest>> = OnceLock::new();
 
-enum Request {
+enum FamilyRequest {
     /// Remember who descends from this child.
     Look(u32, oneshot::Sender<()>),
     /// The child has ended: kill whatever it left.
@@ -109,7 +109,7 @@ fn reap_soon() {
     if let Some(requests) = REQUESTS.get()
         && !REAP_ASKED.swap(true, SeqCst)
     {
-        let _ = requests.send(Request::Reap);
+        let _ = requests.send(FamilyRequest::Reap);
     }
 }
 
@@ -188,14 +188,14 @@ impl Member {
     /// Remembers who descends from it now, for [`Member::end`]. To be called, and waited for, before it is made to end.
     pub(crate) async fn look(&self) {
         if self.ends_family {
-            ask(|done| Request::Look(self.child, done)).await;
+            ask(|done| FamilyRequest::Look(self.child, done)).await;
         }
     }
 
     /// Kills all that it has left behind, now that it has ended.
     pub(crate) async fn end(&self) {
         if self.ends_family {
-            ask(|done| Request::End(self.child, self.number, done)).await;
+            ask(|done| FamilyRequest::End(self.child, self.number, done)).await;
         }
     }
 }
@@ -208,7 +208,7 @@ impl Drop for Member {
     }
 }
 
-async fn ask(request: impl FnOnce(oneshot::Sender<()>) -> Request) {
+async fn ask(request: impl FnOnce(oneshot::Sender<()>) -> FamilyRequest) {
     let Some(requests) = REQUESTS.get() else { return };
     let (done, is_done) = oneshot::channel();
     if requests.send(request(done)).is_ok() {
@@ -217,24 +217,24 @@ async fn ask(request: impl FnOnce(oneshot::Sender<()>) -> Request) {
 }
 
 /// The thread. Requests that came meanwhile are done together, since each of them looks at the same processes.
-fn serve(queue: &Receiver<Request>) {
+fn serve(queue: &Receiver<FamilyRequest>) {
     let mut remembered: HashMap<u32, Vec<Other>> = HashMap::new();
     for first in queue {
         let (mut ended, mut waiting) = (HashSet::new(), Vec::new());
         let mut left = Vec::new();
         for request in std::iter::once(first).chain(queue.try_iter()) {
             match request {
-                Request::Look(child, done) => {
+                FamilyRequest::Look(child, done) => {
                     let found = descendants(vec![child], MAX_DESCENDANTS).into_iter().filter_map(Other::find);
                     remembered.entry(child).or_default().extend(found);
                     let _ = done.send(());
                 }
-                Request::End(child, number, done) => {
+                FamilyRequest::End(child, number, done) => {
                     ended.insert(number);
                     left.extend(remembered.remove(&child).unwrap_or_default());
                     waiting.push(done);
                 }
-                Request::Reap => {}
+                FamilyRequest::Reap => {}
             }
         }
         if !ended.is_empty() {

@@ -30,7 +30,7 @@ use super::service::{Exchange, Reply, Route, Service};
 use super::statistics::Timed;
 use super::unary::Framed;
 use super::{Backend, context, deadline, status};
-use crate::net::InFlight;
+use crate::net::EvictionGuard;
 
 /// How long nothing of a message may arrive.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -51,8 +51,7 @@ struct Call<B> {
     timed: Option<Timed>,
     respond: SendResponse<Bytes>,
     hold: Hold,
-    /// Spares its connection.
-    in_flight: InFlight,
+    guard: EvictionGuard,
     arrived: Instant,
 }
 
@@ -60,7 +59,7 @@ struct Call<B> {
 pub(super) fn begin<B: Backend>(
     service: &Arc<Service<B>>,
     account: &Arc<Account>,
-    in_flight: InFlight,
+    guard: EvictionGuard,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
@@ -85,7 +84,7 @@ pub(super) fn begin<B: Backend>(
         Ok(encoding) => encoding,
         Err(status) => return refuse_counted(timed, status, respond),
     };
-    let mut call = Call { service: Arc::clone(service), route, timed, respond, hold, in_flight, arrived };
+    let mut call = Call { service: Arc::clone(service), route, timed, respond, hold, guard, arrived };
     let limit =
         if matches!(call.route, Route::Health(_)) { super::health::LIMIT } else { service.max_message_size };
     let mut incoming = Incoming::new(body, limit, encoding != Encoding::Plain);
@@ -181,7 +180,7 @@ impl<B: Backend> Call<B> {
         let kind = match self.route {
             Route::Health(method) => {
                 let request = http::Request::from_parts(head.clone(), message.body);
-                tokio::spawn(health(self.service, method, request, self.respond, self.hold, self.in_flight));
+                tokio::spawn(health(self.service, method, request, self.respond, self.hold, self.guard));
                 return;
             }
             Route::Proxied { kind, .. } => kind,
@@ -204,7 +203,7 @@ impl<B: Backend> Call<B> {
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let exchange = Exchange { kind, context, deadline, encoding };
         let (service, timed, respond, hold) = (self.service, self.timed, self.respond, self.hold);
-        tokio::spawn(answer(service, exchange, message, timed, respond, hold, self.in_flight));
+        tokio::spawn(answer(service, exchange, message, timed, respond, hold, self.guard));
     }
 }
 
@@ -217,7 +216,7 @@ async fn answer<B: Backend>(
     timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
     mut hold: Hold,
-    _in_flight: InFlight,
+    _guard: EvictionGuard,
 ) {
     let reply = tokio::select! {
         biased;
@@ -249,7 +248,7 @@ async fn health<B: Backend>(
     request: http::Request<Bytes>,
     respond: SendResponse<Bytes>,
     hold: Hold,
-    _in_flight: InFlight,
+    _guard: EvictionGuard,
 ) {
     let response = service.health.answer(&method, request).await;
     if let Err(error) = send::response(response, respond, &hold).await {

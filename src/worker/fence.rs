@@ -53,7 +53,7 @@ impl Order {
 #[derive(Debug)]
 pub(super) struct Fence {
     order: Arc<Order>,
-    request: Option<Request>,
+    request: Option<Pending>,
     /// The worker once sent what nobody asked for, or did not answer.
     doubtful: bool,
     /// The last request ended without an answer: one that comes now tells that the worker reads ahead.
@@ -64,9 +64,9 @@ pub(super) struct Fence {
     has_turned_off: bool,
 }
 
-/// The request in hand.
+/// The request in hand, until its worker is done with it.
 #[derive(Debug, Clone, Copy)]
-struct Request {
+struct Pending {
     stage: Stage,
     /// Whether there is a fence behind it.
     fenced: bool,
@@ -143,7 +143,7 @@ impl Fence {
         let fenced = self.order.fenced.load(Relaxed);
         let placement = Placement { front: fenced && self.doubtful, behind: fenced };
         self.owed += u32::from(placement.front) + u32::from(placement.behind);
-        self.request = Some(Request {
+        self.request = Some(Pending {
             stage: if placement.front { Stage::Behind } else { Stage::Open },
             fenced,
             after_unanswered: std::mem::take(&mut self.unanswered),

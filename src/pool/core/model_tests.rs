@@ -15,12 +15,12 @@ use super::*;
 enum Process {
     Starting { called_off: bool },
     Idle,
-    Busy(Request),
+    Busy(InHand),
     Leaving,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Request {
+struct InHand {
     number: u64,
     /// Its caller has gone.
     abandoned: bool,
@@ -142,7 +142,7 @@ impl World {
         for id in idle {
             let Some(number) = self.waiting.pop_front() else { return };
             assert!(self.given.insert(number, id).is_none(), "a request is run once");
-            self.processes.insert(id, Process::Busy(Request { number, abandoned: false, last: false }));
+            self.processes.insert(id, Process::Busy(InHand { number, abandoned: false, last: false }));
         }
     }
 
