@@ -1,12 +1,9 @@
-//! One call: one HTTP/2 stream, by the rules of gRPC over HTTP/2.
+//! One call: one HTTP/2 stream, by the rules of gRPC.
 
-use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use h2::RecvStream;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
@@ -14,29 +11,27 @@ use tonic::{Code, Status};
 
 use super::connection::Connection;
 use super::{Config, Error, SetupError};
+use crate::grpc::{self, PREFIX, Prefix, TooLong};
 use crate::offload::{self, LONG};
 
 /// Centrifugo's service.
 const SERVICE: &str = "centrifugal.centrifugo.api.CentrifugoApi";
 
-/// The largest answer that is read, compressed or not.
+/// Bytes of an answer, compressed or not, at most.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Bytes of all answers that are still coming, at most.
-const MAX_COMING: usize = 128 << 20;
+/// Bytes of all answers that are still arriving, at most.
+const MAX_ARRIVING: usize = 128 << 20;
 
-/// How much longer a compressed message may be expected to become.
-const UNZIPPED: usize = 16;
-
-/// One byte that tells whether the message is compressed, four for its length.
-const PREFIX: usize = 5;
+/// By how much a compressed message is expected to grow.
+const EXPANSION: usize = 16;
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Centrifugo has not begun with the call; it may be sent again.
+    /// Centrifugo has not started the call; it may be sent again.
     NotBegun(Error),
-    /// All others.
+    /// Any other failure.
     Final(Error),
 }
 
@@ -46,7 +41,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What all calls have in common.
+/// What all calls share.
 #[derive(Debug)]
 pub(super) struct Caller {
     address: String,
@@ -54,8 +49,8 @@ pub(super) struct Caller {
     authority: Authority,
     headers: HeaderMap,
     gzip: bool,
-    /// Bytes of answers that are still coming, but for the first part of each.
-    coming: AtomicUsize,
+    /// Bytes of answers that are still arriving, but for the first part of each.
+    arriving: AtomicUsize,
 }
 
 impl Caller {
@@ -69,7 +64,7 @@ impl Caller {
             authority,
             headers: headers(config)?,
             gzip: config.use_compressor,
-            coming: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
         })
     }
 
@@ -80,35 +75,28 @@ impl Caller {
         message: &Bytes,
     ) -> Result<Bytes, Failure> {
         let request = self.request(method)?;
-        let (prefix, message) = if message.len() <= LONG {
-            (None, frame(message, self.gzip)?)
+        let framed = if !self.gzip {
+            grpc::frame(message, false)
+        } else if message.len() <= LONG {
+            grpc::frame(&compress(message)?, true)
         } else {
-            // Boxed, as is what else is rare: the future of a usual call is kept small.
-            Box::pin(self.framed(message)).await?
+            // Boxed, like everything rare here, to keep the future of a usual call small.
+            grpc::frame(&Box::pin(compress_elsewhere(message.clone())).await?, true)
         };
-        // Until here nothing was sent, and a connection that is going away refuses.
+        let (first, second) = framed.map_err(Error::from)?;
+        // Nothing was sent until here, and a connection that is going away refuses.
         let not_sent = |cause: h2::Error| Failure::NotBegun(Error::broken(&self.address, &cause));
         let (sender, _call) = connection.begin();
         let mut sender = sender.ready().await.map_err(not_sent)?;
         let (response, mut stream) = sender.send_request(request, false).map_err(not_sent)?;
-        // h2 keeps what the other side does not take yet.
-        if let Some(prefix) = prefix {
-            stream.send_data(prefix, false).map_err(|cause| self.failure(&cause))?;
+        // h2 keeps what the window does not allow yet.
+        stream.send_data(first, second.is_empty()).map_err(|cause| self.failure(&cause))?;
+        if !second.is_empty() {
+            stream.send_data(second, true).map_err(|cause| self.failure(&cause))?;
         }
-        stream.send_data(message, true).map_err(|cause| self.failure(&cause))?;
         let (head, body) = response.await.map_err(|cause| self.failure(&cause))?.into_parts();
         connection.hear();
         self.read(&head, body).await
-    }
-
-    /// A long message behind its prefix, or apart from it, so that it need not be copied.
-    async fn framed(&self, message: &Bytes) -> Result<(Option<Bytes>, Bytes), Error> {
-        if !self.gzip {
-            return Ok((Some(prefix(false, message.len())?.to_vec().into()), message.clone()));
-        }
-        let long = message.clone();
-        let framed = offload::run(long.len(), move || frame(&long, true)).await;
-        framed.map_err(|panic| lost(&panic)).flatten().map(|framed| (None, framed))
     }
 
     fn request(&self, method: &str) -> Result<Request<()>, Error> {
@@ -130,7 +118,7 @@ impl Caller {
     }
 
     async fn read(&self, head: &http::response::Parts, mut body: RecvStream) -> Result<Bytes, Failure> {
-        // A call that failed at once has its status here and nothing after it.
+        // A call that failed at once has its status in its only headers.
         check(&head.headers)?;
         if head.status != StatusCode::OK {
             let text = format!("{} answered with HTTP status {} and not as gRPC", self.address, head.status);
@@ -143,11 +131,11 @@ impl Caller {
             return Err(Error::new(Code::Internal, "the answer ended without a gRPC status").into());
         }
         check(trailers)?;
-        let is_gzip = head.headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
+        let is_gzip = head.headers.get(grpc::ENCODING).is_some_and(|encoding| encoding == "gzip");
         if !is_gzip {
             return Ok(unframe(answer, false)?);
         }
-        let length = answer.len() * UNZIPPED;
+        let length = answer.len() * EXPANSION;
         let unframed = Box::pin(offload::run(length, move || unframe(answer, true))).await;
         Ok(unframed.map_err(|panic| lost(&panic)).flatten()?)
     }
@@ -156,10 +144,10 @@ impl Caller {
     async fn data(&self, body: &mut RecvStream) -> Result<Bytes, Failure> {
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
-        let mut coming = Coming { of_all: &self.coming, bytes: 0 };
+        let mut arriving = Arriving { of_all: &self.arriving, bytes: 0 };
         while let Some(chunk) = body.data().await {
             let chunk = chunk.map_err(|cause| self.failure(&cause))?;
-            // Only a stream that has ended already says no.
+            // This fails only on a stream that has ended.
             let _ = body.flow_control().release_capacity(chunk.len());
             if first.is_empty() {
                 first = chunk;
@@ -171,7 +159,7 @@ impl Caller {
             if all.len() + chunk.len() > MAX_ANSWER + PREFIX {
                 return Err(too_large().into());
             }
-            coming.add(chunk.len())?;
+            arriving.add(chunk.len())?;
             all.extend_from_slice(&chunk);
         }
         Ok(if all.is_empty() { first } else { all.freeze() })
@@ -179,31 +167,31 @@ impl Caller {
 
     fn failure(&self, cause: &h2::Error) -> Failure {
         let error = Error::broken(&self.address, cause);
-        // Both say that the other side has not looked at the stream.
+        // Both mean that the server has not processed the stream.
         let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
         let goes_away = cause.is_go_away() && cause.is_remote();
         if refused || goes_away { Failure::NotBegun(error) } else { Failure::Final(error) }
     }
 }
 
-/// The part of an answer that has come so far.
-struct Coming<'a> {
+/// The part of an answer that has arrived so far.
+struct Arriving<'a> {
     of_all: &'a AtomicUsize,
     bytes: usize,
 }
 
-impl Coming<'_> {
+impl Arriving<'_> {
     fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes += bytes;
-        if self.of_all.fetch_add(bytes, Relaxed) + bytes > MAX_COMING {
-            let text = format!("more than {} MB of answers are coming", MAX_COMING >> 20);
+        if self.of_all.fetch_add(bytes, Relaxed) + bytes > MAX_ARRIVING {
+            let text = format!("more than {} MB of answers are arriving", MAX_ARRIVING >> 20);
             return Err(Error::new(Code::ResourceExhausted, text));
         }
         Ok(())
     }
 }
 
-impl Drop for Coming<'_> {
+impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.of_all.fetch_sub(self.bytes, Relaxed);
@@ -211,20 +199,20 @@ impl Drop for Coming<'_> {
     }
 }
 
-/// The headers of every call. The time is the whole of `api_timeout` even for a call that waited for a connection: it only tells
-/// Centrifugo when nobody waits any more, and headers that never change cost HTTP/2 a byte each.
+/// The headers of every call. The timeout is the whole `api_timeout` even for a call that waited for a connection: Centrifugo only learns
+/// from it when the caller gives up, and headers that never change cost HTTP/2 a byte each.
 pub(super) fn headers(config: &Config) -> Result<HeaderMap, SetupError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     let agent = concat!("causeway/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    headers.insert("grpc-accept-encoding", HeaderValue::from_static("gzip"));
+    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     if config.use_compressor {
-        headers.insert("grpc-encoding", HeaderValue::from_static("gzip"));
+        headers.insert(grpc::ENCODING, HeaderValue::from_static("gzip"));
     }
-    if let Ok(timeout) = HeaderValue::from_str(&timeout_text(config.api_timeout)) {
-        headers.insert("grpc-timeout", timeout);
+    if let Ok(timeout) = HeaderValue::from_str(&grpc::format_timeout(config.api_timeout)) {
+        headers.insert(grpc::TIMEOUT, timeout);
     }
     if let Some(key) = &config.api_key {
         let text = format!("apikey {}", key.expose());
@@ -235,16 +223,6 @@ pub(super) fn headers(config: &Config) -> Result<HeaderMap, SetupError> {
     Ok(headers)
 }
 
-/// At most eight digits and a unit, by gRPC's rules.
-fn timeout_text(timeout: std::time::Duration) -> String {
-    let millis = timeout.as_millis().max(1);
-    if millis < 100_000_000 {
-        format!("{millis}m")
-    } else {
-        format!("{}S", timeout.as_secs().min(99_999_999))
-    }
-}
-
 fn check(headers: &HeaderMap) -> Result<(), Error> {
     match Status::from_header_map(headers) {
         Some(status) if status.code() != Code::Ok => Err(status.into()),
@@ -252,58 +230,47 @@ fn check(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// The message behind its prefix.
-fn frame(message: &Bytes, gzip: bool) -> Result<Bytes, Error> {
-    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-    framed.put_bytes(0, PREFIX);
-    if gzip {
-        let mut encoder = GzEncoder::new(framed.writer(), Compression::fast());
-        let written = encoder.write_all(message).and_then(|()| encoder.finish());
-        framed = written.map_err(|cause| Error::new(Code::Internal, cause.to_string()))?.into_inner();
-    } else {
-        framed.extend_from_slice(message);
-    }
-    let prefix = prefix(gzip, framed.len() - PREFIX)?;
-    framed[..PREFIX].copy_from_slice(&prefix);
-    Ok(framed.freeze())
+fn compress(message: &[u8]) -> Result<Bytes, Error> {
+    let compressed = grpc::gzip::compress(message, Compression::fast());
+    compressed.map(Bytes::from).map_err(|cause| Error::new(Code::Internal, cause.to_string()))
 }
 
-fn prefix(gzip: bool, length: usize) -> Result<[u8; PREFIX], Error> {
-    let length = u32::try_from(length)
-        .map_err(|_| Error::new(Code::ResourceExhausted, "the message is larger than gRPC allows"))?;
-    let [a, b, c, d] = length.to_be_bytes();
-    Ok([u8::from(gzip), a, b, c, d])
+async fn compress_elsewhere(message: Bytes) -> Result<Bytes, Error> {
+    offload::run(message.len(), move || compress(&message)).await.map_err(|panic| lost(&panic)).flatten()
 }
 
-/// Work that was done elsewhere has ended without a result.
+/// Offloaded work has panicked.
 fn lost(panic: &tokio::task::JoinError) -> Error {
     Error::new(Code::Internal, panic.to_string())
+}
+
+impl From<TooLong> for Error {
+    fn from(error: TooLong) -> Self {
+        Self::new(Code::ResourceExhausted, error.to_string())
+    }
 }
 
 /// The one message of an answer.
 fn unframe(mut answer: Bytes, is_gzip: bool) -> Result<Bytes, Error> {
     let malformed = |what: &str| Error::new(Code::Internal, format!("the answer {what}"));
-    let Some((&[flag, a, b, c, d], rest)) = answer.split_first_chunk::<PREFIX>() else {
+    let Some(Prefix { is_compressed, length }) = Prefix::parse(&answer) else {
         return Err(malformed("has no message"));
     };
-    if u32::from_be_bytes([a, b, c, d]) as usize != rest.len() {
+    let message = answer.split_off(PREFIX);
+    if length != message.len() {
         return Err(malformed("is not the one message that it announces"));
     }
-    let message = answer.split_off(PREFIX);
-    match flag {
-        0 => Ok(message),
-        1 if is_gzip => unzip(&message),
-        _ => Err(malformed("is compressed in an unknown way")),
+    match (is_compressed, is_gzip) {
+        (false, _) => Ok(message),
+        (true, true) => decompress(&message),
+        (true, false) => Err(malformed("is compressed in an unknown way")),
     }
 }
 
-fn unzip(message: &[u8]) -> Result<Bytes, Error> {
-    let mut plain = Vec::new();
-    // One byte more than allowed tells that there is more.
-    let mut reader = GzDecoder::new(message).take(MAX_ANSWER as u64 + 1);
-    match reader.read_to_end(&mut plain) {
-        Ok(length) if length > MAX_ANSWER => Err(too_large()),
-        Ok(_) => Ok(plain.into()),
+fn decompress(message: &[u8]) -> Result<Bytes, Error> {
+    match grpc::gzip::decompress(message, 0, MAX_ANSWER) {
+        Ok(Some(plain)) => Ok(plain.into()),
+        Ok(None) => Err(too_large()),
         Err(cause) => Err(Error::new(Code::Internal, format!("the answer cannot be decompressed: {cause}"))),
     }
 }
@@ -314,37 +281,28 @@ fn too_large() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::io::Read as _;
 
+    use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn times_have_at_most_eight_digits() {
-        for (timeout, text) in [
-            (Duration::from_secs(5), "5000m"),
-            (Duration::from_micros(1), "1m"),
-            (Duration::from_secs(100_000), "100000S"),
-            (Duration::MAX, "99999999S"),
-        ] {
-            assert_eq!(timeout_text(timeout), text);
-        }
-    }
-
-    #[test]
-    fn a_message_that_grows_beyond_the_limit_is_refused_however_small_it_was() {
+    fn an_answer_that_decompresses_beyond_the_limit_is_refused() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         std::io::copy(&mut std::io::repeat(0).take(MAX_ANSWER as u64 + 1), &mut encoder).unwrap();
         let bomb = encoder.finish().unwrap();
-        assert_eq!(unzip(&bomb).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(decompress(&bomb).unwrap_err().code(), Code::ResourceExhausted);
     }
 
     proptest! {
         #[test]
-        fn what_is_framed_can_be_unframed(message in prop::collection::vec(any::<u8>(), 0..4096), gzip: bool) {
+        fn framed_messages_are_read_back(message in prop::collection::vec(any::<u8>(), 0..4096), gzip: bool) {
             let message = Bytes::from(message);
-            prop_assert_eq!(unframe(frame(&message, gzip).unwrap(), gzip).unwrap(), message);
+            let sent = if gzip { compress(&message).unwrap() } else { message.clone() };
+            let (first, second) = grpc::frame(&sent, gzip).unwrap();
+            prop_assert_eq!(unframe([first, second].concat().into(), gzip).unwrap(), message);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! What the `centrifuge` section says about Centrifugo's own gRPC API.
+//! The settings of calls to Centrifugo, in the `centrifuge` section.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Config {
     pub address: String,
     /// `centrifuge.use_compressor`: gzip requests.
     pub use_compressor: bool,
-    /// `centrifuge.api_key`, which Centrifugo's `grpc_api.key` asks for (Causeway's own key).
+    /// `centrifuge.api_key`, the value of Centrifugo's `grpc_api.key` (Causeway's own key).
     pub api_key: Option<ApiKey>,
     /// `centrifuge.api_timeout`, 5s (Causeway's own key).
     pub api_timeout: Duration,
@@ -43,11 +43,11 @@ impl Default for Config {
     }
 }
 
-/// What grpc-go takes in front of `host:port`, and what RoadRunner cuts off before.
+/// Prefixes of `host:port` that grpc-go accepts or RoadRunner removes.
 const PREFIXES: [&str; 5] = ["tcp://", "dns:///", "passthrough:///", "dns:", "passthrough:"];
 
-/// `host:port` out of `centrifuge.grpc_api_address`: alone, as RoadRunner's `tcp://host:port`, or as one of gRPC's own names that mean the
-/// same here, `dns:///host:port` and `passthrough:///host:port`.
+/// Returns the `host:port` of `centrifuge.grpc_api_address`: alone, as RoadRunner's `tcp://host:port`, or as a gRPC target that means the
+/// same here, `dns:///host:port` or `passthrough:///host:port`.
 ///
 /// # Errors
 /// Says what is expected.
@@ -68,7 +68,7 @@ pub(crate) fn target(text: &str) -> Result<String, &'static str> {
 }
 
 impl Config {
-    /// What would keep Centrifugo's API from being called.
+    /// Reports what would keep Centrifugo's API from being called.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         if call::headers(self).is_err() {
             findings.mistake("centrifuge.api_key", "it has characters that cannot be sent in a header");
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_grpc_and_roadrunner_write_in_front_of_an_address_is_understood() {
+    fn prefixes_of_grpc_and_roadrunner_are_accepted() {
         for text in [
             "centrifugo:10000",
             "tcp://centrifugo:10000",
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_what_is_no_address_are_refused() {
+    fn other_schemes_and_malformed_addresses_are_refused() {
         for text in [
             "http://centrifugo:10000",
             "https://centrifugo:10000",

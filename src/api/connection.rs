@@ -1,14 +1,14 @@
-//! The one HTTP/2 connection to Centrifugo: opened by the first call, checked when it was silent, replaced when it is gone.
+//! The one HTTP/2 connection to Centrifugo: opened by the first call, checked after silence, replaced when it is gone.
 //!
 //! ```text
-//!               ┌── open, and heard of lately ──────────────────────────▶ use it
+//!               ┌── open, active lately ────────────────────────────────▶ use it
 //!  get ─▶ is it ┼── open, but silent for DOUBT ─▶ PING ── answered ─────▶ use it
-//!               └── gone, or none yet           └──────── no answer ──┐
+//!               └── closed, or never opened     └──────── no answer ──┐
 //!                        └────────────────────────────────────────────┴─▶ dial, use the new one
 //! ```
 //!
-//! Only the first path is taken without the lock, and it is the usual one. On the others callers stand in line, so that one of them
-//! dials or asks, and the rest find what it has found. If it gives up because its time is over, the next one goes on.
+//! The first path is the usual one and takes no lock. On the others callers queue, so that one of them dials or pings and the rest find
+//! the result. If its deadline passes meanwhile, the next one goes on.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,14 +27,14 @@ use super::tls::Identity;
 use super::{Config, Error, SetupError};
 use crate::net::{Coalesce, dial};
 
-/// A connection of which nothing was heard for so long is asked before it is used. It is no shorter, since Centrifugo hangs up on
-/// clients that ping often and call seldom.
+/// A connection that was silent for this long is pinged before it is used. It is no shorter, since Centrifugo disconnects clients that
+/// ping often and call seldom.
 const DOUBT: Duration = Duration::from_secs(5);
 
-/// How long the answer to that question may take.
+/// How long the answer to a ping may take.
 const PONG: Duration = Duration::from_secs(1);
 
-/// What one answer, and all of them together, may fill before we have read it.
+/// Flow-control windows in bytes, for one answer and for all of them.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
@@ -44,7 +44,7 @@ pub(super) struct Connections {
     address: String,
     tls: Option<Identity>,
     current: Mutex<Option<Connection>>,
-    line: tokio::sync::Mutex<()>,
+    queue: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
@@ -55,19 +55,19 @@ impl Connections {
         authority.port_u16().ok_or_else(wrong)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let tls = config.tls.as_ref().map(|tls| Identity::new(tls, host)).transpose()?;
-        Ok(Self { address, tls, current: Mutex::new(None), line: tokio::sync::Mutex::new(()) })
+        Ok(Self { address, tls, current: Mutex::new(None), queue: tokio::sync::Mutex::new(()) })
     }
 
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// A connection that works, as far as one can know.
+    /// Returns a connection that works, as far as can be known.
     pub(super) async fn get(&self) -> Result<Connection, Error> {
         if let Some(connection) = self.current().filter(Connection::is_trusted) {
             return Ok(connection);
         }
-        let _turn = self.line.lock().await;
+        let _turn = self.queue.lock().await;
         if let Some(connection) = self.current()
             && (connection.is_trusted() || connection.answers().await)
         {
@@ -110,7 +110,7 @@ impl Connections {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            // Calls that ran out of time are many at once, and no reason to hang up.
+            // Many calls may run out of time at once, which is no reason to disconnect.
             .max_local_error_reset_streams(None);
         let broken = |cause: h2::Error| Error::broken(&self.address, &cause);
         let calls = Arc::new(AtomicUsize::new(0));
@@ -122,7 +122,7 @@ impl Connections {
         let driver = tokio::spawn(async move {
             let end = connection.await;
             let error = end.err().map(tracing::field::display);
-            debug!(target: "centrifuge", address, error, "the connection to Centrifugo's API has ended");
+            debug!(target: "centrifuge", address, error, "disconnected from Centrifugo's API");
         });
         let life = Life { opened: Instant::now(), heard: AtomicU64::new(0), driver: driver.abort_handle() };
         let ping = Arc::new(tokio::sync::Mutex::new(ping));
@@ -130,7 +130,7 @@ impl Connections {
     }
 }
 
-/// A connection. Clones are the same one; it closes when all are gone and no call is open.
+/// A connection. Clones are the same one, which closes when all are dropped and no call is open.
 #[derive(Clone)]
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
@@ -143,7 +143,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 struct Life {
     opened: Instant,
-    /// When something was last heard, in milliseconds after `opened`; [`RETIRED`] if calls should go elsewhere.
+    /// When the last bytes arrived, in milliseconds after `opened`; [`RETIRED`] if calls should go elsewhere.
     heard: AtomicU64,
     /// The task that reads and writes.
     driver: AbortHandle,
@@ -152,15 +152,15 @@ struct Life {
 const RETIRED: u64 = u64::MAX;
 
 impl Connection {
-    /// Whence a stream for a call comes, and the call, which ends when it is dropped.
+    /// Begins a call, which ends when it is dropped, and returns what opens its stream.
     pub(super) fn begin(&self) -> (SendRequest<Bytes>, Call<'_>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         (self.sender.clone(), Call(&self.calls))
     }
 
-    /// Something came over this connection just now.
+    /// Bytes arrived on this connection just now.
     pub(super) fn hear(&self) {
-        // A retired one stays so.
+        // A retired connection stays retired.
         let now = self.life.now();
         let _ = self
             .life
@@ -168,7 +168,7 @@ impl Connection {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |heard| (heard < now).then_some(now));
     }
 
-    /// No more calls over this one; those that are open may finish.
+    /// Takes no more calls; open ones may finish.
     pub(super) fn retire(&self) {
         self.life.heard.store(RETIRED, Ordering::Relaxed);
     }
@@ -183,7 +183,7 @@ impl Connection {
         self.life.heard.load(Ordering::Relaxed) != RETIRED && !self.life.driver.is_finished()
     }
 
-    /// Whether the other side is still there. If not, the calls that wait for it need not wait longer.
+    /// Whether the server is still there. If not, the calls that wait for it fail at once.
     async fn answers(&self) -> bool {
         if !self.is_open() {
             return false;
@@ -233,7 +233,7 @@ mod tests {
         Connections::new(&Config { address, ..Config::default() }).unwrap()
     }
 
-    /// The same connection, silent for long.
+    /// The same connection after a long silence.
     fn aged(connection: &Connection) -> Connection {
         let opened = Instant::now().checked_sub(2 * DOUBT).unwrap();
         let driver = connection.life.driver.clone();
@@ -242,13 +242,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_whose_other_side_has_vanished_is_replaced_before_it_takes_a_call() {
-        // The kernel accepts, and nobody ever answers.
+    async fn a_connection_whose_server_has_vanished_is_replaced_before_it_takes_a_call() {
+        // The kernel accepts, and no answer ever comes.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connections = connections(&listener);
         let first = connections.get().await.unwrap();
         let again = connections.get().await.unwrap();
-        assert!(Arc::ptr_eq(&first.life, &again.life), "one that is young is trusted");
+        assert!(Arc::ptr_eq(&first.life, &again.life), "a young connection is trusted");
         let old = aged(&first);
         connections.set(Some(old.clone()));
         let second = connections.get().await.unwrap();
@@ -270,7 +270,7 @@ mod tests {
         assert!(Arc::ptr_eq(&kept.life, &old.life) && kept.is_trusted());
         kept.retire();
         kept.hear();
-        assert!(!kept.is_trusted(), "one that is retired stays so");
+        assert!(!kept.is_trusted(), "a retired connection stays retired");
         server.abort();
     }
 }

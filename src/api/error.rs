@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-/// A call that failed: a gRPC status, Centrifugo's own or one that stands for what the network did.
+use crate::grpc::go_name;
+
+/// A failed call: a gRPC status, from Centrifugo or for what the network did.
 ///
 /// Its text is grpc-go's, `rpc error: code = Unavailable desc = ...`, since clients of RoadRunner match on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ impl Error {
         self.code
     }
 
-    /// The sentence that came with it.
+    /// The status message.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -51,14 +53,14 @@ impl Error {
         Self::new(Code::Unavailable, message)
     }
 
-    /// There is a connection, but no TLS over it.
+    /// The TLS handshake failed.
     pub(super) fn handshake(cause: &io::Error) -> Self {
         let message =
             format!("connection error: desc = \"transport: authentication handshake failed: {cause}\"");
         Self::new(Code::Unavailable, message)
     }
 
-    /// The connection broke. What became of the call is not known.
+    /// The connection broke. Whether the call was executed is not known.
     pub(super) fn broken(address: &str, cause: &h2::Error) -> Self {
         Self::new(Code::Unavailable, format!("the connection to Centrifugo at {address} broke: {cause}"))
     }
@@ -72,17 +74,13 @@ impl From<Status> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Go spells one code in its own way.
-        match self.code {
-            Code::Cancelled => write!(f, "rpc error: code = Canceled desc = {}", self.message),
-            code => write!(f, "rpc error: code = {code:?} desc = {}", self.message),
-        }
+        write!(f, "rpc error: code = {} desc = {}", go_name(self.code), self.message)
     }
 }
 
 impl std::error::Error for Error {}
 
-/// Why a client cannot be made of its settings.
+/// Why a client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A file of certificates or keys cannot be read.
@@ -96,16 +94,16 @@ pub enum SetupError {
     /// A file holds no certificate.
     #[error("centrifuge.tls: there is no certificate in {}", .0.display())]
     NoCertificate(PathBuf),
-    /// The system has no authorities that could be trusted.
+    /// The system has no trusted certificate authorities.
     #[error("centrifuge.tls: the system has no certificates of authorities; set centrifuge.tls.root_ca")]
     NoRoots,
     /// A certificate has no key, or a key no certificate.
     #[error("centrifuge.tls: cert and key belong together; set both or neither")]
     HalfPair,
-    /// The certificates or the key do not fit.
+    /// The certificates or the key cannot be used.
     #[error("centrifuge.tls: the certificates cannot be used")]
     Tls(#[from] tokio_rustls::rustls::Error),
-    /// The name that the certificate should have is none.
+    /// The name expected in the certificate is not valid.
     #[error("centrifuge.tls: `{0}` cannot be the name in a certificate")]
     ServerName(String),
     /// The address is not `host:port`.
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_texts_are_those_that_clients_match_on() {
+    fn texts_are_those_that_clients_match_on() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(
             Error::dial("127.0.0.1:59649", &refused).to_string(),

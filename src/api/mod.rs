@@ -1,21 +1,21 @@
-//! Calls to Centrifugo's server API, which workers make through `rpc`: one generic call for every method there is, and for those to come.
+//! Calls to Centrifugo's server API, which workers make through `rpc`: one generic call for every method, those of later versions included.
 //!
 //! ```text
-//!  Client::call(method, bytes) ─▶ connection: the one that is open, or a new one ─▶ call: one HTTP/2 stream ─▶ bytes
-//!                                  (one opens, the others wait for it)              (prefix, gzip, status)
+//!  Client::call(method, bytes) ─▶ connection: the open one, or a new one ─▶ call: one HTTP/2 stream ─▶ bytes
+//!                                  (one caller opens it, others wait)       (prefix, gzip, status)
 //! ```
 //!
-//! It speaks gRPC over the `h2` crate itself. A unary call of bytes needs so little of gRPC that a general client would cost more, in
-//! time and in code between a call and its stream, than these few files.
+//! It speaks gRPC over the `h2` crate directly. A unary call of bytes needs so little of gRPC that a general client would cost more, in
+//! time and in code, than these few files.
 //!
 //! Invariants:
-//! - Messages are bytes: neither a request nor an answer is decoded, so unknown fields and methods pass.
+//! - Messages are bytes: neither requests nor answers are decoded, so unknown fields and methods pass.
 //! - Each call ends within `centrifuge.api_timeout`, whatever the network does.
-//! - A call is sent again only if Centrifugo has said, or cannot but have seen, that it never began.
-//! - A connection that was silent for a while is asked before it is trusted: the first call after Centrifugo is back succeeds.
-//! - Nothing wakes up while there are no calls. In particular, there are no pings by the clock, for which Centrifugo would hang up.
+//! - A call is repeated only if it is certain that Centrifugo never started it.
+//! - A connection that was silent for a while is pinged before it is used: the first call after Centrifugo is back succeeds.
+//! - Nothing wakes up while there are no calls. In particular, there are no periodic pings, for which Centrifugo would disconnect.
 //!
-//! Deliberately absent: streams (the API has none), retries of what may have been done already, more than one connection, balancing.
+//! Deliberately absent: streams (the API has none), retries of calls that may have been executed, more than one connection, balancing.
 
 mod call;
 mod config;
@@ -50,7 +50,7 @@ struct Inner {
 }
 
 impl Client {
-    /// Prepares calls; nothing is sent yet, and Centrifugo need not be there.
+    /// Prepares calls. Nothing is sent yet, and Centrifugo need not be running.
     ///
     /// # Errors
     /// If a certificate or key cannot be used, or the address or the API key cannot be sent.
@@ -62,8 +62,8 @@ impl Client {
 
     /// Calls `method`, say `Publish`, of `centrifugal.centrifugo.api.CentrifugoApi`.
     ///
-    /// `message` is the request message, encoded; the result is the response message, encoded. An `error` in it is the application's
-    /// business and a success here.
+    /// `message` is the encoded request message, and the result the encoded response message. A response with an `error` in it is a success
+    /// here.
     ///
     /// # Errors
     /// If Centrifugo cannot be reached, does not answer in time, or answers with a gRPC status.

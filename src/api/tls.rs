@@ -1,4 +1,4 @@
-//! TLS towards Centrifugo, by rustls: whom to trust, and who we are.
+//! TLS to Centrifugo, with rustls: trusted authorities and our own certificate.
 
 use std::io;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Identity {
     }
 }
 
-/// What would keep TLS from being spoken: all of it, where [`Identity::new`] stops at the first.
+/// Reports everything that would keep TLS from working, where [`Identity::new`] stops at the first mistake.
 pub(super) fn validate(tls: &Tls, host: &str, work_dir: &Path, findings: &mut Findings) {
     let mut check = |key: &str, file: &Path, what: &str, error: SetupError| {
         findings.mistake(format!("centrifuge.tls.{key}"), explain(file, what, &error));
@@ -79,7 +79,7 @@ pub(super) fn validate(tls: &Tls, host: &str, work_dir: &Path, findings: &mut Fi
     }
 }
 
-/// Whether the key is one that can be used, and that of the first certificate.
+/// Checks that the key can be used and belongs to the first certificate.
 fn check_pair(
     certificates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -95,7 +95,7 @@ fn check_pair(
     }
 }
 
-/// Why a file cannot be used; what is in it is not shown.
+/// Explains why a file cannot be used, without showing its contents.
 fn explain(file: &Path, what: &str, error: &SetupError) -> String {
     let file = file.display();
     match error {
@@ -127,7 +127,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore, SetupError> {
 
 fn roots_of_the_system() -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
-    // Some systems have a few that rustls cannot read; the others are good all the same.
+    // A few that rustls cannot read do not spoil the others.
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 { Err(SetupError::NoRoots) } else { Ok(roots) }
 }

@@ -15,9 +15,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::{Global, Mistake};
+use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
 use crate::proto::{self, json};
-use crate::proxy::{RawCodec, SERVICE};
+use crate::proxy::SERVICE;
 
 /// What is asked.
 #[derive(Debug, clap::Args)]

@@ -1,18 +1,17 @@
-//! Authorities that are paths of sockets.
+//! Authorities that are socket paths.
 //!
 //! gRPC's C core (C++, Python, PHP, Ruby) calls a unix socket with its path as `:authority`, percent-encoded (`%2Ftmp%2Fx.sock`); others
-//! send the path as it is. grpc-go's server takes any authority, but `h2` parses it as that of a URI, and resets the stream. There is no
-//! hook between its HPACK decoder and that parser. So on unix sockets, before `h2` reads a HEADERS frame, the characters of such an
-//! authority that no URI may have are replaced by others.
+//! send the path as it is. grpc-go's server accepts any authority, but `h2` parses it as part of a URI and resets the stream. It has no
+//! hook between its HPACK decoder and that parser. So on unix sockets the characters that no URI may have are replaced in the HEADERS
+//! frame, before `h2` reads it.
 //!
-//! A replacement has the same length on the wire, in Huffman's code too: so frames and the dynamic table of HPACK keep their sizes, later
-//! references find the replaced value, and nothing but this one literal has to be understood. The authority that was sent is given to
-//! workers all the same.
+//! A replacement has the same length on the wire, in Huffman code too. So frames and HPACK's dynamic table keep their sizes, later
+//! references find the replaced value, and only this one literal has to be parsed. Workers still see the authority that was sent.
 
 /// The static table's index of `:authority`.
 const AUTHORITY: usize = 1;
 
-/// Huffman's codes of up to eight bits: the bits, the first code, and the symbols in the order of their codes. Source: RFC 7541, appendix B.
+/// Huffman codes of up to eight bits: the bits, the first code, and the symbols in the order of their codes. Source: RFC 7541, appendix B.
 const SHORT: [(u32, u32, &[u8]); 4] = [
     (5, 0x00, b"012aceiost"),
     (6, 0x14, b" %-./3456789=A_bdfghlmnpru"),
@@ -20,7 +19,7 @@ const SHORT: [(u32, u32, &[u8]); 4] = [
     (8, 0xf8, b"&*,;XZ"),
 ];
 
-/// The longer ones that a path may have.
+/// Longer codes, of symbols that a path may have.
 const LONG: [(u32, u32, &[u8]); 6] = [
     (10, 0x3f8, b"!\"()?"),
     (11, 0x7fa, b"'+|"),
@@ -39,8 +38,8 @@ pub(super) struct Replaced {
     pub(super) sent: String,
 }
 
-/// Replaces the authority in the payload of a HEADERS frame with these flags, if it is the path of a socket. A block that cannot be read
-/// is left as it is: `h2` knows what to say of it.
+/// Replaces the authority in the payload of a HEADERS frame with these flags, if it is a socket path. A malformed block is left for `h2`
+/// to reject.
 pub(super) fn replace(flags: u8, payload: &mut [u8]) -> Option<Replaced> {
     let (padded, priority) = (flags & 0x8 != 0, flags & 0x20 != 0);
     let begin = usize::from(padded) + if priority { 5 } else { 0 };
@@ -52,11 +51,11 @@ pub(super) fn replace(flags: u8, payload: &mut [u8]) -> Option<Replaced> {
     if is_huffman { replace_huffman(value) } else { replace_plain(value) }
 }
 
-/// Where the literal value of `:authority` is in a header block, how long it is, and whether it is in Huffman's code.
+/// Finds the literal value of `:authority` in a header block: its offset, its length, and whether it is Huffman-coded.
 fn find(block: &[u8]) -> Option<(usize, usize, bool)> {
     let mut at = 0;
     while let Some(&first) = block.get(at) {
-        // RFC 7541, section 6: what a field's first bits say, and how many bits are left for an index.
+        // RFC 7541, section 6: the first bits tell the kind of a field and how many bits its index has.
         let bits = match first {
             0x80.. => 7,
             0x40..0x80 => 6,
@@ -86,7 +85,7 @@ fn find(block: &[u8]) -> Option<(usize, usize, bool)> {
     None
 }
 
-/// An integer with a prefix of so many bits (RFC 7541, section 5.1).
+/// Reads an integer with a prefix of `bits` bits (RFC 7541, section 5.1).
 fn integer(block: &[u8], at: &mut usize, bits: u32) -> Option<usize> {
     let mask = (1_usize << bits) - 1;
     let mut value = usize::from(*block.get(*at)?) & mask;
@@ -105,7 +104,7 @@ fn integer(block: &[u8], at: &mut usize, bits: u32) -> Option<usize> {
     None
 }
 
-/// Where a string is, and whether it is in Huffman's code.
+/// Reads over a string: its range, and whether it is Huffman-coded.
 fn string(block: &[u8], at: &mut usize) -> Option<(std::ops::Range<usize>, bool)> {
     let is_huffman = block.get(*at)? & 0x80 != 0;
     let length = integer(block, at, 7)?;
@@ -149,19 +148,19 @@ fn replace_huffman(value: &mut [u8]) -> Option<Replaced> {
     Some(Replaced { by: text(&by), sent: text(&sent) })
 }
 
-/// A string in Huffman's code, unless it has characters that no path has.
+/// Decodes a Huffman-coded string; `None` if it has characters that no path has.
 fn decode(value: &[u8]) -> Option<Vec<u8>> {
     let (mut decoded, mut at) = (Vec::new(), 0);
     while let Some((symbol, bits)) = symbol(value, at) {
         decoded.push(symbol);
         at += bits as usize;
     }
-    // What is left is padding: fewer than eight ones.
+    // The rest is padding: fewer than eight ones.
     let left = (value.len() * 8).checked_sub(at)?;
     (left < 8 && (0..left).all(|bit| read(value, at + bit, 1) == Some(1))).then_some(decoded)
 }
 
-/// The symbol whose code begins at this bit, and the code's length.
+/// The symbol whose code starts at this bit, and the length of the code.
 fn symbol(value: &[u8], at: usize) -> Option<(u8, u32)> {
     SHORT.iter().chain(&LONG).find_map(|(bits, first, symbols)| {
         let place = read(value, at, *bits)?.checked_sub(*first)?;
@@ -169,7 +168,7 @@ fn symbol(value: &[u8], at: usize) -> Option<(u8, u32)> {
     })
 }
 
-/// The code of a symbol among those of so many bits, up to eight.
+/// The code of a symbol among those of `bits` bits, up to eight.
 fn code_of(symbol: u8, bits: u32) -> Option<u32> {
     let (_, first, symbols) = SHORT.iter().find(|(length, ..)| *length == bits)?;
     let place = symbols.iter().position(|other| *other == symbol)?;

@@ -1,12 +1,12 @@
-//! One call: from its headers to the bytes of its answer.
+//! One call, from its headers to its answer.
 //!
 //! ```text
-//!  accepted ──▶ begin ──▶ its message is there ──▶ forward ──▶ a task: backend, answer
-//!                 └─▶ its message is not there yet ──▶ a small task waits for it ──▶ forward
+//!  accepted ──▶ begin ──▶ its message has arrived ──▶ forward ──▶ a task: backend, answer
+//!                 └─▶ its message has not arrived ──▶ a small task waits for it ──▶ forward
 //! ```
 //!
-//! Most calls are accepted together with their message: such a call is read, and its context is built, on the spot. A call that was taken
-//! back meanwhile costs no task. One whose message is still to come keeps nothing but its headers, and not for ever.
+//! Most calls arrive together with their message: such a call is read, and its context built, on the spot. A call that was cancelled
+//! meanwhile costs no task. One whose message is still to arrive keeps only its headers, and not for ever.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,29 +17,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tracing::debug;
 
-use super::account::{self, Account, Hold};
+use super::account::{self, Account, Reservation};
 use super::gzip::Encoding;
-use super::incoming::{Failure, Incoming};
-use super::send;
-use super::service::{Exchange, Reply, Route, Service};
+use super::message::Message;
+use super::receive::{Failure, Incoming};
+use super::route::Route;
+use super::service::{Exchange, Outcome, Service};
 use super::statistics::Timed;
-use super::unary::Framed;
-use super::{Backend, context, deadline, status};
+use super::{Backend, context, send, status};
+use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
 
-/// How long nothing of a message may arrive.
+/// How long a message may make no progress.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How long a message may take, and how much longer for each megabyte.
+/// How long a message may take, and how much longer per megabyte.
 const MESSAGE: Duration = Duration::from_secs(30);
 const PER_MEGABYTE: Duration = Duration::from_secs(1);
 
-/// With so many calls in flight, a small message is copied out of what was read together with it, which it would keep in memory.
+/// With more calls in flight than this, small messages are copied out of the larger buffers that they would keep in memory.
 const MANY: usize = 1024;
 const SMALL: usize = 4096;
 
@@ -47,15 +49,15 @@ const SMALL: usize = 4096;
 struct Call<B> {
     service: Arc<Service<B>>,
     route: Route,
-    /// None of the health service.
+    /// `None` for the health service.
     timed: Option<Timed>,
     respond: SendResponse<Bytes>,
-    hold: Hold,
+    reservation: Reservation,
     guard: EvictionGuard,
     arrived: Instant,
 }
 
-/// Takes a call; returns without waiting for anything.
+/// Accepts a call; returns without waiting for anything.
 pub(super) fn begin<B: Backend>(
     service: &Arc<Service<B>>,
     account: &Arc<Account>,
@@ -63,7 +65,7 @@ pub(super) fn begin<B: Backend>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
-    // The clock starts when the call arrives.
+    // The caller's timeout counts from here.
     let arrived = Instant::now();
     let (mut head, body) = request.into_parts();
     let route = match Route::of(&head) {
@@ -74,24 +76,23 @@ pub(super) fn begin<B: Backend>(
     let refused = if let Some(refused) = route.refused() {
         Err(refused)
     } else {
-        account.hold_call(&head.headers).ok_or_else(status::too_much)
+        account.reserve_call(&head.headers).ok_or_else(status::out_of_memory)
     };
-    let hold = match refused {
-        Ok(hold) => hold,
+    let reservation = match refused {
+        Ok(reservation) => reservation,
         Err(status) => return refuse_counted(timed, status, respond),
     };
     let encoding = match Encoding::of(&head.headers) {
         Ok(encoding) => encoding,
         Err(status) => return refuse_counted(timed, status, respond),
     };
-    let mut call = Call { service: Arc::clone(service), route, timed, respond, hold, guard, arrived };
-    let limit =
-        if matches!(call.route, Route::Health(_)) { super::health::LIMIT } else { service.max_message_size };
-    let mut incoming = Incoming::new(body, limit, encoding != Encoding::Plain);
-    match incoming.poll_message(&mut Context::from_waker(Waker::noop()), &mut call.hold) {
+    let max_message_size = route.max_message_size(service.max_message_size);
+    let mut call = Call { service: Arc::clone(service), route, timed, respond, reservation, guard, arrived };
+    let mut incoming = Incoming::new(body, max_message_size, encoding != Encoding::Plain);
+    match incoming.poll_message(&mut Context::from_waker(Waker::noop()), &mut call.reservation) {
         Poll::Ready(message) => call.forward(&head, encoding, message),
         Poll::Pending => {
-            // Everything was read in pieces of several kilobytes, which a single value would keep in memory.
+            // A single value would keep all of the buffer that it was read into.
             copy(&mut head.headers);
             incoming.copy();
             tokio::spawn(call.wait(head, encoding, incoming));
@@ -100,7 +101,7 @@ pub(super) fn begin<B: Backend>(
 }
 
 fn copy(headers: &mut HeaderMap) {
-    // The memory that is held for more covers it; and it may be shared with other calls.
+    // Beyond that, the reservation covers the buffer.
     if account::size(headers) > SMALL {
         return;
     }
@@ -113,7 +114,7 @@ fn copy(headers: &mut HeaderMap) {
 
 fn refuse(response: http::Response<tonic::body::Body>, respond: SendResponse<Bytes>) {
     if let Err(error) = send::head_alone(response, respond) {
-        debug!(target: "centrifuge", %error, "a call could not be refused");
+        debug!(target: "centrifuge", %error, "cannot refuse a call");
     }
 }
 
@@ -126,26 +127,26 @@ fn refuse_counted(timed: Option<Timed>, status: Status, respond: SendResponse<By
 
 impl<B: Backend> Call<B> {
     /// Waits for the rest of the message.
-    async fn wait(mut self, head: http::request::Parts, encoding: Encoding, mut incoming: Incoming) {
+    async fn wait(mut self, head: Parts, encoding: Encoding, mut incoming: Incoming) {
         let service = Arc::clone(&self.service);
-        let Some(_call) = service.calls.begin() else {
+        let Some(_call) = service.in_flight.begin() else {
             return refuse_counted(self.timed, status::of(&crate::pool::Error::ShuttingDown), self.respond);
         };
-        let own = deadline::timeout(&head.headers).ok().flatten();
-        let own = own.and_then(|timeout| self.arrived.checked_add(timeout));
+        let timeout = parse_timeout(&head.headers).ok().flatten();
+        let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let until = |now: Instant, length: usize| {
             let megabytes = u32::try_from(length >> 20).unwrap_or(u32::MAX);
             let until = (now + SILENCE).min(self.arrived + MESSAGE + PER_MEGABYTE * megabytes);
-            own.map_or(until, |own| own.min(until))
+            deadline.map_or(until, |deadline| deadline.min(until))
         };
         let mut alarm = pin!(sleep_until(until(self.arrived, 0)));
-        let (hold, respond) = (&mut self.hold, &mut self.respond);
+        let (reservation, respond) = (&mut self.reservation, &mut self.respond);
         let message = poll_fn(|cx| {
             let before = incoming.received();
-            if let Poll::Ready(message) = incoming.poll_message(cx, hold) {
+            if let Poll::Ready(message) = incoming.poll_message(cx, reservation) {
                 return Poll::Ready(Some(message));
             }
-            // Nothing is left to wait for when the caller has taken the call back.
+            // A call that was cancelled has no more to come.
             if respond.poll_reset(cx).is_ready() {
                 return Poll::Ready(Some(Err(Failure::Gone)));
             }
@@ -158,36 +159,36 @@ impl<B: Backend> Call<B> {
         drop(incoming);
         match message {
             Some(message) => self.forward(&head, encoding, message),
-            None if own.is_some_and(|own| own <= Instant::now()) => {
+            None if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 refuse_counted(self.timed, status::too_late(), self.respond);
             }
             None => {
-                debug!(target: "centrifuge", "the message of a call did not arrive in time");
+                debug!(target: "centrifuge", "message not received in time");
                 let status = Status::deadline_exceeded("the message did not arrive in time");
                 refuse_counted(self.timed, status, self.respond);
             }
         }
     }
 
-    /// Hands the call to whoever answers it.
-    fn forward(self, head: &http::request::Parts, encoding: Encoding, message: Result<Framed, Failure>) {
+    /// Passes the call on to the health service, or in a task of its own to the backend.
+    fn forward(self, head: &Parts, encoding: Encoding, message: Result<Message, Failure>) {
         let mut message = match message {
             Ok(message) => message,
-            // Nobody is left to be answered.
             Err(Failure::Gone) => return,
             Err(Failure::Refused(status)) => return refuse_counted(self.timed, *status, self.respond),
         };
         let kind = match self.route {
             Route::Health(method) => {
-                let request = http::Request::from_parts(head.clone(), message.body);
-                tokio::spawn(health(self.service, method, request, self.respond, self.hold, self.guard));
+                let request = Request::from_parts(head.clone(), message.body);
+                let (respond, reservation) = (self.respond, self.reservation);
+                tokio::spawn(health(self.service, method, request, respond, reservation, self.guard));
                 return;
             }
             Route::Proxied { kind, .. } => kind,
         };
-        let authority = head.uri.authority().map(|read| self.hold.account().authority(read.as_str()));
+        let authority = head.uri.authority().map(|read| self.reservation.account().authority(read.as_str()));
         let (context, timeout) =
-            match (context::build(&kind, authority, &head.headers), deadline::timeout(&head.headers)) {
+            match (context::build(&kind, authority, &head.headers), parse_timeout(&head.headers)) {
                 (Ok(context), Ok(timeout)) => (context, timeout),
                 // What grpc-go answers.
                 (Err(malformed), _) => {
@@ -197,62 +198,62 @@ impl<B: Backend> Call<B> {
                     return refuse_counted(self.timed, status::malformed(&malformed), self.respond);
                 }
             };
-        if message.body.len() < SMALL && self.service.calls.count() > MANY {
+        if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
             message.body = Bytes::copy_from_slice(&message.body);
         }
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let exchange = Exchange { kind, context, deadline, encoding };
-        let (service, timed, respond, hold) = (self.service, self.timed, self.respond, self.hold);
-        tokio::spawn(answer(service, exchange, message, timed, respond, hold, self.guard));
+        let Self { service, timed, respond, reservation, guard, .. } = self;
+        tokio::spawn(answer(service, exchange, message, timed, respond, reservation, guard));
     }
 }
 
-/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It is in flight as long as this future is there:
-/// another one around it would have room for it twice.
+/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It has the guard itself, since a future around
+/// it would take its memory twice.
 async fn answer<B: Backend>(
     service: Arc<Service<B>>,
     exchange: Exchange,
-    message: Framed,
+    message: Message,
     timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
-    mut hold: Hold,
+    mut reservation: Reservation,
     _guard: EvictionGuard,
 ) {
-    let reply = tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        reply = service.answer(exchange, message, &mut hold) => reply,
+        outcome = service.answer(exchange, message, &mut reservation) => outcome,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
-    let reply = reply.within(&mut hold);
+    let outcome = outcome.within(&mut reservation);
     if let Some(timed) = timed {
-        timed.end(reply.code());
+        timed.end(outcome.code());
     }
-    let sent = match reply {
-        Reply::Message(answer) => send::message(&answer.body, false, respond, hold),
-        Reply::Packed(body) => send::message(&body, true, respond, hold),
-        Reply::Status(status) => send::head_alone(status.into_http(), respond).map(|()| None),
+    let sent = match outcome {
+        Outcome::Message(answer) => send::message(&answer.body, false, respond, reservation),
+        Outcome::Compressed(body) => send::message(&body, true, respond, reservation),
+        Outcome::Status(status) => send::head_alone(status.into_http(), respond).map(|()| None),
     };
     let sent = match sent {
-        Ok(Some(untaken)) => Box::pin(untaken.send()).await,
+        Ok(Some(blocked)) => Box::pin(blocked.send()).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = sent {
-        debug!(target: "centrifuge", %error, "an answer could not be sent");
+        debug!(target: "centrifuge", %error, "cannot send an answer");
     }
 }
 
 async fn health<B: Backend>(
     service: Arc<Service<B>>,
     method: String,
-    request: http::Request<Bytes>,
+    request: Request<Bytes>,
     respond: SendResponse<Bytes>,
-    hold: Hold,
+    reservation: Reservation,
     _guard: EvictionGuard,
 ) {
     let response = service.health.answer(&method, request).await;
-    if let Err(error) = send::response(response, respond, &hold).await {
-        debug!(target: "centrifuge", %error, "an answer could not be sent");
+    if let Err(error) = send::response(response, respond, &reservation).await {
+        debug!(target: "centrifuge", %error, "cannot send an answer");
     }
 }
 
@@ -261,8 +262,7 @@ mod tests {
     use tokio::io::duplex;
     use tokio::sync::watch;
 
-    use super::super::calls::Calls;
-    use super::super::gzip::Gzip;
+    use super::super::BackendRequest;
     use super::super::health::Health;
     use super::*;
     use crate::net::Registration;
@@ -270,37 +270,31 @@ mod tests {
 
     /// Answers nothing.
     #[derive(Clone)]
-    struct Nobody;
+    struct NoBackend;
 
-    impl Backend for Nobody {
-        async fn call(&self, _: super::super::Request<'_>) -> Result<Answered, Error> {
+    impl Backend for NoBackend {
+        async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
             Err(Error::NoAnswer)
         }
     }
 
-    /// A connection to a server that has nobody to answer.
-    async fn connect() -> (h2::client::SendRequest<Bytes>, Arc<Calls>) {
+    /// A connection to a server without a backend.
+    async fn connect() -> (h2::client::SendRequest<Bytes>, Arc<Service<NoBackend>>) {
         let (near, far) = duplex(64 * 1024);
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
-        let calls = Arc::new(Calls::new(1 << 20));
-        let service = Arc::new(Service {
-            backend: Nobody,
-            health: Health { serving: watch::channel(true).1 },
-            calls: Arc::clone(&calls),
-            statistics: Arc::default(),
-            gzip: Gzip::new(),
-            max_message_size: 1 << 20,
-        });
-        let account = Account::open(Arc::clone(&calls));
+        let health = Health { serving: watch::channel(true).1 };
+        let service = Arc::new(Service::new(NoBackend, health, Arc::default(), 1 << 20));
+        let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
+        let served = Arc::clone(&service);
         tokio::spawn(async move {
             let registration = Registration::alone();
             while let Some(Ok((request, respond))) = server.accept().await {
-                begin(&service, &account, registration.call(), request, respond);
+                begin(&served, &account, registration.call(), request, respond);
             }
         });
         tokio::spawn(client);
-        (sender, calls)
+        (sender, service)
     }
 
     fn rpc() -> Request<()> {
@@ -309,9 +303,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_does_not_come_is_waited_for_so_long_and_then_holds_nothing() {
-        let (mut sender, calls) = connect().await;
-        // Nothing of it; a piece now and then, of a message that is announced or not.
+    async fn a_message_that_does_not_arrive_in_time_is_given_up_and_holds_nothing() {
+        let (mut sender, service) = connect().await;
+        // Nothing of it; a piece now and then, with and without its length.
         for (piece, every, least) in [
             (&b""[..], SILENCE, SILENCE),
             (b"\0\0\x0f", SILENCE / 2, SILENCE),
@@ -334,20 +328,19 @@ mod tests {
             assert_eq!(response.headers()["grpc-status"], "4", "DEADLINE_EXCEEDED");
             let took = begin.elapsed();
             assert!(took >= least && took <= MESSAGE + 2 * SILENCE, "{took:?}");
-            assert_eq!(calls.count(), 0);
-            assert_eq!(calls.memory.held(), 0);
+            assert_eq!((service.in_flight.calls(), service.memory.held()), (0, 0));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_is_taken_back_holds_nothing_any_more() {
-        let (mut sender, calls) = connect().await;
+    async fn a_cancelled_call_holds_nothing() {
+        let (mut sender, service) = connect().await;
         let (_, mut body) = sender.send_request(rpc(), false).unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(calls.count(), 1);
-        assert!(calls.memory.held() > 0);
+        assert_eq!(service.in_flight.calls(), 1);
+        assert!(service.memory.held() > 0);
         body.send_reset(h2::Reason::CANCEL);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!((calls.count(), calls.memory.held()), (0, 0));
+        assert_eq!((service.in_flight.calls(), service.memory.held()), (0, 0));
     }
 }

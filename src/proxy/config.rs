@@ -1,4 +1,4 @@
-//! What the `centrifuge` section says about the listener.
+//! The settings of the listener, in the `centrifuge` section.
 
 use crate::findings::{Findings, Machine};
 use crate::net::{Address, can_listen};
@@ -28,7 +28,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What would keep calls from being taken.
+    /// Reports what would keep calls from being accepted.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         findings.check("centrifuge.proxy_address", can_listen(&self.address, machine.work_dir));
         if matches!(self.address, Address::Tcp(_)) && self.socket_mode != SOCKET_MODE {

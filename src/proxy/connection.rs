@@ -1,4 +1,4 @@
-//! One HTTP/2 connection of a caller: a task that reads and writes for all its calls, and a task for each call (`call`).
+//! One HTTP/2 connection: a task that reads and writes for all its calls, and a task for each call ([`super::call`]).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,59 +12,58 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::account::Account;
-use super::intake::Intake;
 use super::service::Service;
 use super::slice::by_slice;
+use super::throttle::Throttle;
 use super::{Backend, call};
 use crate::net::{Accepted, Coalesce, Stream};
 
-/// How long a caller may take until it has said that it speaks HTTP/2; what grpc-go allows (`ConnectionTimeout`).
+/// How long the HTTP/2 handshake may take; as in grpc-go (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
 
-/// How long a connection that is closed for another may take to say so. Its caller's kernel takes the few bytes at once, mostly.
+/// How long the GOAWAY of an evicted connection may take. Mostly the kernel takes the few bytes at once.
 const GOODBYE: Duration = Duration::from_millis(5);
 
-/// HTTP/2 PING at this interval; a peer that does not answer within the next constant is gone.
+/// The interval of HTTP/2 PINGs; a peer that does not answer one within the timeout is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Calls at the same time on one connection. Centrifugo has one connection for all its calls; those beyond wait at its side. `h2` looks at all
-/// of them when a connection ends: that is some ten milliseconds.
+/// Concurrent calls on one connection. Centrifugo has one connection for all its calls; those beyond wait at its side. When a connection
+/// ends, `h2` visits all of them, which takes some ten milliseconds.
 const MAX_CONCURRENT_STREAMS: u32 = 10_000;
 
-/// How much of a message may be under way, per call and per connection, before the receiver has to acknowledge it. HTTP/2's own 64 KiB
-/// cost a round trip for each 64 KiB of a large message.
+/// Flow-control windows in bytes. HTTP/2's default of 64 KiB costs a round trip for each 64 KiB of a large message.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// How much of one answer is given to HTTP/2 at once, if its caller has room for it. It is not copied, and counted until it is sent.
+/// Bytes of one answer that HTTP/2 takes at once if the window allows. They are not copied, and counted until they are sent.
 const MAX_SEND_BUFFER: usize = 1 << 30;
 
 /// The headers of one call, in bytes as HTTP/2 counts them. Browsers and the usual servers allow 8 to 32 KB.
 const MAX_HEADERS: u32 = 64 << 10;
 
-/// Small pieces of messages that may lie there unread. HTTP/2's protection counts the bytes that each is short of 256.
+/// The budget for small DATA frames that are not read yet. `h2` counts the bytes that each is short of 256.
 const SMALL_PIECES: usize = 4 << 20;
 
-/// Calls that a peer may take back before they were looked at, and faults of the protocol in its lifetime, before HTTP/2's protection
-/// against floods ends the connection, with all the other calls on it. The peer is Centrifugo, whose deadlines end many calls at once when
-/// workers are slow. What a flood costs others is bounded by [`super::slice`].
+/// Calls that a peer may cancel before they were accepted, and protocol errors in its lifetime, before `h2`'s flood protection ends the
+/// connection and all its calls. The peer is Centrifugo, whose deadlines cancel many calls at once when workers are slow. What a flood
+/// costs others is bounded by [`super::slice`].
 const MAX_RESETS: usize = 100_000;
 
-/// Calls that ended on this side and are remembered for a second: what their callers still send is no fault.
+/// Calls that ended on this side and are remembered for a second: frames that still arrive for them are no protocol error.
 const REMEMBERED: usize = 1024;
 
-/// Serves a connection to its end. Once `closing` is cancelled its caller is asked to make no more calls, and it ends after the last one.
+/// Serves a connection until it is closed. Once `closing` is cancelled a GOAWAY is sent, and the connection closes after its last call.
 pub(super) async fn serve<B: Backend>(
     accepted: Accepted,
     service: Arc<Service<B>>,
     closing: CancellationToken,
 ) {
-    let account = Account::open(Arc::clone(&service.calls));
-    let lane = &account.calls.memory.lane;
+    let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
+    let lane = service.lane.clone();
     let served = try_serve(accepted, service, Arc::clone(&account), closing);
-    if let Err(error) = by_slice(account.slice(), lane, served).await {
-        debug!(target: "centrifuge", %error, "a connection has ended with an error");
+    if let Err(error) = by_slice(account.slice(), &lane, served).await {
+        debug!(target: "centrifuge", %error, "connection closed with an error");
     }
 }
 
@@ -72,9 +71,9 @@ pub(super) async fn serve<B: Backend>(
 enum Error {
     #[error(transparent)]
     Http2(#[from] h2::Error),
-    #[error("the caller did not begin with HTTP/2 within {HANDSHAKE:?}")]
+    #[error("no HTTP/2 handshake within {HANDSHAKE:?}")]
     NoHandshake,
-    #[error("the caller did not answer a ping within {KEEPALIVE_TIMEOUT:?}")]
+    #[error("no answer to a ping within {KEEPALIVE_TIMEOUT:?}")]
     Silent,
 }
 
@@ -85,11 +84,12 @@ async fn try_serve<B: Backend>(
     closing: CancellationToken,
 ) -> Result<(), Error> {
     let Accepted { stream, registration, .. } = accepted;
-    let calls = Arc::clone(&service.calls);
+    let in_flight = Arc::clone(&service.in_flight);
     let is_unix = matches!(stream, Stream::Unix(_));
-    let stream = Coalesce::new(Intake::new(stream, Arc::clone(&account), is_unix), move || calls.in_flight());
+    let stream = Throttle::new(stream, Arc::clone(&account), is_unix);
+    let stream = Coalesce::new(stream, move || in_flight.calls() > 0);
     let handshake = registration.until_evicted(timeout(HANDSHAKE, http2().handshake(stream)));
-    // Nothing was asked before the handshake, so nothing has to be finished.
+    // There are no calls before the handshake, so there is nothing to finish.
     let Some(Some(opened)) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
     registration.spoke();
     let mut connection = opened.map_err(|_| Error::NoHandshake)??;
@@ -100,7 +100,7 @@ async fn try_serve<B: Backend>(
     loop {
         tokio::select! {
             biased;
-            accepted = account.slice().taking(connection.accept()) => match accepted {
+            accepted = account.slice().accepting(connection.accept()) => match accepted {
                 Some(accepted) => {
                     let (request, respond) = accepted?;
                     call::begin(&service, &account, registration.call(), request, respond);
@@ -113,7 +113,7 @@ async fn try_serve<B: Backend>(
             }
             () = &mut silent => return Err(Error::Silent),
             () = &mut evicted => {
-                // What the caller asks for from now on, it asks for on another connection.
+                // The caller makes its next calls on another connection.
                 connection.abrupt_shutdown(h2::Reason::NO_ERROR);
                 let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
                 return Ok(());
@@ -122,7 +122,7 @@ async fn try_serve<B: Backend>(
     }
 }
 
-/// HTTP/2 as it is spoken with Centrifugo.
+/// The settings for Centrifugo's connections.
 fn http2() -> Builder {
     let mut http2 = Builder::new();
     http2
@@ -138,9 +138,9 @@ fn http2() -> Builder {
     http2
 }
 
-/// Resolves when the peer has not answered a ping.
+/// Resolves when the peer does not answer a ping.
 async fn silence(ping: Option<PingPong>) {
-    // There is none after somebody else took it, and nobody does.
+    // `h2` hands it out once, to this caller.
     let Some(mut ping) = ping else { return std::future::pending().await };
     loop {
         sleep(KEEPALIVE).await;
@@ -158,8 +158,8 @@ mod tests {
 
     use super::*;
 
-    /// How long a peer that answers pings, or not, is believed to be there.
-    async fn believed(answers: bool) -> Duration {
+    /// How long a connection is kept whose peer answers pings, or does not.
+    async fn kept(answers: bool) -> Duration {
         let (near, far) = duplex(64 * 1024);
         let (server, client) = tokio::join!(http2().handshake::<_, Bytes>(near), h2::client::handshake(far));
         let (mut server, (_sender, client)) = (server.unwrap(), client.unwrap());
@@ -172,8 +172,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_answers_no_ping_is_gone() {
-        assert_eq!(believed(false).await, KEEPALIVE + KEEPALIVE_TIMEOUT);
-        assert_eq!(believed(true).await, 10 * KEEPALIVE);
+    async fn a_peer_that_answers_no_ping_is_disconnected() {
+        assert_eq!(kept(false).await, KEEPALIVE + KEEPALIVE_TIMEOUT);
+        assert_eq!(kept(true).await, 10 * KEEPALIVE);
     }
 }

@@ -1,11 +1,10 @@
-//! The context of a request: a call's metadata as the JSON that workers know from RoadRunner.
+//! The context of a request: a call's metadata as JSON, in the form that workers know from RoadRunner.
 //!
 //! It is a Go `map[string][]string` written by Go's `encoding/json`: sorted keys, `<`, `>`, `&` and the line separators escaped, invalid
-//! UTF-8 replaced. Which headers become metadata is a matter of grpc-go's server: all but pseudo headers (`:authority` stays), `host` and
-//! the protocol's own `grpc-timeout`, `grpc-encoding`, `te` and the like. Keys that end in `-bin` are base64 and are decoded first.
+//! UTF-8 replaced. Headers become metadata as in grpc-go's server: all but pseudo headers (`:authority` stays), `host` and the
+//! protocol's own `grpc-timeout`, `grpc-encoding`, `te` and the like. Keys that end in `-bin` are base64 and are decoded first.
 //!
-//! The bridge adds `type`. A client's header of that name does not get in: RoadRunner puts it in front of its own value, which is the
-//! one that PHP reads.
+//! The bridge adds `type`. A client's header of that name is dropped: RoadRunner puts it in front of its own value, and PHP reads the first.
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -13,7 +12,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::BufMut as _;
 use http::HeaderMap;
 
-/// Padded or not, as grpc-go takes it.
+/// With or without padding, as grpc-go accepts it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -21,14 +20,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// A `-bin` value that is no base64.
+/// A `-bin` value that is not base64.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed binary metadata in header \"{key}\"")]
 pub(super) struct Malformed {
     key: String,
 }
 
-/// Writes the context of a call of type `kind`.
+/// Returns the context of a call of type `kind`.
 pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) -> Result<Vec<u8>, Malformed> {
     let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 2);
     entries.push(("type", kind.as_bytes()));
@@ -59,7 +58,7 @@ pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) ->
     Ok(out)
 }
 
-/// Whether grpc-go hands this header to its application, the pseudo headers aside, which never are in the map.
+/// Whether grpc-go passes this header to its application. Pseudo headers are never in the map.
 fn is_metadata(name: &str) -> bool {
     !matches!(
         name,
@@ -102,7 +101,7 @@ fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// Which bytes stand for themselves, whatever is beside them.
+/// The bytes that need no escape, whatever is next to them.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = b' ';
@@ -164,7 +163,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// What a Go server hides, as it comes with each call.
+    /// Headers of every call that a Go server hides.
     const HIDDEN: [(&str, &[u8]); 3] =
         [("te", b"trailers"), ("grpc-timeout", b"1S"), ("grpc-encoding", b"gzip")];
 
@@ -197,7 +196,7 @@ mod tests {
                 headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
             sent.sort_by(|a, b| if a.0 == b.0 { a.1.cmp(b.1) } else { std::cmp::Ordering::Equal });
             sent.extend(HIDDEN);
-            // A hostile `type` is the one thing that is done better.
+            // Only a hostile `type` is treated differently.
             let wanted = exact.replace("\"type\":[\"refresh\",\"", "\"type\":[\"");
             assert_eq!(context(kind, wanted_authority(exact), &sent), wanted);
             seen += 1;
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_header_named_type_does_not_get_in() {
+    fn a_client_header_named_type_is_dropped() {
         assert_eq!(
             context("connect", "a", &[("type", b"refresh")]),
             r#"{":authority":["a"],"type":["connect"]}"#

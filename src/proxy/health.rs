@@ -1,6 +1,6 @@
-//! `grpc.health.v1.Health`, for balancers and orchestrators that ask over gRPC.
+//! `grpc.health.v1.Health`, for load balancers and orchestrators.
 //!
-//! Source: the protocol's `health.proto`.
+//! Source: gRPC's `health.proto`.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,13 +13,14 @@ use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
 
-use super::{status, unary};
+use super::status;
+use crate::grpc;
 
 /// The full name of the service.
 pub(super) const SERVICE: &str = "grpc.health.v1.Health";
 
-/// The largest message that is read, in bytes; the name of a service is much shorter.
-pub(super) const LIMIT: usize = 4096;
+/// The largest message in bytes; the name of a service is much shorter.
+pub(super) const MAX_MESSAGE_SIZE: usize = 4096;
 
 const SERVING: i32 = 1;
 const NOT_SERVING: i32 = 2;
@@ -45,8 +46,8 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) async fn answer(&self, method: &str, request: Request<Bytes>) -> Response<Body> {
-        let request = request.map(|message| Full::new(unary::frame(&message, false).0));
-        let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(LIMIT);
+        let request = request.map(framed);
+        let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let serving = self.serving.clone();
         match method {
             "Check" => {
@@ -82,6 +83,11 @@ impl Health {
             }
         }
     }
+}
+
+/// The message as tonic reads it. It is within the limit, and so small enough to be framed in one piece.
+fn framed(message: Bytes) -> Full<Bytes> {
+    Full::new(grpc::frame(&message, false).unwrap_or_default().0)
 }
 
 fn is_known(service: &str) -> bool {

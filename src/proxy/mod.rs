@@ -1,41 +1,54 @@
 //! The proxy: the gRPC service that Centrifugo calls.
 //!
 //! ```text
-//!  HTTP/2 ──▶ server ──▶ connection ──▶ service (one call) ──▶ context (metadata as JSON) ──▶ Backend (the pool)
-//!                                          ◀── status (why there is no answer) ◀── error ───────┘
+//!  server ──▶ connection ──▶ call ──▶ context ──▶ service ──▶ Backend (the pools)
+//!               │              │ receive, message               │
+//!               │ throttle     ◀── send ◀── gzip ◀── status ◀───┘
+//!               │ authority
+//!               │ slice          account, memory: what calls hold     in_flight: what shutdown waits for
 //! ```
 //!
-//! Every unary method of `centrifugal.centrifugo.proxy.CentrifugoProxy` is served by one function: the type that a worker reads is the
-//! method's name in lower case, and the messages pass through as bytes. So a method of a later Centrifugo works without a change, and
-//! fields that nobody here knows survive.
+//! The path of one call, file by file:
+//! 1. `server` accepts a connection, and `connection` speaks HTTP/2 on it, in one task. It reads through `throttle`, which ends each poll
+//!    after one time slice (`slice`) and, on unix sockets, replaces authorities that `h2` would reject (`authority`).
+//! 2. `call` accepts the call: `route` finds its type, `account` reserves memory for it (`memory`), `receive` and `message` put its message
+//!    together, `context` turns its metadata into JSON.
+//! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
+//!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses.
+//! 4. `send` writes the answer as the caller's flow control allows. `statistics` counts how long it took.
+//!
+//! Every unary method of `centrifugal.centrifugo.proxy.CentrifugoProxy` is served by this one path: the type that a worker reads is the
+//! method's name in lower case, and messages pass through as bytes. So a method of a later Centrifugo works without a change, and unknown
+//! fields survive. The listener also serves `health`.
 //!
 //! Invariants:
-//! - A caller's deadline is kept to here, at the edge: at its end the call is answered and the backend's future dropped.
-//! - Each call gets an answer, even while the server stops; only a caller that goes away gets none.
-//! - Nothing that a client can put into metadata changes the type, or ends anything but its own call.
+//! - A caller's deadline is kept here, at the edge: when it passes, the call is answered and the backend's future dropped.
+//! - Every call gets an answer, even during shutdown; only a caller that goes away gets none.
+//! - Nothing that a client puts into metadata changes the type, or ends any call but its own.
+//! - Memory, and the time that a connection takes before others have a turn, are bounded whatever callers send.
 //!
-//! Deliberately absent: typed messages, and the two subscription streams, whose methods are answered as not served yet.
+//! Deliberately absent: typed messages, and the two subscription streams, which are answered as UNIMPLEMENTED.
 
 mod account;
 mod authority;
 mod call;
-mod calls;
 mod config;
 mod connection;
 mod context;
-mod deadline;
 mod gzip;
 mod health;
-mod incoming;
-mod intake;
-mod raw;
+mod in_flight;
+mod memory;
+mod message;
+mod receive;
+mod route;
 mod send;
 mod server;
 mod service;
 mod slice;
 mod statistics;
 mod status;
-mod unary;
+mod throttle;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -44,16 +57,15 @@ use crate::pool::{self, Answered};
 use crate::pools::{Call, Pools};
 
 pub use config::Config;
-pub(crate) use raw::RawCodec;
 pub use server::{Server, Stopped};
 pub use statistics::{BOUNDS, Durations, Statistics};
 
 /// The full name of the service.
 pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 
-/// One call.
+/// A call as the backend gets it.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct BackendRequest<'a> {
     /// The type of the call, such as `connect`.
     pub kind: &'a str,
     /// The metadata and the type, as JSON.
@@ -64,14 +76,14 @@ pub struct Request<'a> {
     pub deadline: Option<Instant>,
 }
 
-/// Whoever answers calls.
+/// Answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
-    fn call(&self, request: Request<'_>) -> impl Future<Output = Result<Answered, pool::Error>> + Send;
+    fn call(&self, request: BackendRequest<'_>) -> impl Future<Output = Result<Answered, pool::Error>> + Send;
 }
 
 impl Backend for Pools {
-    async fn call(&self, request: Request<'_>) -> Result<Answered, pool::Error> {
+    async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pool::Error> {
         let call = Call { kind: request.kind, ..Call::default() };
         self.exec(call, &request.context, request.body, request.deadline).await
     }

@@ -1,4 +1,4 @@
-//! The listener: connections in, and their orderly end.
+//! The listener: accepts connections, and drains them at shutdown.
 
 use std::io;
 use std::pin::pin;
@@ -8,15 +8,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::Calls;
-use super::gzip::Gzip;
 use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
 use crate::net::{Attributes, Limit, Listener, Options};
 
-/// Connections of callers. Centrifugo has one for all its calls.
+/// Concurrent connections. Centrifugo has one for all its calls.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
 
 /// A bound listener.
@@ -27,12 +25,12 @@ pub struct Server {
     statistics: Arc<Statistics>,
 }
 
-/// How a server ended.
+/// How a server shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
     /// Every call was answered.
     Clean,
-    /// Some connections stayed open though no call was left, and were cut.
+    /// Some connections stayed open after the last call, and were cut.
     Cut,
 }
 
@@ -53,33 +51,27 @@ impl Server {
         Ok(Self { listener, max_message_size: config.max_message_size, statistics: Arc::default() })
     }
 
-    /// Where it listens: `host:port`, or the path of the socket.
+    /// The address it listens on: `host:port`, or the path of the socket.
     pub fn local_address(&self) -> String {
         self.listener.local_address()
     }
 
-    /// How long its calls take.
+    /// The durations of its calls.
     pub fn statistics(&self) -> Arc<Statistics> {
         Arc::clone(&self.statistics)
     }
 
-    /// Serves until `shutdown` resolves: then no new connection is taken, a new call on an old one is UNAVAILABLE, and the calls in
-    /// flight, those that wait for a worker included, are finished. `serving` is what the health service says.
+    /// Serves until `shutdown` resolves. Then no connection is accepted, new calls on open ones are UNAVAILABLE, and the calls in flight
+    /// are finished, those that wait for a worker included. The health service reports `serving`.
     pub async fn run<B: Backend>(
         mut self,
         backend: B,
         serving: watch::Receiver<bool>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Stopped {
-        let calls = Arc::new(Calls::new(self.max_message_size));
-        let service = Arc::new(Service {
-            backend,
-            health: Health { serving },
-            calls: Arc::clone(&calls),
-            statistics: self.statistics,
-            gzip: Gzip::new(),
-            max_message_size: self.max_message_size,
-        });
+        let health = Health { serving };
+        let service = Arc::new(Service::new(backend, health, self.statistics, self.max_message_size));
+        let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -92,13 +84,13 @@ impl Server {
                 Some(_) = connections.join_next() => {}
             }
         }
-        // Here, and not at the end: a successor may listen as soon as this one does not.
+        // Here and not later: a successor may listen as soon as this server does not.
         drop(self.listener);
-        calls.close();
+        in_flight.close();
         goodbye.cancel();
         tokio::select! {
             () = async { while connections.join_next().await.is_some() {} } => Stopped::Clean,
-            () = calls.finished() => Stopped::Cut,
+            () = in_flight.finished() => Stopped::Cut,
         }
     }
 }

@@ -1,34 +1,34 @@
-//! How much a connection may do at once.
+//! Time slices: how much work a connection may do before it yields.
 //!
-//! `h2` reads frames for as long as there are any, and new calls are taken for as long as there are any. A peer that sends faster than that
-//! is handled would keep the runtime's thread to itself. So each poll of a connection may use up a slice: of what frames cost to read, and
-//! of what calls cost to take. Then all tasks that are ready run, the sockets are looked at, and the other connections that have used up
-//! theirs have a turn, before it goes on.
+//! `h2` reads frames, and calls are accepted, for as long as there are any. A peer that sends faster than that would keep the runtime's
+//! thread to itself. So each poll of a connection may use up one slice, of the cost of frames read and of the cost of calls accepted.
+//! Before its next one, all ready tasks run, I/O is polled, and the other connections that have used up theirs have a turn.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, Ordering::Relaxed};
 use std::task::{Poll, ready};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What one poll may cost: roughly the bytes of ordinary calls, of which this is some forty, or a third of a millisecond.
+/// The cost of one poll, at most: roughly the bytes of ordinary calls. This is some forty of them, or a third of a millisecond.
 pub(super) const SLICE: isize = 8 * 1024;
 
-/// A connection that has used up its slice again and again gets smaller ones: halved so often.
+/// The slices of a connection that uses up one after the other are halved up to this many times.
 const HALVINGS: u32 = 2;
 
-/// A byte of a call's headers costs so much less when the call is taken than when it is read: it is copied twice.
+/// By how much a byte of headers costs less when its call is accepted, which copies it twice, than when it is read.
 const HEADERS: usize = 32;
 
-/// What is left of the present slice. Only the connection's task uses it.
+/// What is left of the current slice. Only the connection's task uses it.
 #[derive(Debug)]
 pub(super) struct Slice {
     reading: AtomicIsize,
     work: AtomicIsize,
-    /// Calls have arrived that were not taken.
+    /// Calls have arrived that were not accepted yet.
     is_behind: AtomicBool,
-    /// How many slices in a row were used up.
+    /// The number of slices in a row that were used up.
     used_up: AtomicU32,
 }
 
@@ -42,16 +42,16 @@ impl Slice {
         }
     }
 
-    /// The next one begins. Says whether the last was used up.
+    /// Begins the next slice.
     fn begin(&self) {
         let slice = SLICE >> self.used_up.load(Relaxed).min(HALVINGS);
         self.work.store(slice, Relaxed);
-        // What has arrived is taken before more is read.
+        // Calls that have arrived are accepted before more is read.
         let reading = if self.is_behind.swap(false, Relaxed) { 0 } else { slice };
         self.reading.store(reading, Relaxed);
     }
 
-    /// Says whether it was used up.
+    /// Ends the slice; true if it was used up.
     fn end(&self) -> bool {
         let is_used_up = self.may_not_read() || self.is_behind.load(Relaxed);
         self.used_up
@@ -59,7 +59,7 @@ impl Slice {
         is_used_up
     }
 
-    /// Something was read.
+    /// Charges for a frame that was read.
     pub(super) fn read(&self, cost: isize) {
         self.reading.store(self.reading.load(Relaxed) - cost, Relaxed);
     }
@@ -68,14 +68,14 @@ impl Slice {
         self.reading.load(Relaxed) <= 0
     }
 
-    /// A call was taken, with so many bytes of headers.
+    /// Charges for a call that was accepted.
     pub(super) fn work(&self, headers: usize) {
         let cost = isize::try_from(headers / HEADERS).unwrap_or(SLICE);
         self.work.store(self.work.load(Relaxed) - cost, Relaxed);
     }
 
-    /// Takes calls for as long as the slice lasts.
-    pub(super) async fn taking<T>(&self, accept: impl Future<Output = T>) -> T {
+    /// Accepts calls for as long as the slice lasts.
+    pub(super) async fn accepting<T>(&self, accept: impl Future<Output = T>) -> T {
         let mut accept = pin!(accept);
         std::future::poll_fn(|cx| {
             if self.work.load(Relaxed) <= 0 {
@@ -88,20 +88,36 @@ impl Slice {
     }
 }
 
-/// A turn that is waited for.
+/// The turns of connections that have used up their slice: as many at a time as there are threads, so that many such connections take no
+/// more of each turn than one.
+#[derive(Debug, Clone)]
+pub(super) struct Lane(Arc<Semaphore>);
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        Self(Arc::new(Semaphore::new(threads)))
+    }
+
+    /// Resolves when it is the connection's turn and all ready tasks have run.
+    async fn turn(self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        let turn = self.0.acquire_owned().await.ok();
+        tokio::task::yield_now().await;
+        turn
+    }
+}
+
+/// A turn that a connection waits for.
 type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
-/// Polls a connection slice by slice; those that have used up theirs go on one after the other, in the `lane`.
-pub(super) async fn by_slice<T>(
-    slice: &Slice,
-    lane: &Arc<Semaphore>,
-    connection: impl Future<Output = T>,
-) -> T {
+/// Polls a connection slice by slice; those that have used up theirs take turns.
+pub(super) async fn by_slice<T>(slice: &Slice, lane: &Lane, connection: impl Future<Output = T>) -> T {
     let mut connection = pin!(connection);
     let mut gate: Option<Turn> = None;
     std::future::poll_fn(|cx| {
         loop {
-            // Kept while its slice lasts.
+            // Held while the slice lasts.
             let _turn = match &mut gate {
                 Some(opening) => ready!(opening.as_mut().poll(cx)),
                 None => None,
@@ -112,16 +128,8 @@ pub(super) async fn by_slice<T>(
             if served.is_ready() || !slice.end() {
                 return served;
             }
-            gate = Some(Box::pin(turn(Arc::clone(lane))));
+            gate = Some(Box::pin(lane.clone().turn()));
         }
     })
     .await
-}
-
-/// Resolves when the others have had their turn.
-async fn turn(lane: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    // It is never closed.
-    let turn = lane.acquire_owned().await.ok();
-    tokio::task::yield_now().await;
-    turn
 }

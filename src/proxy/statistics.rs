@@ -1,4 +1,4 @@
-//! How long calls took, by their type and by how they ended.
+//! Durations of calls by type and code.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,35 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-/// The upper bounds of the buckets, in seconds; what takes longer is in one more.
+use crate::grpc::CODES;
+
+/// The upper bounds of the buckets, in seconds; one more bucket holds what is longer.
 pub const BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Buckets of a histogram.
+/// The buckets of a histogram.
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// The codes of gRPC by their numbers, in the words of its specification.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// The types of Centrifugo's own methods. Each has a label of its own, whatever else is called.
+/// The types of Centrifugo's own methods. Each always has a label of its own.
 const KNOWN: [&str; 13] = [
     "connect",
     "refresh",
@@ -52,17 +33,16 @@ const KNOWN: [&str; 13] = [
     "subscribebidirectional",
 ];
 
-/// Types of other methods, say of a later Centrifugo, that have a label of their own. The caller chooses the names: the types beyond
-/// these share [`OTHER`].
+/// Other types, say of a later Centrifugo, that get a label of their own, at most. Callers choose the names, so the rest share [`OTHER`].
 const MAX_UNKNOWN: usize = 16;
 
-/// The longest unknown type that has a label of its own, in bytes.
+/// Bytes of an unknown type that gets a label of its own, at most.
 const MAX_NAME: usize = 64;
 
 /// The label of all other types.
 const OTHER: &str = "other";
 
-/// Counts calls. It is written by every call and read now and then.
+/// Counts calls. Written by every call, read now and then.
 #[derive(Debug)]
 pub struct Statistics {
     known: [Arc<OfType>; KNOWN.len()],
@@ -71,17 +51,17 @@ pub struct Statistics {
     other: Arc<OfType>,
 }
 
-/// The calls of one type that ended alike.
+/// The calls of one type that ended with one code.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Durations {
     /// The type, as workers read it.
     pub kind: String,
-    /// The gRPC code that they ended with; `CANCELLED` when the caller went away.
+    /// The gRPC code; `CANCELLED` when the caller went away.
     pub code: &'static str,
-    /// How many fell into each bucket of [`BOUNDS`] and the one beyond; not added up.
+    /// Calls in each bucket of [`BOUNDS`] and in the one above; not cumulative.
     pub counts: Vec<u64>,
-    /// All their durations together, in seconds.
+    /// The sum of their durations, in seconds.
     pub sum: f64,
 }
 
@@ -97,7 +77,7 @@ struct Histogram {
     micros: AtomicU64,
 }
 
-/// A call under way. Unless it is told how the call ended, its caller went away.
+/// A call in flight. When it is dropped without a code, its caller went away.
 #[derive(Debug)]
 #[must_use = "a call that is dropped at once counts as cancelled"]
 pub(super) struct Timed {
@@ -112,7 +92,7 @@ impl Statistics {
         Timed { of_type: self.of_type(kind), arrived, code: Code::Cancelled }
     }
 
-    /// What was counted so far, what never happened left out.
+    /// The counts so far, without types and codes that never occurred.
     pub fn durations(&self) -> Vec<Durations> {
         let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner).clone();
         let types = self.known.iter().chain(&unknown).chain([&self.other]);
@@ -197,7 +177,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn calls_are_counted_by_type_and_end() {
+    async fn calls_are_counted_by_type_and_code() {
         let statistics = Statistics::default();
         let begin = Instant::now();
         tokio::time::advance(Duration::from_millis(30)).await;
@@ -223,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_types_share_a_bounded_number_of_labels_and_take_none_from_centrifugo() {
+    fn invented_types_get_a_bounded_number_of_labels_and_take_none_from_centrifugo() {
         let statistics = Statistics::default();
         let call = |kind: &str| statistics.begin(kind, Instant::now()).end(Code::Ok);
         call(&"x".repeat(MAX_NAME + 1));

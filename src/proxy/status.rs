@@ -1,13 +1,13 @@
-//! Why a call has no answer, in gRPC's words. This is the one table from errors to statuses; the README shows it.
+//! The one mapping from errors to gRPC statuses; `docs/reference/status-codes.md` shows it.
 
 use tonic::{Code, Status};
 
 use crate::pool::Error;
 
-/// Longer messages are cut: they travel in a header.
+/// Bytes of a message, at most: it travels in a header.
 const MAX_MESSAGE: usize = 4096;
 
-/// As much of what a caller sent is quoted in the status of a call that cannot be understood.
+/// Bytes of a caller's input that are quoted in a status, at most.
 pub(super) const MAX_QUOTED: usize = 512;
 
 /// The status of a failed call.
@@ -21,29 +21,29 @@ pub(super) fn of(error: &Error) -> Status {
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
 }
 
-/// The status of a call whose message is larger than `limit` bytes.
-pub(super) fn too_large(limit: usize) -> Status {
+/// The status of a call whose message exceeds the limit.
+pub(super) fn too_large(max_message_size: usize) -> Status {
     Status::resource_exhausted(format!(
-        "the message is larger than the {limit} bytes that are allowed (centrifuge.max_message_size)"
+        "the message is larger than the {max_message_size} bytes that are allowed (centrifuge.max_message_size)"
     ))
 }
 
 /// The status of a call for which there is no memory.
-pub(super) fn too_much() -> Status {
-    Status::resource_exhausted("the calls of this connection hold all the memory that they may")
+pub(super) fn out_of_memory() -> Status {
+    Status::resource_exhausted("the calls of this connection have reached its memory limit")
 }
 
 /// The status of a call whose deadline has passed.
 pub(super) fn too_late() -> Status {
-    Status::deadline_exceeded("the deadline passed before there was an answer")
+    Status::deadline_exceeded("the deadline passed before an answer arrived")
 }
 
-/// The status of a call whose metadata cannot be read. Source: grpc-go.
+/// The status of a call with malformed metadata, as in grpc-go.
 pub(super) fn malformed(error: &impl std::fmt::Display) -> Status {
     Status::internal(cut(error.to_string(), MAX_QUOTED))
 }
 
-/// The first so many bytes of a text.
+/// Cuts a text to at most `most` bytes.
 pub(super) fn cut(mut text: String, most: usize) -> String {
     text.truncate(text.floor_char_boundary(most));
     text
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_elsewhere_or_later_is_told_from_what_may_not() {
+    fn each_error_has_its_code() {
         assert_eq!(of(&Error::QueueFull { limit: 1 }).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::NoWorkers { reason: String::new() }).code(), Code::Unavailable);
         assert_eq!(of(&Error::WorkerDied("exit status 3".into())).code(), Code::Unavailable);

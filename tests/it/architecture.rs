@@ -28,8 +28,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 7] =
-    ["access", "compat", "duration", "findings", "offload", "secrets", "single_flight"];
+const PRIMITIVES: [&str; 8] =
+    ["access", "compat", "duration", "findings", "grpc", "offload", "secrets", "single_flight"];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -24,7 +24,7 @@ async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refuse
         tokio::task::yield_now().await;
     }
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("no new calls are taken");
+    server.wait_for_output("refusing new calls");
     let status = client.rpc("echo", "1").await.unwrap_err();
     // Mostly the connection is being closed already, and a new one is refused.
     let refusals = ["Unavailable", "ConnectionRefused", "GoAway", "unavailable"];

@@ -207,7 +207,7 @@ async fn the_log_tells_the_type_of_a_call_that_failed() {
     let server = worker().start();
     let client = server.client().await;
     client.rpc("exit:3", "").await.unwrap_err();
-    let line = server.wait_for_output("a call failed");
+    let line = server.wait_for_output("call failed");
     assert!(line.contains(r#""type": "rpc""#) && line.contains("exit status 3"), "{line}");
 }
 

@@ -174,7 +174,7 @@ async fn a_caller_who_has_waited_for_the_end_can_have_it_at_once() {
     for _ in 0..2 {
         assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
     }
-    server.wait_for_output("no new calls are taken");
+    server.wait_for_output("refusing new calls");
     assert_eq!(caller.json("causeway.Stop", &json!({"force": true})).await, Ok(json!(true)));
     server.wait_for_output("asked over RPC to end at once");
     assert_eq!(server.exit().await.code(), Some(1));

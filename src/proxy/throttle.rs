@@ -1,6 +1,6 @@
-//! The stream that `h2` reads: no more than a slice at once ([`super::slice`]), by what frames cost to handle rather than by their bytes.
+//! The stream that `h2` reads: one time slice at a time ([`super::slice`]), by what frames cost to handle rather than by their bytes.
 //!
-//! On unix sockets, authorities that are paths are replaced on the way ([`super::authority`]).
+//! On unix sockets it also replaces authorities that are paths ([`super::authority`]).
 
 use std::io;
 use std::pin::Pin;
@@ -15,16 +15,16 @@ use super::account::Account;
 use super::authority;
 use super::slice::SLICE;
 
-/// While the peer takes nothing of what is written, this many bytes are still read from it. Answers would pile up otherwise.
+/// Bytes that are still read from a peer that reads nothing itself. Answers would pile up otherwise.
 const READ_UNTAKEN: usize = 256 * 1024;
 
-/// The length of a frame's head.
-const HEAD: usize = 9;
+/// The length of a frame header.
+const HEADER_LEN: usize = 9;
 
-/// The preface of HTTP/2, before the first frame.
+/// The length of HTTP/2's preface, in front of the first frame.
 const PREFACE: usize = 24;
 
-/// The largest payload of a frame that this side allows: HTTP/2's default.
+/// The largest frame payload that this side allows: HTTP/2's default.
 const MAX_FRAME: usize = 16 * 1024;
 
 const DATA: u8 = 0;
@@ -32,25 +32,25 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
-/// What a frame costs to handle, compared to a byte.
+/// What any frame costs to handle, where a byte costs 1.
 const FRAME: isize = 24;
 
-/// A stream that is read in slices.
+/// A stream that is read in time slices.
 #[derive(Debug)]
-pub(super) struct Intake<S> {
+pub(super) struct Throttle<S> {
     stream: S,
     account: Arc<Account>,
-    /// What was read but not passed on: the rest of a read whose slice was used up, or the beginning of a frame that has to be whole.
+    /// Bytes that were read but not passed on: the rest of a read whose slice was used up, or a part of a frame that is needed whole.
     /// Bounded by one read of `h2` or one frame, about 32 KB.
     held: BytesMut,
     /// Bytes until the next frame begins.
     until_frame: usize,
     replaces_authorities: bool,
-    /// How much was read since a write last found no room.
+    /// Bytes read since a write blocked.
     since_blocked: Option<usize>,
 }
 
-impl<S> Intake<S> {
+impl<S> Throttle<S> {
     pub(super) fn new(stream: S, account: Arc<Account>, replaces_authorities: bool) -> Self {
         Self {
             stream,
@@ -62,7 +62,7 @@ impl<S> Intake<S> {
         }
     }
 
-    /// How many of these bytes may be passed on now, up to `room`; counts what they cost.
+    /// Returns how many of these bytes may be passed on now, up to `room`, and charges for them.
     fn pass(&mut self, bytes: &mut [u8], room: usize) -> usize {
         let mut at = 0;
         loop {
@@ -72,20 +72,24 @@ impl<S> Intake<S> {
             if self.until_frame > 0 || at == room || self.account.slice().may_not_read() {
                 return at;
             }
-            let Some(&[l0, l1, l2, kind, flags, ..]) = bytes[at..].first_chunk::<HEAD>() else { return at };
+            let Some(&[l0, l1, l2, kind, flags, ..]) = bytes[at..].first_chunk::<HEADER_LEN>() else {
+                return at;
+            };
             let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
             if kind == HEADERS && self.replaces_authorities && length <= MAX_FRAME {
-                let Some(payload) = bytes.get_mut(at + HEAD..at + HEAD + length) else { return at };
+                let Some(payload) = bytes.get_mut(at + HEADER_LEN..at + HEADER_LEN + length) else {
+                    return at;
+                };
                 if let Some(replaced) = authority::replace(flags, payload) {
                     self.account.set_authority(replaced);
                 }
             }
             self.account.slice().read(cost(kind, flags, length));
-            self.until_frame = HEAD + length;
+            self.until_frame = HEADER_LEN + length;
         }
     }
 
-    /// Whether the peer takes so little that nothing more is read from it.
+    /// Whether the peer reads so little that nothing more is read from it.
     fn is_stuck(&self) -> bool {
         self.since_blocked.is_some_and(|read| read > READ_UNTAKEN)
     }
@@ -99,31 +103,31 @@ impl<S> Intake<S> {
     }
 }
 
-/// What a frame costs to handle.
+/// Returns what a frame costs to handle.
 fn cost(kind: u8, flags: u8, length: usize) -> isize {
     let length = isize::try_from(length).unwrap_or(SLICE);
     FRAME
         + match kind {
-            // Its payload is only passed on.
+            // The payload is only passed on.
             DATA => length / 4,
-            // Each byte may stand for a field, and the first frame of a call begins a task.
+            // Each byte may stand for a field, and the first frame of a call starts a task.
             HEADERS | CONTINUATION => 64 + 2 * length,
-            // It may change the window of every stream that is open. The acknowledgement changes nothing.
+            // It may change the window of every open stream. An acknowledgement changes nothing.
             SETTINGS if flags & 1 == 0 => SLICE / 4,
             _ => length,
         }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Throttle<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             if this.account.slice().may_not_read() {
-                // The connection's task goes on by itself, once it is its turn again.
+                // The connection's task is polled again at its next turn.
                 return Poll::Pending;
             }
             if this.is_stuck() {
-                // A write wakes this task when there is room.
+                // A write that goes on wakes this task.
                 return Poll::Pending;
             }
             if this.held.is_empty() {
@@ -155,7 +159,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
             }
             let read = ready!(poll_read_buf(Pin::new(&mut this.stream), cx, &mut this.held))?;
             if read == 0 {
-                // Whatever it was to become, there is no more of it.
+                // The stream has ended within a frame: pass on what there is.
                 let rest = this.held.split_to(this.held.len().min(buf.remaining()));
                 buf.put_slice(&rest);
                 return Poll::Ready(Ok(()));
@@ -164,7 +168,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(written.is_pending());

@@ -1,40 +1,41 @@
-//! The message of a call, as it arrives.
+//! The request message as it arrives over HTTP/2, and the memory for it.
 
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use h2::RecvStream;
 use tonic::Status;
 
-use super::account::Hold;
+use super::account::Reservation;
+use super::message::{Message, PartialMessage};
 use super::status;
-use super::unary::{Framed, Message};
 
-/// What a caller sends.
+/// The request side of a call.
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: RecvStream,
-    message: Message,
+    message: PartialMessage,
     received: usize,
-    /// Memory is held for the whole message from when its length is known.
-    is_held: bool,
+    /// Memory is reserved for the whole message as soon as its length is known.
+    is_reserved: bool,
 }
 
 /// Why there is no message.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The caller has taken the call back, or the connection has ended.
+    /// The caller has cancelled the call, or the connection has ended.
     Gone,
-    /// The call is to be answered with this.
+    /// The call is answered with this.
     Refused(Box<Status>),
 }
 
 impl Incoming {
-    /// A message of up to `limit` bytes, which may be packed or not.
-    pub(super) fn new(stream: RecvStream, limit: usize, may_be_packed: bool) -> Self {
-        Self { stream, message: Message::new(limit, may_be_packed), received: 0, is_held: false }
+    pub(super) fn new(stream: RecvStream, max_message_size: usize, may_be_compressed: bool) -> Self {
+        let message = PartialMessage::new(max_message_size, may_be_compressed);
+        Self { stream, message, received: 0, is_reserved: false }
     }
 
-    /// How many bytes have arrived.
+    /// Bytes that have arrived.
     pub(super) fn received(&self) -> usize {
         self.received
     }
@@ -44,7 +45,7 @@ impl Incoming {
         self.message.length().unwrap_or_default()
     }
 
-    /// Copies what has arrived, so that it keeps nothing else in memory.
+    /// Copies what has arrived, so that it keeps no larger buffer in memory.
     pub(super) fn copy(&mut self) {
         self.message.copy();
     }
@@ -53,14 +54,14 @@ impl Incoming {
     pub(super) fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
-        hold: &mut Hold,
-    ) -> Poll<Result<Framed, Failure>> {
+        reservation: &mut Reservation,
+    ) -> Poll<Result<Message, Failure>> {
         while let Some(data) = ready!(self.stream.poll_data(cx)) {
             let Ok(data) = data else { return Poll::Ready(Err(Failure::Gone)) };
-            // Only a stream that has ended already says no.
+            // This fails only on a stream that has ended.
             let _ = self.stream.flow_control().release_capacity(data.len());
             self.received += data.len();
-            if let Err(status) = self.push(data, hold) {
+            if let Err(status) = self.push(data, reservation) {
                 return Poll::Ready(Err(Failure::Refused(Box::new(status))));
             }
             if self.stream.is_end_stream() {
@@ -73,18 +74,18 @@ impl Incoming {
         })
     }
 
-    fn push(&mut self, data: bytes::Bytes, hold: &mut Hold) -> Result<(), Status> {
+    fn push(&mut self, data: Bytes, reservation: &mut Reservation) -> Result<(), Status> {
         self.message.push(data)?;
-        if let (false, Some(length)) = (self.is_held, self.message.length()) {
-            if !hold.grow(length) {
-                return Err(status::too_much());
+        if let (false, Some(length)) = (self.is_reserved, self.message.length()) {
+            if !reservation.grow(length) {
+                return Err(status::out_of_memory());
             }
-            self.is_held = true;
+            self.is_reserved = true;
         }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Framed, Failure> {
+    fn finish(&mut self) -> Result<Message, Failure> {
         self.message.finish().map_err(|status| Failure::Refused(Box::new(status)))
     }
 }

@@ -1,4 +1,4 @@
-//! A codec that leaves messages as they are.
+//! A codec for tonic that passes messages as bytes.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::Status;
@@ -8,10 +8,10 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RawCodec;
 
-/// What is reserved for a message at first. Most are small, and tonic's default of 8 KiB would be paid twice for each call.
+/// Bytes reserved for a message at first. Most are small; tonic's default of 8 KiB would be paid twice for each call.
 const BUFFER: usize = 1024;
 
-/// From how many waiting bytes on tonic passes a message on; its own default.
+/// Bytes waiting from which on tonic passes a message on; its own default.
 const YIELD: usize = 32 * 1024;
 
 impl Codec for RawCodec {
@@ -49,7 +49,7 @@ impl Decoder for RawCodec {
     type Error = Status;
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        // No copy: this splits the buffer.
+        // This splits the buffer and copies nothing.
         Ok(Some(src.copy_to_bytes(src.remaining())))
     }
 

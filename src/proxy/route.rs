@@ -1,0 +1,93 @@
+//! Where a call goes, by its path; and the answer to requests that are not gRPC.
+
+use http::request::Parts;
+use http::{Method, StatusCode, header};
+use tonic::Status;
+
+use super::health;
+use super::{SERVICE, status};
+use crate::grpc;
+
+/// The methods that stream; they are not served yet.
+const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"];
+
+/// The answer to the methods that stream.
+const NO_STREAMS: &str = "subscription streams are not served by this version";
+
+/// The answer to a request that goes nowhere.
+type Refusal = http::Response<tonic::body::Body>;
+
+/// Where a call goes.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// To the backend, as a call of this type.
+    Proxied { kind: String, streams: bool },
+    /// To this method of the health service.
+    Health(String),
+}
+
+impl Route {
+    /// Returns where a call with this head goes, or the answer if it goes nowhere.
+    pub(super) fn of(head: &Parts) -> Result<Self, Box<Refusal>> {
+        refuse_other_protocols(head)?;
+        let path = head.uri.path();
+        let unimplemented =
+            |text: String| Box::new(Status::unimplemented(status::cut(text, status::MAX_QUOTED)).into_http());
+        let Some((service, method)) = path.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) else {
+            return Err(unimplemented(format!("malformed method name: {path:?}")));
+        };
+        match service {
+            SERVICE if method.is_empty() => {
+                Err(unimplemented(format!("unknown method {method} for service {service}")))
+            }
+            SERVICE => {
+                Ok(Self::Proxied { kind: method.to_ascii_lowercase(), streams: STREAMS.contains(&method) })
+            }
+            health::SERVICE => Ok(Self::Health(method.to_owned())),
+            _ => Err(unimplemented(format!("unknown service {service}"))),
+        }
+    }
+
+    /// The type of the call, unless it is for the health service.
+    pub(super) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Proxied { kind, .. } => Some(kind),
+            Self::Health(_) => None,
+        }
+    }
+
+    /// The answer to a call of a method that is not served.
+    pub(super) fn refused(&self) -> Option<Status> {
+        matches!(self, Self::Proxied { streams: true, .. }).then(|| Status::unimplemented(NO_STREAMS))
+    }
+
+    /// Bytes of a message on this route, at most.
+    pub(super) fn max_message_size(&self, of_the_backend: usize) -> usize {
+        match self {
+            Self::Proxied { .. } => of_the_backend,
+            Self::Health(_) => health::MAX_MESSAGE_SIZE,
+        }
+    }
+}
+
+/// Refuses requests that are not gRPC by grpc-go's rules, so that a caller with curl gets a clear answer.
+fn refuse_other_protocols(head: &Parts) -> Result<(), Box<Refusal>> {
+    let refuse = |code: StatusCode, status: Status| {
+        let mut response = status.into_http();
+        *response.status_mut() = code;
+        Err(Box::new(response))
+    };
+    if head.method != Method::POST {
+        let text = format!("the method is {} and not POST", head.method);
+        let status = Status::internal(status::cut(text, status::MAX_QUOTED));
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, status);
+    }
+    let content = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], header::HeaderValue::as_bytes);
+    if let Some([] | [b'+' | b';', ..]) = content.strip_prefix(grpc::CONTENT_TYPE.as_bytes()) {
+        Ok(())
+    } else {
+        let text = format!("invalid gRPC request content-type \"{}\"", content.escape_ascii());
+        let status = Status::invalid_argument(status::cut(text, status::MAX_QUOTED));
+        refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
+    }
+}
