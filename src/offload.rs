@@ -42,15 +42,15 @@ pub(crate) async fn run<T: Send + 'static>(
     AbortOnDropHandle::new(task).await.flatten()
 }
 
-/// The same for work that can fail with a text.
+/// The same for work that can fail.
 ///
 /// # Errors
 /// As the work, or when it has panicked.
-pub(crate) async fn try_run<T: Send + 'static>(
+pub(crate) async fn try_run<T: Send + 'static, E: From<JoinError> + Send + 'static>(
     bytes: usize,
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    run(bytes, work).await.unwrap_or_else(|panic| Err(panic.to_string()))
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    run(bytes, work).await.unwrap_or_else(|panic| Err(panic.into()))
 }
 
 /// Runs `work` on a thread for blocking work. Where there are no more cores than it takes, the threads that serve calls go first.

@@ -15,55 +15,55 @@ use crate::net::{Address, Stream, dial};
 /// Bytes of a reply, at most. A history can be long.
 const MAX_REPLY: usize = 256 << 20;
 
-/// How many bytes are read at once.
+/// Bytes that are read at once, at most.
 const READ: usize = 64 << 10;
 
-/// Why a call has no result. The causes are in the chain of sources.
+/// Why a call has no result. The cause is in the chain of sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The connection was refused, or there is no such host or socket file.
     #[error("nobody answers at {address}")]
     Unreachable {
-        /// What was tried.
+        /// The address that was tried.
         address: Address,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The connection was not there in time.
+    /// The connection was not established in time.
     #[error("nobody answers at {address} within {within:?}")]
     ConnectTimeout {
-        /// What was tried.
+        /// The address that was tried.
         address: Address,
-        /// How long it was waited.
+        /// The time limit.
         within: Duration,
     },
-    /// No reply came in time. It may still come; whether the method was run is not known.
+    /// No reply arrived in time. Whether the method was run is not known.
     #[error("{method} was not answered within {within:?}")]
     Timeout {
-        /// What was called.
+        /// The method.
         method: String,
-        /// How long it was waited.
+        /// The time limit.
         within: Duration,
     },
-    /// The server hung up before it replied, or is gone.
+    /// The server closed the connection before it replied.
     #[error("the connection ended before {method} was answered")]
     Closed {
-        /// What was called.
+        /// The method.
         method: String,
-        /// What the system says, if it was an error.
+        /// The system's error, if there was one.
         source: Option<io::Error>,
     },
-    /// What came is not a reply.
+    /// The bytes are not goridge.
     #[error("what answers there does not speak goridge")]
     Violation(#[from] Violation),
-    /// What came is a frame, but no reply.
+    /// The frame is not a reply.
     #[error("what answers there does not speak goridge's RPC: {0}")]
     NoReply(String),
-    /// The result is no JSON.
+    /// The result is not JSON.
     #[error("the result of {method} cannot be read")]
     Result {
-        /// What was called.
+        /// The method.
         method: String,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -76,8 +76,8 @@ pub enum ClientError {
     Server(String),
 }
 
-/// A connection to a server. It can be used on after any error in a reply; after a timeout too, since late replies are told by their
-/// numbers.
+/// A connection to a server. It can still be used after an error in a reply, and after a timeout, since late replies are recognized by their
+/// sequence numbers.
 pub struct Client {
     stream: Stream,
     decoder: Decoder,
@@ -86,10 +86,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; an address of all interfaces, or without a host, is taken as this machine's loopback.
+    /// Connects. An address of all interfaces, or without a host, stands for the loopback interface.
     ///
     /// # Errors
-    /// When nobody listens there, or the connection is not there `within` this time.
+    /// When the connection is refused, or not established `within` this time.
     pub async fn connect(address: &Address, within: Duration) -> Result<Self, ClientError> {
         match timeout(within, dial::connect(address)).await {
             Ok(Ok(stream)) => {
@@ -100,11 +100,11 @@ impl Client {
         }
     }
 
-    /// Calls `method`, say `informer.Workers`, and gives its result. A `null` argument is none at all, which a server takes as the zero
-    /// value of whatever it expects.
+    /// Calls `method`, say `informer.Workers`, and returns its result. A `null` argument is sent as no bytes, which stand for the zero value
+    /// of whatever the method expects.
     ///
     /// # Errors
-    /// The server's own text, or why there is no reply `within` this time.
+    /// The server's error, or why there is no reply `within` this time.
     pub async fn call(
         &mut self,
         method: &str,
@@ -135,10 +135,10 @@ impl Client {
             .map_err(|source| ClientError::Result { method: method.to_owned(), source })
     }
 
-    /// Waits until the server has hung up, which its process's end does at the latest; false when it has not `within` this time.
+    /// Waits until the server closes the connection, at the latest by exiting; false when it does not `within` this time.
     pub async fn closed(&mut self, within: Duration) -> bool {
         let end = async {
-            // Late replies are of no interest any more.
+            // Late replies are dropped.
             while matches!(self.stream.read_buf(&mut self.input).await, Ok(1..)) {
                 self.input.clear();
             }
@@ -146,7 +146,7 @@ impl Client {
         timeout(within, end).await.is_ok()
     }
 
-    /// Sends a call and reads up to its reply, which looks like a call: the result stands where the argument was.
+    /// Sends a call and reads until its reply, which looks like a call with the result in place of the argument.
     async fn exchange(&mut self, method: &str, output: &[u8]) -> Result<Call, ClientError> {
         let closed = |source| ClientError::Closed { method: method.to_owned(), source };
         self.stream.write_all(output).await.map_err(|error| closed(Some(error)))?;
@@ -154,13 +154,13 @@ impl Client {
             if let Some(Item::Frame(frame)) = self.decoder.decode(&mut self.input)? {
                 let reply =
                     Call::parse(frame).map_err(|error: NoCall| ClientError::NoReply(error.to_string()))?;
-                // A reply to a call that was given up comes first.
+                // The late reply to a call that timed out may come first.
                 if reply.sequence == self.sequence {
                     return Ok(reply);
                 }
                 continue;
             }
-            // What a header claims is reserved only in steps of what has come.
+            // The length in a header is reserved only in steps of what has arrived.
             let wanted = self.decoder.wanted(&self.input);
             self.input.reserve(wanted.clamp(1, READ.max(self.input.len())));
             match self.stream.read_buf(&mut self.input).await {
@@ -187,8 +187,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// As the command line tells it.
-    fn told(error: ClientError) -> String {
+    /// As the command line prints it.
+    fn printed(error: ClientError) -> String {
         format!("{:#}", anyhow::Error::from(error))
     }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_has_a_result_or_the_server_s_own_words() {
+    async fn a_call_has_a_result_or_the_server_s_error() {
         let address = server(|mut call| {
             if call.method == "no" {
                 call.flags = Flags::JSON | Flags::ERROR;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_reply_is_not_taken_for_the_next_one_s() {
+    async fn a_late_reply_is_not_taken_for_the_next_one() {
         let late = std::sync::Mutex::new(None);
         let address = server(move |call| {
             let mut late = late.lock().unwrap();
@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_and_somebody_else_there_are_told() {
+    async fn an_address_without_a_server_or_with_another_protocol_is_reported() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = Address::Tcp(format!("127.0.0.1:{port}"));
-        let error = told(Client::connect(&address, LONG).await.unwrap_err());
+        let error = printed(Client::connect(&address, LONG).await.unwrap_err());
         assert_eq!(error, format!("nobody answers at {address}: Connection refused (os error 111)"));
         let missing = Address::Unix("/nonexistent/rpc.sock".into());
-        let error = told(Client::connect(&missing, LONG).await.unwrap_err());
+        let error = printed(Client::connect(&missing, LONG).await.unwrap_err());
         assert!(error.contains("No such file"), "{error}");
 
         for (said, words) in
@@ -269,7 +269,7 @@ mod tests {
                 stream.write_all(said.as_bytes()).await.unwrap();
             });
             let mut client = Client::connect(&address, LONG).await.unwrap();
-            let error = told(client.call("x", &Value::Null, LONG).await.unwrap_err());
+            let error = printed(client.call("x", &Value::Null, LONG).await.unwrap_err());
             assert!(error.contains(words), "{error}");
         }
     }

@@ -30,11 +30,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What would keep calls from being answered, or lets in others than was meant.
+    /// Reports what would keep calls from being answered, or let in more callers than intended.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         findings.check("rpc.listen", can_listen(&self.listen, machine.work_dir));
         if self.allow.is_empty() && is_exposed(&self.listen) {
-            let text = "this address is reachable from other machines, and who connects may publish to any channel, replace the workers and \
+            let text = "this address is reachable from other machines, and anyone who connects may publish to any channel, replace the workers and \
                         stop the server; rpc.allow names the networks that may connect";
             findings.odd("rpc.listen", text);
         }

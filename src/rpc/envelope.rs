@@ -1,4 +1,4 @@
-//! A call and its reply as frames.
+//! Calls and replies as frames.
 //!
 //! ```text
 //!  options: sequence, length of the method's name     payload: name ++ argument (or result, or the text of an error)
@@ -10,16 +10,16 @@ use super::codec::Codec;
 use super::outbox::Outbox;
 use crate::goridge::{Flags, Frame, Head, Options, StreamBits, TooLarge, encode};
 
-/// The longest name of a method, in bytes.
+/// Bytes of a method's name, at most.
 pub(super) const MAX_METHOD: usize = 256;
 
-/// The longest text of an error, in bytes: it may quote what the caller sent.
+/// Bytes of an error's text, at most: it may quote the caller.
 pub(super) const MAX_ERROR: usize = 8 << 10;
 
-/// A call as it came.
+/// A call as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
-    /// The caller's number for it.
+    /// The caller's number for this call.
     pub(super) sequence: u32,
     /// `service.method`, not known to be UTF-8.
     pub(super) method: Bytes,
@@ -27,10 +27,10 @@ pub(super) struct Call {
     pub(super) flags: Flags,
 }
 
-/// Why a frame is no call.
+/// Why a frame is not a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoCall {
-    /// Without a sequence there is nothing to answer to.
+    /// Without a sequence it cannot be answered.
     #[error("a call with {0} options instead of two, its sequence and the length of its method's name")]
     Options(usize),
     /// The name of the method is longer than the payload.
@@ -38,7 +38,7 @@ pub(super) enum NoCall {
     Method {
         /// The caller's number for the call.
         sequence: u32,
-        /// Bytes of the name, as the caller says.
+        /// Bytes of the name, as the caller claims.
         length: u32,
         /// Bytes of the payload.
         payload: usize,
@@ -54,7 +54,7 @@ pub(super) enum NoCall {
 }
 
 impl Call {
-    /// Takes a frame apart.
+    /// Parses a frame.
     pub(super) fn parse(frame: Frame) -> Result<Self, NoCall> {
         let &[sequence, length] = frame.options.as_slice() else {
             return Err(NoCall::Options(frame.options.as_slice().len()));
@@ -95,12 +95,12 @@ pub(super) fn reply(
         Err(text) => write(out.tail(), codec | Flags::ERROR, sequence, method, shortened(text).as_bytes()),
     };
     if let Err(error) = written {
-        // Such an answer would be as long as four gigabytes.
+        // Only a result of four gigabytes is too large.
         let _ = write(out.tail(), codec | Flags::ERROR, sequence, &[], error.to_string().as_bytes());
     }
 }
 
-/// A text of [`MAX_ERROR`] bytes at the most.
+/// The text, cut to [`MAX_ERROR`] bytes.
 fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     if text.len() <= MAX_ERROR {
         return text.into();
@@ -109,7 +109,7 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     format!("{}...", &text[..end]).into()
 }
 
-/// A frame but for the last `rest` bytes of its payload.
+/// Writes a frame without the last `rest` bytes of its payload.
 fn head(out: &mut BytesMut, flags: Flags, sequence: u32, method: &[u8], rest: usize) -> Result<(), TooLarge> {
     let head = Head::new(flags, StreamBits::NONE, options(sequence, method)?, method.len() + rest)?;
     out.extend_from_slice(head.as_ref());

@@ -1,8 +1,7 @@
-//! What all connections together may hold, in bytes.
+//! The memory budget of all connections.
 //!
-//! Each connection may hold [`FREE`] without asking; what goes beyond that is taken from one budget that all of them share. A connection
-//! that gets nothing stops reading, which its peer feels as backpressure. While somebody waits, those who hold a part of the budget for a
-//! peer that is slow give it back.
+//! Each connection may hold [`FREE`] bytes; more is taken from one budget that all of them share. A connection that gets nothing stops
+//! reading, which is backpressure for its peer. While one waits, those that hold a part of the budget for a slow peer give it back.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,27 +10,26 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes that all connections together may hold beyond what is free: arguments that have come or are coming, and replies that have not
-/// been read.
+/// The budget in bytes: arguments that have arrived or are arriving, and replies that have not been read.
 pub(super) const MAX_TOTAL: usize = 128 << 20;
 
-/// Bytes that each connection may hold without asking.
+/// Bytes that each connection may hold without the budget.
 pub(super) const FREE: usize = 32 << 10;
 
-/// The budget is given out in pieces of this many bytes.
+/// The budget is handed out in units of this many bytes.
 const UNIT: usize = 4 << 10;
 
-/// What a connection keeps, in pieces, though it does not need it just now: to take and give back costs more than that.
+/// Units that a connection keeps though it does not need them now: taking and releasing costs more.
 const SLACK: usize = 16;
 
-/// How long a connection waits for memory before the call that it is reading is refused.
+/// How long a connection waits for memory before the call that it reads is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The budget.
 #[derive(Debug)]
 pub(super) struct Memory {
     free: Arc<Semaphore>,
-    /// How many wait.
+    /// The number of waiting connections.
     waiting: watch::Sender<usize>,
 }
 
@@ -44,21 +42,21 @@ impl Default for Memory {
 impl Memory {
     async fn take(self: Arc<Self>, units: u32) -> Option<OwnedSemaphorePermit> {
         self.waiting.send_modify(|waiting| *waiting += 1);
-        let _waits = Waits(&self.waiting);
+        let _waiting = WaitGuard(&self.waiting);
         Arc::clone(&self.free).acquire_many_owned(units).await.ok()
     }
 }
 
-/// Somebody waits.
-struct Waits<'a>(&'a watch::Sender<usize>);
+/// Counts a waiting connection.
+struct WaitGuard<'a>(&'a watch::Sender<usize>);
 
-impl Drop for Waits<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 
-/// A connection's part of the budget, given back when it is dropped.
+/// A connection's part of the budget, released when this is dropped.
 pub(super) struct Share {
     memory: Arc<Memory>,
     permit: Option<OwnedSemaphorePermit>,
@@ -80,12 +78,12 @@ impl Share {
         FREE + self.units() * UNIT
     }
 
-    /// Whether anything is taken from the budget.
+    /// Whether a part of the budget is held.
     pub(super) fn is_in_use(&self) -> bool {
         self.permit.is_some()
     }
 
-    /// Takes what is needed to hold so many bytes. False when there is not enough, and nothing has changed.
+    /// Takes what is needed to hold so many bytes. False, and nothing changed, when there is not enough.
     pub(super) fn cover(&mut self, bytes: usize) -> bool {
         if bytes <= self.covered() {
             return true;
@@ -103,7 +101,7 @@ impl Share {
         }
     }
 
-    /// Gives back what is not needed to hold so many bytes.
+    /// Releases what is not needed to hold so many bytes.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let units = self.units();
         if units == 0 {
@@ -119,7 +117,7 @@ impl Share {
         }
     }
 
-    /// Waits from now on until so many bytes can be held.
+    /// Starts to wait until so many bytes can be held.
     pub(super) fn wait_for(&mut self, bytes: usize) {
         let missing = u32::try_from(self.missing(bytes)).unwrap_or(u32::MAX);
         let grant = Box::pin(Arc::clone(&self.memory).take(missing));
@@ -130,11 +128,11 @@ impl Share {
         self.waiting.is_some()
     }
 
-    /// Resolves when what was waited for is there, or when it has been waited for too long: then to false, and it goes on waiting.
+    /// Resolves to true when the memory was granted, to false when that takes too long; the wait goes on then.
     pub(super) async fn granted(&mut self) -> bool {
         let Some(waiting) = &mut self.waiting else { return std::future::pending().await };
         let permit = tokio::select! {
-            // What is there counts, though it is late.
+            // A late grant counts.
             biased;
             permit = &mut waiting.grant => permit,
             () = sleep_until(waiting.until) => {
@@ -149,12 +147,12 @@ impl Share {
         true
     }
 
-    /// Waits for nothing any more.
+    /// Stops waiting.
     pub(super) fn give_up(&mut self) {
         self.waiting = None;
     }
 
-    /// Resolves at `since` or later, when another connection waits for memory.
+    /// Resolves at `since` or later, once another connection waits for memory.
     pub(super) fn wanted_by_others(&self, since: Instant) -> impl Future<Output = ()> + Send + use<> {
         let mut waiting = self.memory.waiting.subscribe();
         async move {
@@ -186,7 +184,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_free_needs_no_budget_and_the_rest_is_given_back() {
+    async fn the_budget_is_taken_beyond_the_free_bytes_and_released() {
         let memory = Arc::new(Memory::default());
         let (mut one, mut other) = (Share::new(Arc::clone(&memory)), Share::new(Arc::clone(&memory)));
         assert!(one.cover(FREE) && !one.is_in_use());
@@ -201,16 +199,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_waits_is_seen_by_those_who_hold_and_is_served_when_they_give_back() {
+    async fn a_waiting_share_is_seen_by_the_holders_and_granted_when_they_release() {
         let memory = Arc::new(Memory::default());
         let (mut one, mut other) = (Share::new(Arc::clone(&memory)), Share::new(memory));
         assert!(one.cover(FREE + MAX_TOTAL));
         let wanted = one.wanted_by_others(Instant::now() + PATIENCE * 2);
         other.wait_for(FREE + 1);
-        assert!(!other.granted().await, "it is told that it takes long");
+        assert!(!other.granted().await, "it has waited for too long");
         tokio::select! {
             () = wanted => {}
-            () = async { while !other.granted().await {} } => unreachable!("there is nothing to be had"),
+            () = async { while !other.granted().await {} } => unreachable!("the budget is used up"),
         }
         one.shrink(0);
         assert!(other.granted().await && other.is_in_use());

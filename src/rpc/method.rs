@@ -11,33 +11,31 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::codec::{Codec, MAX_ITEMS, Shape};
+use super::error::CallError;
 use super::services::Services;
 
-/// Bytes of an argument, at most, unless a method takes more.
+/// Bytes of an argument, at most, unless a method allows more.
 const MAX_ARGUMENT: usize = 1 << 20;
 
-/// What a call comes to, or the text for the caller.
-pub(super) type Reply<T> = Result<T, String>;
+type Running = Pin<Box<dyn Future<Output = Result<Value, CallError>> + Send>>;
 
-type Running = Pin<Box<dyn Future<Output = Reply<Value>> + Send>>;
-
-/// A call whose argument has been read.
+/// A call whose argument has been decoded.
 pub(super) type Begin = Box<dyn FnOnce(Arc<Services>) -> Running + Send>;
 
-/// A method with its types. It knows nothing of codecs, frames and connections; its future is dropped when the caller is gone.
+/// A method with its types. It knows nothing of codecs, frames and connections.
 ///
-/// The future is not driven while the caller does not read its replies, so it holds nothing that others wait for.
+/// Its future is not polled while the caller does not read its replies, so it must hold nothing that others wait for.
 pub(super) struct Method {
     pub(super) argument: Shape,
     pub(super) result: Shape,
     max_argument: usize,
-    begin: Box<dyn Fn(Value) -> Reply<Begin> + Send + Sync>,
+    begin: Box<dyn Fn(Value) -> Result<Begin, CallError> + Send + Sync>,
     ends_with_its_caller: bool,
 }
 
 impl Method {
-    /// A method whose argument and result have these shapes; what is left out of an argument is the default of `A`.
-    pub(super) fn new<A, R, F>(
+    /// A method whose argument and result have these shapes. Fields left out of an argument are those of `A::default`.
+    pub(super) fn new<A, R, E, F>(
         argument: Shape,
         result: Shape,
         run: impl Fn(Arc<Services>, A) -> F + Clone + Send + Sync + 'static,
@@ -45,14 +43,15 @@ impl Method {
     where
         A: DeserializeOwned + Send + 'static,
         R: Serialize,
-        F: Future<Output = Reply<R>> + Send + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<R, E>> + Send + 'static,
     {
-        let begin = move |value: Value| -> Reply<Begin> {
-            let argument: A = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let begin = move |value: Value| -> Result<Begin, CallError> {
+            let argument: A = serde_json::from_value(value)?;
             let run = run.clone();
             Ok(Box::new(move |services| {
-                let reply = run(services, argument);
-                Box::pin(async move { serde_json::to_value(reply.await?).map_err(|error| error.to_string()) })
+                let result = run(services, argument);
+                Box::pin(async move { Ok(serde_json::to_value(result.await.map_err(CallError::method)?)?) })
             }))
         };
         Self {
@@ -64,13 +63,13 @@ impl Method {
         }
     }
 
-    /// The same method, which ends as soon as its caller hangs up. Others are finished: a caller may close its sending side as soon as
-    /// it has asked, and what was begun is to be done.
+    /// The same method, cancelled as soon as its caller disconnects. Others are finished: a caller may close its sending side right after
+    /// its call, which is still to be done.
     pub(super) fn until_hangup(self) -> Self {
         Self { ends_with_its_caller: true, ..self }
     }
 
-    /// The same method, whose argument may have so many bytes.
+    /// The same method with another limit for its argument, in bytes.
     pub(super) fn up_to(self, max_argument: usize) -> Self {
         Self { max_argument, ..self }
     }
@@ -84,11 +83,11 @@ impl Method {
         self.max_argument
     }
 
-    /// Reads an argument; what is long is read where it keeps nobody waiting.
+    /// Decodes an argument.
     ///
     /// # Errors
-    /// The text for the caller.
-    pub(super) fn read(&self, codec: Codec, argument: &Bytes) -> Reply<Begin> {
+    /// When the bytes are no such argument.
+    pub(super) fn read(&self, codec: Codec, argument: &Bytes) -> Result<Begin, CallError> {
         (self.begin)(codec.decode(&self.argument, argument, MAX_ITEMS)?)
     }
 }

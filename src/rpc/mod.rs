@@ -1,27 +1,28 @@
-//! `rpc.listen`: goridge calls from workers and from the command line.
+//! `rpc.listen`: goridge calls from workers and the command line.
 //!
 //! ```text
 //!  server: accepts ─▶ connection: frames ⇄ calls in flight ─▶ router: "informer.Workers" ─▶ methods ─▶ pool, api
-//!                       │ envelope: sequence, method, argument       │ codec: bytes ⇄ values by their shapes
+//!                       │ envelope: sequence, method, argument       │ codec: bytes ⇄ values of a shape
 //! ```
 //!
-//! Workers publish back into Centrifugo here, and operators look at the pool. The methods, their shapes and their texts are RoadRunner's,
-//! so that the PHP packages and RoadRunner's own command line work as they are.
+//! Workers publish to Centrifugo here, and operators inspect the pool. Methods, their shapes and their texts are RoadRunner's, so that its
+//! PHP packages and its own command line work unchanged.
 //!
 //! Invariants:
-//! - Whatever comes over a connection ends that connection at the most; a frame that says whom to answer is answered.
-//! - What a peer can make us hold is bounded, whether it sends, waits, or does not read.
-//! - A call that was begun is finished, though its caller may be gone; only waiting for a lock ends with the caller.
+//! - Nothing that arrives on a connection affects more than that connection; a frame with a sequence number is always answered.
+//! - The memory that a peer can take is bounded, whether it sends, waits, or does not read.
+//! - A call that was started is finished, even if its caller has gone; only waiting for a lock ends with the caller.
 //!
-//! The command line's side of it is [`Client`].
+//! [`Client`] is the command line's side.
 //!
-//! Deliberately absent: streams, and any knowledge of frames below `methods`.
+//! Deliberately absent: streams, and any knowledge of frames in `methods`.
 
 mod client;
 mod codec;
 mod config;
 mod connection;
 mod envelope;
+mod error;
 mod locks;
 mod memory;
 mod method;

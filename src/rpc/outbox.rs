@@ -1,4 +1,4 @@
-//! Replies that wait to be read by the peer.
+//! Replies that the peer has not read yet.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,22 +6,22 @@ use std::io;
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// Results of more bytes than this are not copied.
+/// Bytes of a result that is copied, at most.
 const COPIED: usize = 16 << 10;
 
-/// Bytes that are written at once, at most: a longer write would keep the thread from other work.
+/// Bytes that are written at once, at most: a longer write would block the thread.
 const WRITE: usize = 256 << 10;
 
-/// Small pieces are gathered up to this many bytes: one buffer for all of them would be twice as large as what is in it.
+/// Bytes of small pieces in one buffer, at most: a single growing buffer would be up to twice as large as its contents.
 const GATHERED: usize = 64 << 10;
 
-/// A buffer of this capacity is kept for the next replies; a larger one is not.
+/// The capacity of a buffer that is kept for the next replies, at most.
 const KEPT: usize = 32 << 10;
 
-/// Bytes in the order in which they were put in. Small pieces are gathered, large ones are passed on as they are.
+/// A queue of bytes. Small pieces are gathered, large ones are passed on without a copy.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// In front of `tail`.
+    /// The bytes in front of `tail`.
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     /// Bytes in `pieces`.
@@ -41,7 +41,7 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// Where small things are written to.
+    /// The buffer for small pieces.
     pub(super) fn tail(&mut self) -> &mut BytesMut {
         if self.tail.len() > GATHERED {
             self.end_piece();
@@ -50,7 +50,7 @@ impl Outbox {
         &mut self.tail
     }
 
-    /// Puts in what may be long.
+    /// Appends bytes, which may be many.
     pub(super) fn push(&mut self, bytes: &Bytes) {
         if bytes.len() <= COPIED {
             return self.tail.extend_from_slice(bytes);
@@ -71,7 +71,7 @@ impl Outbox {
         self.pieces.push_back(piece);
     }
 
-    /// Writes some of it. May be dropped at any time.
+    /// Writes some of the bytes. Cancel-safe.
     pub(super) async fn write_to(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let first = self.pieces.front().map_or(&*self.tail, |piece| piece);
         let written = writer.write(&first[..first.len().min(WRITE)]).await?;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_put_in_comes_out_in_its_order() {
+    async fn bytes_come_out_in_order() {
         let (mut outbox, mut written) = (Outbox::default(), Vec::new());
         let mut expected = Vec::new();
         for (number, length) in [(1, 10), (2, COPIED + 1), (3, 0), (4, WRITE * 2 + 7), (5, 3)] {

@@ -1,4 +1,4 @@
-//! The listener: who may connect, and a task for each connection.
+//! The listener: accepts connections, and runs a task for each.
 
 use std::io;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::services::Services;
 use crate::net::{Accepted, Address, Attributes, Incident, Limit, Listener, Options, Peer, Stream};
 use crate::os::process::Identity;
 
-/// Connections at one time. Each costs a descriptor and a small task.
+/// Concurrent connections. Each costs a descriptor and a small task.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
 
-/// So many connections that were ended for a fault of theirs are logged one by one; of more in a row there is a line now and then.
+/// Connections closed for a fault that are logged one by one; of more in a row there is a line now and then.
 const FAULTS: u64 = 20;
 
-/// Faults are no more in a row after this time without one.
+/// Faults are in a row until this time passes without one.
 const CALM: Duration = Duration::from_secs(10);
 
 /// A bound listener.
@@ -30,8 +30,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address. Nothing is accepted until [`Server::run`], but callers can connect from now on and wait. The file of a unix
-    /// socket belongs to `workers`, the user that workers run as, if that is another.
+    /// Binds the address. Nothing is accepted until [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to
+    /// `workers`, the user that workers run as, if that is another.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
@@ -48,12 +48,12 @@ impl Server {
         Ok(Self { listener })
     }
 
-    /// Where it listens, the real port included.
+    /// The address it listens on, with the actual port.
     pub fn address(&self) -> &Address {
         self.listener.address()
     }
 
-    /// Answers calls until it is dropped, and with it every connection.
+    /// Answers calls until it is dropped, and all connections with it.
     pub async fn run(mut self, services: Arc<Services>) {
         let router = Arc::new(Router::new(services));
         let mut connections = JoinSet::new();
@@ -67,7 +67,7 @@ impl Server {
                     if let Ok(Err((peer, reason))) = ended
                         && let Some(times) = faults.happened()
                     {
-                        warn!(target: "rpc", %peer, %reason, ended = times, "ended a connection");
+                        warn!(target: "rpc", %peer, %reason, times, "connection closed");
                     }
                 }
             }
@@ -75,7 +75,7 @@ impl Server {
     }
 }
 
-/// Serves a connection. The listener tells of those that have to go for others.
+/// Serves a connection until it is closed, or evicted for another.
 async fn serve(accepted: Accepted, router: Arc<Router>) -> Result<(), (Peer, Fault)> {
     let Accepted { stream, peer, registration } = accepted;
     let connection = async {

@@ -1,4 +1,4 @@
-//! What methods work on.
+//! The parts of the running server that methods work on.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::api;
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
 
-/// The parts of the running bridge that methods reach.
+/// The parts of the running server that methods reach.
 #[derive(Debug)]
 pub struct Services {
     /// Centrifugo's API.
     pub api: api::Client,
-    /// Set when the workers are up; calls about them wait for that, as in RoadRunner.
+    /// Set when the workers are ready; calls about them wait for that, as in RoadRunner.
     pub pools: UpcomingPools,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
@@ -23,22 +23,22 @@ pub struct Services {
     pub metrics: Arc<Registry>,
     /// The locks that workers share.
     pub locks: Locks,
-    /// Ends the server.
+    /// Requests a shutdown.
     pub stop: mpsc::Sender<Stop>,
 }
 
-/// Where callers say that the server shall end, and where that is heard.
+/// A channel for shutdown requests of callers.
 pub fn stops() -> (mpsc::Sender<Stop>, Stops) {
-    let (sender, wishes) = mpsc::channel(1);
-    (sender, Stops(wishes))
+    let (sender, requests) = mpsc::channel(1);
+    (sender, Stops(requests))
 }
 
-/// Hears of callers who want the server to end.
+/// Receives shutdown requests of callers.
 #[derive(Debug)]
 pub struct Stops(mpsc::Receiver<Stop>);
 
 impl Stops {
-    /// Resolves when a caller wants the server to end; never, if there is no RPC.
+    /// Resolves when a caller requests a shutdown; never, if there is no RPC.
     pub async fn next(&mut self) -> Stop {
         match self.0.recv().await {
             Some(how) => how,
@@ -46,17 +46,17 @@ impl Stops {
         }
     }
 
-    /// Resolves when a caller wants the server to end at once.
+    /// Resolves when a caller requests an immediate shutdown.
     pub async fn at_once(&mut self) {
         while self.next().await != Stop::AtOnce {}
     }
 }
 
-/// How a server is asked to end.
+/// How the server is to shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// After the calls in flight and in line, within the grace period.
+    /// After the calls in flight and in the queue, within the grace period.
     Gracefully,
-    /// Now.
+    /// Immediately.
     AtOnce,
 }

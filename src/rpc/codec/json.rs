@@ -1,42 +1,63 @@
-//! JSON, as Go reads and writes it: names of fields in any case, `null` for whatever is left out. An empty list will do for an empty
-//! object, since PHP writes both in the same way.
+//! JSON, as Go reads and writes it: field names in any case, `null` for what is left out. An empty list is accepted as an empty object,
+//! since PHP writes both alike.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::items::TooMany;
 use super::{Field, Items, Shape};
 
-pub(super) fn decode(shape: &Shape, bytes: &[u8], items: &mut Items) -> Result<Value, String> {
+/// Why a text is no value of a shape, in Go's words.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::rpc) enum Error {
+    #[error("json: {0}")]
+    TooMany(#[from] TooMany),
+    #[error("json: {0}")]
+    Syntax(serde_json::Error),
+    #[error("invalid character {} looking for beginning of value", quoted(*.0))]
+    NoValue(u8),
+    #[error("invalid character {} after top-level value", quoted(*.0))]
+    Trailing(u8),
+    #[error("json: {go_type} unexpected end of JSON input")]
+    UnexpectedEnd { go_type: String },
+    #[error("json: cannot unmarshal {found} into Go value of type {go_type}")]
+    Mismatch { found: &'static str, go_type: String },
+    /// A value cannot be written.
+    #[error(transparent)]
+    Write(serde_json::Error),
+}
+
+pub(super) fn decode(shape: &Shape, bytes: &[u8], items: &mut Items) -> Result<Value, Error> {
     let text = trim_start(bytes);
-    // What begins as something else is refused before it is read, however deep it goes.
+    // A value of another kind is refused before it is decoded, however deep it nests.
     if let Some(first) = text.first() {
         check_first(shape, *first)?;
     }
-    items.count_json(text).map_err(|error| format!("json: {error}"))?;
+    items.count_json(text)?;
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
     let value = match values.next() {
         Some(Ok(value)) => value,
-        Some(Err(error)) if !error.is_eof() => return Err(format!("json: {error}")),
+        Some(Err(error)) if !error.is_eof() => return Err(Error::Syntax(error)),
         _ => return Err(unexpected_end(shape)),
     };
     match trim_start(&text[values.byte_offset()..]).first() {
-        Some(next) => Err(format!("invalid character {} after top-level value", quoted(*next))),
+        Some(next) => Err(Error::Trailing(*next)),
         None => fit(shape, value),
     }
 }
 
-/// JSON knows fewer characters as white space than others do: a form feed is none.
+/// JSON has fewer whitespace characters than ASCII: a form feed is none.
 fn trim_start(text: &[u8]) -> &[u8] {
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     &text[blanks..]
 }
 
-pub(super) fn encode(value: &Value) -> Result<Bytes, String> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|error| error.to_string())
+pub(super) fn encode(value: &Value) -> Result<Bytes, Error> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(Error::Write)
 }
 
-/// Whether a value of this shape can begin so. The texts are those of RoadRunner, which some of its clients match on.
-fn check_first(shape: &Shape, first: u8) -> Result<(), String> {
+/// Checks that a value of this shape can begin so.
+fn check_first(shape: &Shape, first: u8) -> Result<(), Error> {
     let kind = match first {
         b'{' => "object",
         b'[' => "array",
@@ -44,7 +65,7 @@ fn check_first(shape: &Shape, first: u8) -> Result<(), String> {
         b't' | b'f' => "bool",
         b'n' => return Ok(()),
         b'-' | b'0'..=b'9' => "number",
-        other => return Err(format!("invalid character {} looking for beginning of value", quoted(other))),
+        other => return Err(Error::NoValue(other)),
     };
     match (shape, kind) {
         (Shape::Bool, "bool")
@@ -53,19 +74,17 @@ fn check_first(shape: &Shape, first: u8) -> Result<(), String> {
         | (Shape::List(_), "array")
         | (Shape::Map(_) | Shape::Struct(_) | Shape::Message(_), "object" | "array") => Ok(()),
         (Shape::Bool | Shape::Float, _) => Err(unexpected_end(shape)),
-        (Shape::Message(_), _) => {
-            Err(format!("invalid character {} looking for beginning of value", quoted(first)))
-        }
-        _ => Err(format!("json: cannot unmarshal {kind} into Go value of type {}", go_type(shape))),
+        (Shape::Message(_), _) => Err(Error::NoValue(first)),
+        _ => Err(Error::Mismatch { found: kind, go_type: go_type(shape) }),
     }
 }
 
-fn unexpected_end(shape: &Shape) -> String {
-    format!("json: {} unexpected end of JSON input", go_type(shape))
+fn unexpected_end(shape: &Shape) -> Error {
+    Error::UnexpectedEnd { go_type: go_type(shape) }
 }
 
-/// The value with the names and the kinds of its shape; what the shape does not know is left out.
-fn fit(shape: &Shape, value: Value) -> Result<Value, String> {
+/// The value with the names and kinds of its shape, without what the shape does not know.
+fn fit(shape: &Shape, value: Value) -> Result<Value, Error> {
     if let Some(fields) = shape.fields() {
         return match value {
             Value::Null => Ok(shape.zero()),
@@ -81,7 +100,7 @@ fn fit(shape: &Shape, value: Value) -> Result<Value, String> {
         }
         (Shape::Map(items), Value::Object(values)) => {
             let fitted = values.into_iter().map(|(name, value)| Ok((name, fit(items, value)?)));
-            fitted.collect::<Result<Map<_, _>, String>>().map(Value::Object)
+            fitted.collect::<Result<Map<_, _>, Error>>().map(Value::Object)
         }
         (Shape::Map(_), Value::Array(items)) if items.is_empty() => Ok(shape.zero()),
         (Shape::Int, value) if value.is_i64() => Ok(value),
@@ -94,7 +113,7 @@ fn fit(shape: &Shape, value: Value) -> Result<Value, String> {
     }
 }
 
-fn fit_fields(fields: &[Field], object: Map<String, Value>) -> Result<Value, String> {
+fn fit_fields(fields: &[Field], object: Map<String, Value>) -> Result<Value, Error> {
     let mut fitted = Map::new();
     for (name, value) in object {
         let known = fields.iter().find(|field| field.name.eq_ignore_ascii_case(&name));
@@ -107,8 +126,8 @@ fn fit_fields(fields: &[Field], object: Map<String, Value>) -> Result<Value, Str
     Ok(Value::Object(fitted))
 }
 
-fn mismatch(shape: &Shape, value: &Value) -> String {
-    let kind = match value {
+fn mismatch(shape: &Shape, value: &Value) -> Error {
+    let found = match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
@@ -116,7 +135,7 @@ fn mismatch(shape: &Shape, value: &Value) -> String {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    format!("json: cannot unmarshal {kind} into Go value of type {}", go_type(shape))
+    Error::Mismatch { found, go_type: go_type(shape) }
 }
 
 fn go_type(shape: &Shape) -> String {
@@ -149,7 +168,7 @@ mod tests {
     use super::*;
 
     fn decode(shape: &Shape, text: &[u8]) -> Result<Value, String> {
-        super::decode(shape, text, &mut Items::up_to(1_000_000))
+        super::decode(shape, text, &mut Items::up_to(1_000_000)).map_err(|error| error.to_string())
     }
 
     fn metric() -> Shape {
@@ -161,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_any_case_and_what_is_unknown_or_null_is_left_out() {
+    fn names_have_any_case_and_unknown_or_null_fields_are_left_out() {
         let text = br#" {"NAME":"x","value":1,"labels":null,"other":[1]} "#;
         assert_eq!(decode(&metric(), text), Ok(json!({"name": "x", "value": 1})));
     }
@@ -177,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_in_the_words_of_go() {
+    fn mismatches_are_refused_in_the_words_of_go() {
         let refused = |shape: &Shape, text: &str| decode(shape, text.as_bytes()).unwrap_err();
         assert_eq!(refused(&Shape::Text, "5"), "json: cannot unmarshal number into Go value of type string");
         assert_eq!(refused(&Shape::Bool, "{}"), "json: bool unexpected end of JSON input");

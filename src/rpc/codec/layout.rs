@@ -1,15 +1,15 @@
-//! A shape laid out flat, as gob and MessagePack need it: every type once, so that recursive messages come to an end, and every field's
-//! names looked up once.
+//! A shape as a flat list of types, as gob and MessagePack need it: every type once, so that recursive messages end, and the names of
+//! every field looked up once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shape;
 
-/// How deep values may nest, in the types that we know and in those that we skip. It is as for protobuf messages (prost's limit).
+/// How deep values may nest, skipped ones included. The same as prost's limit for messages.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// All types that a shape is made of. Types are known by their place here, scalars coming first.
+/// All types that a shape is made of. A type is identified by its place here; scalars come first.
 #[derive(Debug)]
 pub(super) struct Layout {
     types: Vec<Type>,
@@ -19,7 +19,7 @@ pub(super) struct Layout {
 /// One type of a [`Layout`].
 #[derive(Debug)]
 pub(super) struct Type {
-    /// What gob calls it on the wire: nothing for what Go has no name for, or reaches through a list or map first.
+    /// Its name in gob: empty if Go has no name for it, or reaches it through a list or map first.
     pub(super) label: String,
     pub(super) kind: Kind,
 }
@@ -57,7 +57,7 @@ pub(super) struct Member {
 }
 
 impl Layout {
-    /// Lays a shape out. The order of lists, maps and structures is that in which Go numbers them.
+    /// Lays out a shape. Lists, maps and structures are in the order in which Go numbers them.
     pub(super) fn of(shape: &Shape) -> Self {
         let scalars = [Kind::Bool, Kind::Int, Kind::Uint, Kind::Float, Kind::Bytes, Kind::Text];
         let types = scalars.into_iter().map(|kind| Type { label: String::new(), kind }).collect();
@@ -76,7 +76,7 @@ impl Layout {
         &self.types[place]
     }
 
-    /// How Go's programmers write the type, structures without their package.
+    /// The type as written in Go, structures without their package.
     pub(super) fn go_type(&self, place: usize) -> String {
         match &self.get(place).kind {
             Kind::Bool => "bool".into(),
@@ -91,7 +91,7 @@ impl Layout {
         }
     }
 
-    /// Structures in lists and maps are behind pointers in RoadRunner.
+    /// In RoadRunner, structures in lists and maps are behind pointers.
     fn go_item(&self, place: usize) -> String {
         let pointer = if matches!(self.get(place).kind, Kind::Struct(_)) { "*" } else { "" };
         format!("{pointer}{}", self.go_type(place))
@@ -122,7 +122,7 @@ impl Layout {
         }
     }
 
-    /// A structure has its place before its fields have, since they may lead back to it.
+    /// A structure gets its place before its fields do, since they may refer back to it.
     fn place_fields(
         &mut self,
         shape: &Shape,
@@ -165,7 +165,7 @@ impl Layout {
 enum Key {
     List(usize),
     Map(usize),
-    /// Where it lies in memory: two structures may have the same name.
+    /// Its address: two structures may have the same name.
     Struct(usize),
     Message(String),
 }

@@ -1,4 +1,4 @@
-//! Protocol Buffers, for the methods whose arguments and results are messages.
+//! PROTO: Protocol Buffers, for the methods whose arguments and results are messages.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -6,41 +6,50 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 
+use super::items::TooMany;
 use super::layout::MAX_DEPTH;
 use super::{Items, Shape};
 
-/// RoadRunner's words for a method that has no messages.
-pub(super) const NO_MESSAGE: &str = "goridge_read_request_body: message type is not a proto";
+/// Why bytes are no message, or why a message cannot be written, in RoadRunner's words.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::rpc) enum Error {
+    /// The shape is not a message.
+    #[error("goridge_read_request_body: message type is not a proto")]
+    NotAMessage,
+    #[error("goridge_read_request_body: proto: cannot parse invalid wire-format data")]
+    Malformed(#[from] prost::DecodeError),
+    #[error("goridge_read_request_body: proto: {0}")]
+    TooMany(#[from] TooMany),
+    /// A value does not have the shape of its message.
+    #[error(transparent)]
+    Value(#[from] serde_json::Error),
+}
 
-pub(super) fn decode(shape: &Shape, bytes: &[u8], items: &mut Items) -> Result<Value, String> {
-    let Shape::Message(descriptor) = shape else { return Err(NO_MESSAGE.into()) };
+pub(super) fn decode(shape: &Shape, bytes: &[u8], items: &mut Items) -> Result<Value, Error> {
+    let Shape::Message(descriptor) = shape else { return Err(Error::NotAMessage) };
     count(descriptor, bytes, items, 0)?;
-    let message = DynamicMessage::decode(descriptor.clone(), bytes)
-        .map_err(|_| "goridge_read_request_body: proto: cannot parse invalid wire-format data")?;
+    let message = DynamicMessage::decode(descriptor.clone(), bytes)?;
     let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-    message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
+    Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
-pub(super) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, String> {
-    let Shape::Message(descriptor) = shape else { return Err(NO_MESSAGE.into()) };
-    let message =
-        DynamicMessage::deserialize(descriptor.clone(), value).map_err(|error| error.to_string())?;
-    Ok(message.encode_to_vec().into())
+pub(super) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, Error> {
+    let Shape::Message(descriptor) = shape else { return Err(Error::NotAMessage) };
+    Ok(DynamicMessage::deserialize(descriptor.clone(), value)?.encode_to_vec().into())
 }
 
-/// Counts the values of a message. What is broken is left to the decoder.
+/// Counts the values of a message. Malformed ones are left to the decoder.
 fn count(
     message: &MessageDescriptor,
     mut bytes: &[u8],
     items: &mut Items,
     depth: usize,
-) -> Result<(), String> {
+) -> Result<(), TooMany> {
     if depth > MAX_DEPTH {
         return Ok(());
     }
-    let too_many = |error| format!("goridge_read_request_body: proto: {error}");
     while let Ok((number, wire_type)) = decode_key(&mut bytes) {
-        items.value().map_err(too_many)?;
+        items.value()?;
         if wire_type != WireType::LengthDelimited {
             if skip_field(wire_type, number, &mut bytes, DecodeContext::default()).is_err() {
                 return Ok(());
@@ -54,14 +63,14 @@ fn count(
         bytes = rest;
         match message.get_field(number).map(|field| field.kind()) {
             Some(Kind::Message(inner)) => {
-                items.container().map_err(too_many)?;
+                items.container()?;
                 count(&inner, content, items, depth + 1)?;
             }
             None | Some(Kind::String | Kind::Bytes) => {}
-            // Numbers in a row: each ends with a byte without the highest bit, or has some bytes.
+            // Packed numbers: each ends with a byte without the highest bit, or has a fixed length.
             Some(_) => {
                 for _ in content.iter().filter(|byte| **byte < 128) {
-                    items.value().map_err(too_many)?;
+                    items.value()?;
                 }
             }
         }

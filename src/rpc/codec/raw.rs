@@ -1,4 +1,4 @@
-//! Plain bytes.
+//! RAW: plain bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,17 @@ use serde_json::Value;
 
 use super::Shape;
 
-/// RoadRunner's words for a result that is something else than bytes.
-pub(super) const NOT_RAW: &str = "unknown Raw payload type";
+/// Why a result cannot be written as plain bytes.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::rpc) enum Error {
+    /// It is not bytes. The text is RoadRunner's.
+    #[error("unknown Raw payload type")]
+    NotBytes,
+    #[error(transparent)]
+    Base64(#[from] base64::DecodeError),
+}
 
-/// Bytes and text are the payload; to other methods it says nothing, as in RoadRunner.
+/// Bytes and text are the payload; for other shapes it means nothing, as in RoadRunner.
 pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Value {
     match shape {
         Shape::Bytes => STANDARD.encode(bytes).into(),
@@ -19,7 +26,7 @@ pub(super) fn decode(shape: &Shape, bytes: &[u8]) -> Value {
     }
 }
 
-pub(super) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, String> {
-    let (Shape::Bytes, Value::String(text)) = (shape, value) else { return Err(NOT_RAW.into()) };
-    STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string())
+pub(super) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, Error> {
+    let (Shape::Bytes, Value::String(text)) = (shape, value) else { return Err(Error::NotBytes) };
+    Ok(STANDARD.decode(text)?.into())
 }

@@ -1,12 +1,12 @@
-//! Which codec a frame asks for.
+//! The codec that a frame asks for.
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Items, Shape, gob, json, msgpack, proto, raw};
+use super::{Error, Items, Shape, gob, json, msgpack, proto, raw};
 use crate::goridge::Flags;
 
-/// One way to write arguments and results.
+/// An encoding of arguments and results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Proto,
@@ -17,17 +17,17 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// How the argument of a request with these flags is written. Where several are set, this is RoadRunner's order of looking.
+    /// The codec of the argument of a request with these flags. RoadRunner checks them in this order.
     pub(crate) fn of_argument(flags: Flags) -> Option<Self> {
         first(flags, [Self::Proto, Self::Json, Self::Gob, Self::Raw, Self::Msgpack])
     }
 
-    /// How the reply to a request with these flags is written; GOB where none is set. RoadRunner looks in another order here.
+    /// The codec of the reply to a request with these flags; GOB if none is set. RoadRunner checks them in another order here.
     pub(crate) fn of_reply(flags: Flags) -> Self {
         first(flags, [Self::Proto, Self::Json, Self::Raw, Self::Msgpack, Self::Gob]).unwrap_or(Self::Gob)
     }
 
-    /// The flag that stands for this codec.
+    /// The flag of this codec.
     pub(crate) fn flag(self) -> Flags {
         match self {
             Self::Proto => Flags::PROTO,
@@ -38,47 +38,47 @@ impl Codec {
         }
     }
 
-    /// Reads an argument of at most `items` values; no bytes at all are the zero value.
+    /// Decodes an argument of at most `items` values; no bytes at all are the zero value.
     ///
     /// # Errors
-    /// The text for the caller.
-    pub(crate) fn decode(self, shape: &Shape, bytes: &[u8], items: usize) -> Result<Value, String> {
+    /// When the bytes are no such value.
+    pub(crate) fn decode(self, shape: &Shape, bytes: &[u8], items: usize) -> Result<Value, Error> {
         let mut items = Items::up_to(items);
-        match self {
-            Self::Proto => proto::decode(shape, bytes, &mut items),
-            _ if bytes.is_empty() => Ok(shape.zero()),
-            Self::Json => json::decode(shape, bytes, &mut items),
-            Self::Gob => gob::decode(shape, bytes, items),
-            Self::Raw => Ok(raw::decode(shape, bytes)),
-            Self::Msgpack => msgpack::decode(shape, bytes, items),
-        }
+        Ok(match self {
+            Self::Proto => proto::decode(shape, bytes, &mut items)?,
+            _ if bytes.is_empty() => shape.zero(),
+            Self::Json => json::decode(shape, bytes, &mut items)?,
+            Self::Gob => gob::decode(shape, bytes, items)?,
+            Self::Raw => raw::decode(shape, bytes),
+            Self::Msgpack => msgpack::decode(shape, bytes, items)?,
+        })
     }
 
-    /// Whether a result of this shape can be written.
+    /// Checks that results of this shape can be encoded.
     ///
     /// # Errors
-    /// The text for the caller.
-    pub(crate) fn check(self, shape: &Shape) -> Result<(), String> {
+    /// When this codec has no such values.
+    pub(crate) fn check(self, shape: &Shape) -> Result<(), Error> {
         match (self, shape) {
             (Self::Proto, Shape::Message(_)) | (Self::Raw, Shape::Bytes) => Ok(()),
-            (Self::Proto, _) => Err(proto::NO_MESSAGE.into()),
-            (Self::Raw, _) => Err(raw::NOT_RAW.into()),
+            (Self::Proto, _) => Err(proto::Error::NotAMessage.into()),
+            (Self::Raw, _) => Err(raw::Error::NotBytes.into()),
             _ => Ok(()),
         }
     }
 
-    /// Writes a result.
+    /// Encodes a result.
     ///
     /// # Errors
-    /// The text for the caller: as for [`Codec::check`], or a value that does not have this shape.
-    pub(crate) fn encode(self, shape: &Shape, value: &Value) -> Result<Bytes, String> {
-        match self {
-            Self::Proto => proto::encode(shape, value),
-            Self::Json => json::encode(value),
-            Self::Gob => gob::encode(shape, value),
-            Self::Raw => raw::encode(shape, value),
-            Self::Msgpack => msgpack::encode(shape, value),
-        }
+    /// As [`Codec::check`], or when the value does not have this shape.
+    pub(crate) fn encode(self, shape: &Shape, value: &Value) -> Result<Bytes, Error> {
+        Ok(match self {
+            Self::Proto => proto::encode(shape, value)?,
+            Self::Json => json::encode(value)?,
+            Self::Gob => gob::encode(shape, value)?,
+            Self::Raw => raw::encode(shape, value)?,
+            Self::Msgpack => msgpack::encode(shape, value)?,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an argument or a result looks like, whichever codec carries it.
+//! The type of an argument or result, whichever codec carries it.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Shape {
     pub(crate) fn message(name: &str) -> Self {
         let own = name.starts_with("causeway.");
         let descriptors = if own { rpc_descriptors() } else { descriptors() };
-        // A name that is none would show in the test of the table; here it is a structure without fields.
+        // An unknown name is found by the table's tests; here it is a structure without fields.
         descriptors.get_message_by_name(name).map_or_else(|| Self::structure("", []), Self::Message)
     }
 
@@ -81,7 +81,7 @@ impl Shape {
         }
     }
 
-    /// What Go calls the zero value, the structures in it left empty.
+    /// Go's zero value, with empty structures.
     pub(crate) fn zero(&self) -> Value {
         match self {
             Self::Bool => Value::Bool(false),
@@ -117,8 +117,8 @@ fn of_kind(kind: Kind) -> Shape {
     }
 }
 
-/// `log_attrs` is `LogAttrs` and `b64data` is `B64Data`, as protobuf's generator for Go names fields: words begin after underscores and
-/// digits, and an underscore stays where no letter follows.
+/// `log_attrs` is `LogAttrs` and `b64data` is `B64Data`, as protobuf's Go generator names fields: words begin after underscores and
+/// digits, and an underscore stays if no letter follows.
 fn go_name(name: &str) -> String {
     let mut go = String::new();
     let mut begins = true;

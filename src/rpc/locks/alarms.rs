@@ -1,33 +1,33 @@
-//! What ends by itself, and when.
+//! Deadlines of locks and waiters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::resource::{Moment, Ticket};
+use super::claim::{Moment, Ticket};
 
-/// What ends by itself. Of two at the same time the lock's end is first, so that whoever waits for it gets it.
+/// What ends at its time. Of two at the same time the lock's expiry is first, so that a waiter still gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {
-    /// A lock.
+    /// A lock expires.
     Expiry(Ticket),
-    /// A waiter's patience.
-    Patience(Ticket),
+    /// A waiter gives up.
+    GiveUp(Ticket),
 }
 
-/// Whose alarm it is.
+/// The lock or waiter that an alarm belongs to.
 #[derive(Debug)]
-pub(super) struct Whose {
+pub(super) struct Target {
     pub(super) resource: Arc<str>,
     pub(super) id: Arc<str>,
 }
 
-/// Alarms in the order of their times. Each belongs to a lock or a waiter that is there.
+/// Alarms in the order of their times. Each belongs to an existing lock or waiter.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(BTreeMap<(Moment, Alarm), Whose>);
+pub(super) struct Alarms(BTreeMap<(Moment, Alarm), Target>);
 
 impl Alarms {
     pub(super) fn set(&mut self, at: Moment, alarm: Alarm, resource: &Arc<str>, id: &Arc<str>) {
-        self.0.insert((at, alarm), Whose { resource: Arc::clone(resource), id: Arc::clone(id) });
+        self.0.insert((at, alarm), Target { resource: Arc::clone(resource), id: Arc::clone(id) });
     }
 
     pub(super) fn set_expiry(
@@ -51,8 +51,8 @@ impl Alarms {
         }
     }
 
-    /// Takes one, if it is set.
-    pub(super) fn take(&mut self, at: Moment, alarm: Alarm) -> Option<Whose> {
+    /// Takes an alarm, if it is set.
+    pub(super) fn take(&mut self, at: Moment, alarm: Alarm) -> Option<Target> {
         self.0.remove(&(at, alarm))
     }
 
@@ -60,10 +60,10 @@ impl Alarms {
         self.0.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first one whose time has come.
-    pub(super) fn due(&mut self, now: Moment) -> Option<(Alarm, Whose)> {
+    /// Takes the first one target time has come.
+    pub(super) fn due(&mut self, now: Moment) -> Option<(Alarm, Target)> {
         let first = self.0.first_entry().filter(|first| first.key().0 <= now)?;
-        let ((_, alarm), whose) = first.remove_entry();
-        Some((alarm, whose))
+        let ((_, alarm), target) = first.remove_entry();
+        Some((alarm, target))
     }
 }

@@ -1,75 +1,63 @@
-//! The decisions: who gets which lock, and when it ends.
+//! The decisions: which claim gets which lock, and when it ends. Pure; time is an argument.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alarms::{Alarm, Alarms, Whose};
-use super::resource::{Admission, Hold, Mode, Moment, Resource, Ticket, Waiter};
+use super::alarms::{Alarm, Alarms, Target};
+use super::claim::{Claim, Moment, Ticket};
+use super::resource::{Admission, Hold, Resource, Waiter};
 
-/// Holders and waiters of all resources together: a bound for what callers who never release can take, far above honest use.
+/// Holders and waiters of all resources, at most: bounds what callers that never release can take, far above normal use.
 pub(super) const MAX_ENTRIES: usize = 100_000;
 
-/// Holders and waiters of one resource. All of them may have to be looked at in one call.
+/// Holders and waiters of one resource, at most. One call may have to visit all of them.
 pub(super) const MAX_OF_ONE: usize = 4096;
 
-/// Memory of all holders and waiters, in bytes.
+/// Memory of all holders and waiters in bytes, at most.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
-/// What a holder or waiter counts as in [`MAX_BYTES`], beside the names of its resource and its own.
+/// What a holder or waiter counts as in [`MAX_BYTES`], without its name and its resource's.
 pub(super) const ENTRY: usize = 512;
 
-/// The longest name of a resource or an owner, in bytes.
+/// Bytes of the name of a resource or an owner, at most.
 pub(super) const MAX_NAME: usize = 4096;
 
-/// How many alarms a call carries out for others, and how many the timer does at a time.
+/// Alarms that a call executes for others, and that the timer executes at a time, at most.
 const FEW: usize = 16;
 const MANY: usize = 64;
 
-/// A lock cannot be given, nor waited for.
+/// A limit was reached: the lock can be neither granted nor waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TooMuch {
+pub(crate) enum LimitReached {
     /// A name is too long.
     #[error("the name of a resource or an owner has {0} bytes, more than {MAX_NAME}")]
     Name(usize),
-    /// All resources together have as many as they may.
-    #[error("there are {MAX_ENTRIES} locks and waiters, which is as many as there can be")]
+    /// All resources together have too many.
+    #[error("limit of {MAX_ENTRIES} locks and waiters reached")]
     Entries,
-    /// One resource has.
-    #[error("there are {MAX_OF_ONE} locks and waiters of this resource, which is as many as there can be")]
+    /// One resource has too many.
+    #[error("limit of {MAX_OF_ONE} locks and waiters of one resource reached")]
     OfOne,
-    /// Their names are long.
-    #[error("locks and waiters take {} MB, which is as much as they may", MAX_BYTES >> 20)]
+    /// Their names are too long together.
+    #[error("limit of {} MB for locks and waiters reached", MAX_BYTES >> 20)]
     Bytes,
 }
 
-/// Somebody asks for a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
-    pub(crate) resource: String,
-    /// The owner's name.
-    pub(crate) id: String,
-    pub(crate) mode: Mode,
-    /// How long the lock lasts, counted from when it is granted; none: until it is released.
-    pub(crate) ttl: Option<Duration>,
-    /// How long it may be waited for.
-    pub(crate) wait: Duration,
-}
-
-/// What a claim comes to at once.
+/// The immediate outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Granted,
     Refused,
-    /// The answer is among [`Core::take_answers`] later.
+    /// The answer will be among [`Core::take_answers`].
     Waiting(Ticket),
-    TooMuch(TooMuch),
+    LimitReached(LimitReached),
 }
 
 /// All resources. Each method takes the time, which never goes back.
 #[derive(Debug, Default)]
 pub(super) struct Core {
-    /// In a tree, as are the holders of each: a table of hashes that grows would read all their names again in one go.
+    /// A tree, like the holders of each: a growing hash table would hash all names again at once.
     resources: BTreeMap<Arc<str>, Resource>,
     alarms: Alarms,
     answers: Vec<(Ticket, bool)>,
@@ -87,18 +75,18 @@ impl Core {
         match admission {
             Admission::Own => Outcome::Refused,
             Admission::Taken if claim.wait.is_zero() => Outcome::Refused,
-            Admission::Free | Admission::Taken => match (self.bound(&claim), admission) {
-                (Some(bound), _) => Outcome::TooMuch(bound),
+            Admission::Free | Admission::Taken => match (self.limit(&claim), admission) {
+                (Some(limit), _) => Outcome::LimitReached(limit),
                 (None, Admission::Free) => {
                     self.grant_at_once(now, claim);
                     Outcome::Granted
                 }
-                (None, _) => Outcome::Waiting(self.line_up(now, claim)),
+                (None, _) => Outcome::Waiting(self.enqueue(now, claim)),
             },
         }
     }
 
-    /// Ends the lock of one owner. False when it has none.
+    /// Releases the lock of one owner. False when it has none.
     pub(super) fn release(&mut self, now: Moment, resource: &str, id: &str) -> bool {
         self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return false };
@@ -111,7 +99,7 @@ impl Core {
         was_held
     }
 
-    /// Ends all locks of a resource; those who wait are next. False when there are none.
+    /// Releases all locks of a resource; waiters are next. False when there are none.
     pub(super) fn force_release(&mut self, now: Moment, resource: &str) -> bool {
         self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return false };
@@ -123,7 +111,7 @@ impl Core {
         was_held
     }
 
-    /// Whether an owner has a lock on a resource, or, for `*`, anybody.
+    /// Whether an owner holds a resource; for `*`, whether any owner does.
     pub(super) fn exists(&mut self, now: Moment, resource: &str, id: &str) -> bool {
         self.catch_up(now, resource);
         self.resources.get(resource).is_some_and(|resource| match id {
@@ -132,7 +120,7 @@ impl Core {
         })
     }
 
-    /// Lets a lock end after `ttl` from now, or not by itself. False when there is none.
+    /// Lets a lock expire `ttl` from now, or never. False when there is none.
     pub(super) fn update_ttl(
         &mut self,
         now: Moment,
@@ -155,12 +143,12 @@ impl Core {
         was_held
     }
 
-    /// Whoever waits with this ticket is not there any more. A lock that it has been given meanwhile, and does not know of, ends.
+    /// The waiter with this ticket is gone. A lock that it was granted meanwhile, without knowing it, is released.
     pub(super) fn leave(&mut self, now: Moment, resource: &str, id: &str, ticket: Ticket) {
         self.catch_up(now, resource);
         let Some((name, mut entry)) = self.resources.remove_entry(resource) else { return };
-        if let Some(waiter) = entry.line.remove(&ticket) {
-            self.alarms.cancel(waiter.until, Alarm::Patience(ticket));
+        if let Some(waiter) = entry.queue.remove(&ticket) {
+            self.alarms.cancel(waiter.until, Alarm::GiveUp(ticket));
             self.discount(resource, id);
         } else if entry.holds.get(id).is_some_and(|hold| hold.ticket == Some(ticket))
             && let Some(hold) = entry.holds.remove(id)
@@ -170,67 +158,67 @@ impl Core {
         self.settle(now, name, entry);
     }
 
-    /// Ends what is over by now, as far as that is done soon; [`Core::next_alarm`] tells whether something is left.
+    /// Ends what is due, up to a bounded number; [`Core::next_alarm`] tells whether something is left.
     pub(super) fn advance(&mut self, now: Moment) {
         self.advance_by(now, MANY);
     }
 
     fn advance_by(&mut self, now: Moment, most: usize) {
         for _ in 0..most {
-            let Some((alarm, whose)) = self.alarms.due(now) else { return };
-            self.carry_out(now, alarm, &whose);
+            let Some((alarm, target)) = self.alarms.due(now) else { return };
+            self.execute(now, alarm, &target);
         }
     }
 
-    /// Ends what is over by now of one resource, and some of what is over elsewhere.
+    /// Ends what is due of one resource, and some of what is due elsewhere.
     fn catch_up(&mut self, now: Moment, resource: &str) {
         self.advance_by(now, FEW);
         if self.next_alarm().is_none_or(|next| next > now) {
             return;
         }
-        // So much ends at this time that the timer is not done with it yet.
+        // So much is due that the timer is not done yet.
         let Some(entry) = self.resources.get(resource) else { return };
         let expiries = entry.holds.values().filter_map(|hold| hold.expires);
         let expiries = expiries.map(|(at, number)| (at, Alarm::Expiry(number)));
-        let waits = entry.line.iter().map(|(ticket, waiter)| (waiter.until, Alarm::Patience(*ticket)));
+        let waits = entry.queue.iter().map(|(ticket, waiter)| (waiter.until, Alarm::GiveUp(*ticket)));
         let mut due: Vec<_> = expiries.chain(waits).filter(|(at, _)| *at <= now).collect();
         due.sort_unstable();
         for (at, alarm) in due {
-            // One who waited may have been given the lock meanwhile, and waits no more.
-            if let Some(whose) = self.alarms.take(at, alarm) {
-                self.carry_out(now, alarm, &whose);
+            // A waiter may have been granted the lock meanwhile.
+            if let Some(target) = self.alarms.take(at, alarm) {
+                self.execute(now, alarm, &target);
             }
         }
     }
 
-    fn carry_out(&mut self, now: Moment, alarm: Alarm, whose: &Whose) {
-        let Some((name, mut entry)) = self.resources.remove_entry(&whose.resource) else { return };
+    fn execute(&mut self, now: Moment, alarm: Alarm, target: &Target) {
+        let Some((name, mut entry)) = self.resources.remove_entry(&target.resource) else { return };
         match alarm {
-            Alarm::Expiry(_) => drop(entry.holds.remove(&whose.id)),
-            Alarm::Patience(ticket) => {
-                entry.line.remove(&ticket);
+            Alarm::Expiry(_) => drop(entry.holds.remove(&target.id)),
+            Alarm::GiveUp(ticket) => {
+                entry.queue.remove(&ticket);
                 self.answers.push((ticket, false));
             }
         }
-        self.discount(&name, &whose.id);
+        self.discount(&name, &target.id);
         self.settle(now, name, entry);
     }
 
-    /// When [`Core::advance`] has something to do next.
+    /// When [`Core::advance`] is due next.
     pub(super) fn next_alarm(&self) -> Option<Moment> {
         self.alarms.next()
     }
 
-    /// What has become of those who wait, since the last call.
+    /// The waiters that were answered since the last call: granted, or not.
     pub(super) fn take_answers(&mut self) -> Vec<(Ticket, bool)> {
         std::mem::take(&mut self.answers)
     }
 
-    /// How many resources are held or waited for, and their holders and waiters.
+    /// The number of resources, and of their holders and waiters.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
         let entries = self.resources.iter().flat_map(|(name, entry)| {
-            let ids = entry.holds.keys().chain(entry.line.values().map(|waiter| &waiter.id));
+            let ids = entry.holds.keys().chain(entry.queue.values().map(|waiter| &waiter.id));
             ids.map(|id| size(name, id))
         });
         let sizes: Vec<usize> = entries.collect();
@@ -250,26 +238,26 @@ impl Core {
         self.resources.insert(name, entry);
     }
 
-    fn line_up(&mut self, now: Moment, claim: Claim) -> Ticket {
+    fn enqueue(&mut self, now: Moment, claim: Claim) -> Ticket {
         let ticket = self.next_ticket();
         let (name, mut entry) = self.take(&claim.resource);
         let waiter = Waiter::new(now, claim);
-        self.alarms.set(waiter.until, Alarm::Patience(ticket), &name, &waiter.id);
+        self.alarms.set(waiter.until, Alarm::GiveUp(ticket), &name, &waiter.id);
         self.count(&name, &waiter.id);
-        entry.line.insert(ticket, waiter);
+        entry.queue.insert(ticket, waiter);
         self.resources.insert(name, entry);
         ticket
     }
 
-    /// Takes a resource out of the table, or a new one.
+    /// Takes a resource out of the table, or creates it.
     fn take(&mut self, name: &str) -> (Arc<str>, Resource) {
         self.resources.remove_entry(name).unwrap_or_else(|| (name.into(), Resource::default()))
     }
 
-    /// Gives the lock to those who are next, and puts the resource back if anybody holds or waits for it.
+    /// Grants the lock to the next waiters, and puts the resource back unless it is unused.
     fn settle(&mut self, now: Moment, name: Arc<str>, mut entry: Resource) {
         while let Some((ticket, waiter)) = entry.next() {
-            self.alarms.cancel(waiter.until, Alarm::Patience(ticket));
+            self.alarms.cancel(waiter.until, Alarm::GiveUp(ticket));
             self.discount(&name, &waiter.id);
             self.answers.push((ticket, true));
             self.hold(&name, &mut entry, now, ticket, waiter);
@@ -279,7 +267,7 @@ impl Core {
         }
     }
 
-    /// Gives the lock to an owner. A reader who has it already has it anew.
+    /// Grants the lock to an owner. A reader that holds it already holds it anew.
     fn hold(
         &mut self,
         name: &Arc<str>,
@@ -298,24 +286,24 @@ impl Core {
         }
     }
 
-    /// Drops what belongs to a lock that has ended.
+    /// Drops the alarm and the count of a released lock.
     fn forget(&mut self, resource: &str, id: &str, hold: &Hold) {
         self.alarms.cancel_expiry(hold.expires);
         self.discount(resource, id);
     }
 
-    /// The bound that another entry would be beyond.
-    fn bound(&self, claim: &Claim) -> Option<TooMuch> {
+    /// The limit that another entry would exceed.
+    fn limit(&self, claim: &Claim) -> Option<LimitReached> {
         let longest = claim.resource.len().max(claim.id.len());
         let of_one = self.resources.get(claim.resource.as_str()).map_or(0, Resource::len);
         if longest > MAX_NAME {
-            Some(TooMuch::Name(longest))
+            Some(LimitReached::Name(longest))
         } else if self.entries >= MAX_ENTRIES {
-            Some(TooMuch::Entries)
+            Some(LimitReached::Entries)
         } else if of_one >= MAX_OF_ONE {
-            Some(TooMuch::OfOne)
+            Some(LimitReached::OfOne)
         } else if self.bytes + size(&claim.resource, &claim.id) > MAX_BYTES {
-            Some(TooMuch::Bytes)
+            Some(LimitReached::Bytes)
         } else {
             None
         }
@@ -337,7 +325,7 @@ impl Core {
     }
 }
 
-/// What an entry counts as, in bytes.
+/// What an entry counts as in bytes.
 fn size(resource: &str, id: &str) -> usize {
     ENTRY + resource.len() + id.len()
 }

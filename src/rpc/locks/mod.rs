@@ -1,27 +1,28 @@
-//! Locks that workers share: many readers or one writer of a named resource, with a time to live, in memory of this process.
+//! Locks shared by workers: many readers or one writer of a named resource, with a time to live, in this process's memory.
 //!
 //! ```text
-//!  lock.Lock ──▶ Locks ──(now, claim)──▶ Core: resources, their holders and those who wait, alarms
+//!  lock.Lock ──▶ Locks ──(now, claim)──▶ Core: resources with holders and queues, alarms
 //!     ▲            │                        │
-//!     └── answer ──┘◀── tickets answered ───┘          one task sleeps until the core's next alarm
+//!     └── answer ──┘◀── answered tickets ───┘          one task sleeps until the next alarm
 //! ```
 //!
-//! [`core`] decides: it is pure, and time is an argument. [`table`] carries out: a mutex, a channel for each one who waits, one timer.
-//! An id stands for one owner, and the caller chooses it.
+//! [`core`] decides: a pure state machine, with time as an argument. [`table`] executes: a mutex, a channel per waiter, one timer. An id
+//! stands for one owner, and callers choose it.
 //!
 //! Invariants:
-//! - First come, first served: readers who come behind a waiting writer wait behind it.
-//! - Whoever waited and is not there any more holds nothing: the lock goes to the next one.
-//! - A resource that nobody holds or waits for takes no memory; the timer lives only while there is something to wait for.
-//! - Nobody can make the table grow beyond its bounds: holders and waiters of all resources and of one, and the bytes of their names.
-//!   Locks outlive their callers, and so do not count as what a connection holds.
-//! - However many locks end at the same time, no call carries out more than some of that: the timer does, a part at a time.
+//! - First come, first served: readers behind a waiting writer wait behind it.
+//! - A waiter that is gone holds nothing: the lock goes to the next one.
+//! - An unused resource takes no memory; the timer lives only while there are alarms.
+//! - The table has bounds: holders and waiters of all resources and of one, and the bytes of their names. Locks outlive their callers, so
+//!   they do not count as memory of a connection.
+//! - However many locks expire at the same time, a call executes only some of that; the timer does the rest, a part at a time.
 //!
-//! Deliberately absent: locks that survive a restart. Workers which outlive their supervisor do not exist here.
+//! Deliberately absent: locks that survive a restart. No worker outlives the server.
 //!
 //! Source: exchanges recorded from RoadRunner 2025.1.15, `lock.*` in `tests/vectors/rpc-transcripts.json`.
 
 mod alarms;
+mod claim;
 mod core;
 #[cfg(test)]
 mod model_tests;
@@ -32,6 +33,6 @@ mod table_tests;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::core::Claim;
-pub(super) use resource::Mode;
+pub(super) use self::core::LimitReached;
+pub(super) use claim::{Claim, Mode};
 pub use table::Locks;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::core::{Core, Outcome};
 use super::{Claim, Mode};
 
-/// What may happen, with few names, so that claims meet.
+/// Events with few names, so that claims meet.
 #[derive(Debug, Clone)]
 enum Step {
     Claim { resource: u8, id: u8, is_write: bool, ttl: Option<u8>, wait: u8 },
@@ -33,10 +33,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: a writer is alone, nobody waits who could be served, everybody who waits is answered or still in the line,
-    /// and nothing is left in the end.
+    /// Whatever happens: a writer is alone, no claim waits that could be granted, each waiter is answered or still queued, and nothing is left
+    /// at the end.
     #[test]
-    fn whatever_happens_writers_are_alone_and_nobody_waits_in_vain(
+    fn writers_are_alone_and_no_claim_waits_in_vain(
         steps in proptest::collection::vec(step(), 1..120),
     ) {
         let mut core = Core::default();
@@ -77,18 +77,18 @@ proptest! {
             for (ticket, _) in core.take_answers() {
                 waiting.retain(|(waiter, ..)| *waiter != ticket);
             }
-            let mut in_line = 0;
+            let mut queued = 0;
             for name in ["0", "1"] {
                 let Some(resource) = core.resource(name) else { continue };
                 let writers = resource.holds.values().filter(|hold| hold.mode == Mode::Write).count();
                 prop_assert!(writers == 0 || resource.holds.len() == 1);
-                let first = resource.line.first_key_value().map(|(_, waiter)| waiter.mode);
+                let first = resource.queue.first_key_value().map(|(_, waiter)| waiter.mode);
                 prop_assert!(first.is_none() || !resource.holds.is_empty());
                 prop_assert!(first != Some(Mode::Read) || writers == 1);
                 prop_assert!(!resource.is_unused());
-                in_line += resource.line.len();
+                queued += resource.queue.len();
             }
-            prop_assert_eq!(in_line, waiting.len());
+            prop_assert_eq!(queued, waiting.len());
             core.size();
         }
         for name in ["0", "1"] {

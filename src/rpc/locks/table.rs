@@ -1,4 +1,4 @@
-//! The locks as methods use them: a mutex around the core, a channel for each one who waits, and a timer.
+//! The locks as methods use them: a mutex around the core, a channel per waiter, and a timer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::core::{Claim, Core, Outcome, TooMuch};
-use super::resource::{Moment, Ticket};
+use super::claim::{Claim, Moment, Ticket};
+use super::core::{Core, LimitReached, Outcome};
 
-/// A moment so far away is never: the clock of the runtime does not reach further.
+/// Effectively never: the runtime's clock does not reach further.
 const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// All locks.
@@ -23,7 +23,7 @@ pub struct Locks {
 struct Shared {
     origin: Instant,
     state: Mutex<State>,
-    /// The next alarm is not when the timer believes.
+    /// Wakes the timer when the next alarm is earlier than it knows.
     rescheduled: Arc<Notify>,
 }
 
@@ -42,18 +42,18 @@ impl Default for Locks {
 }
 
 impl Locks {
-    /// Takes a lock, within the time that the claim may wait. False when it was not to be had, or when its id has it already.
+    /// Acquires a lock within the time that the claim may wait. False when that passes, or when its id holds the lock already.
     ///
-    /// Dropping the future ends the wait, and a lock that it has been given and not told of.
+    /// Dropping the future ends the wait, and releases a lock that was granted but not yet reported.
     ///
     /// # Errors
-    /// If there are too many.
-    pub(crate) async fn lock(&self, claim: Claim) -> Result<bool, TooMuch> {
+    /// When a limit is reached.
+    pub(crate) async fn lock(&self, claim: Claim) -> Result<bool, LimitReached> {
         let (resource, id) = (claim.resource.clone(), claim.id.clone());
         let begun = self.shared.with(|state, now| match state.core.claim(now, claim) {
             Outcome::Granted => Ok(Begun::Done(true)),
             Outcome::Refused => Ok(Begun::Done(false)),
-            Outcome::TooMuch(bound) => Err(bound),
+            Outcome::LimitReached(limit) => Err(limit),
             Outcome::Waiting(ticket) => {
                 let (sender, answer) = oneshot::channel();
                 state.waiting.insert(ticket, sender);
@@ -63,30 +63,30 @@ impl Locks {
         match begun {
             Begun::Done(granted) => Ok(granted),
             Begun::Waiting(ticket, answer) => {
-                let mut place = Place { shared: &self.shared, resource, id, ticket: Some(ticket) };
+                let mut waiter = WaitGuard { shared: &self.shared, resource, id, ticket: Some(ticket) };
                 let granted = answer.await.unwrap_or(false);
-                place.ticket = None;
+                waiter.ticket = None;
                 Ok(granted)
             }
         }
     }
 
-    /// Ends the lock of one owner; false when it has none.
+    /// Releases the lock of one owner; false when it has none.
     pub(crate) fn release(&self, resource: &str, id: &str) -> bool {
         self.shared.with(|state, now| state.core.release(now, resource, id))
     }
 
-    /// Ends all locks of a resource; false when there are none.
+    /// Releases all locks of a resource; false when there are none.
     pub(crate) fn force_release(&self, resource: &str) -> bool {
         self.shared.with(|state, now| state.core.force_release(now, resource))
     }
 
-    /// Whether an owner has a lock on a resource, or, for `*`, anybody.
+    /// Whether an owner holds a resource; for `*`, whether any owner does.
     pub(crate) fn exists(&self, resource: &str, id: &str) -> bool {
         self.shared.with(|state, now| state.core.exists(now, resource, id))
     }
 
-    /// Lets a lock end after `ttl` from now; none: not by itself. False when there is no such lock.
+    /// Lets a lock expire `ttl` from now, or never. False when there is no such lock.
     pub(crate) fn update_ttl(&self, resource: &str, id: &str, ttl: Option<Duration>) -> bool {
         self.shared.with(|state, now| state.core.update_ttl(now, resource, id, ttl))
     }
@@ -101,7 +101,7 @@ impl Locks {
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        // The timer sees that nobody is there.
+        // The timer ends, since there are no locks.
         self.shared.rescheduled.notify_one();
     }
 }
@@ -111,15 +111,15 @@ enum Begun {
     Waiting(Ticket, oneshot::Receiver<bool>),
 }
 
-/// A place in the line. It is given up when it is dropped before its answer has been taken.
-struct Place<'a> {
+/// A place in the queue, left when this is dropped before its answer was taken.
+struct WaitGuard<'a> {
     shared: &'a Arc<Shared>,
     resource: String,
     id: String,
     ticket: Option<Ticket>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.shared.with(|state, now| {
@@ -131,7 +131,7 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    /// Changes something, tells those who wait what has become of them, and sees to the timer.
+    /// Applies a change, answers waiters, and starts or wakes the timer.
     fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Moment) -> T) -> T {
         let mut state = self.state();
         let alarm = state.core.next_alarm();
@@ -142,13 +142,13 @@ impl Shared {
             state.has_timer = true;
             tokio::spawn(timer(Arc::downgrade(self), Arc::clone(&self.rescheduled)));
         } else if next.is_some_and(|next| alarm.is_none_or(|alarm| next < alarm)) {
-            // One that is later, or none, the timer finds when it wakes up.
+            // A later one is found by the timer when it wakes up.
             self.rescheduled.notify_one();
         }
         result
     }
 
-    /// Ends what is over, and tells when to look again. None: not before somebody starts a timer again.
+    /// Ends what is due, and returns when the next alarm is; `None` ends the timer.
     fn tick(&self) -> Option<Instant> {
         let mut state = self.state();
         state.core.advance(self.origin.elapsed());
@@ -167,7 +167,7 @@ impl State {
     fn answer(&mut self) {
         for (ticket, granted) in self.core.take_answers() {
             if let Some(waiter) = self.waiting.remove(&ticket) {
-                // Whoever is about to go away gives back what it was given: see `Place`.
+                // A waiter that is going away gives the lock back: see `WaitGuard`.
                 let _ = waiter.send(granted);
             }
         }
@@ -181,7 +181,7 @@ async fn timer(shared: Weak<Shared>, rescheduled: Arc<Notify>) {
             () = sleep_until(next) => {}
             () = rescheduled.notified() => {}
         }
-        // Of many that end at the same time, each look carries out a part.
+        // Of many alarms at the same time, each tick executes a part.
         tokio::task::yield_now().await;
     }
 }

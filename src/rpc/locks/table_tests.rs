@@ -1,4 +1,4 @@
-//! The waiting, with the runtime's clock.
+//! Waiting, with the runtime's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,15 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_is_served_in_the_order_of_coming() {
+async fn waiters_are_served_in_the_order_of_arrival() {
     let locks = Arc::new(Locks::default());
     assert_eq!(locks.lock(soon("a", Mode::Write, 0)).await, Ok(true));
-    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let (granted_to, mut order) = tokio::sync::mpsc::unbounded_channel();
     for id in ["b", "c", "d"] {
-        let (locks, told) = (Arc::clone(&locks), told.clone());
+        let (locks, granted_to) = (Arc::clone(&locks), granted_to.clone());
         tokio::spawn(async move {
             let granted = locks.lock(soon(id, Mode::Write, 60_000)).await.unwrap();
-            told.send((id, granted)).unwrap();
+            granted_to.send((id, granted)).unwrap();
             assert!(locks.release("r", id));
         });
         settle().await;
@@ -40,7 +40,7 @@ async fn whoever_waits_is_served_in_the_order_of_coming() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_with_its_time_or_with_the_lock_s() {
+async fn a_wait_ends_with_its_own_time_or_when_the_lock_expires() {
     let locks = Locks::default();
     assert_eq!(locks.lock(claim("a", Mode::Write, 0, Some(500))).await, Ok(true));
     let begin = tokio::time::Instant::now();
@@ -53,7 +53,7 @@ async fn a_wait_ends_with_its_time_or_with_the_lock_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_that_comes_before_the_one_the_timer_sleeps_for_is_in_time() {
+async fn an_alarm_earlier_than_the_one_the_timer_sleeps_for_is_in_time() {
     let locks = Locks::default();
     assert_eq!(locks.lock(claim("a", Mode::Write, 0, Some(100_000))).await, Ok(true));
     settle().await;
@@ -66,7 +66,7 @@ async fn an_alarm_that_comes_before_the_one_the_timer_sleeps_for_is_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_goes_away_leaves_the_line_and_gives_back_what_it_was_given() {
+async fn a_caller_that_goes_away_leaves_the_queue_and_releases_what_it_was_granted() {
     let locks = Locks::default();
     assert_eq!(locks.lock(soon("a", Mode::Write, 0)).await, Ok(true));
     let mut gone = Box::pin(locks.lock(soon("b", Mode::Write, 60_000)));
@@ -77,7 +77,7 @@ async fn a_caller_who_goes_away_leaves_the_line_and_gives_back_what_it_was_given
     }
     drop(gone);
     assert!(locks.release("r", "a"));
-    assert!(locks.exists("r", "c"), "its turn has come, though it has not been told");
+    assert!(locks.exists("r", "c"), "granted, though it does not know yet");
     drop(given);
     assert_eq!(last.await, Ok(true));
     assert_eq!(locks.size(), (1, 1, 0));

@@ -1,10 +1,10 @@
-//! The decisions as transcripts: a line is a time in milliseconds, what happens, and what comes of it.
+//! The decisions as transcripts: each line is a time in milliseconds, an event, and its outcome.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::core::{Core, ENTRY, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, Outcome, TooMuch};
-use super::resource::Moment;
+use super::claim::Moment;
+use super::core::{Core, ENTRY, LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, Outcome};
 use super::{Claim, Mode};
 
 pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim {
@@ -17,7 +17,7 @@ pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim 
     }
 }
 
-/// Plays lines such as `10 write a wait=50 ttl=100`, `20 release a`, `30 leave b 2`, and writes down the answers.
+/// Plays lines such as `10 write a wait=50 ttl=100`, `20 release a`, `30 leave b 2`, and records the answers.
 fn transcript(script: &str) -> String {
     let (mut core, mut text) = (Core::default(), String::new());
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -57,7 +57,7 @@ fn transcript(script: &str) -> String {
 }
 
 #[test]
-fn one_owner_writes_and_others_are_refused_or_wait() {
+fn one_owner_writes_while_others_are_refused_or_wait() {
     insta::assert_snapshot!(transcript("
         0 write a
         0 write b
@@ -93,7 +93,7 @@ fn one_owner_writes_and_others_are_refused_or_wait() {
 }
 
 #[test]
-fn readers_share_and_stand_behind_a_writer_who_came_before_them() {
+fn readers_share_and_wait_behind_an_earlier_writer() {
     insta::assert_snapshot!(transcript("
         0 read a
         0 read b
@@ -129,7 +129,7 @@ fn readers_share_and_stand_behind_a_writer_who_came_before_them() {
 }
 
 #[test]
-fn a_writer_who_gives_up_lets_the_readers_behind_it_in() {
+fn a_writer_that_gives_up_lets_the_readers_behind_it_in() {
     insta::assert_snapshot!(transcript("
         0 read a
         0 write w wait=50
@@ -153,7 +153,7 @@ fn a_writer_who_gives_up_lets_the_readers_behind_it_in() {
 }
 
 #[test]
-fn a_lock_ends_with_its_time_to_live_which_can_be_changed() {
+fn a_lock_expires_with_its_time_to_live_which_can_be_changed() {
     insta::assert_snapshot!(transcript("
         0 write a ttl=100
         10 write b wait=1000 ttl=50
@@ -189,7 +189,7 @@ fn a_lock_ends_with_its_time_to_live_which_can_be_changed() {
 }
 
 #[test]
-fn a_reader_s_second_claim_counts_its_time_anew() {
+fn a_reader_s_second_claim_restarts_its_time_to_live() {
     insta::assert_snapshot!(transcript("
         0 read a ttl=100
         50 read a ttl=100
@@ -205,7 +205,7 @@ fn a_reader_s_second_claim_counts_its_time_anew() {
 }
 
 #[test]
-fn a_forced_release_ends_all_locks_and_wakes_the_next() {
+fn a_forced_release_ends_all_locks_and_grants_the_next() {
     insta::assert_snapshot!(transcript("
         0 force
         0 read a ttl=100
@@ -233,7 +233,7 @@ fn a_forced_release_ends_all_locks_and_wakes_the_next() {
 }
 
 #[test]
-fn a_lock_that_reaches_nobody_goes_to_the_next_one() {
+fn a_lock_granted_to_a_waiter_that_is_gone_goes_to_the_next_one() {
     insta::assert_snapshot!(transcript("
         0 write a
         0 write b wait=50
@@ -282,19 +282,19 @@ fn read(resource: &str, id: &str) -> Claim {
 fn locks_are_bounded_in_number_and_in_length() {
     let (mut core, now) = (Core::default(), Moment::ZERO);
     let long = read(&"x".repeat(MAX_NAME + 1), "a");
-    assert_eq!(core.claim(now, long), Outcome::TooMuch(TooMuch::Name(MAX_NAME + 1)));
+    assert_eq!(core.claim(now, long), Outcome::LimitReached(LimitReached::Name(MAX_NAME + 1)));
     for number in 0..MAX_ENTRIES {
         let name = (number / MAX_OF_ONE).to_string();
         assert_eq!(core.claim(now, read(&name, &number.to_string())), Outcome::Granted);
     }
-    assert_eq!(core.claim(now, read("other", "a")), Outcome::TooMuch(TooMuch::Entries));
+    assert_eq!(core.claim(now, read("other", "a")), Outcome::LimitReached(LimitReached::Entries));
     assert!(core.force_release(now, "0"));
     assert_eq!(core.claim(now, read("other", "a")), Outcome::Granted);
     assert_eq!(core.size(), (MAX_ENTRIES / MAX_OF_ONE + 1, MAX_ENTRIES - MAX_OF_ONE + 1));
 }
 
 #[test]
-fn those_of_one_resource_are_bounded_whether_they_hold_it_or_wait() {
+fn holders_and_waiters_of_one_resource_are_bounded() {
     let (mut core, now) = (Core::default(), Moment::ZERO);
     assert_eq!(core.claim(now, claim("writer", Mode::Write, 0, None)), Outcome::Granted);
     for number in 1..MAX_OF_ONE {
@@ -302,7 +302,7 @@ fn those_of_one_resource_are_bounded_whether_they_hold_it_or_wait() {
         assert!(matches!(outcome, Outcome::Waiting(_)));
     }
     let one_more = claim("one more", Mode::Read, 1_000, None);
-    assert_eq!(core.claim(now, one_more.clone()), Outcome::TooMuch(TooMuch::OfOne));
+    assert_eq!(core.claim(now, one_more.clone()), Outcome::LimitReached(LimitReached::OfOne));
     assert_eq!(core.claim(now, read("other", "a")), Outcome::Granted);
     assert!(core.release(now, "r", "writer"));
     assert_eq!(core.take_answers().len(), MAX_OF_ONE - 1);
@@ -310,7 +310,7 @@ fn those_of_one_resource_are_bounded_whether_they_hold_it_or_wait() {
 }
 
 #[test]
-fn long_names_are_bounded_in_all_and_what_has_ended_counts_no_more() {
+fn the_bytes_of_names_are_bounded_and_released_locks_no_longer_count() {
     let (mut core, now) = (Core::default(), Moment::ZERO);
     let long = |number: usize| Claim {
         ttl: Some(Duration::from_millis(10)),
@@ -320,7 +320,7 @@ fn long_names_are_bounded_in_all_and_what_has_ended_counts_no_more() {
     for number in 0..most {
         assert_eq!(core.claim(now, long(number)), Outcome::Granted);
     }
-    assert_eq!(core.claim(now, long(most)), Outcome::TooMuch(TooMuch::Bytes));
+    assert_eq!(core.claim(now, long(most)), Outcome::LimitReached(LimitReached::Bytes));
     let later = Duration::from_millis(10);
     while core.next_alarm().is_some_and(|next| next <= later) {
         core.advance(later);
@@ -330,7 +330,7 @@ fn long_names_are_bounded_in_all_and_what_has_ended_counts_no_more() {
 }
 
 #[test]
-fn a_lock_that_has_ended_is_free_though_thousands_end_before_it() {
+fn an_expired_lock_is_free_though_thousands_expire_before_it() {
     let mut core = Core::default();
     let brief = |name: &str, millis| Claim { ttl: Some(Duration::from_millis(millis)), ..read(name, "a") };
     for number in 0..10_000 {

@@ -1,15 +1,16 @@
-//! `app`: the application's own lines of log, on channel `app`.
+//! `app`: log lines of the application, on channel `app`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
 use crate::offload;
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::Services;
 use crate::telemetry::logs;
 
@@ -40,11 +41,11 @@ struct Logged {}
 /// Bytes of an entry, at most.
 const MAX_ENTRY: usize = 4 << 20;
 
-/// Writes a line of log: a message, and its fields as the text of a JSON object.
+/// Logs a message and its fields, which are a JSON object as text.
 type Log = fn(&str, &str);
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
-    // A level is part of what `tracing` knows at compile time.
+    // `tracing` needs the level at compile time.
     let error: Log = |message, fields_json| error!(target: "app", fields_json, "{message}");
     let warning: Log = |message, fields_json| warn!(target: "app", fields_json, "{message}");
     let info: Log = |message, fields_json| info!(target: "app", fields_json, "{message}");
@@ -74,9 +75,9 @@ fn logged() -> Shape {
 
 fn plain(log: Log) -> Method {
     Method::new(Shape::Text, Shape::Bool, move |_, message: String| async move {
-        offload::try_run(message.len(), move || {
+        offload::run(message.len(), move || {
             log(&message, "{}");
-            Ok(true)
+            true
         })
         .await
     })
@@ -84,37 +85,37 @@ fn plain(log: Log) -> Method {
 
 fn with_context(log: Log) -> Method {
     Method::new(entry(), logged(), move |_, entry: Entry| async move {
-        offload::try_run(entry.size(), move || {
+        offload::run(entry.size(), move || {
             let fields: Map<String, Value> = entry
                 .log_attrs
                 .into_iter()
                 .map(|attribute| (attribute.key, attribute.value.into()))
                 .collect();
             log(&entry.message, &Value::Object(fields).to_string());
-            Ok(Logged {})
+            Logged {}
         })
         .await
     })
 }
 
-/// The text as it is, past the log, whatever its settings.
-async fn raw(_: Arc<Services>, text: String) -> Reply<bool> {
-    offload::try_run(text.len(), move || {
+/// Writes the text as it is, bypassing the log and its settings.
+async fn raw(_: Arc<Services>, text: String) -> Result<bool, JoinError> {
+    offload::run(text.len(), move || {
         write(&text);
-        Ok(true)
+        true
     })
     .await
 }
 
-async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Reply<Logged> {
-    offload::try_run(entry.size(), move || {
+async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Result<Logged, JoinError> {
+    offload::run(entry.size(), move || {
         write(&in_one_line(entry));
-        Ok(Logged {})
+        Logged {}
     })
     .await
 }
 
-/// `message key:value,key:value`, as RoadRunner means it, which loses the last character.
+/// `message key:value,key:value`, as RoadRunner intends; its own output lacks the last character.
 fn in_one_line(entry: Entry) -> String {
     let mut text = entry.message;
     for (place, Attribute { key, value }) in entry.log_attrs.iter().enumerate() {
@@ -124,7 +125,7 @@ fn in_one_line(entry: Entry) -> String {
     text
 }
 
-/// Writes past the log, though through its queue: a caller does not wait for whoever reads standard error.
+/// Writes through the log's queue, so that no caller waits for a slow reader of standard error.
 fn write(text: &str) {
     logs::print(logs::Stream::Stderr, text);
 }

@@ -1,4 +1,4 @@
-//! `causeway`: what RoadRunner's services do not tell or do; the command line uses it.
+//! `causeway`: what RoadRunner's services lack; used by the command line.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::compat::PLUGIN;
 use crate::pools::PoolSnapshot;
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::{Services, Stop};
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
@@ -44,23 +44,23 @@ fn stats_shape() -> Shape {
     )
 }
 
-/// What the pool has done since the start.
+/// Counts since the start, and the state of the pool.
 #[derive(Debug, Serialize)]
 struct Stats {
     requests: u64,
     failures: u64,
-    /// Requests that wait for a worker now.
+    /// Requests that wait for a worker.
     waiting: usize,
     /// Configured number of workers.
     target: usize,
-    /// The server's own tasks, for those who look for leaks.
+    /// The server's own tasks, to find leaks.
     tasks: usize,
     latency: Latency,
-    /// Workers that were replaced, by the reason.
+    /// Replaced workers by reason.
     restarts: BTreeMap<&'static str, u64>,
 }
 
-/// Of the last ten to twenty seconds, in seconds.
+/// In seconds, over the last ten to twenty seconds.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50: f64,
@@ -69,11 +69,14 @@ struct Latency {
     max: f64,
 }
 
-async fn stats(services: Arc<Services>, _: String) -> Reply<Stats> {
+/// There is no default pool.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no pool {PLUGIN}")]
+struct NoPool;
+
+async fn stats(services: Arc<Services>, _: String) -> Result<Stats, NoPool> {
     let snapshot = services.pools.wait().await.snapshot();
-    let Some(PoolSnapshot { stats, .. }) = snapshot.pool(PLUGIN) else {
-        return Err(format!("there is no pool {PLUGIN}"));
-    };
+    let PoolSnapshot { stats, .. } = snapshot.pool(PLUGIN).ok_or(NoPool)?;
     let latency = [stats.latency.p50, stats.latency.p90, stats.latency.p99, stats.latency.max];
     let [p50, p90, p99, max] = latency.map(|time: Duration| time.as_secs_f64());
     Ok(Stats {
@@ -90,14 +93,19 @@ async fn stats(services: Arc<Services>, _: String) -> Reply<Stats> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct StopRequest {
-    /// Now, whatever is in flight.
+    /// At once, whatever is in flight.
     force: bool,
 }
 
-/// Begins the end; it is answered before that.
-async fn stop(services: Arc<Services>, request: StopRequest) -> Reply<bool> {
+/// The server shuts down already.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is shutting down already")]
+struct AlreadyStopping;
+
+/// Starts the shutdown, and answers before it.
+async fn stop(services: Arc<Services>, request: StopRequest) -> Result<bool, AlreadyStopping> {
     let how = if request.force { Stop::AtOnce } else { Stop::Gracefully };
-    // In a task of its own, so that a caller who does not read his replies is in nobody's way.
+    // In a task of its own, since this future is not polled while its caller does not read replies.
     let sent = tokio::spawn(async move { services.stop.send(how).await.is_ok() });
-    if sent.await.unwrap_or(false) { Ok(true) } else { Err("the server ends already".into()) }
+    if sent.await.unwrap_or(false) { Ok(true) } else { Err(AlreadyStopping) }
 }

@@ -1,26 +1,32 @@
-//! `informer`: the workers, and more or fewer of them.
+//! `informer`: lists workers, and adds or removes one.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::compat::PLUGIN;
+use crate::pool;
 use crate::pools::WorkerSnapshot;
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::Services;
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
         (
             "informer.List",
-            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async { Ok([PLUGIN]) }),
+            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async {
+                Ok::<_, Infallible>([PLUGIN])
+            }),
         ),
         ("informer.Workers", Method::new(Shape::Text, workers_shape(), workers)),
         (
             "informer.Jobs",
-            Method::new(Shape::Text, Shape::list(job_shape()), |_, _: String| async { Ok([(); 0]) }),
+            Method::new(Shape::Text, Shape::list(job_shape()), |_, _: String| async {
+                Ok::<_, Infallible>([(); 0])
+            }),
         ),
         (
             "informer.AddWorker",
@@ -51,7 +57,7 @@ fn workers_shape() -> Shape {
     Shape::structure("WorkerList", [("workers", "Workers", Shape::list(state))])
 }
 
-/// A queue of RoadRunner's `jobs`: there are none here, but clients expect a list of them.
+/// A queue of RoadRunner's `jobs`. There are none here, but clients expect a list.
 fn job_shape() -> Shape {
     Shape::structure(
         "State",
@@ -80,19 +86,19 @@ struct Worker {
     pid: u32,
     status: u8,
     num_execs: u64,
-    /// Nanoseconds since the beginning of 1970.
+    /// Nanoseconds since the Unix epoch.
     created: u64,
     /// Resident memory in bytes, of the worker's whole process group.
     memory_usage: u64,
-    /// The share of one core over the worker's life.
+    /// CPU usage of one core, averaged over the worker's life.
     #[serde(rename = "CPUPercent")]
     cpu_percent: f64,
     command: String,
     status_str: &'static str,
 }
 
-/// The workers of a plugin; none of one that does not exist.
-async fn workers(services: Arc<Services>, plugin: String) -> Reply<WorkerList> {
+/// The workers of a plugin; an empty list for an unknown plugin.
+async fn workers(services: Arc<Services>, plugin: String) -> Result<WorkerList, Infallible> {
     let pools = services.pools.wait().await;
     if pools.get(&plugin).is_none() {
         return Ok(WorkerList { workers: Vec::new() });
@@ -119,11 +125,20 @@ fn describe(WorkerSnapshot { info, usage, .. }: &WorkerSnapshot, command: &str) 
     }
 }
 
-/// One worker more or fewer; false when it was the last one, which stays.
-async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Reply<bool> {
+/// Why no worker was added or removed.
+#[derive(Debug, thiserror::Error)]
+enum ResizeError {
+    /// The text is RoadRunner's.
+    #[error("plugin {0} does not support workers management")]
+    NoSuchPlugin(String),
+    #[error(transparent)]
+    Pool(#[from] pool::ShuttingDown),
+}
+
+/// Adds a worker or removes one; false when it was the last one, which stays.
+async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Result<bool, ResizeError> {
     let Some(pool) = services.pools.wait().await.get(&plugin) else {
-        return Err(format!("plugin {plugin} does not support workers management"));
+        return Err(ResizeError::NoSuchPlugin(plugin));
     };
-    let changed = if more { pool.add_worker().await } else { pool.remove_worker().await };
-    changed.map_err(|error| error.to_string())
+    Ok(if more { pool.add_worker().await } else { pool.remove_worker().await }?)
 }

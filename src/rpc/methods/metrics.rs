@@ -1,4 +1,4 @@
-//! `metrics`: collectors of the application, which stand on the page of `metrics.address`.
+//! `metrics`: the application's collectors, served at `metrics.address`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::Services;
-use crate::telemetry::metrics::{Write, WriteError};
+use crate::telemetry::metrics::{DeclareError, Write, WriteError};
 use crate::telemetry::{Collector, CollectorKind};
 
 #[derive(Debug, Default, Deserialize)]
@@ -28,7 +28,7 @@ struct Declared {
     help: String,
     labels: Vec<String>,
     buckets: Vec<f64>,
-    /// Quantiles, as text, and their errors.
+    /// Quantiles as text, and their allowed errors.
     objectives: BTreeMap<String, f64>,
 }
 
@@ -37,7 +37,7 @@ struct Declared {
 struct Metric {
     name: String,
     value: f64,
-    /// The values of the labels in the order of their declaration.
+    /// Label values in the order of their declaration.
     labels: Vec<String>,
 }
 
@@ -80,55 +80,67 @@ fn metric_shape() -> Shape {
     )
 }
 
-async fn declare(services: Arc<Services>, named: Named) -> Reply<bool> {
-    let declared = collector(named.collector).and_then(|collector| {
-        services.metrics.declare(&named.name, &collector).map_err(|error| error.to_string())
-    });
-    declared.map(|()| true).map_err(|error| format!("metrics_plugin_declare: {error}"))
+/// Why a call failed. The texts are RoadRunner's.
+#[derive(Debug, thiserror::Error)]
+enum MetricsError {
+    #[error("metrics_plugin_declare: unknown collector type {0}")]
+    UnknownType(String),
+    #[error("metrics_plugin_declare: expected a quantile such as 0.95, found {0:?}")]
+    NoQuantile(String),
+    #[error("metrics_plugin_declare: {0}")]
+    Declare(#[from] DeclareError),
+    #[error("metrics_plugin_unregister: undefined collector {0}")]
+    Undefined(String),
+    #[error("metrics_plugin_{}: {}", method(*.write), explain(*.write, .name, .error))]
+    Write { write: Write, name: String, error: WriteError },
 }
 
-fn collector(declared: Declared) -> Reply<Collector> {
+async fn declare(services: Arc<Services>, named: Named) -> Result<bool, MetricsError> {
+    services.metrics.declare(&named.name, &collector(named.collector)?)?;
+    Ok(true)
+}
+
+fn collector(declared: Declared) -> Result<Collector, MetricsError> {
     let kind = match declared.kind.as_str() {
         "counter" => CollectorKind::Counter,
         "gauge" => CollectorKind::Gauge,
         "histogram" => CollectorKind::Histogram,
         "summary" => CollectorKind::Summary,
-        other => return Err(format!("unknown collector type {other}")),
+        _ => return Err(MetricsError::UnknownType(declared.kind)),
     };
     let objective = |(quantile, error): (String, f64)| match quantile.parse() {
         Ok(quantile) => Ok((quantile, error)),
-        Err(_) => Err(format!("expected a quantile such as 0.95, found {quantile:?}")),
+        Err(_) => Err(MetricsError::NoQuantile(quantile)),
     };
     let Declared { namespace, subsystem, help, labels, buckets, objectives, .. } = declared;
     let objectives = objectives.into_iter().map(objective).collect::<Result<_, _>>()?;
     Ok(Collector { kind, namespace, subsystem, help, labels, buckets, objectives })
 }
 
-async fn unregister(services: Arc<Services>, name: String) -> Reply<bool> {
-    if services.metrics.unregister(&name) {
-        Ok(true)
-    } else {
-        Err(format!("metrics_plugin_unregister: undefined collector {name}"))
-    }
+async fn unregister(services: Arc<Services>, name: String) -> Result<bool, MetricsError> {
+    if services.metrics.unregister(&name) { Ok(true) } else { Err(MetricsError::Undefined(name)) }
 }
 
 fn writing(write: Write) -> Method {
     Method::new(metric_shape(), Shape::Bool, move |services: Arc<Services>, metric: Metric| async move {
         let Metric { name, value, labels } = metric;
         let written = services.metrics.write(write, &name, labels, value);
-        written.map(|()| true).map_err(|error| explain(write, &name, &error))
+        written.map(|()| true).map_err(|error| MetricsError::Write { write, name, error })
     })
 }
 
-/// RoadRunner's texts, down to where it has quotes.
-fn explain(write: Write, name: &str, error: &WriteError) -> String {
-    let method = match write {
+fn method(write: Write) -> &'static str {
+    match write {
         Write::Add => "add",
         Write::Sub => "sub",
         Write::Set => "set",
         Write::Observe => "observe",
-    };
-    let text = match (error, write) {
+    }
+}
+
+/// RoadRunner's texts, quotes included.
+fn explain(write: Write, name: &str, error: &WriteError) -> String {
+    match (error, write) {
         (WriteError::Undefined, Write::Add) => {
             format!("undefined collector {name}, try first Declare the desired collector")
         }
@@ -144,6 +156,5 @@ fn explain(write: Write, name: &str, error: &WriteError) -> String {
         }
         (WriteError::LabelsRequired(_), _) => format!("required labels for collector `{name}`"),
         (other, _) => other.to_string(),
-    };
-    format!("metrics_plugin_{method}: {text}")
+    }
 }

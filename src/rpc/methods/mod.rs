@@ -1,15 +1,16 @@
-//! What can be called over `rpc.listen`, one file per service.
+//! The methods of `rpc.listen`, one file per service.
 //!
 //! ```text
 //!  "informer.Workers" ──table──▶ Method { argument: Shape, result: Shape, run }
 //!  "centrifuge.Publish" ────────▶ centrifuge: any method, bytes through
 //! ```
 //!
-//! Each file gives its methods as `(name, Method)`; [`table`] is all of them. Methods take and give plain values and know nothing of
-//! frames and codecs. `centrifuge` stands beside the table, since it has as many methods as Centrifugo, and messages of its own.
+//! Each file returns its methods as `(name, Method)`; [`table`] collects them. Methods take and return plain values, know nothing of frames
+//! and codecs, and have an error type of their own. `centrifuge` is not in the table: it has as many methods as Centrifugo, and its own
+//! messages.
 //!
-//! Results and texts are RoadRunner's where clients read them; where RoadRunner's are plainly wrong (`false` for success, `null` for an
-//! empty list), they are right.
+//! Results and texts are RoadRunner's where clients read them, except where those are plainly wrong (`false` for success, `null` for an
+//! empty list).
 
 mod app;
 mod causeway;

@@ -1,28 +1,41 @@
-//! `resetter`: which plugins have workers, and new workers for them.
+//! `resetter`: lists the plugins with workers, and replaces their workers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::compat::PLUGIN;
+use crate::pool;
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::Services;
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
         (
             "resetter.List",
-            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async { Ok([PLUGIN]) }),
+            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async {
+                Ok::<_, Infallible>([PLUGIN])
+            }),
         ),
         ("resetter.Reset", Method::new(Shape::Text, Shape::Bool, reset)),
     ]
 }
 
-/// Answers when all workers have been replaced; says why if they were not.
-async fn reset(services: Arc<Services>, plugin: String) -> Reply<bool> {
+/// Why workers were not replaced.
+#[derive(Debug, thiserror::Error)]
+enum ResetError {
+    /// The text is RoadRunner's.
+    #[error("resetter_rpc_reset:\n\tresetter_plugin_reset_by_name: no such plugin: {0}")]
+    NoSuchPlugin(String),
+    #[error(transparent)]
+    Pool(#[from] pool::ResetError),
+}
+
+/// Replaces all workers, and answers when that is done.
+async fn reset(services: Arc<Services>, plugin: String) -> Result<bool, ResetError> {
     let Some(pool) = services.pools.wait().await.get(&plugin) else {
-        return Err(format!(
-            "resetter_rpc_reset:\n\tresetter_plugin_reset_by_name: no such plugin: {plugin}"
-        ));
+        return Err(ResetError::NoSuchPlugin(plugin));
     };
-    pool.reset().await.map(|()| true).map_err(|error| error.to_string())
+    pool.reset().await?;
+    Ok(true)
 }

@@ -1,4 +1,6 @@
-//! `rpc`: about the server itself.
+//! `rpc`: the version and the configuration of the server.
+
+use std::convert::Infallible;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,12 +11,17 @@ use crate::rpc::method::Method;
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
-        // Clients compare it with what they need.
-        ("rpc.Version", Method::new(Shape::Bool, Shape::Text, |_, _: bool| async { Ok(compat::VERSION) })),
+        // Clients compare it with the version that they need.
+        (
+            "rpc.Version",
+            Method::new(Shape::Bool, Shape::Text, |_, _: bool| async {
+                Ok::<_, Infallible>(compat::VERSION)
+            }),
+        ),
         (
             "rpc.Config",
             Method::new(Shape::Bool, Shape::Bytes, |services, _: bool| async move {
-                Ok(STANDARD.encode(&services.config))
+                Ok::<_, Infallible>(STANDARD.encode(&services.config))
             }),
         ),
     ]

@@ -1,4 +1,4 @@
-//! `status`: whether a plugin lives, and whether it can serve.
+//! `status`: whether a plugin is alive, and whether it can serve.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 use crate::compat::PLUGIN;
 use crate::pools::Pools;
 use crate::rpc::codec::Shape;
-use crate::rpc::method::{Method, Reply};
+use crate::rpc::method::Method;
 use crate::rpc::services::Services;
 
-/// The codes are those of HTTP, as on RoadRunner's status page.
-const WELL: u16 = 200;
+/// HTTP status codes, as on RoadRunner's status page.
+const OK: u16 = 200;
 const UNAVAILABLE: u16 = 503;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Request {
+struct StatusRequest {
     plugin: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Response {
+struct StatusResponse {
     code: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'static str,
@@ -36,26 +36,31 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     ]
 }
 
-/// A plugin that is there lives: the pool heals by itself.
-async fn status(_: Arc<Services>, request: Request) -> Reply<Response> {
-    known(&request, "status")?;
-    Ok(Response { code: WELL, message: "" })
+/// A known plugin is always alive, since the pool recovers by itself.
+async fn status(_: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
+    known(request, "status")?;
+    Ok(StatusResponse { code: OK, message: "" })
 }
 
-/// Busy is ready; not ready means that no worker can serve.
-async fn ready(services: Arc<Services>, request: Request) -> Reply<Response> {
-    known(&request, "ready")?;
+/// Ready, even if busy, unless no worker can serve.
+async fn ready(services: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
+    known(request, "ready")?;
     let is_ready = services.pools.get().is_some_and(Pools::are_ready);
     Ok(if is_ready {
-        Response { code: WELL, message: "" }
+        StatusResponse { code: OK, message: "" }
     } else {
-        Response { code: UNAVAILABLE, message: "no worker can serve" }
+        StatusResponse { code: UNAVAILABLE, message: "no worker can serve" }
     })
 }
 
-fn known(request: &Request, method: &str) -> Reply<()> {
-    match request.plugin.as_str() {
-        PLUGIN => Ok(()),
-        other => Err(format!("checker_rpc_{method}:\n\tchecker_plugin_{method}: no such plugin: {other}")),
-    }
+/// An unknown plugin. The text is RoadRunner's.
+#[derive(Debug, thiserror::Error)]
+#[error("checker_rpc_{method}:\n\tchecker_plugin_{method}: no such plugin: {plugin}")]
+struct NoSuchPlugin {
+    method: &'static str,
+    plugin: String,
+}
+
+fn known(request: StatusRequest, method: &'static str) -> Result<(), NoSuchPlugin> {
+    if request.plugin == PLUGIN { Ok(()) } else { Err(NoSuchPlugin { method, plugin: request.plugin }) }
 }

@@ -1,4 +1,4 @@
-//! All methods by their names.
+//! The table of methods.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::{app, causeway, informer, lock, metrics, resetter, rpc, status};
 use crate::rpc::method::Method;
 
-/// Methods by their full names, such as `informer.Workers`.
+/// Methods by full name, such as `informer.Workers`.
 pub(crate) type Table = HashMap<&'static str, Arc<Method>>;
 
-/// All methods but those of `centrifuge`.
+/// All methods except those of `centrifuge`.
 pub(crate) fn table() -> Table {
     [
         app::methods(),

@@ -121,7 +121,7 @@ async fn what_is_no_call_ends_its_connection_and_what_was_asked_before_is_answer
         assert_eq!(caller.next().await.unwrap().method, "rpc.Version");
         assert_eq!(caller.next().await, None);
     }
-    server.wait_for_output("ended a connection");
+    server.wait_for_output("connection closed");
 }
 
 /// The checksum of goridge: CRC-32 (IEEE), bit by bit.

@@ -1,25 +1,23 @@
-//! Reading: what the sender's types have in common with ours.
+//! Decoding: the parts of the sender's types that match ours.
 
 use serde_json::{Map, Value};
 
-use super::wire::{Defined, Definitions, FIRST_FREE, Reader, TRUNCATED, id, out_of_bounds};
+use super::Error;
+use super::wire::{Defined, Definitions, FIRST_FREE, Reader, id};
 use crate::rpc::codec::layout::{Kind, Layout, MAX_DEPTH};
 use crate::rpc::codec::{Items, Shape, scalar};
 
-/// Reads an argument.
+/// Decodes an argument.
 ///
 /// # Errors
-/// The text for the caller, as RoadRunner gives it.
-pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, String> {
-    read(&Layout::of(shape), bytes, items).map_err(|error| format!("goridge_read_request_body: {error}"))
-}
-
-fn read(layout: &Layout, bytes: &[u8], items: Items) -> Result<Value, String> {
+/// When the stream is malformed, or its types do not match.
+pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, Error> {
+    let layout = &Layout::of(shape);
     let mut stream = Reader::new(bytes);
     let mut definitions = Definitions::default();
     loop {
         if stream.is_empty() {
-            return Err(TRUNCATED.into());
+            return Err(Error::Truncated);
         }
         let mut message = Reader::new(stream.bytes()?);
         let number = message.int()?;
@@ -30,7 +28,7 @@ fn read(layout: &Layout, bytes: &[u8], items: Items) -> Result<Value, String> {
     }
 }
 
-/// A value, and the types on both sides.
+/// A value and the types on both sides.
 struct Values<'a> {
     layout: &'a Layout,
     definitions: Definitions<'a>,
@@ -39,28 +37,27 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn root(mut self, remote: i64) -> Result<Value, String> {
+    fn root(mut self, remote: i64) -> Result<Value, Error> {
         let local = self.layout.root();
         if let Kind::Struct(structure) = &self.layout.get(local).kind {
             let fields = self.remote_fields(local, remote)?;
             let is_known = |name: &str| structure.members.iter().any(|member| member.go == name);
             if !fields.is_empty() && !fields.iter().any(|(name, _)| is_known(name)) {
-                let name = &structure.name;
-                return Err(format!("gob: type mismatch: no fields matched compiling decoder for {name}"));
+                return Err(Error::NoFieldsMatched(structure.name.clone()));
             }
         } else {
             if !self.is_compatible(local, remote) {
-                let (local, remote) = (self.layout.go_type(local), self.definitions.name(remote));
-                return Err(format!("gob: decoding into local type *{local}, received remote type {remote}"));
+                let (local, remote) = (self.layout.go_type(local), self.definitions.name(remote).to_owned());
+                return Err(Error::Incompatible { local, remote });
             }
             if self.message.uint()? != 0 {
-                return Err("gob: decode: corrupted data: non-zero delta for singleton".into());
+                return Err(Error::DeltaOfSingleton);
             }
         }
         self.value(local, remote, 0)
     }
 
-    /// Whether a value of the sender's type can be read as ours. Structures always can, their fields being looked at one by one.
+    /// Whether a value of the sender's type can be read as ours. Structures always can: their fields are checked one by one.
     fn is_compatible(&self, local: usize, remote: i64) -> bool {
         let defined = self.definitions.get(remote).map(|definition| &definition.kind);
         match (&self.layout.get(local).kind, defined) {
@@ -81,13 +78,13 @@ impl Values<'_> {
     }
 
     /// Reads a value whose type is compatible.
-    fn value(&mut self, local: usize, remote: i64, depth: usize) -> Result<Value, String> {
+    fn value(&mut self, local: usize, remote: i64, depth: usize) -> Result<Value, Error> {
         check_depth(depth)?;
         let kind = &self.layout.get(local).kind;
         if matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Struct(_)) {
-            self.count(Items::container)?;
+            self.items.container()?;
         }
-        self.count(Items::value)?;
+        self.items.value()?;
         match kind {
             Kind::Bool => self.message.uint().map(|number| Value::Bool(number != 0)),
             Kind::Int => self.message.int().map(Value::from),
@@ -101,11 +98,11 @@ impl Values<'_> {
         }
     }
 
-    fn list(&mut self, items: usize, remote: i64, depth: usize) -> Result<Value, String> {
+    fn list(&mut self, items: usize, remote: i64, depth: usize) -> Result<Value, Error> {
         let mut values = Vec::new();
         if let Some(Defined::List(remote)) = self.defined(remote) {
             let remote = *remote;
-            self.items(|this| {
+            self.each_item(|this| {
                 values.push(this.value(items, remote, depth + 1)?);
                 Ok(())
             })?;
@@ -113,18 +110,18 @@ impl Values<'_> {
         Ok(Value::Array(values))
     }
 
-    fn map(&mut self, items: usize, remote: i64, depth: usize) -> Result<Value, String> {
+    fn map(&mut self, items: usize, remote: i64, depth: usize) -> Result<Value, Error> {
         let mut values = Map::new();
         if let Some(Defined::Map(keys, remote)) = self.defined(remote) {
             let (keys, remote) = (*keys, *remote);
-            self.items(|this| {
+            self.each_item(|this| {
                 let key = scalar::to_key(match keys {
                     id::INT => this.message.int()?.into(),
                     id::UINT => this.message.uint()?.into(),
                     id::FLOAT => scalar::of_float(this.message.float()?),
                     _ => scalar::of_text(this.message.bytes()?),
                 });
-                this.count(Items::value)?;
+                this.items.value()?;
                 values.insert(key, this.value(items, remote, depth + 1)?);
                 Ok(())
             })?;
@@ -132,14 +129,14 @@ impl Values<'_> {
         Ok(Value::Object(values))
     }
 
-    fn structure(&mut self, local: usize, remote: i64, depth: usize) -> Result<Value, String> {
+    fn structure(&mut self, local: usize, remote: i64, depth: usize) -> Result<Value, Error> {
         let layout = self.layout;
         let Kind::Struct(structure) = &layout.get(local).kind else { return Ok(Value::Null) };
         let mut values = Map::new();
         let mut field = None;
         while let Some(number) = self.message.next_field(field)? {
             let fields = self.remote_fields(local, remote)?;
-            let (name, remote_field) = *fields.get(number).ok_or_else(out_of_bounds)?;
+            let (name, remote_field) = *fields.get(number).ok_or(Error::FieldOutOfBounds)?;
             match structure.members.iter().find(|member| member.go == name) {
                 None => self.skip(remote_field, depth + 1)?,
                 Some(member) if self.is_compatible(member.place, remote_field) => {
@@ -147,9 +144,9 @@ impl Values<'_> {
                     values.insert(member.name.clone(), value);
                 }
                 Some(member) => {
-                    let wanted = layout.go_type(member.place);
-                    let from = self.definitions.name(remote);
-                    return Err(format!("gob: wrong type ({wanted}) for received field {from}.{name}"));
+                    let (wanted, field) = (layout.go_type(member.place), name.to_owned());
+                    let structure = self.definitions.name(remote).to_owned();
+                    return Err(Error::WrongField { wanted, structure, field });
                 }
             }
             field = Some(number);
@@ -157,62 +154,57 @@ impl Values<'_> {
         Ok(Value::Object(values))
     }
 
-    /// Reads over a value of a type that only the sender knows.
-    fn skip(&mut self, remote: i64, depth: usize) -> Result<(), String> {
+    /// Skips a value of a type that only the sender knows.
+    fn skip(&mut self, remote: i64, depth: usize) -> Result<(), Error> {
         check_depth(depth)?;
         match remote {
             id::BOOL | id::INT | id::UINT | id::FLOAT => return self.message.uint().map(drop),
             id::BYTES | id::TEXT => return self.message.bytes().map(drop),
             id::COMPLEX => return self.message.uint().and_then(|_| self.message.uint()).map(drop),
-            id::INTERFACE => return Err("gob: interfaces cannot be read here".into()),
+            id::INTERFACE => return Err(Error::Interface),
             _ => {}
         }
         match self.defined(remote) {
             Some(Defined::Array(items) | Defined::List(items)) => {
                 let items = *items;
-                self.items(|this| this.skip(items, depth + 1))
+                self.each_item(|this| this.skip(items, depth + 1))
             }
             Some(Defined::Map(keys, items)) => {
                 let (keys, items) = (*keys, *items);
-                self.items(|this| this.skip(keys, depth + 1).and_then(|()| this.skip(items, depth + 1)))
+                self.each_item(|this| this.skip(keys, depth + 1).and_then(|()| this.skip(items, depth + 1)))
             }
             Some(Defined::Opaque) => self.message.bytes().map(drop),
             Some(Defined::Struct(_)) => self.skip_structure(remote, depth),
-            None => Err(format!("gob: bad data: undefined type {remote}")),
+            None => Err(Error::UndefinedType(remote)),
         }
     }
 
-    fn skip_structure(&mut self, remote: i64, depth: usize) -> Result<(), String> {
+    fn skip_structure(&mut self, remote: i64, depth: usize) -> Result<(), Error> {
         let mut field = None;
         while let Some(number) = self.message.next_field(field)? {
             let fields = self.definitions.fields(remote).unwrap_or_default();
-            let (_, remote_field) = *fields.get(number).ok_or_else(out_of_bounds)?;
+            let (_, remote_field) = *fields.get(number).ok_or(Error::FieldOutOfBounds)?;
             self.skip(remote_field, depth + 1)?;
             field = Some(number);
         }
         Ok(())
     }
 
-    fn count(&mut self, item: fn(&mut Items) -> Result<(), String>) -> Result<(), String> {
-        item(&mut self.items).map_err(|error| format!("gob: {error}"))
-    }
-
     fn defined(&self, remote: i64) -> Option<&Defined<'_>> {
         self.definitions.get(remote).map(|definition| &definition.kind)
     }
 
-    fn remote_fields(&self, local: usize, remote: i64) -> Result<&[(&str, i64)], String> {
+    fn remote_fields(&self, local: usize, remote: i64) -> Result<&[(&str, i64)], Error> {
         self.definitions.fields(remote).ok_or_else(|| {
             if remote >= FIRST_FREE && self.definitions.get(remote).is_none() {
-                return "gob: unknown type id or corrupted data".into();
+                return Error::UnknownType;
             }
-            let wanted = self.layout.go_type(local);
-            format!("gob: type mismatch in decoder: want struct type {wanted}; got non-struct")
+            Error::NotAStruct(self.layout.go_type(local))
         })
     }
 
     /// Reads a count, and as many items.
-    fn items(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
+    fn each_item(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         let count = self.message.uint()?;
         for _ in 0..count {
             self.message.expect_item(count)?;
@@ -222,7 +214,7 @@ impl Values<'_> {
     }
 }
 
-/// Nesting is bounded by what is sent, but that may be much.
-fn check_depth(depth: usize) -> Result<(), String> {
-    if depth > MAX_DEPTH { Err("gob: invalid nesting depth".into()) } else { Ok(()) }
+/// Nesting is bounded by the bytes sent, but those may be many.
+fn check_depth(depth: usize) -> Result<(), Error> {
+    if depth > MAX_DEPTH { Err(Error::TooDeep) } else { Ok(()) }
 }

@@ -5,7 +5,8 @@ use super::encode;
 use crate::rpc::codec::{Items, Shape};
 
 fn decode(shape: &Shape, bytes: &[u8]) -> Result<Value, String> {
-    super::decode(shape, bytes, Items::up_to(1_000_000))
+    let decoded = super::decode(shape, bytes, Items::up_to(1_000_000));
+    decoded.map_err(|error| crate::rpc::codec::Error::from(error).to_string())
 }
 
 /// A stream written by Go.

@@ -1,16 +1,16 @@
-//! The definitions of types, and the numbers that everything is made of.
+//! Type definitions, and the numbers that everything is made of.
 
 use std::collections::HashMap;
 
-/// The first id that is free for types other than those of [`id`].
+use super::Error;
+
+/// The first id of types other than those of [`id`].
 pub(super) const FIRST_FREE: i64 = 64;
 
-/// More types than this are not for us: all messages of Centrifugo's API together are fewer than 300.
-const MAX_TYPES: usize = 1_000;
+/// Types that a sender may define, at most. All messages of Centrifugo's API together are fewer than 300.
+pub(super) const MAX_TYPES: usize = 1_000;
 
-pub(super) const TRUNCATED: &str = "unexpected EOF";
-
-/// The ids of the types that need no definition.
+/// The ids of predefined types.
 pub(super) mod id {
     pub(in super::super) const BOOL: i64 = 1;
     pub(in super::super) const INT: i64 = 2;
@@ -38,38 +38,38 @@ impl<'a> Reader<'a> {
     }
 
     /// Numbers below 128 are one byte; for others the first byte is the negated count of those that follow, the highest first.
-    pub(super) fn uint(&mut self) -> Result<u64, String> {
+    pub(super) fn uint(&mut self) -> Result<u64, Error> {
         let first = self.take(1)?.iter().fold(0, |_, byte| *byte);
         if first < 128 {
             return Ok(first.into());
         }
         let count = usize::from(first.wrapping_neg());
         if count > size_of::<u64>() {
-            return Err("gob: encoded unsigned integer out of range".into());
+            return Err(Error::IntegerTooLong);
         }
         Ok(self.take(count)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// The lowest bit says whether the others are complemented.
-    pub(super) fn int(&mut self) -> Result<i64, String> {
+    pub(super) fn int(&mut self) -> Result<i64, Error> {
         let number = self.uint()?;
         let half = (number >> 1).cast_signed();
         Ok(if number & 1 == 0 { half } else { !half })
     }
 
     /// The bits of a float are sent with the exponent last, so that zeros in the mantissa need no bytes.
-    pub(super) fn float(&mut self) -> Result<f64, String> {
+    pub(super) fn float(&mut self) -> Result<f64, Error> {
         self.uint().map(|bits| f64::from_bits(bits.swap_bytes()))
     }
 
     /// A length, and as many bytes.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], String> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let length = self.uint()?;
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    /// The number of the next field of a structure after `field`; none when it ends, be it with the message.
-    pub(super) fn next_field(&mut self, field: Option<usize>) -> Result<Option<usize>, String> {
+    /// The number of the structure's next field after `field`; `None` at its end, or at the message's.
+    pub(super) fn next_field(&mut self, field: Option<usize>) -> Result<Option<usize>, Error> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -80,18 +80,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// That there is something left for the next of `count` items to be read from: counts are mere claims.
-    pub(super) fn expect_item(&self, count: u64) -> Result<(), String> {
+    /// Checks that there are bytes for the next of `count` items: a count is only a claim.
+    pub(super) fn expect_item(&self, count: u64) -> Result<(), Error> {
         if self.is_empty() {
-            return Err(format!(
-                "gob: decoding array or slice: length exceeds input size ({count} elements)"
-            ));
+            return Err(Error::TooFewItems(count));
         }
         Ok(())
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(TRUNCATED)?;
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Error::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -104,15 +102,15 @@ pub(super) struct Definition<'a> {
     pub(super) kind: Defined<'a>,
 }
 
-/// What it is, other types by their ids.
+/// The kind of a type. Other types are referred to by id.
 #[derive(Debug)]
 pub(super) enum Defined<'a> {
-    /// An array of fixed length, which is sent like a list.
+    /// An array of fixed length, sent like a list.
     Array(i64),
     List(i64),
     Map(i64, i64),
     Struct(Vec<(&'a str, i64)>),
-    /// Bytes that only the sender's own code understands.
+    /// Bytes that only the sender's code understands.
     Opaque,
 }
 
@@ -135,7 +133,7 @@ impl<'a> Definitions<'a> {
         }
     }
 
-    /// The name of a type for people.
+    /// The name of a type in messages.
     pub(super) fn name(&self, id: i64) -> &'a str {
         match id {
             id::BOOL => "bool",
@@ -150,17 +148,17 @@ impl<'a> Definitions<'a> {
         }
     }
 
-    /// Reads the definition of `id`, the last thing in its message.
-    pub(super) fn define(&mut self, id: i64, message: &mut Reader<'a>) -> Result<(), String> {
+    /// Reads the definition of `id`, which ends its message.
+    pub(super) fn define(&mut self, id: i64, message: &mut Reader<'a>) -> Result<(), Error> {
         if id < FIRST_FREE || self.by_id.contains_key(&id) {
-            return Err("gob: duplicate type received".into());
+            return Err(Error::DuplicateType);
         }
         if self.by_id.len() == MAX_TYPES {
-            return Err(format!("gob: more than {MAX_TYPES} types"));
+            return Err(Error::TooManyTypes);
         }
         let definition = definition(message)?;
         if !message.is_empty() {
-            return Err("extra data in buffer".into());
+            return Err(Error::ExtraData);
         }
         self.by_id.insert(id, definition);
         Ok(())
@@ -168,7 +166,7 @@ impl<'a> Definitions<'a> {
 }
 
 /// A `wireType`: one of several structures, each of which begins with a `CommonType`.
-fn definition<'a>(message: &mut Reader<'a>) -> Result<Definition<'a>, String> {
+fn definition<'a>(message: &mut Reader<'a>) -> Result<Definition<'a>, Error> {
     let mut result = None;
     let mut field = None;
     while let Some(number) = message.next_field(field)? {
@@ -178,25 +176,25 @@ fn definition<'a>(message: &mut Reader<'a>) -> Result<Definition<'a>, String> {
             2 => structure(message)?,
             3 => with_ids(message, |ids| Defined::Map(ids[0], ids[1]))?,
             4..=6 => with_ids(message, |_| Defined::Opaque)?,
-            _ => return Err(out_of_bounds()),
+            _ => return Err(Error::FieldOutOfBounds),
         });
         field = Some(number);
     }
-    result.ok_or_else(|| "gob: unknown type id or corrupted data".into())
+    result.ok_or(Error::UnknownType)
 }
 
 /// `{CommonType, Elem, Len}`, `{CommonType, Elem}`, `{CommonType, Key, Elem}` or `{CommonType}`: numbers after the name.
 fn with_ids<'a>(
     message: &mut Reader<'a>,
     kind: impl Fn([i64; 2]) -> Defined<'a>,
-) -> Result<Definition<'a>, String> {
+) -> Result<Definition<'a>, Error> {
     let (mut name, mut ids) = ("", [0; 2]);
     let mut field = None;
     while let Some(number) = message.next_field(field)? {
         match number {
             0 => name = common(message)?,
             1 | 2 => ids[number - 1] = message.int()?,
-            _ => return Err(out_of_bounds()),
+            _ => return Err(Error::FieldOutOfBounds),
         }
         field = Some(number);
     }
@@ -204,58 +202,51 @@ fn with_ids<'a>(
 }
 
 /// `{CommonType, Field []{Name, Id}}`.
-fn structure<'a>(message: &mut Reader<'a>) -> Result<Definition<'a>, String> {
+fn structure<'a>(message: &mut Reader<'a>) -> Result<Definition<'a>, Error> {
     let (mut name, mut fields) = ("", Vec::new());
     let mut field = None;
     while let Some(number) = message.next_field(field)? {
         match number {
             0 => name = common(message)?,
             1 => fields = fields_of(name, message)?,
-            _ => return Err(out_of_bounds()),
+            _ => return Err(Error::FieldOutOfBounds),
         }
         field = Some(number);
     }
     Ok(Definition { name, kind: Defined::Struct(fields) })
 }
 
-fn fields_of<'a>(name: &str, message: &mut Reader<'a>) -> Result<Vec<(&'a str, i64)>, String> {
+fn fields_of<'a>(name: &str, message: &mut Reader<'a>) -> Result<Vec<(&'a str, i64)>, Error> {
     let mut fields = Vec::new();
     let count = message.uint()?;
     for _ in 0..count {
         message.expect_item(count)?;
         let (field, id) = named_id(message)?;
         if field.is_empty() {
-            return Err(format!("gob: empty name for remote field of type {name}"));
+            return Err(Error::UnnamedField(name.to_owned()));
         }
         fields.push((field, id));
     }
     Ok(fields)
 }
 
-/// A `CommonType`, of which only the name matters: the id stands ahead of the definition too.
-fn common<'a>(message: &mut Reader<'a>) -> Result<&'a str, String> {
+/// A `CommonType`. Only its name matters: the id precedes the definition too.
+fn common<'a>(message: &mut Reader<'a>) -> Result<&'a str, Error> {
     named_id(message).map(|(name, _)| name)
 }
 
-fn named_id<'a>(message: &mut Reader<'a>) -> Result<(&'a str, i64), String> {
+fn named_id<'a>(message: &mut Reader<'a>) -> Result<(&'a str, i64), Error> {
     let (mut name, mut id) = ("", 0);
     let mut field = None;
     while let Some(number) = message.next_field(field)? {
         match number {
-            0 => {
-                let text = message.bytes()?;
-                name = std::str::from_utf8(text).map_err(|error| format!("gob: name of a type: {error}"))?;
-            }
+            0 => name = std::str::from_utf8(message.bytes()?)?,
             1 => id = message.int()?,
-            _ => return Err(out_of_bounds()),
+            _ => return Err(Error::FieldOutOfBounds),
         }
         field = Some(number);
     }
     Ok((name, id))
-}
-
-pub(super) fn out_of_bounds() -> String {
-    "gob: bad data: field numbers out of bounds".into()
 }
 
 /// The counterpart of [`Reader::uint`].

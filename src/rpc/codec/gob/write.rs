@@ -1,4 +1,4 @@
-//! Writing, as Go's encoder would: definitions first, fields that are zero left out.
+//! Encoding, as Go's encoder does: definitions first, zero fields left out.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -7,14 +7,14 @@ use super::wire::{FIRST_FREE, put_bytes, put_int, put_uint};
 use crate::rpc::codec::layout::{Kind, Layout, Structure};
 use crate::rpc::codec::{Shape, scalar};
 
-/// How many types of a [`Layout`] are scalars: they come first, in the order of gob's ids.
+/// The scalars of a [`Layout`], which come first, in the order of gob's ids.
 const SCALARS: usize = 6;
 
-/// Writes a result.
+/// Encodes a result.
 ///
 /// # Errors
-/// The value does not have this shape.
-pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, String> {
+/// When the value does not have this shape.
+pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, scalar::Error> {
     let layout = Layout::of(shape);
     let root = layout.root();
     let mut out = Vec::new();
@@ -22,7 +22,7 @@ pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Byte
     let mut message = Vec::new();
     put_int(&mut message, type_id(root));
     if !matches!(layout.get(root).kind, Kind::Struct(_)) {
-        // What is no structure is sent like the field of one, at no distance from the one before.
+        // Other values are sent like a field, with a delta of zero.
         put_uint(&mut message, 0);
     }
     put_value(&layout, root, value, &mut message)?;
@@ -30,13 +30,13 @@ pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Byte
     Ok(out.into())
 }
 
-/// Types are numbered in the order of the layout, beginning anew with every result: Go's numbers depend on what was sent before.
+/// Types are numbered in the order of the layout, anew for every result. Go's numbers depend on what was sent before.
 fn type_id(place: usize) -> i64 {
     let number = |place| i64::try_from(place).unwrap_or(i64::MAX);
     place.checked_sub(SCALARS).map_or_else(|| number(place + 1), |place| number(place) + FIRST_FREE)
 }
 
-/// Writes definitions, each type ahead of those it is made of.
+/// Writes definitions, each type before those it is made of.
 struct Definer<'a> {
     layout: &'a Layout,
     is_sent: Vec<usize>,
@@ -68,7 +68,7 @@ impl Definer<'_> {
             }
             _ => {}
         }
-        // The ends of the definition's own structure and of the one that it is in.
+        // The ends of the definition's structure and of the `wireType` around it.
         message.extend([0, 0]);
         put_bytes(out, &message);
         match &typ.kind {
@@ -81,13 +81,13 @@ impl Definer<'_> {
     }
 }
 
-/// The beginning of a `wireType`: that its field `number` is the one which is set, and that one's name and id.
+/// Begins a `wireType` whose field `number` is set, with the name and id of that.
 fn put_common(message: &mut Vec<u8>, number: u8, label: &str, place: usize) {
     message.extend([number, 1]);
     put_named_id(message, label, type_id(place));
 }
 
-/// One more field that is an id.
+/// Adds a field that is an id.
 fn put_id(message: &mut Vec<u8>, place: usize) {
     message.push(1);
     put_int(message, type_id(place));
@@ -104,7 +104,7 @@ fn put_fields(message: &mut Vec<u8>, structure: &Structure) {
     }
 }
 
-/// `{Name, Id}`, no name being left out.
+/// `{Name, Id}`; an empty name is left out.
 fn put_named_id(message: &mut Vec<u8>, name: &str, id: i64) {
     if name.is_empty() {
         message.push(2);
@@ -117,7 +117,7 @@ fn put_named_id(message: &mut Vec<u8>, name: &str, id: i64) {
     message.push(0);
 }
 
-fn put_value(layout: &Layout, place: usize, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+fn put_value(layout: &Layout, place: usize, value: &Value, out: &mut Vec<u8>) -> Result<(), scalar::Error> {
     match &layout.get(place).kind {
         Kind::Bool => put_uint(out, scalar::as_bool(value)?.into()),
         Kind::Int => put_int(out, scalar::as_int(value)?),
@@ -150,7 +150,7 @@ fn put_structure(
     structure: &Structure,
     value: &Value,
     out: &mut Vec<u8>,
-) -> Result<(), String> {
+) -> Result<(), scalar::Error> {
     let values = scalar::as_object(value)?;
     let mut delta = 0;
     for member in &structure.members {
@@ -166,7 +166,7 @@ fn put_structure(
     Ok(())
 }
 
-/// Whether a field is left out. A structure, being behind a pointer, may be there and yet have nothing in it.
+/// Whether a field is left out. A structure is behind a pointer in Go, so an empty one is not zero.
 fn is_zero(kind: &Kind, value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,16 +1,17 @@
-//! Reading: whatever Go's library would take, and the names of JSON.
+//! Decoding: whatever Go's library accepts, and names in JSON.
 
 use rmp::Marker;
 use serde_json::{Map, Value};
 
+use super::Error;
 use crate::rpc::codec::layout::{Kind, Layout, MAX_DEPTH, Member, Structure};
 use crate::rpc::codec::{Items, Shape, scalar};
 
-/// Reads an argument.
+/// Decodes an argument.
 ///
 /// # Errors
-/// The text for the caller, as RoadRunner gives it.
-pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, String> {
+/// When the bytes are no such value.
+pub(in crate::rpc::codec) fn decode(shape: &Shape, bytes: &[u8], items: Items) -> Result<Value, Error> {
     let layout = Layout::of(shape);
     Reader { layout: &layout, rest: bytes, items }.value(layout.root(), 0)
 }
@@ -22,16 +23,16 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn value(&mut self, place: usize, depth: usize) -> Result<Value, String> {
+    fn value(&mut self, place: usize, depth: usize) -> Result<Value, Error> {
         if depth > MAX_DEPTH {
-            return Err("msgpack: invalid nesting depth".into());
+            return Err(Error::TooDeep);
         }
         let layout = self.layout;
         let kind = &layout.get(place).kind;
         if matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Struct(_)) {
-            self.count(Items::container)?;
+            self.items.container()?;
         }
-        self.count(Items::value)?;
+        self.items.value()?;
         match kind {
             Kind::Bool => self.boolean(),
             Kind::Int => self.int().map(Value::from),
@@ -45,11 +46,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn count(&mut self, item: fn(&mut Items) -> Result<(), String>) -> Result<(), String> {
-        item(&mut self.items).map_err(|error| format!("msgpack: {error}"))
-    }
-
-    fn boolean(&mut self) -> Result<Value, String> {
+    fn boolean(&mut self) -> Result<Value, Error> {
         match self.marker()? {
             Marker::Null | Marker::False => Ok(Value::Bool(false)),
             Marker::True => Ok(Value::Bool(true)),
@@ -57,20 +54,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn int(&mut self) -> Result<i64, String> {
+    fn int(&mut self) -> Result<i64, Error> {
         let marker = self.marker()?;
         let number = self.integer(marker)?.and_then(|number| i64::try_from(number).ok());
         number.ok_or_else(|| invalid(marker, "int64"))
     }
 
-    fn uint(&mut self) -> Result<u64, String> {
+    fn uint(&mut self) -> Result<u64, Error> {
         let marker = self.marker()?;
         let number = self.integer(marker)?.and_then(|number| u64::try_from(number).ok());
         number.ok_or_else(|| invalid(marker, "uint64"))
     }
 
     /// Integers are floats too, but not the other way round.
-    fn float(&mut self) -> Result<f64, String> {
+    fn float(&mut self) -> Result<f64, Error> {
         let marker = self.marker()?;
         match marker {
             Marker::F32 => Ok(f32::from_be_bytes(self.array()?).into()),
@@ -78,14 +75,14 @@ impl<'a> Reader<'a> {
             #[expect(clippy::cast_precision_loss, reason = "as when Go converts it")]
             _ => match self.integer(marker)? {
                 Some(number) => Ok(number as f64),
-                // RoadRunner says so for both widths.
+                // RoadRunner names this one for both widths.
                 None => Err(invalid(marker, "float32")),
             },
         }
     }
 
-    /// The integer that a marker begins; none if it begins something else.
-    fn integer(&mut self, marker: Marker) -> Result<Option<i128>, String> {
+    /// The integer that a marker begins; `None` if it begins something else.
+    fn integer(&mut self, marker: Marker) -> Result<Option<i128>, Error> {
         Ok(Some(match marker {
             Marker::Null => 0,
             Marker::FixPos(number) => number.into(),
@@ -103,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text or bytes, which are the same to Go.
-    fn bytes(&mut self) -> Result<&'a [u8], String> {
+    fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let length = match self.marker()? {
             Marker::Null => 0,
             Marker::FixStr(length) => length.into(),
@@ -115,7 +112,7 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    fn list(&mut self, items: usize, depth: usize) -> Result<Value, String> {
+    fn list(&mut self, items: usize, depth: usize) -> Result<Value, Error> {
         let marker = self.marker()?;
         let count = self.list_length(marker)?.ok_or_else(|| invalid(marker, "array length"))?;
         let mut values = Vec::new();
@@ -125,7 +122,7 @@ impl<'a> Reader<'a> {
         Ok(Value::Array(values))
     }
 
-    fn list_length(&mut self, marker: Marker) -> Result<Option<usize>, String> {
+    fn list_length(&mut self, marker: Marker) -> Result<Option<usize>, Error> {
         Ok(Some(match marker {
             Marker::Null => 0,
             Marker::FixArray(count) => count.into(),
@@ -135,12 +132,12 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    fn map(&mut self, items: usize, depth: usize) -> Result<Value, String> {
+    fn map(&mut self, items: usize, depth: usize) -> Result<Value, Error> {
         let marker = self.marker()?;
-        let count = self.map_length(marker)?.ok_or_else(|| unexpected(marker))?;
+        let count = self.map_length(marker)?.ok_or(Error::NotAMap(marker))?;
         let mut values = Map::new();
         for _ in 0..count {
-            self.count(Items::value)?;
+            self.items.value()?;
             let key = scalar::to_key(self.key()?);
             values.insert(key, self.value(items, depth + 1)?);
         }
@@ -148,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text or a number.
-    fn key(&mut self) -> Result<Value, String> {
+    fn key(&mut self) -> Result<Value, Error> {
         match self.rest.first().map(|code| Marker::from_u8(*code)) {
             Some(Marker::F32 | Marker::F64) => self.float().map(scalar::of_float),
             Some(Marker::FixNeg(_) | Marker::I8 | Marker::I16 | Marker::I32 | Marker::I64) => {
@@ -161,7 +158,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn map_length(&mut self, marker: Marker) -> Result<Option<usize>, String> {
+    fn map_length(&mut self, marker: Marker) -> Result<Option<usize>, Error> {
         Ok(Some(match marker {
             Marker::Null => 0,
             Marker::FixMap(count) => count.into(),
@@ -172,20 +169,20 @@ impl<'a> Reader<'a> {
     }
 
     /// A map of fields, or a list of all of them in the order of their declaration.
-    fn structure(&mut self, structure: &'a Structure, depth: usize) -> Result<Value, String> {
+    fn structure(&mut self, structure: &'a Structure, depth: usize) -> Result<Value, Error> {
         let marker = self.marker()?;
         let mut values = Map::new();
         if let Some(count) = self.map_length(marker)? {
             for _ in 0..count {
-                self.count(Items::value)?;
+                self.items.value()?;
                 let key = self.bytes()?;
                 self.field(structure, key, &mut values, depth)?;
             }
             return Ok(Value::Object(values));
         }
-        let count = self.list_length(marker)?.ok_or_else(|| unexpected(marker))?;
+        let count = self.list_length(marker)?.ok_or(Error::NotAMap(marker))?;
         if count != 0 && count != structure.members.len() {
-            return Err("msgpack: number of fields in array-encoded struct has changed".into());
+            return Err(Error::WrongLength);
         }
         for member in structure.members.iter().take(count) {
             self.member(member, &mut values, depth)?;
@@ -199,7 +196,7 @@ impl<'a> Reader<'a> {
         key: &[u8],
         values: &mut Map<String, Value>,
         depth: usize,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         if let Some(member) = find(structure, key) {
             return self.member(member, values, depth);
         }
@@ -215,13 +212,13 @@ impl<'a> Reader<'a> {
         self.skip()
     }
 
-    /// What is null is left out.
+    /// Null is left out.
     fn member(
         &mut self,
         member: &'a Member,
         values: &mut Map<String, Value>,
         depth: usize,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         if self.rest.first().is_some_and(|code| Marker::from_u8(*code) == Marker::Null) {
             return self.skip();
         }
@@ -229,7 +226,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The structures in a structure that are declared by their type alone: in Go, such a field is named after its type.
+    /// The embedded structures of a structure: in Go, such a field is named after its type.
     fn embedded(&self, structure: &'a Structure) -> impl Iterator<Item = (&'a str, &'a Structure)> + use<'a> {
         let layout = self.layout;
         structure.members.iter().filter_map(|member| match &layout.get(member.place).kind {
@@ -238,8 +235,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads over a value, whatever it is and however deep it goes: what it is made of is only counted.
-    fn skip(&mut self) -> Result<(), String> {
+    /// Skips a value, whatever it is and however deep it nests: its parts are only counted.
+    fn skip(&mut self) -> Result<(), Error> {
         let mut pending: usize = 1;
         while pending > 0 {
             let marker = self.marker()?;
@@ -250,8 +247,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// How many bytes and how many values belong to what a marker begins.
-    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), String> {
+    /// The numbers of bytes and of values that follow a marker.
+    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), Error> {
         if let Some(count) = self.list_length(marker)? {
             return Ok((0, count));
         }
@@ -272,30 +269,30 @@ impl<'a> Reader<'a> {
             Marker::Str8 | Marker::Bin8 => self.length::<1>()?,
             Marker::Str16 | Marker::Bin16 => self.length::<2>()?,
             Marker::Str32 | Marker::Bin32 => self.length::<4>()?,
-            // One more byte tells the type.
+            // One more byte holds the type.
             Marker::Ext8 => self.length::<1>()?.saturating_add(1),
             Marker::Ext16 => self.length::<2>()?.saturating_add(1),
             Marker::Ext32 => self.length::<4>()?.saturating_add(1),
-            other => return Err(format!("msgpack: unknown code {:x}", other.to_u8())),
+            other => return Err(Error::Unknown(other)),
         };
         Ok((length, 0))
     }
 
-    fn marker(&mut self) -> Result<Marker, String> {
+    fn marker(&mut self) -> Result<Marker, Error> {
         self.array().map(|[code]: [u8; 1]| Marker::from_u8(code))
     }
 
     /// A length of `N` bytes, the highest first.
-    fn length<const N: usize>(&mut self) -> Result<usize, String> {
+    fn length<const N: usize>(&mut self) -> Result<usize, Error> {
         let bytes: [u8; N] = self.array()?;
         Ok(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         self.take(N)?.try_into().map_err(|_| truncated(self.rest))
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| truncated(self.rest))?;
         self.rest = rest;
         Ok(taken)
@@ -307,15 +304,10 @@ fn find<'a>(structure: &'a Structure, key: &[u8]) -> Option<&'a Member> {
     structure.members.iter().find(|member| is_named(&member.go) || is_named(&member.name))
 }
 
-/// Go tells the end of all bytes from an end in the midst of something.
-fn truncated(rest: &[u8]) -> String {
-    if rest.is_empty() { "EOF".into() } else { "unexpected EOF".into() }
+fn truncated(rest: &[u8]) -> Error {
+    if rest.is_empty() { Error::Eof } else { Error::UnexpectedEof }
 }
 
-fn invalid(marker: Marker, wanted: &str) -> String {
-    format!("msgpack: invalid code={:x} decoding {wanted}", marker.to_u8())
-}
-
-fn unexpected(marker: Marker) -> String {
-    format!("msgpack: unexpected code={:x} decoding map length", marker.to_u8())
+fn invalid(found: Marker, wanted: &'static str) -> Error {
+    Error::Invalid { found, wanted }
 }

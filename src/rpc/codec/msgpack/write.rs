@@ -1,24 +1,25 @@
-//! Writing: all fields of every structure, numbers in their full width.
+//! Encoding: all fields of every structure, numbers in their full width.
 
 use bytes::Bytes;
 use rmp::encode;
 use serde_json::{Map, Value};
 
+use super::Error;
 use crate::rpc::codec::layout::{Kind, Layout, Structure};
 use crate::rpc::codec::{Shape, scalar};
 
-/// Writes a result.
+/// Encodes a result.
 ///
 /// # Errors
-/// The value does not have this shape.
-pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, String> {
+/// When the value does not have this shape.
+pub(in crate::rpc::codec) fn encode(shape: &Shape, value: &Value) -> Result<Bytes, Error> {
     let layout = Layout::of(shape);
     let mut out = Vec::new();
     put_value(&layout, layout.root(), value, &mut out)?;
     Ok(out.into())
 }
 
-fn put_value(layout: &Layout, place: usize, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+fn put_value(layout: &Layout, place: usize, value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
     match &layout.get(place).kind {
         Kind::Bool => encode::write_bool(out, scalar::as_bool(value)?).map_err(io),
         Kind::Int => encode::write_i64(out, scalar::as_int(value)?).map_err(io),
@@ -43,13 +44,13 @@ fn put_value(layout: &Layout, place: usize, value: &Value, out: &mut Vec<u8>) ->
     }
 }
 
-/// All fields, whatever is left out of the value being zero; a structure that is left out is nil.
+/// All fields, those left out of the value as zero; a structure that is left out is nil.
 fn put_structure(
     layout: &Layout,
     structure: &Structure,
     value: &Value,
     out: &mut Vec<u8>,
-) -> Result<(), String> {
+) -> Result<(), Error> {
     let Some(values) = scalar::as_object(value)? else {
         return encode::write_nil(out).map_err(io);
     };
@@ -60,10 +61,10 @@ fn put_structure(
     })
 }
 
-fn count(count: usize) -> Result<u32, String> {
-    u32::try_from(count).map_err(|_| "msgpack: more than 2^32 values".into())
+fn count(count: usize) -> Result<u32, Error> {
+    u32::try_from(count).map_err(|_| Error::TooLong)
 }
 
-fn io(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn io(error: impl Into<std::io::Error>) -> Error {
+    Error::Write(error.into())
 }

@@ -1,4 +1,4 @@
-//! Whatever a caller sends, in whatever pieces: the connection ends by itself, and each reply is for a call that was made.
+//! Whatever a caller sends, in whatever pieces: the connection ends, and each reply is for a call that was made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::super::router::Router;
-use super::super::services::Services;
-use super::serve;
+use super::calls::{CALL, Done};
+use super::{Call, serve};
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
+use crate::rpc::router::Router;
+use crate::rpc::services::Services;
 
 /// What a caller sends next.
 #[derive(Debug, Clone, TypeGenerator)]
@@ -23,7 +24,7 @@ enum Piece {
         flags: u8,
         argument: Vec<u8>,
     },
-    /// An argument that is well written.
+    /// A well-formed argument.
     Json {
         method: u8,
         argument: u8,
@@ -36,7 +37,7 @@ enum Piece {
     Bytes(Vec<u8>),
 }
 
-/// Those that need neither workers nor Centrifugo, and some that do not exist.
+/// Methods that need neither workers nor Centrifugo, and some that do not exist.
 const METHODS: [&str; 14] = [
     "rpc.Version",
     "rpc.Config",
@@ -92,12 +93,12 @@ fn router() -> Router {
         pools: Arc::default(),
         config: Bytes::from_static(b"{}"),
         metrics: Arc::default(),
-        locks: super::super::Locks::default(),
+        locks: crate::rpc::Locks::default(),
         stop,
     }))
 }
 
-/// Sends all this, then nothing more, and checks what comes back.
+/// Sends these pieces, then nothing more, and checks the replies.
 async fn play(pieces: &[Piece]) {
     let (ours, theirs) = tokio::io::duplex(256);
     let router = router();
@@ -107,7 +108,7 @@ async fn play(pieces: &[Piece]) {
     let (mut reader, mut writer) = tokio::io::split(ours);
     let sending = async {
         for (sequence, piece) in (0..).zip(pieces) {
-            // The connection may be over; then nobody reads any more.
+            // The connection may be closed already.
             if writer.write_all(&bytes(piece, sequence)).await.is_err() {
                 break;
             }
@@ -133,14 +134,14 @@ async fn play(pieces: &[Piece]) {
     for (sequence, _) in (0..).zip(&pieces[..orderly]) {
         let waits = matches!(&pieces[sequence as usize], Piece::Call { method, .. } | Piece::Json { method, .. }
             if METHODS[usize::from(*method) % METHODS.len()] == "lock.Lock");
-        // Who waits for a lock and hangs up is not answered.
+        // A caller that waits for a lock and disconnects is not answered.
         assert!(waits || replies.get(&sequence).is_some_and(|count| *count >= 1), "{sequence} of {pieces:?}");
     }
 }
 
 #[test]
-fn whatever_is_sent_each_call_is_answered_and_the_connection_ends() {
-    // Its clock stands still while anything can go on, and jumps when everybody waits.
+fn each_call_is_answered_and_the_connection_ends_whatever_is_sent() {
+    // The clock stands still while any task can go on, and jumps when all of them wait.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     bolero::check!()
@@ -150,14 +151,14 @@ fn whatever_is_sent_each_call_is_answered_and_the_connection_ends() {
 }
 
 #[test]
-fn a_call_in_flight_takes_what_it_counts_as() {
+fn a_call_in_flight_takes_no_more_memory_than_it_counts_as() {
     let router = router();
-    let call = super::Call {
+    let call = Call {
         sequence: 1,
         method: Bytes::from_static(b"centrifuge.Publish"),
         argument: Bytes::new(),
         flags: Flags::PROTO,
     };
     let size = size_of_val(&router.answer(&call));
-    assert!(size + size_of::<super::Done>() + 256 <= super::CALL, "{size}");
+    assert!(size + size_of::<Done>() + 256 <= CALL, "{size}");
 }

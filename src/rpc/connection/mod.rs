@@ -1,0 +1,292 @@
+//! One connection: frames in, calls side by side, replies as they are ready.
+//!
+//! ```text
+//!  frames ──▶ admission: may this one be read? ──▶ calls: three sets of futures, by what they wait for ──▶ replies ──▶ outbox
+//! ```
+//!
+//! One task does all of it, so that a call costs no switch between tasks. What a peer can make it hold is bounded: calls in flight, their
+//! arguments, replies that it does not read, and frames that it does not finish. Beyond a small part, all of that is taken from a budget
+//! that all connections share ([`super::memory`]). At a limit nothing more is read, and a peer that makes no progress for [`PATIENCE`] is
+//! disconnected. A frame that is too long for its method is refused after its header, and skipped.
+//!
+//! However many calls arrive at once, the task yields after every [`TURN`] of work; and connections with more work than that take turns
+//! ([`Router::turn`]), so that one with a single call does not wait for all of them.
+
+mod admission;
+mod calls;
+mod replies;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
+
+use super::envelope::{Call, NoCall};
+use super::memory::{FREE, Share};
+use super::outbox::Outbox;
+use super::router::{MAX_CALL, Router, work};
+use crate::goridge::{Decoder, Item, Violation};
+use crate::net::Registration;
+use calls::{Calls, Done, Running};
+
+/// Bytes that are read at once, at least: most calls are shorter.
+const READ: usize = 4 << 10;
+
+/// Work that is started before the task yields, in the units of [`TURN`]: many connections may start at the same time.
+const BATCH: usize = 16;
+
+/// Work that is done before the task yields: 1 for a call to Centrifugo, which takes some microseconds, more for calls that are answered
+/// here, and 1 for each [`READ`] bytes.
+const TURN: usize = 32;
+
+/// How long a peer may take for its first call, for the rest of a frame, and to read some of its replies.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long it may take while another connection waits for the memory that is held for it.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a connection was closed from this side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error(transparent)]
+    NoCall(#[from] NoCall),
+    #[error("it sent no call, or only a part of one, within {PATIENCE:?}")]
+    IncompleteCall,
+    #[error("it read no reply within {PATIENCE:?}")]
+    Unread,
+    #[error("it does not read its replies, and other connections need the memory")]
+    OutOfMemory,
+}
+
+/// Serves a connection until it is closed.
+///
+/// # Errors
+/// Why it was closed from this side.
+pub(super) async fn serve(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    registration: &Registration,
+    router: &Router,
+) -> Result<(), Fault> {
+    let mut connection = Connection {
+        registration,
+        router,
+        decoder: Decoder::strict(MAX_CALL),
+        input: BytesMut::new(),
+        skip: 0,
+        is_admitted: false,
+        output: Outbox::default(),
+        calls: Calls::default(),
+        is_open: true,
+        is_writable: true,
+        read_deadline: Some(Instant::now() + PATIENCE),
+        share: Share::new(Arc::clone(router.memory())),
+        work: 0,
+        write_deadline: Instant::now(),
+    };
+    connection.run(reader, writer).await
+}
+
+struct Connection<'a> {
+    registration: &'a Registration,
+    router: &'a Router,
+    decoder: Decoder,
+    input: BytesMut,
+    /// Bytes to come that belong to a refused frame.
+    skip: usize,
+    /// Whether the frame at the front, which has begun, may arrive as a whole.
+    is_admitted: bool,
+    output: Outbox,
+    calls: Calls<'a>,
+    /// Whether more calls may arrive.
+    is_open: bool,
+    /// Whether replies can be sent.
+    is_writable: bool,
+    /// When the next bytes are due: before the first call, and within a frame.
+    read_deadline: Option<Instant>,
+    share: Share,
+    /// Work done since the task yielded.
+    work: usize,
+    /// When some of the replies must have been read.
+    write_deadline: Instant,
+}
+
+impl Connection<'_> {
+    async fn run(
+        &mut self,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+    ) -> Result<(), Fault> {
+        loop {
+            let has_more = match self.start_calls() {
+                Ok(has_more) => has_more,
+                Err(fault) => {
+                    self.finish(&mut writer).await;
+                    return Err(fault);
+                }
+            };
+            if self.work >= TURN {
+                self.work = 0;
+                self.router.turn().await;
+            }
+            let is_idle = self.calls.is_idle() && self.output.is_empty();
+            if is_idle && self.input.is_empty() {
+                // It has kept up with its peer, and so has not kept the thread busy.
+                self.work = 0;
+            }
+            if !self.is_open && is_idle && self.calls.until_hangup.is_empty() {
+                return Ok(());
+            }
+            let readable = self.readable();
+            let may_read = readable > 0;
+            let may_reply = self.may_reply();
+            let is_slow = self.holds_for_slow_peer();
+            let wanted = is_slow.then(|| self.share.wanted_by_others(self.slow_since() + SHORT_PATIENCE));
+            let Calls { local, remote, until_hangup, .. } = &mut self.calls;
+            tokio::select! {
+                read = read_or_wait(
+                    read(&mut reader, &mut self.input, readable), may_read, until_hangup
+                ), if may_read || !until_hangup.is_empty() => match read {
+                    Ok(read) => self.after_read(&read),
+                    Err(done) => self.reply(&done)?,
+                },
+                Some(done) = local.next(), if may_reply && !local.is_empty() => self.reply_to_all(&done)?,
+                Some(done) = remote.next(), if !remote.is_empty() => self.reply(&done)?,
+                written = self.output.write_to(&mut writer), if !self.output.is_empty() => self.after_write(&written),
+                () = sleep_until(self.write_deadline), if !self.output.is_empty() => return Err(Fault::Unread),
+                () = until(self.read_deadline), if may_read => return Err(Fault::IncompleteCall),
+                granted = self.share.granted(), if self.share.is_waiting() => if !granted { self.refuse_for_memory()? },
+                () = or_never(wanted), if is_slow => self.release_memory()?,
+                () = yield_now(), if has_more => {}
+            }
+        }
+    }
+
+    /// Starts the calls that have arrived as a whole, as far as there is room, and no more than [`BATCH`]. True when there may be another.
+    fn start_calls(&mut self) -> Result<bool, Fault> {
+        let (mut started, mut has_more) = (0, false);
+        loop {
+            let skipped = self.skip.min(self.input.len());
+            self.input.advance(skipped);
+            self.skip -= skipped;
+            if self.skip > 0 || !self.has_room() {
+                break;
+            }
+            if started >= BATCH {
+                has_more = !self.input.is_empty();
+                break;
+            }
+            match self.decoder.decode(&mut self.input)? {
+                Some(Item::Frame(frame)) => {
+                    if frame.payload.len() > FREE {
+                        // The rest must not keep the buffer of the frame in front of it.
+                        self.input = BytesMut::from(&*self.input);
+                    }
+                    match Call::parse(frame) {
+                        Ok(call) => {
+                            started += work(&call);
+                            self.start(call)?;
+                        }
+                        Err(no_call) => {
+                            started += 1;
+                            self.refuse(no_call)?;
+                        }
+                    }
+                }
+                // A strict decoder has no noise.
+                Some(Item::Noise(_)) => {}
+                None if self.refuse_early()? => continue,
+                None => break,
+            }
+            self.is_admitted = false;
+            self.read_deadline = None;
+        }
+        if self.input.is_empty() && self.skip == 0 {
+            return Ok(false);
+        }
+        self.read_deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+        Ok(has_more)
+    }
+
+    fn start(&mut self, call: Call) -> Result<(), Fault> {
+        if call.argument.len() > READ
+            && let Err(error) = self.router.admit(&call.method, call.argument.len())
+        {
+            let Call { flags, sequence, method, .. } = call;
+            return self.reply(&Done::refused(flags, sequence, method, error.to_string()));
+        }
+        self.calls.start(self.router, self.registration.call(), call);
+        Ok(())
+    }
+
+    fn after_read(&mut self, read: &io::Result<usize>) {
+        if let Ok(bytes @ 1..) = read {
+            self.work += bytes / READ;
+        } else {
+            // The caller is gone, or has asked all that it wanted to. Started calls are finished, so that their outcome is certain; but
+            // none waits for a lock that its caller cannot use.
+            self.is_open = false;
+            self.share.give_up();
+            self.calls.until_hangup.clear();
+        }
+    }
+
+    fn after_write(&mut self, written: &io::Result<()>) {
+        if written.is_ok() {
+            self.write_deadline = Instant::now() + PATIENCE;
+        } else {
+            self.is_open = false;
+            self.is_writable = false;
+            self.share.give_up();
+            self.output.clear();
+            self.calls.until_hangup.clear();
+        }
+    }
+}
+
+async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    input: &mut BytesMut,
+    bytes: usize,
+) -> io::Result<usize> {
+    input.reserve(bytes);
+    reader.read_buf(&mut input.limit(bytes)).await
+}
+
+/// Reads, or else finishes a call that ends with its caller. Reading is first, so that a caller that has disconnected is granted nothing.
+async fn read_or_wait(
+    read: impl Future<Output = io::Result<usize>>,
+    may_read: bool,
+    until_hangup: &mut FuturesUnordered<Running<'_>>,
+) -> Result<io::Result<usize>, Done> {
+    tokio::select! {
+        biased;
+        read = read, if may_read => Ok(read),
+        Some(done) = until_hangup.next(), if !until_hangup.is_empty() => Err(done),
+        else => std::future::pending().await,
+    }
+}
+
+async fn or_never(future: Option<impl Future<Output = ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
