@@ -1,9 +1,8 @@
 //! Messages as JSON, for people and shell scripts.
 //!
 //! This is proto3 JSON, with one addition for the `bytes` fields in which Centrifugo carries JSON (`data`, `info`, `meta`, ...): a value
-//! that is no string is taken as JSON itself, so that `{"data": {"a": 1}}` needs no base64. A string is base64, as in proto3 JSON, or, if
-//! it is none, the text itself as a JSON string. In the other direction content that is a JSON object, array, number, truth value or string
-//! is shown as such; anything else as base64.
+//! other than a string is JSON itself, so that `{"data": {"a": 1}}` needs no base64. A string is base64, as in proto3 JSON, or, if it is not
+//! base64, a JSON string. In the other direction, bytes that are valid JSON are shown as JSON, and anything else as base64.
 //!
 //! Names are those of the `.proto` files (`b64data`, `expire_at`); the camel case of proto3 JSON is accepted too.
 
@@ -14,10 +13,10 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value};
 
-/// Reads a message; unknown fields are errors.
+/// Converts a message from JSON; unknown fields are errors.
 ///
 /// # Errors
-/// Says which field is wrong.
+/// Names the field that is wrong.
 pub fn from_json(
     descriptor: &MessageDescriptor,
     mut value: Value,
@@ -27,7 +26,7 @@ pub fn from_json(
     DynamicMessage::deserialize_with_options(descriptor.clone(), value, &options)
 }
 
-/// Shows a message; fields that are not set are left out.
+/// Converts a message to JSON, without fields that are not set.
 ///
 /// # Errors
 /// None that a message of this crate's descriptors could have.
@@ -52,7 +51,7 @@ fn field(descriptor: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> 
     descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name))
 }
 
-/// Calls `edit` for every `bytes` value below a message.
+/// Calls `edit` for every `bytes` value in a message.
 fn for_each_bytes(descriptor: &MessageDescriptor, value: &mut Value, edit: &impl Fn(&mut Value)) {
     let Value::Object(object) = value else { return };
     for (name, value) in object.iter_mut() {

@@ -1,8 +1,8 @@
-//! Centrifugo's messages, and those of RPC methods: typed ones for tests and for programs that embed this crate, and their descriptors
-//! for whoever works with any message.
+//! Centrifugo's messages, and those of RPC methods: typed ones for tests and for programs that embed this crate, and descriptors for code
+//! that handles any message.
 //!
-//! What Centrifugo asks, and what workers ask it in protobuf, passes as bytes and needs none of this. The descriptors serve RPC's methods,
-//! calls in JSON, MessagePack and gob, and the command line. Made from `proto/` by `cargo xtask proto`.
+//! Centrifugo's requests, and workers' calls in protobuf, pass through as bytes and need none of this. The descriptors serve RPC methods,
+//! calls in JSON, MessagePack and gob, and the command line. Generated from `proto/` by `cargo xtask proto`.
 
 pub mod json;
 
@@ -16,7 +16,7 @@ use prost_reflect::DescriptorPool;
 #[path = "generated/api.rs"]
 pub mod api;
 
-/// What Centrifugo asks an application, `centrifugal.centrifugo.proxy`.
+/// The proxy service that Centrifugo calls, `centrifugal.centrifugo.proxy`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction)]
 #[rustfmt::skip]
 #[path = "generated/proxy.rs"]
@@ -28,7 +28,7 @@ pub mod proxy;
 #[path = "generated/rpc.rs"]
 pub mod rpc;
 
-/// The descriptors of Centrifugo's messages and services. The first call reads them, which takes some megabytes of memory.
+/// The descriptors of Centrifugo's messages and services. The first call decodes them, which takes some megabytes of memory.
 pub fn descriptors() -> &'static DescriptorPool {
     static POOL: LazyLock<DescriptorPool> =
         LazyLock::new(|| pool(include_bytes!("generated/descriptor.bin")));
@@ -50,7 +50,7 @@ fn pool(descriptors: &[u8]) -> DescriptorPool {
 mod tests {
     use super::*;
 
-    /// Rows of a table without its head, split at tabs.
+    /// The rows of a table without its header, split at tabs.
     fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
         table.lines().skip(1).map(|line| line.split('\t').collect())
     }

@@ -43,7 +43,7 @@ impl Account {
         self.reserve(CALL + 2 * size)
     }
 
-    /// Reserves so many bytes.
+    /// Reserves memory.
     pub(super) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         let mut reservation = Reservation { account: Arc::clone(self), bytes: 0 };
         reservation.grow(bytes).then_some(reservation)

@@ -59,7 +59,7 @@ impl Memory {
         self.held.load(SeqCst)
     }
 
-    /// Whether one share may hold so much.
+    /// Whether one share may hold this many bytes.
     fn allows(&self, held: usize) -> bool {
         held <= ALWAYS
             || held <= self.per_connection

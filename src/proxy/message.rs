@@ -24,7 +24,7 @@ pub(super) struct PartialMessage {
     max_message_size: usize,
     may_be_compressed: bool,
     prefix: Option<Prefix>,
-    /// The first piece: mostly all of it.
+    /// The first piece, which mostly is all of it.
     head: Bytes,
     /// All pieces, once there is more than one.
     rest: BytesMut,

@@ -83,7 +83,7 @@ impl Share {
         self.permit.is_some()
     }
 
-    /// Takes what is needed to hold so many bytes. False, and nothing changed, when there is not enough.
+    /// Takes the memory needed to hold `bytes`. False, and nothing changed, when there is not enough.
     pub(super) fn cover(&mut self, bytes: usize) -> bool {
         if bytes <= self.covered() {
             return true;
@@ -101,7 +101,7 @@ impl Share {
         }
     }
 
-    /// Releases what is not needed to hold so many bytes.
+    /// Releases the memory not needed to hold `bytes`.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let units = self.units();
         if units == 0 {
@@ -117,7 +117,7 @@ impl Share {
         }
     }
 
-    /// Starts to wait until so many bytes can be held.
+    /// Starts to wait until `bytes` can be held.
     pub(super) fn wait_for(&mut self, bytes: usize) {
         let missing = u32::try_from(self.missing(bytes)).unwrap_or(u32::MAX);
         let grant = Box::pin(Arc::clone(&self.memory).take(missing));
@@ -128,7 +128,7 @@ impl Share {
         self.waiting.is_some()
     }
 
-    /// Resolves to true when the memory was granted, to false when that takes too long; the wait goes on then.
+    /// Resolves to true when the memory was granted, to false when that takes too long, after which the wait continues.
     pub(super) async fn granted(&mut self) -> bool {
         let Some(waiting) = &mut self.waiting else { return std::future::pending().await };
         let permit = tokio::select! {

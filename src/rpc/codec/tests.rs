@@ -1,4 +1,4 @@
-//! What holds for GOB and MessagePack alike, whatever the bytes and the values are.
+//! Properties of GOB and MessagePack, for any bytes and any values.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// How many values a value is made of, those inside it and the names of a map's entries included.
+/// The number of values in a value, itself and the names of a map's entries included.
 fn size(value: &Value) -> usize {
     match value {
         Value::Array(values) => 1 + values.iter().map(size).sum::<usize>(),
@@ -41,11 +41,11 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// Nothing may come of bytes that is out of proportion to them.
+/// A decoded value must be in proportion to its bytes.
 fn decode_with_all(shapes: &[Shape], bytes: &[u8]) {
     for (codec, shape) in CODECS.iter().flat_map(|codec| shapes.iter().map(move |shape| (codec, shape))) {
         if let Ok(value) = codec.decode(shape, bytes, MAX_ITEMS) {
-            // A byte that is no UTF-8 is replaced by three; a flat field makes the structure that it belongs to.
+            // An invalid byte of UTF-8 becomes three; a flat field implies the structure it belongs to.
             assert!(size(&value) <= 3 * bytes.len() + 1, "{codec:?} {shape:?} {bytes:?}");
         }
     }
@@ -61,7 +61,7 @@ fn any_bytes_are_a_value_in_proportion_or_an_error() {
 }
 
 #[test]
-fn sound_values_that_were_tampered_with_are_a_value_in_proportion_or_an_error() {
+fn corrupted_values_are_a_value_in_proportion_or_an_error() {
     let shapes = shapes();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut samples = Vec::new();
@@ -163,7 +163,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn what_is_written_is_read_as_the_same(
+    fn encoded_values_are_decoded_as_the_same(
         (shape, value) in any_shape().prop_flat_map(|shape| {
             let value = value_of(&shape, 10);
             (Just(shape), value)
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_are_read_as_they_were_written(
+    fn encoded_messages_are_decoded_as_the_same(
         value in value_of(&Shape::message("centrifugal.centrifugo.api.SubscribeRequest"), 3)
     ) {
         let shape = Shape::message("centrifugal.centrifugo.api.SubscribeRequest");

@@ -95,7 +95,7 @@ fn arguments_of_go_programs_are_read() {
     let value = json!({"name": "facts_cl", "value": 1.5, "labels": ["a", "b"]});
     assert_eq!(decode(&metric, &unhex(add)), Ok(value.clone()));
     assert_eq!(hex(&encode(&metric, &value).unwrap()), add);
-    // What the shape does not have is skipped, be it a list.
+    // What the shape does not have is skipped, even a list.
     let name = Shape::structure("Metric", [("name", "Name", Shape::Text)]);
     assert_eq!(decode(&name, &unhex(add)), Ok(json!({"name": "facts_cl"})));
 
@@ -176,7 +176,7 @@ fn whatever_is_cut_short_or_claimed_is_refused() {
     assert!(refused(&Shape::Text, "f7010203040506070809").contains("out of range"));
 }
 
-/// A type `T{Next T; Unknown interface{}}` and a value of it which is so deep.
+/// A type `T{Next T; Unknown interface{}}` and a value of this depth.
 fn nested(depth: usize) -> Vec<u8> {
     let mut stream = unhex("1b7f030101015401ff8000010201044e65787401ff80000101580110000000");
     stream[0] = u8::try_from(stream.len() - 1).unwrap();
