@@ -249,6 +249,19 @@ fn memory(scene: &Scene) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// The same once it is within a tenth of `warm`, or when it has not come down in time: a thread for blocking work that has nothing to do
+/// leaves after ten seconds, and keeps its stack until then.
+async fn settled_memory(scene: &Scene, warm: u64) -> u64 {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let now = memory(scene);
+        if now * 10 <= warm * 11 || Instant::now() > deadline {
+            return now;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// One part of the run; the pool is whole again after it. Gives the number of workers that it killed, to which `killed` earlier ones are
 /// added.
 async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledger>>, killed: u64) -> u64 {
@@ -290,7 +303,7 @@ async fn whatever_workers_do_every_call_gets_its_own_answer_or_a_reason_and_noth
     let killed = part(&scene, seed, half, &ledger, 0).await;
     let warm = memory(&scene);
     part(&scene, seed.wrapping_add(1), half, &ledger, killed).await;
-    let end = memory(&scene);
+    let end = settled_memory(&scene, warm).await;
     scene.stops_soon().await;
     let ledger = ledger.lock().unwrap();
     let caused: u64 = ledger.caused.values().sum();
