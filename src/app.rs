@@ -1,13 +1,20 @@
-//! The one place that knows every part: what is started, in which order, and how it all ends.
+//! The one place that knows every part: start order, shutdown order and deadlines.
 //!
 //! ```text
-//!  start:  health ─▶ rpc ─▶ on_init ─▶ bind the proxy's listener ─▶ metrics ─▶ pool (all workers ready) ─▶ serve
-//!  end:    proxy (no new calls, those in flight and waiting are finished) ─▶ pool (workers leave, all at once) ─▶ the others
+//!  start                                   shutdown                                         deadline
+//!  1 status                                1 readiness: /ready and grpc.health say no
+//!  2 rpc                                   2 proxy: refuses new calls, finishes the others  grace period
+//!  3 on_init                               3 pool: workers exit, all at once                grace period, at least WORKERS_EXIT
+//!  4 proxy: bind                           4 rpc
+//!  5 metrics                               5 status, metrics
+//!  6 pool: all workers ready
+//!  7 proxy: serve
 //! ```
 //!
-//! RPC is there first and last, since workers call it as long as they live.
+//! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
+//! so that an address in use is reported before workers boot; calls wait in its backlog until then.
 //!
-//! The end has one deadline, `endure.grace_period`. What is not done by then is cut off: calls are dropped, workers killed.
+//! The grace period is `endure.grace_period`. When it is over, calls are dropped and workers killed.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use globset::Glob;
-
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -32,9 +38,8 @@ use crate::telemetry::{self, metrics};
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
-/// The end of workers is waited for at least so long, so that they can be asked before they are killed though calls have used up the
-/// grace period.
-const LAST_MOMENT: Duration = Duration::from_millis(100);
+/// What workers get to exit before they are killed, even if calls have used up the grace period.
+const WORKERS_EXIT: Duration = Duration::from_millis(100);
 
 /// Why `serve` could not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +56,9 @@ pub enum StartError {
     /// One of `metrics.collect` cannot be declared.
     #[error("metrics.collect.{name}: {reason}")]
     Metrics {
-        /// Its name.
+        /// The collector's name.
         name: String,
-        /// Why.
+        /// Why it cannot be declared.
         reason: metrics::DeclareError,
     },
     /// The workers could not be started.
@@ -61,13 +66,13 @@ pub enum StartError {
     Pool(#[from] pool::StartError),
 }
 
-/// How `serve` ended.
+/// How the shutdown went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// All calls were answered, and all workers left.
+pub enum Shutdown {
+    /// Every call was answered, and every worker exited.
     Clean,
-    /// The grace period ended before that was done.
-    Late,
+    /// The grace period ran out first.
+    Forced,
 }
 
 /// A running bridge.
@@ -75,20 +80,21 @@ pub enum Ended {
 pub struct App {
     pools: Pools,
     address: String,
-    shutdown: oneshot::Sender<()>,
+    /// Whether the server is serving, as health checks report it.
     serving: watch::Sender<bool>,
+    /// Makes the proxy refuse new calls.
+    close: oneshot::Sender<()>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
-    /// Stops watching when it is dropped.
-    watching: JoinSet<()>,
-    /// Ends when it is dropped.
     rpc: JoinSet<()>,
-    /// Health and metrics, which end when they are dropped.
+    /// Watches files until it is dropped.
+    watching: JoinSet<()>,
+    /// Serves health and metrics until it is dropped.
     _pages: JoinSet<()>,
 }
 
 impl App {
-    /// Starts everything; calls are served when this returns. `stop` is told when a caller of RPC wants the server to end, which may be
-    /// earlier.
+    /// Starts everything; the proxy is serving when this returns. A caller of RPC that wants the server to stop is reported to `stop`,
+    /// which may happen before that.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
@@ -97,7 +103,7 @@ impl App {
         let services = services(loaded, stop)?;
         let (serving, health) = watch::channel(true);
         let mut pages = JoinSet::new();
-        start_health(config, &services, health.clone(), &mut pages).await?;
+        start_status(config, &services, health.clone(), &mut pages).await?;
         let (rpc, rpc_address) = start_rpc(config, &services).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
@@ -106,70 +112,62 @@ impl App {
         };
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
-        let address = server.local_address();
         start_metrics(config, &services, server.statistics(), &mut pages).await?;
-        let pools = Pools::start(pool::Start {
-            pool: config.pool.clone(),
-            server: config.server.clone(),
-            environment,
-            max_answer: config.proxy.max_message_size,
-        })
-        .await?;
+        let pools = start_pools(config, environment).await?;
         let _ = services.pools.set(pools.clone());
-        let (shutdown, stop) = oneshot::channel();
-        let stopped = async { drop(stop.await) };
-        let proxy = tokio::spawn(server.run(pools.clone(), health, stopped));
+        let (close, closed) = oneshot::channel();
+        let address = server.local_address();
+        let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "listening");
-        let watching = JoinSet::new();
-        Ok(Self { pools, address, shutdown, serving, proxy, watching, rpc, _pages: pages })
+        Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _pages: pages })
     }
 
-    /// Where calls are taken: `host:port`, or the path of a socket.
+    /// The proxy's address: `host:port`, or the path of a socket.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The workers.
+    /// The pools of workers.
     pub fn pools(&self) -> &Pools {
         &self.pools
     }
 
-    /// From now on, when a file that `globs` name changes, workers are replaced by new ones. Without globs, what is usually code counts.
+    /// Resets the pool whenever a file that matches `globs` changes; without globs, a file that is usually code.
     ///
     /// # Errors
-    /// When files cannot be watched.
+    /// If files cannot be watched.
     pub fn watch(&mut self, work_dir: &Path, globs: &[Glob]) -> io::Result<()> {
         let patterns = Patterns::new(work_dir, globs).map_err(io::Error::other)?;
         let (mut watch, pools) = (Watch::start(patterns)?, self.pools.clone());
         self.watching.spawn(async move {
             loop {
                 let file = watch.changed().await;
-                info!(target: "watch", file = %file.display(), "a file has changed, workers are replaced");
+                info!(target: "watch", file = %file.display(), "file changed, resetting the workers");
+                // The pools log the outcome.
                 pools.reset_all().await;
             }
         });
         Ok(())
     }
 
-    /// Ends everything within `grace`. What is not done by then is cut off.
-    pub async fn stop(mut self, grace: Duration) -> Ended {
-        self.watching.abort_all();
+    /// Shuts everything down within `grace`.
+    pub async fn stop(mut self, grace: Duration) -> Shutdown {
         let deadline = Instant::now() + grace;
+        self.watching.abort_all();
         self.serving.send_replace(false);
-        let _ = self.shutdown.send(());
-        let mut proxy = self.proxy;
-        let answered = timeout_at(deadline, &mut proxy).await.is_ok();
+        let _ = self.close.send(());
+        let answered = timeout_at(deadline, &mut self.proxy).await.is_ok();
         if !answered {
-            warn!(target: "centrifuge", "some calls are not finished though the grace period is over; they are dropped");
-            proxy.abort();
+            warn!(target: "centrifuge", "grace period over, unfinished calls are dropped");
+            self.proxy.abort();
         }
-        let left = self.pools.stop(deadline.max(Instant::now() + LAST_MOMENT)).await;
+        let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;
         self.rpc.shutdown().await;
-        if answered && left { Ended::Clean } else { Ended::Late }
+        if answered && exited { Shutdown::Clean } else { Shutdown::Forced }
     }
 }
 
-/// What RPC works on. The pools are started later.
+/// What RPC methods work on. The pools are set once they have started.
 fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
     let services = rpc::Services {
@@ -183,7 +181,7 @@ fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::S
     Ok(Arc::new(services))
 }
 
-/// The application's metrics: those of `metrics.collect` are there from the beginning.
+/// The registry of the application's metrics, with those that `metrics.collect` declares.
 fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
     let registry = metrics::Registry::default();
     for (name, collector) in config.metrics.iter().flat_map(|metrics| &metrics.collect) {
@@ -193,8 +191,8 @@ fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
     Ok(Arc::new(registry))
 }
 
-/// Says from now on whether the server lives and is ready, if there is a `status` section.
-async fn start_health(
+/// Serves health and readiness, if there is a `status` section.
+async fn start_status(
     config: &Config,
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
@@ -208,7 +206,7 @@ async fn start_health(
     Ok(())
 }
 
-/// Shows metrics from now on, if there is a `metrics` section.
+/// Serves metrics, if there is a `metrics` section.
 async fn start_metrics(
     config: &Config,
     services: &Arc<rpc::Services>,
@@ -224,7 +222,18 @@ async fn start_metrics(
     Ok(())
 }
 
-/// Answers calls from now on, if there is an `rpc` section; gives the address for workers.
+/// Starts the pools and waits until all workers are ready.
+async fn start_pools(config: &Config, environment: Environment) -> Result<Pools, pool::StartError> {
+    let start = pool::Start {
+        pool: config.pool.clone(),
+        server: config.server.clone(),
+        environment,
+        max_answer: config.proxy.max_message_size,
+    };
+    Pools::start(start).await
+}
+
+/// Serves RPC, if there is an `rpc` section. Returns its address, for workers.
 async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
@@ -248,7 +257,7 @@ async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), S
         Ok(()) => Ok(()),
         Err(reason) if on_init.exit_on_error => Err(StartError::OnInit(reason)),
         Err(reason) => {
-            error!(target: "server", %reason, "the workers are started all the same");
+            error!(target: "server", %reason, "on_init failed, starting the workers anyway");
             Ok(())
         }
     }

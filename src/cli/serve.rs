@@ -1,4 +1,4 @@
-//! `causeway serve`: start, run until a signal, end.
+//! `causeway serve`: starts the server, runs until a signal, shuts down.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
@@ -10,29 +10,29 @@ use tracing::{debug, error, info, warn};
 
 use super::Global;
 use super::pid_file::PidFile;
-use crate::app::{App, Ended};
+use crate::app::{App, Shutdown};
 use crate::config::Loaded;
 use crate::os;
 use crate::rpc::{self, Stop};
 use crate::telemetry::logs;
 
-/// Who stops a process group and then its members, as `timeout` and some supervisors do, sends one signal twice: what comes within this
-/// time is no second wish.
+/// `timeout` and some supervisors signal the process group and then its members, so that one signal arrives twice. What arrives within
+/// this time is not a second signal.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
-/// A caller who ends the server gets his answer, which takes its way through other tasks, before everything is dropped.
+/// What the reply to a caller that stopped the server gets to be written, since other tasks write it.
 const LAST_REPLY: Duration = Duration::from_millis(50);
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first SIGINT, SIGTERM or SIGQUIT ends gracefully: no new calls are taken, those in flight and waiting are \
-finished, then the workers leave, all within endure.grace_period. A second one ends at once.
+    after_help = "The first SIGINT, SIGTERM or SIGQUIT shuts down gracefully: new calls are refused, calls in flight and in the queue are \
+finished, then the workers exit, all within endure.grace_period. A second one exits immediately.
 
-Exit codes: 0 a clean end; 1 the start failed, the grace period was over, or a second signal came; 2 a mistake in the configuration."
+Exit codes: 0 clean shutdown; 1 the start failed, the grace period ran out, or a second signal arrived; 2 a mistake in the configuration."
 )]
 pub(super) struct Args {
-    /// Replace the workers when files change: those of pool.watch, else *.php, *.py and .env
+    /// Reset the pool when files change: those of pool.watch, or else *.php, *.py and .env
     #[arg(long)]
     watch: bool,
 }
@@ -40,7 +40,7 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     os::allocator::return_freed_memory();
     let mut loaded = global.load()?;
-    // Relative paths of the configuration start here, as in RoadRunner.
+    // The configuration's relative paths start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
     os::init::step_aside().context("cannot start the server beside PID 1")?;
@@ -54,8 +54,8 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let _logs = logs::init(&loaded.config.logs)?;
     log_panics();
-    tell_open_files(open_files);
-    tell_cgroup(cgroup);
+    log_open_files(open_files);
+    log_cgroup(cgroup);
     os::guard::keep().context("cannot start the thread that keeps the guard process")?;
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
@@ -64,17 +64,17 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, args, &loaded));
     os::family::end_all();
-    // Whatever still runs, a dropped call or a connection that never ends, must not keep the process.
+    // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
     code
 }
 
-/// A line for people on standard output. Nobody is waited for: a server goes on, and ends, though its output is full or closed.
+/// Prints a line for people to standard output. Never waits: a full or closed output must hold up neither the server nor its shutdown.
 fn banner(line: &str) {
     logs::print(logs::Stream::Stdout, &format!("{line}\n"));
 }
 
-/// A panic of one task is a line of the log, and does not wait for standard error, as Rust's own message does.
+/// Logs panics of tasks. Rust's own message would wait for standard error.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -89,30 +89,30 @@ fn log_panics() {
     }));
 }
 
-fn tell_open_files(raised: nix::Result<Option<(u64, u64)>>) {
+fn log_open_files(raised: nix::Result<Option<(u64, u64)>>) {
     match raised {
         Ok(Some((from, to))) => {
             debug!(target: "server", from, to, "limit of open files raised; workers keep theirs");
         }
         Ok(None) => {}
-        Err(error) => warn!(target: "server", %error, "the limit of open files cannot be raised"),
+        Err(error) => warn!(target: "server", %error, "cannot raise the limit of open files"),
     }
 }
 
-fn tell_cgroup(cgroup: Result<&std::path::Path, String>) {
+fn log_cgroup(cgroup: Result<&std::path::Path, String>) {
     match cgroup {
         Ok(folder) => {
             let folder = folder.display();
-            debug!(target: "server", %folder, "server and workers have a cgroup of their own");
+            debug!(target: "server", %folder, "server and workers run in their own cgroup");
         }
         Err(reason) => {
-            debug!(target: "server", reason, "server and workers have no cgroup of their own");
+            debug!(target: "server", reason, "server and workers run without their own cgroup");
         }
     }
 }
 
-/// One thread up to seven cores, and one for every four beyond: what a bridge does for a request is so little that handing it to another
-/// thread costs more, and the cores are the workers'. `TOKIO_WORKER_THREADS` says otherwise.
+/// One thread per four cores, at least one, unless `TOKIO_WORKER_THREADS` says otherwise: a bridge does so little for a request that
+/// handing it to another thread costs more, and the cores are the workers'.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
@@ -124,17 +124,17 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    os::family::start().context("cannot look after the processes of workers")?;
+    os::family::start().context("cannot track the processes of workers")?;
     let (stop, mut stops) = rpc::stops();
-    // The workers that are starting die with this process.
+    // If this is interrupted, workers that are starting die with this process.
     let mut app = tokio::select! {
         app = App::start(loaded, stop) => app?,
         name = signals.next() => {
-            info!(target: "endure", signal = name, "ended before the workers were ready");
+            info!(target: "endure", signal = name, "stop signal received before the workers were ready");
             return Ok(ExitCode::SUCCESS);
         }
         _ = stops.next() => {
-            info!(target: "endure", "asked over RPC to stop before the workers were ready");
+            info!(target: "endure", "stop requested over RPC before the workers were ready");
             tokio::time::sleep(LAST_REPLY).await;
             return Ok(ExitCode::SUCCESS);
         }
@@ -156,7 +156,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             if how == Stop::AtOnce {
                 grace = Duration::ZERO;
             }
-            info!(target: "endure", grace_period = ?grace, "asked over RPC to stop");
+            info!(target: "endure", grace_period = ?grace, "stop requested over RPC");
         }
     }
     if !global.silent {
@@ -164,30 +164,30 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
     }
     let second = async {
         tokio::time::sleep(SAME_SIGNAL).await;
-        // New listeners have seen none of what came until now.
+        // New listeners do not see earlier signals.
         match Signals::new() {
             Ok(mut signals) => signals.next().await,
             Err(_) => std::future::pending().await,
         }
     };
     tokio::select! {
-        ended = app.stop(grace) => Ok(match ended {
-            Ended::Clean => ExitCode::SUCCESS,
-            Ended::Late => ExitCode::FAILURE,
+        shutdown = app.stop(grace) => Ok(match shutdown {
+            Shutdown::Clean => ExitCode::SUCCESS,
+            Shutdown::Forced => ExitCode::FAILURE,
         }),
         name = second => {
-            warn!(target: "endure", signal = name, "second stop signal received: ended at once");
+            warn!(target: "endure", signal = name, "second stop signal received, exiting immediately");
             Ok(ExitCode::FAILURE)
         }
         () = stops.at_once() => {
-            warn!(target: "endure", "asked over RPC to end at once");
+            warn!(target: "endure", "immediate stop requested over RPC");
             tokio::time::sleep(LAST_REPLY).await;
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
-/// The signals that end a server.
+/// The signals that stop a server.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

@@ -145,7 +145,7 @@ async fn a_caller_stops_the_server_after_the_calls_in_flight() {
     let call = client.spawn_rpc(&format!("wait:{}", file.display()), "1");
     server.wait_for_output("it waits");
     assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
-    server.wait_for_output("asked over RPC to stop");
+    server.wait_for_output("stop requested over RPC");
     std::fs::write(file, "").unwrap();
     assert_eq!(call.await.unwrap().unwrap(), "1");
     assert_eq!(server.exit().await.code(), Some(0));
@@ -176,7 +176,7 @@ async fn a_caller_who_has_waited_for_the_end_can_have_it_at_once() {
     }
     server.wait_for_output("refusing new calls");
     assert_eq!(caller.json("causeway.Stop", &json!({"force": true})).await, Ok(json!(true)));
-    server.wait_for_output("asked over RPC to end at once");
+    server.wait_for_output("immediate stop requested over RPC");
     assert_eq!(server.exit().await.code(), Some(1));
     eventually("the worker is gone", || !is_alive(pid)).await;
 }
