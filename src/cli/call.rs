@@ -1,4 +1,4 @@
-//! `causeway call`: plays Centrifugo's part, once.
+//! `causeway call`: sends one event to the server, as Centrifugo would.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use crate::net::{Address, dial};
 use crate::proto::{self, json};
 use crate::proxy::SERVICE;
 
-/// What is asked.
+/// The event to send, and where.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway call connect --data '{\"token\":\"t\"}'
@@ -29,12 +29,12 @@ use crate::proxy::SERVICE;
 
 TYPE is connect, refresh, subscribe, publish, rpc, sub_refresh or any other unary method of Centrifugo's proxy service.
 
-Exit codes: 0 there was an answer, be it a result, an error or a disconnect; 1 there was none; 2 a mistake in the arguments.")]
+Exit codes: 0 the application answered, with a result, an error or a disconnect; 1 no answer; 2 a mistake in the arguments.")]
 pub(super) struct Args {
-    /// The kind of event
+    /// The type of the event
     #[arg(value_name = "TYPE")]
     kind: String,
-    /// What the client sends along, as JSON
+    /// The client's data, as JSON
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
     /// The method of an rpc
@@ -49,16 +49,16 @@ pub(super) struct Args {
     /// The client's own id
     #[arg(long, value_name = "ID", default_value = "00000000-0000-4000-8000-000000000000")]
     client: String,
-    /// Metadata that Centrifugo would forward. May be repeated
+    /// A header of the client, which Centrifugo would forward as metadata. May be repeated
     #[arg(long = "header", value_name = "K=V")]
     headers: Vec<String>,
-    /// How long to wait, in Go's notation
+    /// How long to wait for the answer, such as 500ms or 1m30s
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::duration::parse)]
     timeout: Duration,
     /// Print the answer as one line of JSON
     #[arg(long)]
     json: bool,
-    /// Where to call; centrifuge.proxy_address of the configuration unless given
+    /// The server's address [default: centrifuge.proxy_address of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<Address>,
 }
@@ -77,28 +77,28 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         Ok(answer) => answer,
         Err(status) => bail!("{:?}: {}", status.code(), status.message()),
     };
-    let message = DynamicMessage::decode(method.output(), answer)
-        .context("the answer is not the message that is expected")?;
+    let message =
+        DynamicMessage::decode(method.output(), answer).context("the answer is not the expected message")?;
     let value = json::to_json(&message)?;
     let text = if args.json { value.to_string() } else { describe(&value) };
     writeln!(io::stdout(), "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The method of this name, however it is written: `sub_refresh`, `SubRefresh`, `subrefresh`.
+/// Returns the method of this name in any spelling: `sub_refresh`, `SubRefresh`, `subrefresh`.
 fn method(kind: &str) -> anyhow::Result<MethodDescriptor> {
-    let service = proto::descriptors().get_service_by_name(SERVICE).context("the service is known")?;
+    let service = proto::descriptors().get_service_by_name(SERVICE).context("unknown service")?;
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
     let unary = |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
     let found = service.methods().find(|method| unary(method) && plain(method.name()) == plain(kind));
     found.with_context(|| {
         let known: Vec<String> =
             service.methods().filter(unary).map(|method| method.name().to_lowercase()).collect();
-        format!("there is no event of type `{kind}`; known are {}", known.join(", "))
+        format!("unknown event type `{kind}`; known types: {}", known.join(", "))
     })
 }
 
-/// The request as Centrifugo would make it.
+/// Builds the request as Centrifugo would.
 fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
     let input = method.input();
     let mut fields = Map::new();
@@ -148,9 +148,9 @@ async fn call(
         let (name, value) =
             header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
         let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes())
-            .with_context(|| format!("`{name}` cannot be a header"))?;
+            .with_context(|| format!("`{name}` is not a valid header name"))?;
         let value = MetadataValue::try_from(value)
-            .with_context(|| format!("`{value}` cannot be the value of a header"))?;
+            .with_context(|| format!("`{value}` is not a valid header value"))?;
         request.metadata_mut().append(name, value);
     }
     let connecting = tokio::time::timeout(args.timeout, connect(address));
@@ -158,17 +158,17 @@ async fn call(
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => {
             let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
-            bail!("nobody answers at {address}: {cause}")
+            bail!("cannot connect to {address}: {cause}")
         }
-        Err(_) => bail!("nobody answers at {address} within {:?}", args.timeout),
+        Err(_) => bail!("cannot connect to {address} within {:?}", args.timeout),
     };
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
     let path = format!("/{SERVICE}/{}", method.name()).parse()?;
-    let late = || Status::deadline_exceeded(format!("there was no answer within {:?}", args.timeout));
+    let late = || Status::deadline_exceeded(format!("no answer within {:?}", args.timeout));
     let answer = tokio::time::timeout(args.timeout, grpc.unary(request, path, RawCodec)).await;
     Ok(match answer {
-        // tonic's own clock says CANCELLED.
+        // tonic's own timeout is reported as CANCELLED.
         Ok(Err(status)) if status.code() == Code::Cancelled && status.message() == "Timeout expired" => {
             Err(late())
         }
@@ -190,7 +190,7 @@ async fn connect(address: &Address) -> anyhow::Result<Channel> {
     Ok(endpoint.connect_with_connector(connector).await?)
 }
 
-/// The answer for people: what it is, then what it holds.
+/// Formats an answer for people: its kind, then its content.
 fn describe(answer: &Value) -> String {
     let indent = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     let text = |value: &Value, key: &str| {
@@ -208,7 +208,7 @@ fn describe(answer: &Value) -> String {
     match answer.get("result") {
         Some(result) if *result != json!({}) => format!("result {}", indent(result)),
         Some(_) => "result (empty)".into(),
-        None => "an empty answer: neither result nor error".into(),
+        None => "empty answer: neither result nor error".into(),
     }
 }
 
@@ -217,19 +217,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_found_however_it_is_written() {
+    fn a_type_is_found_in_any_spelling() {
         for kind in ["sub_refresh", "SubRefresh", "subrefresh", "SUB-REFRESH"] {
             assert_eq!(method(kind).unwrap().name(), "SubRefresh");
         }
         let error = method("subscribeunidirectional").unwrap_err().to_string();
-        assert!(error.contains("known are connect"), "{error}");
+        assert!(error.contains("known types: connect"), "{error}");
     }
 
     #[test]
-    fn answers_are_told_in_one_line_or_shown() {
+    fn errors_and_disconnects_are_one_line_and_results_are_indented() {
         assert_eq!(describe(&json!({"error": {"code": 1000, "message": "no"}})), "error 1000: no");
         assert_eq!(describe(&json!({"disconnect": {"code": 4000, "reason": "bye"}})), "disconnect 4000: bye");
         assert_eq!(describe(&json!({"result": {"data": 1}})), "result {\n  \"data\": 1\n}");
-        assert_eq!(describe(&json!({})), "an empty answer: neither result nor error");
+        assert_eq!(describe(&json!({})), "empty answer: neither result nor error");
     }
 }

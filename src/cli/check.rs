@@ -1,4 +1,4 @@
-//! `causeway check`: is the configuration right, and what would it run?
+//! `causeway check`: reports mistakes in the configuration, or what it would run.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -1,11 +1,11 @@
-//! `causeway completion`: what a shell needs to complete the other commands.
+//! `causeway completion`: prints the completion script of a shell.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-/// For which shell.
+/// The shell to print a script for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway completion bash > /etc/bash_completion.d/causeway

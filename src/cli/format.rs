@@ -1,11 +1,11 @@
-//! Numbers as people read them.
+//! Numbers and texts, formatted for people.
 
 use std::time::Duration;
 
-/// Bytes in the notation of RoadRunner's tables: decimal units, one digit behind the point below ten.
+/// Bytes as in RoadRunner's tables: decimal units, one decimal below ten.
 pub(super) fn bytes(bytes: u64) -> String {
     let mut unit = "B";
-    // Tenths, so that no digit is lost to a floating point; rounded at each step like the sum.
+    // In tenths, to avoid floating point; rounded at each step.
     let mut tenths = u128::from(bytes) * 10;
     for larger in ["kB", "MB", "GB", "TB", "PB", "EB"] {
         if tenths < 9_995 {
@@ -43,7 +43,7 @@ pub(super) fn latency(seconds: f64) -> String {
     if number < 10.0 && unit != "µs" { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
 }
 
-/// A count with its thousands set apart: `1,234,567`.
+/// A count with thousands separators: `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -56,12 +56,12 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// Text of a peer for one line of a terminal: whatever would move the cursor is a blank.
+/// A peer's text for one line of a terminal: control characters become blanks.
 pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Text of a peer for a terminal, with its lines: nothing but these moves the cursor or changes colours.
+/// A peer's text for a terminal: control characters other than newlines and tabs become blanks.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !"\n\t".contains(c) { ' ' } else { c }).collect()
 }

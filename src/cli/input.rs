@@ -1,4 +1,4 @@
-//! JSON from the command line.
+//! JSON arguments.
 
 use std::io::Read as _;
 
@@ -9,7 +9,7 @@ use super::Mistake;
 /// Reads an argument that is JSON, or `-` for JSON from standard input.
 ///
 /// # Errors
-/// A [`Mistake`] that says where the text ends to be JSON.
+/// A [`Mistake`] that says where the text stops being JSON.
 pub(super) fn json(name: &str, text: &str) -> anyhow::Result<Value> {
     if text != "-" {
         return parse(name, text).map_err(Into::into);
@@ -21,10 +21,13 @@ pub(super) fn json(name: &str, text: &str) -> anyhow::Result<Value> {
 
 fn parse(name: &str, text: &str) -> Result<Value, Mistake> {
     serde_json::from_str(text).map_err(|error| {
-        // A shell takes the quotes off that a text in JSON needs.
+        // A shell removes the quotes that a JSON string needs.
         let is_word = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.:/".contains(c));
-        let hint =
-            if is_word { format!("; a text needs its own quotes: '\"{text}\"'") } else { String::new() };
+        let hint = if is_word {
+            format!("; a JSON string needs its own quotes: '\"{text}\"'")
+        } else {
+            String::new()
+        };
         Mistake(format!("{name} is not JSON: {error}{hint}"))
     })
 }
@@ -37,7 +40,7 @@ mod tests {
     fn a_word_without_its_quotes_gets_a_hint() {
         assert_eq!(parse("the argument", "{\"a\":1}").unwrap(), serde_json::json!({"a": 1}));
         let hint = parse("the argument", "centrifuge").unwrap_err().to_string();
-        assert!(hint.ends_with("a text needs its own quotes: '\"centrifuge\"'"), "{hint}");
+        assert!(hint.ends_with("a JSON string needs its own quotes: '\"centrifuge\"'"), "{hint}");
         let other = parse("the argument", "{").unwrap_err().to_string();
         assert!(other.starts_with("the argument is not JSON: EOF") && !other.contains("quotes"), "{other}");
     }

@@ -1,7 +1,7 @@
-//! `causeway workers -i`: the same table again and again, with what the pool does.
+//! `causeway workers -i`: the table of workers with the pool's statistics, refreshed every second.
 //!
-//! Through a pipe one table follows the other. On a terminal each is drawn over the last one, on a screen of its own, and the terminal is
-//! left as it was, however this ends. A server that goes away is waited for, so that one can watch it restart.
+//! In a pipe, tables follow one another. On a terminal, each replaces the last one on the alternate screen, and the terminal is restored on
+//! any exit. If the server goes away, this retries until it is back, so that one can watch it restart.
 
 use std::fmt::Write as _;
 use std::future::pending;
@@ -19,11 +19,11 @@ use super::format::{count, latency, one_line};
 use super::reach::Server;
 use super::screen::Screen;
 use super::snapshot::{Snapshot, Stats};
-use super::table::{self, Look};
+use super::table::{self, Style};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Shows the workers of these plugins until somebody has seen enough.
+/// Shows the workers of these plugins until the user quits.
 pub(super) async fn run(server: Server, plugins: Vec<String>) -> anyhow::Result<ExitCode> {
     let on_terminal = io::stdout().is_terminal();
     let mut screen = on_terminal.then(Screen::enter).transpose().context("cannot draw on this terminal")?;
@@ -35,31 +35,31 @@ pub(super) async fn run(server: Server, plugins: Vec<String>) -> anyhow::Result<
             ticks.tick().await;
             match &mut screen {
                 Some(screen) => {
-                    let look = Look { width: Screen::width(), ..Look::of_stdout() };
-                    screen.draw(&view.next(look).await)?;
+                    let style = Style { width: Screen::width(), ..Style::of_stdout() };
+                    screen.draw(&view.next(style).await)?;
                 }
-                None => write!(io::stdout(), "{}", view.next(Look::default()).await)?,
+                None => write!(io::stdout(), "{}", view.next(Style::default()).await)?,
             }
         }
     };
     tokio::select! {
         result = drawing => result,
-        result = enough(on_terminal) => result.map(|()| ExitCode::SUCCESS),
+        result = quit(on_terminal) => result.map(|()| ExitCode::SUCCESS),
     }
 }
 
-/// Resolves when the user wants no more: by a key, or by a signal.
-async fn enough(on_terminal: bool) -> anyhow::Result<()> {
+/// Resolves when the user quits, by a key or a signal.
+async fn quit(on_terminal: bool) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate, mut hangup) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let key = async {
         let mut events = EventStream::new();
         while let Some(Ok(event)) = events.next().await {
-            if is_end(&event) {
+            if is_quit(&event) {
                 return;
             }
         }
-        // A terminal that gives no keys can still be ended by a signal.
+        // Without key events, signals still work.
         pending::<()>().await;
     };
     tokio::select! {
@@ -71,8 +71,8 @@ async fn enough(on_terminal: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On a raw terminal Ctrl-C is a key like any other.
-fn is_end(event: &Event) -> bool {
+/// In raw mode Ctrl-C is a key like any other.
+fn is_quit(event: &Event) -> bool {
     let Event::Key(key) = event else { return false };
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     key.kind != KeyEventKind::Release
@@ -83,7 +83,7 @@ fn is_end(event: &Event) -> bool {
         }
 }
 
-/// What is looked at, and what it was at the last look.
+/// What is shown, and the number of requests at the last refresh.
 struct View {
     server: Server,
     plugins: Vec<String>,
@@ -91,8 +91,8 @@ struct View {
 }
 
 impl View {
-    /// The next picture. A server that cannot be asked is connected to anew.
-    async fn next(&mut self, look: Look) -> String {
+    /// Returns the next picture. Reconnects if the server does not answer.
+    async fn next(&mut self, style: Style) -> String {
         let snapshot = match Snapshot::take(&mut self.server, &self.plugins).await {
             Ok(snapshot) => Ok(snapshot),
             Err(_) => match self.server.again().await {
@@ -106,16 +106,16 @@ impl View {
         match snapshot {
             Ok(snapshot) => {
                 let rate = self.rate(&snapshot);
-                picture(&snapshot, rate, look)
+                picture(&snapshot, rate, style)
             }
             Err(error) => {
                 self.before = None;
-                format!("{}; trying again\n", one_line(&format!("{error:#}")))
+                format!("{}; retrying\n", one_line(&format!("{error:#}")))
             }
         }
     }
 
-    /// Requests per second since the last look.
+    /// Returns the requests per second since the last refresh.
     fn rate(&mut self, snapshot: &Snapshot) -> Option<f64> {
         let requests = snapshot.stats()?.requests;
         let (then, before) = self.before.replace((snapshot.taken, requests))?;
@@ -126,13 +126,13 @@ impl View {
     }
 }
 
-fn picture(snapshot: &Snapshot, rate: Option<f64>, look: Look) -> String {
+fn picture(snapshot: &Snapshot, rate: Option<f64>, style: Style) -> String {
     let mut text = String::new();
     if let Some(stats) = snapshot.stats() {
         text.push_str(&summary(&stats, rate));
     }
     for plugin in &snapshot.plugins {
-        text.push_str(&table::show(plugin, snapshot.taken, look));
+        text.push_str(&table::show(plugin, snapshot.taken, style));
     }
     text
 }
@@ -141,14 +141,14 @@ fn summary(stats: &Stats, rate: Option<f64>) -> String {
     let rate = rate.map_or_else(|| "–".into(), |rate| format!("{rate:.1}"));
     let Stats { requests, failures, waiting, target, latency: times, restarts } = stats;
     let mut text = format!(
-        "{rate} requests/s, {} waiting, {} workers wanted; {} requests so far, {} failed\n",
+        "{rate} requests/s, {} waiting, {} workers wanted; {} requests in total, {} failed\n",
         count(*waiting),
         count(*target),
         count(*requests),
         count(*failures)
     );
     let [p50, p90, p99, max] = [times.p50, times.p90, times.p99, times.max].map(latency);
-    let _ = writeln!(text, "latency lately: p50 {p50}, p90 {p90}, p99 {p99}, max {max}");
+    let _ = writeln!(text, "recent latency: p50 {p50}, p90 {p90}, p99 {p99}, max {max}");
     if !restarts.is_empty() {
         let reasons: Vec<String> = restarts
             .iter()
@@ -176,15 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_s_numbers_stand_above_the_table() {
+    fn the_pool_s_statistics_stand_above_the_table() {
         let stats = json!({
             "requests": 12345, "failures": 2, "waiting": 3, "target": 4, "tasks": 50,
             "latency": {"p50": 0.0012, "p90": 0.0034, "p99": 0.01, "max": 1.25},
             "restarts": {"died": 1, "max_jobs": 1000},
         });
-        insta::assert_snapshot!(picture(&snapshot(Some(stats)), Some(210.25), Look::default()), @"
-        210.2 requests/s, 3 waiting, 4 workers wanted; 12,345 requests so far, 2 failed
-        latency lately: p50 1.2 ms, p90 3.4 ms, p99 10 ms, max 1.2 s
+        insta::assert_snapshot!(picture(&snapshot(Some(stats)), Some(210.25), Style::default()), @"
+        210.2 requests/s, 3 waiting, 4 workers wanted; 12,345 requests in total, 2 failed
+        recent latency: p50 1.2 ms, p90 3.4 ms, p99 10 ms, max 1.2 s
         workers replaced: died 1, max_jobs 1,000
         Workers of [centrifuge]:
         ┌─────┬────────┬───────┬────────┬───────┬─────┬─────────┐
@@ -196,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_these_numbers_has_its_table_alone() {
-        let shown = picture(&snapshot(None), None, Look::default());
+    fn a_server_without_statistics_has_its_table_alone() {
+        let shown = picture(&snapshot(None), None, Style::default());
         assert!(shown.starts_with("Workers of [centrifuge]:\n"), "{shown}");
     }
 
     #[test]
-    fn q_and_control_c_end() {
+    fn q_and_control_c_quit() {
         let key = |code, modifiers| Event::Key(KeyEvent::new(code, modifiers));
-        assert!(is_end(&key(KeyCode::Char('q'), KeyModifiers::NONE)));
-        assert!(is_end(&key(KeyCode::Char('c'), KeyModifiers::CONTROL)));
-        assert!(!is_end(&key(KeyCode::Char('c'), KeyModifiers::NONE)));
-        assert!(!is_end(&Event::Resize(1, 1)));
+        assert!(is_quit(&key(KeyCode::Char('q'), KeyModifiers::NONE)));
+        assert!(is_quit(&key(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+        assert!(!is_quit(&key(KeyCode::Char('c'), KeyModifiers::NONE)));
+        assert!(!is_quit(&Event::Resize(1, 1)));
     }
 }

@@ -1,16 +1,16 @@
 //! The command line: one file per command.
 //!
 //! ```text
-//!  serve, check ─▶ configuration ─▶ app
-//!  call ─────────────────────────▶ gRPC of a running server, as Centrifugo would
-//!  workers, reset, stop, rpc, publish ─▶ reach: address, connection ─▶ rpc.listen of a running server
+//!  serve, check ───────────────────────▶ config ─▶ app
+//!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
+//!  workers, reset, stop, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
 //! ```
 //!
-//! Exit codes: 0 is success, 1 a failure of what was tried, 2 a mistake in the command line or the configuration, with which nothing was
-//! started. Called as `rr` it is 1 for both, as in RoadRunner (see `program`).
+//! Exit codes: 0 for success, 1 for failure, 2 for a mistake in the command line or the configuration, in which case nothing was started.
+//! Called as `rr`, the program exits with 1 for both, as RoadRunner does (see `program`).
 //!
-//! Results go to standard output; progress and errors to standard error, an error in one line unless a worker's own words are part of it.
-//! Mistakes in the configuration are all told, each in a line of its own, in the same words by every command.
+//! Results go to standard output, progress and errors to standard error. An error is one line, unless it quotes a worker's output. Every
+//! command reports all mistakes in the configuration, one per line, in the same words.
 
 mod call;
 mod check;
@@ -51,12 +51,12 @@ use program::Program;
     version,
     disable_version_flag = true,
     after_help = "Examples:
-  causeway check                        what would run, and whether the configuration is right
-  causeway serve                        run what .rr.yaml says
+  causeway check                        check the configuration, and show what would run
+  causeway serve                        start the server with .rr.yaml
   causeway serve -c /srv/app/.rr.yaml -o centrifuge.pool.num_workers=8
   causeway call rpc --method sum --data '{\"a\":1,\"b\":2}'
   causeway workers -i                   watch the workers of a running server
-  causeway reset                        replace them by new ones, while requests go on
+  causeway reset                        replace the workers while requests go on
   causeway publish news '{\"text\":\"hello\"}'
 
 Exit codes: 0 success, 1 failure, 2 a mistake in the command line or the configuration."
@@ -71,7 +71,7 @@ struct Cli {
     command: Command,
 }
 
-/// Where the configuration comes from; the names are RoadRunner's.
+/// The sources of the configuration; the names are RoadRunner's.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own, as in RoadRunner")]
@@ -79,25 +79,25 @@ struct Global {
     /// The configuration file
     #[arg(short, long, global = true, value_name = "FILE", default_value = ".rr.yaml")]
     config: PathBuf,
-    /// The working directory; the configuration file's own unless given
-    #[arg(short = 'w', long = "work-dir", alias = "WorkDir", global = true, value_name = "DIR", value_parser = perhaps_empty())]
+    /// The working directory [default: that of the configuration file]
+    #[arg(short = 'w', long = "work-dir", alias = "WorkDir", global = true, value_name = "DIR", value_parser = empty_or_path())]
     work_dir: Option<PathBuf>,
-    /// A file of NAME=value lines to take variables from; $DOTENV_PATH beats it
-    #[arg(long, global = true, value_name = "FILE", value_parser = perhaps_empty())]
+    /// A file of NAME=value lines to take variables from; $DOTENV_PATH takes precedence
+    #[arg(long, global = true, value_name = "FILE", value_parser = empty_or_path())]
     dotenv: Option<PathBuf>,
-    /// Sets a key: -o centrifuge.pool.num_workers=4. May be repeated
+    /// Set a key: -o centrifuge.pool.num_workers=4. May be repeated
     #[arg(short = 'o', long = "override", global = true, value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Log everything, whatever logs.level says
+    /// Log everything, regardless of logs.level
     #[arg(short, long, global = true)]
     debug: bool,
-    /// Print errors and answers only
+    /// Print only errors and answers
     #[arg(short, long, global = true)]
     silent: bool,
     /// serve: write the process id to .pid in the working directory
     #[arg(short, long, global = true)]
     pid: bool,
-    /// stop: end at once, whatever is in flight
+    /// stop: exit immediately and drop calls in flight
     #[arg(short, long, global = true)]
     force: bool,
     /// RoadRunner's switch for experiments; it has no effect here
@@ -105,36 +105,36 @@ struct Global {
     enable_experimental: bool,
 }
 
-/// A path that a script may leave empty: that is none.
-fn perhaps_empty() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+/// A path that a script may leave empty, which counts as not given.
+fn empty_or_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
     use clap::builder::TypedValueParser as _;
     clap::builder::OsStringValueParser::new().map(PathBuf::from)
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the workers and answer Centrifugo's calls
+    /// Start the workers and serve Centrifugo's calls
     Serve(serve::Args),
-    /// Read the configuration and show what would run
+    /// Check the configuration and show what would run
     Check,
-    /// Ask the running bridge what Centrifugo would ask it
+    /// Send an event to a running server, as Centrifugo would
     Call(Box<call::Args>),
     /// Show the workers of a running server
     Workers(workers::Args),
-    /// Replace the workers of a running server by new ones, while requests go on
+    /// Replace the workers of a running server while requests go on
     Reset(reset::Args),
-    /// End a running server
+    /// Stop a running server
     Stop(stop::Args),
-    /// Call any method over rpc.listen
+    /// Call any RPC method of a running server
     Rpc(rpc::Args),
     /// Publish a message to a channel through a running server
     Publish(publish::Args),
-    /// Print a script that completes commands in a shell
+    /// Print a shell's completion script
     Completion(completion::Args),
-    /// RoadRunner's queues, which are not served here
+    /// RoadRunner's queues, which are not supported
     #[command(hide = true)]
     Jobs {
-        /// Whatever RoadRunner takes
+        /// RoadRunner's arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         _any: Vec<OsString>,
     },
@@ -150,12 +150,12 @@ pub fn main() -> ExitCode {
         Err(error) => return program.refuse(&error, &mut command),
     };
     run(&program, &cli).unwrap_or_else(|error| {
-        // Whoever reads the output has seen enough, as in `causeway workers | head -1`.
+        // The reader has closed the pipe, as in `causeway workers | head -1`.
         let is_unread = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
         if error.downcast_ref::<io::Error>().is_some_and(is_unread) {
             return ExitCode::FAILURE;
         }
-        // A mistake in the configuration is told from a failure of what it asks for.
+        // Mistakes in the configuration have an exit code of their own.
         if let Some(error) = error.downcast_ref::<config::Error>() {
             let lines = error.lines().map(|line| format!("{}: {}\n", program.name, format::one_line(&line)));
             say::say(&lines.collect::<String>());
@@ -178,11 +178,11 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Rpc(args) => rpc::run(global, args),
         Command::Publish(args) => publish::run(global, args),
         Command::Completion(args) => completion::run(args, program.command(Cli::command())),
-        Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs are not served here: there are no queues"),
+        Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs plugin is not supported"),
     }
 }
 
-/// A mistake in the arguments of a command that clap cannot know of.
+/// A mistake in a command's arguments that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Mistake(String);
@@ -197,7 +197,7 @@ impl Global {
         config::load(&self.sources())
     }
 
-    /// What has to be known to reach a server that runs already.
+    /// Reads what is needed to reach a running server.
     fn running(&self) -> Result<Running, config::Error> {
         config::running(&self.sources())
     }

@@ -1,30 +1,29 @@
-//! `.pid`, which `serve -p` writes: the number of the server's process, for `stop` and for supervisors.
+//! `.pid`, which `serve -p` writes: the server's process id, for `stop` and for supervisors.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
-/// Its permissions, less the umask: anybody may read it.
+/// Its permissions, less the umask: readable by all.
 const MODE: u32 = 0o644;
 
-/// The file of this process, removed when this is dropped, unless it is another's by then.
+/// The file of this process. Dropping it removes the file, unless another process has replaced it.
 #[derive(Debug)]
 pub(super) struct PidFile {
     path: PathBuf,
-    /// Open, so that the kernel gives its inode to no other file.
+    /// Kept open so that the kernel does not reuse its inode.
     file: File,
 }
 
 impl PidFile {
-    /// Writes the file as a whole, in the place of whatever stood there: who reads it finds a number, and a symlink is replaced and not
-    /// followed.
+    /// Writes the file atomically: a reader always finds a complete number, and a symlink is replaced, not followed.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the file system.
     pub(super) fn write(path: PathBuf) -> io::Result<Self> {
         let new = path.with_file_name(format!(".pid.{}", std::process::id()));
-        // Left behind by a process of the same number, or laid there by somebody else.
+        // Left by an earlier process with this pid, or planted by another user.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -39,8 +38,8 @@ impl PidFile {
     }
 
     fn is_ours(&self) -> io::Result<bool> {
-        let (ours, there) = (self.file.metadata()?, fs::symlink_metadata(&self.path)?);
-        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        let (ours, found) = (self.file.metadata()?, fs::symlink_metadata(&self.path)?);
+        Ok((ours.dev(), ours.ino()) == (found.dev(), found.ino()))
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_the_number_and_is_removed_at_the_end() {
+    fn it_holds_the_pid_and_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".pid"), "1 is left over").unwrap();
         let written = PidFile::write(folder.path().join(".pid")).unwrap();
@@ -81,7 +80,7 @@ mod tests {
         let (old, new) = (PidFile::write(path.clone()).unwrap(), PidFile::write(path.clone()).unwrap());
         drop(old);
         assert!(path.exists());
-        // The same number, but written by somebody else.
+        // The same pid, but another file.
         fs::remove_file(&path).unwrap();
         fs::write(&path, std::process::id().to_string()).unwrap();
         drop(new);

@@ -1,11 +1,11 @@
-//! Which plugins a command is about: those that it names, or all that there are.
+//! The plugins that a command is about: the named ones, or all.
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::reach::Server;
 
-/// The plugins to go through, and those that were named and do not exist.
+/// The plugins to go through, and named ones that do not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plugins {
     pub(super) known: Vec<String>,
@@ -14,10 +14,10 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    /// Asks `list`, such as `informer.List`, which ones there are.
+    /// Calls `list`, such as `informer.List`, for the server's plugins.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// When the call fails.
     pub(super) async fn find(server: &mut Server, list: &str, named: &[String]) -> anyhow::Result<Self> {
         let list = server.call(list, &json!(true)).await?;
         let all = list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
@@ -43,13 +43,13 @@ impl Plugins {
     /// Fails if a plugin was named that does not exist.
     ///
     /// # Errors
-    /// One line that names such plugins, and those that there are.
+    /// One line that names the unknown plugins and the known ones.
     pub(super) fn all_known(&self) -> anyhow::Result<()> {
         if self.unknown.is_empty() {
             return Ok(());
         }
-        let there = if self.all.is_empty() { "none".into() } else { self.all.join(", ") };
-        bail!("there is no plugin {} with workers; there is {there}", self.unknown.join(", "))
+        let known = if self.all.is_empty() { "none".into() } else { self.all.join(", ") };
+        bail!("no plugin {} with workers; known plugins: {known}", self.unknown.join(", "))
     }
 }
 
@@ -63,12 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn all_unless_named_each_once_and_unknown_ones_are_told() {
+    fn all_plugins_unless_named_each_once_and_unknown_ones_are_an_error() {
         assert_eq!(choose(&["centrifuge", "http"], &[]).known, ["centrifuge", "http"]);
         let some = choose(&["centrifuge", "http"], &["http", "nope", "http"]);
         assert_eq!(some.known, ["http"]);
         let error = some.all_known().unwrap_err().to_string();
-        assert_eq!(error, "there is no plugin nope with workers; there is centrifuge, http");
+        assert_eq!(error, "no plugin nope with workers; known plugins: centrifuge, http");
         choose(&["http"], &[]).all_known().unwrap();
     }
 }

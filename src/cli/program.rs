@@ -1,4 +1,4 @@
-//! Under which name the program was called. As `rr` it is a stand-in for RoadRunner's binary, to the scripts too that call it.
+//! The name under which the program was called. As `rr` it stands in for RoadRunner's binary, for scripts as well.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// By the first argument of the process: a path, a symlink's as well.
+    /// Takes the name from the first argument of the process, which may be the path of a symlink.
     pub(super) fn of(argument: Option<&OsStr>) -> Self {
         let name = argument.and_then(|argument| Path::new(argument).file_name()?.to_str());
         Self { name: name.unwrap_or("causeway").to_owned() }
@@ -28,7 +28,7 @@ impl Program {
         self.name == ROADRUNNER
     }
 
-    /// The exit code of mistakes in the command line or the configuration. RoadRunner knows 1 only.
+    /// The exit code of mistakes in the command line or the configuration. RoadRunner has 1 only.
     pub(super) fn mistake(&self) -> ExitCode {
         ExitCode::from(if self.is_roadrunner() { 1 } else { 2 })
     }
@@ -57,7 +57,7 @@ impl Program {
         if self.is_roadrunner() { text.replace("2 a mistake", "1 a mistake") } else { text }
     }
 
-    /// What to print, and how to exit, when the command line cannot be run.
+    /// Prints why the command line cannot be run, and returns the exit code.
     pub(super) fn refuse(&self, error: &clap::Error, command: &mut Command) -> ExitCode {
         use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as NothingSaid;
         if self.is_roadrunner() && error.kind() == NothingSaid {
@@ -66,13 +66,13 @@ impl Program {
         }
         let _ = error.print();
         if let Some(file) = configuration_file(error) {
-            eprintln!("\n  tip: a configuration file is given with -c: {} serve -c {file}", self.name);
+            eprintln!("\n  tip: pass a configuration file with -c: {} serve -c {file}", self.name);
         }
         if error.exit_code() == 0 { ExitCode::SUCCESS } else { self.mistake() }
     }
 }
 
-/// The argument that nobody knows, if it may be the configuration file.
+/// Returns the unknown argument if it looks like a configuration file.
 fn configuration_file(error: &clap::Error) -> Option<&str> {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     let kind = match error.kind() {
@@ -85,7 +85,7 @@ fn configuration_file(error: &clap::Error) -> Option<&str> {
     matches!(extension, Some("yaml" | "yml" | "json")).then_some(argument)
 }
 
-/// In the form of RoadRunner's own, from which tools read whether the binary is new enough.
+/// The version in RoadRunner's format, by which tools check whether the binary is recent enough.
 fn roadrunner_version() -> String {
     let arch = match std::env::consts::ARCH {
         "x86_64" => "amd64",

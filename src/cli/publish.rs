@@ -1,4 +1,4 @@
-//! `causeway publish`: a message to a channel, through the running server.
+//! `causeway publish`: publishes a message to a channel through the running server.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::format::one_line;
 use super::reach::{MARGIN, Reach, block_on};
 use super::{Global, input};
 
-/// What is published.
+/// The message, its channel and the server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway publish news '{\"text\":\"hello\"}'
@@ -20,10 +20,10 @@ use super::{Global, input};
 
 The message goes over rpc.listen to the running server, and from there to Centrifugo's API.
 
-Exit codes: 0 it is published; 1 Centrifugo or the server refused it, or nobody answers; 2 a mistake in the arguments or the \
+Exit codes: 0 published; 1 Centrifugo or the server refused it, or the server cannot be reached; 2 a mistake in the arguments or the \
 configuration.")]
 pub(super) struct Args {
-    /// Where to
+    /// The channel
     #[arg(value_name = "CHANNEL")]
     channel: String,
     /// The message; - reads it from standard input
@@ -37,14 +37,14 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let data = input::json("the message", &args.data)?;
     // Through base64, so that a string stays a JSON string.
     let request = json!({"channel": args.channel, "data": STANDARD.encode(data.to_string())});
-    // The server gives up first, and says why.
+    // The server's own timeout comes first, with the reason.
     let time = global.running()?.api_timeout.saturating_add(MARGIN);
     let address = args.reach.address(global)?;
     block_on(async {
         let mut server = args.reach.connect(address, time).await?;
         let reply = server.call("centrifuge.Publish", &request).await?;
         if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
-            bail!("Centrifugo refused it: {}", describe_error(error));
+            bail!("Centrifugo refused the message: {}", describe_error(error));
         }
         if !global.silent {
             writeln!(std::io::stdout(), "{}", describe_result(&args.channel, &reply["result"]))?;
@@ -58,7 +58,7 @@ fn describe_error(error: &Value) -> String {
     format!("{} (error {})", one_line(message), error["code"])
 }
 
-/// Channels with a history number what is published.
+/// Describes the result. Channels with a history have an offset and an epoch.
 fn describe_result(channel: &str, result: &Value) -> String {
     let channel = one_line(channel);
     match (result["offset"].as_u64(), result["epoch"].as_str()) {

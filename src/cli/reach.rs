@@ -1,4 +1,4 @@
-//! How commands reach a running server.
+//! Connects commands to a running server.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -11,27 +11,27 @@ use super::Global;
 use crate::net::Address;
 use crate::rpc::{Client, ClientError};
 
-/// How long a connection may take to be there; the server is near.
+/// How long connecting may take; the server is near.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long an answer may take that costs the server nothing.
+/// How long an answer may take that the server has ready.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// What the server may take longer than its own limits say before nobody believes any more that it answers.
+/// What the server may take beyond its own time limits before a command gives up.
 pub(super) const MARGIN: Duration = Duration::from_secs(10);
 
-/// Where the server is, and how long it may take.
+/// The server's address, and how long it may take to answer.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reach {
-    /// Where to call; rpc.listen of the configuration unless given
+    /// The server's address [default: rpc.listen of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) address: Option<Address>,
-    /// How long to wait for an answer, in Go's notation
+    /// How long to wait for an answer, such as 500ms or 1m30s
     #[arg(long, value_name = "TIME", value_parser = crate::duration::parse)]
     pub(super) timeout: Option<Duration>,
 }
 
-/// A server that can be called.
+/// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Server {
     client: Client,
@@ -40,10 +40,10 @@ pub(super) struct Server {
 }
 
 impl Reach {
-    /// Where the server is. From then on the current folder is the one that the server's relative paths start from.
+    /// Returns the server's address. For a unix socket, changes to the directory where the server's relative paths start.
     ///
     /// # Errors
-    /// When the configuration does not tell.
+    /// When the configuration does not give one.
     pub(super) fn address(&self, global: &Global) -> anyhow::Result<Address> {
         if let Some(address) = &self.address {
             return Ok(address.clone());
@@ -57,10 +57,10 @@ impl Reach {
         Ok(address)
     }
 
-    /// Connects; each call may take `usual`, unless the command line says otherwise.
+    /// Connects. Each call may take `usual`, unless the command line says otherwise.
     ///
     /// # Errors
-    /// When nobody answers there.
+    /// When the server cannot be reached.
     pub(super) async fn connect(&self, address: Address, usual: Duration) -> Result<Server, ClientError> {
         Server::connect(address, self.timeout.unwrap_or(usual)).await
     }
@@ -72,10 +72,10 @@ impl Server {
         Ok(Self { client, address, within })
     }
 
-    /// Another connection to the same server.
+    /// Opens another connection to the same server.
     ///
     /// # Errors
-    /// When nobody answers any more.
+    /// When the server cannot be reached.
     pub(super) async fn again(&self) -> Result<Self, ClientError> {
         Self::connect(self.address.clone(), self.within).await
     }
@@ -84,18 +84,18 @@ impl Server {
         self.client.call(method, argument, self.within).await
     }
 
-    /// Gives each call from now on so much time.
+    /// Sets how long each later call may take.
     pub(super) fn allow(&mut self, within: Duration) {
         self.within = within;
     }
 
-    /// Waits until the server has hung up, no longer than `within`.
+    /// Waits until the server closes the connection, at most `within`.
     pub(super) async fn closed(&mut self, within: Duration) -> bool {
         self.client.closed(within).await
     }
 }
 
-/// Runs a command to its end. One thread is enough for one connection.
+/// Runs a command. One thread is enough for one connection.
 pub(super) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }

@@ -1,4 +1,4 @@
-//! `causeway reset`: new workers for the old ones, while requests go on.
+//! `causeway reset`: replaces the workers while requests go on.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
@@ -17,17 +17,17 @@ use super::{Global, snapshot};
 /// How often progress is shown.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Whose workers.
+/// The plugins to reset, and the server.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each worker leaves, after the request in hand, when a new one is ready in its place. Where the new code does \
-not start, the old workers stay, and this tells why.
+    after_help = "Each worker finishes its request and exits once its successor is ready. If the new code does not start, the old \
+workers stay, and this prints why.
 
-Exit codes: 0 all workers are new; 1 they are not, or nobody answers, or there is no such plugin; 2 a mistake in the arguments or the \
-configuration."
+Exit codes: 0 all workers were replaced; 1 they were not, the server cannot be reached, or a plugin does not exist; 2 a mistake in the \
+arguments or the configuration."
 )]
 pub(super) struct Args {
-    /// The plugins; all that have workers unless given
+    /// The plugins [default: all that have workers]
     #[arg(value_name = "PLUGIN")]
     plugins: Vec<String>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(super) fn run(global: &Global, program: &str, args: &Args) -> anyhow::Result
         let mut server = args.reach.connect(address, ANSWER).await?;
         let plugins = Plugins::find(&mut server, "resetter.List", &args.plugins).await?;
         server.allow(args.reach.timeout.unwrap_or(time));
-        let mut all_well = true;
+        let mut all_replaced = true;
         for plugin in &plugins.known {
             let begun = Instant::now();
             match reset(&mut server, plugin, global.silent).await {
@@ -51,18 +51,18 @@ pub(super) fn run(global: &Global, program: &str, args: &Args) -> anyhow::Result
                     writeln!(std::io::stdout(), "{plugin}: all workers were replaced in {took:.1}s")?;
                 }
                 Err(error) => {
-                    all_well = false;
+                    all_replaced = false;
                     let why = plain(&format!("{error:#}"));
                     say(&format!("{program}: {plugin}: the workers were not replaced: {why}\n"));
                 }
             }
         }
         plugins.all_known()?;
-        Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if all_replaced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
-/// Resets one plugin, and shows how far it is.
+/// Resets one plugin and shows progress.
 async fn reset(server: &mut Server, plugin: &str, silent: bool) -> anyhow::Result<()> {
     let on_terminal = std::io::stderr().is_terminal();
     let watcher = if silent || !on_terminal { None } else { server.again().await.ok() };
@@ -78,19 +78,19 @@ async fn reset(server: &mut Server, plugin: &str, silent: bool) -> anyhow::Resul
         std::future::pending::<()>().await;
     };
     let end = tokio::select! {
-        // Progress first: it notes the old workers before there are new ones.
+        // Progress first: it has to see the old workers before there are new ones.
         biased;
         () = progress => Ok(()),
         end = server.call("resetter.Reset", &argument) => end.map(drop),
     };
     if !silent && on_terminal {
-        // What follows takes the line.
+        // The next output starts on this line.
         say("\r\u{1b}[K");
     }
     Ok(end?)
 }
 
-/// Says again and again how many workers are new, for as long as the server can be asked.
+/// Shows again and again how many workers are new, for as long as the server answers.
 async fn show_progress(server: &mut Server, plugin: &str) {
     let begun = Instant::now();
     let mut old: Option<BTreeSet<i64>> = None;

@@ -1,4 +1,4 @@
-//! `causeway rpc`: any call over `rpc.listen`.
+//! `causeway rpc`: calls any method over `rpc.listen`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::reach::{MARGIN, Reach, block_on};
 use super::{Global, input};
 
-/// What is called.
+/// The method to call, and the server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway rpc informer.List true
@@ -17,12 +17,12 @@ use super::{Global, input};
   causeway rpc centrifuge.Presence '{\"channel\":\"news\"}'
   causeway rpc centrifuge.Broadcast - < message.json
 
-Exit codes: 0 there was a result; 1 there was an error, or no answer; 2 a mistake in the arguments or the configuration.")]
+Exit codes: 0 success; 1 an error or no answer; 2 a mistake in the arguments or the configuration.")]
 pub(super) struct Args {
-    /// The method, with its service: informer.Workers, centrifuge.Info
+    /// The method with its service, such as informer.Workers or centrifuge.Info
     #[arg(value_name = "METHOD")]
     method: String,
-    /// Its argument; - reads it from standard input; the method's zero value unless given
+    /// The argument; - reads it from standard input [default: the method's zero value]
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     argument: Option<String>,
     #[command(flatten)]

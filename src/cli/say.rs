@@ -5,11 +5,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// How long whoever reads standard error may take.
+/// How long the reader of standard error may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Writes a text to standard error, if that can be done: a command neither fails for a closed one nor waits for ever for a full one, on the
-/// other end of which nobody reads.
+/// Writes a text to standard error if possible: a command must neither fail because it is closed nor hang because its reader does not
+/// read.
 pub(super) fn say(text: &str) {
     let (done, said) = channel();
     let text = text.to_owned();

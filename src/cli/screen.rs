@@ -1,11 +1,11 @@
-//! A terminal that is drawn on, and given back.
+//! A terminal to draw on, restored on drop.
 
 use std::io::{self, Write as _};
 
 use crossterm::terminal::{self, Clear, ClearType};
 use crossterm::{cursor, execute, queue, style};
 
-/// A terminal on which pictures are drawn; dropping it gives it back as it was.
+/// The alternate screen of a terminal. Dropping it restores the terminal.
 pub(super) struct Screen {
     out: io::Stdout,
 }
@@ -14,10 +14,10 @@ impl Screen {
     /// Takes the terminal over.
     ///
     /// # Errors
-    /// When standard output is none that can be drawn on.
+    /// When standard output is not a terminal to draw on.
     pub(super) fn enter() -> io::Result<Self> {
         terminal::enable_raw_mode()?;
-        // From here on the drop undoes it, what follows included.
+        // From here on, the drop undoes it and what follows.
         let mut screen = Self { out: io::stdout() };
         execute!(screen.out, terminal::EnterAlternateScreen, terminal::DisableLineWrap, cursor::Hide)?;
         Ok(screen)
@@ -54,7 +54,7 @@ impl Drop for Screen {
     }
 }
 
-/// As many lines as there is room for; the last one tells of those that are left out.
+/// Returns the lines that fit; the last one counts those that do not.
 fn fitting(picture: &str, rows: usize) -> Vec<String> {
     let mut lines: Vec<String> = picture.lines().map(str::to_owned).collect();
     if lines.len() > rows {

@@ -1,4 +1,4 @@
-//! What a server tells of its workers at one moment.
+//! The state of a server's workers at one moment.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ pub(super) struct Plugin {
     pub(super) workers: Vec<Worker>,
 }
 
-/// A worker as `informer.Workers` tells of it.
+/// A worker as `informer.Workers` reports it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Worker {
@@ -25,18 +25,18 @@ pub(super) struct Worker {
     pub(super) status: String,
     #[serde(rename = "numExecs")]
     pub(super) executions: u64,
-    /// Nanoseconds since the beginning of 1970.
+    /// Nanoseconds since the Unix epoch.
     pub(super) created: i64,
     /// Bytes.
     #[serde(rename = "memoryUsage")]
     pub(super) memory: u64,
-    /// Per cent of one core, over its life.
+    /// Percent of one core, over its life.
     #[serde(rename = "CPUPercent")]
     pub(super) cpu: f64,
     pub(super) command: String,
 }
 
-/// The numbers of `causeway.Stats`; the rest of it is for [`Snapshot::json`].
+/// The parts of `causeway.Stats` that are shown; the rest is for [`Snapshot::json`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Stats {
@@ -48,7 +48,7 @@ pub(super) struct Stats {
     pub(super) restarts: std::collections::BTreeMap<String, u64>,
 }
 
-/// How long requests took lately, in seconds.
+/// How long recent requests took, in seconds.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Latency {
@@ -62,7 +62,7 @@ pub(super) struct Latency {
 pub(super) struct Snapshot {
     pub(super) taken: SystemTime,
     pub(super) plugins: Vec<Plugin>,
-    /// As the server gave it; RoadRunner's servers have none.
+    /// As the server returned it; RoadRunner has none.
     stats: Option<Value>,
 }
 
@@ -75,10 +75,10 @@ impl Worker {
 }
 
 impl Snapshot {
-    /// Asks for the workers of these plugins, and for the numbers of the pool.
+    /// Asks for the workers of these plugins and for the pool's statistics.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// When a call fails.
     pub(super) async fn take(server: &mut Server, plugins: &[String]) -> anyhow::Result<Self> {
         let mut found = Vec::new();
         for name in plugins {
@@ -96,7 +96,7 @@ impl Snapshot {
         Stats::deserialize(self.stats.as_ref()?).ok()
     }
 
-    /// For programs: `{"workers": [...], "stats": {...}}`, with bytes, seconds, and per cent of one core.
+    /// Formats it for programs: `{"workers": [...], "stats": {...}}`, in bytes, seconds, and percent of one core.
     pub(super) fn json(&self) -> Value {
         let describe = |plugin: &Plugin, worker: &Worker| {
             json!({
@@ -126,20 +126,19 @@ impl Snapshot {
     }
 }
 
-/// The workers of one plugin, the oldest first. RoadRunner's servers give `null` for none.
+/// Returns the workers of one plugin, oldest first. RoadRunner returns `null` for none.
 ///
 /// # Errors
-/// When the server cannot be asked, or answers something else.
+/// When the call fails or returns something else.
 pub(super) async fn workers(server: &mut Server, plugin: &str) -> anyhow::Result<Vec<Worker>> {
     #[derive(Deserialize)]
     struct WorkerList {
         workers: Option<Vec<Worker>>,
     }
     let reply = server.call("informer.Workers", &json!(plugin)).await?;
-    let list =
-        WorkerList::deserialize(reply).context("what informer.Workers answered is no list of workers")?;
+    let list = WorkerList::deserialize(reply).context("informer.Workers did not return a list of workers")?;
     let mut workers = list.workers.unwrap_or_default();
-    // RoadRunner's servers give them in any order.
+    // RoadRunner returns them in any order.
     workers.sort_by_key(|worker| (worker.created, worker.pid));
     Ok(workers)
 }

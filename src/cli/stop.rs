@@ -1,4 +1,4 @@
-//! `causeway stop`: ends a running server, by a signal to the process of `.pid` or over `rpc.listen`.
+//! `causeway stop`: stops a running server, by a signal to the process in `.pid` or over `rpc.listen`.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -18,22 +18,22 @@ use super::say::say;
 use crate::os::other::Other;
 use crate::rpc::ClientError;
 
-/// How long a server may take to end at once, before it is killed.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// How long a forced stop may take before the server is killed.
+const FORCED: Duration = Duration::from_secs(5);
 
-/// How often `stop -f` sends its signal. The server takes signals that come within 50 ms of each other for one.
+/// How often `stop -f` sends its signal. The server counts signals within 50 ms of each other as one.
 const SIGNAL_EVERY: Duration = Duration::from_millis(200);
 
-/// How often it is looked whether the process is gone: the kernel tells only a parent.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often to check whether the process has exited: the kernel notifies only its parent.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// How the server is found.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The server is the process of .pid in the working directory, which `causeway serve -p` writes, or else the one \
-that answers at rpc.listen. It finishes its calls within endure.grace_period; with -f it ends at once, and its workers with it.
+    after_help = "The server is the process in .pid in the working directory, which `causeway serve -p` writes, or else the one \
+that answers at rpc.listen. It finishes its calls within endure.grace_period; with -f it exits immediately, along with its workers.
 
-Exit codes: 0 it is gone; 1 it is not, or there is none; 2 a mistake in the arguments or the configuration."
+Exit codes: 0 the server has exited; 1 it has not, or there is none; 2 a mistake in the arguments or the configuration."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -57,32 +57,32 @@ pub(super) fn run(global: &Global, program: &Program, args: &Args) -> anyhow::Re
             }
         };
         if !global.silent {
-            writeln!(io::stdout(), "{who} has ended after {:.1}s", begun.elapsed().as_secs_f64())?;
+            writeln!(io::stdout(), "{who} has stopped after {:.1}s", begun.elapsed().as_secs_f64())?;
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// The server's process by its `.pid` file, or why that names none.
+/// Finds the server's process by its `.pid` file. The error says why there is none.
 fn find(file: &Path, program: &Program) -> Result<Other, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("there is no {shown}, which `serve -p` writes"),
-        _ => format!("{shown} cannot be read: {error}"),
+        _ => format!("cannot read {shown}: {error}"),
     })?;
     let pid = text.trim().parse().map_err(|_| format!("{shown} holds no process id"))?;
     let process =
         Other::find(pid).ok_or_else(|| format!("there is no process {pid}, which {shown} names"))?;
-    // The process may have ended long ago, and its number be another's by now.
+    // The process may have exited long ago, and its pid may be another one's by now.
     let names = if process.runs_this_program() { None } else { Some(["causeway", "rr", &program.name]) };
     if is_server(&process.arguments(), names) {
         Ok(process)
     } else {
-        Err(format!("process {pid}, which {shown} names, is no server"))
+        Err(format!("process {pid}, which {shown} names, is not a server"))
     }
 }
 
-/// Whether a command line is that of a server; the program's name counts unless it is known to be one.
+/// Returns whether a command line is that of a server. `names` are the names its program may have, if the program is not known already.
 fn is_server(arguments: &[String], names: Option<[&str; 3]>) -> bool {
     let Some((program, rest)) = arguments.split_first() else { return false };
     let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -95,31 +95,31 @@ async fn by_signal(global: &Global, process: &Other, patience: Duration) -> anyh
         say(&format!("stopping {who}\n"));
     }
     if global.force {
-        let signals = (AT_ONCE.as_millis() / SIGNAL_EVERY.as_millis()).try_into().unwrap_or(u32::MAX);
+        let signals = (FORCED.as_millis() / SIGNAL_EVERY.as_millis()).try_into().unwrap_or(u32::MAX);
         for _ in 0..signals {
             send(process, Signal::SIGTERM)?;
             if is_gone(process, SIGNAL_EVERY).await {
                 return Ok(who);
             }
         }
-        // Its guard kills the workers then.
+        // Its guard then kills the workers.
         send(process, Signal::SIGKILL)?;
-        if is_gone(process, AT_ONCE).await {
+        if is_gone(process, FORCED).await {
             return Ok(who);
         }
-        bail!("{who} does not even end by SIGKILL");
+        bail!("{who} has not exited after SIGKILL");
     }
     send(process, Signal::SIGTERM)?;
     if is_gone(process, patience).await {
         return Ok(who);
     }
-    bail!("{who} has not ended within {patience:?}; `stop -f` ends it at once")
+    bail!("{who} has not stopped within {patience:?}; `stop -f` stops it immediately")
 }
 
 fn send(process: &Other, signal: Signal) -> anyhow::Result<()> {
     match process.signal(signal) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => bail!("process {} cannot be signalled: {error}", process.pid()),
+        Err(error) => bail!("cannot signal process {}: {error}", process.pid()),
     }
 }
 
@@ -129,7 +129,7 @@ async fn is_gone(process: &Other, within: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(CHECK_EVERY).await;
     }
     true
 }
@@ -143,16 +143,18 @@ async fn over_rpc(global: &Global, args: &Args, patience: Duration) -> anyhow::R
     }
     match server.call("causeway.Stop", &json!({"force": global.force})).await {
         Ok(_) => {}
-        // Who ends at once may end before it answers.
+        // A server that exits immediately may do so before it answers.
         Err(ClientError::Closed { .. }) if global.force => return Ok(who),
         Err(ClientError::Server(text)) if text.starts_with("rpc: can't find") => {
-            bail!("{who} is no Causeway, and ends by a signal only; `serve -p` writes whom to send it to")
+            bail!(
+                "{who} is not Causeway: it can be stopped by a signal only; `serve -p` writes its pid to .pid"
+            )
         }
         Err(error) => return Err(error.into()),
     }
-    let patience = if global.force { AT_ONCE } else { patience };
+    let patience = if global.force { FORCED } else { patience };
     if !server.closed(patience).await {
-        bail!("{who} has not ended within {patience:?}");
+        bail!("{who} has not stopped within {patience:?}");
     }
     Ok(who)
 }
@@ -162,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_told_by_its_name_and_its_command() {
+    fn a_server_is_recognised_by_its_name_and_its_command() {
         let is = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             is_server(&words, Some(["causeway", "rr", "causeway-next"]))

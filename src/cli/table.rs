@@ -1,4 +1,4 @@
-//! Workers as a table, the same on a terminal and in a pipe but for the colours.
+//! The table of workers: the same on a terminal and in a pipe, except for colours.
 
 use std::io::IsTerminal as _;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use comfy_table::{
 use super::format::{age, bytes, one_line};
 use super::snapshot::{Plugin, Worker};
 
-/// RoadRunner's box.
+/// The borders of RoadRunner's tables.
 const STYLE: TableStyle = TableStyle::new()
     .top_border(LineStyle::new('┌', '─', '┬', '┐'))
     .header_lines(ContentLineStyle::new('│', '│', '│'))
@@ -18,35 +18,35 @@ const STYLE: TableStyle = TableStyle::new()
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
 
-/// Six columns of RoadRunner's in its order, and the command.
+/// RoadRunner's six columns in its order, and the command.
 const HEADER: [&str; 7] = ["PID", "STATUS", "EXECS", "MEMORY", "CPU %", "AGE", "COMMAND"];
 
-/// What the output can do.
+/// How to draw a table on the output.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Look {
+pub(super) struct Style {
     pub(super) colours: bool,
-    /// Columns of the terminal, where lines must not be longer.
+    /// The width that lines must not exceed, in columns.
     pub(super) width: Option<u16>,
 }
 
-impl Look {
-    /// Of standard output. `NO_COLOR` is heeded, see <https://no-color.org>.
+impl Style {
+    /// The style for standard output. Honours `NO_COLOR`, see <https://no-color.org>.
     pub(super) fn of_stdout() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { colours: std::io::stdout().is_terminal() && !unwanted, width: None }
     }
 }
 
-/// One plugin with its workers.
-pub(super) fn show(plugin: &Plugin, now: SystemTime, look: Look) -> String {
+/// Formats the table of one plugin's workers.
+pub(super) fn show(plugin: &Plugin, now: SystemTime, style: Style) -> String {
     let mut table = Table::new();
     table.load_style(STYLE);
-    if look.colours {
+    if style.colours {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
-    if let Some(width) = look.width {
+    if let Some(width) = style.width {
         table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.set_header(HEADER.map(|name| Cell::new(name).set_alignment(CellAlignment::Center)));
@@ -56,7 +56,7 @@ pub(super) fn show(plugin: &Plugin, now: SystemTime, look: Look) -> String {
         table.add_row(row);
     }
     let name = one_line(&plugin.name);
-    let name = if look.colours { format!("\u{1b}[93m{name}\u{1b}[0m") } else { name };
+    let name = if style.colours { format!("\u{1b}[93m{name}\u{1b}[0m") } else { name };
     format!("Workers of [{name}]:\n{table}\n")
 }
 
@@ -105,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_a_box() {
-        insta::assert_snapshot!(show(&plugin(), now(), Look::default()), @"
+    fn workers_are_a_table_with_borders() {
+        insta::assert_snapshot!(show(&plugin(), now(), Style::default()), @"
         Workers of [centrifuge]:
         ┌───────┬─────────┬───────┬────────┬───────┬────────┬─────────────┐
         │  PID  │  STATUS │ EXECS │ MEMORY │ CPU % │   AGE  │   COMMAND   │
@@ -119,20 +119,20 @@ mod tests {
 
     #[test]
     fn colours_change_nothing_else() {
-        let coloured = show(&plugin(), now(), Look { colours: true, width: None });
+        let coloured = show(&plugin(), now(), Style { colours: true, width: None });
         assert!(coloured.contains("\u{1b}[93mcentrifuge\u{1b}[0m"), "{coloured}");
         let mut plain = String::new();
         for part in coloured.split('\u{1b}') {
             plain.push_str(part.strip_prefix('[').map_or(part, |rest| rest.split_once('m').unwrap().1));
         }
-        assert_eq!(plain, show(&plugin(), now(), Look::default()));
+        assert_eq!(plain, show(&plugin(), now(), Style::default()));
     }
 
     #[test]
     fn a_narrow_terminal_cuts_the_command_and_no_row_takes_two_lines() {
         let mut plugin = plugin();
         plugin.workers[0].command = "php /srv/app/current/bin/worker.php --with-a-long=option".into();
-        let shown = show(&plugin, now(), Look { colours: false, width: Some(70) });
+        let shown = show(&plugin, now(), Style { colours: false, width: Some(70) });
         assert!(shown.lines().all(|line| line.chars().count() <= 70), "{shown}");
         assert_eq!(shown.lines().count(), 7, "{shown}");
         assert!(shown.contains('…'), "{shown}");
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn no_workers_are_an_empty_table() {
-        let shown = show(&Plugin { name: "x".into(), workers: Vec::new() }, now(), Look::default());
+        let shown = show(&Plugin { name: "x".into(), workers: Vec::new() }, now(), Style::default());
         assert!(shown.contains("│ PID │"), "{shown}");
     }
 }

@@ -1,4 +1,4 @@
-//! `causeway workers`: a table of the workers, once or live.
+//! `causeway workers`: shows the workers, once or live.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -6,24 +6,24 @@ use std::process::ExitCode;
 use super::plugins::Plugins;
 use super::reach::{ANSWER, Reach, block_on};
 use super::snapshot::Snapshot;
-use super::table::{self, Look};
+use super::table::{self, Style};
 use super::{Global, live};
 
-/// Whose workers, and how they are shown.
+/// The plugins, the format and the server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway workers
-  causeway workers -i                   with requests per second, the queue and latencies; q ends
+  causeway workers -i                   with requests per second, the queue and latencies; q quits
   causeway workers --json | jq '.workers[].pid'
 
-CPU % is of one core, over the worker's life. MEMORY is what the worker and its children have resident.
+CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its children.
 
-Exit codes: 0 success; 1 nobody answers, or there is no such plugin; 2 a mistake in the arguments or the configuration.")]
+Exit codes: 0 success; 1 the server cannot be reached, or a plugin does not exist; 2 a mistake in the arguments or the configuration.")]
 pub(super) struct Args {
-    /// The plugins; all that have workers unless given
+    /// The plugins [default: all that have workers]
     #[arg(value_name = "PLUGIN")]
     plugins: Vec<String>,
-    /// Show the table again each second, until q or Ctrl-C
+    /// Refresh the table every second, until q or Ctrl-C
     #[arg(short, long)]
     interactive: bool,
     /// Print one line of JSON
@@ -48,7 +48,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", snapshot.json())?;
         } else {
             for plugin in &snapshot.plugins {
-                write!(out, "{}", table::show(plugin, snapshot.taken, Look::of_stdout()))?;
+                write!(out, "{}", table::show(plugin, snapshot.taken, Style::of_stdout()))?;
             }
         }
         plugins.all_known()?;

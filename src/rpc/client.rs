@@ -23,7 +23,7 @@ const READ: usize = 64 << 10;
 #[non_exhaustive]
 pub enum ClientError {
     /// The connection was refused, or there is no such host or socket file.
-    #[error("nobody answers at {address}")]
+    #[error("cannot connect to {address}")]
     Unreachable {
         /// The address that was tried.
         address: Address,
@@ -31,7 +31,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The connection was not established in time.
-    #[error("nobody answers at {address} within {within:?}")]
+    #[error("cannot connect to {address} within {within:?}")]
     ConnectTimeout {
         /// The address that was tried.
         address: Address,
@@ -253,7 +253,7 @@ mod tests {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = Address::Tcp(format!("127.0.0.1:{port}"));
         let error = printed(Client::connect(&address, LONG).await.unwrap_err());
-        assert_eq!(error, format!("nobody answers at {address}: Connection refused (os error 111)"));
+        assert_eq!(error, format!("cannot connect to {address}: Connection refused (os error 111)"));
         let missing = Address::Unix("/nonexistent/rpc.sock".into());
         let error = printed(Client::connect(&missing, LONG).await.unwrap_err());
         assert!(error.contains("No such file"), "{error}");

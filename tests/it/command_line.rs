@@ -20,13 +20,13 @@ const GOOD: &str = "version: '3'\nserver: {command: 'sh -c true'}\ncentrifuge: {
 fn a_mistake_in_the_configuration_is_exit_code_2_and_starts_nothing() {
     for (config, words) in [
         ("version: 3\n", ".rr.yaml:1: version: expected a string"),
-        ("server: {command: x}\n", "version: it is missing"),
-        ("version: '3'\ncentrifuge: {}\n", "server.command: it is missing"),
+        ("server: {command: x}\n", "version: missing"),
+        ("version: '3'\ncentrifuge: {}\n", "server.command: missing"),
         (
             "version: '3'\nserver: {command: x}\ncentrifuge: {pool: {num_workers: x}}\n",
             ".rr.yaml:3: centrifuge.pool.num_workers",
         ),
-        ("a: [", "this is not YAML"),
+        ("a: [", "invalid YAML"),
     ] {
         for command in ["serve", "check"] {
             let output = run(&[command], config);
@@ -75,7 +75,7 @@ fn a_call_that_nobody_answers_is_one_line_and_exit_code_1() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output),
-        "causeway: nobody answers at tcp://127.0.0.1:1: Connection refused (os error 111)\n"
+        "causeway: cannot connect to tcp://127.0.0.1:1: Connection refused (os error 111)\n"
     );
 }
 
@@ -117,5 +117,5 @@ fn headers_of_a_call_reach_the_worker() {
 fn unknown_keys_are_logged_when_the_server_starts() {
     let server = worker().more("serve: {}\nhttp: {address: x}\n").start();
     server.wait_for_output("did you mean `server`?");
-    server.wait_for_output("not served here: http");
+    server.wait_for_output("not supported: http");
 }

@@ -102,11 +102,11 @@ async fn a_plugin_that_does_not_exist_is_told_beside_those_that_do() {
     let before = pids(&server);
     let ran = run(&server, &["workers", "nope", "centrifuge"]);
     assert!(ran.out.contains("Workers of [centrifuge]:"), "{ran:?}");
-    assert_eq!(ran.fails(1), "there is no plugin nope with workers; there is centrifuge");
+    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
     let ran = run(&server, &["workers", "-i", "nope"]);
-    assert_eq!(ran.fails(1), "there is no plugin nope with workers; there is centrifuge");
+    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
     let ran = run(&server, &["reset", "nope"]);
-    assert_eq!(ran.fails(1), "there is no plugin nope with workers; there is centrifuge");
+    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
     assert_eq!(pids(&server), before);
 }
 
@@ -154,7 +154,7 @@ async fn stop_ends_the_process_of_the_pid_file_after_the_calls_in_flight() {
     assert_eq!(call.await.unwrap().unwrap(), "x");
     let ran = stop.join().unwrap();
     assert_eq!(ran.err, format!("stopping process {}\n", server.pid()));
-    assert!(ran.succeeds().starts_with(&format!("process {} has ended after ", server.pid())));
+    assert!(ran.succeeds().starts_with(&format!("process {} has stopped after ", server.pid())));
     assert!(!is_alive(server.pid()), "stop waits for the end");
     assert!(server.exit().await.success());
     assert!(workers.iter().all(|&pid| !is_alive(pid)));
@@ -165,10 +165,10 @@ async fn stop_ends_a_server_without_a_pid_file_over_rpc() {
     let mut server = setup().start();
     let ran = run(&server, &["stop"]);
     assert_eq!(ran.err, "stopping the server at unix://rpc.sock\n");
-    assert!(ran.succeeds().starts_with("the server at unix://rpc.sock has ended after "));
+    assert!(ran.succeeds().starts_with("the server at unix://rpc.sock has stopped after "));
     assert!(server.exit().await.success());
     let again = run(&server, &["stop"]).fails(1);
-    assert!(again.starts_with("there is no /") && again.contains("nobody answers at unix://"), "{again}");
+    assert!(again.starts_with("there is no /") && again.contains("cannot connect to unix://"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +195,7 @@ async fn a_pid_file_that_names_no_server_harms_nobody() {
     let ended_pid = ended.id();
     ended.wait_with_output().unwrap();
     for (content, why) in [
-        (stranger.0.id().to_string(), "is no server"),
+        (stranger.0.id().to_string(), "is not a server"),
         (ended_pid.to_string(), "there is no process"),
         ("-1".into(), "holds no process id"),
         ("x".into(), "holds no process id"),
@@ -204,7 +204,7 @@ async fn a_pid_file_that_names_no_server_harms_nobody() {
         std::fs::write(folder.path().join(".rr.yaml"), "version: '3'\nrpc: {listen: 127.0.0.1:1}\n").unwrap();
         std::fs::write(folder.path().join(".pid"), content).unwrap();
         let error = run_in(folder.path(), &["stop"], "").fails(1);
-        assert!(error.contains(why) && error.contains("nobody answers at tcp://127.0.0.1:1"), "{error}");
+        assert!(error.contains(why) && error.contains("cannot connect to tcp://127.0.0.1:1"), "{error}");
     }
     assert!(is_alive(stranger.0.id()));
     // The server is found over RPC all the same.
@@ -260,7 +260,7 @@ async fn publish_hands_json_to_centrifugo_and_tells_what_it_says() {
     let ran = run_in(server.folder.path(), &["publish", "kept", "-"], "true\n");
     assert_eq!(ran.succeeds(), "published to kept at offset 7 of epoch abc\n");
     let error = run(&server, &["publish", "closed", "1"]).fails(1);
-    assert_eq!(error, "Centrifugo refused it: permission denied (error 103)");
+    assert_eq!(error, "Centrifugo refused the message: permission denied (error 103)");
     centrifugo.stop().await;
     let error = run(&server, &["publish", "news", "1"]).fails(1);
     assert!(error.contains("Unavailable"), "{error}");
@@ -273,12 +273,12 @@ async fn a_server_that_cannot_be_reached_is_one_line_and_exit_code_1() {
     std::fs::write(folder.path().join(".rr.yaml"), config).unwrap();
     for args in [&["workers"][..], &["workers", "-i"], &["reset"], &["rpc", "x.y"], &["publish", "c", "1"]] {
         let error = run_in(folder.path(), args, "").fails(1);
-        assert_eq!(error, "nobody answers at tcp://127.0.0.1:1: Connection refused (os error 111)");
+        assert_eq!(error, "cannot connect to tcp://127.0.0.1:1: Connection refused (os error 111)");
     }
     let error = run_in(folder.path(), &["workers", "-o", "rpc.listen=tcp://127.0.0.1:2"], "").fails(1);
-    assert!(error.starts_with("nobody answers at tcp://127.0.0.1:2: "), "{error}");
+    assert!(error.starts_with("cannot connect to tcp://127.0.0.1:2: "), "{error}");
     let error = run_in(folder.path(), &["workers", "--address", "unix://none.sock"], "").fails(1);
-    assert!(error.starts_with("nobody answers at unix://none.sock: No such file"), "{error}");
+    assert!(error.starts_with("cannot connect to unix://none.sock: No such file"), "{error}");
 
     let (silent, _task) = silent_listener().await;
     let address = format!("0.0.0.0:{}", silent.port());
@@ -294,7 +294,7 @@ fn a_configuration_without_rpc_is_told_with_the_key() {
     std::fs::write(folder.path().join(".rr.yaml"), "version: '3'\n").unwrap();
     for args in [&["workers"][..], &["reset"], &["rpc", "x.y"], &["publish", "c", "1"], &["stop"]] {
         let error = run_in(folder.path(), args, "").fails(2);
-        assert!(error.contains(".rr.yaml: rpc.listen: it is missing"), "{error}");
+        assert!(error.contains(".rr.yaml: rpc.listen: missing"), "{error}");
     }
 }
 

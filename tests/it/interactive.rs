@@ -91,7 +91,7 @@ async fn a_server_that_is_restarted_is_waited_for() {
     shown.until("Workers of");
     server.signal(Signal::SIGTERM);
     assert!(server.exit().await.success());
-    shown.until("nobody answers at unix://rpc.sock");
+    shown.until("cannot connect to unix://rpc.sock");
     let mut again = Command::new(BINARY);
     again.args(["serve", "-s"]).current_dir(server.folder.path());
     let _again = Killed(again.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());

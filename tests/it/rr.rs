@@ -118,5 +118,5 @@ fn a_server_of_roadrunner_s_own_is_operated_too() {
     assert_eq!(reset.matches(": all workers were replaced").count(), 2, "{reset}");
     let stop = rr(folder.path(), &["stop"]);
     assert_eq!(stop.status.code(), Some(1));
-    assert!(text(&stop.stderr).contains("is no Causeway"), "{stop:?}");
+    assert!(text(&stop.stderr).contains("is not Causeway"), "{stop:?}");
 }
