@@ -1,13 +1,13 @@
-//! Files of variables, in the dialect of godotenv 1.5.1, with which RoadRunner 2025.1.15 reads them.
+//! Files of variables, in the dialect of godotenv 1.5.1, which RoadRunner 2025.1.15 uses.
 //!
-//! The dialect has corners: blanks, apostrophes and backslashes may stand in values without quotes, a `#` begins a comment only behind a
-//! blank, the last one counts, `NAME: value` is a line too, what follows a closing quote is the next one, and `$NAME` is a variable of
-//! the same file, in capitals. They are kept, so that a file means here what it means there; `tests/vectors/dotenv.json` holds what
-//! godotenv makes of many files. It differs only where a name has bytes that are not UTF-8.
+//! Its quirks are kept, so that a file means the same here: unquoted values may have blanks, apostrophes and backslashes; a `#` starts a
+//! comment only after a blank, and the last one counts; `NAME: value` is a line too; what follows a closing quote is the next line; and
+//! `$NAME`, in capitals, is a variable of the same file. `tests/vectors/dotenv.json` holds godotenv's results for many files. The only
+//! difference is a name with bytes that are not UTF-8.
 //!
 //! A message never quotes the file.
 
-/// Bytes of a file, and of all values together: variables within variables must not make a small file a large environment.
+/// Bytes of a file, and of all values together: nested variables must not turn a small file into a large environment.
 const MAX_BYTES: usize = 1 << 20;
 
 /// Why a file cannot be read.
@@ -53,23 +53,21 @@ impl Reader<'_> {
         }
     }
 
-    /// What stands before `=` or `:`. A last line without either is the value of no name.
+    /// Reads the name before `=` or `:`. A last line without either is a value with an empty name.
     fn name(&mut self) -> Result<String, Wrong> {
         let mut rest = self.rest.trim_start_matches(is_blank);
         if let Some(exported) = rest.strip_prefix("export").filter(|rest| rest.starts_with(is_blank)) {
             rest = exported.trim_start_matches(is_blank);
         }
         if rest.is_empty() {
-            return Err(self.wrong(self.rest, "a name is missing behind `export`"));
+            return Err(self.wrong(self.rest, "expected a name after `export`"));
         }
         let end = rest.bytes().position(|byte| !is_of_a_name(byte));
         let (name, behind) = match end {
             Some(end) if matches!(rest.as_bytes()[end], b'=' | b':') => (&rest[..end], &rest[end + 1..]),
             Some(end) => {
                 let at = &rest[rest.floor_char_boundary(end)..];
-                return Err(
-                    self.wrong(at, "expected NAME=value: a character that no name may have stands there")
-                );
+                return Err(self.wrong(at, "expected NAME=value: invalid character in the name"));
             }
             None => ("", rest),
         };
@@ -84,7 +82,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Up to the end of the line, or to the last `#` behind a blank.
+    /// Reads up to the end of the line, or the last `#` after a blank.
     fn unquoted(&mut self) -> String {
         let (line, behind) = self.rest.split_at(self.rest.find(['\n', '\r']).unwrap_or(self.rest.len()));
         self.rest = behind;
@@ -93,20 +91,20 @@ impl Reader<'_> {
         self.expand(value.trim_matches(is_blank))
     }
 
-    /// Up to the next quote without a backslash before it, over several lines.
+    /// Reads up to the next quote without a backslash before it, possibly over several lines.
     fn quoted(&mut self, quote: char) -> Result<String, Wrong> {
         let bytes = self.rest.as_bytes();
         let end =
             self.rest.match_indices(quote).map(|(at, _)| at).find(|at| *at > 0 && bytes[at - 1] != b'\\');
         let Some(end) = end else {
-            return Err(self.wrong(self.rest, "a quoted value begins there and does not end"));
+            return Err(self.wrong(self.rest, "unterminated quoted value"));
         };
         let inner = self.rest[..end].trim_matches(quote);
         self.rest = &self.rest[end + 1..];
         Ok(if quote == '"' { self.expand(&unescape(inner)) } else { inner.to_owned() })
     }
 
-    /// Replaces `$NAME` and `${NAME}` by what the file said before; a backslash before the dollar sign keeps both.
+    /// Replaces `$NAME` and `${NAME}` by earlier values of the file; a backslash before the dollar sign prevents that.
     fn expand(&self, text: &str) -> String {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
@@ -142,7 +140,7 @@ impl Reader<'_> {
         if self.bytes > MAX_BYTES {
             return Err(Wrong {
                 line,
-                message: format!("the values are longer than {MAX_BYTES} bytes together"),
+                message: format!("the values are larger than {MAX_BYTES} bytes in total"),
             });
         }
         match self.variables.iter_mut().find(|(other, _)| *other == name) {
@@ -152,7 +150,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The line in which `rest`, the end of the file from somewhere on, begins.
+    /// The line in which `rest`, a tail of the file, begins.
     fn line(&self, rest: &str) -> usize {
         1 + self.text[..self.text.len() - rest.len()].matches('\n').count()
     }
@@ -167,13 +165,13 @@ fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }
 
-/// godotenv looks at bytes here, as if they were characters of Latin-1.
+/// godotenv treats bytes as characters of Latin-1 here.
 fn is_of_a_name(byte: u8) -> bool {
     let c = char::from(byte);
     is_blank(c) || matches!(c, '_' | '.') || c.is_alphanumeric()
 }
 
-/// Backslashes within double quotes: `\n` and `\r` are line ends, `\$` is left for later, and any other character stands for itself.
+/// Resolves backslashes within double quotes: `\n` and `\r` are line ends, `\$` is left for later, and any other character is itself.
 fn unescape(text: &str) -> String {
     let mut line_ends = String::with_capacity(text.len());
     let mut chars = text.chars();

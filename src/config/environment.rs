@@ -1,4 +1,4 @@
-//! The variables that references are replaced from, and that workers inherit.
+//! Variables, for references and for workers.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,14 +9,14 @@ use super::problems::{Problem, Problems};
 use super::{Sources, dotenv, expand};
 use crate::secrets;
 
-/// The variables that references are replaced from.
+/// The variables that references may name.
 pub(super) struct Environment {
-    /// The process's own, then what files add.
+    /// The process's own, then those that files add.
     pub(super) variables: Vec<(OsString, OsString)>,
     by_name: BTreeMap<String, String>,
 }
 
-/// Why a file of variables adds none.
+/// Why a file of variables cannot be used.
 enum Unusable {
     Unread(std::io::Error),
     Wrong(Problem),
@@ -34,7 +34,7 @@ impl Environment {
         let mut env = Self::new(&sources.env);
         let dotenv = env.get("DOTENV_PATH").map(PathBuf::from).or_else(|| sources.dotenv.clone());
         if let Some(file) = dotenv.filter(|file| !file.as_os_str().is_empty()) {
-            // It is taken from the working directory, as in RoadRunner, unless only the current folder has it.
+            // Relative to the working directory, as in RoadRunner, unless only the current directory has it.
             let there = work_dir.join(&file);
             let found = if there.exists() || !file.exists() { there } else { file.clone() };
             match env.add_file(&file, &found) {
@@ -44,7 +44,7 @@ impl Environment {
             }
         }
         if let Some(node) = tree.get("envfile") {
-            // RoadRunner looks beside the configuration, wherever the working directory is.
+            // Relative to the configuration file, as in RoadRunner, whatever the working directory is.
             let folder = main.parent().unwrap_or(work_dir);
             let one = std::slice::from_ref(node);
             let nodes = if matches!(node.value, Value::List(_)) { node.items() } else { one };
@@ -55,7 +55,7 @@ impl Environment {
         env
     }
 
-    /// Its name may have references to the variables that are known so far.
+    /// Adds the variables of one file. Its name may refer to variables known so far.
     fn add_envfile(&mut self, node: &Node, folder: &Path, problems: &Problems) {
         let Some(text) = node.text() else {
             if !node.is_nothing() {
@@ -65,7 +65,7 @@ impl Environment {
         };
         let expanded = expand::expand(text, &|name| self.get(name).cloned());
         let (file, shown) = match &expanded {
-            // What is no reference may be part of a password.
+            // What is not a reference may be part of a password.
             Some(expanded) if expanded.malformed.is_some() => (expanded.text.as_str(), "${...}"),
             Some(expanded) => (expanded.text.as_str(), expanded.shown.as_str()),
             None => (text, text),
@@ -95,7 +95,7 @@ impl Environment {
         self.by_name.get(name)
     }
 
-    /// Adds what is not set yet: the process's own variables win.
+    /// Adds variables that are not set yet.
     fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Unusable> {
         let text = std::fs::read(path).map_err(Unusable::Unread)?;
         let entries = dotenv::parse(&text).map_err(|wrong| {
@@ -103,7 +103,7 @@ impl Environment {
             Unusable::Wrong(Problem::at(&at, None, wrong.message))
         })?;
         for (name, value) in entries {
-            // What cannot be a variable of a process is left out, as in RoadRunner.
+            // Invalid variables are left out, as in RoadRunner.
             let is_variable = !name.is_empty() && !name.contains('\0') && !value.contains('\0');
             if is_variable && !self.by_name.contains_key(&name) {
                 self.variables.push(((&name).into(), (&value).into()));

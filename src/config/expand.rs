@@ -1,8 +1,8 @@
 //! `$NAME`, `${NAME}` and `${NAME:-default}` in values.
 //!
-//! Where RoadRunner and a shell agree, so do we. They differ in these:
+//! Where RoadRunner and a shell agree, Causeway does too. Where they differ:
 //!
-//! | text | RoadRunner | here, as in a shell |
+//! | text | RoadRunner | Causeway, as in a shell |
 //! | --- | --- | --- |
 //! | `${HOST}:${PORT:-6001}` | empty: one `:-` anywhere changes what all references mean | each reference by itself |
 //! | `$HOST:-x` | empty | the value, then `:-x` |
@@ -11,16 +11,16 @@
 //! | `${A:=x}`, `${A-x}` | empty | the default; with `-` alone only if `A` is not set |
 //! | `\$A` | backslash and value | the text `$A` |
 //!
-//! As in RoadRunner a name that is not set is empty, and so are `$$`, `$1`, `$*` and names that are none; a `${` without its brace is
-//! left out. The last two earn a warning, which shows nothing of the text: it may be a password with a dollar sign in it.
+//! As in RoadRunner, a name that is not set is empty, and so are `$$`, `$1`, `$*` and invalid names; a `${` without its brace is left
+//! out. The last two cause a warning, which shows nothing of the text: it may be a password with a dollar sign in it.
 
-/// What a text becomes.
+/// A text with its references replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expanded {
     pub(super) text: String,
     /// The same with `${NAME}` in place of each value.
     pub(super) shown: String,
-    /// What is wrong with a reference that is none.
+    /// What is wrong with an invalid reference.
     pub(super) malformed: Option<&'static str>,
 }
 
@@ -36,7 +36,7 @@ impl Expanded {
     }
 }
 
-/// References within defaults within defaults.
+/// Nesting of references within defaults.
 const MAX_DEPTH: usize = 32;
 
 /// Expands `text`; `None` when there is nothing to expand.
@@ -82,7 +82,7 @@ fn into(text: &str, variable: &dyn Fn(&str) -> Option<String>, out: &mut Expande
     out.push(rest);
 }
 
-/// What stands behind `${`; returns what stands behind its brace.
+/// Expands what follows `${`; returns what follows its brace.
 fn braced<'a>(
     text: &'a str,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -90,7 +90,7 @@ fn braced<'a>(
     depth: usize,
 ) -> &'a str {
     let Some(end) = closing_brace(text) else {
-        out.malformed = Some("a \"${\" without its \"}\"");
+        out.malformed = Some("\"${\" without \"}\"");
         return text;
     };
     let (inner, rest) = (&text[..end], &text[end + 1..]);
@@ -105,15 +105,15 @@ fn braced<'a>(
     };
     match (name.is_empty(), value, default) {
         (false, Some(value), Some(_)) => out.push_value(name, &value),
-        // An empty default is shown as what it stands for.
+        // An empty default is shown as the reference.
         (false, None, Some("")) => out.push_value(name, ""),
         (false, None, Some(default)) if depth < MAX_DEPTH => into(default, variable, out, depth + 1),
-        _ => out.malformed = Some("what stands between \"${\" and \"}\" is no reference to a variable"),
+        _ => out.malformed = Some("no variable name between \"${\" and \"}\""),
     }
     rest
 }
 
-/// The brace that ends a reference; those of references within its default come in pairs.
+/// Finds the brace that ends a reference, past those of references within its default.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     let bytes = text.as_bytes();
@@ -138,7 +138,7 @@ fn name_length(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// What is done better than RoadRunner does it; see the table above.
+    /// Deliberate differences from RoadRunner; see the table above.
     const BETTER: [(&str, &str); 11] = [
         ("${HOST}:${PORT:-6001}", "127.0.0.1:6001"),
         ("${PORT:-6001}:${HOST}", "6001:127.0.0.1"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_is_none_is_told() {
+    fn an_invalid_reference_is_reported() {
         for text in ["${", "${A", "${}", "${ A}", "${A }", "${A:?x}"] {
             assert!(expand(text, &variable).unwrap().malformed.is_some(), "{text}");
         }

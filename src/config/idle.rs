@@ -1,32 +1,32 @@
-//! Settings that are read and change nothing, or not what they are for in RoadRunner. Who wrote them is told.
+//! Warnings about settings without an effect, and about sections that are not supported.
 
+use super::nearest::nearest;
 use super::node::{Node, Value};
 use super::problems::Problems;
-use super::sections::{OTHER_KEYS, OTHER_PLUGINS, SERVED};
-use super::typed;
+use super::sections::{OTHER_KEYS, OTHER_PLUGINS, SUPPORTED};
 use crate::secrets;
 use crate::telemetry::logs::CHANNELS;
 
-/// Keys without an effect, and why. The reference marks them.
+/// Keys without an effect, and why. `config/reference.rr.yaml` marks them.
 const IDLE: [(&str, &str); 11] = [
-    ("server.relay_timeout", "centrifuge.pool.allocate_timeout says how long a worker may take to connect"),
-    ("centrifuge.name", "nobody is told this name"),
-    ("centrifuge.version", "nobody is told this version"),
-    ("centrifuge.pool.stream_timeout", "workers give one answer, and none in parts"),
+    ("server.relay_timeout", "centrifuge.pool.allocate_timeout limits how long a worker may take to connect"),
+    ("centrifuge.name", "this name is not used"),
+    ("centrifuge.version", "this version is not used"),
+    ("centrifuge.pool.stream_timeout", "streamed answers are not supported"),
     ("logs.err_output", "the log's own errors go to standard error"),
-    ("status.check_timeout", "a check waits for nothing and answers at once"),
-    ("otel", "traces are not exported by this version"),
-    ("endure.log_level", "logs.channels.endure.level says what is logged of the start and the end"),
-    ("endure.print_graph", "there is no graph of plugins"),
-    ("endure.watchdog_sec", "systemd's watchdog is not notified"),
-    ("lock.config", "locks are kept in this process"),
+    ("status.check_timeout", "checks answer immediately"),
+    ("otel", "this version does not export traces"),
+    ("endure.log_level", "set logs.channels.endure.level instead"),
+    ("endure.print_graph", "there is no plugin graph"),
+    ("endure.watchdog_sec", "systemd's watchdog is not supported"),
+    ("lock.config", "locks are kept in memory"),
 ];
 
-/// Sections that are served and have no settings.
+/// Supported sections that have no settings.
 const WITHOUT_SETTINGS: [&str; 3] = ["app", "informer", "resetter"];
 
-/// Looks for all of them.
-pub(super) fn look(tree: &Node, problems: &Problems) {
+/// Warns of all of them.
+pub(super) fn check(tree: &Node, problems: &Problems) {
     for (key, why) in IDLE {
         if let Some(node) = find(tree, key) {
             problems.warn(&node.at, Some(key), format!("has no effect: {why}"));
@@ -44,7 +44,7 @@ pub(super) fn look(tree: &Node, problems: &Problems) {
     others(tree, problems);
 }
 
-/// Takes out the log files whose names come to nothing, `log_output: ${LOG_FILE}`: without its file, the section is none.
+/// Removes log files whose name expands to nothing, as in `log_output: ${LOG_FILE}`: without a file, the section is absent.
 pub(super) fn drop_unnamed_logs(tree: &mut Node) {
     let channels = find(tree, "logs.channels").map_or(&[][..], Node::entries);
     let channels = channels.iter().map(|(name, _)| format!("logs.channels.{name}"));
@@ -63,7 +63,7 @@ fn find<'a>(tree: &'a Node, key: &str) -> Option<&'a Node> {
     Some(node).filter(|node| !node.is_nothing())
 }
 
-/// Channels that nothing is logged to.
+/// Warns of channels that nothing is logged to.
 fn channels(tree: &Node, problems: &Problems) {
     for (name, node) in find(tree, "logs.channels").map_or(&[][..], Node::entries) {
         let key = format!("logs.channels.{name}");
@@ -77,10 +77,10 @@ fn channels(tree: &Node, problems: &Problems) {
         if CHANNELS.contains(&name.as_str()) {
             continue;
         }
-        let text = match typed::nearest(name, CHANNELS) {
-            Some(known) => format!("there is no such channel; did you mean `{known}`?"),
+        let text = match nearest(name, CHANNELS) {
+            Some(known) => format!("unknown channel; did you mean `{known}`?"),
             None => format!(
-                "has no effect: nothing is logged to this channel here; known are {}",
+                "has no effect: nothing is logged to this channel; known channels: {}",
                 CHANNELS.join(", ")
             ),
         };
@@ -88,7 +88,7 @@ fn channels(tree: &Node, problems: &Problems) {
     }
 }
 
-/// Locks are in memory: who asks for another place must not get this one.
+/// Refuses lock drivers other than memory: locks that are not shared as asked for would be no locks.
 fn locks(tree: &Node, problems: &Problems) {
     let Some(node) = find(tree, "lock") else { return };
     if !matches!(node.value, Value::Map(_)) {
@@ -98,19 +98,18 @@ fn locks(tree: &Node, problems: &Problems) {
     if let Some(driver) = find(node, "driver")
         && !driver.text().is_some_and(|text| matches!(text, "" | "memory"))
     {
-        let text =
-            "expected memory: locks are kept in this process, and no other driver is served by this version";
+        let text = "expected memory: this version supports no other driver";
         problems.mistake(&driver.at, Some("lock.driver"), text);
     }
     for (key, node) in node.entries() {
         if !["driver", "config"].contains(&key.as_str()) {
             let key = format!("lock.{key}");
-            problems.warn(&node.at, Some(&key), "unknown key; known here: driver, config");
+            problems.warn(&node.at, Some(&key), "unknown key; known keys: driver, config");
         }
     }
 }
 
-/// `service`: programs that RoadRunner would start beside the workers, often Centrifugo itself.
+/// Warns of `service`: programs that RoadRunner would start, often Centrifugo itself.
 fn programs(tree: &Node, problems: &Problems) {
     let Some(node) = find(tree, "service") else { return };
     let program = |(name, service): &(String, Node)| {
@@ -125,34 +124,33 @@ fn programs(tree: &Node, problems: &Problems) {
         return;
     }
     let text = format!(
-        "the programs of this section are not started by this server: {}; start them otherwise, by systemd or as containers",
+        "these programs are not started: {}; run them with systemd or as containers",
         names.join(", ")
     );
     problems.warn(&node.at, Some("service"), text);
 }
 
-/// Sections that nobody here reads.
+/// Warns of sections that are not read.
 fn others(tree: &Node, problems: &Problems) {
     let mut others = Vec::new();
     for (key, node) in tree.entries() {
         let name = key.as_str();
-        if SERVED.contains(&name) || OTHER_KEYS.contains(&name) {
+        if SUPPORTED.contains(&name) || OTHER_KEYS.contains(&name) {
             continue;
         }
         if OTHER_PLUGINS.contains(&name) {
             others.push((name, node));
             continue;
         }
-        let hint = match typed::nearest(key, SERVED) {
+        let hint = match nearest(key, SUPPORTED) {
             Some(known) => format!("unknown section; did you mean `{known}`?"),
-            None => "unknown section; it is ignored".into(),
+            None => "unknown section, ignored".into(),
         };
         problems.warn(&node.at, Some(key), hint);
     }
     if let Some((_, first)) = others.first() {
         let names: Vec<&str> = others.iter().map(|(key, _)| *key).collect();
-        let text =
-            format!("these sections of other RoadRunner plugins are not served here: {}", names.join(", "));
+        let text = format!("sections of RoadRunner plugins that are not supported: {}", names.join(", "));
         problems.warn(&first.at, None, text);
     }
 }

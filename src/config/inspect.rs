@@ -1,4 +1,4 @@
-//! What is wrong or odd about settings that can be read: each part looks at its own, and what lies between two parts is looked at here.
+//! Mistakes in settings that can be read: each component checks its own, and this checks what involves two of them.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -11,7 +11,7 @@ use super::shown;
 use crate::findings::{Finding, Findings, Machine, Weight};
 use crate::net::{Address, host_and_port};
 
-/// Looks at everything. The machine is looked at too: a setting can be wrong only where it is used.
+/// Checks everything, the machine included: some settings can be wrong only on the machine where they are used.
 pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, problems: &Problems) {
     let mut findings = Findings::default();
     config.proxy.validate(machine, &mut findings);
@@ -34,7 +34,7 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     calls_to_itself(config, tree, problems);
 }
 
-/// Says where a finding stands. What follows from a value that could not be read is left out.
+/// Reports a finding with its place, unless it follows from a value that could not be read.
 pub(super) fn add(finding: &Finding, tree: &Node, problems: &Problems) {
     let Finding { key, message, weight } = finding;
     let message = without_values(message.clone(), tree, key);
@@ -45,7 +45,7 @@ pub(super) fn add(finding: &Finding, tree: &Node, problems: &Problems) {
     }
 }
 
-/// The same message with the references that stand in the file instead of what they were replaced by.
+/// Returns the message with the file's variable references in place of their values.
 fn without_values(message: String, tree: &Node, key: &str) -> String {
     match find(tree, key) {
         (node, true) => shown::without_value(message, node, key),
@@ -53,12 +53,12 @@ fn without_values(message: String, tree: &Node, key: &str) -> String {
     }
 }
 
-/// Where a key stands, or the section that it would stand in.
+/// The place of a key, or of the section that it would be in.
 pub(super) fn place(tree: &Node, key: &str) -> At {
     find(tree, key).0.at.clone()
 }
 
-/// The node at a key, or the innermost one on the way to it; and whether it is the key's own.
+/// The node of a key, or the innermost one on the way to it; and whether it is the key's own.
 fn find<'a>(tree: &'a Node, key: &str) -> (&'a Node, bool) {
     let mut node = tree;
     for part in key.split(['.', '[']) {
@@ -75,7 +75,7 @@ fn find<'a>(tree: &'a Node, key: &str) -> (&'a Node, bool) {
     (node, true)
 }
 
-/// An address that is listened on, and the key that says so.
+/// The address of a listener, and its key.
 type Listener = (&'static str, Address);
 
 fn listeners(config: &Config) -> Vec<Listener> {
@@ -90,7 +90,7 @@ fn listeners(config: &Config) -> Vec<Listener> {
     all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect()
 }
 
-/// Addresses that two settings want.
+/// Reports addresses that two listeners want.
 fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &Problems) {
     let places: Vec<Place> = listeners.iter().map(|(_, address)| Place::of(address, work_dir)).collect();
     let mut mistakes = Vec::new();
@@ -104,16 +104,13 @@ fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &P
         }
     }
     for (key, other, address) in mistakes {
-        let text = format!(
-            "{address} is taken by {other}, {}; each needs an address of its own",
-            self::place(tree, other)
-        );
+        let text = format!("{address} is already used by {other} ({})", self::place(tree, other));
         let text = without_values(text, tree, other);
         problems.mistake(&self::place(tree, key), Some(key), text);
     }
 }
 
-/// What a listener takes.
+/// What a listener occupies.
 enum Place {
     Port { hosts: HashSet<IpAddr>, port: u16 },
     File(PathBuf),
@@ -141,7 +138,7 @@ impl Place {
 
     fn collides(&self, other: &Self) -> bool {
         match (self, other) {
-            // Port 0 is any that is free.
+            // Port 0 is any free one.
             (Self::Port { port: 0, .. }, _) | (_, Self::Port { port: 0, .. }) => false,
             (Self::Port { hosts: a, port: one }, Self::Port { hosts: b, port: two }) => {
                 one == two && a.iter().any(|a| b.iter().any(|b| overlap(*a, *b)))
@@ -152,29 +149,28 @@ impl Place {
     }
 }
 
-/// Whether a listener at one of these keeps others from the other: every address of the machine holds each of them, and those of IPv6
-/// hold those of IPv4 too.
+/// Returns whether listeners at both addresses conflict: the unspecified address includes all others, and that of IPv6 includes IPv4.
 fn overlap(a: IpAddr, b: IpAddr) -> bool {
     let is_all =
         |address: IpAddr, other: IpAddr| address.is_unspecified() && (address.is_ipv6() || other.is_ipv4());
     a == b || is_all(a, b) || is_all(b, a)
 }
 
-/// Calls to Centrifugo's API that would come back to this server: where calls arrive was written where they are to go.
+/// Warns if calls to Centrifugo's API would come back to this server, because the two addresses were mixed up.
 fn calls_to_itself(config: &Config, tree: &Node, problems: &Problems) {
     let key = "centrifuge.grpc_api_address";
     for (other, address) in listeners(config) {
         let Address::Tcp(address) = address else { continue };
         if is_same_port(&config.api.address, &address) && !problems.spoil(key) && !problems.spoil(other) {
             let text = format!(
-                "this is where this server itself listens ({other}): expected the address of Centrifugo's own gRPC API (grpc_api.port, 10000)"
+                "this server itself listens there ({other}); expected the address of Centrifugo's gRPC API (grpc_api.port, 10000)"
             );
             problems.warn(&place(tree, key), Some(key), text);
         }
     }
 }
 
-/// Whether who calls `api` reaches a listener at `address`. Names of other machines are not looked up.
+/// Returns whether a call to `api` reaches a listener at `address`. Names of other machines are not resolved.
 fn is_same_port(api: &str, address: &str) -> bool {
     let local = Address::reachable(address);
     let (Some((called, port)), Some((listens, own))) = (host_and_port(api), host_and_port(&local)) else {
@@ -197,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_collide_when_one_listener_keeps_the_other_away() {
+    fn addresses_collide_when_two_listeners_cannot_have_both() {
         assert!(collide("127.0.0.1:1", "127.0.0.1:1"));
         assert!(collide("127.0.0.1:1", ":1") && collide("0.0.0.0:1", "127.0.0.1:1"));
         assert!(collide("[::]:1", "127.0.0.1:1") && collide("[::1]:1", "[::]:1"));
@@ -210,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_come_back_are_noticed_however_the_machine_is_called() {
+    fn calls_that_come_back_are_noticed_under_any_name_of_this_machine() {
         for (api, address) in [
             ("127.0.0.1:1", "127.0.0.1:1"),
             ("localhost:1", ":1"),

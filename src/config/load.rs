@@ -1,4 +1,4 @@
-//! Where the configuration comes from, and in which order its sources are laid over each other.
+//! The sources of the configuration, and how they are merged.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::{Config, Error, expand, idle, inspect, overrides, shown, typed, yaml}
 use crate::findings::Machine;
 use crate::{pool, worker};
 
-/// What the command line and the environment say about the configuration.
+/// What the command line and the environment contribute.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// `-c`: the file.
     pub path: PathBuf,
     /// `-w`: the working directory; the file's own unless set.
     pub work_dir: Option<PathBuf>,
-    /// `--dotenv`; the variable `DOTENV_PATH` beats it.
+    /// `--dotenv`; the variable `DOTENV_PATH` takes precedence.
     pub dotenv: Option<PathBuf>,
     /// `-o key=value`, in order.
     pub overrides: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Sources {
 }
 
 impl fmt::Debug for Sources {
-    /// Without overrides and variables: any of them may be a secret.
+    /// Leaves out overrides and variables: any of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, work_dir, dotenv, .. } = self;
         let mut shown = f.debug_struct("Sources");
@@ -39,23 +39,23 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// A configuration that can be used.
+/// A valid configuration.
 #[derive(Clone)]
 pub struct Loaded {
-    /// What it says.
+    /// The typed configuration.
     pub config: Config,
-    /// All of it as JSON, those sections included that are not served; without secrets.
+    /// All of it as JSON, including unsupported sections; without secrets.
     pub shown: String,
-    /// What is odd about it.
+    /// Warnings about it.
     pub warnings: Vec<Problem>,
     /// Where relative paths start.
     pub work_dir: PathBuf,
-    /// The environment for workers: that of the process, then what the dotenv files add.
+    /// The environment for workers: that of the process, then what dotenv files add.
     pub env: Vec<(OsString, OsString)>,
 }
 
 impl fmt::Debug for Loaded {
-    /// Without variables: any of them may be a secret.
+    /// Leaves out variables: any of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { config, warnings, work_dir, .. } = self;
         let mut shown = f.debug_struct("Loaded");
@@ -67,12 +67,12 @@ impl fmt::Debug for Loaded {
 /// Reads and checks everything.
 ///
 /// # Errors
-/// Names every mistake, with its file, line and key and what is expected there.
+/// Lists every mistake with its file, line, key and the expected form.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     load_and(sources, inspect::inspect)
 }
 
-/// Reads everything; `inspect` may look at more than the files.
+/// Reads everything; `inspect` may check more than the files.
 pub(super) fn load_and(
     sources: &Sources,
     inspect: impl FnOnce(&Config, &Node, Machine<'_>, &Problems),
@@ -80,7 +80,7 @@ pub(super) fn load_and(
     let problems = Problems::default();
     let Read { mut tree, version, work_dir, env } = read(sources, &problems)?;
     idle::drop_unnamed_logs(&mut tree);
-    idle::look(&tree, &problems);
+    idle::check(&tree, &problems);
     let config = build(&tree, version, &problems);
     inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);
     let shown = shown::shown(&tree);
@@ -88,7 +88,7 @@ pub(super) fn load_and(
     Ok(Loaded { config, shown, warnings, work_dir, env: env.variables })
 }
 
-/// All sources laid over each other, before anybody looks at a section.
+/// All sources merged, before any section is read.
 pub(super) struct Read {
     pub(super) tree: Node,
     version: String,
@@ -96,7 +96,7 @@ pub(super) struct Read {
     env: Environment,
 }
 
-/// Where relative paths start, whatever stands in the file.
+/// Where relative paths start, even if the file cannot be read.
 pub(super) fn work_dir(sources: &Sources) -> Result<PathBuf, Problem> {
     if let Some(dir) = &sources.work_dir {
         return absolute(dir, &sources.env);
@@ -105,7 +105,7 @@ pub(super) fn work_dir(sources: &Sources) -> Result<PathBuf, Problem> {
     Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-/// Reads the files. What is wrong with other files than the main one goes to `problems`, and the rest is read without them.
+/// Reads the files. Problems with files other than the main one go to `problems`, and the rest is read without them.
 pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Problem> {
     let path = absolute(&sources.path, &sources.env)?;
     let work_dir = work_dir(sources)?;
@@ -114,7 +114,7 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
         return Err(Problem::file(&work_dir, "the working directory does not exist"));
     }
     let overrides = overrides::parse(&sources.overrides, problems);
-    // They count from here on: they may say what is required, which files to include, and where variables are.
+    // Flags come first: they may set what is required, the files to include, and those of variables.
     for (key, node) in &overrides {
         tree.set(key, node.clone());
     }
@@ -122,18 +122,18 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
     expand_all(&mut tree, "", &env, problems);
     let version = version(&tree, problems).unwrap_or_default();
     if include(&mut tree, &work_dir, &version, &env, problems) {
-        // They win over included files too. What is wrong with them has been said above.
-        let said = Problems::default();
+        // Flags win over included files too. Problems with them have been reported above.
+        let reported = Problems::default();
         for (key, mut node) in overrides {
-            expand_all(&mut node, &key, &env, &said);
+            expand_all(&mut node, &key, &env, &reported);
             tree.set(&key, node);
         }
     }
     Ok(Read { tree, version, work_dir, env })
 }
 
-/// The path from the root, as a shell would write it: a symlink on the way to the current folder stays one, so that workers started
-/// after it has moved on start where it points then.
+/// The absolute path, as a shell would write it: a symlink on the way to the current directory is kept, so that workers started after it
+/// has moved start where it points then.
 fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Problem> {
     let logical = env.iter().find(|(name, _)| name == "PWD").map(|(_, value)| Path::new(value));
     let same = |folder: &&Path| {
@@ -145,6 +145,9 @@ fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Proble
 }
 
 fn read_file(shown: &Path, path: &Path, problems: &Problems) -> Result<Node, Problem> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        return Err(Problem::file(shown, "TOML is not supported: expected a YAML or JSON file"));
+    }
     let text = std::fs::read_to_string(path).map_err(|reason| Problem::file(shown, reason))?;
     parse(shown, &text, problems)
 }
@@ -158,11 +161,11 @@ fn parse(shown: &Path, text: &str, problems: &Problems) -> Result<Node, Problem>
     }
 }
 
-/// The file's version: required, and a string, since 2.10 would be the number 2.1.
+/// The file's version: required, and a string, since the number 2.10 would be 2.1.
 fn version(tree: &Node, problems: &Problems) -> Option<String> {
     let expected = "expected the version of the file's format as a string, such as version: '3'";
     let Some(node) = tree.get("version") else {
-        problems.mistake(&tree.at, Some("version"), format!("it is missing; {expected}"));
+        problems.mistake(&tree.at, Some("version"), format!("missing; {expected}"));
         return None;
     };
     if node.is_nothing() {
@@ -174,7 +177,7 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
         problems.mistake(&node.at, Some("version"), expected);
         return None;
     };
-    // A flag has no quotes that would tell a number from a string.
+    // A flag has no quotes to tell a string from a number.
     if *plain && node.at.line > 0 && text.parse::<f64>().is_ok() {
         let found = format!("expected a string, found a number; write version: '{text}'");
         problems.mistake(&node.at, Some("version"), found);
@@ -182,7 +185,7 @@ fn version(tree: &Node, problems: &Problems) -> Option<String> {
     Some(text.clone())
 }
 
-/// Lays the included files over the main one, in order. Returns whether there are any.
+/// Merges the included files into the main one, in order. Returns whether there are any.
 fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, problems: &Problems) -> bool {
     let Some(list) = tree.get("include").cloned() else { return false };
     let files: Vec<String> = typed::read(&list, "include", problems);
@@ -219,7 +222,7 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
                 problems.warn(
                     &node.at,
                     Some(key),
-                    "has no effect in an included file: only the main file's is read",
+                    "has no effect in an included file: only that of the main file is read",
                 );
             }
         }
@@ -234,10 +237,10 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
         let Value::Scalar { text, plain, shown } = &mut node.value else { return };
         let Some(expanded) = expand::expand(text, &|name| env.get(name).cloned()) else { return };
         if let Some(malformed) = expanded.malformed {
-            let hint = format!("{malformed}; expected one such as ${{NAME}} or ${{NAME:-default}}");
+            let hint = format!("{malformed}; expected ${{NAME}} or ${{NAME:-default}}");
             problems.warn(&node.at, Some(path), hint);
         }
-        // What is no reference may be part of a password.
+        // What is not a reference may be part of a password.
         *shown = Some(if expanded.malformed.is_some() { "${...}".into() } else { expanded.shown.into() });
         *plain = false;
         *text = expanded.text;
@@ -248,7 +251,7 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     let section = |name: &str| section(tree, name);
     let centrifuge_node = tree.get("centrifuge");
     if centrifuge_node.is_none() {
-        let text = "the section is missing: there is nothing to serve";
+        let text = "missing section: there is nothing to serve";
         problems.mistake(&tree.at, Some("centrifuge"), text);
     }
     let centrifuge: Centrifuge = default_or(centrifuge_node, "centrifuge", problems);
@@ -258,9 +261,8 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     show_references(tree, &mut server, &mut pool);
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
-        let text = format!(
-            "'{version}' is the format of RoadRunner 2; it is read as before, and '3' is the current one"
-        );
+        let text =
+            format!("'{version}' is RoadRunner 2's format, which is still read; the current one is '3'");
         problems.warn(at, Some("version"), text);
     }
     Config {
@@ -284,17 +286,17 @@ fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, probl
         let command = node.get("command");
         let found = command.map(|node| format!(", found {}", shown::found(node, "server.command")));
         let text =
-            format!("it is missing: expected a command such as \"php app.php\"{}", found.unwrap_or_default());
+            format!("missing: expected a command such as \"php app.php\"{}", found.unwrap_or_default());
         problems.mistake(&command.unwrap_or(node).at, Some("server.command"), text);
     }
     if server.on_init.as_ref().is_some_and(|on_init| on_init.command.argv.is_empty())
         && !problems.spoil("server.on_init.command")
     {
-        problems.mistake(&node.at, Some("server.on_init.command"), "it is missing");
+        problems.mistake(&node.at, Some("server.on_init.command"), "missing");
     }
 }
 
-/// Commands are shown with the references that stand in the file: what these were replaced by may be a secret.
+/// Makes commands show the file's variable references instead of the values, which may be secrets.
 fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Config) {
     let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
     let commands = [
@@ -310,7 +312,7 @@ fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Co
     }
 }
 
-/// A section; an empty one is none.
+/// A section; an empty one counts as absent.
 pub(super) fn section<'a>(tree: &'a Node, name: &str) -> Option<&'a Node> {
     tree.get(name).filter(|node| !node.is_nothing())
 }

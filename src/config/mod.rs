@@ -1,20 +1,20 @@
 //! The configuration: from files, flags and variables to one typed [`Config`], made of the components' own.
 //!
 //! ```text
-//!  file ─yaml─▶ Node tree ─▶ includes ─▶ -o flags ─▶ ${VARIABLES} ─▶ typed Config
-//!               (every value knows its file and line)                 │
-//!                                                                     └─▶ warnings: unknown keys, sections not served here
+//!  file ─yaml─▶ Node tree ─▶ includes ─▶ -o flags ─▶ ${VARIABLES} ─typed─▶ Config ─inspect─▶ Loaded
+//!               (every value knows its file and line)                │                │
+//!                                                                    └─▶ problems ◀───┘
 //! ```
 //!
 //! Invariants:
-//! - A mistake or warning names file, line, key and the form that is expected. All of them are found in one run (see `problems`): a value
-//!   that is wrong is left out, and the rest is looked at as if it were not there.
-//! - What comes out is right: nobody checks a setting later again.
-//! - Nothing is written to the process's own environment; variables of dotenv files are handed to the workers.
+//! - A mistake or warning names file, line, key and the expected form. One run finds them all (see `problems`): a wrong value is left out,
+//!   and the rest is checked as if it were absent.
+//! - A [`Config`] is valid: no component checks a setting again.
+//! - The process's own environment stays as it is; variables from dotenv files are passed to the workers.
 //!
 //! Differences from RoadRunner: each reference in a value is expanded by itself (see `expand`), an included file adds to a section
 //! instead of hiding the rest of it from its plugin, `-o` wins over included files too, `envfile` is always read, and a command is split
-//! like a shell does it.
+//! as by a shell.
 
 mod dotenv;
 mod environment;
@@ -22,13 +22,16 @@ mod expand;
 mod idle;
 mod inspect;
 mod load;
+mod nearest;
 mod node;
+mod numbers;
 mod overrides;
 mod problems;
 mod running;
 mod sections;
 mod shown;
 mod typed;
+mod wrong;
 mod yaml;
 
 use std::time::Duration;
@@ -62,15 +65,9 @@ pub struct Config {
     pub status: Option<telemetry::Status>,
     /// `otel`.
     pub otel: Option<telemetry::Otel>,
-    /// `endure.grace_period`: how long the end may take; 30s.
+    /// `endure.grace_period`: how long the shutdown may take; 30s.
     pub grace_period: Duration,
 }
 
-#[cfg(test)]
-mod fuzz_tests;
-#[cfg(test)]
-mod nothing_tests;
-#[cfg(test)]
-mod secret_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The configuration as text in a tree: every value knows where it stands.
+//! The configuration as a tree of texts: every value knows its file and line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,22 @@ use std::sync::Arc;
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct At {
-    /// The file's name as it was given, or what else the value came from.
+    /// The file's name as it was given, or `-o key` for a flag.
     pub(crate) file: Arc<str>,
-    /// Counted from one; 0 where there are no lines.
+    /// Counted from one; 0 if there are no lines.
     pub(crate) line: usize,
+}
+
+impl At {
+    /// The place of the value of `-o key=value`.
+    pub(crate) fn of_flag(key: &str) -> Self {
+        Self { file: format!("-o {key}").into(), line: 0 }
+    }
+
+    /// The key of the flag that the value came from.
+    pub(crate) fn flag(&self) -> Option<&str> {
+        self.file.strip_prefix("-o ").filter(|_| self.line == 0)
+    }
 }
 
 impl fmt::Display for At {
@@ -25,19 +37,19 @@ pub(crate) struct Node {
     pub(crate) at: At,
 }
 
-/// What a value is before anybody wants something of it.
+/// A value before it has a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Null,
-    /// A word. Only a plain one, which stands without quotes, may be a number or a truth value of its own.
+    /// A text. Only a plain one, without quotes, can be a number or truth value of its own.
     Scalar {
         text: String,
         plain: bool,
-        /// Where variables were replaced: the text with `${NAME}` in place of their values, which may be secrets.
+        /// The text before variables were replaced, if there were any: their values may be secrets.
         shown: Option<Box<str>>,
     },
     List(Vec<Node>),
-    /// In the order of the file; keys are in lower case and occur once.
+    /// In the order of the file; keys are lower-case and unique.
     Map(Vec<(String, Node)>),
 }
 
@@ -47,7 +59,7 @@ impl Node {
         Self { value: Value::Map(Vec::new()), at }
     }
 
-    /// What stands under `key`.
+    /// Returns the value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
@@ -63,7 +75,7 @@ impl Node {
         }
     }
 
-    /// Whether there is no value: nothing stands there, or a text that is empty, perhaps since its variables are.
+    /// Returns whether there is no value: null, or a text that is empty, perhaps because its variables are.
     pub(crate) fn is_nothing(&self) -> bool {
         match &self.value {
             Value::Null => true,
@@ -74,7 +86,7 @@ impl Node {
         }
     }
 
-    /// The references that a text was made of, as messages show it.
+    /// The text before variables were replaced, as messages show it, if there were any.
     pub(crate) fn reference(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { shown, .. } => shown.as_deref(),
@@ -90,7 +102,7 @@ impl Node {
         }
     }
 
-    /// The text of a word.
+    /// The text of a scalar.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
@@ -98,7 +110,7 @@ impl Node {
         }
     }
 
-    /// The items of a list that is written as one text: between commas, and those of flags and variables also in brackets.
+    /// Splits a list that is written as one text, at its commas. In flags and variables it may be in brackets.
     pub(crate) fn split(&self) -> Vec<Self> {
         let Value::Scalar { text, plain, shown } = &self.value else { return vec![self.clone()] };
         let is_from_file = self.at.line > 0 && shown.is_none();
@@ -112,7 +124,7 @@ impl Node {
         items.into_iter().map(|item| Self { value: value(item.trim()), at: self.at.clone() }).collect()
     }
 
-    /// Puts `node` at a dotted path; sections on the way are made as needed, and what is in the way is replaced.
+    /// Sets the value at a dotted path. Creates sections on the way, replacing other values.
     pub(crate) fn set(&mut self, path: &str, node: Self) {
         let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
         if !matches!(self.value, Value::Map(_)) {
@@ -138,7 +150,7 @@ impl Node {
         }
     }
 
-    /// Lays `over` over this: sections are merged key by key, everything else is replaced.
+    /// Merges `over` into this: sections key by key, everything else is replaced.
     pub(crate) fn merge(&mut self, over: Self) {
         match (&mut self.value, over.value) {
             (Value::Map(entries), Value::Map(more)) => {
@@ -156,7 +168,7 @@ impl Node {
         }
     }
 
-    /// Calls `edit` for every word below, with its dotted path.
+    /// Calls `edit` for every scalar below, with its dotted path.
     pub(crate) fn for_each_scalar(&mut self, path: &str, edit: &mut impl FnMut(&mut Self, &str)) {
         match &mut self.value {
             Value::Null => {}
@@ -176,7 +188,7 @@ impl Node {
     }
 }
 
-/// Commas within braces are those of a pattern: `*.{php,py}`.
+/// Splits at commas, except within braces, where they belong to a pattern: `*.{php,py}`.
 fn split_at_commas(text: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let is_end = |c: char| {

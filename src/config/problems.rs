@@ -1,4 +1,4 @@
-//! What is wrong or odd about a configuration: all of it, and not only what was found first.
+//! All mistakes and warnings about a configuration, not only the first.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::node::At;
 use super::shown;
 
-/// Mistakes, and warnings, that are listed. What is beyond is counted: a file can have a hundred thousand unknown keys.
+/// Mistakes, and warnings, to list. More are only counted: a file can have a hundred thousand unknown keys.
 const MAX_LISTED: usize = 100;
 
-/// One thing that is wrong or odd, and where it stands; its text is meant for a terminal.
+/// A mistake or warning and its place in the configuration. Its text is safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     at: At,
@@ -24,7 +24,7 @@ impl Problem {
         Self { at: at.clone(), key: key.map(shown::key), message: message.into() }
     }
 
-    /// About a file as a whole.
+    /// A problem with a whole file.
     pub(super) fn file(path: &Path, message: impl fmt::Display) -> Self {
         let at = At { file: path.display().to_string().into(), line: 0 };
         Self { at, key: None, message: message.to_string() }
@@ -33,15 +33,17 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.at)?;
-        if let Some(key) = &self.key {
-            write!(f, "{key}: ")?;
+        match &self.key {
+            // A flag is named by its key already.
+            Some(key) if self.at.flag().is_some_and(|flag| is_within(key, flag)) => write!(f, "-o {key}: ")?,
+            Some(key) => write!(f, "{}: {key}: ", self.at)?,
+            None => write!(f, "{}: ", self.at)?,
         }
         f.write_str(&self.message)
     }
 }
 
-/// Why a configuration cannot be used: every mistake in it, and what is odd about it, which may be the cause.
+/// Why a configuration cannot be used: its mistakes, and its warnings, which may explain them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     mistakes: List,
@@ -49,7 +51,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// One line for each mistake, then for each warning; the same for every command.
+    /// One line per mistake, then one per warning; the same for every command.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let mistakes = self.mistakes.lines("mistakes");
         mistakes.chain(self.warnings.lines("warnings").map(|line| format!("warning: {line}")))
@@ -76,7 +78,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Takes what is found while a configuration is read.
+/// Collects mistakes and warnings while a configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     mistakes: RefCell<List>,
@@ -84,7 +86,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// With this a configuration cannot be used.
+    /// Adds a mistake, which makes the configuration unusable.
     pub(super) fn mistake(&self, at: &At, key: Option<&str>, message: impl Into<String>) {
         self.add(Problem::at(at, key, message));
     }
@@ -94,26 +96,26 @@ impl Problems {
         self.mistakes.borrow_mut().add(mistake);
     }
 
-    /// This is odd, and a configuration can be used all the same.
+    /// Adds a warning.
     pub(super) fn warn(&self, at: &At, key: Option<&str>, message: impl Into<String>) {
         self.warnings.borrow_mut().add(Problem::at(at, key, message));
     }
 
-    /// Takes over what was found elsewhere.
+    /// Adds all mistakes and warnings of another collection.
     pub(super) fn append(&self, others: Self) {
         self.mistakes.borrow_mut().append(others.mistakes.into_inner());
         self.warnings.borrow_mut().append(others.warnings.into_inner());
     }
 
-    /// Whether there is a mistake in `key`, in what is below it, or in what it stands in: then nothing that follows from its value is
-    /// worth a word.
+    /// Returns whether there is a mistake in `key`, below it, or in a section around it. Then whatever follows from its value is not
+    /// reported.
     pub(super) fn spoil(&self, key: &str) -> bool {
         let mistakes = self.mistakes.borrow();
         let mut keys = mistakes.listed.iter().filter_map(|mistake| mistake.key.as_deref());
         keys.any(|other| is_within(key, other) || is_within(other, key))
     }
 
-    /// The warnings, or the reason why the configuration cannot be used. `main` is the file whose lines come first.
+    /// Returns the warnings, or the error if there were mistakes. Lines of the file `main` come first.
     pub(super) fn finish(self, main: &Path) -> Result<Vec<Problem>, Error> {
         let (mut mistakes, mut warnings) = (self.mistakes.into_inner(), self.warnings.into_inner());
         let main: Arc<str> = main.display().to_string().into();
@@ -152,7 +154,7 @@ impl List {
         self.unlisted += others.unlisted;
     }
 
-    /// By file, in the order in which they were first met, and line.
+    /// Sorts by file, in the order in which they were first met, and line.
     fn sort(&mut self, files: &mut Vec<Arc<str>>) {
         self.listed.sort_by_cached_key(|problem| {
             let known = files.iter().position(|file| *file == problem.at.file);
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn lines_come_in_the_order_of_the_file_and_warnings_last() {
         let problems = Problems::default();
-        problems.warn(&at("a", 1), Some("x"), "odd");
+        problems.warn(&at("a", 1), Some("x"), "warned");
         problems.mistake(&at("b", 1), None, "other file");
         problems.mistake(&at("a", 7), Some("y"), "late");
         problems.mistake(&at("a", 2), Some("z"), "early");
@@ -189,12 +191,12 @@ mod tests {
         let error = problems.finish(Path::new("a")).unwrap_err();
         assert_eq!(
             error.lines().collect::<Vec<_>>(),
-            ["a:2: z: early", "a:7: y: late", "b:1: other file", "warning: a:1: x: odd"]
+            ["a:2: z: early", "a:7: y: late", "b:1: other file", "warning: a:1: x: warned"]
         );
     }
 
     #[test]
-    fn what_is_beyond_a_hundred_is_counted() {
+    fn more_than_a_hundred_mistakes_are_counted() {
         let problems = Problems::default();
         for line in 1..=250 {
             problems.mistake(&at("a", line), None, "wrong");

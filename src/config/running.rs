@@ -1,4 +1,4 @@
-//! What has to be known to reach a server that runs already. The rest of its configuration may be wrong meanwhile, or be gone.
+//! What commands need to reach a running server. The rest of its configuration may be invalid or gone by now.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::{api, pool, proxy, rpc};
 /// A server as its configuration describes it.
 #[derive(Debug, Clone)]
 pub struct Running {
-    /// Where its relative paths start, and its `.pid` lies.
+    /// Where its relative paths start, and where its `.pid` is.
     pub work_dir: PathBuf,
     /// `rpc.listen`, or why it is not known.
     pub rpc: Result<Address, Error>,
     /// `centrifuge.proxy_address`, or why it is not known.
     pub proxy: Result<Address, Error>,
-    /// How long its end may take; the default where the setting cannot be read.
+    /// How long its shutdown may take; the default if the setting cannot be read.
     pub grace_period: Duration,
-    /// How long a reset may take, the start of a worker included; the default where the settings cannot be read.
+    /// How long a reset may take, the start of a worker included; the default if the settings cannot be read.
     pub reset_time: Duration,
-    /// How long a call to Centrifugo's API may take; the default where the setting cannot be read.
+    /// How long a call to Centrifugo's API may take; the default if the setting cannot be read.
     pub api_timeout: Duration,
 }
 
 /// Reads what is needed to reach a running server.
 ///
 /// # Errors
-/// When there is no current folder to start from.
+/// When there is no current directory.
 pub fn running(sources: &Sources) -> Result<Running, Error> {
     let mut running = Running {
         work_dir: work_dir(sources)?,
@@ -54,7 +54,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
 
 fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) {
     running.rpc = rpc_address(tree, files, sources);
-    // Where one of these is wrong, the default holds.
+    // If one of these is wrong, the default applies.
     let problems = Problems::default();
     running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
     let centrifuge: Centrifuge = default_or(section(tree, "centrifuge"), "centrifuge", &problems);
@@ -68,7 +68,7 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     };
 }
 
-/// What is wrong with the files may be the reason why it is not there.
+/// Problems with the files may be the reason why it is missing, so they are part of the error.
 fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<Address, Error> {
     let problems = Problems::default();
     match optional::<rpc::Config>(section(tree, "rpc"), "rpc", &problems) {
@@ -82,12 +82,12 @@ fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<Addres
 }
 
 fn missing(sources: &Sources) -> Problem {
-    let text = "rpc.listen: it is missing, so a running server cannot be reached; expected a section such as \
+    let text = "rpc.listen: missing, so a running server cannot be reached; expected a section such as \
                 rpc: {listen: tcp://127.0.0.1:6001}";
     Problem::file(&sources.path, text)
 }
 
-/// A reset that is asked for while the first workers start waits for these.
+/// A reset that is requested while the first workers start waits for them.
 fn reset_time(pool: &pool::Config) -> Duration {
     pool.reset_timeout + pool.allocate_timeout
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_has_to_be_right() {
+    fn only_what_is_needed_has_to_be_valid() {
         let text =
             "version: '3'\nrpc: {listen: 'unix://${X:-rpc}.sock'}\ncentrifuge: {pool: {num_workers: x}}\n";
         let running = read_text(text);
@@ -125,11 +125,11 @@ mod tests {
     #[test]
     fn without_an_address_the_error_names_the_key() {
         let why = |text: &str| read_text(text).rpc.unwrap_err().to_string();
-        assert!(why("version: '3'\n").contains(".rr.yaml: rpc.listen: it is missing"));
+        assert!(why("version: '3'\n").contains(".rr.yaml: rpc.listen: missing"));
         assert!(
             why("version: '3'\nrpc: {listen: nowhere}\n").contains(".rr.yaml:2: rpc.listen: expected tcp://")
         );
-        assert!(why("a: [").contains("this is not YAML"));
+        assert!(why("a: [").contains("invalid YAML"));
         let missing =
             running(&Sources { path: "/nonexistent/.rr.yaml".into(), ..Sources::default() }).unwrap();
         assert!(missing.rpc.unwrap_err().to_string().contains("/nonexistent/.rr.yaml"));

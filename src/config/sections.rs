@@ -1,4 +1,4 @@
-//! The sections as they stand in the file, where they are cut otherwise than the components are.
+//! Sections of the file whose structure differs from that of the components.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 use crate::net::{self, Address};
 use crate::{api, duration, pool, proxy};
 
-/// The sections that are served.
-pub(super) const SERVED: [&str; 8] =
+/// Supported sections.
+pub(super) const SUPPORTED: [&str; 8] =
     ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
 
-/// What stands beside them; see `idle` for what becomes of it.
+/// Other top-level keys and sections; `idle` warns of those without an effect.
 pub(super) const OTHER_KEYS: [&str; 8] =
     ["version", "include", "envfile", "app", "informer", "lock", "resetter", "service"];
 
-/// Sections of RoadRunner's other plugins. They stand in the same file in real projects.
+/// Sections of RoadRunner's other plugins, which real projects have in the same file.
 pub(super) const OTHER_PLUGINS: [&str; 21] = [
     "http",
     "grpc",
@@ -79,7 +79,7 @@ impl Centrifuge {
         api.use_compressor = self.use_compressor;
         api.api_key = self.api_key.filter(|key| !key.expose().is_empty());
         api.api_timeout = self.api_timeout.unwrap_or(api.api_timeout);
-        // An empty section is the same as none.
+        // An empty section counts as absent.
         api.tls = self.tls.filter(|tls| *tls != api::Tls::default());
         api.name = self.name.unwrap_or(api.name);
         api.version = self.version.unwrap_or(api.version);

@@ -1,14 +1,14 @@
-//! The configuration as others may see it: in messages, and as what `rpc.Config` answers.
+//! The configuration without secrets: in messages, and as `rpc.Config` returns it.
 //!
-//! A message names file, line and key. It quotes a value only if neither its key nor its text says that it may be a secret, and what
-//! came from a variable is shown as the reference that stands in the file.
+//! A message names file, line and key. It quotes a value only if neither its key nor its text suggests a secret; a value that came from a
+//! variable is shown as the reference in the file.
 
 use serde_json::{Map, Value as Json};
 
 use super::node::{Node, Value};
 use crate::secrets::{HIDDEN, is_secret, scrub};
 
-/// Sections whose values are hidden whatever their names are: any of them may be a secret.
+/// Sections whose values are always hidden: any of them may be a secret.
 const HIDDEN_SECTIONS: [&str; 7] =
     ["env", "environment", "headers", "cookies", "metadata", "params", "credentials"];
 
@@ -103,7 +103,7 @@ fn names_a_secret(shown: &str) -> bool {
     shown.split("${").skip(1).any(|rest| is_secret(rest.split('}').next().unwrap_or(rest)))
 }
 
-/// The value at a path as a message may show it.
+/// The value at a path, as a message may show it.
 pub(super) fn value(node: &Node, path: &str) -> String {
     match &node.value {
         Value::Null => String::new(),
@@ -114,7 +114,7 @@ pub(super) fn value(node: &Node, path: &str) -> String {
     }
 }
 
-/// What was found where something else was expected.
+/// What was found in place of the expected value.
 pub(super) fn found(node: &Node, path: &str) -> String {
     match &node.value {
         Value::Scalar { text, .. } if !node.is_nothing() && may_be_secret(path, text) => {
@@ -132,7 +132,7 @@ pub(super) fn found(node: &Node, path: &str) -> String {
     }
 }
 
-/// The same message without a value that must not be shown.
+/// The message without a value that must not be shown.
 pub(super) fn without_value(message: String, node: &Node, path: &str) -> String {
     match node.text() {
         Some(text) if !text.trim().is_empty() && message.contains(text) => {
@@ -143,7 +143,7 @@ pub(super) fn without_value(message: String, node: &Node, path: &str) -> String 
     }
 }
 
-/// `message` with `shown` in place of `text`. A short text is replaced only where it is a word, since it is a part of many.
+/// `message` with `shown` in place of `text`. A short text is replaced only as a whole word.
 fn replaced(message: &str, text: &str, shown: &str) -> String {
     let is_short = text.len() < 4;
     let mut out = String::new();
@@ -158,7 +158,7 @@ fn replaced(message: &str, text: &str, shown: &str) -> String {
     out + rest
 }
 
-/// A command with the references that stand in the file; none when there are no references in it.
+/// A command with its variable references, if it has any.
 pub(super) fn command(node: &Node) -> Option<String> {
     match &node.value {
         Value::Scalar { shown, .. } => shown.as_deref().map(str::to_owned),
@@ -173,7 +173,7 @@ pub(super) fn command(node: &Node) -> Option<String> {
     }
 }
 
-/// A key as a message may name it. A line without its colon makes one key of a key and its value.
+/// A key as a message may name it. A line without its colon makes one key of a key and its value, so it is cut.
 pub(super) fn key(name: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '<' | '[' | ']');
     let end = name.find(|c: char| !is_part(c)).unwrap_or(name.len());

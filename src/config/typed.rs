@@ -1,35 +1,32 @@
 //! From the tree to the components' `Config` structs.
 //!
-//! A lenient serde deserialiser: after expansion every value is text, so `"4"` is a number where one is wanted, `on` a truth value, and a
-//! word a list of one. Since serde tells which fields a struct has, keys that it does not know become warnings here, with the nearest
-//! one that it knows, and no list of keys is kept anywhere.
+//! A lenient serde deserialiser: after expansion every value is text, so `"4"` is a number where one is expected, `on` a truth value, and a
+//! word a list of one. Since serde passes the fields of each struct, unknown keys become warnings here, with the nearest known one, and no
+//! list of keys has to be kept.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor,
-};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::node::{At, Node, Value};
+use super::nearest::nearest;
+use super::node::{Node, Value};
 use super::problems::Problems;
-use super::shown;
+use super::wrong::Wrong;
+use super::{numbers, shown};
 use crate::duration::{self, Unit};
 
-/// How much alike an unknown key and a known one must be for the known one to be suggested.
-const ALIKE: f64 = 0.7;
-
-/// Mistakes that are looked for in one section: each costs one more reading of it.
+/// Mistakes to find in one section: each costs one more pass over it.
 const MAX_MISTAKES: usize = 100;
 
-/// Reads `node`, which stands at the dotted path `path`. What is wrong goes to `problems`, and counts as if it were not there: so every
-/// mistake is found, and what comes out is of use for further checks.
+/// Reads `node`, at the dotted path `path`. Wrong values go to `problems` and are then read as if they were absent, so that every mistake
+/// is found and the result can be checked further.
 pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, problems: &Problems) -> T {
     let mut wrong = HashSet::new();
     loop {
-        // A reading that failed is repeated, and its warnings with it.
+        // A failed pass is repeated, and its warnings with it.
         let found = Problems::default();
         let reader = Reader { node, path: path.to_owned(), wrong: &wrong, problems: &found };
         let error = match T::deserialize(reader) {
@@ -42,7 +39,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, probl
         let (at, place) = error.place.unwrap_or_else(|| (node.at.clone(), path.to_owned()));
         match error.missing {
             None => problems.mistake(&at, Some(&place), error.message),
-            // It is missing because it was wrong, which has been said.
+            // It is missing because it was wrong, which has been reported.
             Some(key) if wrong.contains(&format!("{place}.{key}")) => {}
             Some(key) => problems.mistake(&at, Some(&format!("{place}.{key}")), error.message),
         }
@@ -53,88 +50,16 @@ pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, probl
     }
 }
 
-/// The known key that an unknown one may have been meant to be.
-pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.into_iter().map(|other| {
-        (strsim::normalized_damerau_levenshtein(key, other).max(strsim::jaro(key, other) - 0.1), other)
-    });
-    alike.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
-}
-
-/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everybody in.
+/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
 const NEVER_NOTHING: [&str; 1] = ["allow"];
 
 /// One value, as serde sees it.
 struct Reader<'a> {
     node: &'a Node,
     path: String,
-    /// What was found to be wrong, and is not looked at again.
+    /// Paths that were found to be wrong and are skipped.
     wrong: &'a HashSet<String>,
     problems: &'a Problems,
-}
-
-/// What is wrong with a value, and with which one.
-#[derive(Debug)]
-struct Wrong {
-    message: String,
-    /// Whether the message is to end with what was found. It is added where the key is known: the value may be a secret.
-    asks_what_was_found: bool,
-    place: Option<(At, String)>,
-    /// The key that is not there.
-    missing: Option<&'static str>,
-}
-
-impl Wrong {
-    fn expected(what: impl fmt::Display) -> Self {
-        Self { asks_what_was_found: true, ..<Self as de::Error>::custom(format_args!("expected {what}")) }
-    }
-
-    fn at(self, reader: &Reader<'_>) -> Self {
-        self.or_at(reader.node, reader.path.clone())
-    }
-
-    /// The innermost place is the right one: a later call changes nothing.
-    fn or_at(self, node: &Node, path: String) -> Self {
-        if self.place.is_some() {
-            return self;
-        }
-        let message = if self.asks_what_was_found {
-            format!("{}, found {}", self.message, shown::found(node, &path))
-        } else {
-            shown::without_value(self.message, node, &path)
-        };
-        Self { message, place: Some((node.at.clone(), path)), ..self }
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Wrong {}
-
-impl de::Error for Wrong {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), asks_what_was_found: false, place: None, missing: None }
-    }
-
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::expected(expected)
-    }
-
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::expected(expected)
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Self { missing: Some(key), ..Self::custom("it is missing") }
-    }
-
-    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::expected(format_args!("one of {}", expected.join(", ")))
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -143,28 +68,32 @@ impl<'a> Reader<'a> {
         Self { node, path, wrong: self.wrong, problems: self.problems }
     }
 
-    fn expected<T>(&self, what: &str) -> Result<T, Wrong> {
-        Err(Wrong::expected(what).at(self))
+    /// Adds this value's place to an error.
+    fn wrong_here(&self, wrong: Wrong) -> Wrong {
+        wrong.or_at(self.node, self.path.clone())
     }
 
-    /// What stands in place of a section may be all that was to stand in it: of words nothing is shown.
+    fn expected<T>(&self, what: &str) -> Result<T, Wrong> {
+        Err(self.wrong_here(Wrong::expected(what)))
+    }
+
+    /// A text in place of a section may be the section's content with a syntax error, so it is not shown.
     fn expected_section<T>(&self) -> Result<T, Wrong> {
         let expected = "a section of `key: value` lines";
         match &self.node.value {
             Value::Scalar { text, shown: None, .. } if text.parse::<f64>().is_err() => {
-                let message = format!("expected {expected}, found a text");
-                Err(<Wrong as de::Error>::custom(message).at(self))
+                let message = format!("expected {expected}, found text");
+                Err(self.wrong_here(<Wrong as de::Error>::custom(message)))
             }
             _ => self.expected(expected),
         }
     }
 
-    /// Nanoseconds. A number without a unit that is small enough is taken for seconds, which earns a warning unless the key is one of
-    /// seconds.
+    /// Reads a duration, in nanoseconds. A small number without a unit is read as seconds, with a warning unless the key is in seconds.
     fn duration(&self, is_of_seconds: bool) -> Result<u64, Wrong> {
         let Some(text) = self.node.text() else { return self.expected(duration::EXPECTED) };
         let (duration, unit) = duration::setting(text, is_of_seconds).map_err(|reason| {
-            let mut wrong = Wrong::expected(duration::EXPECTED).at(self);
+            let mut wrong = self.wrong_here(Wrong::expected(duration::EXPECTED));
             // The reason quotes parts of the value.
             if self.node.reference().is_none() {
                 wrong.message = format!("{}: {reason}", wrong.message);
@@ -174,13 +103,13 @@ impl<'a> Reader<'a> {
         if unit == Unit::Assumed {
             let hint = if self.node.reference().is_some() {
                 let shown = shown::value(self.node, &self.path);
-                format!("{shown} has no unit and is taken for seconds; write one, such as 10s")
+                format!("{shown} has no unit and is read as seconds; write a unit, such as 10s")
             } else {
                 let text = text.trim();
-                // Not each way to write a number can have a unit behind it, as `1e3`.
+                // Some notations cannot have a unit appended, such as `1e3`.
                 let is_go = duration::parse(&format!("{text}s")).is_ok();
                 let number = if is_go { text.to_owned() } else { duration.as_secs_f64().to_string() };
-                format!("{text} is taken for {number} seconds; write {number}s")
+                format!("{text} is read as {number} seconds; write {number}s")
             };
             self.problems.warn(&self.node.at, Some(&self.path), hint);
         }
@@ -188,34 +117,15 @@ impl<'a> Reader<'a> {
     }
 
     fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
-        let text = self.node.text().map(|text| text.trim().replace('_', ""));
-        let number =
-            text.and_then(|text| text.parse().ok().or_else(|| whole(&text)?.to_string().parse().ok()));
-        number.map_or_else(|| self.expected(what), Ok)
+        self.node.text().and_then(numbers::number).map_or_else(|| self.expected(what), Ok)
     }
-}
-
-/// The other ways to write a whole number in YAML and JSON: `0x10`, `0o20`, `0b10000`, `16.0`, `1.6e1`.
-fn whole(text: &str) -> Option<u64> {
-    let based = [("0x", 16), ("0o", 8), ("0b", 2)];
-    let lower = text.to_ascii_lowercase();
-    if let Some((digits, base)) =
-        based.iter().find_map(|(prefix, base)| Some((lower.strip_prefix(prefix)?, *base)))
-    {
-        return u64::from_str_radix(digits, base).ok().filter(|_| !digits.starts_with('+'));
-    }
-    // Larger floats do not hold each whole number.
-    let number = lower.parse::<f64>().ok()?;
-    let is_whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in range")]
-    is_whole.then_some(number as u64)
 }
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty, $what:literal;)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
             let number = self.number::<$type>($what)?;
-            visitor.$visit(number).map_err(|wrong: Wrong| wrong.at(&self))
+            visitor.$visit(number).map_err(|wrong| self.wrong_here(wrong))
         })*
     };
 }
@@ -245,22 +155,20 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
         };
-        result.map_err(|wrong| wrong.at(&self))
+        result.map_err(|wrong| self.wrong_here(wrong))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let word = self.node.text().map(str::to_ascii_lowercase);
-        match word.as_deref() {
-            Some("true" | "yes" | "on" | "1" | "t" | "y") => visitor.visit_bool(true),
-            Some("false" | "no" | "off" | "0" | "" | "f" | "n") => visitor.visit_bool(false),
-            _ => self.expected("true or false"),
+        match self.node.text().and_then(numbers::truth) {
+            Some(truth) => visitor.visit_bool(truth),
+            None => self.expected("true or false"),
         }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match &self.node.value {
-            Value::Scalar { text, .. } => visitor.visit_str(text).map_err(|wrong: Wrong| wrong.at(&self)),
-            Value::Null => visitor.visit_str("").map_err(|wrong: Wrong| wrong.at(&self)),
+            Value::Scalar { text, .. } => visitor.visit_str(text).map_err(|wrong| self.wrong_here(wrong)),
+            Value::Null => visitor.visit_str("").map_err(|wrong| self.wrong_here(wrong)),
             _ => self.expected("a word or text"),
         }
     }
@@ -292,7 +200,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Scalar { .. } => visitor.visit_seq(Items::new(&self, &self.node.split())),
             Value::Map(_) => visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node))),
         };
-        result.map_err(|wrong| wrong.at(&self))
+        result.map_err(|wrong| self.wrong_here(wrong))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -301,7 +209,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], None)),
             _ => return self.expected_section(),
         }
-        .map_err(|wrong| wrong.at(&self))
+        .map_err(|wrong| self.wrong_here(wrong))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -315,7 +223,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], Some(fields))),
             _ => return self.expected_section(),
         }
-        .map_err(|wrong| wrong.at(&self))
+        .map_err(|wrong| self.wrong_here(wrong))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -326,7 +234,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Wrong> {
         let Some(text) = self.node.text() else { return self.expected("a word") };
         let word = text.to_ascii_lowercase();
-        visitor.visit_enum(StrDeserializer::<Wrong>::new(&word)).map_err(|wrong| wrong.at(&self))
+        visitor.visit_enum(StrDeserializer::<Wrong>::new(&word)).map_err(|wrong| self.wrong_here(wrong))
     }
 
     forward_to_deserialize_any! {
@@ -353,7 +261,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         let keeps_all = NEVER_NOTHING.iter().any(|key| path.ends_with(key));
         for (index, node) in self.items.by_ref() {
             let path = format!("{path}[{index}]");
-            // What a variable left empty is no item: `[stderr, $FILE]` without a file is `[stderr]`.
+            // An item that a variable left empty is left out: `[stderr, $FILE]` without a file is `[stderr]`.
             let is_item = keeps_all || node.reference().is_none() || !node.is_nothing();
             if is_item && !wrong.contains(&path) {
                 let reader = Reader { node, path: path.clone(), wrong, problems };
@@ -383,7 +291,7 @@ impl<'a> Entries<'a> {
     fn warn(&self, key: &str, node: &Node, fields: &'static [&'static str]) {
         let hint = match nearest(key, fields.iter().copied()) {
             Some(known) => format!("unknown key; did you mean `{known}`?"),
-            None => format!("unknown key; known here: {}", fields.join(", ")),
+            None => format!("unknown key; known keys: {}", fields.join(", ")),
         };
         let path = self.parent.child(key, node).path;
         self.parent.problems.warn(&node.at, Some(&path), hint);
@@ -400,13 +308,16 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             match self.fields {
                 _ if self.parent.wrong.contains(&path) => {}
                 Some(fields) if !fields.contains(&key.as_str()) => self.warn(key, node, fields),
-                // An empty value is the same as none: the default holds.
+                // An empty value is the same as none: the default applies.
                 Some(_) if node.is_nothing() && !NEVER_NOTHING.contains(&key.as_str()) => {}
                 _ => {
                     self.current = Some(entry);
                     let key = StrDeserializer::<Wrong>::new(key);
-                    let named = |wrong: Wrong| Wrong { place: Some((node.at.clone(), path)), ..wrong };
-                    return seed.deserialize(key).map(Some).map_err(named);
+                    return seed.deserialize(key).map(Some).map_err(|mut wrong: Wrong| {
+                        // The key is wrong, not its value.
+                        wrong.place = Some((node.at.clone(), path));
+                        wrong
+                    });
                 }
             }
         }

@@ -11,25 +11,25 @@ use granit_parser::{Event, Parser, ScalarStyle, Span};
 use super::node::{At, Node, Value};
 use super::problems::{Problem, Problems};
 
-/// Nodes that a file may have, copies by aliases included.
+/// Nodes that a file may have, including copies by aliases.
 const MAX_NODES: usize = 100_000;
 
-/// Sections within sections.
+/// Nesting of sections.
 const MAX_DEPTH: usize = 64;
 
-/// Reads the text of one file. A key that stands twice goes to `problems`; what is no YAML is an error, since nothing behind it can be read.
+/// Reads the text of one file. Duplicate keys go to `problems`; invalid YAML is an error, since nothing after it can be read.
 pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Result<Node, Problem> {
     let file: Arc<str> = file.into();
     let mut builder = Builder { file: Arc::clone(&file), anchors: HashMap::new(), nodes: 0, problems };
     let mut events = Parser::new_from_str(text).map(|next| {
         next.map_err(|error| {
             let at = At { file: Arc::clone(&file), line: error.marker().line() };
-            Problem::at(&at, None, format!("this is not YAML: {error}"))
+            Problem::at(&at, None, format!("invalid YAML: {error}"))
         })
     });
     let mut root = None;
     while let Some(next) = events.next() {
-        // As in RoadRunner, only the first document counts; the next one need not even be YAML.
+        // As in RoadRunner, only the first document counts; the next one need not even be valid.
         if root.is_some() {
             match next {
                 Ok((Event::DocumentEnd | Event::StreamEnd, _)) => continue,
@@ -47,7 +47,7 @@ pub(super) fn parse(file: &str, text: &str, problems: &Problems) -> Result<Node,
     Ok(root.unwrap_or_else(|| Node::empty(At { file, line: 0 })))
 }
 
-/// Warns of a second document, which begins at `at`, unless it is empty.
+/// Warns of a second document, at `at`, unless it is empty.
 fn second<'a>(
     at: &At,
     events: &mut impl Iterator<Item = Result<(Event<'a>, Span), Problem>>,
@@ -55,7 +55,7 @@ fn second<'a>(
 ) {
     let is_empty = match events.next() {
         None | Some(Ok((Event::DocumentEnd | Event::StreamEnd, _))) => true,
-        // A line of dashes at the end of a file begins a document that is nothing.
+        // A line of dashes at the end of a file begins an empty document.
         Some(Ok((Event::Scalar(text, ScalarStyle::Plain, ..), _))) => matches!(&*text, "" | "~"),
         _ => false,
     };
@@ -89,7 +89,7 @@ impl Builder<'_> {
         let at = self.at(span);
         self.nodes += 1;
         if self.nodes > MAX_NODES || depth > MAX_DEPTH {
-            return Err(Problem::at(&at, None, "this file is too large or too deep for a configuration"));
+            return Err(Problem::at(&at, None, "the file is too large or too deeply nested"));
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
@@ -97,7 +97,7 @@ impl Builder<'_> {
             Event::MappingStart(_, anchor, _) => (self.map(&at, events, depth)?, anchor),
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| Problem::at(&at, None, "an alias without its anchor"))?;
+                let node = node.ok_or_else(|| Problem::at(&at, None, "unknown anchor"))?;
                 self.nodes += count(&node);
                 return Ok(node);
             }
@@ -138,7 +138,7 @@ impl Builder<'_> {
             }
             let key = self.node(event, span, events, depth + 1)?;
             let name = key.text().map(str::to_lowercase);
-            let name = name.ok_or_else(|| Problem::at(&key.at, None, "a key has to be a word"))?;
+            let name = name.ok_or_else(|| Problem::at(&key.at, None, "expected a word as the key"))?;
             let (event, span) = events.next().unwrap_or(Ok((Event::MappingEnd, span)))?;
             let value = self.node(event, span, events, depth + 1)?;
             if name == "<<" {
@@ -146,13 +146,13 @@ impl Builder<'_> {
                 continue;
             }
             if let Some(line) = seen.insert(name.clone(), key.at.line) {
-                let text = format!("this key stands there already, in line {line}");
+                let text = format!("duplicate key, first used in line {line}");
                 self.problems.mistake(&key.at, Some(&name), text);
                 continue;
             }
             let value = Node { at: if value.at.line == 0 { key.at } else { value.at }, ..value };
             if name.starts_with(|first: char| first.is_ascii_digit()) {
-                // The quantile 0.5 of a summary is no path.
+                // A summary's quantile, such as 0.5, is not a path.
                 node.put(name, value);
             } else {
                 node.set(&name, value);
@@ -162,7 +162,7 @@ impl Builder<'_> {
     }
 }
 
-/// Lays the keys of a section over those that it takes from others.
+/// Merges the keys of a section over those that it takes from others.
 fn merge(node: Node, others: Vec<Node>) -> Node {
     let mut base = Node::empty(node.at.clone());
     for other in others {
@@ -212,11 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_an_error_with_both_lines() {
+    fn a_duplicate_key_is_an_error_with_both_lines() {
         let error = parse("f.yaml", "a: 1\nb: 2\nA: 3\nB: 4\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "f.yaml:3: a: this key stands there already, in line 1\nf.yaml:4: b: this key stands there already, in line 2"
+            "f.yaml:3: a: duplicate key, first used in line 1\nf.yaml:4: b: duplicate key, first used in line 2"
         );
     }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_yaml_is_an_error_with_its_line() {
+    fn invalid_yaml_is_an_error_with_its_line() {
         let error = parse(".rr.yaml", "a: 1\nb: [1, 2\nc: }").unwrap_err().to_string();
         assert!(error.starts_with(".rr.yaml:"), "{error}");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use globset::Glob;
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, Unexpected};
 
 use super::core::MAX_WORKERS;
 use crate::duration;
@@ -69,6 +69,7 @@ pub struct Supervisor {
     #[serde(deserialize_with = "duration::deserialize")]
     pub exec_ttl: Duration,
     /// Resident memory in MB (2^20 bytes) past which a worker is replaced after its request.
+    #[serde(deserialize_with = "megabytes")]
     pub max_worker_memory: u64,
 }
 
@@ -134,4 +135,10 @@ fn workers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error
         Ok(number) if number <= MAX_WORKERS => Ok(number),
         _ => Err(de::Error::custom(format!("expected at most {MAX_WORKERS} workers"))),
     }
+}
+
+fn megabytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let expected = "a whole number of megabytes such as 128";
+    u64::deserialize(deserializer)
+        .map_err(|_| de::Error::invalid_value(Unexpected::Other("a text"), &expected))
 }

@@ -133,12 +133,11 @@ fn is_test(name: &str, files: &[PathBuf]) -> bool {
     parts.retain(|part| *part != "tests");
     let declared = format!("fn {function}(");
     files.iter().any(|path| {
-        let module = path.with_extension("");
-        let module = if module.ends_with("mod") || module.ends_with("tests") {
-            module.parent().unwrap().to_owned()
-        } else {
-            module
-        };
+        let mut module = path.with_extension("");
+        if module.ends_with("mod") {
+            module.pop();
+        }
+        let module: PathBuf = module.components().filter(|part| part.as_os_str() != "tests").collect();
         module.ends_with(parts.iter().collect::<PathBuf>())
             && std::fs::read_to_string(path).unwrap().split_once(&declared).is_some_and(|(before, _)| {
                 // Between the attribute and the name there is nothing but `async`, other attributes, and strategies of a macro.

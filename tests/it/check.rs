@@ -77,8 +77,8 @@ endure: {grace_period: soon}
 "
     ), @r#"
 causeway: .rr.yaml:1: version: expected a string, found a number; write version: '3'
-causeway: .rr.yaml:1: centrifuge: the section is missing: there is nothing to serve
-causeway: .rr.yaml:3: server.command: it is missing: expected a command such as "php app.php"
+causeway: .rr.yaml:1: centrifuge: missing section: there is nothing to serve
+causeway: .rr.yaml:3: server.command: missing: expected a command such as "php app.php"
 causeway: .rr.yaml:4: server.relay: expected pipes, tcp://host:port or unix://path, found "udp://x:1"
 causeway: .rr.yaml:5: server.env.a...: this cannot be the name of an environment variable
 causeway: .rr.yaml:7: rpc.listen: expected tcp://host:port or unix://path, found "nowhere"
@@ -88,7 +88,7 @@ causeway: .rr.yaml:10: logs.mode: expected one of development, production, raw, 
 causeway: .rr.yaml:10: logs.level: expected one of debug, info, warn, warning, dpanic, error, fatal, panic, found "7"
 causeway: .rr.yaml:12: metrics.address: expected host:port, found "http://127.0.0.1:2112"
 causeway: .rr.yaml:14: metrics.collect.a.type: expected one of counter, gauge, histogram, summary, found "meter"
-causeway: .rr.yaml:15: metrics.collect.b.type: it is missing
+causeway: .rr.yaml:15: metrics.collect.b.type: missing
 causeway: .rr.yaml:16: status.address: expected host:port, found "127.0.0.1"
 causeway: .rr.yaml:16: status.unavailable_status_code: expected an HTTP status from 200 to 599, found "42"
 causeway: .rr.yaml:17: endure.grace_period: expected a duration such as 300ms, 1.5s or 1h30m, found "soon": a number is missing
@@ -134,8 +134,8 @@ metrics:
 status: {address: 127.0.0.1:6001}
 "
     ), @r#"
-causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is taken by centrifuge.proxy_address, .rr.yaml:3; each needs an address of its own
-causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is taken by rpc.listen, .rr.yaml:4; each needs an address of its own
+causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is already used by centrifuge.proxy_address (.rr.yaml:3)
+causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is already used by rpc.listen (.rr.yaml:4)
 causeway: warning: .rr.yaml:2: server.relay: the relay can be reached from other machines: who connects and shows the pid of a starting worker gets its requests, unless the workers send CAUSEWAY_RELAY_SECRET; prefer tcp://127.0.0.1, a unix socket or pipes
 "#);
     insta::assert_snapshot!(refused_text(
@@ -144,7 +144,7 @@ server: {command: sh, relay: unix://./a.sock}
 centrifuge: {proxy_address: unix://a.sock}
 "
     ), @r#"
-causeway: .rr.yaml:2: server.relay: unix://a.sock is taken by centrifuge.proxy_address, .rr.yaml:3; each needs an address of its own
+causeway: .rr.yaml:2: server.relay: unix://a.sock is already used by centrifuge.proxy_address (.rr.yaml:3)
 "#);
 }
 
@@ -204,7 +204,7 @@ logs:
 causeway: .rr.yaml:5: logs.output[1]: cannot open the log no/app.log: the directory DIR/no does not exist
 causeway: .rr.yaml:8: logs.channels.server.file_logger_options.log_output: cannot open the log taken/server.log: DIR/taken is not a directory
 causeway: .rr.yaml:9: logs.channels.rpc.output: cannot open the log .: DIR/. is a directory
-causeway: .rr.yaml:10: logs.channels.app.file_logger_options.log_output: it is missing: expected a file such as app.log
+causeway: .rr.yaml:10: logs.channels.app.file_logger_options.log_output: missing: expected a file such as app.log
 "#);
 }
 
@@ -246,7 +246,7 @@ server: {command: sh, on_init: {exit_on_error: true}, env: {PATH: /nonexistent}}
 centrifuge: {pool: {command: \"php\\0\"}}
 "
     ), @r#"
-causeway: .rr.yaml:2: server.on_init.command: it is missing
+causeway: .rr.yaml:2: server.on_init.command: missing
 causeway: .rr.yaml:2: server.command: `sh` is not found in PATH (/nonexistent)
 causeway: .rr.yaml:3: centrifuge.pool.command: expected a command without zero bytes
 "#);
@@ -292,12 +292,12 @@ lock: {driver: redis}
     insta::assert_snapshot!(refused(&folder), @r#"
 causeway: .rr.yaml:2: include: cannot read no.yaml: No such file or directory (os error 2)
 causeway: .rr.yaml:3: envfile: cannot read no.env: No such file or directory (os error 2)
-causeway: .rr.yaml:5: server: this key stands there already, in line 4
-causeway: .rr.yaml:6: lock.driver: expected memory: locks are kept in this process, and no other driver is served by this version
+causeway: .rr.yaml:5: server: duplicate key, first used in line 4
+causeway: .rr.yaml:6: lock.driver: expected memory: this version supports no other driver
 causeway: more.yaml:1: version: expected the version of the main file, '3', found '2.7'
 causeway: more.yaml:3: centrifuge.pool.num_workers: expected at most 500 workers
 causeway: more.yaml:3: centrifuge.pool.watch[0]: error parsing glob '[': unclosed character class; missing ']'
-causeway: warning: more.yaml:2: include: has no effect in an included file: only the main file's is read
+causeway: warning: more.yaml:2: include: has no effect in an included file: only that of the main file is read
 "#);
 }
 
@@ -348,15 +348,15 @@ fn warnings_of_check_are_those_that_serve_logs() {
         server.wait_for_output(warning);
     }
     insta::assert_snapshot!(warnings.join("\n"), @r#"
-.rr.yaml:8: centrifuge.name: has no effect: nobody is told this name
+.rr.yaml:8: centrifuge.name: has no effect: this name is not used
 .rr.yaml:10: rpc.allow: has no effect on a unix socket: its permissions (rpc.socket_mode) say who may connect
-.rr.yaml:11: status.check_timeout: has no effect: a check waits for nothing and answers at once
-.rr.yaml:12: otel: has no effect: traces are not exported by this version
-.rr.yaml:13: service: the programs of this section are not started by this server: centrifugo (`./centrifugo`); start them otherwise, by systemd or as containers
-.rr.yaml:14: these sections of other RoadRunner plugins are not served here: http
+.rr.yaml:11: status.check_timeout: has no effect: checks answer immediately
+.rr.yaml:12: otel: has no effect: this version does not export traces
+.rr.yaml:13: service: these programs are not started: centrifugo (`./centrifugo`); run them with systemd or as containers
+.rr.yaml:14: sections of RoadRunner plugins that are not supported: http
 .rr.yaml:15: serve: unknown section; did you mean `server`?
 .rr.yaml:16: logs.err_output: has no effect: the log's own errors go to standard error
-.rr.yaml:16: logs.channels.sever: there is no such channel; did you mean `server`?
+.rr.yaml:16: logs.channels.sever: unknown channel; did you mean `server`?
 "#);
 }
 
@@ -365,7 +365,7 @@ fn the_addresses_of_both_sides_swapped_are_noticed() {
     let text = "version: '3'\nserver: {command: sh}\ncentrifuge:\n  proxy_address: tcp://0.0.0.0:30123\n  grpc_api_address: localhost:30123\n";
     let said = accepted(&folder(&[(".rr.yaml", text)]));
     insta::assert_snapshot!(said.lines().next().unwrap(), @r#"
-warning: .rr.yaml:5: centrifuge.grpc_api_address: this is where this server itself listens (centrifuge.proxy_address): expected the address of Centrifugo's own gRPC API (grpc_api.port, 10000)
+warning: .rr.yaml:5: centrifuge.grpc_api_address: this server itself listens there (centrifuge.proxy_address); expected the address of Centrifugo's gRPC API (grpc_api.port, 10000)
 "#);
 }
 

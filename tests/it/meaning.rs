@@ -82,7 +82,7 @@ fn a_configuration_file_without_its_flag_earns_a_hint() {
 fn check_says_that_a_number_is_taken_for_seconds() {
     let folder = folder(&[(".rr.yaml", &GOOD.replace("{}", "{pool: {reset_timeout: 10}}"))]);
     let output = run(&folder, &["check"]);
-    let line = "warning: .rr.yaml:3: centrifuge.pool.reset_timeout: 10 is taken for 10 seconds; write 10s";
+    let line = "warning: .rr.yaml:3: centrifuge.pool.reset_timeout: 10 is read as 10 seconds; write 10s";
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output).contains(line), "{}", text(&output));
 }
@@ -90,7 +90,7 @@ fn check_says_that_a_number_is_taken_for_seconds() {
 #[test]
 fn a_reset_works_with_the_timeout_of_a_tutorial() {
     let server = worker().pool("num_workers: 1, reset_timeout: 10").rpc().start();
-    server.wait_for_output("centrifuge.pool.reset_timeout: 10 is taken for 10 seconds; write 10s");
+    server.wait_for_output("centrifuge.pool.reset_timeout: 10 is read as 10 seconds; write 10s");
     let output = Command::new(BINARY)
         .args(["reset", "--address", &server.rpc_address()])
         .current_dir(server.folder.path())

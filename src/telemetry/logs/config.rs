@@ -136,7 +136,7 @@ impl Output<'_> {
     fn check(&self, work_dir: &Path) -> Result<(), String> {
         let Some(path) = self.path() else { return Ok(()) };
         if path.as_os_str().is_empty() {
-            return Err("it is missing: expected a file such as app.log".into());
+            return Err("missing: expected a file such as app.log".into());
         }
         let file = work_dir.join(path);
         let result = match self {

@@ -1,10 +1,11 @@
-//! Whatever stands in a configuration, it is read or told what is wrong with it.
+//! Any configuration is either read or refused with a reason.
 
 use bolero::TypeGenerator;
 
 use super::*;
+use crate::config::load;
 
-/// Lines that mean something somewhere, so that chance gets beyond the first check.
+/// Keys that exist, so that random files get past the first check.
 const KEYS: [&str; 24] = [
     "version",
     "server",
@@ -57,7 +58,7 @@ const VALUES: [&str; 20] = [
 
 #[derive(Debug, Clone, TypeGenerator)]
 enum Line {
-    /// A key at a depth, with a value of its own or with what is deeper.
+    /// A key at a depth, with a value or with deeper lines.
     Entry {
         depth: u8,
         key: u8,
@@ -86,7 +87,20 @@ impl Line {
 }
 
 #[test]
-fn any_configuration_is_read_or_told_what_is_wrong_with_it() {
+fn any_text_is_a_configuration_or_an_error() {
+    let (folder, sources) = folder(&[(".rr.yaml", "")]);
+    bolero::check!().with_type::<String>().with_iterations(2_000).for_each(|text| {
+        std::fs::write(
+            folder.path().join(".rr.yaml"),
+            format!("version: '3'\nserver.command: x\ncentrifuge:\n  {text}"),
+        )
+        .unwrap();
+        drop(load(&sources));
+    });
+}
+
+#[test]
+fn any_configuration_is_read_or_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".rr.yaml");
     let sources = Sources { path: path.clone(), ..Sources::default() };
@@ -101,7 +115,7 @@ fn any_configuration_is_read_or_told_what_is_wrong_with_it() {
 }
 
 #[test]
-fn no_message_about_any_configuration_shows_a_key() {
+fn no_message_about_any_configuration_shows_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".rr.yaml");
     let sources = Sources { path: path.clone(), ..Sources::default() };

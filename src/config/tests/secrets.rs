@@ -1,13 +1,12 @@
-//! A secret is in no message, in no output of a struct, and not in what RPC shows of the configuration.
-
-use std::ffi::OsString;
+//! No message, no debug output and no answer of RPC shows a secret.
 
 use super::*;
+use crate::config::load;
 
-/// What must not be seen anywhere.
+/// What must be shown nowhere.
 const SECRET: &str = "hunter2";
 
-/// Loads a file with variables and flags; returns all that can be seen of it.
+/// Loads a file with variables and flags. Returns everything that is shown of it.
 fn seen(text: &str, env: &[(&str, &str)], flags: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".rr.yaml");
@@ -29,9 +28,17 @@ fn seen(text: &str, env: &[(&str, &str)], flags: &[&str]) -> String {
 const BEGIN: &str = "version: '3'\nserver.command: php app.php\n";
 
 #[test]
-fn a_file_with_a_secret_in_any_place_shows_it_nowhere() {
+fn secrets_are_not_shown() {
+    let config =
+        load_text("version: '3'\nserver: {command: x}\ncentrifuge: {api_key: hunter2}\n").unwrap().config;
+    assert_eq!(config.api.api_key.as_ref().unwrap().expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_secret_anywhere_in_a_file_is_shown_nowhere() {
     let lines = [
-        // References that are none.
+        // Invalid references.
         "centrifuge: {api_key: 'a${hunter2'}",
         "centrifuge: {api_key: '${hunter2 }'}",
         "centrifuge: {api_key: '${X:?hunter2}'}",
@@ -56,7 +63,7 @@ fn a_file_with_a_secret_in_any_place_shows_it_nowhere() {
         "rpc: {listen: 'http://host/?token=hunter2'}",
         "server.relay: 'redis://:hunter2@host'",
         "metrics: {address: 'x?api_key=hunter2', collect: {m: {type: 'password=hunter2'}}}",
-        // Keys that nobody knows, and sections that are not served.
+        // Unknown keys, and sections that are not supported.
         "centrifuge: {apikey: hunter2}",
         "centrifuge: {api_key=hunter2: x}",
         "centrifuge: {api_key:hunter2}",
@@ -73,7 +80,7 @@ fn a_file_with_a_secret_in_any_place_shows_it_nowhere() {
         "service: {a: {command: 'FOO_TOKEN=hunter2 ./x --password hunter2 -phunter2', env: [{A: hunter2}]}}",
         "service: {a: {command: [./x, --token, hunter2]}}",
         "service: {a: {command: './x https://hunter2@h/', environment: {A: hunter2}}}",
-        // What is no YAML.
+        // Invalid YAML.
         "centrifuge: {api_key: 'hunter2}",
         "centrifuge: {api_key: \"hunter2\\q\"}",
         "centrifuge: {api_key: *hunter2}",
@@ -89,7 +96,7 @@ fn a_file_with_a_secret_in_any_place_shows_it_nowhere() {
         "include: [hunter2=x.yaml]\nserver.env: {A: hunter2}\nserver.env: {A: hunter2}",
     ];
     for line in lines {
-        // The name of a file that is to be included has to be told.
+        // The name of an included file is part of messages.
         let all = seen(&format!("{BEGIN}{line}\n"), &[], &[]).replace("hunter2=x.yaml", "");
         assert!(!all.contains(SECRET), "{line}\n{all}");
     }
@@ -122,10 +129,10 @@ fn the_value_of_a_variable_is_shown_as_its_reference() {
         ("status: {check_timeout: $V}", "status.check_timeout: expected"),
         ("metrics: {collect: {m: {type: summary, objectives: {$V: x}}}}", "metrics.collect.m.objectives"),
     ];
-    for (line, told) in lines {
+    for (line, message) in lines {
         let all = seen(&format!("{BEGIN}{line}\n"), &[("V", SECRET)], &[]);
         assert!(!all.contains(SECRET), "{line}\n{all}");
-        assert!(all.contains(told), "{line}\n{all}");
+        assert!(all.contains(message), "{line}\n{all}");
     }
 }
 
@@ -163,10 +170,7 @@ fn a_flag_is_named_by_its_key() {
         assert!(!all.contains(SECRET), "{flag}\n{all}");
     }
     let all = seen(BEGIN, &[], &["centrifuge.apikey=x"]);
-    assert!(
-        all.contains("-o centrifuge.apikey: centrifuge.apikey: unknown key; did you mean `api_key`?"),
-        "{all}"
-    );
+    assert!(all.contains("-o centrifuge.apikey: unknown key; did you mean `api_key`?"), "{all}");
 }
 
 #[test]
@@ -176,6 +180,13 @@ fn a_dotenv_file_is_named_by_its_lines() {
     std::fs::write(&path, format!("{BEGIN}centrifuge: {{}}\nenvfile: .env\n")).unwrap();
     std::fs::write(folder.path().join(".env"), "A=b\nSECRET='hunter2\nB=hunter2\n").unwrap();
     let error = load(&Sources { path, ..Sources::default() }).unwrap_err().to_string();
-    assert!(error.contains(".env:2: a quoted value begins there"), "{error}");
+    assert!(error.contains(".env:2: unterminated quoted value"), "{error}");
     assert!(!error.contains(SECRET), "{error}");
+}
+
+#[test]
+fn hiding_a_short_value_leaves_the_words_of_a_message_alone() {
+    let text = format!("{WITH_COMMAND}centrifuge: {{}}\nmetrics: {{address: $V}}\n");
+    let message = load_with(&text, &[("V", "e")], &[]).unwrap_err();
+    assert!(message.ends_with("metrics.address: expected host:port, found \"${V}\""), "{message}");
 }

@@ -1,0 +1,210 @@
+//! Mistakes and warnings in the words that users see.
+
+use super::*;
+
+#[test]
+fn a_wrong_value_is_reported_with_line_key_and_expected_form() {
+    let cases = [
+        (
+            "centrifuge:\n  pool:\n    num_workers: many\n",
+            "5: centrifuge.pool.num_workers: expected a whole number, found \"many\"",
+        ),
+        (
+            "centrifuge.pool.num_workers: 501\n",
+            "3: centrifuge.pool.num_workers: expected at most 500 workers",
+        ),
+        (
+            "centrifuge.pool.supervisor.max_worker_memory: 128MB\n",
+            "3: centrifuge.pool.supervisor.max_worker_memory: expected a whole number of megabytes such as 128, found \"128MB\"",
+        ),
+        (
+            "centrifuge: {pool: {debug: maybe}}\n",
+            "3: centrifuge.pool.debug: expected true or false, found \"maybe\"",
+        ),
+        (
+            "centrifuge: {pool: 5}\n",
+            "3: centrifuge.pool: expected a section of `key: value` lines, found \"5\"",
+        ),
+        (
+            "centrifuge: {pool: {allocate_timeout: 5 s}}\n",
+            "3: centrifuge.pool.allocate_timeout: expected a duration such as 300ms, 1.5s or 1h30m, found \"5 s\": ` s` is no unit",
+        ),
+        (
+            "centrifuge: {proxy_address: localhost}\n",
+            "3: centrifuge.proxy_address: expected tcp://host:port or unix://path, found \"localhost\"",
+        ),
+        (
+            "centrifuge: {}\nserver.relay: udp://x:1\n",
+            "4: server.relay: expected pipes, tcp://host:port or unix://path, found \"udp://x:1\"",
+        ),
+        (
+            "centrifuge: {}\nserver.command: 'php \"x'\n",
+            "4: server.command: expected a command: missing closing quote",
+        ),
+        (
+            "centrifuge: {}\nlogs: {mode: loud}\n",
+            "4: logs.mode: expected one of development, production, raw",
+        ),
+        (
+            "centrifuge: {}\nmetrics: {collect: {m: {type: meter}}}\n",
+            "4: metrics.collect.m.type: expected one of counter, gauge, histogram, summary, found \"meter\"",
+        ),
+        (
+            "centrifuge: {}\nmetrics: {collect: {m: {type: histogram, buckets: [2, 1]}}}\n",
+            "4: metrics.collect.m.buckets: expected buckets in ascending order",
+        ),
+        (
+            "centrifuge: {}\nserver.env: [A=b]\n",
+            "4: server.env[0]: expected a section of `key: value` lines, found text",
+        ),
+    ];
+    for (text, expected) in cases {
+        let begin = if text.contains("server.command") {
+            "version: '3'\n\n"
+        } else {
+            "version: '3'\nserver.command: php app.php\n"
+        };
+        let found = error(&format!("{begin}{text}"));
+        assert!(found.contains(expected), "{found}\n    is not\n{expected}");
+    }
+}
+
+#[test]
+fn missing_keys_are_reported() {
+    assert!(error("server: {command: x}\n").contains("version: missing"));
+    assert!(
+        error("version: 3\n")
+            .starts_with("1: version: expected a string, found a number; write version: '3'\n")
+    );
+    assert!(error("version: 2.7\n").contains("write version: '2.7'"));
+    assert!(
+        warnings(&LEAST.replace("'3'", "'2.7'"))[0].starts_with("1: version: '2.7' is RoadRunner 2's format")
+    );
+    assert!(error("version: '3'\nserver: {command: x}\n").contains("centrifuge: missing section"));
+    let text = error("version: '3'\nserver:\n  comand: x\ncentrifuge: {}\n");
+    assert!(text.contains("server.command: missing") && text.contains("did you mean `command`?"), "{text}");
+    load_text("version: '3'\ncentrifuge: {pool: {command: php a.php}}\n").unwrap();
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
+    let text = "version: 3\nserver:\n  comand: x\n  relay: udp://x:1\n  env: [{A: b}, 5]\nrpc:\n  listen: nowhere\n  allow: [10.0.0.0/8, x, y]\nmetrics: {collect: {a: {type: meter}, b: {help: b}, c: {type: histogram, buckets: [2, 1]}}}\nstatus: 5\n";
+    let expected = [
+        "1: version: expected a string, found a number; write version: '3'",
+        "1: centrifuge: missing section: there is nothing to serve",
+        "3: server.command: missing: expected a command such as \"php app.php\"",
+        "4: server.relay: expected pipes, tcp://host:port or unix://path, found \"udp://x:1\"",
+        "5: server.env[1]: expected a section of `key: value` lines, found a value that may be secret and is not shown",
+        "7: rpc.listen: expected tcp://host:port or unix://path, found \"nowhere\"",
+        "8: rpc.allow[1]: expected a network such as 10.0.0.0/8, found \"x\"",
+        "8: rpc.allow[2]: expected a network such as 10.0.0.0/8, found \"y\"",
+        "9: metrics.collect.a.type: expected one of counter, gauge, histogram, summary, found \"meter\"",
+        "9: metrics.collect.b.type: missing",
+        "9: metrics.collect.c.buckets: expected buckets in ascending order",
+        "10: status: expected a section of `key: value` lines, found \"5\"",
+        "warning: 3: server.comand: unknown key; did you mean `command`?",
+    ];
+    assert_eq!(error(text).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_mistake_in_one_file_does_not_hide_those_in_others() {
+    let (folder, mut sources) = folder(&[
+        (
+            ".rr.yaml",
+            "version: '3'\ninclude: [no.yaml, bad.yaml, a.yaml]\nserver: {command: x, command: y}\n",
+        ),
+        ("bad.yaml", "a: [\n"),
+        ("a.yaml", "version: '3'\ncentrifuge: {pool: {num_workers: x}}\n"),
+    ]);
+    sources.overrides = vec!["nothing".into()];
+    sources.dotenv = Some(folder.path().join("none.env"));
+    let lines: Vec<String> = load(&sources).unwrap_err().lines().collect();
+    for part in [
+        ".rr.yaml:3: command: duplicate key, first used in line 3",
+        "none.env: ",
+        ".rr.yaml:2: include: cannot read no.yaml: No such file",
+        "bad.yaml:1: invalid YAML",
+        "a.yaml:2: centrifuge.pool.num_workers: expected a whole number",
+        "-o number 1: expected key=value",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{part} is not in {lines:#?}");
+    }
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+}
+
+#[test]
+fn unknown_keys_and_sections_are_named_with_the_nearest_known_one() {
+    let text = format!("{LEAST}centrifuge.pool.num_worker: 2\nserve: {{}}\nhttp: {{}}\njobs: {{}}\n");
+    let text = text.replace("centrifuge: {}\n", "");
+    assert_eq!(
+        warnings(&text),
+        [
+            "3: centrifuge.pool.num_worker: unknown key; did you mean `num_workers`?",
+            "4: serve: unknown section; did you mean `server`?",
+            "5: sections of RoadRunner plugins that are not supported: http, jobs",
+        ]
+    );
+}
+
+#[test]
+fn settings_without_an_effect_are_reported() {
+    let text = "version: '3'\nserver: {command: x, relay_timeout: 60s}\ncentrifuge:\n  name: x\n  version: '1'\n  pool: {stream_timeout: 5s}\nlogs:\n  err_output: stdout\n  channels: {rpc: {err_output: x}, sever: {level: info}, http: {}}\nstatus: {check_timeout: 5}\notel: {exporter: otlp}\nendure: {log_level: debug, print_graph: true, watchdog_sec: 1}\nlock: {driver: memory, config: {}}\napp: {x: 1}\n";
+    let found = warnings(text);
+    let expected = [
+        "2: server.relay_timeout: has no effect: centrifuge.pool.allocate_timeout limits how long a worker may take to connect",
+        "4: centrifuge.name: has no effect: this name is not used",
+        "5: centrifuge.version: has no effect: this version is not used",
+        "6: centrifuge.pool.stream_timeout: has no effect: streamed answers are not supported",
+        "8: logs.err_output: has no effect: the log's own errors go to standard error",
+        "9: logs.channels.rpc.err_output: has no effect: the log's own errors go to standard error",
+        "9: logs.channels.sever: unknown channel; did you mean `server`?",
+        "9: logs.channels.http: has no effect: nothing is logged to this channel; known channels: server, centrifuge, rpc, app, endure, config, metrics, status, otel, lock, watch, net",
+        "10: status.check_timeout: has no effect: checks answer immediately",
+        "11: otel: has no effect: this version does not export traces",
+        "12: endure.log_level: has no effect: set logs.channels.endure.level instead",
+        "12: endure.print_graph: has no effect: there is no plugin graph",
+        "12: endure.watchdog_sec: has no effect: systemd's watchdog is not supported",
+        "13: lock.config: has no effect: locks are kept in memory",
+        "14: app.x: has no effect: this section has no settings",
+    ];
+    for line in expected {
+        assert!(found.contains(&line.to_owned()), "{line} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    let quiet = format!("{LEAST}lock: {{}}\napp: {{}}\ninformer:\nresetter: {{}}\nservice: {{}}\n");
+    assert_eq!(warnings(&quiet), Vec::<String>::new());
+}
+
+#[test]
+fn lock_drivers_other_than_memory_are_refused() {
+    let refused = "4: lock.driver: expected memory: this version supports no other driver";
+    assert_eq!(
+        error(&format!("{LEAST}lock: {{driver: redis, config: {{addrs: [a:1]}}}}\n")).lines().next(),
+        Some(refused)
+    );
+    assert_eq!(error(&format!("{LEAST}lock: {{driver: [memory]}}\n")), refused);
+    assert_eq!(error(&format!("{LEAST}lock: redis\n")), "4: lock: expected a section of `key: value` lines");
+    load_text(&format!("{LEAST}lock: {{driver: memory}}\n")).unwrap();
+}
+
+#[test]
+fn programs_that_are_not_started_are_named_without_their_arguments() {
+    let text = format!(
+        "{LEAST}service:\n  centrifugo: {{command: './centrifugo --api_key hunter2'}}\n  cron: {{command: 'KEY=hunter2 php cron.php', env: [{{A: hunter2}}]}}\n  none: 5\n"
+    );
+    assert_eq!(
+        warnings(&text),
+        [
+            "5: service: these programs are not started: centrifugo (`./centrifugo`), cron, none; run them with systemd or as containers"
+        ]
+    );
+}
+
+#[test]
+fn toml_is_refused_with_the_formats_that_are_read() {
+    let (folder, sources) = folder(&[(".rr.toml", "version = '3'\n[server]\ncommand = 'php app.php'\n")]);
+    let expected = "/.rr.toml: TOML is not supported: expected a YAML or JSON file";
+    let found = load(&sources).unwrap_err().to_string();
+    assert_eq!(found, format!("{}{expected}", folder.path().display()));
+}
