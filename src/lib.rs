@@ -1,7 +1,7 @@
 //! Causeway: a RoadRunner-compatible worker supervisor and Centrifugo bridge.
 //!
-//! Centrifugo asks over gRPC whether a client may connect, subscribe, publish or refresh, and what an RPC answers. Causeway hands
-//! each question to one of its worker processes (PHP, Python, anything that speaks goridge) and passes the answer back.
+//! Centrifugo asks over gRPC whether a client may connect, subscribe, publish or refresh, and what an RPC returns. Causeway passes each
+//! request to one of its worker processes (PHP, Python, anything that speaks goridge) and returns the answer.
 //!
 //! ```text
 //! Centrifugo ──gRPC──▶ proxy ──payload──▶ pool ──lease──▶ worker ──frame──▶ relay ──▶ app.php / app.py
@@ -10,13 +10,13 @@
 //!                                               └─▶ pool
 //! ```
 //!
-//! In one sentence: a pure pool core decides, one actor carries out its decisions, one task owns each process, and everything else
-//! is a thin adapter.
+//! In one sentence: a pure state machine decides about the pool, one actor executes its decisions, one task owns each process, and
+//! everything else is a thin adapter.
 //!
 //! Who may import whom: `main → cli → app → {config, proxy, api, rpc, pool, telemetry}`; `config` knows the `Config` structs that live
-//! beside the components, never the other way round; `proxy → pool, goridge`; `rpc → pool, api, telemetry, goridge`; `telemetry → pool, proxy`;
-//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other. `net` is the ground
-//! floor: whoever listens or connects imports it, and it imports nobody; `worker` and `goridge` do without.
+//! beside the components, never the reverse; `proxy → pool, goridge`; `rpc → pool, api, telemetry, goridge`; `telemetry → pool, proxy`;
+//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other. `net` is ground
+//! floor: what listens or connects imports it, and it imports no other room; `worker` and `goridge` do without it.
 //! `tests/it/architecture.rs` checks this.
 
 mod access;
