@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
     os::init::step_aside().context("cannot start the server beside PID 1")?;
     let open_files = os::limits::raise_open_files();
-    os::family::name_run();
+    os::run::begin();
     let cgroup = os::cgroup::prepare();
     os::guard::start().context("cannot start the guard process")?;
     let cgroup = cgroup.and_then(|()| os::cgroup::enter());
@@ -63,7 +63,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let _pid_file = if global.pid { Some(write_pid_file(&loaded)?) } else { None };
     let runtime = runtime().context("cannot start the runtime")?;
     let code = runtime.block_on(serve(global, args, &loaded));
-    os::family::end_all();
+    os::family::kill_remaining();
     // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
     code

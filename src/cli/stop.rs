@@ -15,7 +15,7 @@ use super::Global;
 use super::program::Program;
 use super::reach::{ANSWER, MARGIN, Reach, block_on};
 use super::say::say;
-use crate::os::other::Other;
+use crate::os::foreign_process::ForeignProcess;
 use crate::rpc::ClientError;
 
 /// How long a forced stop may take before the server is killed.
@@ -64,7 +64,7 @@ pub(super) fn run(global: &Global, program: &Program, args: &Args) -> anyhow::Re
 }
 
 /// Finds the server's process by its `.pid` file. The error says why there is none.
-fn find(file: &Path, program: &Program) -> Result<Other, String> {
+fn find(file: &Path, program: &Program) -> Result<ForeignProcess, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("there is no {shown}, which `serve -p` writes"),
@@ -72,7 +72,7 @@ fn find(file: &Path, program: &Program) -> Result<Other, String> {
     })?;
     let pid = text.trim().parse().map_err(|_| format!("{shown} holds no process id"))?;
     let process =
-        Other::find(pid).ok_or_else(|| format!("there is no process {pid}, which {shown} names"))?;
+        ForeignProcess::find(pid).ok_or_else(|| format!("there is no process {pid}, which {shown} names"))?;
     // The process may have exited long ago, and its pid may be another one's by now.
     let names = if process.runs_this_program() { None } else { Some(["causeway", "rr", &program.name]) };
     if is_server(&process.arguments(), names) {
@@ -89,7 +89,7 @@ fn is_server(arguments: &[String], names: Option<[&str; 3]>) -> bool {
     names.is_none_or(|names| names.contains(&name)) && rest.iter().any(|word| word == "serve")
 }
 
-async fn by_signal(global: &Global, process: &Other, patience: Duration) -> anyhow::Result<String> {
+async fn by_signal(global: &Global, process: &ForeignProcess, patience: Duration) -> anyhow::Result<String> {
     let who = format!("process {}", process.pid());
     if !global.silent {
         say(&format!("stopping {who}\n"));
@@ -116,14 +116,14 @@ async fn by_signal(global: &Global, process: &Other, patience: Duration) -> anyh
     bail!("{who} has not stopped within {patience:?}; `stop -f` stops it immediately")
 }
 
-fn send(process: &Other, signal: Signal) -> anyhow::Result<()> {
+fn send(process: &ForeignProcess, signal: Signal) -> anyhow::Result<()> {
     match process.signal(signal) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => bail!("cannot signal process {}: {error}", process.pid()),
     }
 }
 
-async fn is_gone(process: &Other, within: Duration) -> bool {
+async fn is_gone(process: &ForeignProcess, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     while process.is_alive() {
         if Instant::now() >= deadline {

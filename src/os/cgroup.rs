@@ -1,14 +1,14 @@
-//! A cgroup for this run, where one may be made: neither a session of its own nor an empty environment nor the end of its parents takes a
-//! process out of it.
+//! A cgroup for this run, where one can be created: neither a session of its own nor a cleared environment nor the death of its parents
+//! takes a process out of it.
 //!
-//! The folder `causeway-<pid>-<run>` lies below the cgroup in which the server was started, so limits that are set there go on to hold, and
-//! no controller is enabled in it. The server enters it once; all that it starts is in it from its birth, which costs nothing. (A cgroup
-//! for each worker would cost each start 0.1 ms, and the wait for a grace period of RCU, some 10 ms, whenever a process enters.) The guard
-//! stays outside. It kills what is left in the folder and removes it when the server has ended, however it went. If both were killed, the
-//! next server that starts in the same cgroup removes the folder once it is empty.
+//! The folder `causeway-<pid>-<run>` lies below the cgroup in which the server was started, so limits set there still hold, and no
+//! controller is enabled in it. The server enters it once; everything it starts is born in it, which costs nothing. (A cgroup for each
+//! worker would cost each start 0.1 ms, and some 10 ms for a grace period of RCU whenever a process enters.) The guard stays outside. When
+//! the server is gone, however it went, the guard kills what is left in the folder and removes it. If both were killed, the next server
+//! that starts in the same cgroup removes the folder once it is empty.
 //!
-//! Only cgroup v2 has this. Where systemd runs, all cgroups are its own but for those of units with `Delegate=yes`. Where no folder can be
-//! made, everything else works as it does with one.
+//! Only cgroup v2 has this. Under systemd all cgroups belong to it, except those of units with `Delegate=yes`. Where no folder can be
+//! created, nothing else changes.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -17,23 +17,22 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use nix::sys::signal::Signal;
+use super::foreign_process::kill_all;
+use super::run;
 
-use super::other::Other;
-
-/// How the name of each run's folder begins.
+/// The prefix of the folders of runs.
 const PREFIX: &str = "causeway-";
 
-/// The file of a cgroup that lists its processes, and into which a process writes itself.
+/// The file of a cgroup that lists its processes; writing a pid to it moves that process.
 const PROCESSES: &str = "cgroup.procs";
 
-/// How many folders are looked at in one go; a worker may make some below that of the run.
+/// Folders that are visited in one pass; workers may create some below that of the run.
 const MAX_FOLDERS: usize = 4096;
 
-/// How far below another one a folder is still looked at.
+/// The depth to which folders are visited.
 const MAX_DEPTH: usize = 32;
 
-/// How often a folder is made anew if a server that starts at the same moment takes it for an old one.
+/// How often a folder is created again if a server that starts at the same moment takes it for an old one.
 const ATTEMPTS: usize = 3;
 
 static HOME: OnceLock<Home> = OnceLock::new();
@@ -41,31 +40,31 @@ static HOME: OnceLock<Home> = OnceLock::new();
 /// The folder of this run.
 struct Home {
     folder: PathBuf,
-    /// Locked for as long as the server lives, which tells other servers that it does.
+    /// Locked while the server lives, so that other servers leave the folder alone.
     _lock: File,
 }
 
-/// Makes the folder of this run, and removes those of runs that have ended. To be called once, before the guard is started.
+/// Creates the folder of this run, and removes those of runs that have ended. Call it once, before the guard is started.
 ///
 /// # Errors
-/// Says why there is none.
+/// Why there is none.
 pub(crate) fn prepare() -> Result<(), String> {
-    let run = super::family::run().ok_or("the run has no number")?;
+    let run = run::id().ok_or("the run has no id")?;
     let own = own()?;
     if Path::new("/run/systemd/system").exists() && !is_delegated(&own) {
         return Err(format!("{} is systemd's: the unit has no Delegate=yes", own.display()));
     }
     remove_old(&own);
     let folder = own.join(format!("{PREFIX}{}-{run}", std::process::id()));
-    let lock = make(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let lock = create(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let _ = HOME.set(Home { folder, _lock: lock });
     Ok(())
 }
 
-/// Brings this process into the folder of the run. To be called after the guard is started, and before anything else is.
+/// Moves this process into the folder of the run. Call it after the guard is started and before anything else is.
 ///
 /// # Errors
-/// Says why it stays where it is; then there is no folder any more.
+/// Why it stays where it is; the folder is removed then.
 pub(crate) fn enter() -> Result<&'static Path, String> {
     let folder = folder().ok_or("there is no folder")?;
     move_into(folder).map_err(|error| {
@@ -75,12 +74,12 @@ pub(crate) fn enter() -> Result<&'static Path, String> {
     Ok(folder)
 }
 
-/// Brings this process, with all its threads, into a cgroup.
+/// Moves this process, with all its threads, into a cgroup.
 fn move_into(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(PROCESSES), "0")
 }
 
-/// Brings a guard that was started in the folder of the run out of it.
+/// Moves this process, a guard that was started in the folder of the run, out of it.
 pub(super) fn leave(folder: &Path) {
     if let Some(outside) = folder.parent() {
         let _ = move_into(outside);
@@ -92,19 +91,19 @@ pub(super) fn folder() -> Option<&'static Path> {
     HOME.get().map(|home| home.folder.as_path())
 }
 
-/// Kills all that is in the folder of this run but for this process and its guard; gives how many there were.
+/// Kills everything in the folder of this run except this process and its guard; returns how many processes there were.
 pub(super) fn kill_others(guard: u32) -> usize {
     folder().map_or(0, |folder| kill_listed(folder, &[std::process::id(), guard]))
 }
 
-/// Kills what is in a folder and below it, but for this process, and removes it; false while that goes on.
-pub(super) fn end_folder(folder: &Path) -> bool {
-    // Most often nobody is left.
-    if is_removed(folder) {
+/// Kills everything in a folder and below it, except this process, and removes it. False if some of it is still there; call it again.
+pub(super) fn destroy(folder: &Path) -> bool {
+    // Usually it is empty.
+    if remove(folder) {
         return true;
     }
     let own_pid = std::process::id();
-    // One that could not leave must not kill itself before all others are dead.
+    // A guard that could not leave must not kill itself before all others are dead.
     let is_inside = pids(folder).contains(&own_pid);
     if is_inside || fs::write(folder.join("cgroup.kill"), "1").is_err() {
         kill_listed(folder, &[own_pid]);
@@ -114,22 +113,17 @@ pub(super) fn end_folder(folder: &Path) -> bool {
     for inner in folders {
         let _ = fs::remove_dir(inner);
     }
-    is_removed(folder)
+    remove(folder)
 }
 
-/// What `cgroup.kill` does, but for some, and for kernels before 5.14. A process that is being forked meanwhile is found the next time.
-/// Gives how many there were.
+/// What `cgroup.kill` does, except for some processes, and on kernels before 5.14. A process that is forked meanwhile is found the next
+/// time. Returns how many there were.
 fn kill_listed(folder: &Path, spared: &[u32]) -> usize {
     let folders = std::iter::once(folder.to_owned()).chain(below(folder));
-    let listed = folders.flat_map(|folder| pids(&folder)).filter(|pid| !spared.contains(pid));
-    let found: Vec<Other> = listed.filter_map(Other::find).collect();
-    for process in &found {
-        let _ = process.signal(Signal::SIGKILL);
-    }
-    found.len()
+    kill_all(folders.flat_map(|folder| pids(&folder)).filter(|pid| !spared.contains(pid)))
 }
 
-/// The processes in a folder; those of another pid namespace are not told.
+/// The processes in a folder, except those of another pid namespace, which the kernel lists as 0.
 fn pids(folder: &Path) -> Vec<u32> {
     let list = fs::read_to_string(folder.join(PROCESSES)).unwrap_or_default();
     list.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 1).collect()
@@ -157,13 +151,13 @@ fn inner(folder: &Path) -> impl Iterator<Item = PathBuf> {
     folders.map(|entry| entry.path()).take(MAX_FOLDERS)
 }
 
-/// The kernel removes a cgroup only if nothing lives in it or below it.
-fn is_removed(folder: &Path) -> bool {
+/// Removes a cgroup, which the kernel does only if there is no process and no folder in it. True if it is gone.
+fn remove(folder: &Path) -> bool {
     fs::remove_dir(folder).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
 
-/// Makes a folder and locks it.
-fn make(folder: &Path) -> io::Result<File> {
+/// Creates a folder and locks it.
+fn create(folder: &Path) -> io::Result<File> {
     for _ in 0..ATTEMPTS {
         match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -171,7 +165,7 @@ fn make(folder: &Path) -> io::Result<File> {
         }
         let Ok(lock) = File::open(folder) else { continue };
         lock.lock()?;
-        // Whoever removes a folder holds its lock, so one that is there now stays.
+        // A server that removes a folder holds its lock, so one that exists now stays.
         if folder.exists() {
             return Ok(lock);
         }
@@ -193,7 +187,7 @@ fn remove_old(own: &Path) {
     }
 }
 
-/// Whether a folder is named as those of runs are.
+/// Whether a folder has the name of a run's.
 fn is_of_a_run(folder: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.split_once('-'));
     name.is_some_and(|(pid, run)| {
@@ -201,35 +195,35 @@ fn is_of_a_run(folder: &Path) -> bool {
     })
 }
 
-/// The folder of the cgroup in which this process is.
+/// The folder of the cgroup that this process is in.
 fn own() -> Result<PathBuf, String> {
     let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
     locate(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)
         .ok_or_else(|| "no folder of cgroup v2 is mounted".into())
 }
 
-/// Source: cgroups(7): the line of version 2 in `/proc/self/cgroup` is `0::<path>`; proc(5): the fourth and the fifth field of `mountinfo`
-/// are what of a file system is mounted, and where; its type stands behind ` - `.
+/// Source: cgroups(7): the line of version 2 in `/proc/self/cgroup` is `0::<path>`; proc(5): fields four and five of `mountinfo` are the
+/// root of the mount and the mount point; the type of the file system follows ` - `.
 fn locate(cgroups: &str, mounts: &str) -> Option<PathBuf> {
     let path = Path::new(cgroups.lines().find_map(|line| line.strip_prefix("0::"))?);
     mounts.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, folder) = (fields.next()?, fields.next()?);
-        // What lies outside of the cgroup namespace begins with `/..`.
+        // A path outside the cgroup namespace begins with `/..`.
         let inside = path.strip_prefix(root).ok().filter(|inside| !inside.starts_with(".."))?;
         kind.starts_with("cgroup2 ").then(|| Path::new(folder).join(inside))
     })
 }
 
-/// Whether systemd leaves it to us what is below a cgroup.
+/// Whether systemd has delegated a cgroup.
 ///
-/// Source: systemd's CGROUP_DELEGATION.md; the second attribute, which older versions set alone, only root can read.
+/// Source: systemd's CGROUP_DELEGATION.md. Older versions set only the second attribute, which only root can read.
 fn is_delegated(folder: &Path) -> bool {
     let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return false };
     [c"user.delegate", c"trusted.delegate"].iter().any(|name| {
         let mut value = [0_u8; 1];
-        // SAFETY: both names end with a zero, and the buffer is valid for its length.
+        // SAFETY: path and name are C strings, and the buffer is valid for its length.
         let length =
             unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
         length == 1 && value == *b"1"
@@ -244,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_cgroup_is_found_wherever_it_is_mounted() {
+    fn our_own_cgroup_is_found_wherever_it_is_mounted() {
         let mount = |root: &str, at: &str| {
             format!(
                 "22 1 0:5 / /proc rw - proc proc rw\n41 31 0:38 {root} {at} rw,relatime - cgroup2 cgroup2 rw\n"
@@ -270,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_of_runs_are_named_like_them() {
+    fn only_names_of_runs_are_taken_for_runs() {
         let run = "0123456789abcdef0123456789abcdef";
         assert!(is_of_a_run(Path::new(&format!("/c/causeway-12-{run}"))));
         for other in
@@ -280,13 +274,13 @@ mod tests {
         }
     }
 
-    /// A folder for a test, if one can be made; otherwise says that the test is skipped.
+    /// A folder for a test, if one can be created; otherwise prints that the test is skipped.
     fn folder(name: &str) -> Option<PathBuf> {
         let made = own().and_then(|own| {
             let folder = own.join(format!("test-{name}-{}", std::process::id()));
-            make(&folder).map_err(|error| error.to_string()).map(|_| folder)
+            create(&folder).map_err(|error| error.to_string()).map(|_| folder)
         });
-        made.inspect_err(|error| eprintln!("skipped, no cgroup can be made here: {error}")).ok()
+        made.inspect_err(|error| eprintln!("skipped, no cgroup can be created here: {error}")).ok()
     }
 
     fn sleep_in(folder: &Path) -> Child {
@@ -301,7 +295,7 @@ mod tests {
         sleep
     }
 
-    fn soon(mut is_so: impl FnMut() -> bool) {
+    fn eventually(mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !is_so() {
             assert!(Instant::now() < deadline);
@@ -310,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_ends_with_all_that_is_below_it() {
+    fn a_folder_is_destroyed_with_everything_below_it() {
         let Some(folder) = folder("end") else { return };
         let inner = folder.join("a/b");
         fs::create_dir_all(&inner).unwrap();
         let mut sleeps = [sleep_in(&folder), sleep_in(&inner)];
-        assert!(!is_removed(&folder));
-        soon(|| end_folder(&folder));
-        assert!(!folder.exists() && end_folder(&folder));
+        assert!(!remove(&folder));
+        eventually(|| destroy(&folder));
+        assert!(!folder.exists() && destroy(&folder));
         for sleep in &mut sleeps {
             sleep.wait().unwrap();
         }
     }
 
     #[test]
-    fn an_old_kernel_kills_what_is_listed() {
+    fn on_an_old_kernel_the_listed_processes_are_killed() {
         let Some(folder) = folder("list") else { return };
         let inner = folder.join("a");
         fs::create_dir(&inner).unwrap();
@@ -335,17 +329,17 @@ mod tests {
         for sleep in &mut sleeps {
             sleep.wait().unwrap();
         }
-        soon(|| end_folder(&folder));
+        eventually(|| destroy(&folder));
     }
 
     #[test]
-    fn folders_of_ended_runs_are_removed_and_those_of_others_stay() {
+    fn folders_of_ended_runs_are_removed_and_others_stay() {
         let Some(folder) = folder("old") else { return };
         let run = |number| folder.join(format!("{PREFIX}{number}-0123456789abcdef0123456789abcdef"));
         let (ended, lives, in_use) = (run(1), run(2), run(3));
         fs::create_dir_all(ended.join("7")).unwrap();
         fs::create_dir_all(in_use.join("7")).unwrap();
-        let lock = make(&lives).unwrap();
+        let lock = create(&lives).unwrap();
         let mut sleep = sleep_in(&in_use.join("7"));
         remove_old(&folder);
         assert!(!ended.exists() && lives.exists() && in_use.exists());
@@ -354,6 +348,6 @@ mod tests {
         sleep.wait().unwrap();
         remove_old(&folder);
         assert!(!lives.exists() && !in_use.exists());
-        soon(|| end_folder(&folder));
+        eventually(|| destroy(&folder));
     }
 }

@@ -1,108 +1,84 @@
-//! The guard: a tiny process that outlives a killed supervisor just long enough to kill what that one left behind.
+//! The guard: a small process that outlives a killed server just long enough to kill what it left behind.
 //!
-//! The kernel's parent-death signal reaches a worker that is the supervisor's own child, but neither the children of that worker nor a
-//! program behind a wrapper such as `sh -c`. So a process detaches itself and reads the pids of process groups from a socket. When the
-//! socket ends, the supervisor is gone, however it went; the guard kills the groups on its list, and then whatever carries the mark of this
-//! run in its environment or is in its cgroup (see [`family`](super::family)), such as a daemon in a session of its own.
+//! The kernel's parent-death signal reaches a worker that is the server's own child, but neither that worker's children nor a program behind
+//! a wrapper such as `sh -c`. So a detached process reads the pids of process groups from a socket ([`guard_line`]). When the socket
+//! closes, the server is gone, however it went: the guard kills the groups on its list, then everything in the run's [`cgroup`], then
+//! every process with the [mark of the run](run), such as a daemon in a session of its own.
 //!
-//! A worker puts its own group on the list between `fork` and `exec`, so there is no moment at which it runs and is not on it.
+//! A worker puts its own group on the list between `fork` and `exec`, so at no moment does it run without being on it.
 //!
-//! The guard may be killed or stopped like any other process. A thread of the supervisor, the keeper, waits for its end, starts another one
-//! and gives it the whole list. The first guard is a fork of the supervisor, made while that has one thread; later ones are this program,
-//! executed under the name of [`NAME`]. The supervisor's end of the socket keeps its number for life, because a child that is being forked
-//! writes to it; writing neither waits nor raises SIGPIPE.
+//! The guard may be killed or stopped like any other process. A thread of the server, the keeper, waits for its end, starts another one
+//! and sends it the whole list. The first guard is a fork of the server, made while that has a single thread; later ones execute this
+//! program under the name [`NAME`].
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 use tracing::{error, info, warn};
 
-use super::other::Other;
-use super::{cgroup, family, proc_fs};
+use super::children::{self, NotAdopting, Starting};
+use super::foreign_process::{ForeignProcess, kill_all};
+use super::{cgroup, guard_line, proc_fs, run};
 
-/// What a guard is called, by the kernel and, if it is not the first one, as its first argument.
+/// The guard's name: to the kernel and, unless it is the first one, as its first argument.
 pub(crate) const NAME: &str = "causeway-guard";
 
-/// How long a new guard may take to say its pid, and one whose socket is full to read on.
+/// How long a new guard may take to send its pid, and one whose socket is full to read on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The least time between two starts of a guard; a guard that cannot be started is tried again at this pace.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The least time between two starts of a guard; a guard that cannot be started is retried at this pace.
+const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Groups in one message; all messages are read into a buffer of this size.
-const RECORDS: usize = 256;
-
-/// The room of the socket in bytes, of which the kernel takes the double: some 20 records, or lists of 1,500 groups. A guard that leaves it
-/// full has missed something, and gets the whole list when it reads on.
-const ROOM: usize = 8 << 10;
-
-/// How often the guard looks for processes of the run before it gives up on those that do not die.
-const LOOKS: usize = 100;
-
-/// The pause between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-
-/// Takes every group from the list; the whole list follows.
-const CLEAR: i32 = 0;
-
-/// The supervisor's end of the socket.
-static LINE: OnceLock<OwnedFd> = OnceLock::new();
+/// How often the guard kills what it finds before it gives up on processes that do not die, and the pause in between.
+const KILL_ATTEMPTS: usize = 100;
+const KILL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The guard's pid.
 static GUARD: AtomicU32 = AtomicU32::new(0);
 
-/// Whether the guard has missed a record, since its socket was full.
-static BEHIND: AtomicBool = AtomicBool::new(false);
-
-/// A pipe that wakes the keeper.
-static WAKE: OnceLock<OwnedFd> = OnceLock::new();
-
-/// Forks the guard. To be called once, at the start of `serve`, before any thread exists.
+/// Forks the guard. Call it once, at the start of `serve`, before any thread exists.
 ///
 /// # Errors
-/// When a socket or a process cannot be had.
+/// If no socket or process can be created.
 pub(crate) fn start() -> io::Result<()> {
-    let (ours, theirs) = line()?;
+    let (ours, theirs) = guard_line::open()?;
     // SAFETY: there is only one thread, so the child may do whatever the parent may.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop(theirs);
             nix::sys::wait::waitpid(child, None)?;
             GUARD.store(greeting(&ours)?, SeqCst);
-            let _ = LINE.set(ours);
+            guard_line::use_first(ours);
             Ok(())
         }
         ForkResult::Child => {
             drop(ours);
-            guard(theirs.as_raw_fd(), family::run().unwrap_or_default(), cgroup::folder())
+            guard(theirs.as_raw_fd(), run::id().unwrap_or_default(), cgroup::folder())
         }
     }
 }
 
-/// Starts the keeper, which replaces a guard that has ended or does not read any more.
+/// Starts the keeper, which replaces a guard that has ended or no longer reads.
 ///
 /// # Errors
-/// When there can be no more threads or descriptors.
+/// If no thread or pipe can be created.
 pub(crate) fn keep() -> io::Result<()> {
     let (wake, waker) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
-    let _ = WAKE.set(waker);
+    guard_line::set_waker(waker);
     std::thread::Builder::new().name("guard-keeper".into()).spawn(move || keeper(&wake))?;
     Ok(())
 }
 
-/// Becomes a guard if this process was started as one, and then does not return. To be called first of all.
+/// Becomes a guard if this process was started as one, and then never returns. Call it before anything else.
 pub(crate) fn become_one_if_called() {
     let mut arguments = std::env::args_os();
     if arguments.next().as_deref() == Some(OsStr::new(NAME)) {
@@ -112,45 +88,12 @@ pub(crate) fn become_one_if_called() {
     }
 }
 
-/// The guard's pid; zero when there is none.
+/// The guard's pid; zero if there is none.
 pub(super) fn pid() -> u32 {
     GUARD.load(SeqCst)
 }
 
-/// The descriptor into which a new group's pid is written, if there is a guard.
-pub(super) fn descriptor() -> Option<RawFd> {
-    LINE.get().map(AsRawFd::as_raw_fd)
-}
-
-/// Puts a group on the list (its pid), or takes it off (its negative). The caller holds the lock on what the supervisor knows, so that
-/// the order of records is that of events.
-pub(super) fn tell(record: i32) {
-    if let Some(line) = descriptor()
-        && !write(line, &[record])
-    {
-        BEHIND.store(true, SeqCst);
-        wake();
-    }
-}
-
-/// Writes records in one message; false when that is not possible at once. Safe between `fork` and `exec`: one system call that neither
-/// waits nor raises a signal, no allocation. What a child could not write its parent writes.
-pub(super) fn write(line: RawFd, records: &[i32]) -> bool {
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-    let length = size_of_val(records);
-    // SAFETY: the buffer is valid for its length.
-    let written = unsafe { libc::send(line, records.as_ptr().cast(), length, flags) };
-    usize::try_from(written).is_ok_and(|written| written == length)
-}
-
-/// Both ends of a new line: messages arrive whole and in order.
-fn line() -> nix::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    nix::sys::socket::setsockopt(&ours, nix::sys::socket::sockopt::SndBuf, &ROOM)?;
-    Ok((ours, theirs))
-}
-
-/// Waits for the pid that a new guard writes first.
+/// Waits for the pid that a new guard sends first.
 fn greeting(line: &OwnedFd) -> io::Result<u32> {
     let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
     let mut bytes = [0; 4];
@@ -159,44 +102,37 @@ fn greeting(line: &OwnedFd) -> io::Result<u32> {
     }
     match nix::unistd::read(line, &mut bytes)? {
         4 => Ok(u32::from_ne_bytes(bytes)),
-        _ => Err(io::Error::other("it ended at once")),
+        _ => Err(io::Error::other("it exited at once")),
     }
 }
 
-fn wake() {
-    if let Some(end) = WAKE.get() {
-        // A full pipe wakes as well.
-        let _ = nix::unistd::write(end, &[0]);
-    }
-}
-
-/// Replaces guards for as long as the process lives.
+/// Replaces guards for as long as the server lives.
 fn keeper(wake: &OwnedFd) {
-    let Some(line) = LINE.get() else { return };
-    let mut started = Instant::now().checked_sub(PAUSE);
+    let Some(line) = guard_line::line() else { return };
+    let mut started = Instant::now().checked_sub(RESTART_INTERVAL);
     loop {
-        let why = wait_for_trouble(line, wake);
-        if let Some(old) = Other::find(GUARD.load(SeqCst)).filter(Other::is_guard) {
-            // Otherwise the end of its line would be the end of all workers.
+        let reason = wait_for_trouble(line, wake);
+        if let Some(old) = ForeignProcess::find(GUARD.load(SeqCst)).filter(is_guard) {
+            // It would take the end of its line for the end of the server, and kill all workers.
             let _ = old.signal(Signal::SIGKILL);
             while old.is_alive() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        let mut told = false;
+        let mut is_reported = false;
         loop {
             if let Some(since) = started.map(|at| at.elapsed()) {
-                std::thread::sleep(PAUSE.saturating_sub(since));
+                std::thread::sleep(RESTART_INTERVAL.saturating_sub(since));
             }
             started = Some(Instant::now());
-            match start_another(line) {
+            match start_another() {
                 Ok(pid) => {
-                    info!(target: "server", pid, reason = why, "guard process replaced");
+                    info!(target: "server", pid, reason, "guard process replaced");
                     break;
                 }
-                Err(error) if !told => {
-                    error!(target: "server", %error, reason = why, "the guard process cannot be replaced; trying again");
-                    told = true;
+                Err(error) if !is_reported => {
+                    error!(target: "server", %error, reason, "cannot replace the guard process; retrying");
+                    is_reported = true;
                 }
                 Err(_) => {}
             }
@@ -204,7 +140,12 @@ fn keeper(wake: &OwnedFd) {
     }
 }
 
-/// Returns when the guard has to be replaced, and says why. Gives one that has missed something the whole list.
+/// Whether a process is a guard, by its name.
+fn is_guard(process: &ForeignProcess) -> bool {
+    process.name().as_deref() == Some(NAME)
+}
+
+/// Returns why the guard has to be replaced, once it has to. Until then, sends it the whole list whenever it has missed a record.
 fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
     loop {
         let mut both =
@@ -216,8 +157,8 @@ fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
         }
         let _ = nix::unistd::read(wake, &mut [0; 64]);
         let deadline = Instant::now() + PATIENCE;
-        while BEHIND.swap(false, SeqCst) && !family::tell_all() {
-            BEHIND.store(true, SeqCst);
+        while guard_line::take_missed() && !children::send_list() {
+            guard_line::set_missed();
             let left = deadline.saturating_duration_since(Instant::now());
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
             let writable = poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLOUT)], left);
@@ -229,15 +170,15 @@ fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
     }
 }
 
-/// Starts a guard in place of the last one.
-fn start_another(line: &OwnedFd) -> io::Result<u32> {
-    let (ours, theirs) = self::line()?;
-    let starting = family::Starting::begin();
-    // What the middle process leaves goes to init, as with the first guard.
-    let not_ours = family::NotAdopting::begin();
+/// Starts a guard in place of the last one; returns its pid.
+fn start_another() -> io::Result<u32> {
+    let (ours, theirs) = guard_line::open()?;
+    let starting = Starting::begin();
+    // What the middle process leaves behind goes to init, as with the first guard.
+    let not_adopting = NotAdopting::begin();
     let mut middle = Command::new("/proc/self/exe")
         .arg0(NAME)
-        .arg(family::run().unwrap_or_default())
+        .arg(run::id().unwrap_or_default())
         .args(cgroup::folder())
         .current_dir("/")
         .stdin(Stdio::from(theirs))
@@ -245,55 +186,56 @@ fn start_another(line: &OwnedFd) -> io::Result<u32> {
         .stderr(Stdio::null())
         .spawn()?;
     let ended = middle.wait();
-    drop((not_ours, starting));
+    drop((not_adopting, starting));
     ended?;
     let pid = greeting(&ours)?;
-    // SAFETY: the number stays the one that `LINE` owns; only what it stands for changes, and the other one is closed.
-    nix::errno::Errno::result(unsafe { libc::dup3(ours.as_raw_fd(), line.as_raw_fd(), libc::O_CLOEXEC) })?;
+    guard_line::replace(&ours)?;
     GUARD.store(pid, SeqCst);
-    BEHIND.store(!family::tell_all(), SeqCst);
-    wake();
+    // What was missed until now is on the list; what is missed from now on is not.
+    guard_line::take_missed();
+    if !children::send_list() {
+        guard_line::set_missed();
+        guard_line::wake();
+    }
     Ok(pid)
 }
 
-/// Writes the whole list: these groups and no others.
-pub(super) fn tell_list(groups: impl Iterator<Item = u32>) -> bool {
-    let Some(line) = descriptor() else { return true };
-    let mut records = vec![CLEAR];
-    records.extend(groups.map(u32::cast_signed));
-    records.chunks(RECORDS).all(|records| write(line, records))
-}
-
-/// Is the guard, until the other end of the line is gone.
+/// The guard's life: watches until the other end of the line is gone, then kills.
 fn guard(line: RawFd, run: &str, folder: Option<&Path>) -> ! {
     detach(line);
     let line = {
         // SAFETY: `detach` has made it descriptor 0, which nothing else owns.
         unsafe { OwnedFd::from_raw_fd(0) }
     };
-    write(0, &[std::process::id().cast_signed()]);
+    guard_line::write(line.as_raw_fd(), &[std::process::id().cast_signed()]);
     if let Some(folder) = folder {
-        // The first guard is not in it.
+        // Only the first guard is outside already.
         cgroup::leave(folder);
     }
-    let groups = watch(&line);
-    for group in groups {
+    for group in watch(&line) {
         let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
-    for _ in 0..LOOKS {
-        if folder.is_none_or(cgroup::end_folder) {
-            break;
-        }
-        std::thread::sleep(LOOK_AGAIN);
+    if let Some(folder) = folder {
+        until(|| cgroup::destroy(folder));
     }
     if !run.is_empty() {
-        kill_marked(&family::mark_of_run(run));
+        until(|| kill_marked(run) == 0);
     }
-    // SAFETY: ends the process without running the parent's exit handlers.
+    // SAFETY: ends the process without running the server's exit handlers.
     unsafe { libc::_exit(0) }
 }
 
-/// Leaves the supervisor's session, descriptors and parent, so that nothing counts the guard among the workers or waits for it. The line
+/// Repeats this until it is done, or given up.
+fn until(mut is_done: impl FnMut() -> bool) {
+    for _ in 0..KILL_ATTEMPTS {
+        if is_done() {
+            return;
+        }
+        std::thread::sleep(KILL_INTERVAL);
+    }
+}
+
+/// Leaves the server's session, descriptors and parent, so that nothing counts the guard among the workers or waits for it. The line
 /// becomes descriptor 0.
 fn detach(line: RawFd) {
     let _ = setsid();
@@ -301,9 +243,10 @@ fn detach(line: RawFd) {
         // SAFETY: ignoring a signal installs no handler.
         let _ = unsafe { signal(number, SigHandler::SigIgn) };
     }
-    // SAFETY: still one thread. The middle process ends at once, which makes the guard a child of init.
+    // SAFETY: there is still only one thread. The middle process exits at once, which makes the guard a child of init.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {}
+        // SAFETY: ends the process without running the server's exit handlers.
         Ok(ForkResult::Parent { .. }) | Err(_) => unsafe { libc::_exit(0) },
     }
     // SAFETY: plain system calls on descriptors that nothing in this process uses any more.
@@ -320,10 +263,10 @@ fn detach(line: RawFd) {
     let _ = nix::unistd::chdir("/");
 }
 
-/// Keeps the list until the line ends, and gives what is on it then.
+/// Keeps the list until the line ends; returns what is on it then.
 fn watch(line: &OwnedFd) -> Vec<i32> {
     let mut groups: Vec<i32> = Vec::new();
-    let mut buffer = [0_u8; RECORDS * size_of::<i32>()];
+    let mut buffer = [0_u8; guard_line::RECORDS * size_of::<i32>()];
     loop {
         let read = match nix::unistd::read(line, &mut buffer) {
             Ok(0) => return groups,
@@ -334,7 +277,7 @@ fn watch(line: &OwnedFd) -> Vec<i32> {
         let (records, _) = buffer[..read].as_chunks::<4>();
         for record in records {
             match i32::from_ne_bytes(*record) {
-                CLEAR => groups.clear(),
+                guard_line::CLEAR => groups.clear(),
                 value => {
                     groups.retain(|group| *group != value.abs());
                     groups.extend((value > 0).then_some(value));
@@ -344,22 +287,7 @@ fn watch(line: &OwnedFd) -> Vec<i32> {
     }
 }
 
-/// Kills every process that has this at the beginning of an entry of its environment, until there is none.
-fn kill_marked(mark: &str) {
-    for _ in 0..LOOKS {
-        let marked = proc_fs::all_pids().filter(|pid| {
-            proc_fs::environment(*pid).is_some_and(|entries| {
-                entries.split(|byte| *byte == 0).any(|entry| entry.starts_with(OsStr::new(mark).as_bytes()))
-            })
-        });
-        let mut left = false;
-        for process in marked.filter_map(Other::find) {
-            left = true;
-            let _ = process.signal(Signal::SIGKILL);
-        }
-        if !left {
-            return;
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
+/// Kills every process with a mark of this run; returns their number.
+fn kill_marked(run: &str) -> usize {
+    kill_all(proc_fs::all_pids().filter(|pid| run::is_marked(*pid, run)))
 }

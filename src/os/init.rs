@@ -1,19 +1,19 @@
-//! Being PID 1, as in a container without an init of its own.
+//! Running as PID 1, as in a container without an init of its own.
 //!
-//! The kernel gives every process whose parent has ended to PID 1, which has to reap it: a server that does not keeps zombies until its
-//! process table is full. Reaping whatever ends would steal the exit statuses that the runtime waits for, though. So the server does not
-//! run as PID 1: it runs in a child, and PID 1 does what an init has to do and nothing else.
+//! The kernel gives every orphan to PID 1, which has to reap it: a server that does not accumulates zombies until the process table is
+//! full. Reaping every process that ends, though, would steal the exit statuses that the runtime waits for. So the server does not run as
+//! PID 1: it runs in a child, and PID 1 does what an init has to do and nothing else.
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
-/// Returns in the process that is to be the server: in this one, unless it is PID 1. PID 1 ends when the server does, with its exit
-/// code. To be called once, at the start of `main`, before any thread exists.
+/// Returns in the process that is to be the server: in this one, unless it is PID 1. PID 1 exits when the server does, with its exit
+/// code. Call it once, at the start of `main`, before any thread exists.
 ///
 /// # Errors
-/// When no process can be had.
+/// If no process can be created.
 pub(crate) fn step_aside() -> nix::Result<()> {
     if getpid() != Pid::from_raw(1) {
         return Ok(());
@@ -28,7 +28,7 @@ pub(crate) fn step_aside() -> nix::Result<()> {
     }
 }
 
-/// Hands signals on and reaps until the server has ended; gives its exit code.
+/// Forwards signals and reaps until the server has exited; returns its exit code.
 fn serve_as_init(server: Pid, signals: &SigSet) -> i32 {
     loop {
         match signals.wait() {
@@ -43,7 +43,7 @@ fn serve_as_init(server: Pid, signals: &SigSet) -> i32 {
     }
 }
 
-/// Reaps all that has ended; gives the server's exit code if that is among it, in the shell's notation.
+/// Reaps every process that has ended; returns the server's exit code, in the shell's notation, if it is among them.
 fn reap(server: Pid) -> Option<i32> {
     let mut code = None;
     loop {

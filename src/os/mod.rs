@@ -1,26 +1,35 @@
-//! What only the operating system can tell or do: processes, groups, signals, `/proc`. The only room with `unsafe` code.
+//! Everything that needs the operating system: processes, groups, signals, cgroups, `/proc`. The only room with `unsafe` code.
 //!
-//! Everything here is Linux. Each function is small and says which guarantee of the kernel it rests on; no policy lives here.
+//! Everything here is Linux. Each function is small and names the guarantee of the kernel that it relies on; policy lives elsewhere.
+//!
+//! Nothing that the server starts outlives it. Each of these files builds on those above it:
+//!
+//! ```text
+//!  run              the mark of the run, in the environment of everything it starts
+//!  foreign_process  a process that is no child of ours, safe from reused pids
+//!  cgroup           the cgroup of the run, which nothing leaves
+//!  guard_line       the socket over which the guard learns what to kill
+//!  children         what was started and not yet waited for; the guard has the same list
+//!  process          starts a child: marked, listed, with a parent-death signal
+//!  guard            kills all of it when the server is gone
+//!  family           kills what a dead worker has left behind, and reaps orphans
+//! ```
 
 #![allow(unsafe_code)]
 
 pub(crate) mod allocator;
 pub(crate) mod cgroup;
+pub(crate) mod children;
 pub(crate) mod family;
+pub(crate) mod foreign_process;
 pub(crate) mod guard;
+mod guard_line;
 pub(crate) mod init;
 pub(crate) mod limits;
-pub(crate) mod other;
 pub(crate) mod peer;
 pub(crate) mod priority;
 pub(crate) mod proc_fs;
 pub(crate) mod process;
+pub(crate) mod random;
+pub(crate) mod run;
 pub(crate) mod this_process;
-
-/// 128 random bits as 32 characters; from the kernel, and when that has none yet, it is waited for.
-pub(crate) fn random_text() -> String {
-    let mut bytes = [0_u8; 16];
-    // SAFETY: the buffer is valid for its length, and so few bytes come at once or not at all.
-    while unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } != 16 {}
-    format!("{:032x}", u128::from_ne_bytes(bytes))
-}

@@ -1,31 +1,31 @@
-//! Who is at the other end of a tcp connection, if that is a process of this machine.
+//! Which process holds the other end of a TCP connection, if it is one of this machine.
 //!
-//! The kernel's table of connections gives the user and the number of the socket at the other end, and `/proc/PID/fd` says whether a
-//! process holds that socket. All of this blocks for as long as the kernel takes, some milliseconds with ten thousand connections.
+//! The kernel's table of connections has the user and the inode of the socket at the other end, and `/proc/PID/fd` shows whether a process
+//! holds that socket. All of this blocks for as long as the kernel takes: some milliseconds with ten thousand connections.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::family;
+use super::proc_fs;
 
-/// How much of a table is read in bytes: 400,000 connections, each of which is a line of 150.
+/// Bytes of a table that are read: 400,000 connections, with a line of 150 bytes each.
 const MAX_TABLE: u64 = 64 << 20;
 
-/// How often a connection that must be there is looked for: the kernel can skip a line while others come and go.
-const LOOKS: usize = 3;
+/// How often a connection that must exist is searched for: the kernel can skip a line while others come and go.
+const SEARCHES: usize = 3;
 
-/// How many processes are asked whether they hold a socket, beginning with the one that says so: a wrapper and all that it has started.
+/// Processes that are checked for a socket, beginning with the one that claims it: a wrapper and its descendants.
 const MAX_HOLDERS: usize = 256;
 
-/// What a process says that it is, and what the kernel says.
+/// What the kernel says about the pid that a peer claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// It, or a descendant of it, holds the other end; or, where that is not for us to see, both are of one user.
+    /// That process, or a descendant of it, holds the other end; or, where that is hidden from us, both belong to one user.
     True,
-    /// The other end is another process's, or nobody's any more.
+    /// Another process holds the other end, or no process does any more.
     False,
-    /// The other end is on another machine, or the kernel does not tell.
+    /// The other end is on another machine, or the kernel does not say.
     Unknown,
 }
 
@@ -36,8 +36,8 @@ pub(crate) fn is_held_by(own: SocketAddr, peer: SocketAddr, pid: u32) -> Claim {
     if is_local && !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
         return Claim::False;
     }
-    let looks = if is_local { LOOKS } else { 1 };
-    for _ in 0..looks {
+    let searches = if is_local { SEARCHES } else { 1 };
+    for _ in 0..searches {
         match find(peer, own) {
             Ok(Some(end)) => return if end.is_held_by(pid) { Claim::True } else { Claim::False },
             Ok(None) => {}
@@ -51,7 +51,7 @@ pub(crate) fn is_held_by(own: SocketAddr, peer: SocketAddr, pid: u32) -> Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     uid: u32,
-    /// The number of its socket; 0 when no process holds it any more.
+    /// The inode of its socket; 0 if no process holds it any more.
     inode: u64,
 }
 
@@ -61,7 +61,7 @@ impl End {
             return false;
         }
         let mut is_hidden = false;
-        let descendants = std::iter::once_with(|| family::descendants(vec![pid], MAX_HOLDERS)).flatten();
+        let descendants = std::iter::once_with(|| proc_fs::descendants(vec![pid], MAX_HOLDERS)).flatten();
         for process in std::iter::once(pid).chain(descendants) {
             match holds(process, self.inode) {
                 Ok(true) => return true,
@@ -73,24 +73,24 @@ impl End {
     }
 }
 
-/// Whether a process has a descriptor of this socket.
+/// Whether a process has a descriptor for this socket.
 fn holds(pid: u32, inode: u64) -> io::Result<bool> {
     let name = format!("socket:[{inode}]");
     let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
-    // A descriptor may be closed while we look.
+    // A descriptor may be closed meanwhile.
     Ok(entries
         .flatten()
         .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == name.as_str())))
 }
 
-/// The real, effective, saved and file system's user of a process. Source: proc(5), `Uid` of `/proc/PID/status`.
+/// The real, effective, saved and file system user of a process. Source: proc(5), `Uid` of `/proc/PID/status`.
 fn users(pid: u32) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_ascii_whitespace().map(|uid| uid.parse().ok()).collect()
 }
 
-/// The end of a connection whose own address is `from`. One over IPv4 may stand in the table of IPv6.
+/// The end of the connection with the own address `from`. A connection over IPv4 may be in the table of IPv6.
 fn find(from: SocketAddr, to: SocketAddr) -> io::Result<Option<End>> {
     let tables: &[&str] = if from.is_ipv4() { &["tcp", "tcp6"] } else { &["tcp6"] };
     for (n, table) in tables.iter().enumerate() {
@@ -125,15 +125,17 @@ fn find_in(mut table: impl io::BufRead, from: SocketAddr, to: SocketAddr) -> io:
     }
 }
 
-/// One line of the table. Source: proc_net_tcp in the kernel's documentation: `sl local_address rem_address st tx_queue:rx_queue tr:tm->when
-/// retrnsmt uid timeout inode ...`.
+/// One line of the table.
+///
+/// Source: proc_net_tcp in the kernel's documentation: `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout
+/// inode ...`.
 fn parse(line: &str) -> Option<(SocketAddr, SocketAddr, End)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
     let end = End { uid: fields.get(7)?.parse().ok()?, inode: fields.get(9)?.parse().ok()? };
     Some((address(fields[1])?, address(fields[2])?, end))
 }
 
-/// `0100007F:1F90`: each 32 bits of the address as a number in the machine's own order, and the port.
+/// `0100007F:1F90`: each 32-bit word of the address as a number in native byte order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -149,7 +151,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(canonical(SocketAddr::new(ip, port)))
 }
 
-/// An IPv4 address as such, though it came in the form of IPv6; without flow and scope, which the table does not have.
+/// An IPv4-mapped address as IPv4; without flow and scope, which the table does not have.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -193,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_a_descendant_holds_is_its_ancestor_s() {
+    fn a_connection_of_a_descendant_belongs_to_its_ancestor() {
         let (server, client) = connection("127.0.0.1:0", "127.0.0.1");
-        // The shell has it as well, until it starts the other and closes its own. A background process gets another standard input.
+        // The shell holds it too, until it has started `sleep` and closes its own. A background process gets another standard input.
         let mut shell = Command::new("sh")
             .args(["-c", "exec 3<&0 <&-; sleep 1000 & exec 3<&-; wait"])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(client)))
@@ -205,7 +207,7 @@ mod tests {
             .unwrap();
         assert_eq!(claim(&server, shell.id()), Claim::True);
         assert_eq!(claim(&server, std::process::id()), Claim::True);
-        for child in super::super::proc_fs::children(shell.id()) {
+        for child in proc_fs::children(shell.id()) {
             let _ = nix::sys::signal::kill(
                 nix::unistd::Pid::from_raw(child.cast_signed()),
                 nix::sys::signal::Signal::SIGKILL,

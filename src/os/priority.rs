@@ -1,20 +1,20 @@
-//! Which threads go first when there are not enough cores for all.
+//! Which threads run first when there are not enough cores for all.
 
 use std::cell::Cell;
 
-/// By how much a thread for long work is nicer than those that serve calls: it gets a tenth of what they get, and all that they leave.
+/// How much nicer a thread for long work is than those that serve calls: it gets a tenth of their share, and what they leave idle.
 const NICER: libc::c_int = 10;
 
 thread_local! {
     static STEPPED_BACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on this thread leaves the processor to threads of ordinary priority. It cannot be taken back.
+/// Lets threads of ordinary priority run before this one from now on. It cannot be undone.
 ///
-/// On Linux the nice value is a thread's own: sched(7).
+/// On Linux each thread has its own nice value: sched(7).
 pub(crate) fn step_back() {
     if !STEPPED_BACK.replace(true) {
-        // SAFETY: it takes and gives a number. If the kernel refuses, nothing has changed.
+        // SAFETY: takes and returns a number. If the kernel refuses, nothing changes.
         unsafe { libc::nice(NICER) };
     }
 }
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     fn nice() -> libc::c_int {
-        // SAFETY: it takes and gives numbers; 0 is the calling thread.
+        // SAFETY: takes and returns numbers; 0 is the calling thread.
         unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
     }
 

@@ -1,8 +1,77 @@
 //! The little of `/proc` that is needed: who is whose child, and what processes use.
+//!
+//! Hand-written, since a crate for all of `/proc` reads more than is needed, parses each `stat` in twice the time, and brings three crates.
 
+use std::fmt;
 use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+/// What `/proc/PID/stat` says about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// `S`, `R`, `Z` and so on.
+    state: char,
+    parent: u32,
+    group: u32,
+    /// CPU time in user and kernel mode, in [`Units`].
+    pub(super) cpu: u64,
+    /// When it was started, in ticks since boot.
+    pub(super) started: u64,
+    /// Bytes of address space.
+    pub(super) address_space: u64,
+    /// Resident memory in pages.
+    pub(super) resident: u64,
+}
+
+impl Stat {
+    /// Reads it for a pid, or for `self`; `None` if there is no such process.
+    pub(super) fn read(pid: impl fmt::Display) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Source: proc(5): `pid (comm) state ppid pgrp ...`, with utime, stime, starttime, vsize and rss as fields 12, 13, 20, 21 and 22 after
+    /// `comm`, which itself may contain blanks and parentheses.
+    fn parse(stat: &str) -> Option<Self> {
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            group: fields.get(2)?.parse().ok()?,
+            cpu: number(11)?.saturating_add(number(12)?),
+            started: number(19)?,
+            address_space: number(20)?,
+            resident: number(21)?,
+        })
+    }
+}
+
+/// The units of [`Stat`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Units {
+    page: u64,
+    ticks_per_second: u64,
+}
+
+impl Units {
+    pub(super) fn get() -> Self {
+        // SAFETY: reads two constants of the system.
+        let (page, ticks) = unsafe { (libc::sysconf(libc::_SC_PAGESIZE), libc::sysconf(libc::_SC_CLK_TCK)) };
+        let positive = |number: libc::c_long, usual| u64::try_from(number).unwrap_or(usual).max(1);
+        Self { page: positive(page, 4096), ticks_per_second: positive(ticks, 100) }
+    }
+
+    /// Pages in bytes.
+    pub(super) fn bytes(self, pages: u64) -> u64 {
+        pages.saturating_mul(self.page)
+    }
+
+    /// Ticks as a time.
+    pub(super) fn time(self, ticks: u64) -> Duration {
+        Duration::from_millis(ticks.saturating_mul(1000) / self.ticks_per_second)
+    }
+}
 
 /// What one process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,31 +84,32 @@ pub(crate) struct Process {
     pub(crate) cpu: Duration,
 }
 
-/// All processes that can be seen. Reads one small file for each.
+/// All visible processes. Reads one small file for each.
 pub(crate) fn processes() -> Vec<Process> {
-    let units = Units::ask();
-    all_pids()
-        .filter_map(|pid| parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, units))
-        .collect()
+    let units = Units::get();
+    let process = |stat: Stat| Process {
+        group: stat.group,
+        resident: units.bytes(stat.resident),
+        cpu: units.time(stat.cpu),
+    };
+    all_pids().filter_map(Stat::read).map(process).collect()
 }
 
-/// The pids of all processes that can be seen.
+/// The pids of all visible processes.
 pub(crate) fn all_pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The children of a process, those that have ended and are not reaped included. Reads one small file for each of its threads; on a kernel
-/// without these files (`CONFIG_PROC_CHILDREN`), one for each process of the system.
+/// The children of a process, including zombies. Reads one small file for each of its threads; on a kernel without these files
+/// (`CONFIG_PROC_CHILDREN`), one for each process of the system.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     static HAS_FILES: LazyLock<bool> = LazyLock::new(|| {
         let own = std::process::id();
         fs::exists(format!("/proc/{own}/task/{own}/children")).unwrap_or(false)
     });
     if !*HAS_FILES {
-        return all_pids()
-            .filter(|child| parent_and_group(*child).is_some_and(|(parent, _)| parent == pid))
-            .collect();
+        return all_pids().filter(|child| Stat::read(child).is_some_and(|stat| stat.parent == pid)).collect();
     }
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
@@ -48,63 +118,30 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The environment of a process as it was started, its entries separated by zeros; `None` when there is no such process, or it is not for
-/// us to see.
+/// The descendants of some processes, which are not among them; at most so many.
+pub(super) fn descendants(of: Vec<u32>, at_most: usize) -> Vec<u32> {
+    let (mut next, mut found) = (of, Vec::new());
+    while let Some(pid) = next.pop() {
+        let children = children(pid);
+        found.extend(&children);
+        next.extend(children);
+        if found.len() >= at_most {
+            found.truncate(at_most);
+            break;
+        }
+    }
+    found
+}
+
+/// The environment with which a process was started, its entries separated by zeros; `None` if there is no such process, or it is hidden
+/// from us.
 pub(super) fn environment(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
-/// The units of `/proc/PID/stat`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Units {
-    /// Bytes per page.
-    pub(super) page: u64,
-    ticks_per_second: u64,
-}
-
-impl Units {
-    pub(super) fn ask() -> Self {
-        // SAFETY: asks for two constants of the system.
-        let (page, ticks) = unsafe { (libc::sysconf(libc::_SC_PAGESIZE), libc::sysconf(libc::_SC_CLK_TCK)) };
-        let positive = |number: libc::c_long, usual| u64::try_from(number).unwrap_or(usual).max(1);
-        Self { page: positive(page, 4096), ticks_per_second: positive(ticks, 100) }
-    }
-
-    /// How long so many ticks are.
-    pub(super) fn time(self, ticks: u64) -> Duration {
-        Duration::from_millis(ticks.saturating_mul(1000) / self.ticks_per_second)
-    }
-}
-
-/// Source: proc(5): behind the last parenthesis `state ppid pgrp ...`, with utime and stime as the 12th and 13th field there, and rss, in
-/// pages, as the 22nd.
-fn parse(stat: &str, units: Units) -> Option<Process> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    let ticks = number(11)?.saturating_add(number(12)?);
-    Some(Process {
-        group: fields.get(2)?.parse().ok()?,
-        resident: number(21)?.saturating_mul(units.page),
-        cpu: units.time(ticks),
-    })
-}
-
-/// The parent and the group of a process, from `/proc/PID/stat`; `None` when there is no such process.
-///
-/// Source: proc(5): `pid (comm) state ppid pgrp ...`; `comm` may hold blanks and parentheses, so reading starts behind the last one.
-pub(crate) fn parent_and_group(pid: u32) -> Option<(u32, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(1);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-}
-
-/// When a process was started, in the kernel's own unit; `None` when there is no such process, or it has ended and is not reaped.
-///
-/// Source: proc(5): `starttime` is the 20th field behind the last parenthesis, the state the first one.
+/// When a process was started, in ticks since boot; `None` if there is no such process, or it is a zombie.
 pub(crate) fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19)?.parse().ok() }
+    Stat::read(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X')).map(|stat| stat.started)
 }
 
 /// Whether `pid` is `ancestor` itself, a descendant of it, or a member of the group that it leads.
@@ -112,15 +149,15 @@ pub(crate) fn belongs_to(pid: u32, ancestor: u32) -> bool {
     lineage(pid).contains(&ancestor)
 }
 
-/// All to whom a process belongs: itself, its ancestors but for init, and the leaders of their groups; nearest first.
+/// The processes that a process belongs to, nearest first: itself, its ancestors except init, and the leaders of their groups.
 ///
 /// Groups count because a wrapper that has exited leaves its children to init: the chain of parents is broken, the group is not.
 pub(crate) fn lineage(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut current = pid;
-    // The depth is bounded so that pids that are reused while we walk cannot make a circle.
+    // Bounded, since pids that are reused meanwhile could make a circle.
     for _ in 0..64 {
-        let Some((parent, group)) = parent_and_group(current) else { break };
+        let Some(Stat { parent, group, .. }) = Stat::read(current) else { break };
         found.push(group);
         if parent <= 1 {
             break;
@@ -139,23 +176,25 @@ mod tests {
     fn a_process_belongs_to_itself_and_to_its_parent() {
         let own = std::process::id();
         assert!(belongs_to(own, own));
-        let (parent, _) = parent_and_group(own).unwrap();
+        let Stat { parent, .. } = Stat::read(own).unwrap();
         assert!(parent <= 1 || belongs_to(own, parent));
     }
 
     #[test]
-    fn what_a_process_uses_is_read_behind_its_name() {
-        let units = Units { page: 4096, ticks_per_second: 100 };
-        let stat = "7 (a) b)) S 1 42 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 5 1000000 3 18446744073709551615";
-        let parsed = parse(stat, units).unwrap();
-        assert_eq!(parsed, Process { group: 42, resident: 3 * 4096, cpu: Duration::from_secs(2) });
-        assert_eq!(parse("7 (a) S 1", units), None);
-        assert!(processes().iter().any(|process| process.resident > 0));
+    fn a_process_does_not_belong_to_a_stranger() {
+        assert!(!belongs_to(1, std::process::id()));
+        assert!(!belongs_to(u32::MAX, std::process::id()));
     }
 
     #[test]
-    fn a_stranger_belongs_to_nobody() {
-        assert!(!belongs_to(1, std::process::id()));
-        assert!(!belongs_to(u32::MAX, std::process::id()));
+    fn fields_are_counted_from_behind_the_name() {
+        let stat = "7 (a) b)) S 1 42 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 5 1000000 3 18446744073709551615";
+        let (state, address_space) = ('S', 1_000_000);
+        let expected = Stat { state, parent: 1, group: 42, cpu: 200, started: 5, address_space, resident: 3 };
+        assert_eq!(Stat::parse(stat), Some(expected));
+        assert_eq!(Stat::parse("7 (a) S 1"), None);
+        let units = Units { page: 4096, ticks_per_second: 100 };
+        assert_eq!((units.bytes(3), units.time(200)), (3 * 4096, Duration::from_secs(2)));
+        assert!(processes().iter().any(|process| process.resident > 0));
     }
 }

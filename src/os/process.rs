@@ -1,4 +1,4 @@
-//! Starting a process so that it cannot outlive the supervisor, and killing all of its group.
+//! Starting a process so that it cannot outlive the server, and signalling its group.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -11,32 +11,32 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use tokio::process::{Child, Command};
 
-use super::family::{self, Member, Starting};
-use super::{guard, limits};
+use super::children::{Member, Starting};
+use super::{guard_line, limits, run};
 
-/// A process to be started.
+/// A process to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     /// The program and its arguments; never empty.
     pub(crate) argv: Vec<String>,
-    /// The whole environment, nothing is inherited; the last value of a name wins.
+    /// The whole environment; nothing is inherited. The last value of a name wins.
     pub(crate) env: Vec<(OsString, OsString)>,
-    /// Where it starts; resolved anew at each start, so that a symlink may have moved on.
+    /// Its working directory; resolved at each start, so that a symlink may have been switched meanwhile.
     pub(crate) work_dir: PathBuf,
-    /// Whom it runs as.
+    /// The user and groups that it runs as, if not ours.
     pub(crate) identity: Option<Identity>,
-    /// Whether standard input is a pipe to us (else `/dev/null`). Standard output and error always are pipes.
+    /// Whether standard input is a pipe from us, else `/dev/null`. Standard output and error always are pipes to us.
     pub(crate) stdin: bool,
-    /// Whether all that it starts ends with it, what has left its group included. Otherwise that ends with the server.
+    /// Whether everything that it starts ends with it, including what has left its group. Otherwise that ends with the server.
     pub(crate) ends_family: bool,
 }
 
 /// A process that was started.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// It, to be waited for.
+    /// To be waited for.
     pub(crate) child: Child,
-    /// Its place among those that the guard and the reaper know.
+    /// Keeps it on the list of children, and on the guard's.
     pub(crate) member: Member,
 }
 
@@ -45,15 +45,15 @@ pub(crate) struct Started {
 pub(crate) struct Identity {
     uid: Option<Uid>,
     gid: Option<Gid>,
-    /// All groups, the supplementary ones included; looked up beforehand, since a child between `fork` and `exec` may not allocate.
+    /// All groups, including supplementary ones. Looked up beforehand, since a child between `fork` and `exec` must not allocate.
     groups: Vec<Gid>,
 }
 
 impl Identity {
-    /// Looks up the user and the group that stand in the settings.
+    /// Looks up the user and the group of the settings.
     ///
     /// # Errors
-    /// Says which of them does not exist, or that only root may change them; without the key of the setting.
+    /// Which of them does not exist, or that only root may change them; without the key of the setting.
     pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, String> {
         let (user, group) = (user.filter(|name| !name.is_empty()), group.filter(|name| !name.is_empty()));
         if user.is_none() && group.is_none() {
@@ -86,7 +86,7 @@ impl Identity {
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))
     }
 
-    /// To whom a socket file has to belong so that this user may connect to it: the user alone, or a group where that is all there is.
+    /// The owner and group of a socket file that this user may connect to: only the user, or only the group if there is no user.
     pub(crate) fn owner(&self) -> (Option<u32>, Option<u32>) {
         match self.uid {
             Some(uid) => (Some(uid.as_raw()), None),
@@ -94,7 +94,7 @@ impl Identity {
         }
     }
 
-    /// Becomes this user. Runs between `fork` and `exec`.
+    /// Switches this process to the user and groups. Runs between `fork` and `exec`.
     fn assume(&self) -> io::Result<()> {
         if let Some(gid) = self.gid {
             nix::unistd::setgroups(&self.groups)?;
@@ -107,31 +107,30 @@ impl Identity {
     }
 }
 
-/// Starts `spec` in a process group of its own, and in the cgroup in which this process is.
+/// Starts `spec` in a process group of its own, and in the cgroup of this process.
 ///
-/// The kernel kills the child when the calling *thread* ends (`PR_SET_PDEATHSIG` follows the thread, not the process), so only a thread
-/// that lives as long as the supervisor may call this. Needs a tokio runtime to be entered.
+/// The kernel kills the child when the calling *thread* ends (`PR_SET_PDEATHSIG` follows the thread, not the process), so call this only on
+/// a thread that lives as long as the server, within a tokio runtime.
 ///
 /// # Errors
-/// What the kernel says: no such file, permission denied, no more processes.
+/// Any error of fork(2), execve(2) or the change of user: no such file, permission denied, no more processes.
 pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
     let starting = Starting::begin();
-    let (number, mark) = Starting::mark();
     let mut command = Command::new(&spec.argv[0]);
     command
         .args(&spec.argv[1..])
         .env_clear()
         .envs(spec.env.iter().map(|(name, value)| (name, value)))
-        .envs(mark.map(|mark| (family::MARK, mark)))
+        .envs(starting.mark().map(|mark| (run::VARIABLE, mark)))
         .current_dir(&spec.work_dir)
         .stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let (supervisor, identity, guard) = (std::process::id(), spec.identity.clone(), guard::descriptor());
+    let (server, identity, guard) = (std::process::id(), spec.identity.clone(), guard_line::descriptor());
     let open_files = limits::original_open_files();
-    // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+    // SAFETY: the closure only makes system calls; it allocates nothing and takes no lock.
     unsafe {
         command.as_std_mut().pre_exec(move || {
             if let Some(identity) = &identity {
@@ -139,40 +138,40 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
             }
             // After the change of user, since that clears the parent-death signal.
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            if nix::unistd::getppid() != Pid::from_raw(supervisor.cast_signed()) {
-                // The supervisor died before the signal was armed.
+            if nix::unistd::getppid() != Pid::from_raw(server.cast_signed()) {
+                // The server died before the signal was armed.
                 libc::_exit(1);
             }
             if let Some(line) = guard {
-                guard::write(line, &[libc::getpid()]);
+                guard_line::write(line, &[libc::getpid()]);
             }
             if let Some(limits) = open_files {
                 limits::restore_open_files(limits)?;
             }
-            // Whatever descriptors the supervisor itself inherited stay with it. An old kernel without this call passes them on.
+            // Descriptors that the server itself inherited stay with it. A kernel before 5.11 passes them on.
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             Ok(())
         });
     }
     let child = command.spawn()?;
-    let member = starting.done(child.id().unwrap_or_default(), number, spec.ends_family);
+    let member = starting.done(child.id().unwrap_or_default(), spec.ends_family);
     Ok(Started { child, member })
 }
 
-/// How many bytes stand in a pipe that nobody has read.
+/// Bytes in a pipe that have not been read yet.
 pub(crate) fn unread(pipe: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one integer, to a place that is ours.
+    // SAFETY: FIONREAD writes one integer, to a variable of ours.
     let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
     if result == 0 { usize::try_from(bytes).ok() } else { None }
 }
 
-/// Kills every process of the group that `leader` leads; nothing happens when none is left.
+/// Kills every process of the group of `leader`; does nothing if none is left.
 pub(crate) fn kill_group(leader: u32) {
     let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL);
 }
 
-/// Lets every process of the group that `leader` leads go on that was stopped by a signal.
+/// Continues every process of the group of `leader` that was stopped by a signal.
 pub(crate) fn continue_group(leader: u32) {
     let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGCONT);
 }

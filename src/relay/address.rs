@@ -1,14 +1,16 @@
-//! `server.relay`: how frames travel.
+//! `server.relay`: what carries the frames.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-use super::trust::SECRET;
 use crate::net::{Address, can_listen, is_exposed};
 
-/// How the supervisor and its workers exchange frames.
+/// The variable in which workers get the secret of the relay.
+pub(crate) const SECRET: &str = "CAUSEWAY_RELAY_SECRET";
+
+/// How the server and its workers exchange frames.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RelayAddress {
     /// The worker's standard input and output.
@@ -21,7 +23,7 @@ pub enum RelayAddress {
 }
 
 impl RelayAddress {
-    /// Where workers connect to; pipes have no address.
+    /// The address that workers connect to; `None` for pipes.
     pub(crate) fn listener(&self) -> Option<Address> {
         match self {
             Self::Pipes => None,
@@ -30,19 +32,19 @@ impl RelayAddress {
         }
     }
 
-    /// What is risky about it.
+    /// A warning, if other machines can reach it.
     pub(crate) fn risk(&self) -> Option<String> {
         let text = format!(
-            "the relay can be reached from other machines: who connects and shows the pid of a starting worker gets its requests, unless \
-             the workers send {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
+            "the relay is reachable from other machines: a peer that sends the pid of a starting worker gets its requests, unless workers \
+             send {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
         );
         self.listener().is_some_and(|address| is_exposed(&address)).then_some(text)
     }
 
-    /// Whether it could be listened on, if it is free. Relative paths start in `work_dir`.
+    /// Checks whether it can be listened on, unless it is in use. Relative paths start in `work_dir`.
     ///
     /// # Errors
-    /// Says what is in the way.
+    /// Why it cannot.
     pub(crate) fn can_listen(&self, work_dir: &Path) -> Result<(), String> {
         self.listener().map_or(Ok(()), |address| can_listen(&address, work_dir))
     }
@@ -56,12 +58,12 @@ impl<'de> Deserialize<'de> for RelayAddress {
             other if other.contains("://") => match other.parse() {
                 Ok(Address::Tcp(address)) => Ok(Self::Tcp(address)),
                 Ok(Address::Unix(path)) => Ok(Self::Unix(path)),
-                Err(_) => Err(de::Error::invalid_value(Unexpected::Str(other), &RELAYS)),
+                Err(_) => Err(de::Error::invalid_value(Unexpected::Str(other), &FORM)),
             },
-            other => Err(de::Error::invalid_value(Unexpected::Str(other), &RELAYS)),
+            other => Err(de::Error::invalid_value(Unexpected::Str(other), &FORM)),
         }
     }
 }
 
-/// What a relay has to look like.
-const RELAYS: &str = "pipes, tcp://host:port or unix://path";
+/// The form of a relay, for messages.
+const FORM: &str = "pipes, tcp://host:port or unix://path";

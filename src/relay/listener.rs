@@ -1,4 +1,4 @@
-//! Where workers connect: accepts, asks each connection for its pid, and hands it to whoever expects that process.
+//! Accepts the connections of workers, asks each for its pid, and hands it to the boot that expects this process.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -14,25 +14,26 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use super::rejection::Rejection;
 use super::trust::Trust;
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
-use crate::net::{self, Accepted, Address, Attributes, Incident, Limit, Options, Peer};
-use crate::os::family;
+use crate::net::{self, Accepted, Attributes, Incident, Limit, Options, Peer};
+use crate::os::children;
 use crate::os::process::Identity;
 
-/// Connections that may be in their handshake at one time. Each costs a descriptor and a small task. None of them counts as having said
-/// anything before it is a worker's, so past this the oldest has to go for a new one, however much it sends.
+/// Connections in their handshake at a time. Each costs a descriptor and a small task. None of them counts as having sent anything before it
+/// is a worker's, so beyond this number the oldest is evicted for a new one, however much it sends.
 const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
 
-/// Connections that are dropped are logged one by one up to so many, then counted, until none was dropped for so long.
+/// Dropped connections are logged one by one up to this number, then counted, until none has been dropped for this time.
 const LOGGED: u64 = 20;
 const QUIET: Duration = Duration::from_secs(10);
 
-/// The longest answer to a handshake in bytes. `{"pid":4194304}` is what workers send, and ours a secret of 32 characters with it.
+/// The longest answer to a handshake in bytes. Workers send `{"pid":4194304}`, those of our packages also a secret of 32 characters.
 const MAX_PID_ANSWER: usize = 4096;
 
-/// Accepts the workers' connections until it is dropped.
+/// Accepts connections of workers until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
     address: String,
@@ -41,21 +42,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens, unless workers are talked to over pipes. A connection has `patience` to show its pid. The file of a unix socket belongs to
-    /// `workers`, the user that workers run as, if that is another.
+    /// Listens, unless the relay is pipes. A connection has to send its pid within `patience`. The file of a unix socket belongs to `workers`,
+    /// the user that workers run as, if that is not ours.
     ///
     /// # Errors
-    /// When the address cannot be bound; the message names it.
+    /// If the address cannot be bound; the message names it.
     pub(crate) async fn bind(
         relay: &RelayAddress,
         workers: Option<&Identity>,
         patience: Duration,
     ) -> io::Result<Option<Self>> {
-        let address = match relay {
-            RelayAddress::Pipes => return Ok(None),
-            RelayAddress::Tcp(address) => Address::Tcp(address.clone()),
-            RelayAddress::Unix(path) => Address::Unix(path.clone()),
-        };
+        let Some(address) = relay.listener() else { return Ok(None) };
         let (uid, gid) = workers.map(Identity::owner).unwrap_or_default();
         let mode = if gid.is_some() { 0o660 } else { 0o600 };
         let listener = net::Listener::bind(Options {
@@ -77,12 +74,12 @@ impl Listener {
         Ok(Some(Self { address, registry, accepting }))
     }
 
-    /// What workers are told in `RR_RELAY`.
+    /// The address for workers, in `RR_RELAY`.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// What workers are told in [`super::trust::SECRET`], if they connect over tcp.
+    /// The secret for workers, in [`SECRET`](super::SECRET), if they connect over TCP.
     pub(crate) fn secret(&self) -> Option<&str> {
         self.address.starts_with("tcp://").then(|| self.registry.trust.secret())
     }
@@ -98,7 +95,7 @@ impl Listener {
         Expected { pid, receiver, registry: Arc::clone(&self.registry) }
     }
 
-    /// Accepts nobody any more, and hangs up on those who have not shown their pid.
+    /// Stops accepting, and closes the connections that are still in their handshake.
     pub(crate) fn close(&self) {
         self.accepting.abort();
     }
@@ -110,7 +107,7 @@ impl Drop for Listener {
     }
 }
 
-/// A connection to come: resolves to the relay and to the pid that the worker gave.
+/// An expected connection: resolves to the relay and the pid that the worker has sent.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Expected {
@@ -133,27 +130,27 @@ impl Drop for Expected {
     }
 }
 
-/// The processes that were started.
+/// The processes that connections may belong to.
 #[derive(Debug)]
 struct Registry {
     trust: Trust,
     children: Mutex<Children>,
     dropped: Mutex<Incident>,
-    /// Somebody is expected or has connected. A worker can connect before it is expected, and twice.
+    /// A process is expected or has connected. A worker can connect before it is expected, and twice.
     changed: Notify,
 }
 
-/// By the pid of the spawned process.
+/// By pid of the started process.
 #[derive(Debug, Default)]
 struct Children {
     expected: HashMap<u32, oneshot::Sender<(Relay, u32)>>,
-    /// Those whose connection has been handed on, as long as they live.
+    /// Those whose connection has been handed over, while they live.
     connected: HashSet<u32>,
 }
 
-/// What a connection that has shown its pid is to its process.
+/// What a connection is to the process whose pid it has sent.
 enum Claim {
-    /// The one that is waited for.
+    /// The expected one.
     First(oneshot::Sender<(Relay, u32)>),
     /// One too many.
     Second,
@@ -166,38 +163,38 @@ impl Registry {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the place that waits for a process of this lineage.
+    /// Claims the expected connection of a process of this lineage.
     fn take(&self, lineage: &[u32]) -> Claim {
         let mut children = self.lock();
         match lineage.iter().find_map(|child| children.expected.remove_entry(child)) {
-            Some((child, place)) => {
-                children.connected.retain(|child| family::is_child(*child));
+            Some((child, sender)) => {
+                children.connected.retain(|child| children::is_child(*child));
                 children.connected.insert(child);
                 drop(children);
                 self.changed.notify_waiters();
-                Claim::First(place)
+                Claim::First(sender)
             }
             None if children.have_connected(lineage) => Claim::Second,
             None => Claim::Unknown,
         }
     }
 
-    /// Like [`Registry::take`], for a worker that may be ahead of its own registration. `None` when it is connected already.
+    /// Like [`Registry::take`], for a worker that may connect before it is expected. `None` if it is already connected.
     async fn claim(&self, lineage: &[u32]) -> Option<oneshot::Sender<(Relay, u32)>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Armed before the look, so that a registration in between is not missed.
+            // Armed before the check, so that no change in between is missed.
             changed.as_mut().enable();
             match self.take(lineage) {
-                Claim::First(place) => return Some(place),
+                Claim::First(sender) => return Some(sender),
                 Claim::Second => return None,
                 Claim::Unknown => changed.await,
             }
         }
     }
 
-    /// Resolves when the process `pid`, or an ancestor of it, has connected: whatever else it opened is one too many.
+    /// Resolves once the process `pid`, or an ancestor of it, has connected: any other connection of it is one too many.
     async fn has_connected(&self, pid: u32) {
         let lineage = self.trust.lineage(pid).await;
         loop {
@@ -219,7 +216,7 @@ impl Children {
 }
 
 async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: Duration) {
-    // The handshakes end with the listener.
+    // Handshakes end with the listener.
     let mut handshakes = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -228,7 +225,7 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
                 handshakes.spawn(async move {
                     let Accepted { stream, peer, registration } = accepted;
                     let received = receive(Relay::Socket(stream), peer, &registry, patience);
-                    // The listener tells of those that had to go.
+                    // The listener logs evictions.
                     let _ = registration.until_evicted(received).await;
                 });
             }
@@ -237,72 +234,69 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
     }
 }
 
-/// Takes one connection from its first byte to the worker that it belongs to, or to its end.
+/// Takes one connection through its handshake, and hands it to the boot that expects it or drops it.
 async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Duration) {
-    let dropped = match tokio::time::timeout(patience, admit(&mut relay, peer, registry)).await {
-        Ok(Ok((place, pid))) => {
-            debug!(target: "server", pid, %peer, "a worker connected to the relay");
-            // The boot that expected it may have given up meanwhile; then the connection ends here.
-            let _ = place.send((relay, pid));
+    let reason = match tokio::time::timeout(patience, admit(&mut relay, peer, registry)).await {
+        Ok(Ok((boot, pid))) => {
+            debug!(target: "server", pid, %peer, "worker connected to the relay");
+            // The boot may have given up meanwhile; then the connection is closed.
+            let _ = boot.send((relay, pid));
             return;
         }
-        Ok(Err(reason)) => reason,
-        Err(_) => format!("it did not show the pid of an expected worker within {patience:?}"),
+        Ok(Err(rejection)) => rejection,
+        Err(_) => Rejection::Late(patience),
     };
     let due = registry.dropped.lock().unwrap_or_else(PoisonError::into_inner).happened();
     if let Some(times) = due {
-        warn!(target: "server", %peer, reason = %dropped, dropped = times, "dropped a connection to the relay");
+        warn!(target: "server", %peer, %reason, dropped = times, "relay connection dropped");
     }
 }
 
-/// Asks for the pid, and finds who waits for it; or says why the connection is to be dropped.
+/// Asks for the pid, and finds the boot that expects it.
 async fn admit(
     relay: &mut Relay,
     peer: Peer,
     registry: &Registry,
-) -> Result<(oneshot::Sender<(Relay, u32)>, u32), String> {
-    let connected = |pid: u32| format!("process {pid} has connected already");
+) -> Result<(oneshot::Sender<(Relay, u32)>, u32), Rejection> {
     let known = match peer {
         Peer::Process(pid) => pid,
         Peer::Address(_) => None,
     };
     let greeting = match known {
-        // Who is known beforehand need not be waited for once it is served.
+        // If the process is known, nothing more is expected of it once it is connected.
         Some(real) => tokio::select! {
             biased;
             greeting = ask_pid(relay) => greeting?,
-            () = registry.has_connected(real) => return Err(connected(real)),
+            () = registry.has_connected(real) => return Err(Rejection::Second(real)),
         },
         None => ask_pid(relay).await?,
     };
     let pid = greeting.pid;
     let lineage = registry.trust.lineage(pid).await;
-    // Who has connected is not looked for among all connections of the machine.
+    // Cheaper than to search among all connections of the machine.
     if registry.lock().have_connected(&lineage) {
-        return Err(connected(pid));
+        return Err(Rejection::Second(pid));
     }
-    registry.trust.examine(&greeting, &lineage, peer, relay.local_address()).await?;
-    let place = registry.claim(&lineage).await.ok_or_else(|| connected(pid))?;
-    Ok((place, pid))
+    registry.trust.check(&greeting, &lineage, peer, relay.local_address()).await?;
+    let boot = registry.claim(&lineage).await.ok_or(Rejection::Second(pid))?;
+    Ok((boot, pid))
 }
 
-/// Sends our pid and reads the other side's.
-async fn ask_pid(relay: &mut Relay) -> Result<Greeting, String> {
-    relay.write_all(&pid_request(std::process::id())).await.map_err(|error| error.to_string())?;
+/// Sends our pid and reads the peer's.
+async fn ask_pid(relay: &mut Relay) -> Result<Greeting, Rejection> {
+    relay.write_all(&pid_request(std::process::id())).await?;
     let mut decoder = Decoder::strict(MAX_PID_ANSWER);
     let mut buffer = BytesMut::with_capacity(64);
     loop {
-        match decoder.decode(&mut buffer).map_err(|violation| format!("it sent no frame: {violation}"))? {
+        match decoder.decode(&mut buffer)? {
             Some(Item::Frame(frame)) => {
-                return greeting(&frame).ok_or_else(|| "its first frame is not a pid".into());
+                return greeting(&frame).ok_or(Rejection::NoPid);
             }
-            Some(Item::Noise(_)) => return Err("it sent no frame".into()),
-            None => {}
+            // A strict decoder returns no noise.
+            Some(Item::Noise(_)) | None => {}
         }
-        match relay.read_buf(&mut buffer).await {
-            Ok(0) => return Err("it hung up".into()),
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
+        if relay.read_buf(&mut buffer).await? == 0 {
+            return Err(Rejection::Closed);
         }
     }
 }

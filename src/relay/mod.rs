@@ -1,22 +1,25 @@
 //! Relays: a byte channel to one worker, over its standard streams, TCP or a unix socket.
 //!
 //! ```text
-//!            pipes:  spawn ─────────────────────────────▶ Relay
-//!  tcp, unix:  listener ─▶ one task per connection ─▶ pid ─▶ whoever expects this process ─▶ Relay
+//!      pipes:  spawn ─────────────────────────────────────────────────────────────────▶ Relay
+//!  tcp, unix:  listener ─▶ one task per connection ─▶ pid ─▶ trust ─▶ the boot that expects it ─▶ Relay
 //! ```
 //!
-//! Whatever carries the bytes, the rest of the house sees one [`Relay`]: poll to read, poll to write. Over pipes the process is known
-//! from birth. Over sockets workers connect by themselves, so every connection must first say which process it belongs to; that
-//! [`Listener`] is where strangers, garbage and silence end, each in a task of its own with a deadline of its own.
+//! Whatever carries the bytes, all other rooms see one [`Relay`]: poll to read, poll to write. Over pipes the process is known when it is
+//! started. Over sockets workers connect by themselves, so each connection must first show which process it belongs to, in the one
+//! frame that this room reads. Strangers, garbage and silence get no further than the [`Listener`], each in a task of its own with a deadline
+//! of its own.
 //!
-//! Deliberately absent: frames (the worker's room knows what travels) and reconnecting (a worker that loses its relay is replaced).
+//! Deliberately absent: every frame after the handshake (the worker's room reads those) and reconnecting (a worker that loses its relay is
+//! replaced).
 
 mod address;
 mod listener;
+mod rejection;
 mod stream;
 mod trust;
 
 pub use address::RelayAddress;
+pub(crate) use address::SECRET;
 pub(crate) use listener::Listener;
 pub(crate) use stream::Relay;
-pub(crate) use trust::SECRET;

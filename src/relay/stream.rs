@@ -1,4 +1,4 @@
-//! One relay, whatever carries it.
+//! One relay, over pipes or a socket.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use crate::os;
 pub(crate) enum Relay {
     /// The worker's standard input and output.
     Pipes {
-        /// Our end of the worker's input; `None` once closed.
+        /// Our end of its input; `None` once closed.
         to: Option<pipe::Sender>,
-        /// Our end of the worker's output.
+        /// Our end of its output.
         from: pipe::Receiver,
     },
-    /// A connection that the worker made.
+    /// A connection that the worker has opened.
     Socket(Stream),
 }
 
@@ -31,7 +31,7 @@ impl Relay {
     /// The relay of a child whose standard streams are pipes.
     ///
     /// # Errors
-    /// When the descriptors cannot be registered with the runtime.
+    /// If the descriptors cannot be registered with the runtime.
     pub(crate) fn pipes(stdin: ChildStdin, stdout: ChildStdout) -> io::Result<Self> {
         Ok(Self::Pipes {
             to: Some(pipe::Sender::from_owned_fd(stdin.into_owned_fd()?)?),
@@ -39,7 +39,7 @@ impl Relay {
         })
     }
 
-    /// How many bytes the worker has not read, where that can be known: it can of a pipe.
+    /// Bytes that the worker has not read yet, if that can be known: it can for a pipe.
     pub(crate) fn unread(&self) -> Option<usize> {
         match self {
             Self::Pipes { to: Some(to), .. } => os::process::unread(to.as_fd()),
@@ -47,7 +47,7 @@ impl Relay {
         }
     }
 
-    /// Our own address, over tcp.
+    /// Our own address; `None` unless over TCP.
     pub(super) fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Pipes { .. } => None,
@@ -55,15 +55,15 @@ impl Relay {
         }
     }
 
-    /// Tells the worker's kernel at once that its answer has come. A worker that does not set `TCP_NODELAY` (those of PHP do not) has the
-    /// echo behind its answer held back until then, and ours would wait up to 40 ms with it, in the hope to send it along with data.
+    /// Acknowledges the worker's answer at once. If the worker does not set `TCP_NODELAY` (PHP workers do not), its kernel holds back the echo
+    /// behind the answer until then, and ours would delay the acknowledgement for up to 40 ms to send it along with data.
     pub(crate) fn acknowledge(&self) {
         if let Self::Socket(stream) = self {
             stream.acknowledge();
         }
     }
 
-    /// Ends what we send: the worker reads end-of-file.
+    /// Closes our sending direction: the worker reads end-of-file.
     pub(crate) fn close_sending(&mut self) {
         match self {
             Self::Pipes { to, .. } => *to = None,
@@ -82,7 +82,7 @@ impl AsyncRead for Relay {
 }
 
 impl Relay {
-    /// The carrier's writing half.
+    /// Where to write.
     fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin + Send)>> {
         match self {
             Self::Pipes { to: Some(to), .. } => Ok(Pin::new(to)),

@@ -10,7 +10,7 @@ use super::exchange::Exchange;
 use super::output::{self, Source};
 use super::status::{Exit, State, Status};
 use crate::os;
-use crate::os::family::Member;
+use crate::os::children::Member;
 use crate::os::process::Started;
 
 /// How long after a worker's end its last lines may take to be read. Only a process that left the worker's group and kept its
@@ -20,9 +20,9 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 /// A worker that was asked to leave and has closed its input cannot have heard it; so much time has it to exit by itself all the same.
 const DEAF: Duration = Duration::from_millis(500);
 
-/// How long a worker's end waits for a look at what it has started. On a machine that is busy beyond that, what left its group and its
-/// environment may stay until the server ends.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long a worker's end waits until its descendants have been found. On a machine that is busy beyond that, what left its group and its
+/// environment may stay until the server shuts down.
+const FAMILY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The handle to a worker's life. Dropping it kills the worker.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl Process {
 }
 
 /// Remembers what a worker that is about to end has started.
-async fn look(member: &Member) {
-    let _ = tokio::time::timeout(LOOK, member.look()).await;
+async fn remember_family(member: &Member) {
+    let _ = tokio::time::timeout(FAMILY_PATIENCE, member.remember_family()).await;
 }
 
 /// Owns the child until it has ended.
@@ -109,7 +109,7 @@ async fn own(
                     end.stop(exchange.is_some(), patience);
                     if let Some(exchange) = exchange {
                         os::process::continue_group(group);
-                        look(&member).await;
+                        remember_family(&member).await;
                         farewell.spawn(exchange.say_farewell());
                     }
                 }
@@ -128,14 +128,14 @@ async fn own(
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !end.killed => end.killed = true,
         }
         if end.killed {
-            look(&member).await;
+            remember_family(&member).await;
             os::process::kill_group(group);
         }
     };
     let killed = end.killed;
     // Its children are of no use without it, and may hold its descriptors.
     os::process::kill_group(group);
-    member.end().await;
+    member.kill_family().await;
     drop(member);
     let _ = tokio::time::timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
     worker.set_exited(Exit { status, killed });

@@ -122,7 +122,7 @@ async fn one_signal_that_arrives_twice_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_worker_outlives_a_killed_supervisor() {
+async fn no_worker_outlives_a_killed_server() {
     let path = crate::support::repository().join("tests/workers/worker.py");
     let wrapped = format!("sh -c 'python3 {}; true'", path.display());
     for setup in [worker(), worker().relay("tcp"), Setup::new(&wrapped)] {
@@ -233,7 +233,7 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_was_killed_is_replaced_and_guards_old_and_new_workers() {
+async fn a_killed_guard_is_replaced_and_the_new_one_guards_old_and_new_workers() {
     let path = crate::support::repository().join("tests/workers/worker.py");
     let wrapped = format!("sh -c 'python3 {}; true'", path.display());
     let mut server = Setup::new(&wrapped).pool("num_workers: 2").start();
@@ -256,7 +256,7 @@ async fn a_guard_that_was_killed_is_replaced_and_guards_old_and_new_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_guard_a_server_resets_and_ends_as_ever() {
+async fn a_server_without_its_guard_still_resets_and_shuts_down() {
     let mut server = worker().pool("num_workers: 2").rpc().start();
     let mut caller = server.caller().await;
     // Whatever the guard is hit by, and whenever.
@@ -291,7 +291,7 @@ async fn a_guard_that_does_not_read_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_session_of_a_worker_s_outlives_a_killed_supervisor() {
+async fn no_session_of_a_worker_outlives_a_killed_server() {
     let mut server = worker().start();
     let client = server.client().await;
     for how in ["child", "orphan"] {
@@ -304,7 +304,7 @@ async fn no_session_of_a_worker_s_outlives_a_killed_supervisor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_workers_than_the_soft_limit_of_descriptors_allows_start_and_get_the_limit_itself() {
+async fn more_workers_start_than_the_soft_limit_of_descriptors_allows_and_get_that_limit() {
     // Each needs three descriptors.
     let limited = ["sh", "-c", "ulimit -Sn 128; exec \"$@\"", "sh"];
     let server = worker().through(&limited).pool("num_workers: 60").start();

@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 
 use crate::support::{Server, Setup, eventually, is_alive, worker};
 
-/// In a PID namespace of its own; its end ends everything in it.
+/// In a PID namespace of its own, whose end kills everything in it.
 const NAMESPACE: [&str; 7] =
     ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
 
@@ -20,7 +20,7 @@ fn children(pid: u32) -> Vec<u32> {
     children.collect::<String>().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// PID 1, by the number that it has out here.
+/// PID 1 of the namespace, by its pid out here.
 fn init(server: &Server) -> u32 {
     children(server.pid())[0]
 }
@@ -29,7 +29,7 @@ fn init(server: &Server) -> u32 {
 async fn orphans_of_workers_are_reaped() {
     let server = namespaced(worker()).start();
     let client = server.client().await;
-    // The server, beside its guard; orphans become its own.
+    // The server is beside its guard, and adopts orphans.
     let own = children(init(&server));
     let serving = own.into_iter().max_by_key(|pid| children(*pid).len()).unwrap();
     let workers = children(serving);
@@ -37,7 +37,8 @@ async fn orphans_of_workers_are_reaped() {
     for _ in 0..3 {
         client.rpc(&format!("orphan:{}", release.display()), "").await.unwrap();
     }
-    eventually("the orphans are the server's", || children(serving).len() == workers.len() + 3).await;
+    eventually("the orphans are children of the server", || children(serving).len() == workers.len() + 3)
+        .await;
     std::fs::write(release, "").unwrap();
     eventually("the orphans are gone, zombies included", || children(serving) == workers).await;
     assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
@@ -60,7 +61,7 @@ async fn a_stop_signal_reaches_the_server_and_its_exit_code_is_that_of_pid_one()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_cannot_start_says_so_as_pid_one_too() {
+async fn a_failed_start_is_reported_by_pid_one_too() {
     let mut server = namespaced(Setup::new("sh -c 'echo not today >&2; exit 3'")).spawn();
     assert_eq!(server.exit().await.code(), Some(1));
     server.wait_for_output("not today");

@@ -1,4 +1,4 @@
-//! What workers get and give, over each relay.
+//! What workers receive and send, over each relay.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn requests_are_answered_over_every_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_messages_pass_in_both_directions_though_the_worker_prints_meanwhile() {
+async fn large_messages_pass_in_both_directions_while_the_worker_prints() {
     for relay in RELAYS {
         let server = worker().relay(relay).start();
         let client = server.client().await;
@@ -30,7 +30,7 @@ async fn large_messages_pass_in_both_directions_though_the_worker_prints_meanwhi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_has_roadrunner_s_environment_and_nothing_of_the_supervisor_s_descriptors() {
+async fn a_worker_gets_roadrunner_s_environment_and_none_of_the_server_s_descriptors() {
     for relay in RELAYS {
         let setup = worker()
             .relay(relay)
@@ -75,7 +75,7 @@ async fn a_worker_behind_a_wrapper_attaches_and_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_on_the_relay_disturb_nobody() {
+async fn strangers_on_the_relay_disturb_no_worker() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
@@ -89,7 +89,7 @@ async fn strangers_on_the_relay_disturb_nobody() {
         drop(TcpStream::connect(&relay).await.unwrap());
         TcpStream::connect(&relay).await.unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     }
-    // A stranger that says the pid of a worker which is connected already, and one that says its own.
+    // A stranger that sends the pid of a worker which is already connected, and one that sends its own.
     for pid in [client.worker_pid().await, std::process::id()] {
         let mut liar = TcpStream::connect(&relay).await.unwrap();
         let mut asked = [0; 12];
@@ -97,13 +97,13 @@ async fn strangers_on_the_relay_disturb_nobody() {
         liar.write_all(&causeway::goridge::pid_request(pid)).await.unwrap();
         silent.push(liar);
     }
-    // New workers still get through, and old ones go on.
+    // New workers still connect, and old ones go on.
     for _ in 0..3 {
         let died = client.rpc("exit:3", "").await.unwrap_err();
         assert_eq!(died.code(), tonic::Code::Unavailable);
         assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
     }
-    server.wait_for_output("dropped a connection to the relay");
+    server.wait_for_output("relay connection dropped");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,16 +116,16 @@ async fn workers_know_a_secret_of_a_tcp_relay_and_of_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_of_every_address_serves_and_is_warned_of() {
+async fn a_relay_on_every_address_works_and_causes_a_warning() {
     let server = worker().relay("tcp://0.0.0.0:0").pool("num_workers: 2").start();
     assert_eq!(server.client().await.rpc("echo", "1").await.unwrap(), "1");
-    server.wait_for_output("the relay can be reached from other machines");
+    server.wait_for_output("the relay is reachable from other machines");
     let server = worker().relay("tcp").start();
-    assert_eq!(server.count_output("the relay can be reached from other machines"), 0);
+    assert_eq!(server.count_output("the relay is reachable from other machines"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_socket_file_is_replaced_and_removed_at_the_end() {
+async fn a_stale_socket_file_is_replaced_and_removed_at_shutdown() {
     let setup = worker().relay("unix");
     let path = setup.path("relay.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -137,7 +137,7 @@ async fn a_stale_socket_file_is_replaced_and_removed_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_live_socket_is_an_error() {
+async fn a_socket_in_use_fails_the_start() {
     let setup = worker().relay("unix");
     let _other = std::os::unix::net::UnixListener::bind(setup.path("relay.sock")).unwrap();
     let mut server = setup.spawn();

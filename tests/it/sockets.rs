@@ -1,4 +1,4 @@
-//! The files that a server makes for others to find it: unix sockets and `.pid`. Whose they are, who may use them, and who removes them.
+//! The files by which others find a server: unix sockets and `.pid`. Their owners, their permissions, and who removes them.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -59,7 +59,7 @@ async fn a_draining_server_leaves_the_socket_and_the_pid_file_of_its_successor_a
     std::fs::write(flag, "").unwrap();
     succeeds(in_flight);
     assert!(old.exit().await.success());
-    // The old one has gone, and taken nothing along.
+    // The old one is gone, and has removed nothing.
     succeeds(call(&folder, "echo"));
     assert_eq!(std::fs::read_to_string(folder.join(".pid")).unwrap(), new.pid().to_string());
     new.signal(Signal::SIGTERM);
@@ -84,7 +84,7 @@ async fn a_pid_file_that_is_a_symlink_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_have_their_modes_whatever_the_umask_is() {
+async fn sockets_have_their_modes_regardless_of_the_umask() {
     for umask in ["000", "022", "077"] {
         for (setting, expected) in
             [("", 0o660), ("socket_mode: '0666'", 0o666), ("socket_mode: '0600'", 0o600)]
@@ -100,12 +100,12 @@ async fn sockets_have_their_modes_whatever_the_umask_is() {
     }
 }
 
-/// Who runs tests as somebody else cannot have workers run as others.
+/// Only root can run workers as another user.
 fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-/// A server whose workers are another user's, in a folder that this one may enter.
+/// A server whose workers run as another user, in a folder that this user may enter.
 fn of_nobody(lines: &str) -> Server {
     let setup = worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").server(lines);
     std::fs::set_permissions(setup.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -113,7 +113,7 @@ fn of_nobody(lines: &str) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_of_another_user_may_use_the_sockets_that_are_theirs() {
+async fn workers_of_another_user_can_use_their_sockets() {
     if !is_root() {
         return;
     }
@@ -142,7 +142,7 @@ async fn workers_of_another_user_may_use_the_sockets_that_are_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_leaves_files_that_the_next_one_replaces() {
+async fn files_of_a_killed_server_are_replaced_by_the_next_one() {
     let mut old = on_a_socket(worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n")).start();
     let folder = old.folder.path().to_owned();
     old.signal(Signal::SIGKILL);

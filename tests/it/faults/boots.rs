@@ -1,4 +1,4 @@
-//! Workers that do not start, and workers that come twice.
+//! Workers that do not start, and workers that connect twice.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::support::inventory::{Scene, processes};
 use crate::support::{PATIENCE, Setup, eventually, is_alive, worker};
 
-/// A worker whose starts go wrong as long as a file is there.
+/// A worker whose boots fail while a file exists.
 fn bootless(variable: &str, suffix: &str) -> (Setup, std::path::PathBuf) {
     let setup = worker();
     let flag = setup.path("flag");
@@ -136,7 +136,7 @@ async fn a_worker_that_connects_twice_is_served_on_whichever_connection_it_uses(
             scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
             others.noticed_nothing().await;
             if (relay, used) != ("tcp", "first") && (relay, used) != ("tcp", "second") {
-                scene.server.wait_for_output("has connected already");
+                scene.server.wait_for_output("is already connected");
             }
             scene.ends_well().await;
         }
@@ -144,7 +144,7 @@ async fn a_worker_that_connects_twice_is_served_on_whichever_connection_it_uses(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_have_not_said_who_they_are_do_not_delay_the_end() {
+async fn connections_without_a_handshake_do_not_delay_shutdown() {
     for relay in ["tcp", "unix"] {
         let (setup, flag) = bootless("BOOT_HANGS", "");
         let scene = Scene::begin(setup.relay(relay), 2, "").await;
@@ -166,7 +166,7 @@ async fn connections_that_have_not_said_who_they_are_do_not_delay_the_end() {
     }
 }
 
-/// Where workers connect: what the server listens on, and is not for calls.
+/// The address that workers connect to.
 fn relay_address(scene: &Scene) -> String {
     let environ = processes(&scene.server).into_iter().find_map(|pid| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;

@@ -1,4 +1,4 @@
-//! Processes that neither their parents nor their environment tell of, where servers may make cgroups.
+//! Processes that can be found neither by their parents nor by their environment, where servers can create cgroups.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::families::leaves;
 use crate::support::inventory::{Scene, processes};
 use crate::support::{eventually, is_alive, worker};
 
-/// The folder of the cgroup in which servers run, if they may make others in it; else says that a test is skipped.
+/// The folder of the cgroup in which servers run, if they can create others in it; otherwise prints that a test is skipped.
 fn cgroup() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let mount = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -21,12 +21,12 @@ fn cgroup() -> Option<PathBuf> {
     };
     let folder = folder.filter(|folder| !Path::new("/run/systemd/system").exists() && trial(folder));
     if folder.is_none() {
-        eprintln!("skipped: no cgroup can be made here");
+        eprintln!("skipped: no cgroup can be created here");
     }
     folder
 }
 
-/// Where in the hierarchy of version 2 a process is.
+/// The cgroup of a process in the hierarchy of version 2.
 fn path_of(pid: u32) -> Option<String> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     list.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
@@ -36,7 +36,7 @@ fn is_guard(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "causeway-guard\n")
 }
 
-/// The folders of a server's run.
+/// The folders of a server's runs.
 fn folders(cgroup: &Path, server: u32) -> Vec<PathBuf> {
     let prefix = format!("causeway-{server}-");
     let names = std::fs::read_dir(cgroup).unwrap().map(|entry| entry.unwrap().path());
@@ -44,7 +44,7 @@ fn folders(cgroup: &Path, server: u32) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_and_all_that_it_starts_have_a_cgroup_of_their_own() {
+async fn the_server_and_everything_it_starts_share_a_cgroup() {
     let Some(cgroup) = cgroup() else { return };
     let scene = Scene::begin(worker(), 2, "").await;
     let [folder] = &folders(&cgroup, scene.server.pid())[..] else { panic!("there is no folder") };
@@ -60,7 +60,7 @@ async fn a_server_and_all_that_it_starts_have_a_cgroup_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stray_ends_with_the_server_however_that_ends() {
+async fn a_stray_ends_with_the_server_however_it_ends() {
     let Some(cgroup) = cgroup() else { return };
     for (signal, guards) in [(Signal::SIGTERM, 1), (Signal::SIGKILL, 1), (Signal::SIGKILL, 2)] {
         let mut scene = Scene::begin(worker(), 2, "").await;
@@ -75,13 +75,13 @@ async fn a_stray_ends_with_the_server_however_that_ends() {
         assert!(path_of(stray).unwrap().contains(&format!("/causeway-{server}-")));
         scene.server.signal(signal);
         scene.server.exit().await;
-        eventually(&format!("it is gone after {signal}"), || !is_alive(stray)).await;
+        eventually(&format!("the stray is gone after {signal}"), || !is_alive(stray)).await;
         eventually("no folder is left", || folders(&cgroup, server).is_empty()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_a_killed_server_and_its_guard_left_goes_at_the_next_start() {
+async fn a_folder_left_by_a_killed_server_and_guard_is_removed_at_the_next_start() {
     let Some(cgroup) = cgroup() else { return };
     let old = cgroup.join(format!("causeway-{}-{:032x}", u32::MAX, std::process::id()));
     std::fs::create_dir_all(old.join("1")).unwrap();
@@ -91,9 +91,9 @@ async fn a_folder_that_a_killed_server_and_its_guard_left_goes_at_the_next_start
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_cgroup_can_be_made_workers_start_and_end_all_the_same() {
+async fn without_a_cgroup_workers_still_start_and_end() {
     let Some(cgroup) = cgroup() else { return };
-    // A mount namespace in which there is nothing that can be written.
+    // A mount namespace in which no cgroup can be written.
     let script = "mount -o bind,remount,ro $0 && exec \"$@\"";
     let mount = std::fs::read_to_string("/proc/mounts").unwrap();
     let mount =
@@ -102,7 +102,7 @@ async fn where_no_cgroup_can_be_made_workers_start_and_end_all_the_same() {
     let read_only = ["unshare", "-m", "sh", "-c", script, &mount];
     let can = std::process::Command::new(read_only[0]).args(&read_only[1..]).arg("true").status();
     if !can.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no mount namespace can be made here");
+        eprintln!("skipped: no mount namespace can be created here");
         return;
     }
     let scene = Scene::begin(worker().through(&read_only), 2, "").await;

@@ -1,4 +1,4 @@
-//! What a worker starts, and processes that answer in its place.
+//! Processes that a worker has started, and ones that answer in its place.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::inventory::{Scene, processes};
 use crate::support::{PATIENCE, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_started_ends_with_it() {
+async fn children_of_a_worker_end_with_it() {
     for fault in ["child", "child:quiet"] {
         let scene = Scene::begin(worker(), 1, "").await;
         let others = scene.bystanders();
@@ -23,7 +23,7 @@ async fn what_a_worker_started_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_workers_started_ends_with_the_server() {
+async fn children_of_workers_end_with_the_server() {
     for fault in ["child", "child:quiet"] {
         let scene = Scene::begin(worker(), 2, "").await;
         for _ in 0..3 {
@@ -33,7 +33,7 @@ async fn what_workers_started_ends_with_the_server() {
     }
 }
 
-/// Lets the worker start a process that leaves its group; gives its pid.
+/// Makes the worker start a process that leaves its group; returns its pid.
 pub(super) async fn leaves(scene: &Scene, how: &str) -> u32 {
     let file = scene.path(&format!("left-{how}"));
     scene.client.rpc(&format!("leave:{how}"), &file).await.unwrap();
@@ -44,7 +44,7 @@ pub(super) async fn leaves(scene: &Scene, how: &str) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_left_its_worker_s_group_ends_with_the_server() {
+async fn processes_that_left_the_worker_s_group_end_with_the_server() {
     for relay in ["pipes", "unix"] {
         let scene = Scene::begin(worker().relay(relay), 2, "").await;
         let mut left = Vec::new();
@@ -57,7 +57,7 @@ async fn what_left_its_worker_s_group_ends_with_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_left_its_worker_s_group_ends_with_the_worker_however_that_ends() {
+async fn processes_that_left_the_worker_s_group_end_with_it_however_it_ends() {
     let scene = Scene::begin(worker(), 1, "").await;
     let mut caller = scene.server.caller().await;
     for how in ["child", "orphan", "blank"] {
@@ -85,7 +85,7 @@ async fn what_left_its_worker_s_group_ends_with_the_worker_however_that_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_is_told_though_a_child_that_left_the_group_holds_the_pipes() {
+async fn a_death_is_noticed_while_a_child_outside_the_group_holds_the_pipes() {
     for relay in ["pipes", "tcp", "unix"] {
         let scene = Scene::begin(worker().relay(relay), 2, "").await;
         let others = scene.bystanders();
@@ -98,7 +98,7 @@ async fn a_death_is_told_though_a_child_that_left_the_group_holds_the_pipes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_answers_in_its_parent_s_place_is_noticed_and_both_are_replaced() {
+async fn a_child_that_answers_for_its_parent_is_noticed_and_both_are_replaced() {
     for relay in ["pipes", "tcp", "unix"] {
         let scene = Scene::begin(worker().relay(relay), 2, "").await;
         let others = scene.bystanders();
@@ -115,7 +115,7 @@ async fn a_child_that_answers_in_its_parent_s_place_is_noticed_and_both_are_repl
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_that_share_a_relay_are_replaced() {
     let scene = Scene::begin(worker(), 2, "abandon_ttl: 1s").await;
-    // Each request, and each fence, goes to one of the two as it happens: sooner or later the other one answers, or none can.
+    // Each request, and each fence, is read by either of the two: sooner or later the wrong one answers, or neither can.
     let _ = scene.client.rpc_within("split", "1", Duration::from_secs(2)).await;
     let is_over =
         || scene.server.count_output("and is replaced") + scene.server.count_output("worker is killed") > 0;
@@ -128,7 +128,7 @@ async fn two_processes_that_share_a_relay_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_gives_another_pid_all_the_time_is_believed_on_pipes() {
+async fn a_worker_that_sends_another_pid_is_trusted_on_pipes() {
     let scene = Scene::begin(worker().env("OTHER_PID", "1"), 2, "").await;
     let others = scene.bystanders();
     scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
@@ -137,10 +137,10 @@ async fn a_worker_that_gives_another_pid_all_the_time_is_believed_on_pipes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_gives_another_pid_is_not_believed_on_sockets() {
+async fn a_worker_that_sends_another_pid_is_rejected_on_sockets() {
     for (relay, words) in [
-        ("tcp", "process 1 is no worker of this server"),
-        ("unix", "it says that it is process 1, which it is not"),
+        ("tcp", "process 1 is not a worker of this server"),
+        ("unix", "it claims to be process 1, which it is not"),
     ] {
         let mut server =
             worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 1s").spawn();

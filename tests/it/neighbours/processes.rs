@@ -1,4 +1,4 @@
-//! Strangers and processes that take what is not theirs.
+//! Strangers that try to take requests of others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use crate::support::neighbour::is_unharmed;
 use crate::support::{json, worker};
 
-/// Says that it is the process `pid`, which is about to be started, and counts what it is sent for that.
+/// Claims to be the process `pid`, which is about to be started, and counts the bytes that it receives.
 async fn impersonate(relay: String, pid: u32, stolen: Arc<AtomicUsize>) {
     let Ok(mut stranger) = TcpStream::connect(relay).await else { return };
     let mut frame = [0; 12];
     if stranger.read_exact(&mut frame).await.is_err() {
         return;
     }
-    // The number of 32-bit options is in the header, the length of the payload behind it.
+    // A handshake has no options; the header holds the length of its payload.
     let length = u32::from_le_bytes([frame[2], frame[3], frame[4], frame[5]]);
     let mut payload = vec![0; usize::try_from(length).unwrap()];
     if stranger.read_exact(&mut payload).await.is_err()
@@ -30,14 +30,14 @@ async fn impersonate(relay: String, pid: u32, stolen: Arc<AtomicUsize>) {
     }
 }
 
-/// The last pid that was given to a process.
+/// The pid of the last process that was started.
 fn last_pid() -> u32 {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap();
     load.split_whitespace().last().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_stranger_who_guesses_the_pid_of_a_worker_to_come_reads_no_request() {
+pub(super) async fn a_stranger_that_guesses_the_pid_of_the_next_worker_reads_no_request() {
     let setup = || worker().relay("tcp").pool("num_workers: 3").rpc();
     let cost = is_unharmed("guessed pids", 48, setup, async |server| {
         let client = server.client().await;

@@ -1,4 +1,4 @@
-//! Peers who connect and want nothing, in numbers: they keep nobody else out.
+//! Many peers that connect and do nothing: they lock no other peer out.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::support::neighbour::is_unharmed;
 use crate::support::rpc::frame;
 use crate::support::{BINARY, PATIENCE, Server, Setup, json, worker};
 
-/// More than any listener takes.
+/// More connections than any listener accepts.
 const MANY: usize = 4200;
 
-/// More than the listeners of [`small`] take.
+/// More connections than the listeners of [`small`] accept.
 const ENOUGH: usize = 800;
 
-/// How long somebody may take who is let in beside strangers, programs that have to be started included.
+/// How long an action may take beside strangers, including the start of a program.
 const SOON: Duration = Duration::from_secs(4);
 
 fn setup() -> Setup {
@@ -33,7 +33,7 @@ fn small() -> Setup {
     setup().through(&["sh", "-c", "ulimit -n 4096; exec \"$0\" \"$@\""])
 }
 
-/// Connects and sends something, again and again. Those that are hung up on are kept all the same.
+/// Opens many connections, each of which sends something. Keeps those too that the server closes.
 async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> {
     let address = address.trim_start_matches("tcp://");
     let mut all = Vec::new();
@@ -53,7 +53,7 @@ async fn get(address: &str, path: &str) -> String {
     answer
 }
 
-/// Runs a command beside the server's configuration, with the address that RPC really has.
+/// Runs a command beside the server's configuration, with the real address of RPC.
 async fn command(server: &Server, words: &[&str]) -> String {
     let mut command = tokio::process::Command::new(BINARY);
     command.args(words).args(["--address", &server.rpc_address()]).current_dir(server.folder.path());
@@ -62,7 +62,7 @@ async fn command(server: &Server, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is done takes no longer than [`SOON`].
+/// Checks that an action takes no longer than [`SOON`].
 async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
     let begin = Instant::now();
     let result = timeout(PATIENCE, done).await.unwrap_or_else(|_| panic!("never: {what}"));
@@ -85,16 +85,16 @@ pub(super) async fn a_probe_is_answered_at_once_beside_silent_connections() {
     .await;
 }
 
-/// That a lock was taken or released.
+/// The reply if a lock was taken or released.
 const OK: &str = r#"{"ok":true}"#;
 
-/// Plays strangers of one kind on RPC, and has an operator beside them.
+/// Strangers of one kind connect to RPC, with an operator beside them.
 async fn operators_get_through(what: &str, says: &[u8]) {
     is_unharmed(what, 64, small, async |server| {
         let mut waiting = server.caller().await;
         let lock = br#"{"resource":"held","id":"first","ttl":60000000}"#;
         assert_eq!(waiting.call(Flags::JSON, "lock.Lock", lock).await.text(), OK);
-        // A call in flight that was there first.
+        // A call that is in flight before they connect.
         let wait = br#"{"resource":"held","id":"second","ttl":60000000,"wait":60000000}"#;
         let sequence = waiting.begin(Flags::JSON, "lock.Lock", wait).await;
         let _strangers = strangers(&server.rpc_address(), ENOUGH, says).await;
@@ -139,7 +139,7 @@ pub(super) async fn a_server_with_idle_callers_of_rpc_can_be_stopped() {
     assert!(server.exit().await.success());
 }
 
-/// What a stranger on a relay says, once it has been asked.
+/// Strangers on a relay each send something, and a worker dies.
 async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
     is_unharmed(
         what,
@@ -149,7 +149,7 @@ async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
             let client = server.client().await;
             let relay = json(&client.rpc("env", "").await.unwrap())["RR_RELAY"].as_str().unwrap().to_owned();
             let _strangers = strangers(&relay, 1300, says).await;
-            // One of them, so that the well-behaved caller has another.
+            // Only one, so that the well-behaved caller has another.
             client.rpc("exit:3", "").await.unwrap_err();
             let mut caller = server.caller().await;
             let three = async {
@@ -202,9 +202,9 @@ pub(super) async fn idle_connections_to_the_proxy_keep_no_caller_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn descriptors_that_are_used_up_are_told_in_few_lines_and_cost_no_operator() {
+pub(super) async fn running_out_of_descriptors_is_logged_in_few_lines_and_locks_no_operator_out() {
     let server = setup().through(&["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]).start();
-    // With these there is no descriptor left, though no listener has reached its own limit.
+    // These use up all descriptors, and no listener has reached its own limit.
     let mut all = Vec::new();
     for address in [server.address().to_owned(), server.rpc_address(), server.listening("status")] {
         all.push(strangers(&address, 15, b"").await);
