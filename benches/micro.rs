@@ -42,7 +42,7 @@ fn encode_request(bencher: Bencher<'_, '_>, size: usize) {
 fn decode_answer(bencher: Bencher<'_, '_>, size: usize) {
     let mut frames = BytesMut::new();
     let options = Options::from_slice(&[0]).unwrap_or_default();
-    let _ = goridge::encode(&mut frames, Flags::NONE, StreamBits::NONE, options, &[&vec![b'x'; size]]);
+    let _ = goridge::encode(&mut frames, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; size]]);
     frames.extend_from_slice(&goridge::pid_request(1234));
     let mut decoder = Decoder::lenient(64 << 20);
     bencher.counter(BytesCount::new(size)).with_inputs(|| frames.clone()).bench_local_values(|mut buffer| {

@@ -1,14 +1,14 @@
-//! Control frames: who are you, and please leave.
+//! Control frames: the handshake and the request to leave.
 
 use bytes::{Bytes, BytesMut};
 
 use super::frame::{Frame, encode};
 use super::header::{Flags, Options, StreamBits};
 
-/// The longest control frame that is read, in bytes: one holds a pid, and must not keep anybody busy with what it holds beside.
+/// The longest control frame that is parsed, in bytes. It holds a pid; anything beside that must cost no time.
 const MAX_ANSWER: usize = 4096;
 
-/// `CONTROL|JSON {"pid":n}`: says the sender's pid and asks for the receiver's. The handshake, and the fence behind each request.
+/// `CONTROL|JSON {"pid":n}`: sends our pid and asks for the receiver's. The handshake, and the fence after each request.
 pub fn pid_request(own: u32) -> Bytes {
     control(format!(r#"{{"pid":{own}}}"#).as_bytes())
 }
@@ -20,9 +20,9 @@ pub fn stop() -> Bytes {
 
 fn control(payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
-    // A few bytes always fit into a frame.
+    // A short payload always fits into a frame.
     let _ =
-        encode(&mut frame, Flags::CONTROL | Flags::JSON, StreamBits::NONE, Options::default(), &[payload]);
+        encode(&mut frame, Flags::CONTROL | Flags::JSON, StreamBits::empty(), Options::default(), &[payload]);
     frame.freeze()
 }
 
@@ -38,16 +38,16 @@ pub(super) fn parse_pid(payload: &[u8]) -> Option<u32> {
     serde_json::from_slice::<Pid>(payload).ok().map(|answer| answer.pid)
 }
 
-/// What a worker answers first on a socket.
+/// A worker's answer to the handshake on a socket.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Greeting {
     /// Its pid.
     pub pid: u32,
-    /// What proves that it is a worker, if it knows of that.
+    /// The secret that proves it is a worker, if it knows one.
     pub secret: Option<String>,
 }
 
-/// The greeting in a frame, if it is one.
+/// Parses a greeting; `None` if the frame is something else.
 pub fn greeting(frame: &Frame) -> Option<Greeting> {
     if frame.flags.contains(Flags::CONTROL) { serde_json::from_slice(&frame.payload).ok() } else { None }
 }

@@ -1,10 +1,10 @@
 //! Bytes in, frames out.
 //!
-//! A worker on the pipes relay shares its standard output with whatever its code prints, so a lenient decoder takes text between frames
-//! for what it is: noise, handed out as such, up to the next valid header. A *broken* frame is something else: twelve bytes that look
-//! like a header in every respect but for their checksum. What follows it may be anything, somebody's message included, so the decoder
-//! does not go looking for the next header there. There is one exception: where a valid header begins within these twelve bytes, somebody
-//! printed a piece of a header in front of a real frame, and that piece is noise.
+//! A worker on the pipes relay shares its standard output with everything that its code prints, so a lenient decoder returns text between
+//! frames as noise, up to the next valid header. A *broken* frame is something else: twelve bytes that look like a header in every respect
+//! except the checksum. What follows may be anything, including a client's message, so the decoder does not search for the next header
+//! there. There is one exception: if a valid header begins within these twelve bytes, a piece of a header was printed in front of a real
+//! frame, and that piece is noise.
 
 use bytes::{Bytes, BytesMut};
 
@@ -21,50 +21,50 @@ pub enum Item {
     Noise(Bytes),
 }
 
-/// Cuts a stream of bytes into frames.
+/// Splits a stream of bytes into frames.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     max_payload: usize,
     lenient: bool,
 }
 
-/// A frame whose header has come.
+/// A frame whose header has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begun {
-    /// How the payload is encoded.
+    /// What the frame is, and how its payload is encoded.
     pub flags: Flags,
-    /// The numbers behind the header.
+    /// The numbers between header and payload.
     pub options: Options,
     /// Bytes of header and options.
     pub header: usize,
-    /// Bytes of payload, as the peer says.
+    /// Bytes of payload, as the peer claims.
     pub payload: usize,
 }
 
-/// What stands at the front of the buffer.
+/// What the buffer begins with.
 enum Front {
     Header(Fixed),
-    /// So many bytes of noise.
+    /// This many bytes of noise.
     Noise(usize),
-    /// More bytes will tell.
+    /// It takes more bytes to know.
     Unclear,
 }
 
 impl Decoder {
-    /// For a worker's output: text between frames is [`Item::Noise`]. A payload may have `max_payload` bytes.
+    /// For a worker's output: text between frames is [`Item::Noise`]. A payload has at most `max_payload` bytes.
     pub fn lenient(max_payload: usize) -> Self {
         Self { max_payload, lenient: true }
     }
 
-    /// For connections on which nothing but frames may travel.
+    /// For connections that carry nothing but frames.
     pub fn strict(max_payload: usize) -> Self {
         Self { max_payload, lenient: false }
     }
 
-    /// Takes the next item off the front of `buffer`; `None` when more bytes are needed.
+    /// Removes the next item from the front of `buffer`; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// When the bytes break the protocol. The stream cannot be used any further.
+    /// If the bytes violate the protocol. The stream cannot be used any further.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Item>, Violation> {
         match self.front(buffer)? {
             Front::Unclear => Ok(None),
@@ -77,15 +77,15 @@ impl Decoder {
         }
     }
 
-    /// How many more bytes the frame at the front of `buffer` wants, as far as its header tells: a hint for the next read. It can be as
-    /// large as `max_payload`, so a reader bounds it.
+    /// How many more bytes the frame at the front of `buffer` needs, as far as its header says: a hint for the next read. It can be as
+    /// large as `max_payload`, so a reader has to bound it.
     pub fn wanted(&self, buffer: &[u8]) -> usize {
         let Some(fixed) = buffer.first_chunk().and_then(header::parse) else { return 1 };
         (fixed.header + fixed.payload).saturating_sub(buffer.len()).clamp(1, self.max_payload.max(1))
     }
 
-    /// What the header at the front of `buffer` tells of its frame; none until the header and its options are there. So a reader can
-    /// judge a frame before it has read it.
+    /// The header at the front of `buffer`; `None` until header and options have arrived. So a reader can judge a frame before it has read
+    /// all of it.
     pub fn begun(&self, buffer: &[u8]) -> Option<Begun> {
         let fixed = buffer.first_chunk().and_then(header::parse)?;
         let words = buffer.get(MIN_HEADER..fixed.header)?;
@@ -120,7 +120,7 @@ impl Decoder {
         if !header::resembles(first) {
             return Ok(Front::Noise(noise(buffer)));
         }
-        // A header that begins within these twelve bytes needs eleven more at the most to be known.
+        // A header that begins within these twelve bytes is complete after at most eleven more.
         match (1..MIN_HEADER).find(|at| buffer[*at..].first_chunk().and_then(header::parse).is_some()) {
             Some(at) => Ok(Front::Noise(at)),
             None if buffer.len() < 2 * MIN_HEADER - 1
@@ -133,9 +133,9 @@ impl Decoder {
     }
 }
 
-/// How many bytes at the front belong to no header: at least one, and all up to the next place where twelve bytes look like a header, or
-/// where the buffer ends too soon to tell. The whole run is found in one pass, in which each byte is looked at a constant number of times,
-/// however many bytes there are with which a header may begin.
+/// The number of bytes at the front that belong to no header: at least one, and all up to the next twelve bytes that look like a header, or
+/// that the buffer holds only in part. One pass finds the whole run and inspects each byte a constant number of times, however many bytes
+/// there are that a header may begin with.
 fn noise(buffer: &[u8]) -> usize {
     let mut at = 1;
     while let Some(candidate) = buffer[at..].iter().position(|byte| header::may_begin(*byte)) {
@@ -148,7 +148,7 @@ fn noise(buffer: &[u8]) -> usize {
     buffer.len()
 }
 
-/// Takes a frame that is there as a whole.
+/// Removes a complete frame from the buffer.
 fn take(buffer: &mut BytesMut, fixed: Fixed) -> Frame {
     let head = buffer.split_to(fixed.header);
     Frame {

@@ -31,7 +31,7 @@ fn pid_frame() -> (Bytes, Item) {
     let bytes = pid_request(7);
     let frame = Frame {
         flags: Flags::CONTROL | Flags::JSON,
-        stream: StreamBits::NONE,
+        stream: StreamBits::empty(),
         options: Options::default(),
         payload: Bytes::from_static(b"{\"pid\":7}"),
     };
@@ -39,7 +39,7 @@ fn pid_frame() -> (Bytes, Item) {
 }
 
 #[test]
-fn every_recorded_frame_is_written_and_read_as_recorded() {
+fn every_recorded_frame_is_encoded_and_decoded_as_recorded() {
     #[derive(serde::Deserialize)]
     struct Vector {
         name: String,
@@ -58,7 +58,8 @@ fn every_recorded_frame_is_written_and_read_as_recorded() {
     for vector in vectors {
         let (payload, bytes) = (unhex(&vector.payload_hex), unhex(&vector.frame_hex));
         let options = Options::from_slice(&vector.options).unwrap();
-        let (flags, stream) = (Flags::from_bits(vector.flags), StreamBits::from_bits(vector.byte10));
+        let (flags, stream) =
+            (Flags::from_bits_retain(vector.flags), StreamBits::from_bits_retain(vector.byte10));
         let mut written = BytesMut::new();
         encode(&mut written, flags, stream, options, &[&payload]).unwrap();
         assert_eq!(written, bytes, "{}", vector.name);
@@ -90,17 +91,17 @@ fn text_between_frames_is_noise() {
 }
 
 #[test]
-fn text_is_handed_out_though_nothing_follows() {
+fn text_is_returned_even_if_nothing_follows() {
     let items = decode_all(&mut Decoder::lenient(LIMIT), &[b"Could not open input file: app.php\n"]);
     assert_eq!(items.unwrap(), [noise("Could not open input file: app.php\n")]);
 }
 
 #[test]
 fn half_a_header_in_front_of_a_frame_is_noise() {
-    let printed = Head::new(Flags::PROTO, StreamBits::NONE, Options::default(), 6).unwrap();
-    for flags in [Flags::CONTROL, Flags::NONE] {
+    let printed = Head::new(Flags::PROTO, StreamBits::empty(), Options::default(), 6).unwrap();
+    for flags in [Flags::CONTROL, Flags::empty()] {
         let frame =
-            Frame { flags, stream: StreamBits::NONE, options: Options::default(), payload: "{}".into() };
+            Frame { flags, stream: StreamBits::empty(), options: Options::default(), payload: "{}".into() };
         let mut bytes = BytesMut::new();
         encode(&mut bytes, flags, frame.stream, frame.options, &[&frame.payload]).unwrap();
         for half in 1..MIN_HEADER {
@@ -121,8 +122,8 @@ fn a_frame_with_a_wrong_checksum_is_a_violation_that_shows_what_was_read() {
 }
 
 #[test]
-fn a_claimed_length_is_checked_before_anything_is_waited_for() {
-    let head = Head::new(Flags::NONE, StreamBits::NONE, Options::default(), 3_000_000_000).unwrap();
+fn a_claimed_length_is_checked_before_the_payload_arrives() {
+    let head = Head::new(Flags::empty(), StreamBits::empty(), Options::default(), 3_000_000_000).unwrap();
     for mut decoder in [Decoder::lenient(LIMIT), Decoder::strict(LIMIT)] {
         let violation = decode_all(&mut decoder, &[head.as_ref()]).unwrap_err();
         assert_eq!(violation, Violation::TooLarge { claimed: 3_000_000_000, limit: LIMIT });
@@ -130,14 +131,14 @@ fn a_claimed_length_is_checked_before_anything_is_waited_for() {
 }
 
 #[test]
-fn a_strict_reader_takes_nothing_but_frames() {
+fn a_strict_decoder_accepts_nothing_but_frames() {
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"x", &[0x13; 12], &[0x1e; 12]] {
         decode_all(&mut Decoder::strict(LIMIT), &[bytes]).unwrap_err();
     }
 }
 
 #[test]
-fn megabytes_of_noise_in_small_pieces_are_read_in_one_pass() {
+fn megabytes_of_noise_in_small_pieces_are_decoded_in_one_pass() {
     let (bytes, frame) = pid_frame();
     let mut decoder = Decoder::lenient(LIMIT);
     let mut buffer = BytesMut::new();
@@ -147,7 +148,7 @@ fn megabytes_of_noise_in_small_pieces_are_read_in_one_pass() {
         while let Some(Item::Noise(bytes)) = decoder.decode(&mut buffer).unwrap() {
             noise += bytes.len();
         }
-        assert!(buffer.len() < 2 * MIN_HEADER, "noise is not kept");
+        assert!(buffer.len() < 2 * MIN_HEADER, "noise is not buffered");
     }
     buffer.put_slice(&bytes);
     let rest = decode_all(&mut decoder, &[&buffer]).unwrap();
@@ -155,39 +156,39 @@ fn megabytes_of_noise_in_small_pieces_are_read_in_one_pass() {
     assert!(noise > 4_900_000);
 }
 
-/// Noise of each kind that might be taken for the beginning of a header, again and again.
+/// Long noise of each kind that could be mistaken for the beginning of a header.
 fn suspicious() -> Vec<Vec<u8>> {
     const SIZE: usize = 256 * 1024;
     let again = |piece: &[u8]| piece.iter().copied().cycle().take(SIZE).collect::<Vec<u8>>();
-    let head = Head::new(Flags::NONE, StreamBits::NONE, Options::default(), 6).unwrap();
+    let head = Head::new(Flags::empty(), StreamBits::empty(), Options::default(), 6).unwrap();
     let mut all: Vec<Vec<u8>> = (0x13..=0x1d).map(|byte| again(&[byte])).collect();
     all.push(again(b"\x1b[31mred\x1b[0m "));
     all.push(again(&(0..=255).collect::<Vec<u8>>()));
-    // The first bytes of a header, and then those of another one.
+    // The first bytes of a header, and then those of the next one.
     all.extend((1..MIN_HEADER).map(|bytes| again(&head.as_ref()[..bytes])));
-    // What looks like a header but for its last byte.
+    // What looks like a header except for its last byte.
     all.push(again(b"\x13\0\0\0\0\0\0\0\0\0\x0f\x01"));
     all
 }
 
 #[test]
-fn suspicious_noise_is_handed_out_in_as_many_pieces_as_it_was_read_in() {
+fn suspicious_noise_is_returned_in_as_many_pieces_as_it_arrived_in() {
     for bytes in suspicious() {
         let mut decoder = Decoder::lenient(LIMIT);
         let mut buffer = BytesMut::new();
         let (mut pieces, mut noise) = (0, 0);
         for piece in bytes.chunks(16 * 1024) {
             buffer.put_slice(piece);
-            // Each call may look at all that is there, but only once: what it has seen it hands out.
+            // Each call may inspect the whole buffer, but only once: it returns what it has inspected.
             loop {
                 match decoder.decode(&mut buffer) {
                     Ok(Some(Item::Noise(bytes))) => (pieces, noise) = (pieces + 1, noise + bytes.len()),
                     Ok(_) => break,
-                    // A broken header ends the stream, and so all work.
+                    // A broken header ends the stream.
                     Err(_) => (noise, buffer) = (bytes.len(), BytesMut::new()),
                 }
             }
-            assert!(buffer.len() < 2 * MIN_HEADER, "what was looked at is kept");
+            assert!(buffer.len() < 2 * MIN_HEADER, "what was inspected is buffered");
         }
         assert!(pieces <= 2 * 16, "{pieces} pieces of {:x?}", &bytes[..12]);
         assert!(noise > bytes.len() - 2 * MIN_HEADER);
@@ -195,9 +196,9 @@ fn suspicious_noise_is_handed_out_in_as_many_pieces_as_it_was_read_in() {
 }
 
 #[test]
-fn a_control_frame_that_holds_more_than_a_pid_is_not_read() {
+fn a_large_control_frame_is_not_parsed() {
     let control = |payload: String| {
-        let (flags, stream) = (Flags::CONTROL, StreamBits::NONE);
+        let (flags, stream) = (Flags::CONTROL, StreamBits::empty());
         classify(Frame { flags, stream, options: Options::default(), payload: payload.into() })
     };
     assert_eq!(control(format!("{{\"pid\":7,\"x\":\"{}\"}}", "x".repeat(1000))), Ok(Reply::Pid(7)));
@@ -205,26 +206,26 @@ fn a_control_frame_that_holds_more_than_a_pid_is_not_read() {
 }
 
 #[test]
-fn what_a_worker_may_send_is_told_apart() {
+fn the_frames_of_a_worker_are_told_apart() {
     let reply = |flags, stream, options: &[u32], payload: &'static str| {
         let options = Options::from_slice(options).unwrap();
         classify(Frame { flags, stream, options, payload: Bytes::from_static(payload.as_bytes()) })
     };
     let payload =
         |context: &'static str, body: &'static str| Payload { context: context.into(), body: body.into() };
-    let plain = StreamBits::NONE;
-    assert_eq!(reply(Flags::NONE, plain, &[2], "{}body"), Ok(Reply::Answer(payload("{}", "body"))));
+    let plain = StreamBits::empty();
+    assert_eq!(reply(Flags::empty(), plain, &[2], "{}body"), Ok(Reply::Answer(payload("{}", "body"))));
     assert_eq!(reply(Flags::ERROR, plain, &[], "no"), Ok(Reply::Error("no".into())));
     assert_eq!(reply(Flags::CONTROL, plain, &[], " {\"pid\": 12, \"x\": 1}"), Ok(Reply::Pid(12)));
-    assert_eq!(reply(Flags::NONE, plain, &[13], "{\"stop\":true}"), Ok(Reply::Stop));
+    assert_eq!(reply(Flags::empty(), plain, &[13], "{\"stop\":true}"), Ok(Reply::Stop));
     let ping = StreamBits::STREAM | StreamBits::PING;
     assert_eq!(
-        reply(Flags::NONE, ping, &[0], "x"),
+        reply(Flags::empty(), ping, &[0], "x"),
         Ok(Reply::Chunk { payload: payload("", "x"), ping: true })
     );
-    assert_eq!(reply(Flags::NONE, plain, &[], "x"), Err(Violation::Options { found: 0 }));
-    assert_eq!(reply(Flags::NONE, plain, &[0, 0], "x"), Err(Violation::Options { found: 2 }));
-    assert_eq!(reply(Flags::NONE, plain, &[9], "x"), Err(Violation::Context { context: 9, payload: 1 }));
+    assert_eq!(reply(Flags::empty(), plain, &[], "x"), Err(Violation::Options { found: 0 }));
+    assert_eq!(reply(Flags::empty(), plain, &[0, 0], "x"), Err(Violation::Options { found: 2 }));
+    assert_eq!(reply(Flags::empty(), plain, &[9], "x"), Err(Violation::Context { context: 9, payload: 1 }));
     assert!(matches!(reply(Flags::CONTROL, plain, &[], "{\"pid\":-1}"), Err(Violation::Control { .. })));
 }
 
@@ -270,7 +271,7 @@ proptest! {
                 }
             }
         }
-        // What could be the beginning of a header is held back until more comes.
+        // What could be the beginning of a header is held back until more arrives.
         let (last, frame) = pid_frame();
         bytes.put_slice(&last);
         expected.push(frame);
@@ -295,8 +296,8 @@ fn part() -> impl Strategy<Value = Item> {
     )
         .prop_map(|(flags, stream, options, payload)| {
             Item::Frame(Frame {
-                flags: Flags::from_bits(flags),
-                stream: StreamBits::from_bits(stream),
+                flags: Flags::from_bits_retain(flags),
+                stream: StreamBits::from_bits_retain(stream),
                 options: Options::from_slice(&options).unwrap(),
                 payload: payload.into(),
             })

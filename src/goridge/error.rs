@@ -1,25 +1,25 @@
-//! What can be wrong with a frame.
+//! How a peer can violate the protocol.
 
-/// A peer broke the protocol; where the next frame begins cannot be known.
+/// A peer has violated the protocol. It is unknown where the next frame begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A header whose checksum is wrong.
+    /// A header with a wrong checksum.
     #[error("a frame with a wrong checksum; read: \"{read}\"")]
     Checksum {
         /// The first bytes, escaped.
         read: String,
     },
-    /// What should be a header is none.
+    /// Something else where a header should be.
     #[error("not a frame; read: \"{read}\"")]
     NotAFrame {
         /// The first bytes, escaped.
         read: String,
     },
     /// The payload is longer than this side accepts.
-    #[error("a frame of {claimed} bytes, more than the {limit} that are allowed")]
+    #[error("a frame of {claimed} bytes, more than the allowed {limit}")]
     TooLarge {
-        /// Bytes of payload, as the header says.
+        /// Bytes of payload, as the header claims.
         claimed: usize,
         /// Bytes of payload that are allowed.
         limit: usize,
@@ -27,24 +27,24 @@ pub enum Violation {
     /// A response without exactly one option.
     #[error("a response with {found} options instead of one, the length of its context")]
     Options {
-        /// How many there are.
+        /// The number of options.
         found: usize,
     },
-    /// A response whose context would reach beyond its payload.
+    /// A response whose context would be longer than its payload.
     #[error("a response whose context of {context} bytes is longer than its payload of {payload}")]
     Context {
-        /// The context's length, as the option says.
+        /// Bytes of context, as the option claims.
         context: u32,
-        /// The payload's length.
+        /// Bytes of payload.
         payload: usize,
     },
-    /// A control frame that does not hold a pid.
+    /// A control frame without a pid.
     #[error("a control frame without a pid: \"{read}\"")]
     Control {
         /// The payload, escaped.
         read: String,
     },
-    /// A good frame at the wrong time.
+    /// A valid frame where a pid is expected.
     #[error("{what} instead of a pid")]
     Unexpected {
         /// The kind of frame.
@@ -52,12 +52,12 @@ pub enum Violation {
     },
 }
 
-/// A payload that no frame can hold: its length is a 32-bit number.
+/// A payload that is too long for a frame, whose length is a 32-bit number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} bytes do not fit into one frame")]
 pub struct TooLarge(pub usize);
 
-/// The first bytes of `bytes` in a form that fits into one line of a log.
+/// The first bytes of `bytes`, escaped, for one line of a log.
 pub(super) fn preview(bytes: &[u8]) -> String {
     const SHOWN: usize = 120;
     let shown = &bytes[..bytes.len().min(SHOWN)];

@@ -1,27 +1,27 @@
-//! One frame, read or to be written.
+//! One frame, decoded or to be encoded.
 
 use bytes::{Bytes, BytesMut};
 
 use super::error::TooLarge;
 use super::header::{Flags, Head, Options, StreamBits};
 
-/// A frame that was read.
+/// A decoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// What it is and how its payload is encoded.
     pub flags: Flags,
     /// The state of its stream.
     pub stream: StreamBits,
-    /// Numbers whose meaning depends on the kind of frame.
+    /// Numbers, whose meaning depends on the kind of frame.
     pub options: Options,
-    /// The rest.
+    /// What follows header and options.
     pub payload: Bytes,
 }
 
-/// Appends one complete frame to `out`, whose payload is `parts` one after the other.
+/// Appends a complete frame to `out`. Its payload is the concatenation of `parts`.
 ///
 /// # Errors
-/// When the parts together are too long for a frame; `out` is left as it was.
+/// If the payload is too long for a frame; `out` is unchanged then.
 pub fn encode(
     out: &mut BytesMut,
     flags: Flags,

@@ -1,88 +1,57 @@
-//! The fixed part of a frame: flags, lengths, checksum, options.
+//! The header of a frame: flags, lengths, checksum, options.
 
 use super::error::TooLarge;
 
 /// Bytes of a header without options.
 pub(super) const MIN_HEADER: usize = 12;
 
-/// Options that a header can hold.
+/// The most options of a header.
 pub const MAX_OPTIONS: usize = 10;
 
-/// The first byte's high half.
+/// The high half of the first byte.
 const VERSION: u8 = 1;
 
-macro_rules! bits {
-    ($(#[$doc:meta])* $name:ident { $($(#[$bit_doc:meta])* $bit:ident = $value:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub struct $name(u8);
-
-        impl $name {
-            /// No bit at all.
-            pub const NONE: Self = Self(0);
-            $($(#[$bit_doc])* pub const $bit: Self = Self($value);)*
-
-            /// The bits as they travel.
-            pub const fn bits(self) -> u8 {
-                self.0
-            }
-
-            /// Whatever a peer sent, unknown bits included.
-            pub const fn from_bits(bits: u8) -> Self {
-                Self(bits)
-            }
-
-            /// Whether all bits of `other` are set.
-            pub const fn contains(self, other: Self) -> bool {
-                self.0 & other.0 == other.0
-            }
-        }
-
-        impl std::ops::BitOr for $name {
-            type Output = Self;
-
-            fn bitor(self, other: Self) -> Self {
-                Self(self.0 | other.0)
-            }
-        }
-    };
-}
-
-bits! {
+bitflags::bitflags! {
     /// What a frame is, and how its payload is encoded: byte 1.
-    Flags {
-        /// Between supervisor and worker: pid and stop.
-        CONTROL = 0x01,
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Flags: u8 {
+        /// Between the server and its workers: pid and stop.
+        const CONTROL = 0x01;
         /// Plain bytes.
-        RAW = 0x04,
+        const RAW = 0x04;
         /// JSON.
-        JSON = 0x08,
+        const JSON = 0x08;
         /// MessagePack.
-        MSGPACK = 0x10,
+        const MSGPACK = 0x10;
         /// Go's gob.
-        GOB = 0x20,
+        const GOB = 0x20;
         /// The payload is the text of an error.
-        ERROR = 0x40,
+        const ERROR = 0x40;
         /// Protocol Buffers.
-        PROTO = 0x80,
+        const PROTO = 0x80;
+        // Unknown bits are kept.
+        const _ = !0;
     }
 }
 
-bits! {
+bitflags::bitflags! {
     /// The state of a stream: byte 10.
-    StreamBits {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct StreamBits: u8 {
         /// More frames follow.
-        STREAM = 0x01,
-        /// Please end the stream.
-        STOP = 0x02,
-        /// Please answer with a PONG before more is sent.
-        PING = 0x04,
+        const STREAM = 0x01;
+        /// Asks the peer to end the stream.
+        const STOP = 0x02;
+        /// Asks the peer for a PONG before more is sent.
+        const PING = 0x04;
         /// The answer to PING.
-        PONG = 0x08,
+        const PONG = 0x08;
+        // Unknown bits are kept.
+        const _ = !0;
     }
 }
 
-/// Up to ten numbers behind the header.
+/// Up to ten numbers between header and payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     values: [u32; MAX_OPTIONS],
@@ -104,7 +73,7 @@ impl Options {
     }
 }
 
-/// A header in the form in which it travels, options included.
+/// An encoded header, including options.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
     bytes: [u8; MIN_HEADER + 4 * MAX_OPTIONS],
@@ -112,10 +81,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// The header of a frame with a payload of `payload` bytes.
+    /// Encodes the header of a frame with a payload of `payload` bytes.
     ///
     /// # Errors
-    /// When the payload's length is no 32-bit number.
+    /// If that is no 32-bit number.
     pub fn new(flags: Flags, stream: StreamBits, options: Options, payload: usize) -> Result<Self, TooLarge> {
         let length = u32::try_from(payload).map_err(|_| TooLarge(payload))?;
         let len = MIN_HEADER + 4 * usize::from(options.len);
@@ -139,18 +108,18 @@ impl AsRef<[u8]> for Head {
     }
 }
 
-/// The fixed part of a header, read.
+/// The decoded fixed part of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fixed {
     pub(super) flags: Flags,
     pub(super) stream: StreamBits,
     /// Bytes of header and options.
     pub(super) header: usize,
-    /// Bytes of payload, as the peer says.
+    /// Bytes of payload, as the peer claims.
     pub(super) payload: usize,
 }
 
-/// Whether these twelve bytes look like a header, the checksum aside.
+/// Whether these twelve bytes look like a header, apart from the checksum.
 pub(super) fn resembles(bytes: &[u8; MIN_HEADER]) -> bool {
     may_begin(bytes[0]) && bytes[10] <= 0x0f && bytes[11] == 0
 }
@@ -160,7 +129,7 @@ pub(super) fn may_begin(byte: u8) -> bool {
     matches!(byte, 0x13..=0x1d)
 }
 
-/// Reads the fixed part; `None` when it is no header.
+/// Decodes the fixed part; `None` if it is no header.
 pub(super) fn parse(bytes: &[u8; MIN_HEADER]) -> Option<Fixed> {
     let [first, flags, l0, l1, l2, l3, c0, c1, c2, c3, stream, zero] = *bytes;
     if !may_begin(first)
@@ -171,8 +140,8 @@ pub(super) fn parse(bytes: &[u8; MIN_HEADER]) -> Option<Fixed> {
         return None;
     }
     Some(Fixed {
-        flags: Flags(flags),
-        stream: StreamBits(stream),
+        flags: Flags::from_bits_retain(flags),
+        stream: StreamBits::from_bits_retain(stream),
         header: 4 * usize::from(first & 0x0f),
         payload: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
     })

@@ -1,4 +1,4 @@
-//! goridge, version 1: the frames that travel between the supervisor, its workers and its RPC clients. Pure bytes; no I/O.
+//! goridge, version 1: the frames between the server, its workers and its RPC clients. Pure bytes, no I/O.
 //!
 //! ```text
 //!  0        1       2        6     10      11   12                  4·HL
@@ -7,17 +7,17 @@
 //!  └────────┴───────┴────────┴─────┴───────┴────┴─── ─ ─ ─ ─ ─ ─ ───┴─── ─ ─ ─
 //! ```
 //!
-//! All integers are little-endian. HL counts 32-bit words, options included: 3 to 13. The checksum is the CRC-32 (IEEE) of the six bytes
-//! in front of it; it covers neither options nor payload, so their lengths are checked by whoever reads them.
+//! All integers are little-endian. HL counts 32-bit words, including options: 3 to 13. The checksum is the CRC-32 (IEEE) of the first six
+//! bytes; it covers neither options nor payload, so each reader checks their lengths.
 //!
 //! Invariants:
-//! - What is encoded is a complete frame, checksum included.
+//! - Encoding yields a complete frame, including the checksum.
 //! - Decoding yields "need more", a frame, noise, or a named violation. It never panics, and never allocates what a peer merely claims.
-//! - Payloads are slices of the buffer that was read into: nothing is copied.
+//! - Payloads are slices of the read buffer: nothing is copied.
 //!
-//! Deliberately absent: sequences and codecs of RPC calls, which are a matter of the `rpc` room.
+//! Deliberately absent: sequence numbers and codecs of RPC calls, which are in `rpc`.
 //!
-//! Source: the public implementations in Go and PHP, and frames that they produced (`tests/vectors/goridge-frames.json`).
+//! Source: the public implementations in Go and PHP, and frames that they have produced (`tests/vectors/goridge-frames.json`).
 
 mod control;
 mod decoder;

@@ -1,4 +1,4 @@
-//! What a supervisor writes to its worker, and what the worker may answer.
+//! Requests to a worker, and its replies.
 
 use bytes::{Bytes, BytesMut};
 
@@ -7,47 +7,47 @@ use super::error::{TooLarge, Violation, preview};
 use super::frame::{Frame, encode};
 use super::header::{Flags, Head, Options, StreamBits};
 
-/// The context with which a worker says that it did not handle a request and wants to be replaced; its body is empty.
+/// The context of a reply that declines a request and asks to be replaced; the body is empty.
 const STOP: &[u8] = br#"{"stop":true}"#;
 
 /// Context and body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Payload {
-    /// What the body is about; JSON for Centrifugo's events.
+    /// Metadata of the body; JSON for Centrifugo's events.
     pub context: Bytes,
     /// The message.
     pub body: Bytes,
 }
 
-/// What a worker says.
+/// A worker's frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// Its pid: the echo of a handshake or a fence.
     Pid(u32),
     /// The answer to a request, or the last frame of a streamed one.
     Answer(Payload),
-    /// The request failed, the worker is well. The text is the worker's.
+    /// The request has failed; the worker is fine. The text is the worker's.
     Error(Bytes),
-    /// The worker did not handle the request and wants to be replaced.
+    /// The worker has not handled the request and asks to be replaced.
     Stop,
-    /// A piece of a streamed answer; more follows.
+    /// A part of a streamed answer; more follows.
     Chunk {
-        /// The piece.
+        /// The part.
         payload: Payload,
-        /// The worker goes on only after a PONG.
+        /// Whether the worker waits for a PONG.
         ping: bool,
     },
 }
 
 impl Violation {
-    /// `reply` came where a pid was due.
+    /// `reply` where a pid is expected.
     pub(crate) fn unexpected(reply: &Reply) -> Self {
         let what = match reply {
             Reply::Pid(_) => "a pid",
             Reply::Answer(_) => "an answer",
             Reply::Error(_) => "an error",
-            Reply::Stop => "a wish to stop",
-            Reply::Chunk { .. } => "a piece of a stream",
+            Reply::Stop => "a request to stop",
+            Reply::Chunk { .. } => "a part of a stream",
         };
         Self::Unexpected { what }
     }
@@ -56,18 +56,18 @@ impl Violation {
 /// Appends a request to `out`.
 ///
 /// # Errors
-/// When context and body are too long for a frame.
+/// If context and body are too long for a frame.
 pub fn request(out: &mut BytesMut, context: &[u8], body: &[u8]) -> Result<(), TooLarge> {
     let options = context_option(context)?;
-    encode(out, Flags::PROTO, StreamBits::NONE, options, &[context, body])
+    encode(out, Flags::PROTO, StreamBits::empty(), options, &[context, body])
 }
 
-/// Appends a request to `out`, all but its body of `body` bytes, which is to be written behind it.
+/// Appends a request to `out`, except its body of `body` bytes, which has to follow.
 ///
 /// # Errors
-/// When context and body are too long for a frame.
+/// If context and body are too long for a frame.
 pub fn request_head(out: &mut BytesMut, context: &[u8], body: usize) -> Result<(), TooLarge> {
-    let head = Head::new(Flags::PROTO, StreamBits::NONE, context_option(context)?, context.len() + body)?;
+    let head = Head::new(Flags::PROTO, StreamBits::empty(), context_option(context)?, context.len() + body)?;
     out.extend_from_slice(head.as_ref());
     out.extend_from_slice(context);
     Ok(())
@@ -78,10 +78,10 @@ fn context_option(context: &[u8]) -> Result<Options, TooLarge> {
     Ok(Options::from_slice(&[length]).unwrap_or_default())
 }
 
-/// Says what a worker's frame is.
+/// Parses a worker's frame.
 ///
 /// # Errors
-/// When it is nothing that a worker may send.
+/// If a worker may not send it.
 pub fn classify(frame: Frame) -> Result<Reply, Violation> {
     if frame.flags.contains(Flags::CONTROL) {
         return parse_pid(&frame.payload)

@@ -1,62 +1,45 @@
 //! Networks whose members may connect.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-/// What a network has to look like.
-const NETWORK: &str = "a network such as 10.0.0.0/8";
+/// The form of a network, for messages.
+const FORM: &str = "a network such as 10.0.0.0/8";
 
-/// A range of addresses, such as `10.0.0.0/8`.
+/// A range of addresses such as `10.0.0.0/8`, or a single one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 impl Network {
-    /// Whether `address` is one of this network.
+    /// Whether `address`, or the IPv4 address that is mapped in it, is in this network.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, address.to_canonical()) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - self.prefix).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
 impl FromStr for Network {
-    type Err = String;
+    type Err = AddrParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected {NETWORK}");
-        let (base, prefix) = text.split_once('/').map_or((text, None), |(base, prefix)| (base, Some(prefix)));
-        let base: IpAddr = base.parse().map_err(|_| expected())?;
-        let width = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(width), str::parse).map_err(|_| expected())?;
-        if prefix > width { Err(expected()) } else { Ok(Self { base, prefix }) }
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &NETWORK))
+        text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &FORM))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
+        self.0.fmt(f)
     }
 }
 

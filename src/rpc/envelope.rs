@@ -111,7 +111,7 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// Writes a frame without the last `rest` bytes of its payload.
 fn head(out: &mut BytesMut, flags: Flags, sequence: u32, method: &[u8], rest: usize) -> Result<(), TooLarge> {
-    let head = Head::new(flags, StreamBits::NONE, options(sequence, method)?, method.len() + rest)?;
+    let head = Head::new(flags, StreamBits::empty(), options(sequence, method)?, method.len() + rest)?;
     out.extend_from_slice(head.as_ref());
     out.extend_from_slice(method);
     Ok(())
@@ -129,5 +129,5 @@ fn write(
     method: &[u8],
     rest: &[u8],
 ) -> Result<(), TooLarge> {
-    encode(out, flags, StreamBits::NONE, options(sequence, method)?, &[method, rest])
+    encode(out, flags, StreamBits::empty(), options(sequence, method)?, &[method, rest])
 }

@@ -44,17 +44,19 @@ fn bytes(piece: &Piece) -> Vec<u8> {
         encode(&mut bytes, flags, stream, options, &[payload]).unwrap();
         bytes.to_vec()
     };
-    let plain = StreamBits::NONE;
+    let plain = StreamBits::empty();
     let pid = |pid: u32| frame(Flags::CONTROL, plain, &[], format!("{{\"pid\":{pid}}}").as_bytes());
     match piece {
-        Piece::Answer(token) => frame(Flags::NONE, plain, &[0], &[*token]),
+        Piece::Answer(token) => frame(Flags::empty(), plain, &[0], &[*token]),
         Piece::Error(token) => frame(Flags::ERROR, plain, &[], &[*token]),
         Piece::Echo => pid(PID),
         Piece::EchoOfAnother => pid(PID + 1),
-        Piece::Stop => frame(Flags::NONE, plain, &[13], b"{\"stop\":true}"),
-        Piece::Chunk => frame(Flags::NONE, StreamBits::STREAM, &[0], b"x"),
+        Piece::Stop => frame(Flags::empty(), plain, &[13], b"{\"stop\":true}"),
+        Piece::Chunk => frame(Flags::empty(), StreamBits::STREAM, &[0], b"x"),
         Piece::Text(text) => text.clone(),
-        Piece::Wrong { flags, options, payload } => frame(Flags::from_bits(*flags), plain, options, payload),
+        Piece::Wrong { flags, options, payload } => {
+            frame(Flags::from_bits_retain(*flags), plain, options, payload)
+        }
         Piece::Next => Vec::new(),
     }
 }

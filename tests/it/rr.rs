@@ -92,7 +92,7 @@ fn answer(mut stream: TcpStream) {
                 result => (Flags::JSON, result.to_string()),
             };
             let mut reply = BytesMut::new();
-            encode(&mut reply, flags, StreamBits::NONE, call.options, &[name, body.as_bytes()]).unwrap();
+            encode(&mut reply, flags, StreamBits::empty(), call.options, &[name, body.as_bytes()]).unwrap();
             stream.write_all(&reply).unwrap();
         }
     }

@@ -67,7 +67,7 @@ const ARGUMENTS: [&str; 6] = [
 fn frame(flags: Flags, options: &[u32], payload: &[&[u8]]) -> Vec<u8> {
     let mut bytes = BytesMut::new();
     let options = Options::from_slice(&options[..options.len().min(10)]).unwrap();
-    encode(&mut bytes, flags, StreamBits::NONE, options, payload).unwrap();
+    encode(&mut bytes, flags, StreamBits::empty(), options, payload).unwrap();
     bytes.to_vec()
 }
 
@@ -77,11 +77,13 @@ fn bytes(piece: &Piece, sequence: u32) -> Vec<u8> {
         frame(flags, &[sequence, u32::try_from(method.len()).unwrap()], &[method.as_bytes(), argument])
     };
     match piece {
-        Piece::Call { method, flags, argument } => call(Flags::from_bits(*flags), *method, argument),
+        Piece::Call { method, flags, argument } => call(Flags::from_bits_retain(*flags), *method, argument),
         Piece::Json { method, argument } => {
             call(Flags::JSON, *method, ARGUMENTS[usize::from(*argument) % ARGUMENTS.len()].as_bytes())
         }
-        Piece::Wrong { flags, options, payload } => frame(Flags::from_bits(*flags), options, &[payload]),
+        Piece::Wrong { flags, options, payload } => {
+            frame(Flags::from_bits_retain(*flags), options, &[payload])
+        }
         Piece::Bytes(bytes) => bytes.clone(),
     }
 }

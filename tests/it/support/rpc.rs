@@ -37,7 +37,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn is_error(&self) -> bool {
-        Flags::from_bits(self.flags).contains(Flags::ERROR)
+        Flags::from_bits_retain(self.flags).contains(Flags::ERROR)
     }
 
     pub fn text(&self) -> String {
@@ -138,7 +138,7 @@ impl Caller {
 pub fn frame(flags: Flags, sequence: u32, method: &str, argument: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     let options = Options::from_slice(&[sequence, method.len().try_into().unwrap()]).unwrap();
-    encode(&mut out, flags, StreamBits::NONE, options, &[method.as_bytes(), argument]).unwrap();
+    encode(&mut out, flags, StreamBits::empty(), options, &[method.as_bytes(), argument]).unwrap();
     out.freeze()
 }
 

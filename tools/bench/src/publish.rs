@@ -1,4 +1,4 @@
-//! The load on `rpc.listen`: what a worker's client does that publishes into Centrifugo, one call at a time on each connection.
+//! The load on `rpc.listen`: publishes into Centrifugo as a worker's client does, one call at a time on each connection.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -20,38 +20,38 @@ const METHOD: &[u8] = b"centrifuge.Publish";
 /// How long Centrifugo may take to start, and a call to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is asked meanwhile.
-const LOOK: Duration = Duration::from_millis(20);
+/// The pause between two attempts meanwhile.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Who publishes.
+/// Publishes over some connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     pub(crate) socket: PathBuf,
     pub(crate) connections: usize,
-    /// Whether Centrifugo's API is the bare server's, which answers with the name of the channel.
-    pub(crate) played: bool,
+    /// Whether Centrifugo's API is simulated by the bare server, which answers with the name of the channel.
+    pub(crate) is_simulated: bool,
 }
 
 impl Publisher {
     /// Waits until a message can be published.
     ///
     /// # Errors
-    /// What the last try said.
+    /// That of the last attempt.
     pub(crate) async fn wait(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             match self.publish(0, 1).await {
                 Ok(_) => return Ok(()),
                 Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-                Err(_) => tokio::time::sleep(LOOK).await,
+                Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// Publishes so many messages over all connections together.
+    /// Publishes `calls` messages over all connections together.
     ///
     /// # Errors
-    /// When a call fails or is answered wrongly.
+    /// If a call fails or has a wrong answer.
     pub(crate) async fn run(&self, calls: usize) -> anyhow::Result<Outcome> {
         let begin = Instant::now();
         let mut tasks = JoinSet::new();
@@ -62,14 +62,14 @@ impl Publisher {
         }
         let mut latencies = Vec::new();
         while let Some(took) = tasks.join_next().await {
-            latencies.extend(took.context("a connection was not finished")??);
+            latencies.extend(took.context("a connection did not finish")??);
         }
         let requests_per_second = latencies.len() as f64 / begin.elapsed().as_secs_f64();
         latencies.sort_unstable();
         Ok(Outcome { requests_per_second, latencies })
     }
 
-    /// Makes calls one after the other; gives the microseconds of each.
+    /// Makes calls one after the other; returns the microseconds of each.
     async fn publish(&self, number: usize, calls: usize) -> anyhow::Result<Vec<u32>> {
         let publication = publication(number);
         let message = publication.encode_to_vec();
@@ -83,7 +83,7 @@ impl Publisher {
             let length = u32::try_from(METHOD.len())?;
             let options = Options::from_slice(&[sequence, length]).context("two options fit")?;
             out.clear();
-            encode(&mut out, Flags::PROTO, StreamBits::NONE, options, &[METHOD, &message])?;
+            encode(&mut out, Flags::PROTO, StreamBits::empty(), options, &[METHOD, &message])?;
             stream.write_all(&out).await?;
             let reply = tokio::time::timeout(PATIENCE, receive(&mut stream, &mut read))
                 .await
@@ -101,7 +101,9 @@ impl Publisher {
         };
         let response = PublishResponse::decode(Bytes::copy_from_slice(body))?;
         match response.result {
-            Some(result) if response.error.is_none() && (!self.played || result.epoch == channel) => Ok(()),
+            Some(result) if response.error.is_none() && (!self.is_simulated || result.epoch == channel) => {
+                Ok(())
+            }
             result => bail!("the call of {channel} was answered with {:?}, {result:?}", response.error),
         }
     }
@@ -112,7 +114,7 @@ async fn receive(stream: &mut UnixStream, read: &mut BytesMut) -> anyhow::Result
     loop {
         match decoder.decode(read)? {
             Some(Item::Frame(frame)) => return Ok(frame),
-            Some(Item::Noise(_)) => bail!("there was something else than frames"),
+            Some(Item::Noise(_)) => bail!("received something other than frames"),
             None if stream.read_buf(read).await? == 0 => bail!("the connection was closed"),
             None => {}
         }
