@@ -45,7 +45,7 @@ pub(super) const OTHER_PLUGINS: [&str; 21] = [
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Centrifuge {
-    proxy_address: Option<ProxyAddress>,
+    proxy_address: Option<Address>,
     #[serde(deserialize_with = "socket_mode")]
     socket_mode: Option<u32>,
     max_message_size: Option<Size>,
@@ -64,7 +64,7 @@ pub(super) struct Centrifuge {
 impl Centrifuge {
     pub(super) fn split(self) -> (proxy::Config, api::Config, pool::Config) {
         let (mut proxy, mut api) = (proxy::Config::default(), api::Config::default());
-        if let Some(ProxyAddress(address)) = self.proxy_address {
+        if let Some(address) = self.proxy_address {
             proxy.address = address;
         }
         if let Some(mode) = self.socket_mode {
@@ -127,16 +127,6 @@ fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     }
     let wrong = |expected| de::Error::custom(format!("{expected}, found \"{text}\""));
     api::target(&text).map(Some).map_err(wrong)
-}
-
-#[derive(Debug)]
-struct ProxyAddress(Address);
-
-impl<'de> Deserialize<'de> for ProxyAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &net::FORM))
-    }
 }
 
 /// Bytes, or a number with a unit: `64MB`.

@@ -5,35 +5,47 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Unexpected};
+
 /// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// `host:port`; without a host it is every address of the machine.
+    /// `host:port`; without a host, every address of the machine.
     Tcp(String),
-    /// A socket file; a relative path is taken from the working directory.
+    /// A socket file; a relative path starts in the working directory.
     Unix(PathBuf),
 }
 
-/// What an address has to look like.
-pub const EXPECTED: &str = "expected tcp://host:port or unix://path";
+/// The form of an address, for messages.
+const FORM: &str = "tcp://host:port or unix://path";
 
-/// The same where something else says that it is expected.
-pub(crate) const FORM: &str = "tcp://host:port or unix://path";
+/// A text that is not an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {FORM}")]
+pub struct InvalidAddress;
 
 impl FromStr for Address {
-    type Err = String;
+    type Err = InvalidAddress;
 
-    /// Takes `tcp://host:port`, `host:port`, `tcp://:port` and `unix://path`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// Parses `tcp://host:port`, `host:port`, `tcp://:port` and `unix://path`.
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         if let Some(path) = text.strip_prefix("unix://") {
-            return if path.is_empty() { Err(EXPECTED.into()) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() { Err(InvalidAddress) } else { Ok(Self::Unix(path.into())) };
         }
         let rest = text.strip_prefix("tcp://").unwrap_or(text);
-        if host_and_port(rest).is_some() { Ok(Self::Tcp(rest.to_owned())) } else { Err(EXPECTED.into()) }
+        host_and_port(rest).map(|_| Self::Tcp(rest.to_owned())).ok_or(InvalidAddress)
     }
 }
 
-/// The two parts of `host:port`, if it is that. The host may be missing; an IPv6 address stands in brackets, which are left out here.
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &FORM))
+    }
+}
+
+/// Both parts of `host:port`. The host may be missing; an IPv6 address has brackets, which are removed.
 pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -65,7 +77,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// What the system calls take: without a host, every address of the machine.
+    /// The address to bind, as system calls take it: without a host, every address of the machine.
     pub(crate) fn bindable(host_and_port: &str) -> String {
         if host_and_port.starts_with(':') {
             format!("0.0.0.0{host_and_port}")
@@ -74,7 +86,18 @@ impl Address {
         }
     }
 
-    /// Where a listener at this address is reached from the same machine: one of every address is at the loopback too.
+    /// This address, with the port that `bound` has if it leaves the port to the kernel.
+    pub(super) fn with_port_of(self, bound: &Self) -> Self {
+        match (self, bound) {
+            (Self::Tcp(text), Self::Tcp(bound)) => match (text.strip_suffix(":0"), host_and_port(bound)) {
+                (Some(host), Some((_, port))) => Self::Tcp(format!("{host}:{port}")),
+                _ => Self::Tcp(text),
+            },
+            (address, _) => address,
+        }
+    }
+
+    /// The address to connect to from the same machine: a listener on every address is at the loopback, too.
     pub(crate) fn reachable(host_and_port: &str) -> String {
         match host_and_port.rsplit_once(':') {
             Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
@@ -89,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_are_read_and_a_scheme_is_not_needed() {
+    fn both_kinds_are_parsed_and_tcp_needs_no_scheme() {
         assert_eq!("tcp://127.0.0.1:1".parse(), Ok(Address::Tcp("127.0.0.1:1".into())));
         assert_eq!("127.0.0.1:1".parse(), Ok(Address::Tcp("127.0.0.1:1".into())));
         assert_eq!("tcp://:1".parse(), Ok(Address::Tcp(":1".into())));
@@ -98,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_of_every_address_is_reached_at_the_loopback() {
+    fn a_listener_on_every_address_is_reached_at_the_loopback() {
         for (listens, reached) in [
             (":1", "127.0.0.1:1"),
             ("0.0.0.0:1", "127.0.0.1:1"),
@@ -111,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_missing_ports_are_errors() {
+    fn other_schemes_and_missing_ports_are_invalid() {
         for text in [
             "udp://127.0.0.1:1",
             "tcp4://127.0.0.1:1",
@@ -131,7 +154,7 @@ mod tests {
             "[::1:1",
             "::1]:1",
         ] {
-            assert_eq!(text.parse::<Address>(), Err(EXPECTED.into()), "{text}");
+            assert_eq!(text.parse::<Address>(), Err(InvalidAddress), "{text}");
         }
     }
 }

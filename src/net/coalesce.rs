@@ -1,4 +1,4 @@
-//! Write coalescing: small writes wait a moment for those of others.
+//! Write coalescing: a small write waits a moment for those of other calls.
 
 use std::io;
 use std::pin::Pin;
@@ -6,28 +6,28 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Writes from this size on, in bytes, are worth it as they are.
+/// Writes of this size in bytes, or more, do not wait.
 const LARGE: usize = 8 * 1024;
 
 /// A stream that many calls share.
 ///
-/// A write costs more than anything else that a call needs. So while other calls are in flight, a small write waits until the tasks that
-/// are ready have run: what they have to say goes out with it.
+/// A system call to write costs more than the rest of a call. So while other calls are in flight, a small write waits until the tasks that
+/// are ready have run: what they write goes out with it.
 #[derive(Debug)]
 pub(crate) struct Coalesce<S, F> {
     stream: S,
     has_others: F,
-    /// The write in hand has waited.
+    /// Whether the current write has waited.
     waited: bool,
 }
 
 impl<S, F: Fn() -> bool> Coalesce<S, F> {
-    /// Coalesces what is written to `stream` while `has_others` says that there may be more to come.
+    /// Coalesces writes to `stream` while `has_others` returns that other calls are in flight.
     pub(crate) fn new(stream: S, has_others: F) -> Self {
         Self { stream, has_others, waited: false }
     }
 
-    /// Whether a write of so many bytes should wait; it is woken at once, behind all others.
+    /// Whether a write of `bytes` has to wait; if so, it is woken behind all tasks that are ready.
     fn waits(&mut self, bytes: usize, cx: &Context<'_>) -> bool {
         self.waited = !self.waited && bytes < LARGE && (self.has_others)();
         if self.waited {
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// How often a write has to be polled; all of it arrives.
+    /// How often a write has to be polled. All of it arrives.
     async fn polls(bytes: &[u8], has_others: bool) -> usize {
         let (near, mut far) = tokio::io::duplex(2 * LARGE);
         let mut stream = Coalesce::new(near, || has_others);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_write_waits_once_while_there_are_others() {
+    async fn a_small_write_waits_once_while_other_calls_are_in_flight() {
         assert_eq!(polls(b"small", true).await, 2);
         assert_eq!(polls(b"small", false).await, 1);
         assert_eq!(polls(&[b'x'; LARGE], true).await, 1);

@@ -1,4 +1,4 @@
-//! The connections of one listener, and which of them has to go when there are too many.
+//! The connections of one listener, and which of them is closed when there are too many.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,22 +11,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
 
-/// Connections past the limit, taken only while all others have calls in flight. They are for whoever comes next, an operator for
-/// example: when they are all taken, the oldest of them has to go, though it has calls in flight.
+/// Connections beyond the limit, used only while all others have calls in flight. They are for the next peer, an operator for example: when
+/// all are taken, the oldest of them is evicted, even with calls in flight.
 const SPARE: usize = 16;
 
-/// Each listener has so many connections, however few descriptors there are.
+/// The least limit of a listener, however few descriptors there are.
 const AT_LEAST: usize = 16;
 
-/// `Entry::used` of a connection that has not said anything yet.
+/// `Entry::used` of a connection that has not sent anything yet.
 const NEVER: u64 = 0;
 
-/// How many connections a listener may have: a part of the descriptors of the process, up to a number.
+/// The limit of connections: a share of the descriptors of the process, up to a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
-    /// At most so many.
+    /// The number.
     pub(crate) at_most: usize,
-    /// One of so many descriptors, by the soft limit of `RLIMIT_NOFILE`.
+    /// The share: one of this many descriptors, by the soft limit of `RLIMIT_NOFILE`.
     pub(crate) one_of: usize,
 }
 
@@ -43,33 +43,33 @@ impl Limit {
 pub(crate) struct Connections {
     limit: usize,
     table: Mutex<Table>,
-    /// One has left.
-    left: Notify,
-    /// Counts calls, to tell which connection was used last without asking a clock.
+    /// A connection has closed.
+    closed: Notify,
+    /// Counts calls, to know the order of last use without reading a clock.
     calls: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By the order in which they came.
+    /// In the order in which they were accepted.
     entries: BTreeMap<u64, Arc<Entry>>,
     next: u64,
-    /// Those that were told to go, and have not left yet.
-    leaving: usize,
+    /// Evicted, but not closed yet.
+    closing: usize,
 }
 
 /// One connection.
 #[derive(Debug)]
 struct Entry {
-    /// The number of its last call among those of all connections.
+    /// The number of its last call, among those of all connections.
     used: AtomicU64,
     is_evicted: AtomicBool,
     evicted: Notify,
 }
 
-/// A place among the connections, until it is dropped.
+/// Counts a connection until it is dropped.
 #[derive(Debug)]
-#[must_use = "the connection leaves when this is dropped"]
+#[must_use = "the connection no longer counts when this is dropped"]
 pub(crate) struct Registration {
     connections: Arc<Connections>,
     entry: Arc<Entry>,
@@ -83,12 +83,12 @@ pub(crate) struct EvictionGuard {
     _entry: Arc<Entry>,
 }
 
-/// What becomes of a new connection.
+/// What happens to a new connection.
 enum Outcome {
     Registered(Registration),
-    /// An older one was told to go; there will be room when it has left.
+    /// An older one was evicted; there is room once it has closed.
     Evicted,
-    /// One that was told to go earlier has not left yet.
+    /// One that was evicted earlier has not closed yet.
     Full,
 }
 
@@ -101,19 +101,19 @@ impl Connections {
         Arc::new(Self {
             limit,
             table: Mutex::default(),
-            left: Notify::new(),
+            closed: Notify::new(),
             calls: AtomicU64::new(NEVER + 1),
         })
     }
 
-    /// How many there may be.
+    /// The limit in numbers.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Registers a connection. When there are too many, an older one is evicted first, and `evicting` called.
+    /// Registers a connection. At the limit, first calls `evicting` and waits until an older one has closed.
     ///
-    /// For one task, the listener's; the future may be dropped at any time.
+    /// Only for the listener's task. The future may be dropped at any time.
     pub(super) async fn register(self: &Arc<Self>, mut evicting: impl FnMut()) -> Registration {
         loop {
             match self.try_register() {
@@ -121,8 +121,8 @@ impl Connections {
                 Outcome::Evicted => evicting(),
                 Outcome::Full => {}
             }
-            // A connection that leaves before this waits is remembered.
-            self.left.notified().await;
+            // If one has closed before this waits, the notification is stored.
+            self.closed.notified().await;
         }
     }
 
@@ -137,7 +137,7 @@ impl Connections {
         if count < allowed {
             return Outcome::Registered(self.insert(&mut table));
         }
-        if count - table.leaving < allowed {
+        if count - table.closing < allowed {
             return Outcome::Full;
         }
         let spare = || table.entries.values().skip(self.limit).find(|entry| !entry.is_evicted()).cloned();
@@ -148,7 +148,7 @@ impl Connections {
         Outcome::Evicted
     }
 
-    /// Evicts the oldest connection that has not said anything, if there is one: descriptors are used up.
+    /// Evicts the oldest connection that has not sent anything, if there is one: descriptors are used up.
     pub(super) fn evict_silent(&self) {
         let mut table = self.table();
         let silent = table.entries.values().find(|entry| entry.is_silent() && !entry.is_evicted());
@@ -175,7 +175,7 @@ impl Connections {
 }
 
 impl Table {
-    /// The oldest connection that has not said anything, or else the one whose last call is the longest ago, of those without calls.
+    /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used.
     fn evictable(&self) -> Option<Arc<Entry>> {
         let mut idle: Option<&Arc<Entry>> = None;
         for entry in self.entries.values().filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
@@ -190,7 +190,7 @@ impl Table {
     }
 
     fn evict(&mut self, entry: &Entry) {
-        self.leaving += 1;
+        self.closing += 1;
         entry.is_evicted.store(true, SeqCst);
         entry.evicted.notify_one();
     }
@@ -212,7 +212,7 @@ impl Entry {
 }
 
 impl Registration {
-    /// The peer has shown that it speaks the protocol: others go first now.
+    /// The peer has shown that it speaks the protocol: silent ones are evicted before it.
     pub(crate) fn spoke(&self) {
         self.entry.used.store(self.connections.calls.fetch_add(1, Relaxed), Relaxed);
     }
@@ -223,12 +223,12 @@ impl Registration {
         EvictionGuard { _entry: Arc::clone(&self.entry) }
     }
 
-    /// Resolves when the connection has to go, to make room for another. For one task.
+    /// Resolves when the connection has to close, to make room for another. Only for one task.
     pub(crate) async fn evicted(&self) {
         self.entry.evicted.notified().await;
     }
 
-    /// Drives the connection to its end, or until it has to go: `None` then.
+    /// Drives the connection to its end; `None` if it is evicted before.
     pub(crate) async fn until_evicted<F: Future>(&self, connection: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -250,10 +250,10 @@ impl Drop for Registration {
         let mut table = self.connections.table();
         table.entries.remove(&self.number);
         if self.entry.is_evicted() {
-            table.leaving -= 1;
+            table.closing -= 1;
         }
         drop(table);
-        self.connections.left.notify_one();
+        self.connections.closed.notify_one();
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
         match connections.try_register() {
             Outcome::Registered(registration) => registration,
             Outcome::Evicted => panic!("one was evicted"),
-            Outcome::Full => panic!("it is full"),
+            Outcome::Full => panic!("there is no room"),
         }
     }
 
@@ -277,37 +277,37 @@ mod tests {
         (0..count).map(|_| register(connections)).collect()
     }
 
-    /// The one of these that has to go for a new one.
-    fn victim(connections: &Arc<Connections>, registered: &[Registration]) -> usize {
+    /// The index of the connection that is evicted for a new one.
+    fn evicted(connections: &Arc<Connections>, registered: &[Registration]) -> usize {
         assert!(matches!(connections.try_register(), Outcome::Evicted));
         assert!(matches!(connections.try_register(), Outcome::Full), "one at a time");
-        let evicted = |registration: &Registration| registration.evicted().now_or_never().is_some();
-        registered.iter().position(evicted).expect("one of them has to go")
+        let is_evicted = |registration: &Registration| registration.evicted().now_or_never().is_some();
+        registered.iter().position(is_evicted).expect("one of them is evicted")
     }
 
     #[test]
-    fn the_silent_go_before_the_idle_and_those_with_calls_never() {
+    fn silent_connections_are_evicted_before_idle_ones_and_busy_ones_never() {
         let connections = Connections::with_limit(4);
         let mut all = fill(&connections, 4);
         let busy = all[0].call();
         all[1].spoke();
         drop(all[1].call());
         all[2].spoke();
-        assert_eq!(victim(&connections, &all), 3, "the one that said nothing");
+        assert_eq!(evicted(&connections, &all), 3, "the silent one");
         drop(all.remove(3));
         all.push(register(&connections));
         all[3].spoke();
         all[1].spoke();
-        assert_eq!(victim(&connections, &all), 2, "the one that has been idle the longest");
+        assert_eq!(evicted(&connections, &all), 2, "the least recently used");
         drop(all.remove(2));
         drop(busy);
         all.push(register(&connections));
         all[3].spoke();
-        assert_eq!(victim(&connections, &all), 0, "its call is over");
+        assert_eq!(evicted(&connections, &all), 0, "its call has ended");
     }
 
     #[test]
-    fn when_all_have_calls_the_spare_ones_take_turns() {
+    fn when_all_are_busy_the_spare_connections_take_turns() {
         let connections = Connections::with_limit(2);
         let mut all = fill(&connections, 1);
         let mut calls = vec![all[0].call()];
@@ -315,12 +315,12 @@ mod tests {
             all.push(register(&connections));
             calls.push(all.last().unwrap().call());
         }
-        assert_eq!(victim(&connections, &all), 2, "the oldest of the spare ones");
+        assert_eq!(evicted(&connections, &all), 2, "the oldest spare one");
         drop(all.remove(2));
         all.push(register(&connections));
-        assert_eq!(victim(&connections, &all), all.len() - 1, "the one that said nothing");
+        assert_eq!(evicted(&connections, &all), all.len() - 1, "the silent one");
         all.pop();
-        // Back to the limit, one by one.
+        // Down to the limit, one by one.
         calls.clear();
         for _ in 0..2 {
             assert!(matches!(connections.try_register(), Outcome::Evicted));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_connection_waits_until_the_old_one_has_left() {
+    async fn a_new_connection_waits_until_the_evicted_one_has_closed() {
         let connections = Connections::with_limit(1);
         let old = register(&connections);
         let mut evicted = 0;
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_a_part_of_the_descriptors() {
+    fn the_limit_is_a_share_of_the_descriptors() {
         let limit = |at_most, one_of| Limit { at_most, one_of }.connections();
         let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(limit(usize::MAX, 4), usize::try_from(soft).unwrap() / 4);

@@ -6,10 +6,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{Address, Stream};
 
-/// Connects to a listener; one of every address, or without a host, is reached at this machine's loopback.
+/// Connects to the address of a listener. One on every address is reached at the loopback.
 ///
 /// # Errors
-/// What the system says: refused, no such host, no such file.
+/// Connection refused, unknown host, no such file, and so on.
 pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
     Ok(match address {
         Address::Tcp(address) => Stream::Tcp(tcp(&Address::reachable(address)).await?),
@@ -20,10 +20,10 @@ pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Connects to `host:port`.
 ///
 /// # Errors
-/// What the system says: refused, no such host.
+/// Connection refused, unknown host, and so on.
 pub(crate) async fn tcp(host_and_port: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(host_and_port).await?;
-    // Without it a call can wait 40 ms for an acknowledgement.
+    // Otherwise a call can wait 40 ms for an acknowledgement.
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -1,28 +1,28 @@
-//! Something that may happen many times a second, told in few lines.
+//! Logging in few lines what may happen many times a second.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A line at most this often while it goes on.
-const EVERY: Duration = Duration::from_secs(10);
+/// The least time between two lines while it goes on.
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// A trouble that begins, goes on, and is over.
+/// A trouble that begins, repeats, and is over.
 #[derive(Debug)]
 pub(crate) struct Incident {
-    /// It is over when it has not happened for so long.
+    /// It is over when it has not happened for this time.
     quiet: Duration,
-    /// So many lines are written at its beginning, each time that it happens.
+    /// How often it is logged each time, at its beginning.
     burst: u64,
     current: Option<Current>,
 }
 
 #[derive(Debug)]
 struct Current {
-    /// How many times it has happened.
+    /// How often it has happened.
     times: u64,
     last: Instant,
-    told: Instant,
+    logged: Instant,
 }
 
 impl Incident {
@@ -30,32 +30,32 @@ impl Incident {
         Self { quiet, burst: 1, current: None }
     }
 
-    /// With so many lines at its beginning.
+    /// Logs the first `burst` times one by one.
     pub(crate) const fn with_burst(mut self, burst: u64) -> Self {
         self.burst = burst;
         self
     }
 
-    /// It has happened. Gives how many times so far when a line is due, which is 1 at the beginning.
+    /// Counts one more time. If it is to be logged, returns how often it has happened so far: 1 at its beginning.
     pub(crate) fn happened(&mut self) -> Option<u64> {
         let now = Instant::now();
         if self.current.as_ref().is_some_and(|current| now.duration_since(current.last) >= self.quiet) {
             self.current = None;
         }
         let Some(current) = &mut self.current else {
-            self.current = Some(Current { times: 1, last: now, told: now });
+            self.current = Some(Current { times: 1, last: now, logged: now });
             return Some(1);
         };
         current.times += 1;
         current.last = now;
-        if current.times > self.burst && now.duration_since(current.told) < EVERY {
+        if current.times > self.burst && now.duration_since(current.logged) < INTERVAL {
             return None;
         }
-        current.told = now;
+        current.logged = now;
         Some(current.times)
     }
 
-    /// Resolves when it is over, with how many times it happened; never while there is nothing to be over. May be dropped and called again.
+    /// Resolves when it is over, with how often it has happened; never if it has not begun. May be dropped and called again.
     pub(super) async fn over(&mut self) -> u64 {
         let Some(current) = &self.current else { return std::future::pending().await };
         sleep_until(current.last + self.quiet).await;
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_at_the_beginning_every_ten_seconds_and_at_the_end() {
+    async fn it_is_logged_when_it_begins_every_ten_seconds_and_when_it_is_over() {
         let mut incident = Incident::new(Duration::from_secs(1));
-        timeout(EVERY, incident.over()).await.unwrap_err();
+        timeout(INTERVAL, incident.over()).await.unwrap_err();
         let mut lines = Vec::new();
         for _ in 0..500 {
             lines.extend(incident.happened());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_begins_anew_after_a_while_though_nobody_asked_whether_it_is_over() {
+    async fn after_a_quiet_time_it_begins_again_even_if_its_end_was_never_awaited() {
         let mut incident = Incident::new(Duration::from_secs(1)).with_burst(3);
         for _ in 0..2 {
             let lines: Vec<_> = (0..10).filter_map(|_| incident.happened()).collect();

@@ -1,9 +1,11 @@
 //! Accepting connections, whatever the address is.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
@@ -12,44 +14,47 @@ use super::incident::Incident;
 use super::unix_socket::{self, SocketFile};
 use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Stream};
 
-/// How long it takes before connections are accepted again after that failed: out of descriptors, most likely.
+/// The pause after accepting has failed, which most likely means that there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepting works again when it has not failed for so long.
+/// Accepting works again if it has not failed for this time.
 const RECOVERED: Duration = Duration::from_secs(1);
 
-/// Connections are below the limit, or strangers gone, when nobody was sent away for so long.
+/// The limit is no longer reached, or strangers are gone, if no connection was closed or refused for this time.
 const CALM: Duration = Duration::from_secs(10);
 
-/// TCP keepalive after so much silence, then at this interval, so often: a peer whose machine is gone is noticed after a minute.
+/// TCP keepalive: the silence before the first probe, the interval and the number of probes. A peer whose machine is gone is noticed after a
+/// minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What is listened on, and for whom.
+/// Where to listen, and for which peers.
 #[derive(Debug)]
 pub(crate) struct Options<'a> {
-    /// Where the address stands in the configuration, for messages.
+    /// The key of the address in the configuration, for messages.
     pub(crate) key: &'static str,
     pub(crate) address: &'a Address,
-    /// Of a unix socket's file.
+    /// The attributes of a unix socket's file.
     pub(crate) attributes: Attributes,
-    /// The networks that may connect over TCP; everybody when it is empty. Who may open a socket file is a matter of its permissions.
+    /// The networks that may connect over TCP; all if empty. Who may connect to a socket file is up to its permissions.
     pub(crate) allow: &'a [Network],
     pub(crate) limit: Limit,
 }
 
-/// A bound listener. Its socket file is removed when it is dropped.
+/// A listening socket. The socket file that it has created is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// Dropped before the socket: see [`SocketFile`].
+    file: Option<SocketFile>,
     socket: Socket,
     key: &'static str,
     address: Address,
     allow: Vec<Network>,
     connections: Arc<Connections>,
-    /// Accepted, but there is no room for it yet.
+    /// Accepted, but not registered yet: the limit is reached.
     waiting: Option<(Stream, Peer)>,
-    /// Nothing is accepted before, since that failed.
+    /// Until when nothing is accepted, since that has failed.
     paused: Option<Instant>,
     failing: Incident,
     evicting: Incident,
@@ -59,43 +64,52 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix {
-        /// Dropped before the socket, as it has to be.
-        _file: SocketFile,
-        listener: UnixListener,
-    },
+    Unix(UnixListener),
 }
 
-/// A connection that was accepted.
+/// An accepted connection.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
-    /// Its place among the listener's connections.
+    /// Counts it among the listener's connections.
     pub(crate) registration: Registration,
 }
 
 impl Listener {
-    /// Binds the address. Callers can connect from now on, and wait.
+    /// Binds the address and listens. From now on peers can connect, and wait to be accepted.
     ///
     /// # Errors
-    /// When the address cannot be bound; the message names its key.
+    /// If the address cannot be bound; the message names its key.
     pub(crate) async fn bind(options: Options<'_>) -> io::Result<Self> {
-        let Options { key, address, attributes, allow, limit } = options;
-        let bound = match address {
-            Address::Tcp(host) => tcp(host).await,
-            Address::Unix(path) => unix_socket::bind(path, attributes)
-                .map(|(listener, file)| (Socket::Unix { _file: file, listener }, address.clone())),
+        let configured = options.address.clone();
+        let bound = match &configured {
+            Address::Tcp(host_and_port) => tcp(host_and_port).await.map(|socket| (socket, None)),
+            Address::Unix(path) => {
+                unix_socket::bind(path, options.attributes).map(|(socket, file)| (socket, Some(file)))
+            }
         };
-        let (socket, address) = bound.map_err(|error| {
-            io::Error::new(error.kind(), format!("{key}: cannot listen on {address}: {error}"))
-        })?;
+        let (socket, file) = bound.map_err(|error| options.cannot_listen(&error))?;
+        let mut listener = Self::adopt(socket, options)?;
+        listener.address = configured.with_port_of(&listener.address);
+        listener.file = file;
+        Ok(listener)
+    }
+
+    /// Takes over a socket that listens already, such as one that this process has inherited. It was bound by another process, so the
+    /// attributes are ignored, its file is left alone, and its own address replaces the configured one.
+    ///
+    /// # Errors
+    /// If it is not a listening TCP or unix socket; the message names the key.
+    pub(crate) fn adopt(socket: OwnedFd, options: Options<'_>) -> io::Result<Self> {
+        let (socket, address) = Socket::adopt(socket).map_err(|error| options.cannot_listen(&error))?;
         Ok(Self {
+            file: None,
             socket,
-            key,
+            key: options.key,
             address,
-            allow: allow.to_vec(),
-            connections: Connections::new(limit),
+            allow: options.allow.to_vec(),
+            connections: Connections::new(options.limit),
             waiting: None,
             paused: None,
             failing: Incident::new(RECOVERED),
@@ -104,12 +118,12 @@ impl Listener {
         })
     }
 
-    /// Where it listens: as configured, with the real port.
+    /// The address as it is configured, with the real port.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Where it listens: `host:port` with the host's own address, or the path of the socket.
+    /// The address in the kernel's form: `host:port` with a numeric host, or the path of the socket.
     pub(crate) fn local_address(&self) -> String {
         match (&self.socket, &self.address) {
             (Socket::Tcp(listener), Address::Tcp(configured)) => {
@@ -120,8 +134,8 @@ impl Listener {
         }
     }
 
-    /// Accepts a connection, however long it takes: an error, of a connection or of the system, does not end the listener. The future may
-    /// be dropped at any time; no connection is lost.
+    /// Accepts a connection, however long it takes: no error, of a connection or of the system, ends the listener. The future may be
+    /// dropped at any time without losing a connection.
     pub(crate) async fn accept(&mut self) -> Accepted {
         loop {
             if self.waiting.is_some() {
@@ -143,7 +157,7 @@ impl Listener {
                     info!(target: "net", listener = self.key, closed = times, "below the connection limit again");
                 }
                 times = self.refusing.over() => {
-                    info!(target: "net", listener = self.key, refused = times, "no more connections are refused");
+                    info!(target: "net", listener = self.key, refused = times, "no longer refusing connections");
                 }
             }
         }
@@ -151,24 +165,24 @@ impl Listener {
 
     fn accepted(&mut self, accepted: io::Result<(Stream, Peer)>) {
         match accepted {
-            Ok((stream, peer)) if self.admits(peer) => self.waiting = Some((stream, peer)),
+            Ok((stream, peer)) if self.is_allowed(peer) => self.waiting = Some((stream, peer)),
             Ok((_, peer)) => {
                 if let Some(times) = self.refusing.happened() {
                     warn!(
                         target: "net", listener = self.key, %peer, refused = times,
-                        "refused a connection from outside of the allowed networks"
+                        "connection refused: peer is not in an allowed network"
                     );
                 }
             }
-            // It is about this connection, whose peer has gone.
+            // The peer has already gone.
             Err(error) if is_of_the_connection(&error) => {
-                debug!(target: "net", listener = self.key, %error, "a connection ended before it was accepted");
+                debug!(target: "net", listener = self.key, %error, "connection closed before it was accepted");
             }
             Err(error) => self.failed(&error),
         }
     }
 
-    /// Out of descriptors, most likely: accepting at once again would spin.
+    /// Backs off: without descriptors, accepting at once again would spin.
     fn failed(&mut self, error: &io::Error) {
         self.paused = Some(Instant::now() + PAUSE);
         self.connections.evict_silent();
@@ -184,14 +198,14 @@ impl Listener {
             if let Some(times) = evicting.happened() {
                 warn!(
                     target: "net", listener = *key, limit, closed = times,
-                    "connection limit reached: idle connections are closed for new ones"
+                    "connection limit reached: closing idle connections for new ones"
                 );
             }
         });
         registration.await
     }
 
-    fn admits(&self, peer: Peer) -> bool {
+    fn is_allowed(&self, peer: Peer) -> bool {
         match peer {
             Peer::Address(address) => {
                 self.allow.is_empty() || self.allow.iter().any(|network| network.contains(address.ip()))
@@ -201,12 +215,43 @@ impl Listener {
     }
 }
 
+impl Options<'_> {
+    fn cannot_listen(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: cannot listen on {}: {error}", self.key, self.address))
+    }
+}
+
 impl Socket {
+    /// Takes a listening socket; returns it with its own address.
+    fn adopt(descriptor: OwnedFd) -> io::Result<(Self, Address)> {
+        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        let socket = socket2::Socket::from(descriptor);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(invalid("the descriptor is not a listening socket"));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_cloexec(true)?;
+        match socket.domain()? {
+            Domain::IPV4 | Domain::IPV6 => {
+                let listener = TcpListener::from_std(socket.into())?;
+                let address = Address::Tcp(listener.local_addr()?.to_string());
+                Ok((Self::Tcp(listener), address))
+            }
+            Domain::UNIX => {
+                let listener = UnixListener::from_std(socket.into())?;
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().ok_or_else(|| invalid("the socket has no path"))?;
+                Ok((Self::Unix(listener), Address::Unix(path.to_owned())))
+            }
+            _ => Err(invalid("the descriptor is neither a TCP nor a unix socket")),
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Without it an answer can wait 40 ms for an acknowledgement. A peer that has gone needs neither.
+                // Otherwise an answer can wait 40 ms for an acknowledgement. If it fails, the peer has gone and needs neither option.
                 let _ = stream.set_nodelay(true);
                 let keepalive = socket2::TcpKeepalive::new()
                     .with_time(KEEPALIVE)
@@ -215,7 +260,7 @@ impl Socket {
                 let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 Ok((Stream::Tcp(stream), Peer::Address(address)))
             }
-            Self::Unix { listener, .. } => {
+            Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
                 Ok((Stream::Unix(stream), Peer::Process(pid.and_then(|pid| u32::try_from(pid).ok()))))
@@ -224,16 +269,12 @@ impl Socket {
     }
 }
 
-async fn tcp(host_and_port: &str) -> io::Result<(Socket, Address)> {
+async fn tcp(host_and_port: &str) -> io::Result<OwnedFd> {
     let listener = TcpListener::bind(Address::bindable(host_and_port)).await?;
-    let address = match host_and_port.rsplit_once(':') {
-        Some((host, "0")) => format!("{host}:{}", listener.local_addr()?.port()),
-        _ => host_and_port.to_owned(),
-    };
-    Ok((Socket::Tcp(listener), Address::Tcp(address)))
+    Ok(listener.into_std()?.into())
 }
 
-/// Source: accept(2), which reports errors of the network that belong to the new connection.
+/// Source: accept(2), which also reports network errors that concern only the new connection.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
@@ -249,4 +290,59 @@ fn is_of_the_connection(error: &io::Error) -> bool {
         NetworkUnreachable,
     ];
     kinds.contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener as StdUnixListener;
+
+    use super::*;
+    use crate::net::dial;
+
+    fn options(address: &Address) -> Options<'_> {
+        let limit = Limit { at_most: 16, one_of: 16 };
+        Options { key: "test.listen", address, attributes: Attributes::mode(0o600), allow: &[], limit }
+    }
+
+    #[tokio::test]
+    async fn an_inherited_tcp_socket_is_served_at_its_own_address() {
+        let inherited = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = Address::Tcp(inherited.local_addr().unwrap().to_string());
+        let configured = Address::Tcp("192.0.2.1:1".into());
+        let mut listener = Listener::adopt(inherited.into(), options(&configured)).unwrap();
+        assert_eq!(listener.address(), &own);
+        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
+        assert_eq!(
+            accepted.peer,
+            Peer::Address(connected.unwrap().local_address().unwrap()),
+            "the peer is the one that has connected"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_file_of_an_inherited_unix_socket_outlives_the_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inherited.sock");
+        let own = Address::Unix(path.clone());
+        let inherited = StdUnixListener::bind(&path).unwrap();
+        let mut listener = Listener::adopt(inherited.into(), options(&own)).unwrap();
+        assert_eq!(listener.address(), &own);
+        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
+        assert_eq!(accepted.peer, Peer::Process(Some(std::process::id())));
+        connected.unwrap();
+        drop(listener);
+        assert!(path.exists(), "whoever has bound it removes it");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_listen_is_not_adopted() {
+        let address = Address::Tcp("127.0.0.1:1".into());
+        let (connected, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let datagram = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let file = tempfile::tempfile().unwrap();
+        for descriptor in [connected.into(), datagram.into(), OwnedFd::from(file)] {
+            let error = Listener::adopt(descriptor, options(&address)).unwrap_err().to_string();
+            assert!(error.starts_with("test.listen: cannot listen on tcp://127.0.0.1:1: "), "{error}");
+        }
+    }
 }

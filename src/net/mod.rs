@@ -1,21 +1,22 @@
-//! The network door: every listening socket and every outgoing connection of the bridge.
+//! The network: every listening socket and every outgoing connection of the bridge.
 //!
 //! ```text
-//!  Address ─▶ Listener::bind ─▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream + Peer + Registration ─▶ proxy, rpc, relay, telemetry
-//!  Address ─▶ dial ───────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
+//!  Address ─▶ Listener::bind ──┬▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream + Peer + Registration ─▶ proxy, rpc, relay, telemetry
+//!  inherited ─▶ Listener::adopt ┘
+//!  Address ─▶ dial ────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
 //! ```
 //!
 //! Invariants:
-//! - A unix socket has its owner and its mode before anybody can connect to it, whatever the umask is, and its file is removed by the
-//!   server that made it and by no other.
+//! - A unix socket has its owner and its mode before any peer can connect to it, regardless of the umask. Its file is removed by the
+//!   server that created it and by no other.
 //! - An error of `accept` ends nothing: it is retried after a pause, and logged when it begins, every ten seconds, and when it is over.
-//! - Every listener has a limit of connections, taken from the limit of descriptors, so that strangers on one listener starve neither
-//!   the others nor the workers. At the limit a new connection replaces an older one: first those that have never said anything, then the
-//!   one that has been idle the longest. So nobody is locked out, and nobody who is being served is hung up on.
-//! - TCP connections have `TCP_NODELAY`, and keepalive where we accept them.
+//! - Every listener has a limit of connections, derived from the limit of descriptors, so that strangers on one listener starve neither
+//!   the others nor the workers. At the limit a new connection replaces an older one: first those that have never sent anything, then the
+//!   one that has been idle the longest. So no peer is locked out. If all have calls in flight, a few spare connections take turns.
+//! - TCP connections have `TCP_NODELAY`, and accepted ones keepalive.
 //!
-//! TLS and inherited descriptors belong here: the first as one more kind of `Stream`, made behind the limit and before it is handed
-//! out, the second as one more way to get a `Listener`'s socket. Protocols do not: a stream carries bytes.
+//! TLS belongs here, as a third kind of `Stream`: its handshake comes after `accept`, in the task of the connection, so that it counts against
+//! the limit and holds up no other. Protocols do not belong here: a stream carries bytes.
 
 mod address;
 mod allow;
@@ -28,8 +29,8 @@ mod preview;
 mod stream;
 mod unix_socket;
 
-pub use address::{Address, EXPECTED};
-pub(crate) use address::{FORM, host_and_port};
+pub(crate) use address::host_and_port;
+pub use address::{Address, InvalidAddress};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};

@@ -1,7 +1,7 @@
-//! Whether an address could be listened on, asked beforehand and without leaving anything behind.
+//! Checks beforehand whether an address can be listened on, without leaving anything behind.
 //!
-//! The answer is about what stays as it is: addresses of this machine, folders, permissions. Whether an address is free is a matter of
-//! the moment, and is not asked.
+//! This covers what does not change by itself: addresses of this machine, folders, permissions. Whether an address is in use may change at
+//! any moment, and is not checked.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -14,13 +14,13 @@ use socket2::{Domain, Socket, Type};
 use super::Address;
 use crate::access::{can_create_in, folder_of};
 
-/// The longest path of a socket in bytes: the kernel keeps 108, and one of them is its end.
+/// The longest path of a socket in bytes: the kernel stores 108, including a terminating zero.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Whether `address` could be listened on, if it is free. Relative paths start in `work_dir`.
+/// Checks whether `address` can be listened on, unless it is in use. Relative paths start in `work_dir`.
 ///
 /// # Errors
-/// Says what is in the way.
+/// Why it cannot.
 pub(crate) fn can_listen(address: &Address, work_dir: &Path) -> Result<(), String> {
     match address {
         Address::Tcp(host_and_port) => can_bind(&Address::bindable(host_and_port)),
@@ -29,7 +29,7 @@ pub(crate) fn can_listen(address: &Address, work_dir: &Path) -> Result<(), Strin
     .map_err(|reason| format!("cannot listen on {address}: {reason}"))
 }
 
-/// Whether other machines can connect to what listens here. A host that is not known has been told of by [`can_listen`].
+/// Whether other machines can connect to a listener at this address. False for an unknown host, which [`can_listen`] reports.
 pub(crate) fn is_exposed(address: &Address) -> bool {
     let Address::Tcp(host_and_port) = address else { return false };
     let found = Address::bindable(host_and_port).to_socket_addrs();
@@ -43,7 +43,7 @@ fn can_bind(host_and_port: &str) -> Result<(), String> {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                last = format!("{} is no address of this machine", address.ip());
+                last = format!("{} is not an address of this machine", address.ip());
             }
             Err(error) => last = error.to_string(),
         }
@@ -51,7 +51,7 @@ fn can_bind(host_and_port: &str) -> Result<(), String> {
     Err(last)
 }
 
-/// Binds and lets go at once. Nothing listens meanwhile, so that nobody else who binds with the usual option is in the way.
+/// Binds a socket and closes it at once. It never listens, so servers that bind with the usual option are not disturbed.
 fn bind(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -61,11 +61,11 @@ fn bind(address: SocketAddr) -> io::Result<()> {
 fn can_bind_file(path: &Path, work_dir: &Path) -> Result<(), String> {
     let length = path.as_os_str().as_bytes().len();
     if length > MAX_SOCKET_PATH {
-        return Err(format!("the path has {length} bytes, and a socket's may have {MAX_SOCKET_PATH}"));
+        return Err(format!("the path has {length} bytes, and that of a socket may have {MAX_SOCKET_PATH}"));
     }
     let path = work_dir.join(path);
     match path.symlink_metadata() {
-        Ok(found) if !found.file_type().is_socket() => Err("the file exists and is no socket".into()),
+        Ok(found) if !found.file_type().is_socket() => Err("the file exists and is not a socket".into()),
         _ => can_create_in(folder_of(&path)),
     }
 }
@@ -75,14 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_is_in_use_is_no_mistake_and_a_strange_one_is() {
+    fn an_address_in_use_passes_and_one_of_another_machine_does_not() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = |text: &str| can_listen(&text.parse().unwrap(), Path::new("/"));
         listen(&listener.local_addr().unwrap().to_string()).unwrap();
         listen("tcp://127.0.0.1:0").unwrap();
         assert_eq!(
             listen("tcp://192.0.2.1:7000").unwrap_err(),
-            "cannot listen on tcp://192.0.2.1:7000: 192.0.2.1 is no address of this machine"
+            "cannot listen on tcp://192.0.2.1:7000: 192.0.2.1 is not an address of this machine"
         );
     }
 
@@ -95,7 +95,7 @@ mod tests {
         listen(&"x".repeat(107)).unwrap();
         assert!(listen(&"x".repeat(108)).unwrap_err().contains("108 bytes"));
         std::fs::write(folder.path().join("file"), "").unwrap();
-        assert!(listen("file").unwrap_err().ends_with("is no socket"));
+        assert!(listen("file").unwrap_err().ends_with("is not a socket"));
         drop(std::os::unix::net::UnixListener::bind(folder.path().join("old.sock")).unwrap());
         listen("old.sock").unwrap();
     }

@@ -1,4 +1,7 @@
-//! A connection, whatever it runs over, and who is at its other end.
+//! A connection, over TCP or a unix socket, and its peer.
+//!
+//! An enum of our own, and not tokio-util's `Either`: `Tcp` and `Unix` say more than `Left` and `Right`, TLS will be a third kind, and the
+//! methods below would need a trait.
 
 use std::fmt;
 use std::io;
@@ -16,25 +19,25 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
-/// Who connected.
+/// The other end of an accepted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// Over TCP: its address.
     Address(SocketAddr),
-    /// Over a unix socket: the process that connected, as the kernel says; `None` when it is in another PID namespace.
+    /// Over a unix socket: the pid of the process that connected, from the kernel; `None` if it is in another PID namespace.
     Process(Option<u32>),
 }
 
 impl Stream {
-    /// Has the kernel acknowledge at once what came over TCP. A peer without `TCP_NODELAY` holds back a small write until then.
+    /// Makes the kernel acknowledge at once what it has received over TCP. Until then a peer without `TCP_NODELAY` holds back small writes.
     pub(crate) fn acknowledge(&self) {
         if let Self::Tcp(stream) = self {
-            // The kernel forgets the setting by itself; without it the peer is only slower.
+            // The kernel resets the option by itself. If it fails, the peer is only slower.
             let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
         }
     }
 
-    /// Our own address, over TCP.
+    /// Our own address; `None` for a unix socket.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
@@ -42,13 +45,13 @@ impl Stream {
         }
     }
 
-    /// Ends what we send: the peer reads end-of-file.
+    /// Closes our sending direction: the peer reads end-of-file.
     pub(crate) fn close_sending(&self) {
         let socket = match self {
             Self::Tcp(stream) => socket2::SockRef::from(stream),
             Self::Unix(stream) => socket2::SockRef::from(stream),
         };
-        // The peer may be gone, and then there is nothing to end.
+        // It only fails if the peer is gone.
         let _ = socket.shutdown(std::net::Shutdown::Write);
     }
 }

@@ -1,4 +1,4 @@
-//! Unix sockets: files that have an owner, a mode, and an earlier life.
+//! Listening unix sockets, whose files have an owner and a mode, and may be left over from a server before.
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,37 +14,36 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{Gid, Uid};
 use serde::de::{self, Deserialize as _, Deserializer, Unexpected};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
 
-/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// How long the lock of a folder is waited for, and how long between two looks. Who has it needs it for less than a millisecond.
+/// How long to wait for the lock of a folder, and the pause between two attempts. A server holds it for less than a millisecond.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Whose a socket file is, and who may connect to it: whoever may write to it.
+/// The owner and the permissions of a socket file. Those who may write to it may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attributes {
-    /// The permissions, whatever the umask is.
+    /// The permissions, regardless of the umask.
     pub(crate) mode: u32,
-    /// The owner, if it is not to be ours.
+    /// The owner, if not ours.
     pub(crate) uid: Option<u32>,
-    /// The group, if it is not to be ours.
+    /// The group, if not ours.
     pub(crate) gid: Option<u32>,
 }
 
 impl Attributes {
-    /// A socket of our own user and group.
+    /// Permissions, with our own user and group.
     pub(crate) const fn mode(mode: u32) -> Self {
         Self { mode, uid: None, gid: None }
     }
 }
 
-/// Reads permissions such as 0660, in octal digits.
+/// Deserialises permissions such as 0660, in octal digits.
 ///
 /// # Errors
-/// When the value is something else.
+/// If the value is anything else.
 pub(crate) fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let text = String::deserialize(deserializer)?;
     let digits = text.strip_prefix("0o").unwrap_or(&text);
@@ -54,9 +53,9 @@ pub(crate) fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
 }
 
-/// A bound socket file, removed when it is dropped, unless it is another's by then.
+/// The file of a bound socket. Dropping this removes the file, unless another server has replaced it.
 ///
-/// As long as the socket itself is open, the kernel gives its inode to no other file. So drop this first.
+/// While the socket itself is open, the kernel gives its inode to no other file. So drop this first.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -77,70 +76,71 @@ impl Drop for SocketFile {
     }
 }
 
-/// Listens on `path`. A socket file on which nobody listens any more is replaced.
+/// Listens on `path`. Replaces a socket file on which no process listens any more.
 ///
-/// The file has its owner and its mode before the socket listens, and nobody can connect to it earlier.
+/// The file has its owner and its mode before the socket listens, and before that no peer can connect.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens there, `AlreadyExists` when the file is no socket, else what the kernel says.
-pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(UnixListener, SocketFile)> {
+/// `AddrInUse` if another process listens there, `AlreadyExists` if the file is not a socket, or any error of the system calls.
+pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(OwnedFd, SocketFile)> {
     let address = SockAddr::unix(path)?;
-    // Of servers that start at the same moment one listens before another looks.
+    // Of servers that start at the same moment, each binds and listens before the next one checks the file.
     let _turn = lock_folder(path);
     clear(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    // The file is made with the mode of the socket, less the umask: at no time it allows more than it should.
+    // The file is created with the mode of the socket, minus the umask: at no time does it allow more than it should.
     nix::sys::stat::fchmod(&socket, mode_of(attributes.mode))?;
     socket.bind(&address)?;
     let (itself, stat) = open_path(path)?;
     let file = SocketFile { path: path.to_owned(), inode: (stat.st_dev, stat.st_ino) };
     set_attributes(&itself, attributes)?;
     socket.listen(BACKLOG)?;
-    // Another server that started at the same moment may have taken our file for one that was left behind.
+    // Another server that started at the same moment may have taken our file for a stale one.
     if !file.is_ours() {
         return Err(in_use());
     }
-    Ok((UnixListener::from_std(socket.into())?, file))
+    Ok((socket.into(), file))
 }
 
-/// The lock of the folder in which the socket is to be. Nobody else is hindered by it. Without it, as on a file system that has none, or
-/// when somebody holds it for too long, the start goes on.
+/// Locks the folder of the socket, which only other servers notice. Goes on without the lock if the file system has none, or another process
+/// holds it for too long.
 fn lock_folder(path: &Path) -> Option<Flock<fs::File>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut folder = fs::File::open(folder).ok()?;
-    let until = Instant::now() + LOCK_PATIENCE;
+    let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Some(lock),
-            Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => folder = unlocked,
+            Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => {
+                folder = unlocked
+            }
             Err(_) => return None,
         }
-        std::thread::sleep(LOCK_PAUSE);
+        std::thread::sleep(LOCK_INTERVAL);
     }
 }
 
-/// Removes a socket file on which nobody listens any more.
+/// Removes a socket file on which no process listens any more.
 fn clear(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file exists and is no socket"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file exists and is not a socket"));
         }
         Ok(_) => {}
     }
     if is_listening(path) {
         return Err(in_use());
     }
-    // Another server may bind the path between the look and the removal. So the file is set aside, and looked at once more.
+    // Another server may bind the path between the check and the removal. So the file is renamed, and checked again.
     let aside = aside(path);
     match fs::rename(path, &aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         renamed => renamed?,
     }
     if is_listening(&aside) {
-        // Back, unless yet another one stands there by now.
+        // Back to its path, unless there is yet another file by now.
         let _ = fs::hard_link(&aside, path);
         fs::remove_file(&aside)?;
         return Err(in_use());
@@ -148,17 +148,16 @@ fn clear(path: &Path) -> io::Result<()> {
     fs::remove_file(&aside)
 }
 
-/// A name of our own beside `path`, no longer than it has to be: the path of a socket has at most 107 bytes. It is random, since servers in
-/// containers may have the same process id.
+/// A short, random name in the same folder: the path of a socket has at most 107 bytes, and servers in containers may share a pid.
 fn aside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{:x}", RandomState::new().hash_one(path) & 0xffff_ffff))
 }
 
-/// Whether somebody listens there. Only a refusal says that nobody does: a listener may be busy, or may not be ours to call.
+/// Whether a process listens there. Only a refusal proves that none does: a listener may be busy, or we may lack the permission.
 fn is_listening(path: &Path) -> bool {
     let connected = SockAddr::unix(path).and_then(|address| {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // A listener whose backlog is full would have us wait.
+        // With a full backlog, a blocking connect would wait.
         socket.set_nonblocking(true)?;
         socket.connect(&address)
     });
@@ -167,7 +166,7 @@ fn is_listening(path: &Path) -> bool {
     })
 }
 
-/// Through a descriptor of the file, so that whatever else may come to stand at its path is left alone.
+/// Sets the attributes through a descriptor, so that another file that takes its path is left alone.
 fn set_attributes(file: &OwnedFd, attributes: Attributes) -> io::Result<()> {
     let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
     if uid.is_some() || gid.is_some() {
@@ -177,12 +176,12 @@ fn set_attributes(file: &OwnedFd, attributes: Attributes) -> io::Result<()> {
     fs::set_permissions(itself, fs::Permissions::from_mode(attributes.mode))
 }
 
-/// Opens the socket file, as what it is: no symlink is followed, and nothing is read.
+/// Opens the socket file itself: follows no symlink, and reads nothing.
 fn open_path(path: &Path) -> io::Result<(OwnedFd, FileStat)> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = nix::fcntl::open(path, flags, Mode::empty())?;
     let stat = nix::sys::stat::fstat(&file)?;
-    // Another's file in its place would get our attributes.
+    // Otherwise another file in its place would get our attributes.
     if stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFSOCK { Ok((file, stat)) } else { Err(in_use()) }
 }
 
@@ -200,9 +199,8 @@ fn in_use() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::{UnixListener as Foreign, UnixStream};
-
-    use std::sync::atomic::Ordering::SeqCst;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     use super::*;
 
@@ -212,11 +210,11 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    #[tokio::test]
-    async fn a_stale_file_is_replaced_and_the_own_one_removed() {
+    #[test]
+    fn a_stale_file_is_replaced_and_our_own_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sock");
-        drop(Foreign::bind(&path).unwrap());
+        drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let (listener, file) = bind(&path, PRIVATE).unwrap();
         UnixStream::connect(&path).unwrap();
@@ -225,13 +223,13 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    #[tokio::test]
-    async fn a_live_socket_and_a_file_of_another_kind_are_errors() {
+    #[test]
+    fn a_live_socket_and_a_file_of_another_kind_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sock");
         let (listener, _file) = bind(&path, PRIVATE).unwrap();
         assert_eq!(bind(&path, PRIVATE).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        // As many as wait for it to accept them: it is busy, and not gone.
+        // With a full backlog it is busy, and not gone.
         let mut waiting = Vec::new();
         while let Ok(socket) = connect_now(&path) {
             waiting.push(socket);
@@ -255,8 +253,8 @@ mod tests {
         Ok(socket)
     }
 
-    #[tokio::test]
-    async fn a_successor_s_file_is_left_alone() {
+    #[test]
+    fn the_file_of_a_successor_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proxy.sock");
         let (_listener, file) = bind(&path, PRIVATE).unwrap();
@@ -268,18 +266,14 @@ mod tests {
         assert!(!path.exists());
     }
 
-    #[tokio::test]
-    async fn of_two_that_start_at_the_same_moment_one_listens() {
+    #[test]
+    fn of_two_servers_that_start_at_the_same_moment_one_listens() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rpc.sock");
-        let runtime = tokio::runtime::Handle::current();
         for _ in 0..100 {
-            drop(Foreign::bind(&path));
+            drop(UnixListener::bind(&path));
             let bound: Vec<_> = std::thread::scope(|scope| {
-                let one = || {
-                    let _entered = runtime.enter();
-                    bind(&path, PRIVATE)
-                };
+                let one = || bind(&path, PRIVATE);
                 let both = [scope.spawn(one), scope.spawn(one)];
                 both.map(|one| one.join().unwrap()).into_iter().filter_map(Result::ok).collect()
             });
@@ -296,32 +290,32 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_mode_does_not_depend_on_the_umask_and_is_never_wider() {
+    #[test]
+    fn the_mode_is_independent_of_the_umask_and_never_wider() {
         let folder = tempfile::tempdir().unwrap();
         for wanted in [0o600, 0o660, 0o666, 0o777] {
             let path = folder.path().join(format!("{wanted:o}.sock"));
-            let looked = std::sync::atomic::AtomicBool::new(true);
+            let is_binding = AtomicBool::new(true);
             let seen = std::thread::scope(|scope| {
-                let look = scope.spawn(|| {
+                let watcher = scope.spawn(|| {
                     let mut seen = 0;
-                    while looked.load(SeqCst) {
+                    while is_binding.load(SeqCst) {
                         seen |= fs::metadata(&path).map_or(0, |found| found.permissions().mode() & 0o777);
                     }
                     seen
                 });
                 let bound = bind(&path, Attributes::mode(wanted)).unwrap();
                 assert_eq!(mode(&path), wanted);
-                looked.store(false, SeqCst);
+                is_binding.store(false, SeqCst);
                 drop(bound);
-                look.join().unwrap()
+                watcher.join().unwrap()
             });
             assert_eq!(seen & !wanted, 0, "{seen:o}");
         }
     }
 
-    #[tokio::test]
-    async fn the_owner_is_set_where_it_may_be() {
+    #[test]
+    fn the_owner_is_set_if_permitted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sock");
         let attributes = Attributes { mode: 0o600, uid: Some(65534), gid: Some(65533) };

@@ -1,17 +1,15 @@
 //! The `rpc` section of `.rr.yaml`.
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Unexpected};
 
 use crate::findings::{Findings, Machine};
-use crate::net::{self, Address, Network, can_listen, is_exposed};
+use crate::net::{Address, Network, can_listen, is_exposed};
 
 /// The `rpc` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// `rpc.listen`, `tcp://127.0.0.1:6001` unless set.
-    #[serde(deserialize_with = "address")]
     pub listen: Address,
     /// `rpc.socket_mode`: the permissions of a unix socket's file, 0660 unless set (Causeway's own key).
     #[serde(deserialize_with = "crate::net::socket_mode")]
@@ -51,9 +49,4 @@ impl Config {
             _ => {}
         }
     }
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &net::FORM))
 }

@@ -103,11 +103,11 @@ fn addresses_that_cannot_be_listened_on_are_mistakes() {
         "x".repeat(108)
     );
     insta::assert_snapshot!(refused_text(&long), @r#"
-causeway: .rr.yaml:2: server.relay: cannot listen on unix://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: the path has 108 bytes, and a socket's may have 107
+causeway: .rr.yaml:2: server.relay: cannot listen on unix://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: the path has 108 bytes, and that of a socket may have 107
 causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://no/such.sock: the directory DIR/no does not exist
-causeway: .rr.yaml:4: rpc.listen: cannot listen on tcp://192.0.2.1:6001: 192.0.2.1 is no address of this machine
-causeway: .rr.yaml:5: metrics.address: cannot listen on tcp://192.0.2.1:2112: 192.0.2.1 is no address of this machine
-causeway: .rr.yaml:6: status.address: cannot listen on tcp://[2001:db8::1]:34333: 2001:db8::1 is no address of this machine
+causeway: .rr.yaml:4: rpc.listen: cannot listen on tcp://192.0.2.1:6001: 192.0.2.1 is not an address of this machine
+causeway: .rr.yaml:5: metrics.address: cannot listen on tcp://192.0.2.1:2112: 192.0.2.1 is not an address of this machine
+causeway: .rr.yaml:6: status.address: cannot listen on tcp://[2001:db8::1]:34333: 2001:db8::1 is not an address of this machine
 "#);
     let folder = folder(&[
         (
@@ -117,7 +117,7 @@ causeway: .rr.yaml:6: status.address: cannot listen on tcp://[2001:db8::1]:34333
         ("taken", ""),
     ]);
     insta::assert_snapshot!(refused(&folder), @r#"
-causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://taken: the file exists and is no socket
+causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on unix://taken: the file exists and is not a socket
 causeway: .rr.yaml:4: rpc.listen: cannot listen on unix://taken/rpc.sock: DIR/taken is not a directory
 "#);
 }
@@ -136,7 +136,7 @@ status: {address: 127.0.0.1:6001}
     ), @r#"
 causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is already used by centrifuge.proxy_address (.rr.yaml:3)
 causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is already used by rpc.listen (.rr.yaml:4)
-causeway: warning: .rr.yaml:2: server.relay: the relay can be reached from other machines: who connects and shows the pid of a starting worker gets its requests, unless the workers send CAUSEWAY_RELAY_SECRET; prefer tcp://127.0.0.1, a unix socket or pipes
+causeway: warning: .rr.yaml:2: server.relay: the relay is reachable from other machines: a peer that sends the pid of a starting worker gets its requests, unless workers send CAUSEWAY_RELAY_SECRET; prefer tcp://127.0.0.1, a unix socket or pipes
 "#);
     insta::assert_snapshot!(refused_text(
         "version: '3'
@@ -391,7 +391,7 @@ fn addresses_that_other_machines_can_reach_are_told_before_the_start() {
     let text = "version: '3'\nserver: {command: sh, relay: 'tcp://0.0.0.0:7000'}\ncentrifuge: {}\nrpc: {listen: 'tcp://:6001'}\n";
     let said = accepted(&folder(&[(".rr.yaml", text)]));
     assert!(
-        said.contains("warning: .rr.yaml:2: server.relay: the relay can be reached from other machines"),
+        said.contains("warning: .rr.yaml:2: server.relay: the relay is reachable from other machines"),
         "{said}"
     );
     assert!(

@@ -91,7 +91,7 @@ async fn strangers_are_refused() {
     let mut caller = server.caller().await;
     caller.begin(Flags::JSON, "rpc.Version", b"true").await;
     assert_eq!(caller.next().await, None);
-    server.wait_for_output("refused a connection from outside of the allowed networks");
+    server.wait_for_output("connection refused: peer is not in an allowed network");
 }
 
 #[tokio::test(flavor = "multi_thread")]
