@@ -1,4 +1,4 @@
-//! Whether files could be created and written, asked beforehand and without leaving anything behind.
+//! Checks beforehand whether files can be created and written, without leaving anything behind.
 
 use std::io;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 
-/// Symlinks that are followed to a file which does not exist yet.
+/// Symlinks that are followed to a file that does not exist yet.
 const MAX_LINKS: usize = 8;
 
-/// Whether a file could be opened to append to it; it may have to be created.
+/// Checks whether a file can be opened for appending; it may have to be created.
 ///
 /// # Errors
-/// Says what is in the way.
+/// Why it cannot.
 pub(crate) fn can_append(path: &Path) -> Result<(), String> {
     append(path, MAX_LINKS)
 }
@@ -20,7 +20,7 @@ pub(crate) fn can_append(path: &Path) -> Result<(), String> {
 fn append(path: &Path, links: usize) -> Result<(), String> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(format!("{} is a directory", path.display())),
-        Ok(_) if !allows(path, AccessFlags::W_OK) => Err(format!("{} may not be written to", path.display())),
+        Ok(_) if !allows(path, AccessFlags::W_OK) => Err(format!("{} is not writable", path.display())),
         Ok(_) => Ok(()),
         Err(error) if is_absent(&error) => match path.read_link() {
             Ok(target) if links > 0 => append(&folder_of(path).join(target), links - 1),
@@ -30,10 +30,10 @@ fn append(path: &Path, links: usize) -> Result<(), String> {
     }
 }
 
-/// The same, where missing folders are created too.
+/// The same, if missing folders are created too.
 ///
 /// # Errors
-/// Says what is in the way.
+/// Why it cannot.
 pub(crate) fn can_append_in_new_folders(path: &Path) -> Result<(), String> {
     let folder = folder_of(path);
     match folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()) {
@@ -42,20 +42,20 @@ pub(crate) fn can_append_in_new_folders(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The folder that a file is in.
+/// The folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether a file could be created in this folder.
+/// Checks whether a file can be created in this folder.
 ///
 /// # Errors
-/// Says what is in the way.
+/// Why it cannot.
 pub(crate) fn can_create_in(folder: &Path) -> Result<(), String> {
     match folder.metadata() {
         Ok(found) if !found.is_dir() => Err(format!("{} is not a directory", folder.display())),
         Ok(_) if !allows(folder, AccessFlags::W_OK | AccessFlags::X_OK) => {
-            Err(format!("the directory {} may not be written to", folder.display()))
+            Err(format!("the directory {} is not writable", folder.display()))
         }
         Ok(_) => Ok(()),
         Err(error) if is_absent(&error) => Err(format!("the directory {} does not exist", folder.display())),
@@ -67,7 +67,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whether this process may do that, with the rights that it has for opening files.
+/// Whether this process has these permissions, by its effective user and groups.
 fn allows(path: &Path, what: AccessFlags) -> bool {
     faccessat(AT_FDCWD, path, what, AtFlags::AT_EACCESS).is_ok()
 }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_can_be_created_only_in_a_folder_that_is_there() {
+    fn a_file_can_be_created_only_in_an_existing_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         can_append(&path.join("new.log")).unwrap();

@@ -1,7 +1,7 @@
-//! Go's notation of durations, the one that `.rr.yaml` files use: `300ms`, `1h3m40s`, `.5m`.
+//! Durations in Go's notation, as `.rr.yaml` files use it: `300ms`, `1h3m40s`, `.5m`.
 //!
-//! A number without a unit is nanoseconds in RoadRunner, which hardly anybody knows: `reset_timeout: 10` stands in tutorials. Nobody means
-//! a time below a millisecond, so numbers below a million are seconds here, with a warning; larger ones are nanoseconds.
+//! In RoadRunner a number without a unit is in nanoseconds, which few people know: tutorials have `reset_timeout: 10`. No setting is meant to
+//! be below a millisecond, so here numbers below a million are seconds, with a warning, and larger ones nanoseconds.
 //!
 //! Source: Go's `time.ParseDuration`.
 
@@ -10,35 +10,35 @@ use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
 
-/// What a duration has to look like.
+/// The form of a duration, for messages.
 pub(crate) const EXPECTED: &str = "a duration such as 300ms, 1.5s or 1h30m";
 
-/// The name by which a deserialiser is asked for a duration of the configuration; it answers with nanoseconds.
+/// The newtype name that asks the configuration's deserialiser for a duration; it returns nanoseconds.
 pub(crate) const SETTING: &str = "causeway::Duration";
 
 /// The same for keys that are seconds in RoadRunner.
 pub(crate) const SECONDS: &str = "causeway::Seconds";
 
-/// A number without a unit that is this large is one of nanoseconds.
+/// A number without a unit is in nanoseconds from this one on.
 const NANOSECONDS_FROM: f64 = 1e6;
 
-/// Whether a setting says its unit.
+/// Whether the unit of a setting is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// It does, or needs none.
+    /// It is written, or not needed.
     Known,
-    /// It does not, and is taken for seconds.
+    /// It is missing, and taken for seconds.
     Assumed,
 }
 
-/// Reads a duration of the configuration: Go's notation, or a number without a unit.
+/// Parses a duration of the configuration: Go's notation, or a number without a unit.
 ///
 /// # Errors
-/// Says in one clause what is wrong with `text`.
+/// What is wrong with `text`, in one clause.
 pub(crate) fn setting(text: &str, is_of_seconds: bool) -> Result<(Duration, Unit), String> {
     let text = text.trim();
     let plain = text.replace('_', "");
-    // Words that are numbers to Rust are none here.
+    // Rust also parses words such as `inf`.
     let is_number = plain.ends_with(|last: char| last.is_ascii_digit() || last == '.');
     let Some(number) = plain.parse::<f64>().ok().filter(|_| is_number) else {
         return parse(text).map(|duration| (duration, Unit::Known));
@@ -51,7 +51,7 @@ pub(crate) fn setting(text: &str, is_of_seconds: bool) -> Result<(Duration, Unit
         0.0 => (Duration::ZERO, Unit::Known),
         _ if is_of_seconds => (seconds(number)?, Unit::Known),
         _ if number < NANOSECONDS_FROM => (seconds(number)?, Unit::Assumed),
-        // A float of this size does not hold each nanosecond.
+        // A float of this size is not exact to the nanosecond.
         _ => {
             let exact = plain.parse::<u64>().map(Duration::from_nanos);
             (exact.or_else(|_| seconds(number / 1e9))?, Unit::Known)
@@ -62,10 +62,10 @@ pub(crate) fn setting(text: &str, is_of_seconds: bool) -> Result<(Duration, Unit
     if is_short { Ok((duration, unit)) } else { Err(too_long()) }
 }
 
-/// Parses what Go's `time.ParseDuration` accepts, but for negative durations, which no setting has a use for.
+/// Parses what Go's `time.ParseDuration` accepts, except negative durations, which no setting needs.
 ///
 /// # Errors
-/// Says in one clause what is wrong with `text`.
+/// What is wrong with `text`, in one clause.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -109,16 +109,16 @@ fn term(number: &str, unit: &str) -> Result<u128, String> {
         "s" => 1_000_000_000,
         "m" => 60 * 1_000_000_000,
         "h" => 3600 * 1_000_000_000,
-        _ => return Err(format!("`{unit}` is no unit")),
+        _ => return Err(format!("`{unit}` is not a unit")),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-        return Err(format!("`{number}` is no number"));
+        return Err(format!("`{number}` is not a number"));
     }
     let digits =
         |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>().map_err(|_| too_long()) };
     let whole = digits(whole)?.checked_mul(scale).ok_or_else(too_long)?;
-    // Digits below a nanosecond do not count.
+    // Digits below a nanosecond are ignored.
     let fraction = &fraction[..fraction.len().min(18)];
     let places = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or_default());
     Ok(whole + digits(fraction)? * scale / places)
@@ -131,18 +131,18 @@ fn too_long() -> String {
 /// For `#[serde(deserialize_with = "crate::duration::deserialize")]` on a [`Duration`] of a `Config`.
 ///
 /// # Errors
-/// When the value is no duration; the message says what one looks like.
+/// If the value is not a duration; the message has the expected form.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_newtype_struct(SETTING, Reader)
 }
 
-/// For a key that RoadRunner reads as a number of seconds, and takes zero for its default of one minute; durations are read too.
+/// For a key that is a number of seconds in RoadRunner, where zero means its default of one minute. Accepts durations too.
 pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let duration = deserializer.deserialize_newtype_struct(SECONDS, Reader)?;
     Ok(if duration.is_zero() { MINUTE } else { duration })
 }
 
-/// The same, where RoadRunner takes zero for its default of one minute.
+/// For a key where zero means RoadRunner's default of one minute.
 pub(crate) fn minute_if_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let duration = deserialize(deserializer)?;
     Ok(if duration.is_zero() { MINUTE } else { duration })
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn go_s_notation_is_read() {
+    fn go_notation_is_parsed() {
         let cases = [
             ("5s", 5_000_000_000),
             ("300ms", 300_000_000),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused() {
+    fn what_go_rejects_is_rejected() {
         for text in [
             "",
             "5",
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_number_is_seconds_and_a_large_one_nanoseconds() {
+    fn small_numbers_are_seconds_and_large_ones_nanoseconds() {
         let seconds = |seconds| (Duration::from_secs_f64(seconds), Unit::Assumed);
         let nanoseconds = |nanoseconds| (Duration::from_nanos(nanoseconds), Unit::Known);
         for (text, expected) in [
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn where_numbers_are_seconds_large_ones_are_too() {
+    fn for_keys_of_seconds_large_numbers_are_seconds_too() {
         for (text, seconds) in [("45", 45), ("45s", 45), ("2m", 120), ("1000000", 1_000_000), ("0", 0)] {
             assert_eq!(setting(text, true), Ok((Duration::from_secs(seconds), Unit::Known)), "{text}");
         }
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_sum_of_terms_is_read(hours in 0_u64..1000, minutes in 0_u64..100, millis in 0_u64..100_000) {
+        fn any_sum_of_terms_is_parsed(hours in 0_u64..1000, minutes in 0_u64..100, millis in 0_u64..100_000) {
             let text = format!("{hours}h{minutes}m{millis}ms");
             let expected = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::from_millis(millis);
             prop_assert_eq!(parse(&text), Ok(expected));

@@ -1,17 +1,17 @@
-//! What a part of the program finds in its settings before anything is started: mistakes, with which it could not start, and what is odd.
+//! What a component finds wrong with its settings before anything is started: mistakes, with which it cannot start, and oddities.
 //!
-//! A part knows the keys of its settings, but not where they stand in a file: `config` adds that, and says what was found there. So
-//! `check` and `serve` say the same, in the same words.
+//! A component knows the keys of its settings, but not their place in a file: `config` adds that and reports the findings. So `check` and
+//! `serve` print the same messages.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// What is there, apart from the settings.
+/// The environment of the settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Machine<'a> {
-    /// Where relative paths start.
+    /// The folder that relative paths start in.
     pub(crate) work_dir: &'a Path,
-    /// The variables of workers, without those of the settings; the last value of a name wins.
+    /// The variables of workers, except those of the settings. The last value of a name wins.
     pub(crate) env: &'a [(OsString, OsString)],
 }
 
@@ -21,43 +21,43 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// What the parts have found so far.
+/// What the components have found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     list: Vec<Finding>,
 }
 
-/// One of them.
+/// One finding.
 #[derive(Debug)]
 pub(crate) struct Finding {
-    /// The setting, as a dotted path from the top of the file.
+    /// The setting, as a dotted path.
     pub(crate) key: String,
-    /// What is wrong or odd; it names no value that could be a secret.
+    /// What is wrong or odd. It contains no value that could be a secret.
     pub(crate) message: String,
     pub(crate) weight: Weight,
 }
 
-/// What a finding means.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// Nothing can be started.
+    /// The server cannot start.
     Mistake,
-    /// It can, but not as it may have been meant.
+    /// The server can start, but perhaps not as intended.
     Odd,
 }
 
 impl Findings {
-    /// With this, nothing can be started.
+    /// Adds a mistake: the server cannot start.
     pub(crate) fn mistake(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.list.push(Finding { key: key.into(), message: message.into(), weight: Weight::Mistake });
     }
 
-    /// With this it can, but not as it may have been meant.
+    /// Adds an oddity: the server can start, but perhaps not as intended.
     pub(crate) fn odd(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.list.push(Finding { key: key.into(), message: message.into(), weight: Weight::Odd });
     }
 
-    /// Adds a mistake if there is one.
+    /// Adds a mistake if `result` is one.
     pub(crate) fn check(&mut self, key: impl Into<String>, result: Result<(), String>) {
         if let Err(message) = result {
             self.mistake(key, message);

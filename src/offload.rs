@@ -1,4 +1,4 @@
-//! Work that would keep the runtime's thread from other calls: it runs on threads for blocking work, a few at a time.
+//! Work that would keep the runtime's thread from other calls. It runs on threads for blocking work, a few pieces at a time.
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
@@ -6,22 +6,22 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::os;
 
-/// An argument or result of more bytes than this is read or written elsewhere: less is done within some hundred microseconds.
+/// Arguments and results of more bytes than this are decoded or encoded elsewhere: fewer bytes take at most some hundred microseconds.
 pub(crate) const LONG: usize = 16 << 10;
 
-/// What is longer than this waits in a lane of its own, so that it does not keep others waiting, and so that what it takes while it is
-/// read, some times its length, is there once.
+/// What is longer than this has a lane of its own, so that it does not delay others, and so that the memory for decoding it, several times
+/// its length, is used once at a time.
 const HUGE: usize = 1 << 20;
 
-/// How many do their work at one time.
+/// How many pieces of work run at a time.
 static LONG_LANE: Semaphore = Semaphore::const_new(2);
 static HUGE_LANE: Semaphore = Semaphore::const_new(1);
 
-/// Does work on `bytes` of input: here if that is little, elsewhere otherwise. It goes on though nobody polls for it, and what has not
-/// begun does not begin when nobody waits any more.
+/// Does work on `bytes` of input: here if they are few, elsewhere otherwise. There it goes on even if the future is not polled. Work that
+/// has not begun is cancelled if the future is dropped.
 ///
 /// # Errors
-/// When the work has panicked elsewhere.
+/// If the work has panicked elsewhere.
 pub(crate) async fn run<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -33,7 +33,7 @@ pub(crate) async fn run<T: Send + 'static>(
     let task = tokio::spawn(async move {
         let turn = lane.acquire().await;
         let work = move || {
-            // It is the work's, whatever becomes of those who wait for it.
+            // Held until the work ends, even if its caller has gone.
             let _turn = turn;
             work()
         };
@@ -45,7 +45,7 @@ pub(crate) async fn run<T: Send + 'static>(
 /// The same for work that can fail.
 ///
 /// # Errors
-/// As the work, or when it has panicked.
+/// Those of the work, or if it has panicked.
 pub(crate) async fn try_run<T: Send + 'static, E: From<JoinError> + Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -53,7 +53,7 @@ pub(crate) async fn try_run<T: Send + 'static, E: From<JoinError> + Send + 'stat
     run(bytes, work).await.unwrap_or_else(|panic| Err(panic.into()))
 }
 
-/// Runs `work` on a thread for blocking work. Where there are no more cores than it takes, the threads that serve calls go first.
+/// Runs `work` on a thread for blocking work. If cores are scarce, the threads that serve calls run first.
 pub(crate) fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(|| {
         os::priority::step_back();

@@ -1,16 +1,16 @@
-//! What must not be shown: which names stand for secrets, and a text without the secrets in it.
+//! What must not be shown: which names denote secrets, and texts with their secrets hidden.
 //!
-//! Messages, `rpc.Config`, `informer.Workers` and the log go through here. Hiding too much costs a little comfort, hiding too little a
-//! password, so doubt is decided in favour of hiding.
+//! Messages, `rpc.Config`, `informer.Workers` and the log go through here. Hiding too much costs some comfort, hiding too little a password,
+//! so in doubt it is hidden.
 
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
-/// What stands in place of a secret.
+/// What replaces a secret.
 pub(crate) const HIDDEN: &str = "***";
 
-/// Parts of names, without separators and in lower case, that make any name one of a secret.
+/// A name that contains one of these, in lower case and without separators, denotes a secret.
 const PARTS: [&str; 15] = [
     "passw",
     "passphrase",
@@ -29,21 +29,21 @@ const PARTS: [&str; 15] = [
     "signature",
 ];
 
-/// Words of names that make a name one of a secret.
+/// A name that contains one of these as a whole word denotes a secret.
 const WORDS: [&str; 16] = [
     "pass", "pwd", "pw", "psw", "dsn", "auth", "jwt", "cookie", "salt", "sig", "cred", "creds", "hmac",
     "otp", "key", "keys",
 ];
 
-/// What comes before `key` in names of keys that open nothing.
+/// Words before `key` in names of keys that are no secrets.
 const HARMLESS_KEYS: [&str; 9] =
     ["routing", "partition", "binding", "primary", "foreign", "sort", "public", "message", "cache"];
 
-/// Words that begin with `p`, as in `-port`; what else stands directly behind `-p` is a password.
+/// Words that begin with `p`, as in `-port`. Anything else directly behind `-p` is a password.
 const NO_PASSWORDS: [&str; 9] =
     ["port", "path", "pid", "prefix", "profile", "parallel", "print", "proxy", "public"];
 
-/// Whether a value of this name (a key, a variable, a flag, a query's parameter) has to be taken for a secret.
+/// Whether the value of this name (a key, variable, flag or query parameter) has to be treated as a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -78,8 +78,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// The text without secrets that can be told by what stands around them: users and passwords of URLs, values of parameters, flags,
-/// assignments and headers whose names say so, tokens and private keys.
+/// Hides secrets that their context gives away: users and passwords of URLs, values of parameters, flags, assignments and headers whose
+/// names denote secrets, tokens and private keys.
 pub(crate) fn scrub(text: &str) -> String {
     if let Some(begin) = text.find("-----BEGIN") {
         return format!("{}{HIDDEN}", scrub(&text[..begin]));
@@ -96,7 +96,7 @@ pub(crate) fn scrub(text: &str) -> String {
         rest = behind;
         if hides_next(&before) && !word.starts_with('-') {
             shown.push_str(if is_reference(word) { word } else { HIDDEN });
-            // A scheme comes before what it is followed by: `Authorization: Bearer x`.
+            // The secret follows the scheme: `Authorization: Bearer x`.
             before = if is_scheme(word) { word.to_owned() } else { String::new() };
             close_quote(word, &mut shown);
             continue;
@@ -107,13 +107,13 @@ pub(crate) fn scrub(text: &str) -> String {
     shown
 }
 
-/// Where a word of a command line ends: at a blank outside quotes.
+/// The length of the first word of a command line, which ends at a blank outside quotes.
 fn word_length(text: &str) -> usize {
     let mut quote = None;
     for (at, c) in text.char_indices() {
         match quote {
             Some(open) if c == open => quote = None,
-            // An apostrophe within a word may be one that nobody closes.
+            // An apostrophe within a word may never be closed.
             None if matches!(c, '"' | '\'') && text[at + 1..].contains(c) => quote = Some(c),
             None if c.is_whitespace() => return at,
             _ => {}
@@ -122,13 +122,13 @@ fn word_length(text: &str) -> usize {
     text.len()
 }
 
-/// `${NAME}` stands for a secret and is none.
+/// `${NAME}` refers to a secret, and is none itself.
 fn is_reference(word: &str) -> bool {
     let name = word.strip_prefix("${").and_then(|word| word.strip_suffix('}'));
     name.is_some_and(|name| name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()))
 }
 
-/// Whether a secret follows this word, as `--token`, `-p`, `password:` and `Bearer` say, and `password` where the colon is forgotten.
+/// Whether a secret follows this word, such as `--token`, `-p`, `password:`, `Bearer`, or `password` with its colon forgotten.
 fn hides_next(word: &str) -> bool {
     let word = word.trim_start_matches(['"', '\'', '{', '[', '(', ',']);
     if word == "-p" || is_scheme(word) {
@@ -137,7 +137,7 @@ fn hides_next(word: &str) -> bool {
     if let Some(name) = word.strip_suffix([':', '=']) {
         return is_secret(name.trim_matches(['"', '\'']));
     }
-    // The name of a file, such as `token.php`, announces nothing.
+    // The name of a file, such as `token.php`, does not announce a secret.
     let is_of_a_name =
         |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && word.starts_with('-'));
     word.chars().all(is_of_a_name) && is_secret(word)
@@ -147,7 +147,7 @@ fn is_scheme(word: &str) -> bool {
     ["bearer", "basic", "digest"].contains(&word.to_ascii_lowercase().as_str())
 }
 
-/// A quote that was opened before the secret stays closed.
+/// Keeps the closing quote of a hidden word whose opening quote is before it.
 fn close_quote(word: &str, shown: &mut String) {
     let last = word.chars().last().filter(|last| matches!(last, '"' | '\''));
     shown.extend(last.filter(|quote| word.matches(*quote).count() == 1));
@@ -172,7 +172,7 @@ fn scrub_word(word: &str) -> String {
     scrub_pairs(&without_user(word).unwrap_or_else(|| word.to_owned()))
 }
 
-/// Hides the password of `user:password@host` where no scheme stands before it, as in `user:password@tcp(host)/name`.
+/// Hides the password of `user:password@host` without a scheme before it, as in `user:password@tcp(host)/name`.
 fn without_user(word: &str) -> Option<String> {
     let (before, host) = word.split_at(word.rfind('@')?);
     let begin = before.rfind(['=', '"', '\'', '(', '[', '{', ',']).map_or(0, |at| at + 1);
@@ -182,7 +182,7 @@ fn without_user(word: &str) -> Option<String> {
     is_user.then(|| format!("{}{user}:{HIDDEN}{host}", &before[..begin]))
 }
 
-/// Tokens that say so themselves: a JWT, and those of some public services.
+/// Tokens with a known form: JWTs, and those of some public services.
 fn is_token(word: &str) -> bool {
     let is_jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
     is_jwt
@@ -191,7 +191,7 @@ fn is_token(word: &str) -> bool {
             .any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8)
 }
 
-/// Hides what follows a secret's name and `=` or `:`, up to the next parameter of a query or the end of the word.
+/// Hides what follows the name of a secret and `=` or `:`, up to the next query parameter or the end of the word.
 fn scrub_pairs(word: &str) -> String {
     let mut shown = String::new();
     let mut rest = word;
@@ -218,7 +218,7 @@ fn scrub_pairs(word: &str) -> String {
     shown
 }
 
-/// Hides the password of `scheme://user:password@host`, and a user who has none, which may be a token.
+/// Hides the password of `scheme://user:password@host`, and a user without one, which may be a token.
 fn without_users(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -246,13 +246,13 @@ fn without_users(text: &str) -> String {
     shown
 }
 
-/// How much of `user:password@host/path` is before the `@`.
+/// The length of `user:password` in `user:password@host/path`.
 fn user_length(url: &str) -> Option<usize> {
     let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
     if let Some(at) = authority.rfind('@') {
         return Some(at);
     }
-    // A password may hold what should have been encoded. A port is digits, and an `@` behind it is one of the path.
+    // A password may contain characters that should have been encoded. A port has only digits, and an `@` behind it belongs to the path.
     let (_, port) = authority.split_once(':')?;
     if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_secrets() {
+    fn names_of_secrets_are_recognised() {
         for name in [
             "api_key",
             "apiKey",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_in_texts_are_hidden_and_the_rest_stays() {
+    fn secrets_in_a_text_are_hidden_and_the_rest_stays() {
         let cases = [
             ("php app.php", "php app.php"),
             ("tcp://127.0.0.1:6001", "tcp://127.0.0.1:6001"),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_scrubbed() {
+    fn no_text_makes_it_panic() {
         bolero::check!().with_type::<String>().with_iterations(20_000).for_each(|text| drop(scrub(text)));
     }
 }

@@ -1,17 +1,17 @@
-//! Watching files: when code changes, the workers that run it are to be replaced.
+//! Watching files: when code changes, the workers that run it are replaced.
 //!
 //! ```text
-//!  inotify ─events─▶ thread: does it count? ─▶ quiet for 200 ms? ─▶ Watch::changed ─▶ (app) rolling reset
-//!                       │
-//!                       └── a new folder: watched too, and what is already in it counts
+//!  inotify ─events─▶ Watch: does a pattern match? ─▶ quiet for 200 ms? ─▶ Watch::changed ─▶ (app) rolling reset
+//!                      │
+//!                      └── a new folder: watched too, and files already in it count
 //! ```
 //!
 //! Invariants:
-//! - A burst of changes (a checkout, a deploy, an editor that saves by renaming) is one change, told after the last of it.
-//! - Folders that hold what no human wrote (`vendor`, `.git`, caches) are neither watched nor counted, unless a pattern names them.
-//! - Nothing that is watched can fail the server: a folder that cannot be watched is told and left out.
+//! - A burst of changes (a checkout, a deploy, an editor that saves by renaming) is one change, reported after the last of them.
+//! - Folders of generated or third-party files (`vendor`, `.git`, caches) are neither watched nor matched, unless a pattern names them.
+//! - Watching never fails the server: a folder that cannot be watched is logged and left out.
 //!
-//! Deliberately absent: the reset itself, which is the pool's; following of symbolic links.
+//! Deliberately absent: the reset itself, which is up to the pool, and following symbolic links.
 
 mod patterns;
 mod watcher;

@@ -1,13 +1,13 @@
-//! Which files count.
+//! Patterns of files whose changes count.
 
 use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
-/// What `serve --watch` looks at when `pool.watch` names nothing.
+/// What `serve --watch` watches if `pool.watch` is empty.
 const DEFAULT: [&str; 3] = ["**/*.php", "**/*.py", ".env"];
 
-/// Folders whose files nobody edits: dependencies, version control, caches of frameworks and interpreters.
+/// Folders whose files are not edited: dependencies, version control, caches of frameworks and interpreters.
 const IGNORED_FOLDERS: [&str; 14] = [
     "vendor",
     "node_modules",
@@ -31,33 +31,33 @@ pub struct Patterns(Vec<Pattern>);
 
 #[derive(Debug)]
 struct Pattern {
-    /// The part before the first wildcard: a folder, or a file when there is no wildcard.
+    /// The part before the first wildcard: a folder, or a file if there is no wildcard.
     base: PathBuf,
     rest: Option<GlobMatcher>,
 }
 
 impl Patterns {
-    /// The patterns of `pool.watch`, seen from `work_dir`; what is usually code, when there are none.
+    /// The patterns of `pool.watch`, relative to `work_dir`; files that are usually code, if there are none.
     ///
     /// # Errors
-    /// When a pattern cannot be understood.
+    /// If a pattern is invalid.
     pub fn new(work_dir: &Path, globs: &[Glob]) -> Result<Self, globset::Error> {
         let texts: Vec<&str> = globs.iter().map(Glob::glob).collect();
         let texts = if texts.is_empty() { &DEFAULT[..] } else { &texts };
         texts.iter().map(|text| Pattern::new(work_dir, text)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a change of this file is a change.
-    pub(super) fn count(&self, file: &Path) -> bool {
+    /// Whether a change of this file counts.
+    pub(super) fn matches(&self, file: &Path) -> bool {
         !is_temporary(file) && self.0.iter().any(|pattern| pattern.matches(file))
     }
 
-    /// Whether files that count may lie in this folder or below.
+    /// Whether this folder, or one below it, may contain matching files.
     pub(super) fn reach(&self, folder: &Path) -> bool {
         self.0.iter().any(|pattern| pattern.reaches(folder))
     }
 
-    /// The folders to begin with.
+    /// The folders to watch first.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(Pattern::root)
     }
@@ -102,7 +102,7 @@ impl Pattern {
     }
 }
 
-/// Whether one of the folders on this path is not looked into.
+/// Whether one of the folders on this path is ignored.
 fn is_ignored(path: &Path) -> bool {
     path.components().any(|component| match component {
         Component::Normal(name) => IGNORED_FOLDERS.iter().any(|ignored| name == *ignored),
@@ -110,17 +110,17 @@ fn is_ignored(path: &Path) -> bool {
     })
 }
 
-/// Whether an editor made this file for itself: vim, Emacs, JetBrains, GNOME, Kate.
+/// Whether this is a temporary file of an editor: vim, Emacs, JetBrains, GNOME, Kate.
 fn is_temporary(file: &Path) -> bool {
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return false };
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let vims_test_of_the_folder = "4913";
+    let probe_of_vim = "4913";
     name.ends_with('~')
         || name.starts_with(".#")
         || name.starts_with('#') && name.ends_with('#')
         || name.starts_with(".goutputstream")
         || name.contains("___jb_")
-        || name == vims_test_of_the_folder
+        || name == probe_of_vim
         || matches!(extension, "swp" | "swo" | "swx" | "tmp" | "bak" | "kate-swp")
 }
 
@@ -133,35 +133,35 @@ mod tests {
         Patterns::new(Path::new("/srv/app"), &globs).unwrap()
     }
 
-    fn count(texts: &[&str], file: &str) -> bool {
-        patterns(texts).count(&Path::new("/srv/app").join(file))
+    fn matches(texts: &[&str], file: &str) -> bool {
+        patterns(texts).matches(&Path::new("/srv/app").join(file))
     }
 
     #[test]
-    fn a_star_stays_within_a_folder_and_two_span_them() {
-        assert!(count(&["*.php"], "app.php"));
-        assert!(!count(&["*.php"], "src/app.php"));
-        assert!(count(&["src/**/*.php"], "src/app.php"));
-        assert!(count(&["src/**/*.php"], "src/a/b/app.php"));
-        assert!(!count(&["src/**/*.php"], "lib/app.php"));
-        assert!(count(&["config.json"], "config.json"));
-        assert!(count(&["./src/*.{php,inc}"], "src/a.inc"));
-        assert!(count(&["/etc/app/*.ini"], "/etc/app/a.ini"));
+    fn one_star_stays_within_a_folder_and_two_span_folders() {
+        assert!(matches(&["*.php"], "app.php"));
+        assert!(!matches(&["*.php"], "src/app.php"));
+        assert!(matches(&["src/**/*.php"], "src/app.php"));
+        assert!(matches(&["src/**/*.php"], "src/a/b/app.php"));
+        assert!(!matches(&["src/**/*.php"], "lib/app.php"));
+        assert!(matches(&["config.json"], "config.json"));
+        assert!(matches(&["./src/*.{php,inc}"], "src/a.inc"));
+        assert!(matches(&["/etc/app/*.ini"], "/etc/app/a.ini"));
     }
 
     #[test]
-    fn what_is_usually_code_counts_when_nothing_is_named() {
-        assert!(count(&[], "a/b.php") && count(&[], "x.py") && count(&[], ".env"));
-        assert!(!count(&[], "a/log.txt"));
+    fn without_patterns_files_that_are_usually_code_match() {
+        assert!(matches(&[], "a/b.php") && matches(&[], "x.py") && matches(&[], ".env"));
+        assert!(!matches(&[], "a/log.txt"));
     }
 
     #[test]
-    fn dependencies_and_caches_count_only_when_they_are_named() {
+    fn dependencies_and_caches_match_only_if_they_are_named() {
         for file in ["vendor/a/b.php", "a/vendor/b.php", ".git/x.php", "runtime/cache/x.php"] {
-            assert!(!count(&["**/*.php"], file), "{file}");
+            assert!(!matches(&["**/*.php"], file), "{file}");
         }
-        assert!(count(&["vendor/acme/**/*.php"], "vendor/acme/src/b.php"));
-        assert!(!count(&["vendor/acme/**/*.php"], "vendor/acme/vendor/b.php"));
+        assert!(matches(&["vendor/acme/**/*.php"], "vendor/acme/src/b.php"));
+        assert!(!matches(&["vendor/acme/**/*.php"], "vendor/acme/vendor/b.php"));
         let patterns = patterns(&["**/*.php"]);
         assert!(patterns.reach(Path::new("/srv/app/src")));
         assert!(!patterns.reach(Path::new("/srv/app/node_modules/x")));
@@ -169,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn files_that_an_editor_makes_for_itself_do_not_count() {
+    fn temporary_files_of_editors_do_not_match() {
         for file in ["a.php~", ".#a.php", "#a.php#", ".a.php.swp", "4913", "a.php___jb_tmp___", "a.tmp"] {
-            assert!(!count(&["**/*"], file), "{file}");
+            assert!(!matches(&["**/*"], file), "{file}");
         }
-        assert!(count(&["**/*"], "a.php"));
+        assert!(matches(&["**/*"], "a.php"));
     }
 }

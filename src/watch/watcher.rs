@@ -1,4 +1,4 @@
-//! From the kernel's events to changes.
+//! Turns the kernel's events into changes.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,13 +13,13 @@ use tracing::warn;
 
 use super::Patterns;
 
-/// A change is told when nothing more has changed for so long.
+/// A change is reported when nothing more has changed for this time.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// A change is told after so long though changes go on.
+/// A change is reported after this time even if changes go on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Changes of the files that some patterns name.
+/// Watches the files that match some patterns.
 #[derive(Debug)]
 pub struct Watch {
     patterns: Patterns,
@@ -29,10 +29,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch; what changes from now on is told.
+    /// Starts to watch: changes from now on are reported.
     ///
     /// # Errors
-    /// When the kernel gives no inotify instance.
+    /// If no inotify instance can be created.
     pub fn start(patterns: Patterns) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         let watcher =
@@ -43,13 +43,13 @@ impl Watch {
             if root.is_dir() {
                 watch.enter(&root);
             } else {
-                warn!(target: "watch", folder = %root.display(), "there is no such folder: nothing in it is watched");
+                warn!(target: "watch", folder = %root.display(), "folder does not exist and is not watched");
             }
         }
         Ok(watch)
     }
 
-    /// Resolves, when something has changed and the change is over, to one of the files.
+    /// Resolves to one of the changed files, once something has changed and the change is over.
     pub async fn changed(&mut self) -> PathBuf {
         let mut changed = None;
         let mut patience = None;
@@ -66,18 +66,18 @@ impl Watch {
                 },
             };
             match event {
-                Some(Ok(event)) => changed = self.look_at(event).or(changed),
-                Some(Err(error)) => warn!(target: "watch", %error, "some changes may not be noticed"),
-                // The watcher, which is ours, holds the sender.
+                Some(Ok(event)) => changed = self.inspect(event).or(changed),
+                Some(Err(error)) => warn!(target: "watch", %error, "some changes may go unnoticed"),
+                // Never, since the watcher holds the sender.
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// The file that has changed by this event, if it counts.
-    fn look_at(&mut self, event: Event) -> Option<PathBuf> {
+    /// The file that this event has changed, if it matches.
+    fn inspect(&mut self, event: Event) -> Option<PathBuf> {
         if event.need_rescan() {
-            warn!(target: "watch", "the kernel dropped some events: something has changed");
+            warn!(target: "watch", "the kernel has dropped events: something has changed");
             return self.patterns.roots().next().map(Path::to_owned);
         }
         if !is_change(event.kind) {
@@ -88,15 +88,15 @@ impl Watch {
             if path.is_dir() {
                 changed = self.enter(&path).or(changed);
             } else {
-                // A folder of this name is gone, if there was one, and its watch with it.
+                // If it was a folder, it is gone, and its watch with it.
                 self.folders.remove(&path);
-                changed = Some(path).filter(|path| self.patterns.count(path)).or(changed);
+                changed = Some(path).filter(|path| self.patterns.matches(path)).or(changed);
             }
         }
         changed
     }
 
-    /// Watches a folder and those below; gives one of the files in it that count: they may have been made before the watch was.
+    /// Watches a folder and those below it. Returns a matching file in them, which may be older than the watch.
     fn enter(&mut self, folder: &Path) -> Option<PathBuf> {
         let mut found = None;
         let mut folders = vec![folder.to_owned()];
@@ -105,13 +105,13 @@ impl Watch {
                 continue;
             }
             if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                warn!(target: "watch", folder = %folder.display(), %error, "a folder cannot be watched");
+                warn!(target: "watch", folder = %folder.display(), %error, "cannot watch a folder");
                 self.folders.remove(&folder);
             }
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    Ok(_) if self.patterns.count(&entry.path()) => found = Some(entry.path()),
+                    Ok(_) if self.patterns.matches(&entry.path()) => found = Some(entry.path()),
                     _ => {}
                 }
             }
@@ -120,8 +120,8 @@ impl Watch {
     }
 }
 
-/// Reading is no change, nor is a change of rights or owner. A file that was opened for writing and closed may have been only touched, as
-/// some do to ask for a reset.
+/// Reading is no change, nor are new permissions or another owner. A file that was opened for writing and closed counts even if it was only
+/// touched, as some do to trigger a reset.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Create(_) | EventKind::Remove(_) => true,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_that_are_written_made_renamed_or_removed_are_noticed() {
+    async fn files_that_are_written_renamed_or_removed_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.php");
         fs::write(&file, "1").unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_burst_is_one_change_and_what_does_not_count_is_none() {
+    async fn a_burst_is_one_change_and_files_that_do_not_match_are_none() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("vendor")).unwrap();
         let mut watch = start(folder.path());
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_in_a_new_folder_counts_too() {
+    async fn files_in_a_new_folder_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = start(folder.path());
         let deep = folder.path().join("a/b/c");

@@ -1,4 +1,4 @@
-//! What contenders answer, in Rust: the same as the worker in C; and what Centrifugo does.
+//! The answers of the contenders in Rust: the same as those of the worker in C, and of Centrifugo's API.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use causeway::proto::api::{PublishResponse, PublishResult};
@@ -10,7 +10,7 @@ use prost::encoding::{
 /// Field 10 of a `ConnectRequest`, field 12 of an `RPCRequest`.
 const DATA: [(&str, u32); 2] = [("Connect", 10), ("RPC", 12)];
 
-/// The answer to `method`, made without messages: the floor is not to pay for what a bridge does not.
+/// The answer to `method`, encoded by hand: the lower bound must not pay for what a bridge does not do.
 pub(crate) fn answer(method: &str, request: &Bytes) -> Option<Bytes> {
     if method == "Publish" {
         return Some(published(&field(request, 1)?));
@@ -31,14 +31,14 @@ pub(crate) fn answer(method: &str, request: &Bytes) -> Option<Bytes> {
     Some(out.freeze())
 }
 
-/// What Centrifugo's API would answer: the epoch is the channel's name, so that each caller knows its own.
+/// The answer of Centrifugo's API. The epoch is the name of the channel, so that each caller recognises its own.
 fn published(channel: &Bytes) -> Bytes {
     let epoch = String::from_utf8_lossy(channel).into_owned();
     let result = Some(PublishResult { offset: 1, epoch });
     PublishResponse { error: None, result }.encode_to_vec().into()
 }
 
-/// The last field of bytes with this number; empty when there is none.
+/// The last bytes field with this number; empty if there is none.
 fn field(message: &Bytes, number: u32) -> Option<Bytes> {
     let (mut rest, mut found) = (message.clone(), Bytes::new());
     while !rest.is_empty() {

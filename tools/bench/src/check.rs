@@ -15,13 +15,13 @@ const SAMPLE: usize = 32;
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks once whether there is somebody who answers rightly.
+/// Makes one call, which has to be answered correctly.
 pub(crate) async fn ask(address: &str, message: Message) -> anyhow::Result<()> {
     let channel = connect(address).await?;
     call(channel, message, 0).await.map(drop)
 }
 
-/// Makes some calls at once, each with another message. Gives the size of one answer; they all have the same.
+/// Makes some calls at once, each with another message. Returns the size of an answer, which all have.
 pub(crate) async fn sample(address: &str, message: Message) -> anyhow::Result<usize> {
     let channel = connect(address).await?;
     let mut calls = JoinSet::new();
@@ -30,7 +30,7 @@ pub(crate) async fn sample(address: &str, message: Message) -> anyhow::Result<us
     }
     let mut size = None;
     while let Some(answer) = calls.join_next().await {
-        let answer = answer.context("a call was not finished")??;
+        let answer = answer.context("a call did not finish")??;
         if size.replace(answer.len()).is_some_and(|other| other != answer.len()) {
             bail!("answers to messages of one size differ in size");
         }

@@ -1,4 +1,4 @@
-//! Starting a contender, so that it answers.
+//! Starts a contender and waits until it answers.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -16,13 +16,13 @@ use crate::plan::{Contender, Relay, Row, Work};
 use crate::process::{Process, free_port};
 use crate::setup::{Setup, repository};
 
-/// How long a start may take: five hundred workers in a debug build on a busy machine included.
+/// How long a start may take, even of five hundred workers in a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// How often a contender that is not there yet is asked.
-const LOOK: Duration = Duration::from_millis(2);
+/// The pause between two calls to a contender that does not answer yet.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Ports that may be taken, by others, between the look for them and their use.
+/// Attempts, since another process may take a free port before it is used.
 const TRIES: usize = 5;
 
 /// A contender that answers.
@@ -33,7 +33,7 @@ pub(crate) struct Running {
     pub(crate) address: String,
     /// From the start of the process to the first right answer.
     pub(crate) start: Duration,
-    /// Ended after the bridge that calls it.
+    /// Stopped after the bridge that calls it.
     _api: Option<Process>,
     folder: TempDir,
 }
@@ -45,7 +45,7 @@ impl Running {
     /// Starts a contender and waits for its first answer.
     ///
     /// # Errors
-    /// When it ends or does not answer; the error holds what it printed.
+    /// If it exits or does not answer; the error contains its output.
     pub(crate) fn start(
         setup: &Setup,
         runtime: &Runtime,
@@ -67,7 +67,9 @@ impl Running {
         let mut api = Api::start(setup, row, folder.path())?;
         let begin = Instant::now();
         let mut process = match contender {
-            Contender::Direct => api.process.take().context("without a bridge there is only publishing")?,
+            Contender::Direct => {
+                api.process.take().context("without a bridge there are only rows that publish")?
+            }
             _ => launch(setup, row, contender, &address, &api, folder.path())?,
         };
         let (address, message) = match (contender, row.work) {
@@ -75,34 +77,34 @@ impl Running {
             (_, Work::Calls { message, .. }) => (address, message),
             (_, Work::Publish { .. } | Work::Idle) => (address, Message::Rpc(100)),
         };
-        let told = |what: &str, process: &Process| {
-            format!("{} {what}; it printed:\n{}", contender.name(), process.last_words())
+        let report = |what: &str, process: &Process| {
+            format!("{} {what}; its output ends with:\n{}", contender.name(), process.last_words())
         };
         loop {
             if let Some(status) = process.ended()? {
-                bail!(told(&format!("has ended with {status}"), &process));
+                bail!(report(&format!("exited with {status}"), &process));
             }
             let late = begin.elapsed() > PATIENCE;
             match runtime.block_on(check::ask(&address, message)) {
                 Ok(()) => break,
-                Err(error) if late => return Err(error.context(told("does not answer", &process))),
-                Err(_) => std::thread::sleep(LOOK),
+                Err(error) if late => return Err(error.context(report("does not answer", &process))),
+                Err(_) => std::thread::sleep(POLL_INTERVAL),
             }
         }
         // Another server may have taken the port at the same moment, and answered.
         if let Some(status) = process.ended()? {
-            bail!(told(&format!("has ended with {status}"), &process));
+            bail!(report(&format!("exited with {status}"), &process));
         }
         Ok(Self { process, address, start: begin.elapsed(), _api: api.process, folder })
     }
 
-    /// Where it takes RPC calls.
+    /// The socket for RPC calls.
     pub(crate) fn rpc(&self) -> PathBuf {
         self.folder.path().join(RPC)
     }
 }
 
-/// Centrifugo's API, where it is needed: a real one, or played by the bare server.
+/// Centrifugo's API, for rows that publish: a real one, or simulated by the bare server.
 struct Api {
     address: String,
     process: Option<Process>,

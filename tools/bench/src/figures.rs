@@ -1,16 +1,16 @@
-//! Figures, and what many of them say together.
+//! Figures and their medians.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What is measured of a contender.
+/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// Calls per second.
     Rate,
-    /// Microseconds of CPU per call, of the process itself.
+    /// Microseconds of CPU time per call, of the process itself.
     CpuUs,
     /// Microseconds within which half of the calls were answered.
     P50Us,
@@ -18,9 +18,9 @@ pub(crate) enum Figure {
     P99Us,
     /// 99.9 % of them.
     P999Us,
-    /// The most memory that was ever resident, in MB.
+    /// The peak resident memory, in MB.
     PeakMb,
-    /// The memory that is resident when nothing happens, in MB.
+    /// The resident memory without load, in MB.
     IdleMb,
     /// Milliseconds from the start of the process to its first answer.
     StartMs,
@@ -38,7 +38,7 @@ pub(crate) const FIGURES: [(Figure, &str); 8] = [
     (Figure::StartMs, "start ms"),
 ];
 
-/// The parts of the distribution that are kept for the picture.
+/// The quantiles that are kept for the picture.
 pub(crate) const QUANTILES: [f64; 14] =
     [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999];
 
@@ -46,12 +46,12 @@ pub(crate) const QUANTILES: [f64; 14] =
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Measured {
     pub(crate) figures: BTreeMap<Figure, f64>,
-    /// Microseconds at each of [`QUANTILES`]; empty when there were no calls.
+    /// Microseconds at each of [`QUANTILES`]; empty without calls.
     pub(crate) latencies_us: Vec<f64>,
 }
 
 impl Measured {
-    /// Without what is the process's own, when it is not the contender's.
+    /// Without the figures of the process, if it is not the contender's.
     pub(crate) fn without_the_process(mut self) -> Self {
         self.figures.retain(|figure, _| !matches!(figure, Figure::CpuUs | Figure::PeakMb));
         self
@@ -80,8 +80,7 @@ impl Series {
         median(self.rounds.iter().filter_map(|round| round.figures.get(&figure).copied()).collect())
     }
 
-    /// What the others' figure has to be multiplied by to have this one's: the median over the rounds, each of which had a moment of
-    /// its own.
+    /// This figure divided by the other one's: the median over the rounds, since conditions are the same only within a round.
     pub(crate) fn ratio(&self, other: &Self, figure: Figure) -> Option<f64> {
         let pairs = self.rounds.iter().zip(&other.rounds);
         let ratios =
@@ -98,14 +97,14 @@ impl Series {
     }
 }
 
-/// The value below which this part of `sorted` lies.
+/// The value below which this part of the sorted values lies.
 pub(crate) fn quantile(sorted: &[u32], part: f64) -> f64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the length")]
     let index = (sorted.len() as f64 * part) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().map_or(f64::NAN, f64::from)
 }
 
-/// The middle of `values`; `None` when there are none.
+/// The median of `values`; `None` if there are none.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_taken_within_each_round() {
+    fn ratios_are_taken_within_each_round() {
         // The machine was ten times slower in the second and third round.
         let (fast, slow) = (series(&[100.0, 10.0, 10.0]), series(&[50.0, 5.0, 5.0]));
         assert_eq!(fast.ratio(&slow, Figure::Rate), Some(2.0));
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_values_that_were_seen() {
+    fn quantiles_are_observed_values() {
         let sorted: Vec<u32> = (1..=1000).collect();
         for (part, value) in [(0.0, 1.0), (0.5, 501.0), (0.99, 991.0), (0.999, 1000.0), (1.0, 1000.0)] {
             assert!((quantile(&sorted, part) - value).abs() < 0.1, "{part}");

@@ -1,4 +1,4 @@
-//! The floor: a tonic server that answers by itself, without workers, contexts or deadlines. What a bridge costs beyond this is its own.
+//! The lower bound: a tonic server that answers by itself, without workers, contexts or deadlines. A bridge adds its own cost to this.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -18,19 +18,20 @@ use crate::answers::answer;
 
 /// Serves at `address` until killed.
 pub(crate) fn serve(address: &str) -> anyhow::Result<()> {
-    // As many threads as Causeway takes, so that it is compared with the best of its kind.
+    // As many threads as Causeway uses.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
         runtime.worker_threads((cores / 4).max(1));
     }
     runtime.enable_all().build()?.block_on(async {
-        let address: SocketAddr = address.parse().context("the argument is the address to serve at")?;
+        let address: SocketAddr =
+            address.parse().context("the argument has to be the address to serve at")?;
         let incoming = TcpIncoming::bind(address)?.with_nodelay(Some(true));
         let server = tonic::transport::Server::builder()
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(8 << 20);
-        server.serve_with_incoming(Echo, incoming).await.context("the server ended")
+        server.serve_with_incoming(Echo, incoming).await.context("the server has stopped")
     })
 }
 

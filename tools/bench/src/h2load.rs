@@ -1,4 +1,4 @@
-//! The load: h2load, which reads how long each call took.
+//! The load: h2load, which logs how long each call took.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::message::{Message, framed};
 use crate::process::Process;
 
-/// How long one run may take. Not a matter of speed: whoever does not answer any more would hold us for ever.
+/// How long one run may take, so that a contender that no longer answers does not stall the benchmark.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The load on one contender.
@@ -19,12 +19,12 @@ pub(crate) struct Load {
     body: PathBuf,
     connections: usize,
     streams: usize,
-    /// Bytes of one answer, gRPC's prefix included.
+    /// Bytes of one answer, including gRPC's prefix.
     answer: usize,
     folder: TempDir,
 }
 
-/// What a run of h2load showed.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) requests_per_second: f64,
@@ -32,8 +32,17 @@ pub(crate) struct Outcome {
     pub(crate) latencies: Vec<u32>,
 }
 
+impl Outcome {
+    /// How many calls take about this many seconds; no fewer than this run has made.
+    pub(crate) fn calls_within(&self, seconds: f64) -> usize {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        let calls = (self.requests_per_second * seconds) as usize;
+        calls.max(self.latencies.len())
+    }
+}
+
 impl Load {
-    /// A load on `address`, whose right answers have `answer` bytes.
+    /// A load on `address`. A right answer has `answer` bytes.
     pub(crate) fn new(
         address: &str,
         (connections, streams): (usize, usize),
@@ -47,13 +56,13 @@ impl Load {
         Ok(Self { uri, body, connections, streams, answer: answer + 5, folder })
     }
 
-    /// Makes `requests` calls, and waits for all answers.
+    /// Makes `requests` calls and waits for all answers.
     ///
     /// # Errors
-    /// When one of them was not answered, or with another number of bytes than a right answer has.
+    /// If a call has no answer, or one with another number of bytes than a right answer.
     pub(crate) fn run(&self, requests: usize) -> anyhow::Result<Outcome> {
         let log = self.folder.path().join("latencies");
-        // h2load wants at least one request for each connection, and appends to its log.
+        // h2load requires at least one request per connection, and appends to its log.
         let requests = requests.max(self.connections);
         let _ = std::fs::remove_file(&log);
         let arguments = [
@@ -69,33 +78,34 @@ impl Load {
         let mut process = Process::start(Path::new("h2load"), &arguments, self.folder.path(), &[])?;
         let status = process.wait(PATIENCE).context("h2load")?;
         let output = process.output();
-        let told = || format!("h2load {}\n{}", arguments.join(" "), process.last_words());
+        let command = || format!("h2load {}\n{}", arguments.join(" "), process.last_words());
         if !status.success() {
-            bail!("h2load has ended with {status}: {}", told());
+            bail!("h2load exited with {status}: {}", command());
         }
-        let requests_per_second = self.read(&output, requests).with_context(told)?;
-        let latencies = read_log(&log).with_context(told)?;
+        let requests_per_second = self.read(&output, requests).with_context(command)?;
+        let latencies = read_log(&log).with_context(command)?;
         if latencies.len() != requests {
-            bail!("{} of {requests} calls are in the log of {}", latencies.len(), told());
+            bail!("{} of {requests} calls are in the log of {}", latencies.len(), command());
         }
         Ok(Outcome { requests_per_second, latencies })
     }
 
-    /// Calls per second, if all was well.
+    /// Calls per second, if all calls have succeeded.
     fn read(&self, output: &str, requests: usize) -> anyhow::Result<f64> {
-        let succeeded = number_before(output, " succeeded").context("it does not say how many succeeded")?;
-        let data = number_before(output, ") data").context("it does not say how much data there was")?;
+        let succeeded =
+            number_before(output, " succeeded").context("its output lacks the number of successes")?;
+        let data = number_before(output, ") data").context("its output lacks the amount of data")?;
         if succeeded != requests {
-            bail!("{succeeded} of {requests} calls were answered");
+            bail!("only {succeeded} of {requests} calls were answered");
         }
         if data != requests * self.answer {
             bail!(
-                "{requests} answers have {data} bytes and not {} each: some calls have failed",
+                "{requests} answers have {data} bytes instead of {} each: some calls have failed",
                 self.answer
             );
         }
         let rate = output.split(" req/s").next().and_then(|text| text.rsplit(' ').next());
-        rate.and_then(|rate| rate.parse().ok()).context("it does not say how fast it was")
+        rate.and_then(|rate| rate.parse().ok()).context("its output lacks the rate")
     }
 }
 
@@ -107,14 +117,14 @@ fn number_before(output: &str, text: &str) -> Option<usize> {
 
 /// The third column of each line.
 fn read_log(path: &Path) -> anyhow::Result<Vec<u32>> {
-    let text = std::fs::read_to_string(path).context("there is no log")?;
+    let text = std::fs::read_to_string(path).context("h2load has written no log")?;
     let mut latencies = Vec::new();
     for line in text.lines() {
         let mut columns = line.split('\t');
         let (Some(_), Some("200"), Some(micros)) = (columns.next(), columns.next(), columns.next()) else {
-            bail!("a call had another status than 200: {line:?}");
+            bail!("a call has another status than 200: {line:?}");
         };
-        latencies.push(micros.parse().with_context(|| format!("{line:?} is no line of its log"))?);
+        latencies.push(micros.parse().with_context(|| format!("unexpected line in the log: {line:?}"))?);
     }
     latencies.sort_unstable();
     Ok(latencies)
@@ -135,17 +145,20 @@ traffic: 19.06KB (19518) total, 1.26KB (1290) headers (space savings 92.41%), 14
     }
 
     #[test]
-    fn what_h2load_prints_is_read() {
+    fn the_rate_is_read_from_the_output() {
         assert!((load(145).read(OUTPUT, 100).unwrap() - 19940.18).abs() < 1e-9);
     }
 
     #[test]
-    fn failed_calls_are_found_by_their_missing_bytes() {
+    fn failed_calls_are_detected_by_their_missing_bytes() {
         let error = load(146).read(OUTPUT, 100).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "100 answers have 15000 bytes and not 151 each: some calls have failed"
+            "100 answers have 15000 bytes instead of 151 each: some calls have failed"
         );
-        assert_eq!(load(145).read(OUTPUT, 101).unwrap_err().to_string(), "100 of 101 calls were answered");
+        assert_eq!(
+            load(145).read(OUTPUT, 101).unwrap_err().to_string(),
+            "only 100 of 101 calls were answered"
+        );
     }
 }

@@ -1,26 +1,26 @@
-//! Measures Causeway beside others that do the same, on the same machine and in the same run.
+//! Measures Causeway beside alternatives, on the same machine and in the same run.
 //!
 //! ```text
 //!  for each row:  for each round:  for each contender:
 //!      start it ─▶ check a sample of its answers ─▶ warm up ─▶ h2load ─▶ figures ─▶ stop it
 //! ```
 //!
-//! *Contenders* are Causeway, with and without its fence; a bare tonic server that answers by itself, which is the floor for anything
-//! that speaks gRPC; a `grpc.aio` server, which a Python team would write instead; RoadRunner, where `$RR` names its binary; and, for what
-//! publishes, no bridge at all. Causeway and RoadRunner run the same workers from the same `.rr.yaml`.
+//! *Contenders* are Causeway, with and without its fence; a bare tonic server that answers by itself, the lower bound for anything that
+//! speaks gRPC; a `grpc.aio` server, which a Python team would write instead; RoadRunner, if `$RR` is its binary; and, for publishing, no
+//! bridge at all. Causeway and RoadRunner run the same workers from the same `.rr.yaml`.
 //!
 //! Rules:
-//! - Only ratios between contenders of one row mean anything: the load, the workers and the bridge share the machine, and others may as
-//!   well. So contenders take turns, each round measures them all, and what is shown is the median over the rounds, of figures as of
-//!   ratios. All rounds are in the JSON.
-//! - CPU time is that of the bridge's own process: neither of its workers nor of the load.
-//! - h2load does not look into gRPC. So a sample of answers is compared with what was sent before each measurement, and afterwards the
-//!   bytes of all answers are counted: a failed call has no message, and would be missed.
-//! - A wrong answer ends the benchmark. A slow one never does.
+//! - Only ratios between contenders of one row are meaningful: the load, the workers and the bridge share the machine, perhaps with other
+//!   programs. So contenders take turns, each round measures all of them, and the table has the medians over the rounds, of figures and
+//!   of ratios. The JSON has all rounds.
+//! - CPU time is that of the bridge's own process, without its workers and the load.
+//! - h2load does not understand gRPC. So a sample of answers is compared with the requests before and after each measurement, and the bytes
+//!   of all answers are counted: a failed call has no message, so bytes are missing.
+//! - A wrong answer aborts the benchmark. A slow one never does.
 //!
-//! The program plays several parts under several names (see [`role`]), so that it needs nothing beside it but `h2load` and a C compiler.
+//! The program runs as several of the contenders (see [`role`]), so that it needs only `h2load` and a C compiler beside it.
 
-#![allow(clippy::cast_precision_loss, reason = "figures to be looked at")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod answers;
 mod check;
@@ -44,56 +44,56 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Measures Causeway beside others that do the same, and prints one table.
+/// Measures Causeway beside alternatives and prints a table.
 #[derive(Debug, Parser)]
 #[command(name = "causeway-bench")]
 pub(crate) struct Args {
-    /// Each row for a very short time, once: looks for wrong answers only
+    /// Run each row once for a moment: only checks for wrong answers
     #[arg(long)]
     short: bool,
-    /// How often each contender is measured in each row
+    /// Rounds: how often each contender is measured in each row
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long one measurement takes, in seconds
+    /// Length of one measurement, in seconds
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// No rows: one load for so many minutes, to see whether the cost of a call grows
+    /// Instead of rows, apply one load for this time, to see whether the cost of a call grows
     #[arg(long, value_name = "MINUTES")]
     soak: Option<f64>,
-    /// Only rows of this name, or whose name holds one of these
+    /// Only rows with this name, or whose name contains one of these
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// Only contenders whose name holds one of these
+    /// Only contenders whose name contains one of these
     #[arg(long, value_delimiter = ',')]
     contenders: Vec<String>,
     /// Print the table as markdown
     #[arg(long)]
     markdown: bool,
-    /// Causeway's binary; what this program was linked with unless given
+    /// Causeway's binary [default: the version that this program is linked with]
     #[arg(long, value_name = "FILE")]
     causeway: Option<PathBuf>,
-    /// Another one, to see what a change has brought
+    /// Another binary of Causeway, to measure a change
     #[arg(long, value_name = "FILE")]
     before: Option<PathBuf>,
     /// RoadRunner's binary
     #[arg(long, value_name = "FILE", env = "RR")]
     rr: Option<PathBuf>,
-    /// Centrifugo's binary, for the rows that publish; its API is played unless given
+    /// Centrifugo's binary, for the rows that publish [default: its API is simulated]
     #[arg(long, value_name = "FILE", env = "CENTRIFUGO")]
     centrifugo: Option<PathBuf>,
-    /// The Python that has protobuf and grpcio
+    /// A Python with protobuf and grpcio
     #[arg(long, value_name = "FILE", env = "PYTHON", default_value = "python3")]
     python: PathBuf,
-    /// The application of the PHP row
+    /// The application of the PHP row [default: workers/php/examples/app.php]
     #[arg(long, value_name = "FILE", env = "PHP_APP")]
     php_app: Option<PathBuf>,
-    /// Where results.json, latency.svg and the C worker go
+    /// The folder for results.json, latency.svg and the C worker
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = role::play() {
+    if let Some(code) = role::run() {
         return code;
     }
     match run::run(&Args::parse()) {

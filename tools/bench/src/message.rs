@@ -1,4 +1,4 @@
-//! What Centrifugo would ask, and what the right answer is.
+//! Centrifugo's requests and the right answers.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use causeway::proto::api::{PublishRequest, PublishResponse};
@@ -8,16 +8,16 @@ use prost::Message as _;
 /// A kind of call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Message {
-    /// An RPC with so many bytes of data.
+    /// An RPC with this many bytes of data.
     Rpc(usize),
     /// A connect with a few bytes of data, answered by the worker in C.
     Connect,
-    /// A publication, which goes to Centrifugo.
+    /// A publication to Centrifugo.
     Publish,
 }
 
 impl Message {
-    /// Where it is sent to.
+    /// The path of its method.
     pub(crate) fn path(self) -> String {
         let proxy = causeway::proxy::SERVICE;
         match self {
@@ -27,7 +27,7 @@ impl Message {
         }
     }
 
-    /// A request which no other number makes.
+    /// A request that differs for each number.
     pub(crate) fn request(self, number: usize) -> Bytes {
         let (client, data) = (format!("4f3a1c9e-8b7d-4c21-9f60-{number:012}"), self.data(number));
         let (transport, protocol, encoding) = ("websocket".into(), "json".into(), "json".into());
@@ -79,7 +79,7 @@ impl Message {
         data.is_some_and(|data| data == self.data(number))
     }
 
-    /// JSON of always the same length.
+    /// JSON whose length does not depend on the number.
     fn data(self, number: usize) -> Bytes {
         let mut text = format!("{{\"number\":\"{number:012}\",\"text\":\"");
         if let Self::Rpc(size) = self {
@@ -90,7 +90,7 @@ impl Message {
     }
 }
 
-/// What is published by the connection with this number.
+/// The publication of the connection with this number.
 pub(crate) fn publication(number: usize) -> PublishRequest {
     PublishRequest {
         channel: format!("bench-{number}"),
@@ -99,11 +99,11 @@ pub(crate) fn publication(number: usize) -> PublishRequest {
     }
 }
 
-/// A message as it travels in gRPC: uncompressed, its length in front.
+/// A message with gRPC's prefix: uncompressed, and its length.
 pub(crate) fn framed(message: &Bytes) -> Bytes {
     let mut out = BytesMut::with_capacity(message.len() + 5);
     out.put_u8(0);
-    // Messages of this benchmark have a megabyte at the most.
+    // Messages of this benchmark have at most a megabyte.
     out.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     out.put_slice(message);
     out.freeze()

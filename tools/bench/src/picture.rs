@@ -1,4 +1,4 @@
-//! The picture: for each row, how long which part of the calls took. Both axes are logarithmic: the further to the right, the rarer.
+//! The picture: the distribution of latencies in each row. Both axes are logarithmic; rarer latencies are further to the right.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(crate) fn draw(results: &[RowResult]) -> String {
     svg
 }
 
-/// From which decade of microseconds to which the lines of a row go.
+/// The decades of microseconds between which the lines of a row lie.
 fn decades(row: &RowResult) -> (f64, f64) {
     let all = row.series.iter().flat_map(crate::figures::Series::distribution).map(|us| us.max(1.0).log10());
     let (low, high) = all.fold((f64::MAX, 0.0_f64), |(low, high), us| (low.min(us), high.max(us)));

@@ -2,12 +2,12 @@
 
 use crate::message::Message;
 
-/// Who is measured.
+/// A contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// As it comes.
+    /// With its defaults.
     Causeway,
-    /// Another binary of it, to see what a change has brought; in each row where Causeway is.
+    /// Another binary of Causeway, to measure a change; in each row with Causeway.
     Before,
     /// `pool.fence: false`.
     Unfenced,
@@ -15,16 +15,16 @@ pub(crate) enum Contender {
     Echo,
     /// A `grpc.aio` server.
     Aio,
-    /// The binary that `$RR` names.
+    /// The binary in `$RR`.
     RoadRunner,
-    /// No bridge: the load calls Centrifugo itself.
+    /// No bridge: the load calls Centrifugo directly.
     Direct,
 }
 
-/// What workers run.
+/// The application of the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum App {
-    /// The cheapest worker there is.
+    /// The cheapest worker possible.
     C,
     /// `workers/php/examples/app.php`.
     Php,
@@ -32,7 +32,7 @@ pub(crate) enum App {
     Python,
 }
 
-/// How frames travel to workers.
+/// The relay to the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relay {
     Pipes,
@@ -40,15 +40,15 @@ pub(crate) enum Relay {
     Unix,
 }
 
-/// What is done to a contender.
+/// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Work {
-    /// Calls, so many at a time on each of so many connections.
+    /// Calls: `streams` at a time on each connection.
     Calls { connections: usize, streams: usize, message: Message },
-    /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each of so many connections. Without a bridge, so
-    /// many at a time on the one connection that a bridge would have.
+    /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each connection. Without a bridge, as many at a time on
+    /// one connection, as a bridge has.
     Publish { connections: usize },
-    /// Nothing, once it has started.
+    /// Nothing after the start.
     Idle,
 }
 
@@ -68,7 +68,7 @@ use Contender::{Aio, Causeway, Direct, Echo, RoadRunner, Unfenced};
 const ALL: &[Contender] = &[Causeway, Echo, RoadRunner];
 const BRIDGES: &[Contender] = &[Causeway, RoadRunner];
 
-/// The size of a usual message's data.
+/// A message of usual size.
 const SMALL: Message = Message::Rpc(100);
 
 /// Four workers in C over pipes.

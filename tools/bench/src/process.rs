@@ -1,4 +1,4 @@
-//! Processes that are measured, or that measure: started with an end that is sure, and read off `/proc`.
+//! Processes that are measured, or that measure. They never outlive this one, and are read off `/proc`.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,16 +11,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
-/// How long a process may take to end before it is killed.
+/// How long a process may take to exit before it is killed.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// How often a process is looked at whose end is waited for.
-const LOOK: Duration = Duration::from_millis(2);
+/// The pause between two checks for the exit of a process.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How much of a log is shown when something went wrong.
+/// Bytes of output that an error shows.
 const LAST_WORDS: usize = 2000;
 
-/// A running process, ended when it is dropped.
+/// A running process, terminated when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -28,7 +28,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `program` in `folder`; what it prints goes to a file there. When this process dies, whatever of, so does that one.
+    /// Starts `program` in `folder`; its output goes to a file there. It dies with this process, for whatever reason.
     pub(crate) fn start<A: AsRef<OsStr>>(
         program: &Path,
         arguments: impl IntoIterator<Item = A>,
@@ -38,7 +38,7 @@ impl Process {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
         let log = folder.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        // The signal follows the thread that starts it, which is this program's first one.
+        // It dies with the thread that started it, here the first one of this program.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
@@ -61,13 +61,13 @@ impl Process {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// CPU time that the process has used, its children's not included.
+    /// CPU time that the process has used, without its children.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let clock = ClockId::pid_cpu_clock_id(self.nix_pid()).context("the process has no CPU clock")?;
         Ok(clock.now().context("the process's CPU clock cannot be read")?.into())
     }
 
-    /// Memory in MB (10^6 bytes), by its name in `/proc/PID/status`: `VmHWM` is the most that was ever resident, `VmRSS` what is now.
+    /// Memory in MB (10^6 bytes), by its name in `/proc/PID/status`: `VmHWM` is the peak resident size, `VmRSS` the current one.
     pub(crate) fn memory(&self, name: &str) -> anyhow::Result<f64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -80,7 +80,7 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Waits for the end, not longer than `patience`.
+    /// Waits for the exit, no longer than `patience`.
     pub(crate) fn wait(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + patience;
         loop {
@@ -88,18 +88,18 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!("it has not ended after {} s", patience.as_secs());
+                bail!("it has not exited after {} s", patience.as_secs());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// All that it printed.
+    /// All of its output.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// The end of what it printed.
+    /// The end of its output.
     pub(crate) fn last_words(&self) -> String {
         let text = self.output();
         let cut = text.len().saturating_sub(LAST_WORDS);
@@ -118,7 +118,7 @@ impl Drop for Process {
     }
 }
 
-/// A port which was free a moment ago. Whoever is to use it must expect that it is taken by now.
+/// A port that was free a moment ago. It may be taken by now.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
     Ok(listener.local_addr()?.port())

@@ -41,7 +41,7 @@ pub(crate) fn print(results: &[RowResult], markdown: bool, rounds: usize) {
     }
     println!("\n{}\n", machine());
     println!(
-        "Medians of {rounds} rounds. In brackets: the first contender's figure divided by this one; for requests/s more is better, for all else less.\n"
+        "Medians of {rounds} rounds. In brackets: the first contender's figure divided by this one. For requests/s more is better, for all others less.\n"
     );
     print!("{}", if markdown { as_markdown(&table) } else { as_text(&table) });
 }
@@ -54,7 +54,7 @@ fn cell(first: &Series, series: &Series, index: usize, figure: Figure) -> String
     }
 }
 
-/// Three digits that mean something, and thousands apart.
+/// Three significant digits, and a separator for thousands.
 pub(crate) fn number(value: f64) -> String {
     let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     let text = format!("{value:.decimals$}");
@@ -97,23 +97,23 @@ fn as_text(table: &[Vec<String>]) -> String {
     text
 }
 
-/// Writes everything that was measured.
+/// Writes all measurements.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub(crate) fn write(path: &Path, results: &[RowResult], rounds: usize) -> anyhow::Result<()> {
     let report = json!({ "machine": machine(), "rounds": rounds, "quantiles": QUANTILES, "rows": results });
     std::fs::write(path, serde_json::to_vec_pretty(&report)?)
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The machine in a few words, and how busy it is with other things.
+/// The machine in a few words.
 fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let build = if cfg!(debug_assertions) { "; a debug build, whose figures mean nothing" } else { "" };
+    let build = if cfg!(debug_assertions) { "; debug build, figures are meaningless" } else { "" };
     format!(
         "{cores} cores of {}, Linux {}{build}.",
         model.trim_start_matches([' ', '\t', ':']),
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits_that_mean_something() {
+    fn numbers_have_three_significant_digits() {
         let seen = [0.0, 9.336, 46.04, 177.2, 29_600.0, 1_234_567.8].map(number);
         assert_eq!(seen, ["0.00", "9.34", "46.0", "177", "29,600", "1,234,568"]);
     }

@@ -1,4 +1,4 @@
-//! The parts that this program plays when it is called by another name: the contenders that are written in Rust.
+//! The contenders that this program runs as when it is called by another name: those written in Rust.
 
 use std::io;
 use std::os::unix::fs::symlink;
@@ -9,11 +9,11 @@ use crate::floor;
 
 /// Causeway itself.
 pub(crate) const CAUSEWAY: &str = "causeway";
-/// The bare echo.
+/// The bare server.
 pub(crate) const ECHO: &str = "echo";
 
-/// Plays the part that the program's name asks for; `None` when it is called by its own.
-pub(crate) fn play() -> Option<ExitCode> {
+/// Runs as the contender that the program is called by; `None` if it is called by its own name.
+pub(crate) fn run() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     let name = PathBuf::from(arguments.next()?);
     let address = arguments.next().and_then(|address| address.into_string().ok()).unwrap_or_default();
@@ -24,10 +24,10 @@ pub(crate) fn play() -> Option<ExitCode> {
     }
 }
 
-/// This program under the name of a part.
+/// A link to this program under the name of a contender.
 ///
 /// # Errors
-/// When the name cannot be made in `folder`.
+/// If it cannot be created in `folder`.
 pub(crate) fn program(folder: &Path, name: &str) -> io::Result<PathBuf> {
     let path = folder.join(name);
     symlink(std::env::current_exe()?, &path)?;

@@ -1,4 +1,4 @@
-//! The order of things: rows, rounds, contenders.
+//! Runs rows, rounds and contenders in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,29 +20,29 @@ use crate::{picture, report, soak};
 /// How long an idle contender is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
 
-/// Calls of a row in the short version; fewer of large messages.
+/// Calls of a row in the short version; fewer if messages are large.
 const FEW: usize = 64;
 
-/// How long the load lasts that warms up, in seconds.
+/// How long the warm-up lasts, in seconds.
 const WARM_UP: f64 = 0.3;
 
-/// Runs the rows that `args` names, and reports.
+/// Runs the rows that `args` selects, and reports.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let setup = Setup::new(args)?;
-    // Everything but the checks is done by the first thread, which is the one that children depend upon.
+    // Everything but the checks runs on the first thread, since children die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(minutes) = args.soak {
         return soak::run(&setup, &runtime, minutes);
     }
-    let mut bench = Bench { args, setup: &setup, runtime: &runtime, told: BTreeSet::new() };
+    let mut bench = Bench { args, setup: &setup, runtime: &runtime, reported: BTreeSet::new() };
     let mut results = Vec::new();
     let exact: Vec<&Row> = ROWS.iter().filter(|row| args.rows.iter().any(|name| name == row.name)).collect();
-    let wanted = if exact.is_empty() {
-        ROWS.iter().filter(|row| is_wanted(&args.rows, row.name)).collect()
+    let selected = if exact.is_empty() {
+        ROWS.iter().filter(|row| is_selected(&args.rows, row.name)).collect()
     } else {
         exact
     };
-    for row in wanted {
+    for row in selected {
         if let Some(result) = bench.row(row)? {
             results.push(result);
         }
@@ -53,12 +53,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let path = setup.out.join("latency.svg");
     std::fs::write(&path, picture::draw(&results))
         .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("all rounds are in {0}/results.json, distributions in {0}/latency.svg", setup.out.display());
+    eprintln!("all rounds: {0}/results.json, latencies: {0}/latency.svg", setup.out.display());
     Ok(())
 }
 
-/// Whether one of the words that were asked for is in the name; without words, everything is wanted.
-fn is_wanted(words: &[String], name: &str) -> bool {
+/// Whether the name contains one of the words; without words, everything is selected.
+fn is_selected(words: &[String], name: &str) -> bool {
     let name = name.to_lowercase();
     words.is_empty() || words.iter().any(|word| name.contains(&word.to_lowercase()))
 }
@@ -67,8 +67,8 @@ struct Bench<'a> {
     args: &'a Args,
     setup: &'a Setup,
     runtime: &'a Runtime,
-    /// What was said to be missing; once is enough.
-    told: BTreeSet<&'static str>,
+    /// What is reported as missing already.
+    reported: BTreeSet<&'static str>,
 }
 
 impl Bench<'_> {
@@ -76,34 +76,34 @@ impl Bench<'_> {
         if self.args.short { 1 } else { self.args.rounds.max(1) }
     }
 
-    /// Who can be measured in a row; tells what is missing.
+    /// The contenders that can be measured in a row; reports those that cannot.
     fn contenders(&mut self, row: &Row) -> Vec<Contender> {
         let mut found = Vec::new();
-        for contender in row.contenders.iter().filter(|c| is_wanted(&self.args.contenders, c.name())) {
+        for contender in row.contenders.iter().filter(|c| is_selected(&self.args.contenders, c.name())) {
             match self.setup.lacks(row, *contender) {
                 None => found.push(*contender),
-                Some(reason) => self.tell(reason),
+                Some(reason) => self.report_missing(reason),
             }
             if *contender == Contender::Causeway && self.setup.before.is_some() {
                 found.push(Contender::Before);
             }
         }
         if matches!(row.work, Work::Publish { .. }) && self.setup.centrifugo.is_none() {
-            self.tell(
-                "a real Centrifugo: its API is played; set $CENTRIFUGO to its binary to publish into it",
+            self.report_missing(
+                "a real Centrifugo: its API is simulated; set $CENTRIFUGO to its binary to publish into it",
             );
         }
         found
     }
 
-    /// Says once what is missing.
-    fn tell(&mut self, missing: &'static str) {
-        if self.told.insert(missing) {
-            eprintln!("skipped {missing}");
+    /// Reports once what is missing.
+    fn report_missing(&mut self, missing: &'static str) {
+        if self.reported.insert(missing) {
+            eprintln!("skipped: {missing}");
         }
     }
 
-    /// Measures all contenders of a row that are there; `None` when there is none.
+    /// Measures the available contenders of a row; `None` if there are none.
     fn row(&mut self, row: &Row) -> anyhow::Result<Option<RowResult>> {
         let contenders = self.contenders(row);
         let mut series: Vec<Series> = contenders
@@ -125,7 +125,7 @@ impl Bench<'_> {
         Ok((!series.is_empty()).then_some(RowResult { row: row.name, series }))
     }
 
-    /// Starts a contender, measures it, and ends it.
+    /// Starts a contender, measures it, and stops it.
     fn measure(&self, row: &Row, contender: Contender) -> anyhow::Result<Measured> {
         let running = Running::start(self.setup, self.runtime, row, contender)?;
         let measured = match row.work {
@@ -138,7 +138,7 @@ impl Bench<'_> {
             Work::Publish { connections } => self.publish(&running, connections),
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };
-        measured.with_context(|| format!("it printed: {:?}", running.process.last_words()))
+        measured.with_context(|| format!("its output ends with: {:?}", running.process.last_words()))
     }
 
     fn calls(&self, running: &Running, shape: (usize, usize), message: Message) -> anyhow::Result<Measured> {
@@ -147,19 +147,19 @@ impl Bench<'_> {
         let load = Load::new(&running.address, shape, message, answer)?;
         let few = FEW.min((8 << 20) / answer).max(shape.0 * shape.1);
         let measured = self.under_load(running, few, |requests| load.run(requests))?;
-        // Whatever the load did to it, it answers rightly.
+        // Its answers are still right after the load.
         check()?;
         Ok(measured)
     }
 
     fn publish(&self, running: &Running, connections: usize) -> anyhow::Result<Measured> {
-        let played = self.setup.centrifugo.is_none();
-        let publisher = Publisher { socket: running.rpc(), connections, played };
+        let is_simulated = self.setup.centrifugo.is_none();
+        let publisher = Publisher { socket: running.rpc(), connections, is_simulated };
         self.runtime.block_on(publisher.wait())?;
         self.under_load(running, FEW.max(connections), |calls| self.runtime.block_on(publisher.run(calls)))
     }
 
-    /// Warms up, and measures. In the short version only `few` calls are made.
+    /// Warms up, then measures. The short version makes only `few` calls.
     fn under_load(
         &self,
         running: &Running,
@@ -170,8 +170,8 @@ impl Bench<'_> {
         let requests = if self.args.short {
             few
         } else {
-            let warm = load(within(WARM_UP, &warm))?;
-            within(self.args.seconds, &warm)
+            let warm = load(warm.calls_within(WARM_UP))?;
+            warm.calls_within(self.args.seconds)
         };
         let before = running.process.cpu()?;
         let outcome = load(requests)?;
@@ -199,11 +199,4 @@ fn idle(running: &Running, rest: Duration) -> anyhow::Result<Measured> {
         (Figure::StartMs, running.start.as_secs_f64() * 1e3),
     ]);
     Ok(Measured { figures, latencies_us: Vec::new() })
-}
-
-/// How many calls take about so many seconds, going by an earlier run.
-pub(crate) fn within(seconds: f64, earlier: &Outcome) -> usize {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-    let requests = (earlier.requests_per_second * seconds) as usize;
-    requests.max(earlier.latencies.len())
 }

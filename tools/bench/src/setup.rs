@@ -1,4 +1,4 @@
-//! What there is on this machine to measure, and to measure with.
+//! What this machine has to measure, and to measure with.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::Args;
 use crate::plan::{App, Contender, Row};
 use crate::role;
 
-/// Programs and files, all with absolute paths.
+/// Programs and files, with absolute paths.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) out: PathBuf,
@@ -28,16 +28,16 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Looks for everything and builds the worker in C.
+    /// Finds everything and builds the worker in C.
     ///
     /// # Errors
-    /// When something is missing that all rows need.
+    /// If something is missing that all rows need.
     pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
         if !runs("h2load", &["--version"]) {
             bail!("h2load is missing; on Debian: apt-get install nghttp2-client");
         }
         std::fs::create_dir_all(&args.out)
-            .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+            .with_context(|| format!("cannot create the folder {}", args.out.display()))?;
         let out = args.out.canonicalize()?;
         let programs = tempfile::tempdir()?;
         let causeway = match &args.causeway {
@@ -62,25 +62,21 @@ impl Setup {
         })
     }
 
-    /// Why this contender cannot be measured in this row, if so.
+    /// Why this contender cannot be measured in this row; `None` if it can.
     pub(crate) fn lacks(&self, row: &Row, contender: Contender) -> Option<&'static str> {
         match (contender, row.app) {
             (Contender::RoadRunner, _) if self.roadrunner.is_none() => {
-                Some("RoadRunner: set $RR to its binary to have it measured too")
+                Some("RoadRunner: $RR is not set to its binary")
             }
-            (Contender::Aio, _) if !self.has_grpc => {
-                Some("grpc.aio: $PYTHON names no Python with grpcio and protobuf")
-            }
+            (Contender::Aio, _) if !self.has_grpc => Some("grpc.aio: $PYTHON has no grpcio and protobuf"),
             (Contender::Aio | Contender::Echo | Contender::Direct, _) => None,
-            (_, App::Php) if self.php.is_none() => Some("the PHP row: there is no php"),
-            (_, App::Python) if !self.has_protobuf => {
-                Some("the Python row: $PYTHON names no Python with protobuf")
-            }
+            (_, App::Php) if self.php.is_none() => Some("the PHP row: php is not installed"),
+            (_, App::Python) if !self.has_protobuf => Some("the Python row: $PYTHON has no protobuf"),
             _ => None,
         }
     }
 
-    /// What `server.command` is for workers of this kind.
+    /// `server.command` for this application.
     pub(crate) fn command(&self, app: App) -> Vec<String> {
         let words = match app {
             App::C => vec![self.worker.clone()],
@@ -91,7 +87,7 @@ impl Setup {
     }
 }
 
-/// The repository's folder.
+/// The folder of the repository.
 pub(crate) fn repository() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.ancestors().nth(2).unwrap_or(own)
@@ -129,7 +125,7 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(path)?)
 }
 
-/// A program's path; contenders run in folders of their own.
+/// The path of a program, since contenders run in folders of their own.
 fn which(program: &Path) -> anyhow::Result<PathBuf> {
     if program.components().count() > 1 {
         return absolute(program);
@@ -137,6 +133,6 @@ fn which(program: &Path) -> anyhow::Result<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file());
-    // What is missing is told where it is needed.
+    // If it is missing, the rows that need it are skipped.
     Ok(found.unwrap_or_else(|| program.to_owned()))
 }

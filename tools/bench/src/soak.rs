@@ -1,4 +1,4 @@
-//! The long run: whether a call costs more after hours of calls.
+//! The soak test: whether calls cost more after hours under load.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,25 @@ use crate::figures::median;
 use crate::h2load::Load;
 use crate::plan::{Contender, ROWS, Row, Work};
 use crate::report::number;
-use crate::run::within;
 use crate::setup::Setup;
 
 /// The load: four workers, one connection, 32 calls in flight.
 const ROW: &str = "1 x 32";
 
-/// How long one measurement takes, in seconds, but no more than a tenth of the whole; the next follows at once.
+/// How long one measurement takes, in seconds, but no more than a tenth of the whole. The next one follows at once.
 const SLICE: f64 = 10.0;
 
-/// Calls of the first, short measurement, which tells how many fill a slice.
+/// Calls of the first, short measurement, which shows how many fill a slice.
 const FIRST: usize = 2000;
 
-/// One slice.
+/// One measurement.
 struct Slice {
     calls: usize,
     cpu_us: f64,
     resident_mb: f64,
 }
 
-/// Keeps Causeway under load for `minutes`, and prints what a call cost and what was resident in the first and in the last tenth of it.
+/// Keeps Causeway under load for `minutes`. Prints the CPU time of a call and the resident memory in the first and the last tenth.
 pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Result<()> {
     let time = Duration::try_from_secs_f64(minutes * 60.0).context("--soak takes minutes")?;
     let row = ROWS.iter().find(|row| row.name == ROW).context("the row of the load is missing")?;
@@ -41,7 +40,7 @@ pub(crate) fn run(setup: &Setup, runtime: &Runtime, minutes: f64) -> anyhow::Res
     let begin = Instant::now();
     let mut slices = Vec::new();
     while slices.is_empty() || begin.elapsed() < time {
-        let calls = within(seconds, &outcome);
+        let calls = outcome.calls_within(seconds);
         let before = running.process.cpu()?;
         outcome = load.run(calls)?;
         let cpu = running.process.cpu()?.saturating_sub(before);

@@ -1,5 +1,5 @@
-//! The pages of the reference that are made from the code: the configuration from `config/reference.rr.yaml`, which a test compares with
-//! what is read, and the command line from `causeway --help`.
+//! Generates pages of the reference: the configuration from `config/reference.rr.yaml`, which a test compares with the code, and the
+//! command line from `causeway --help`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,7 +27,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     deliver(root, &output, &[], check, "docs")
 }
 
-/// The reference with a heading for each section. What stands in front of the first key is the page's own text.
+/// The reference with a heading for each section. The comment before the first key becomes the page's own text.
 fn configuration(reference: &str) -> String {
     let mut page = String::from("# Configuration keys\n\n");
     let (intro, keys) = reference.split_once("\n\n").unwrap_or(("", reference));
@@ -37,7 +37,7 @@ fn configuration(reference: &str) -> String {
     let (mut block, mut name) = (String::new(), String::new());
     for line in keys.lines() {
         if let Some(key) = section(line) {
-            // The comment right above a section belongs to it.
+            // The comment directly above a section belongs to it.
             let comment = block.rfind("\n\n").map_or(0, |at| at + 2);
             let next = block.split_off(comment);
             heading(&mut page, &name, &block);
@@ -49,7 +49,7 @@ fn configuration(reference: &str) -> String {
     page
 }
 
-/// The key of a section, if `line` begins one.
+/// The key of the section that `line` begins.
 fn section(line: &str) -> Option<&str> {
     let key = line.strip_prefix("# ").unwrap_or(line);
     let (key, _) = key.split_once(':')?;
@@ -64,14 +64,15 @@ fn heading(page: &mut String, name: &str, block: &str) {
     }
 }
 
-/// What `--help` prints of the program and of each command.
+/// The help of the program and of each command.
 fn command_line(root: &Path) -> Result<String> {
-    let mut page =
-        String::from("# Command line\n\nWhat `causeway --help` prints, and then each command's own help.\n");
+    let mut page = String::from(
+        "# Command line\n\nThe output of `causeway --help`, and of `--help` for each command.\n",
+    );
     let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(root, None)?);
     for command in COMMANDS {
         let text = help(root, Some(command))?;
-        // The global options are the program's, and stand above.
+        // The global options are already above.
         let own = match text.split_once("Global options:\n") {
             Some((own, rest)) => {
                 let after = rest.split_once("\n\n").map_or("", |(_, after)| after);

@@ -1,7 +1,7 @@
-//! Chores of the repository: `cargo xtask proto [--check]` and `cargo xtask docs [--check]`.
+//! Tasks of the repository: `cargo xtask proto [--check]` and `cargo xtask docs [--check]`.
 //!
-//! Both generate files that are committed: `proto` what is made from `proto/`, `docs` the pages of the reference that are made from
-//! `config/reference.rr.yaml` and from `causeway --help`. With `--check` nothing is written, and stale output is an error.
+//! Both generate committed files: `proto` the code from `proto/`, `docs` the pages of the reference from `config/reference.rr.yaml` and
+//! `causeway --help`. With `--check` nothing is written, and stale files are an error.
 
 mod docs;
 mod proto;
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Files by their path in the repository.
+/// The content of files, by path in the repository.
 type Output = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Writes `output`, and removes `orphans`; with `check`, fails if there is anything to write or to remove. `command` is the chore.
+/// Writes `output` and removes `orphans`. With `check`, fails if there is anything to write or to remove. `command` is the task.
 fn deliver(root: &Path, output: &Output, orphans: &[PathBuf], check: bool, command: &str) -> Result<()> {
     let stale: Vec<_> = output
         .iter()
@@ -50,7 +50,7 @@ fn deliver(root: &Path, output: &Output, orphans: &[PathBuf], check: bool, comma
     }
     for (path, bytes) in stale {
         let path = root.join(path);
-        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        fs::create_dir_all(path.parent().context("a file has no folder")?)?;
         fs::write(path, bytes)?;
     }
     for path in orphans {
@@ -61,5 +61,5 @@ fn deliver(root: &Path, output: &Output, orphans: &[PathBuf], check: bool, comma
 
 /// The folder of the repository.
 fn root() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("xtask stands in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("xtask is not in the repository")
 }
