@@ -1,7 +1,6 @@
 //! The children that the server has started and not yet waited for.
 //!
-//! Each is on the guard's list for as long as it is known here. The guard is told under the same lock, so that its list is never in another
-//! order than ours.
+//! Each is on the guard's list while it is known here. The guard gets its records under the same lock, so that they have the order of events.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};

@@ -118,7 +118,7 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The descendants of some processes, which are not among them; at most so many.
+/// At most `at_most` descendants of some processes, without these.
 pub(super) fn descendants(of: Vec<u32>, at_most: usize) -> Vec<u32> {
     let (mut next, mut found) = (of, Vec::new());
     while let Some(pid) = next.pop() {

@@ -1,9 +1,9 @@
-/* The cheapest worker that answers rightly: it costs next to nothing, so that what is measured is the bridge.
+/* The cheapest worker that answers correctly: it costs next to nothing, so that the benchmark measures the bridge.
  *
- * Speaks goridge over the relay that RR_RELAY names: pipes, tcp://host:port or unix://path. Every complete frame that a read brought is
- * handled, and what there is to say goes out in one write: an answer and the echo of its fence together.
+ * Speaks goridge over the relay in RR_RELAY: pipes, tcp://host:port or unix://path. It handles all complete frames of a read, and writes
+ * the replies at once: an answer together with the echo of its fence.
  *
- * An RPC's answer is the data of its request, and so is a connect's, whose user is "bench". */
+ * An RPC is answered with the data of its request, and so is a connect, with the user "bench". */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -61,7 +61,7 @@ static void write_u32(uint8_t *at, uint32_t value) {
     for (int byte = 0; byte < 4; byte++) at[byte] = (uint8_t)(value >> 8 * byte);
 }
 
-/* A header, with one option, the length of an empty context, unless it is a control frame's. */
+/* A header. Unless it is that of a control frame, it has one option, the length of an empty context. */
 static void head(Buffer *out, uint8_t flags, size_t payload) {
     uint8_t bytes[HEADER + 4] = {0};
     size_t options = flags & CONTROL ? 0 : 1;
@@ -91,7 +91,7 @@ static size_t put_varint(uint8_t *to, uint64_t value) {
     return length;
 }
 
-/* The last field of bytes with this number; its length is 0 when there is none. */
+/* The last bytes field with this number; its length is 0 if there is none. */
 static const uint8_t *field(const uint8_t *at, const uint8_t *end, uint64_t number, size_t *length) {
     const uint8_t *found = at;
     *length = 0;
@@ -132,7 +132,7 @@ static void control(Buffer *out, const uint8_t *payload, size_t length) {
     append(out, text, (size_t)size);
 }
 
-/* Handles the complete frames; gives the bytes that they took. */
+/* Handles the complete frames; returns the number of their bytes. */
 static size_t handle(const Buffer *in, Buffer *out) {
     size_t done = 0;
     while (in->length - done >= HEADER) {
