@@ -27,7 +27,7 @@ fn a_wrong_value_is_reported_with_line_key_and_expected_form() {
         ),
         (
             "centrifuge: {pool: {allocate_timeout: 5 s}}\n",
-            "3: centrifuge.pool.allocate_timeout: expected a duration such as 300ms, 1.5s or 1h30m, found \"5 s\": ` s` is no unit",
+            "3: centrifuge.pool.allocate_timeout: expected a duration such as 300ms, 1.5s or 1h30m, found \"5 s\": ` s` is not a unit",
         ),
         (
             "centrifuge: {proxy_address: localhost}\n",
