@@ -19,6 +19,7 @@ mod directory;
 mod route;
 mod snapshot;
 
+pub use crate::pool::{ResetError, ShuttingDown};
 pub use directory::{Pools, UpcomingPools};
 pub use route::Call;
 pub use snapshot::{PoolSnapshot, Snapshot, WorkerSnapshot};

@@ -125,7 +125,7 @@ impl Connection<'_> {
         }
         self.share.give_up();
         let text = format!(
-            "rpc: all connections together hold {} MB of calls and replies, which is as much as they may; try again later",
+            "rpc: limit of {} MB for calls and replies of all connections reached; try again later",
             MAX_TOTAL >> 20
         );
         self.refuse_front(&begun, sequence, method, text)

@@ -7,8 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::compat::PLUGIN;
-use crate::pool;
-use crate::pools::WorkerSnapshot;
+use crate::pools::{ShuttingDown, WorkerSnapshot};
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -132,7 +131,7 @@ enum ResizeError {
     #[error("plugin {0} does not support workers management")]
     NoSuchPlugin(String),
     #[error(transparent)]
-    Pool(#[from] pool::ShuttingDown),
+    Pool(#[from] ShuttingDown),
 }
 
 /// Adds a worker or removes one; false when it was the last one, which stays.

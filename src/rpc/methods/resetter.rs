@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::compat::PLUGIN;
-use crate::pool;
+use crate::pools;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -28,7 +28,7 @@ enum ResetError {
     #[error("resetter_rpc_reset:\n\tresetter_plugin_reset_by_name: no such plugin: {0}")]
     NoSuchPlugin(String),
     #[error(transparent)]
-    Pool(#[from] pool::ResetError),
+    Pool(#[from] pools::ResetError),
 }
 
 /// Replaces all workers, and answers when that is done.

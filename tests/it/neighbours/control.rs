@@ -251,7 +251,7 @@ pub(super) async fn locks_with_long_names_are_bounded_in_bytes() {
         let replies = play(server, &calls, calls.len()).await;
         let refused: Vec<&Reply> = replies.iter().filter(|reply| reply.is_error()).collect();
         assert!(refused.len() > 500 && refused.len() < 1_500, "{}", refused.len());
-        assert_eq!(refused[0].text(), "locks and waiters take 64 MB, which is as much as they may");
+        assert_eq!(refused[0].text(), "limit of 64 MB for locks and waiters reached");
         let mut caller = server.caller().await;
         let first = json!({"resource": format!("{:04096}", 0), "id": format!("{:04096}", 0)});
         assert_eq!(caller.json("lock.Release", &first).await.unwrap()["ok"], true);
