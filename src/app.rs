@@ -30,8 +30,7 @@ use tracing::{error, info, warn};
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::Address;
-use crate::pool;
-use crate::pools::{Pools, UpcomingPools};
+use crate::pools::{self, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
 use crate::telemetry::{self, metrics};
@@ -63,7 +62,7 @@ pub enum StartError {
     },
     /// The workers could not be started.
     #[error(transparent)]
-    Pool(#[from] pool::StartError),
+    Pool(#[from] pools::StartError),
 }
 
 /// How the shutdown went.
@@ -223,8 +222,8 @@ async fn start_metrics(
 }
 
 /// Starts the pools and waits until all workers are ready.
-async fn start_pools(config: &Config, environment: Environment) -> Result<Pools, pool::StartError> {
-    let start = pool::Start {
+async fn start_pools(config: &Config, environment: Environment) -> Result<Pools, pools::StartError> {
+    let start = pools::Start {
         pool: config.pool.clone(),
         server: config.server.clone(),
         environment,

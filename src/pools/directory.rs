@@ -75,7 +75,7 @@ impl Pools {
         self.shared.pools.iter().all(|(_, pool)| pool.is_ready())
     }
 
-    /// The pools as they are now; what workers use is not measured, and told as zero.
+    /// The pools as they are now; what workers use is not measured, and shown as zero.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &HashMap::new())
     }

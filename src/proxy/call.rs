@@ -130,7 +130,7 @@ impl<B: Backend> Call<B> {
     async fn wait(mut self, head: Parts, encoding: Encoding, mut incoming: Incoming) {
         let service = Arc::clone(&self.service);
         let Some(_call) = service.in_flight.begin() else {
-            return refuse_counted(self.timed, status::of(&crate::pool::Error::ShuttingDown), self.respond);
+            return refuse_counted(self.timed, status::of(&crate::pools::Error::ShuttingDown), self.respond);
         };
         let timeout = parse_timeout(&head.headers).ok().flatten();
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
@@ -266,7 +266,7 @@ mod tests {
     use super::super::health::Health;
     use super::*;
     use crate::net::Registration;
-    use crate::pool::{Answered, Error};
+    use crate::pools::{Answered, Error};
 
     /// Answers nothing.
     #[derive(Clone)]

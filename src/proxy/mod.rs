@@ -53,8 +53,7 @@ mod throttle;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pool::{self, Answered};
-use crate::pools::{Call, Pools};
+use crate::pools::{self, Answered, Call, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
@@ -80,11 +79,11 @@ pub struct BackendRequest<'a> {
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
     fn call(&self, request: BackendRequest<'_>)
-    -> impl Future<Output = Result<Answered, pool::Error>> + Send;
+    -> impl Future<Output = Result<Answered, pools::Error>> + Send;
 }
 
 impl Backend for Pools {
-    async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pool::Error> {
+    async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
         let call = Call { kind: request.kind, ..Call::default() };
         self.exec(call, &request.context, request.body, request.deadline).await
     }

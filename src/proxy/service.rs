@@ -16,7 +16,7 @@ use super::message::Message;
 use super::slice::Lane;
 use super::statistics::Statistics;
 use super::{Backend, BackendRequest, status};
-use crate::pool::{self, Answered};
+use crate::pools::{self, Answered};
 
 /// All services of the listener.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl<B: Backend> Service<B> {
         reservation: &mut Reservation,
     ) -> Outcome {
         let Some(_call) = self.in_flight.begin() else {
-            return Outcome::Status(status::of(&pool::Error::ShuttingDown));
+            return Outcome::Status(status::of(&pools::Error::ShuttingDown));
         };
         let Exchange { kind, context, deadline, encoding } = exchange;
         let answer = self.exchange(&kind, context, deadline, encoding, message, reservation);
@@ -143,8 +143,8 @@ impl<B: Backend> Service<B> {
 }
 
 /// Logs a failure and returns its status. A passed deadline is the caller's choice, and logged at debug level only.
-fn failed(kind: &str, error: &pool::Error) -> Status {
-    use pool::Error;
+fn failed(kind: &str, error: &pools::Error) -> Status {
+    use pools::Error;
     match error {
         Error::ShuttingDown => {}
         Error::DeadlineExceeded => {

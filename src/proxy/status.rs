@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use crate::pool::Error;
+use crate::pools::Error;
 
 /// Bytes of a message, at most: it travels in a header.
 const MAX_MESSAGE: usize = 4096;

@@ -3,11 +3,10 @@
 use super::family::approximate;
 use super::text::{FamilyText, Page, number};
 use crate::os::this_process;
-use crate::pool::Stats;
-use crate::pools::WorkerSnapshot;
+use crate::pools::{State, Stats, WorkerSnapshot};
 use crate::proxy::{BOUNDS, Statistics};
 use crate::telemetry::logs::Lost;
-use crate::worker::{State, dropped_lines};
+use crate::worker::dropped_lines;
 
 /// Writes what workers do and use. Names and texts are those of dashboards made for RoadRunner 2025.1.15.
 pub(super) fn workers<'a>(page: &mut Page, workers: impl Iterator<Item = &'a WorkerSnapshot>) {
