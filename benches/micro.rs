@@ -1,6 +1,6 @@
-//! The parts of a request that are Causeway's own: frames, the context's JSON, the idle workers.
+//! The parts of a request that are Causeway's own: frames, the context's JSON, the idle units.
 //!
-//! Two private modules are compiled into this program as they are, so that nothing has to be public for its sake.
+//! Private modules are compiled into this program as they are, so that nothing has to be public for its sake.
 
 #[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/proxy/context.rs"]
@@ -71,7 +71,7 @@ fn context_json(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| context::build(black_box("rpc"), Some("127.0.0.1:10001"), &headers));
 }
 
-/// Out of the idle ones and back, among so many.
+/// Taking a unit out of the idle ones and putting it back, among this number of workers.
 #[divan::bench(args = [4, 500])]
 fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
     let idle = idle::Idle::new(1);
@@ -79,8 +79,8 @@ fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
         idle.put(slot, Box::new(slot));
     }
     bencher.bench_local(|| {
-        if let Some(thing) = idle.try_take() {
-            idle.put(*thing, thing);
+        if let Some(unit) = idle.try_take() {
+            idle.put(*unit, unit);
         }
     });
 }
@@ -93,8 +93,8 @@ fn idle_under_contention(bencher: Bencher<'_, '_>) {
         idle.put(slot, Box::new(slot));
     }
     bencher.bench(|| {
-        if let Some(thing) = idle.try_take() {
-            idle.put(*thing, thing);
+        if let Some(unit) = idle.try_take() {
+            idle.put(*unit, unit);
         }
     });
 }

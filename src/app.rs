@@ -227,7 +227,7 @@ async fn start_pools(config: &Config, environment: Environment) -> Result<Pools,
         pool: config.pool.clone(),
         server: config.server.clone(),
         environment,
-        max_answer: config.proxy.max_message_size,
+        max_message_size: config.proxy.max_message_size,
     };
     Pools::start(start).await
 }

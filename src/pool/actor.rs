@@ -84,7 +84,7 @@ impl Actor {
         mut messages: mpsc::UnboundedReceiver<Message>,
         mut one_shots: mpsc::UnboundedReceiver<one_shot::Reply>,
     ) {
-        self.tell_core(Event::Start);
+        self.notify_core(Event::Start);
         self.set_limits_alarm();
         while !self.has_ended {
             tokio::select! {
@@ -107,32 +107,32 @@ impl Actor {
             Message::NoSlot(id) => self.on_boot_failed(id, "worker limit reached"),
             Message::Exited(id, exit) => {
                 if let Some(left) = self.staff.remove(id, exit) {
-                    self.tell_core(Event::Exited { id, useful: left.was_useful, how: left.how });
+                    self.notify_core(Event::Exited { id, useful: left.was_useful, how: left.how });
                 }
             }
             Message::Returned(unit) => self.staff.stop(unit),
             Message::Leaving(unit, reason) => {
-                self.tell_core(Event::Retire(unit.member.id, reason));
+                self.notify_core(Event::Retire(unit.member.id, reason));
                 self.staff.stop(unit);
             }
-            Message::Faulty(id) => self.tell_core(Event::Retire(id, Reason::Faulty)),
-            Message::Due(id, reason) => self.tell_core(Event::Due(id, reason)),
+            Message::Faulty(id) => self.notify_core(Event::Retire(id, Reason::Faulty)),
+            Message::Due(id, reason) => self.notify_core(Event::Due(id, reason)),
             Message::Abandoned(id) => {
-                self.tell_core(Event::Abandoned(id));
+                self.notify_core(Event::Abandoned(id));
                 self.check_queue();
             }
-            Message::CameBack(id) => self.tell_core(Event::CameBack(id)),
+            Message::CameBack(id) => self.notify_core(Event::CameBack(id)),
             Message::Waiting => self.check_queue(),
             Message::LeftQueue => self.staff.find_leaving(),
             Message::Measured(memory) => self.check_limits(&memory),
             Message::Reset(reply) => self.on_reset(reply),
             Message::Resize { more, reply } => {
                 let before = self.core.target();
-                self.tell_core(if more { Event::Add } else { Event::Remove });
+                self.notify_core(if more { Event::Add } else { Event::Remove });
                 let _ = reply.send(self.core.target() != before);
             }
             Message::Shutdown => {
-                self.tell_core(Event::Shutdown);
+                self.notify_core(Event::Shutdown);
                 self.launcher.close();
             }
             Message::KillAll => self.staff.kill_all(),
@@ -142,11 +142,11 @@ impl Actor {
     fn on_alarm(&mut self, alarm: Alarm) {
         match alarm {
             Alarm::Pause => {
-                self.tell_core(Event::PauseOver);
+                self.notify_core(Event::PauseOver);
                 self.check_queue();
             }
             Alarm::LookAgain => self.check_queue(),
-            Alarm::Reset => self.tell_core(Event::ResetTimeout),
+            Alarm::Reset => self.notify_core(Event::ResetTimeout),
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
         }
@@ -157,13 +157,13 @@ impl Actor {
         if !self.alarms.is_set(Alarm::Reset) {
             self.alarms.set(Alarm::Reset, self.parts.recipe.get().reset_timeout);
         }
-        self.tell_core(Event::Reset);
+        self.notify_core(Event::Reset);
     }
 
     /// A request wants a worker of its own.
     fn on_one_shot(&mut self, reply: one_shot::Reply) {
         self.asking = Some(reply);
-        self.tell_core(Event::OneShot);
+        self.notify_core(Event::OneShot);
         // Unless the core took it, the pool is shutting down, and the request hears of it now.
         self.asking = None;
     }
@@ -193,7 +193,7 @@ impl Actor {
         } else {
             units.give_back(unit);
         }
-        self.tell_core(Event::Booted(id));
+        self.notify_core(Event::Booted(id));
     }
 
     fn on_boot_failed(&mut self, id: WorkerId, reason: &str) {
@@ -206,7 +206,7 @@ impl Actor {
             Some(Booting { call_off: None, .. }) => {}
             _ => self.log_failed_boot(reason),
         }
-        self.tell_core(Event::BootFailed(id, reason.to_owned()));
+        self.notify_core(Event::BootFailed(id, reason.to_owned()));
     }
 
     /// Logged once per streak, and again when the streak has grown tenfold: a worker that cannot start would fill the log.
@@ -221,7 +221,7 @@ impl Actor {
         }
     }
 
-    fn tell_core(&mut self, event: Event) {
+    fn notify_core(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.handle(event, &mut effects);
         // What the core has started from now on is of its generation.
@@ -263,12 +263,12 @@ impl Actor {
 
     fn on_reset_over(&mut self, end: &ResetEnd) {
         match end {
-            ResetEnd::Done => info!(target: "server", "all workers have been replaced"),
+            ResetEnd::Done => info!(target: "server", "reset done"),
             ResetEnd::BootFailed(reason) => {
-                error!(target: "server", %reason, "the reset failed; the old workers go on");
+                error!(target: "server", %reason, "reset failed: workers that were not replaced go on");
             }
             ResetEnd::TimedOut => {
-                error!(target: "server", "the reset took too long; workers that were not replaced go on");
+                error!(target: "server", "reset timed out: workers that were not replaced go on");
             }
             ResetEnd::Closed => {}
         }
@@ -308,7 +308,7 @@ impl Actor {
     fn check_queue(&mut self) {
         let requests = self.parts.queue.len();
         if requests > 0 {
-            self.tell_core(Event::Waiting { requests, now: self.supervision.now() });
+            self.notify_core(Event::Waiting { requests, now: self.supervision.now() });
             self.set_shrink_alarm();
         }
     }
@@ -336,7 +336,7 @@ impl Actor {
     /// Ends a check of the limits.
     fn check_limits(&mut self, memory: &HashMap<u32, u64>) {
         for (id, reason) in self.supervision.breaches(&self.staff.samples(memory)) {
-            self.tell_core(Event::Due(id, reason));
+            self.notify_core(Event::Due(id, reason));
         }
         self.set_limits_alarm();
     }
@@ -353,7 +353,7 @@ impl Actor {
         let samples: Vec<Sample> =
             self.staff.samples(&HashMap::new()).into_iter().map(|(sample, _)| sample).collect();
         if let Some(id) = self.supervision.unneeded(&samples, self.parts.recipe.get().idle_timeout) {
-            self.tell_core(Event::Unneeded(id));
+            self.notify_core(Event::Unneeded(id));
         }
         self.set_shrink_alarm();
     }

@@ -35,13 +35,13 @@ pub struct Config {
     /// How long a streamed answer may pause; 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub stream_timeout: Duration,
-    /// A fresh worker for each request.
+    /// Starts a worker for each request.
     pub debug: bool,
     /// Instead of `server.command`.
     pub command: Option<Command>,
     /// Whether each request is followed by a fence (Causeway's own key); true.
     pub fence: bool,
-    /// How long a worker may go on with a request that nobody waits for any more, when `exec_ttl` is not set (Causeway's own key); 60s.
+    /// How long a worker may go on with a request that no caller waits for any more, when `exec_ttl` is not set (Causeway's own key); 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub abandon_ttl: Duration,
     /// Files whose change resets the pool, as globs (Causeway's own key).
@@ -56,7 +56,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Supervisor {
-    /// How often limits are looked at; 5s.
+    /// How often limits are checked; 5s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub watch_tick: Duration,
     /// The longest life of a worker.
@@ -79,7 +79,7 @@ pub struct Supervisor {
 pub struct DynamicAllocator {
     /// How many workers may be added to `num_workers`; 10.
     pub max_workers: usize,
-    /// How many are started per second at the most; 5.
+    /// How many are started per second, at most; 5.
     pub spawn_rate: usize,
     /// How long an added worker may be unused before it is stopped; 1m.
     #[serde(deserialize_with = "duration::deserialize")]

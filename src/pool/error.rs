@@ -16,7 +16,7 @@ pub enum Error {
         /// How long the request waited.
         waited: std::time::Duration,
     },
-    /// There is no worker, and none is about to be ready. Try later.
+    /// No worker is ready, and none is about to be. Try later.
     #[error("no worker is running: {reason}")]
     NoWorkers {
         /// Why the last one could not be started.

@@ -35,7 +35,7 @@ pub struct Start {
     /// Where workers run.
     pub environment: Environment,
     /// The largest frame in bytes that a worker may send.
-    pub max_answer: usize,
+    pub max_message_size: usize,
 }
 
 /// The pool could not be started.
@@ -133,7 +133,7 @@ impl Pool {
         if tokio::time::timeout_at(deadline, self.ended()).await.is_ok() {
             return true;
         }
-        warn!(target: "server", "some workers did not leave in time and are killed");
+        warn!(target: "server", "workers did not leave in time: killing them");
         self.parts.mailbox.send(Message::KillAll);
         self.ended().await;
         false
@@ -147,11 +147,11 @@ impl Pool {
 
 /// The first generation of workers.
 fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
-    let Start { pool: config, server, environment, max_answer } = start;
+    let Start { pool: config, server, environment, max_message_size } = start;
     let terms = Terms {
         command: config.command.clone().unwrap_or_else(|| server.command.clone()),
         timeout: config.allocate_timeout,
-        max_answer: *max_answer,
+        max_message_size: *max_message_size,
         fence: config.fence,
     };
     Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))

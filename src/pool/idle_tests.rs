@@ -30,7 +30,7 @@ fn no_worker_gets_a_second_request_before_every_idle_one_has_its_first() {
 }
 
 #[tokio::test]
-async fn those_who_wait_are_served_in_order_and_may_leave() {
+async fn waiters_are_served_in_order_and_may_leave() {
     let idle = Arc::new(Idle::new(1));
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take())).collect();
     for future in &mut waiting {
@@ -45,7 +45,7 @@ async fn those_who_wait_are_served_in_order_and_may_leave() {
 }
 
 #[tokio::test]
-async fn one_who_leaves_after_being_called_up_passes_the_place_on() {
+async fn a_waiter_that_leaves_after_it_was_promised_a_unit_passes_it_on() {
     let idle = Idle::new(1);
     let mut first = Box::pin(idle.take());
     let mut second = Box::pin(idle.take());
@@ -57,7 +57,7 @@ async fn one_who_leaves_after_being_called_up_passes_the_place_on() {
 }
 
 #[test]
-fn what_is_promised_cannot_be_removed() {
+fn a_unit_that_is_promised_cannot_be_removed() {
     let idle = Idle::new(1);
     idle.put(4, Box::new(()));
     assert!(idle.remove(5).is_none());
@@ -69,7 +69,7 @@ fn what_is_promised_cannot_be_removed() {
 }
 
 #[tokio::test]
-async fn closing_turns_all_away() {
+async fn closing_turns_every_waiter_away() {
     let idle = Idle::<()>::new(1);
     let mut waiting = Box::pin(idle.take());
     assert!(futures_poll(&mut waiting).is_none());
@@ -79,7 +79,7 @@ async fn closing_turns_all_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_contention_each_thing_has_one_holder_and_none_is_lost() {
+async fn under_contention_each_unit_has_one_holder_and_none_is_lost() {
     let idle = Arc::new(Idle::new(1));
     let holders: Arc<Vec<AtomicU64>> = Arc::new((0..100).map(|_| AtomicU64::new(0)).collect());
     for slot in 0..100_usize {
@@ -90,12 +90,12 @@ async fn under_contention_each_thing_has_one_holder_and_none_is_lost() {
             let (idle, holders) = (Arc::clone(&idle), Arc::clone(&holders));
             tokio::spawn(async move {
                 for _ in 0..200 {
-                    let thing = idle.take().await.unwrap();
-                    let slot = *thing;
+                    let unit = idle.take().await.unwrap();
+                    let slot = *unit;
                     assert_eq!(holders[slot].fetch_add(1, Ordering::SeqCst), 0);
                     tokio::task::yield_now().await;
                     assert_eq!(holders[slot].fetch_sub(1, Ordering::SeqCst), 1);
-                    idle.put(slot, thing);
+                    idle.put(slot, unit);
                 }
             })
         })

@@ -68,7 +68,7 @@ impl Staff {
         if asked_to_leave {
             debug!(target: "server", pid, %exit, "worker stopped");
         } else {
-            warn!(target: "server", pid, %exit, "worker died and is replaced");
+            warn!(target: "server", pid, %exit, "worker died");
             self.parts.counters.restart(None);
         }
         let was_useful = member.executions() > 0 || member.status.age() >= USEFUL_AGE;
@@ -81,7 +81,7 @@ impl Staff {
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
-        debug!(target: "server", pid = member.status.pid(), %reason, "worker is asked to leave");
+        debug!(target: "server", pid = member.status.pid(), %reason, "worker retires");
         if reason == Reason::Shutdown {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.
             let patience = if member.status.has_answered() { LAST_WORK } else { LAST_REQUEST };
@@ -101,9 +101,9 @@ impl Staff {
         let pid = member.status.pid();
         if reason == Reason::Faulty {
             // What it did was logged where it was seen.
-            debug!(target: "server", pid, %reason, "worker is killed");
+            debug!(target: "server", pid, %reason, "killing worker");
         } else {
-            warn!(target: "server", pid, %reason, "worker is killed");
+            warn!(target: "server", pid, %reason, "killing worker");
         }
         process.stop(None, OWN_EXIT);
     }
@@ -124,7 +124,7 @@ impl Staff {
         }
     }
 
-    /// Says goodbye to a worker that is in no request.
+    /// Stops a worker that is in no request.
     pub(super) fn stop(&mut self, unit: Box<Unit>) {
         let Unit { exchange, member } = *unit;
         self.found(member.id);

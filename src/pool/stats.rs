@@ -1,6 +1,6 @@
 //! What the pool has done so far, in numbers.
 //!
-//! Requests count with relaxed atomics: nobody decides anything by these numbers, and each is right in the end.
+//! Requests count with relaxed atomics: no decision depends on these numbers, and each is right in the end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +17,7 @@ const STEPS: u64 = 8;
 /// Buckets up to 2^36 microseconds, which is 19 hours.
 const BUCKETS: usize = 34 * 8;
 
-/// Percentiles are of the time since the last look but one that is at least so long ago.
+/// Percentiles cover the time since the last reading but one that is at least this old.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The pool's numbers.
@@ -38,15 +38,15 @@ pub struct Stats {
     pub restarts: BTreeMap<&'static str, u64>,
 }
 
-/// How long requests took in the last ten seconds, or since the look before; zero when there were none.
+/// How long requests took in the last ten seconds, or since the reading before; zero when there were none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Latency {
-    /// Half of them were faster.
+    /// The median.
     pub p50: Duration,
-    /// Nine in ten were faster.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// All but one in a hundred were faster.
+    /// The 99th percentile.
     pub p99: Duration,
     /// The slowest.
     pub max: Duration,
@@ -58,7 +58,7 @@ pub(super) struct Counters {
     failures: AtomicU64,
     histogram: Box<[AtomicU64]>,
     restarts: Mutex<BTreeMap<&'static str, u64>>,
-    looks: Mutex<[(Instant, Vec<u64>); 2]>,
+    readings: Mutex<[(Instant, Vec<u64>); 2]>,
 }
 
 impl Counters {
@@ -68,11 +68,11 @@ impl Counters {
             failures: AtomicU64::new(0),
             histogram: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             restarts: Mutex::default(),
-            looks: Mutex::new([empty(), empty()]),
+            readings: Mutex::new([empty(), empty()]),
         }
     }
 
-    /// A request is done.
+    /// Counts a request that is done.
     pub(super) fn request(&self, took: Duration, failed: bool) {
         self.histogram[bucket(took)].fetch_add(1, Relaxed);
         if failed {
@@ -80,7 +80,7 @@ impl Counters {
         }
     }
 
-    /// A worker leaves, for a reason or by its own death.
+    /// Counts a worker that leaves, for a reason or by its own death.
     pub(super) fn restart(&self, reason: Option<Reason>) {
         let name = reason.map_or("died", Reason::name);
         *self.restarts.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
@@ -98,10 +98,10 @@ impl Counters {
         }
     }
 
-    /// What has come since the older of two remembered looks; the newer one takes its place when it is old enough.
+    /// The latency since the older of two remembered readings; the newer one replaces it when it is old enough.
     fn lately(&self, counts: Vec<u64>, now: Instant) -> Latency {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let [older, newer] = &mut *looks;
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let [older, newer] = &mut *readings;
         let recent: Vec<u64> = counts.iter().zip(&older.1).map(|(count, before)| count - before).collect();
         if now.saturating_duration_since(newer.0) >= WINDOW {
             *older = std::mem::replace(newer, (now, counts));
@@ -136,7 +136,7 @@ fn upper_end(bucket: usize) -> Duration {
     Duration::from_micros(((STEPS + bucket % STEPS + 1) << doublings) - 1)
 }
 
-/// The time that so many percent of the counted requests did not exceed.
+/// The time that this percentage of the counted requests did not exceed.
 fn percentile(counts: &[u64], percent: u64) -> Duration {
     let total: u64 = counts.iter().sum();
     let rank = (total * percent).div_ceil(100);

@@ -1,4 +1,4 @@
-//! What `idle` is built of. The `interleavings` of this workspace put a scheduler's own primitives in the place of these.
+//! What `idle` is built of. `tools/interleavings` replaces these by the primitives of a scheduler that tries orders of threads.
 
 pub(super) use std::hint::spin_loop;
 pub(super) use std::sync::atomic::{AtomicU64, Ordering};

@@ -65,7 +65,7 @@ impl Units {
     ) -> impl Future<Output = Exit> + Send + use<> {
         let member = Arc::clone(&unit.member);
         if !matches!(fault, Fault::Closed(_) | Fault::Unsent) {
-            warn!(target: "server", pid = member.status.pid(), error = %fault, "worker broke the protocol and is replaced");
+            warn!(target: "server", pid = member.status.pid(), error = %fault, "worker broke the protocol");
         }
         drop(unit);
         // The end of its relay mostly means that it has exited or is about to; the actor gives it a moment, for its exit status.

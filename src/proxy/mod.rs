@@ -78,8 +78,10 @@ pub struct BackendRequest<'a> {
 /// Answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
-    fn call(&self, request: BackendRequest<'_>)
-    -> impl Future<Output = Result<Answered, pools::Error>> + Send;
+    fn call(
+        &self,
+        request: BackendRequest<'_>,
+    ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
 }
 
 impl Backend for Pools {

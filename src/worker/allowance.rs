@@ -1,6 +1,6 @@
 //! How much one worker may write to the log: a bucket of bytes and one of lines, which fill again with time.
 //!
-//! This module is pure: it is told what time it is.
+//! This module is pure: the time is an argument.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// What a worker may log at once, though it was silent before: far more than any stack trace, or a start in debug mode, prints.
 const BURST: Amount = Amount { lines: 50_000, bytes: 8 << 20 };
 
-/// What it may log per millisecond, on and on: 10,000 lines and 4 MB per second.
+/// What it may log per millisecond, continuously: 10,000 lines and 4 MB per second.
 const PER_MILLISECOND: Amount = Amount { lines: 10, bytes: 4 << 10 };
 
 /// Lines and their bytes.
@@ -19,7 +19,7 @@ pub(super) struct Amount {
     pub(super) bytes: u64,
 }
 
-/// What is left of it.
+/// What a worker may still log.
 #[derive(Debug)]
 pub(super) struct Allowance {
     left: Amount,
@@ -32,7 +32,7 @@ impl Allowance {
         Self { left: BURST, at: now, dropped: Amount::default() }
     }
 
-    /// The lines at the front of `text` that may be logged. The others count as dropped.
+    /// Returns the lines at the front of `text` that may be logged. The others count as dropped.
     pub(super) fn take<'a>(&mut self, text: &'a [u8], now: Instant) -> &'a [u8] {
         self.refill(now);
         let all = amount(text);
@@ -49,7 +49,7 @@ impl Allowance {
         passed
     }
 
-    /// What was dropped since this was asked last.
+    /// Returns what was dropped since the last call.
     pub(super) fn dropped(&mut self) -> Amount {
         std::mem::take(&mut self.dropped)
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fills_again_with_time_however_often_it_is_asked() {
+    fn it_refills_with_time_however_often_it_is_used() {
         let mut now = Instant::now();
         let mut allowance = Allowance::new(now);
         allowance.take(&b"y\n".repeat(50_000), now);

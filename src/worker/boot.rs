@@ -21,7 +21,7 @@ use crate::compat;
 use crate::os::process::Spec;
 use crate::relay::{Listener, Relay, SECRET};
 
-/// How long after the end of its relay a worker may take to exit, for the message to have its exit status.
+/// How long after the end of its relay a worker may take to exit, so that the message can have its exit status.
 const EXIT_STATUS: Duration = Duration::from_secs(1);
 
 /// Where workers run, and with which variables.
@@ -43,7 +43,7 @@ pub(crate) struct Terms {
     /// How long the start and the handshake of one worker may take.
     pub(crate) timeout: Duration,
     /// The largest frame in bytes that a worker may send.
-    pub(crate) max_answer: usize,
+    pub(crate) max_message_size: usize,
     /// `pool.fence`.
     pub(crate) fence: bool,
 }
@@ -171,7 +171,8 @@ impl Launcher {
             (None, Some(relay)) => (relay.map_err(Cause::Relay)?, None),
             (None, None) => return Err(Cause::Relay(io::ErrorKind::NotConnected.into())),
         };
-        let mut connection = Connection::new(Arc::clone(&status), relay, fence, launch.terms.max_answer);
+        let mut connection =
+            Connection::new(Arc::clone(&status), relay, fence, launch.terms.max_message_size);
         let pid = match known {
             Some(pid) => pid,
             None => connection.handshake().await.map_err(Cause::Fault)?,

@@ -1,4 +1,4 @@
-//! The `server` section of `.rr.yaml`: what is run, as whom, and how it is talked to.
+//! The `server` section of `.rr.yaml`: what is run, as which user, and over which relay.
 
 use std::fmt;
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub struct OnInit {
 }
 
 impl Config {
-    /// Whom workers run as, if not as this process.
+    /// Returns the user and group that workers run as, if not those of this process.
     ///
     /// # Errors
     /// Says which of `user` and `group` does not exist, or that only root may set them.

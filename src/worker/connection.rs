@@ -24,20 +24,20 @@ use super::work::Work;
 use crate::goridge::{self, Decoder, Item, Reply, Violation};
 use crate::relay::Relay;
 
-/// How long an answer may still follow its echo. A handler that ended without an answer fails its request after this time.
+/// The grace period in which an answer may follow its echo. A handler that ended without an answer fails its request after this time.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
 const COPY_LIMIT: usize = 16 * 1024;
 
-/// How much of what a worker has sent since its last request is dropped before the next one, at most: more than a pipe holds. One who goes on
-/// sending gets a fence in front of the request, behind which there is only what belongs to it.
+/// How much of what a worker has sent since its last request is dropped before the next one, at most: more than a pipe holds. A worker that goes
+/// on sending gets a fence in front of the request, behind which only what belongs to it follows.
 const LEFTOVERS: usize = 1 << 20;
 
 /// An error's text is cut at this size: callers get 4 KB of it.
 const MAX_ERROR: usize = 64 * 1024;
 
-/// How much is read at once, at least: what each idle worker takes, and more than most answers.
+/// How much is read at once, at least: the buffer that each idle worker keeps, and more than most answers.
 const READ: usize = 2 * 1024;
 
 /// The same while the worker prints text.
@@ -46,7 +46,7 @@ const READ_TEXT: usize = 16 * 1024;
 /// How much is read at once, at most, while a large frame arrives.
 const READ_LARGE: usize = 256 * 1024;
 
-/// What a frame counts as, beside its bytes, when it is reckoned how much was done at a time.
+/// What a frame counts as work, beside its bytes.
 const FRAME: usize = 256;
 
 /// The connection to one worker.
@@ -67,12 +67,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection over a relay; `max_answer` bytes are the most that a frame may hold.
-    pub(super) fn new(status: Arc<Status>, relay: Relay, fence: Fence, max_answer: usize) -> Self {
+    /// A connection over a relay; `max_message_size` bytes are the most that a frame may hold.
+    pub(super) fn new(status: Arc<Status>, relay: Relay, fence: Fence, max_message_size: usize) -> Self {
         Self {
             status,
             relay,
-            decoder: Decoder::lenient(max_answer),
+            decoder: Decoder::lenient(max_message_size),
             incoming: BytesMut::new(),
             outgoing: Outgoing::default(),
             noise: Lines::default(),
@@ -168,8 +168,8 @@ impl Connection {
         poll_fn(|cx| self.poll_settled(cx)).await
     }
 
-    /// Says stop, closes our side, and reads what is left, so that the worker can leave whatever it still prints. Resolves to whether it
-    /// can have heard, at the end of what it prints, or at once when it cannot.
+    /// Sends the stop frame, closes our side, and reads what is left, so that the worker can leave whatever it still prints. Resolves to
+    /// whether it can have read the frame: at the end of its output, or at once when it cannot.
     pub(super) async fn say_farewell(mut self) -> bool {
         self.outgoing.head.extend_from_slice(&goridge::stop());
         let said: Result<(), Fault> = poll_fn(|cx| {
@@ -254,7 +254,7 @@ impl Connection {
         let pid = self.status.pid();
         match self.fence.on_response() {
             Verdict::Answer => {}
-            // It tells nobody anything, and no echo may follow it.
+            // It answers nothing, and no echo may follow it.
             Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
             Verdict::Hold => {
                 self.held = Some(outcome);
@@ -263,16 +263,16 @@ impl Connection {
             }
             Verdict::AnswerAfterEcho => {
                 self.grace = None;
-                warn!(target: "server", pid, "this worker reads ahead of its answers: only their order ties them to requests now");
+                warn!(target: "server", pid, "worker reads ahead: the fence is off, and only their order ties answers to requests");
             }
             Verdict::Ambiguous => return Err(Fault::OutOfStep),
             Verdict::LateAnswer => {
-                warn!(target: "server", pid, "dropped an answer which came after its request was given up: this worker reads ahead");
+                warn!(target: "server", pid, "worker reads ahead: dropped an answer to a request that was given up, and the fence is off");
                 return Ok(None);
             }
             Verdict::Stray => {
-                warn!(target: "server", pid, "dropped an answer that nobody asked for, which came when no request was in hand: \
-                    from now on each answer is held until its worker is done, and two to one request fail it");
+                warn!(target: "server", pid, "dropped an unrequested answer of an idle worker: from now on each answer is \
+                    held until its worker is done, and a second one fails the request");
                 return Ok(None);
             }
             Verdict::Surplus
@@ -281,7 +281,7 @@ impl Connection {
             | Verdict::FencedAgain
             | Verdict::Release
             | Verdict::Nothing => {
-                self.status.output.dropped_answer("dropped an answer that nobody asked for");
+                self.status.output.dropped_answer("dropped an unrequested answer");
                 return Ok(None);
             }
         }
@@ -308,7 +308,7 @@ impl Connection {
             }
             Verdict::MadeUp => return Err(Fault::MadeUp),
             Verdict::FencedAgain => {
-                warn!(target: "server", pid, "this worker does not read ahead, but shows its pid when nobody asks: the fence is on again");
+                warn!(target: "server", pid, "worker does not read ahead, but sends its pid unasked: the fence is on again");
             }
             _ => {}
         }
@@ -339,7 +339,7 @@ impl Connection {
         if unseen && !self.fence.is_settled() { Fault::Unsent } else { Fault::Closed(error) }
     }
 
-    /// The next frame; noise in front of it is logged. Pending too when it is the others' turn, which [`Work::has_yielded`] tells.
+    /// The next frame; noise in front of it is logged. Pending, too, when other tasks have their turn: see [`Work::has_yielded`].
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Fault>> {
         loop {
             ready!(self.work.poll_turn(cx));
@@ -352,7 +352,7 @@ impl Connection {
                     }
                 }
                 Some(Item::Frame(frame)) => {
-                    // Most of them are the answer; if not, this is what was done in vain.
+                    // Most frames are the answer; if not, this was useless.
                     self.work.dropped(FRAME);
                     self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
                     return Poll::Ready(Ok(goridge::classify(frame)?));

@@ -122,7 +122,7 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
             Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
         let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });
         tokio::time::timeout(Duration::from_secs(20), connection.drop_leftovers()).await.unwrap().unwrap();
-        // Behind a fence of its own the request's answer is told from what still comes.
+        // A fence of its own separates the request's answer from what still comes.
         connection.begin(b"{}", Bytes::from_static(b"request")).unwrap();
         let answer = tokio::time::timeout(Duration::from_millis(300), connection.answer()).await;
         assert!(answer.is_err(), "nothing of this is its answer: {answer:?}");

@@ -12,12 +12,12 @@
 //!                      pid ─ answer ───────────────▶   the worker reads ahead: only order ties answers to requests
 //! ```
 //!
-//! Once a worker has sent a frame that nobody asked for, the next requests have a fence in front as well: what still comes before
-//! that one's echo is left over from earlier.
+//! Once a worker has sent an unrequested frame, the next requests have a fence in front as well: what still comes before the echo of that
+//! one is left over from earlier.
 //!
 //! A frame that comes behind the echo of its own request was sent by something that does not follow the order of requests, such as a
 //! thread. Once one worker *strayed* so, no answer of any worker of this pool is believed before its echo, since they all run the same
-//! program: it is held, and a second one before the echo makes it impossible to tell which of the two belongs to the request. Neither is
+//! program: it is held, and if a second one comes before the echo, either could belong to the request: neither is
 //! delivered then.
 //!
 //! ```text
@@ -25,10 +25,10 @@
 //!                      answer ─ answer ─ pid ──────▶   either may be another request's: the request fails, the worker is replaced
 //! ```
 //!
-//! That is no evidence of reading ahead if the worker shows its pid more often than it was asked for it: then an echo before the answer may
-//! be one that it made up. The fence that was turned off for such a worker is turned on again.
+//! An early echo is no evidence of reading ahead if the worker sends its pid more often than it was asked for it: then the echo before the
+//! answer may be one that it made up. The fence that was turned off for such a worker is turned on again.
 //!
-//! This module is pure: events in, verdicts out. Time (the grace for a missing answer) and bytes are the connection's.
+//! This module is pure: events in, verdicts out. Time (the grace period for a missing answer) and bytes are the connection's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) struct Order {
     /// Whether the fence means anything to them.
     fenced: AtomicBool,
-    /// One of them has answered when nobody had asked.
+    /// One of them has answered unasked.
     strays: AtomicBool,
 }
 
@@ -54,9 +54,9 @@ impl Order {
 pub(super) struct Fence {
     order: Arc<Order>,
     request: Option<Pending>,
-    /// The worker once sent what nobody asked for, or did not answer.
+    /// The worker once sent an unrequested frame, or did not answer.
     doubtful: bool,
-    /// The last request ended without an answer: one that comes now tells that the worker reads ahead.
+    /// The last request ended without an answer: one that comes now shows that the worker reads ahead.
     unanswered: bool,
     /// How many echoes the worker owes.
     owed: u32,
@@ -109,20 +109,20 @@ pub(super) enum Verdict {
     Hold,
     /// The echo has come, and what was held is the answer.
     Release,
-    /// Nobody asked for this frame. Drop it.
+    /// An unrequested frame. Drop it.
     Surplus,
-    /// Nobody asked for this frame, and it is the first one that came behind its echo: these workers stray. Drop it.
+    /// An unrequested frame, and the first one that came behind its echo: these workers stray. Drop it.
     Stray,
-    /// Nobody asked for this frame, and it tells that these workers read ahead; the fence is off from now on.
+    /// An unrequested frame, which shows that these workers read ahead; the fence is off from now on.
     LateAnswer,
     /// This may be the answer to the request in hand or to an earlier one. It can be delivered to neither, nor can the worker be trusted
     /// to be in step again.
     Ambiguous,
-    /// The handler ended without an answer, or the worker reads ahead: time will tell.
+    /// The handler ended without an answer, or the worker reads ahead: wait for the grace period.
     EarlyEcho,
-    /// The worker makes up echoes: what it sends before and after them cannot be told apart.
+    /// The worker makes up echoes: they do not separate its answers.
     MadeUp,
-    /// The fence is on again: what told that this worker reads ahead was an echo that it had made up.
+    /// The fence is on again: the echo that showed that this worker reads ahead was made up.
     FencedAgain,
     /// Nothing to do.
     Nothing,
@@ -233,7 +233,7 @@ impl Fence {
         Verdict::Nothing
     }
 
-    /// A pid came that nobody had asked for.
+    /// An unrequested pid came.
     fn on_made_up_echo(&mut self) -> Verdict {
         if self.request.is_some_and(|request| request.stage == Stage::EarlyEcho) {
             return Verdict::MadeUp;
@@ -289,10 +289,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_while_idle_is_dropped_and_tells_that_these_workers_stray() {
+    fn an_answer_while_idle_is_dropped_and_shows_that_these_workers_stray() {
         let mut fence = fence();
         assert_eq!(fence.on_response(), Verdict::Stray);
-        assert_eq!(fence.on_response(), Verdict::Surplus, "told once");
+        assert_eq!(fence.on_response(), Verdict::Surplus, "reported once");
         assert!(fence.begin().front);
     }
 
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_that_nobody_asked_for_does_no_harm_while_idle_and_turns_on_no_fence_that_was_never_on() {
+    fn an_unrequested_echo_while_idle_does_no_harm_and_turns_on_no_fence_that_was_off() {
         let mut fence = Fence::new(Order::new(false));
         assert_eq!(fence.on_echo(), Verdict::Nothing);
         assert!(!fence.begin().behind);
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_request_that_was_given_up_an_answer_after_an_early_echo_belongs_to_nobody() {
+    fn after_a_request_that_was_given_up_an_answer_behind_an_early_echo_is_ambiguous() {
         let mut fence = fence();
         fence.begin();
         fence.on_echo();

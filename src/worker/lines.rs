@@ -1,4 +1,4 @@
-//! From pieces of text to whole lines, each byte looked at once.
+//! From pieces of text to whole lines; each byte is scanned once.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 /// The longest line that is one entry of the log, in bytes; a longer one is logged in pieces of this size.
 pub(super) const MAX_LINE: usize = 1 << 20;
 
-/// From so many bytes on, an unfinished line needs one of the places for long ones.
+/// An unfinished line of more bytes than this needs a permit for long ones.
 const SHORT_LINE: usize = 64 << 10;
 
-/// How many unfinished lines may be longer than [`SHORT_LINE`] at a time, of all workers together: 64 MB. While all places are taken, other
+/// How many unfinished lines may be longer than [`SHORT_LINE`] at a time, of all workers together: 64 MB. While all permits are taken, other
 /// lines are cut at [`SHORT_LINE`].
 const MAX_LONG_LINES: usize = 64;
 
@@ -24,13 +24,13 @@ pub(super) struct Lines {
     rest: BytesMut,
     /// How many bytes of `rest` are known to hold no line feed.
     scanned: usize,
-    place: Option<Place>,
-    /// Whether a line has been cut since [`Lines::has_cut`] was asked.
+    long: Option<LongLine>,
+    /// Whether a line has been cut since the last call of [`Lines::has_cut`].
     cut: bool,
 }
 
 impl Lines {
-    /// Where more text is to be read into, if it is not pushed.
+    /// The buffer to read more text into, if it is not pushed.
     pub(super) fn buffer(&mut self, room: usize) -> &mut BytesMut {
         self.rest.reserve(room);
         &mut self.rest
@@ -45,12 +45,12 @@ impl Lines {
         self.rest.len()
     }
 
-    /// The lines that are whole, or a piece of a line that is too long. To be asked again until there is nothing.
+    /// Returns the lines that are whole, or a piece of a line that is too long. To be called until it returns None.
     pub(super) fn whole(&mut self) -> Option<Bytes> {
         let end = memchr::memrchr(b'\n', &self.rest[self.scanned..]).map(|at| self.scanned + at + 1);
         let lines = match end {
             Some(end) => {
-                self.place = None;
+                self.long = None;
                 end
             }
             None if self.may_grow() => {
@@ -65,24 +65,24 @@ impl Lines {
         Some(self.take(lines))
     }
 
-    /// The unfinished line, as it is.
+    /// Returns the unfinished line, as it is.
     pub(super) fn unfinished(&mut self) -> Option<Bytes> {
-        self.place = None;
+        self.long = None;
         if self.rest.is_empty() { None } else { Some(self.take(self.rest.len())) }
     }
 
-    /// Whether a line was cut since this was asked last.
+    /// Whether a line was cut since the last call.
     pub(super) fn has_cut(&mut self) -> bool {
         std::mem::take(&mut self.cut)
     }
 
     fn limit(&self) -> usize {
-        if self.place.is_some() { MAX_LINE } else { SHORT_LINE }
+        if self.long.is_some() { MAX_LINE } else { SHORT_LINE }
     }
 
     fn may_grow(&mut self) -> bool {
-        if self.rest.len() > SHORT_LINE && self.place.is_none() {
-            self.place = Place::take();
+        if self.rest.len() > SHORT_LINE && self.long.is_none() {
+            self.long = LongLine::permit();
         }
         self.rest.len() <= self.limit()
     }
@@ -103,20 +103,20 @@ fn at_character(text: &[u8], limit: usize) -> usize {
     (limit - 3..=limit).rev().find(|at| !is_inside(*at)).unwrap_or(limit)
 }
 
-/// A place for a long line; free again when it is dropped.
+/// The permit for a long line; returned on drop.
 #[derive(Debug)]
-struct Place;
+struct LongLine;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-impl Place {
-    fn take() -> Option<Self> {
+impl LongLine {
+    fn permit() -> Option<Self> {
         let more = |taken| if taken < MAX_LONG_LINES { Some(taken + 1) } else { None };
         TAKEN.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self)
     }
 }
 
-impl Drop for Place {
+impl Drop for LongLine {
     fn drop(&mut self) {
         TAKEN.fetch_sub(1, Relaxed);
     }

@@ -1,5 +1,5 @@
 //! What workers use: memory and CPU of whole process groups, since behind a wrapper (`sh -c`) the worker is not the process that was
-//! started, and what it starts itself counts as well.
+//! started, and what it starts counts as well.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Usage {
     pub cpu: Duration,
 }
 
-/// What each process group uses, by the group's number. One pass over `/proc`
+/// Returns what each process group uses, by the group's number. One pass over `/proc`
 /// for all of them; it blocks for as long as the kernel takes to answer, which is no business of an async thread.
 pub fn usage_by_group() -> HashMap<u32, Usage> {
     let mut groups: HashMap<u32, Usage> = HashMap::new();

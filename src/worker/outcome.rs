@@ -1,4 +1,4 @@
-//! How a request ended for its worker, or why the worker is of no use any more.
+//! How a request ended for its worker, or why the worker cannot be used any more.
 
 use std::io;
 
@@ -34,13 +34,13 @@ pub(crate) enum Fault {
     /// It streams its answer to a call that takes one message.
     #[error("it streamed its answer, but this call takes a single one")]
     Streamed,
-    /// It reads ahead or answers when nobody asked, and got out of step.
-    #[error("it answers out of order, and which request this answer belongs to cannot be told")]
+    /// It reads ahead or answers unasked, and got out of step.
+    #[error("it answers out of order: the request of this answer is unknown")]
     OutOfStep,
-    /// It shows its pid when nobody asked, so that its pid does not tell where its answer belongs.
-    #[error("it shows its pid more often than it was asked for it")]
+    /// It sends its pid unasked, so that its pid does not mark the end of a request.
+    #[error("it sends its pid more often than it was asked for it")]
     MadeUp,
-    /// Another process answers in its place, or beside it.
-    #[error("process {0}, which is another one, answers in its place")]
+    /// Another process answers instead of it, or beside it.
+    #[error("another process ({0}) answers instead of it")]
     Another(u32),
 }

@@ -1,7 +1,7 @@
-//! What a worker prints: handed to the log as it is, in whole lines, and the last lines kept for the message of a failed boot.
+//! What a worker prints: handed to the log as it is, in whole lines; the last lines are kept for the message of a failed boot.
 //!
-//! The runtime's thread does no more with it than to find the ends of lines. What a line means, and what it looks like, is found out on
-//! the log's own threads. A worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
+//! The runtime's thread only finds the ends of lines. What a line means and what it looks like is found out on the log's own threads. A
+//! worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,16 +25,16 @@ const TAIL_LINE: usize = 1000;
 /// How long an unfinished line may wait for its end before it is logged as it is.
 const UNFINISHED: Duration = Duration::from_millis(500);
 
-/// How often it is told, at most, what was dropped.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often, at most, dropped output is reported.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// How many bytes are read at once, at least: by each worker that says nothing, and there are many.
+/// How many bytes are read at once, at least: of each worker, and most are silent.
 const READ: usize = 256;
 
 /// The same in the middle of a line or of a flood: what a pipe holds.
 const READ_MORE: usize = 64 << 10;
 
-/// After so many bytes others have their turn.
+/// After this many bytes other tasks have their turn.
 const TURN: usize = 64 << 10;
 
 /// How long a worker is not read from, after each turn, once its text is dropped: no more than 32 MB per second are read only to be dropped.
@@ -43,7 +43,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(2);
 /// Lines of workers that were dropped since this process was started.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Lines of workers that were dropped since this process was started, because they were too many.
+/// Returns how many lines of workers were dropped since this process was started, because they were too many.
 pub(crate) fn dropped_lines() -> u64 {
     DROPPED.load(Relaxed)
 }
@@ -69,7 +69,7 @@ impl Source {
 pub(crate) struct Output {
     pid: u32,
     state: Mutex<State>,
-    /// Something was dropped, and is to be told.
+    /// Something was dropped, and is to be reported.
     dropping: Notify,
 }
 
@@ -78,13 +78,13 @@ struct State {
     /// The last lines, with their sources.
     tail: VecDeque<(Source, Vec<u8>)>,
     allowance: Allowance,
-    /// What was dropped and is not told yet.
+    /// What was dropped and is not reported yet.
     dropped: Amount,
-    /// Frames that nobody asked for, and that are not told yet.
+    /// Unrequested answers that were dropped and are not reported yet.
     answers: u64,
-    /// When it is told what was dropped.
-    tell_at: Option<Instant>,
-    /// It has been told that lines are cut.
+    /// When the next report is due.
+    report_at: Option<Instant>,
+    /// That lines are cut was logged.
     cut: bool,
 }
 
@@ -95,7 +95,7 @@ impl Output {
             allowance: Allowance::new(Instant::now()),
             dropped: Amount::default(),
             answers: 0,
-            tell_at: None,
+            report_at: None,
             cut: false,
         };
         Self { pid, state: Mutex::new(state), dropping: Notify::new() }
@@ -105,7 +105,7 @@ impl Output {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs the lines that are whole. False when some were dropped: whoever reads them takes a pause then.
+    /// Logs the lines that are whole. False when some were dropped: their reader pauses then.
     pub(super) fn log_whole(&self, source: Source, lines: &mut Lines) -> bool {
         let mut all_logged = true;
         while let Some(text) = lines.whole() {
@@ -113,12 +113,12 @@ impl Output {
         }
         if lines.has_cut() && !std::mem::replace(&mut self.state().cut, true) {
             let limit = super::lines::MAX_LINE;
-            warn!(target: "server", pid = self.pid, limit, "a line of this worker's output is too long and is logged in pieces, as are later ones");
+            warn!(target: "server", pid = self.pid, limit, "worker output line too long: logged in pieces, as are later ones");
         }
         all_logged
     }
 
-    /// Logs what stands there without an end of line.
+    /// Logs an unfinished line.
     pub(super) fn log_unfinished(&self, source: Source, lines: &mut Lines) {
         if let Some(text) = lines.unfinished() {
             self.log(source, &text);
@@ -136,7 +136,7 @@ impl Output {
             passed
         };
         if !passed.is_empty() {
-            // Its level is found out by the log, which drops it if it is not important enough; so it must not be dropped here.
+            // The log finds out its level, and drops it if that is disabled; so it must not be filtered here.
             error!(target: "server", pid = self.pid, stream = source.name(), worker_output = passed);
         }
         passed.len() == text.len()
@@ -147,56 +147,56 @@ impl Output {
         DROPPED.fetch_add(dropped.lines, Relaxed);
         state.dropped.lines += dropped.lines;
         state.dropped.bytes += dropped.bytes;
-        self.tell_soon(state);
+        self.report_soon(state);
     }
 
-    fn tell_soon(&self, state: &mut State) {
-        if state.tell_at.is_none() {
-            state.tell_at = Some(Instant::now() + TELL_EVERY);
+    fn report_soon(&self, state: &mut State) {
+        if state.report_at.is_none() {
+            state.report_at = Some(Instant::now() + REPORT_EVERY);
             self.dropping.notify_one();
         }
     }
 
-    /// A frame was dropped that nobody asked for. The first one is told at once, those that follow it soon are counted.
+    /// Logs that an answer was dropped. The first one is logged at once, those that follow it soon are counted.
     pub(super) fn dropped_answer(&self, why: &str) {
         let mut state = self.state();
-        if state.tell_at.is_some() {
+        if state.report_at.is_some() {
             state.answers += 1;
         } else {
-            self.tell_soon(&mut state);
+            self.report_soon(&mut state);
             drop(state);
             warn!(target: "server", pid = self.pid, "{why}");
         }
     }
 
-    /// Says what was dropped, if it is not said yet.
-    fn tell(&self) {
+    /// Logs what was dropped since the last report.
+    fn report(&self) {
         let (dropped, answers) = {
             let mut state = self.state();
-            let told = (std::mem::take(&mut state.dropped), std::mem::take(&mut state.answers));
-            state.tell_at =
-                if told == (Amount::default(), 0) { None } else { Some(Instant::now() + TELL_EVERY) };
-            told
+            let unreported = (std::mem::take(&mut state.dropped), std::mem::take(&mut state.answers));
+            state.report_at =
+                if unreported == (Amount::default(), 0) { None } else { Some(Instant::now() + REPORT_EVERY) };
+            unreported
         };
         let (pid, Amount { lines, bytes }) = (self.pid, dropped);
         if lines > 0 {
-            warn!(target: "server", pid, "dropped {lines} lines ({bytes} bytes) of this worker's output: it prints too much");
+            warn!(target: "server", pid, lines, bytes, "worker output dropped: it prints too much");
         }
         if answers > 0 {
-            warn!(target: "server", pid, "dropped {answers} more answers that nobody asked for");
+            warn!(target: "server", pid, answers, "more unrequested answers dropped");
         }
     }
 
-    /// Says again and again what was dropped.
-    async fn tell_on(&self) {
+    /// Reports from time to time.
+    async fn keep_reporting(&self) {
         loop {
-            let tell_at = self.state().tell_at;
-            match tell_at {
+            let report_at = self.state().report_at;
+            match report_at {
                 Some(at) => {
                     sleep_until(at).await;
-                    // A worker on sockets has two streams, and each of them looks.
-                    if self.state().tell_at == Some(at) {
-                        self.tell();
+                    // A worker on sockets has two streams, and each of them checks.
+                    if self.state().report_at == Some(at) {
+                        self.report();
                     }
                 }
                 None => self.dropping.notified().await,
@@ -204,7 +204,7 @@ impl Output {
         }
     }
 
-    /// The last lines, oldest first, each with its source in front.
+    /// Returns the last lines, oldest first, each with its source in front.
     pub(crate) fn tail(&self) -> Vec<String> {
         let shown = |(source, line): &(Source, Vec<u8>)| {
             format!("{}: {}", source.name(), String::from_utf8_lossy(line).trim_end())
@@ -215,7 +215,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.tell();
+        self.report();
     }
 }
 
@@ -239,11 +239,11 @@ impl State {
     }
 }
 
-/// Logs all that comes out of `reader`, until its end.
+/// Logs all that `reader` yields, until its end.
 pub(crate) async fn pump(reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
     tokio::select! {
-        () = read(reader, source, output) => output.tell(),
-        () = output.tell_on() => {}
+        () = read(reader, source, output) => output.report(),
+        () = output.keep_reporting() => {}
     }
 }
 
@@ -262,7 +262,7 @@ async fn read(mut reader: impl AsyncRead + Unpin, source: Source, output: &Outpu
         };
         let Ok(read @ 1..) = next else { break };
         let all_logged = output.log_whole(source, &mut lines);
-        // Who writes much at once is read much at once.
+        // A worker that writes much at once is read much at once.
         room = if read >= room || lines.len() >= READ { READ_MORE } else { READ };
         turn += read;
         if turn >= TURN {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unfinished_line_is_logged_after_a_while_of_silence() {
+    async fn an_unfinished_line_is_logged_after_some_silence() {
         let output = Output::new(1);
         let (mut writer, reader) = tokio::io::duplex(64);
         let pumping = pump(reader, Source::Stderr, &output);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_dropped_is_told_once_a_second_and_is_read_slowly() {
+    async fn a_flood_is_read_slowly_and_what_is_dropped_is_reported_once_a_second() {
         let output = Output::new(1);
         let begun = Instant::now();
         let flood = b"y\n".repeat(1 << 20);
@@ -328,18 +328,18 @@ mod tests {
         // 2 MB are 32 turns, of which the first ones are within the allowance.
         let took = begun.elapsed();
         assert!(took >= PAUSE * 28 && took < Duration::from_secs(2), "{took:?}");
-        assert_eq!(output.state().dropped, Amount::default(), "told at the end");
+        assert_eq!(output.state().dropped, Amount::default(), "reported at the end");
         assert!(dropped_lines() > 900_000);
     }
 
     #[test]
-    fn of_many_answers_that_nobody_asked_for_the_first_is_told_and_the_others_are_counted() {
+    fn of_many_unrequested_answers_the_first_is_logged_and_the_others_are_counted() {
         let output = Output::new(1);
         for _ in 0..1000 {
             output.dropped_answer("dropped an answer");
         }
         assert_eq!(output.state().answers, 999);
-        output.tell();
+        output.report();
         assert_eq!(output.state().answers, 0);
     }
 }

@@ -17,7 +17,7 @@ use crate::os::process::Started;
 /// descriptors open makes this wait.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-/// A worker that was asked to leave and has closed its input cannot have heard it; so much time has it to exit by itself all the same.
+/// How long a worker that was asked to leave, but had closed its input, has to exit by itself all the same.
 const DEAF: Duration = Duration::from_millis(500);
 
 /// How long a worker's end waits until its descendants have been found. On a machine that is busy beyond that, what left its group and its

@@ -1,7 +1,7 @@
 //! The threads that start processes.
 //!
 //! A child dies with the *thread* that forked it, because that is what `PR_SET_PDEATHSIG` watches. Threads of a runtime come and go;
-//! these live as long as the pool. A start waits until the kernel has loaded the program, so several of them go on at once.
+//! these live as long as the pool. A start waits until the kernel has loaded the program, so several run at once.
 
 use std::io;
 use std::thread;
@@ -36,7 +36,7 @@ impl Spawner {
             thread::Builder::new().name("spawner".into()).spawn(move || {
                 let _entered = runtime.enter();
                 for (spec, reply) in queue {
-                    // Nobody waits any more: the child is killed as it is dropped.
+                    // If no task waits any more, the child is killed as it is dropped.
                     let _ = reply.send(process::spawn(&spec));
                 }
             })?;

@@ -1,7 +1,7 @@
 //! How much is done for one worker at a time.
 //!
-//! All that is read from workers is decoded on the runtime's thread. So whoever decodes gives others their turn after a while, which is
-//! measured by what was done and not by a clock. A worker that keeps us busy with what is of no use is read from more slowly.
+//! All that is read from workers is decoded on the runtime's thread. So decoding yields to other tasks after a while, which is measured by
+//! the work done and not by a clock. A worker that sends useless data without end is read more slowly.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,21 +10,21 @@ use tokio::time::{Sleep, sleep};
 
 use super::output::PAUSE;
 
-/// Bytes that are decoded before it is the others' turn: some 50 µs.
+/// Bytes that are decoded before other tasks have their turn: some 50 µs.
 const TURN: usize = 64 * 1024;
 
-/// Reading a byte of a large frame is that much cheaper than decoding one.
+/// Reading a byte of a large frame is cheaper than decoding one by this factor.
 const CHEAP: usize = 4;
 
-/// How much of no use a worker may send for one request before it is read from slowly.
+/// How many useless bytes a worker may send for one request before it is read slowly.
 const PATIENCE: usize = 8 << 20;
 
 /// What was done for a worker.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Since the last turn of the others, in bytes decoded.
+    /// Bytes decoded since other tasks had their turn.
     done: usize,
-    /// For the request in hand, or since it, in vain.
+    /// Useless bytes of the request in hand, or since it.
     useless: usize,
     yielded: bool,
     pause: Option<Pin<Box<Sleep>>>,
@@ -36,7 +36,7 @@ impl Work {
         self.useless = 0;
     }
 
-    /// Ready to go on; else the task is woken when it is.
+    /// Ready when decoding may go on; else the task is woken then.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
@@ -49,7 +49,7 @@ impl Work {
         self.done = 0;
         if self.useless >= PATIENCE {
             let pause = self.pause.insert(Box::pin(sleep(PAUSE)));
-            // A timer that was never polled wakes nobody.
+            // A timer that was never polled wakes no task.
             let _ = pause.as_mut().poll(cx);
         } else {
             cx.waker().wake_by_ref();
@@ -57,7 +57,7 @@ impl Work {
         Poll::Pending
     }
 
-    /// Whether there was more to do when it became the others' turn.
+    /// Whether there was more to do when other tasks got their turn.
     pub(super) fn has_yielded(&self) -> bool {
         self.yielded
     }
@@ -71,13 +71,13 @@ impl Work {
         self.done += bytes / CHEAP;
     }
 
-    /// Bytes were decoded that are of no use.
+    /// Useless bytes were decoded.
     pub(super) fn dropped(&mut self, bytes: usize) {
         self.done += bytes;
         self.useless += bytes;
     }
 
-    /// What it prints is too much to be logged: it is read from slowly at once.
+    /// It prints too much to be logged: it is read slowly at once.
     pub(super) fn slow_down(&mut self) {
         self.useless = self.useless.max(PATIENCE);
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn others_have_their_turn_after_so_many_bytes_and_then_it_goes_on() {
+    fn other_tasks_have_their_turn_after_some_bytes_and_then_it_goes_on() {
         let mut work = Work::default();
         work.dropped(TURN - 1);
         assert!(is_my_turn(&mut work));
@@ -112,11 +112,11 @@ mod tests {
         assert!(is_my_turn(&mut work), "what is read into a large frame is cheap");
         work.dropped(1);
         work.wait();
-        assert!(is_my_turn(&mut work), "while there was nothing to do others had their turn");
+        assert!(is_my_turn(&mut work), "while there was nothing to do other tasks had their turn");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_too_much_of_no_use_is_read_from_slowly_until_its_next_request() {
+    async fn a_worker_that_sends_useless_data_is_read_slowly_until_its_next_request() {
         let mut work = Work::default();
         let begun = Instant::now();
         let takes_a_turn = async |work: &mut Work| {

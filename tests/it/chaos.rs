@@ -273,7 +273,7 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
     let ((), now_killed) = tokio::join!(calls, harm(scene, Chance(seed), Arc::clone(&stop)));
     // A worker that was killed had one request at the most. Those which the server killed are told of, too.
     let killed = killed + now_killed;
-    let all_killed = killed + scene.server.count_output("worker is killed") as u64;
+    let all_killed = killed + scene.server.count_output("killing worker") as u64;
     let lost_theirs = ledger.lock().unwrap().killed;
     assert!(lost_theirs <= all_killed, "{lost_theirs} calls lost their worker, {all_killed} were killed");
     // Workers that have had children and live on would be left. The first reset may be one with another that began before the last call

@@ -1,4 +1,4 @@
-//! More workers than `num_workers`: substitutes for those that go on for nobody, and extra ones for the load.
+//! More workers than `num_workers`: substitutes for abandoned ones, and extra ones for the load.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Growth {
     scaling: Scaling,
     /// Workers added for the load.
     pub(super) extra: usize,
-    /// Workers added for those that go on for nobody.
+    /// Workers added for abandoned ones.
     pub(super) substitutes: usize,
     /// When the second began in which `added` workers were added.
     since: Duration,
@@ -71,7 +71,7 @@ impl Core {
     /// The load is over: one of the workers that were added for it goes.
     pub(super) fn unneeded(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
         let ready = self.workers.get(&id).is_some_and(|worker| worker.state == State::Ready);
-        // An extra worker may be starting in another's place.
+        // An extra worker may be starting as another's successor.
         let spare = self.growth.extra > 0 && self.count(State::Ready) > self.target;
         if self.phase == Phase::Running && ready && spare {
             self.growth.extra -= 1;

@@ -1,4 +1,4 @@
-//! The words between the core and the actor: what happened, and what is to be done about it.
+//! The messages between the core and the actor: events and effects.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,30 +16,30 @@ pub(in crate::pool) enum Reason {
     Requested,
     /// It broke the protocol or closed its relay: it cannot be talked to any more.
     Faulty,
-    /// It went on for too long with a request that nobody waits for.
+    /// It went on for too long with a request that no caller waits for.
     Abandoned,
     /// Its request took longer than `exec_ttl`.
     ExecTtl,
-    /// It has done as many requests as it may.
+    /// It has had as many requests as it may.
     MaxJobs,
     /// It has lived for as long as it may.
     Ttl,
     /// It has been idle for as long as it may.
     IdleTtl,
-    /// It takes more memory than it may.
+    /// It uses more memory than it may.
     MaxMemory,
     /// A reset replaces it.
     Reset,
-    /// It is one more than there should be.
+    /// There is one worker too many.
     Surplus,
     /// It was added for a load that is over.
     Unneeded,
-    /// The pool ends.
+    /// The pool shuts down.
     Shutdown,
 }
 
 impl Reason {
-    /// Whether there is nobody left to say stop to.
+    /// Whether the worker cannot be asked to stop any more.
     pub(super) fn is_hard(self) -> bool {
         matches!(self, Self::Faulty | Self::Abandoned | Self::ExecTtl)
     }
@@ -66,18 +66,18 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Requested => "it asked to be replaced",
-            Self::Faulty => "it cannot be talked to",
-            Self::Abandoned => "it went on for too long with a request that nobody waits for",
-            Self::ExecTtl => "its request took too long (supervisor.exec_ttl)",
-            Self::MaxJobs => "it has done its share (pool.max_jobs)",
-            Self::Ttl => "it has lived for long enough (supervisor.ttl)",
-            Self::IdleTtl => "it has been idle for long enough (supervisor.idle_ttl)",
-            Self::MaxMemory => "it takes too much memory (supervisor.max_worker_memory)",
-            Self::Reset => "the pool is reset",
-            Self::Surplus => "there is one worker too many",
-            Self::Unneeded => "the load it was added for is over",
-            Self::Shutdown => "the pool ends",
+            Self::Requested => "requested by the worker",
+            Self::Faulty => "relay closed or protocol broken",
+            Self::Abandoned => "its caller has gone and it did not finish (pool.abandon_ttl)",
+            Self::ExecTtl => "request took too long (supervisor.exec_ttl)",
+            Self::MaxJobs => "request limit reached (pool.max_jobs)",
+            Self::Ttl => "age limit reached (supervisor.ttl)",
+            Self::IdleTtl => "idle limit reached (supervisor.idle_ttl)",
+            Self::MaxMemory => "memory limit exceeded (supervisor.max_worker_memory)",
+            Self::Reset => "reset",
+            Self::Surplus => "one worker too many",
+            Self::Unneeded => "added for a load that is over",
+            Self::Shutdown => "shutdown",
         })
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pool) enum Event {
-    /// The pool begins.
+    /// The pool starts.
     Start,
     /// A worker is ready.
     Booted(WorkerId),
@@ -95,15 +95,15 @@ pub(in crate::pool) enum Event {
     Retire(WorkerId, Reason),
     /// A worker is to be replaced: it leaves when its successor is ready.
     Due(WorkerId, Reason),
-    /// A worker's process is gone; `useful` tells whether it ever finished a request, or lived for long.
+    /// A worker's process is gone; `useful` says whether it ever had a request, or lived for long.
     Exited { id: WorkerId, useful: bool, how: String },
-    /// A worker goes on with a request that nobody waits for any more.
+    /// A worker goes on with a request that no caller waits for any more.
     Abandoned(WorkerId),
     /// Such a worker is done with it.
     CameBack(WorkerId),
-    /// So many requests wait for a worker; `now` is measured from any one moment.
+    /// This number of requests waits for a worker; `now` is measured from any one moment.
     Waiting { requests: usize, now: Duration },
-    /// A worker was idle for so long that the pool can do with one less.
+    /// A worker was idle for so long that the pool can do without one.
     Unneeded(WorkerId),
     /// A request wants a worker of its own.
     OneShot,
@@ -117,7 +117,7 @@ pub(in crate::pool) enum Event {
     ResetTimeout,
     /// The pause is over.
     PauseOver,
-    /// The pool ends.
+    /// The pool shuts down.
     Shutdown,
 }
 
@@ -149,23 +149,23 @@ pub(in crate::pool) enum Effect {
 /// Whether a request finds a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pool) enum Availability {
-    /// There are workers, or some are about to be ready: a request may wait.
+    /// Workers are ready, or about to be: a request may wait.
     Serving,
-    /// There is no worker, and none is about to be ready.
+    /// No worker is ready or about to be.
     Down(String),
-    /// The pool ends.
+    /// The pool shuts down.
     Closed,
 }
 
 /// How a reset ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pool) enum ResetEnd {
-    /// No worker from before it is left to serve.
+    /// No worker of an older generation serves.
     Done,
     /// A new worker did not become ready, for this reason; the old ones stay.
     BootFailed(String),
     /// It took too long; old workers that were not yet replaced stay.
     TimedOut,
-    /// The pool ends.
+    /// The pool shuts down.
     Closed,
 }

@@ -1,10 +1,10 @@
 //! The pool's decisions, without tasks or processes: events in, effects out.
 //!
-//! Every decision about births and deaths is here, so that each can be tested as a sequence of lines. After each event the same few
-//! rules are applied to what there is, whatever the event was:
+//! Every decision about births and deaths is made here, so that each can be tested as a sequence of lines. After each event, whatever it
+//! was, the same few rules are applied:
 //!
 //! ```text
-//!   base    = target + extra (for load) + substitutes (for workers that go on for nobody)
+//!   base    = target + extra (for load) + substitutes (for abandoned workers)
 //!   wanted  = base + successors (one for each due worker, but no more than a quarter of the target, and at least one)
 //!
 //!   ready > base              ─▶ one leaves: a due one, else the newest
@@ -50,7 +50,7 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 struct Worker {
     state: State,
-    /// It is to be replaced, and why.
+    /// Why it is to be replaced, apart from its generation.
     due: Option<Reason>,
     /// The generation of the recipe that it was started from.
     generation: Generation,
@@ -130,7 +130,7 @@ impl Core {
         self.failures.max(self.crashes)
     }
 
-    /// How many workers are to be kept, whatever the load.
+    /// The configured number of workers.
     pub(super) fn target(&self) -> usize {
         self.target
     }
@@ -150,7 +150,7 @@ impl Core {
         self.phase == Phase::Running && self.target > 0 && self.growth.has_room(self.abandoned(), self.target)
     }
 
-    /// Takes an event; what is to be done is appended to `effects`.
+    /// Handles an event; what is to be done is appended to `effects`.
     pub(super) fn handle(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Start => self.start(effects),
@@ -206,7 +206,7 @@ impl Core {
     }
 
     fn boot_failed(&mut self, id: WorkerId, reason: String, effects: &mut Vec<Effect>) {
-        // One that was called off, or had one request that hears of it, tells nothing about the next.
+        // One that was called off, or was for one request, which hears of it, says nothing about the next.
         let Some(Worker { state: State::Starting, round, .. }) = self.workers.remove(&id) else { return };
         if self.phase == Phase::FirstBoot {
             effects.push(Effect::FirstBoot(Err(reason)));
@@ -222,12 +222,12 @@ impl Core {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.state {
             State::Dying => {}
-            // It was asked to leave and cannot be talked to any more: nobody else would end it.
+            // It was asked to leave and cannot be talked to any more: nothing else would end it.
             _ if reason.is_hard() => {
                 worker.state = State::Dying;
                 effects.push(Effect::Kill(id, reason));
             }
-            // At the end even a worker that is in its last request has only so much time.
+            // At shutdown even a worker that is in its last request has only so much time.
             State::Retiring if reason != Reason::Shutdown => {}
             State::Starting | State::OneShot | State::Ready | State::Retiring => {
                 worker.state = State::Retiring;
@@ -295,7 +295,7 @@ impl Core {
         }
     }
 
-    /// Lets go whoever is not needed: due workers whose successors are ready, and those who are too many.
+    /// Lets workers go that are not needed: due ones whose successors are ready, and those that are too many.
     fn retire_surplus(&mut self, effects: &mut Vec<Effect>) {
         self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
         while self.count(State::Ready) > self.base() {
@@ -370,7 +370,7 @@ impl Core {
         self.base() + due.min((self.target / 4).max(1))
     }
 
-    /// Workers that go on for nobody.
+    /// Workers that go on with a request that no caller waits for.
     fn abandoned(&self) -> usize {
         self.ready().filter(|(_, worker)| worker.abandoned).count()
     }

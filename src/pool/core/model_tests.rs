@@ -64,14 +64,14 @@ impl World {
             old: None,
             ended: false,
         };
-        world.tell(Event::Start);
+        world.notify(Event::Start);
         for id in 1..=target as WorkerId {
             world.boot(id);
         }
         world
     }
 
-    fn tell(&mut self, event: Event) {
+    fn notify(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.handle(event, &mut effects);
         for effect in effects {
@@ -120,14 +120,14 @@ impl World {
     }
 
     fn retire(&mut self, id: WorkerId, reason: Reason) {
-        let process = self.processes.get_mut(&id).expect("who is asked to leave is there");
+        let process = self.processes.get_mut(&id).expect("a worker that is asked to leave exists");
         let served = !matches!(process, Process::Starting { .. });
         match process {
             Process::Starting { called_off } => *called_off = true,
             Process::Idle => *process = Process::Leaving,
             Process::Busy(request) => request.last = true,
             Process::Leaving => {
-                assert_eq!(reason, Reason::Shutdown, "who leaves is told so again at the end only");
+                assert_eq!(reason, Reason::Shutdown, "a leaving worker is asked again at shutdown only");
             }
         }
         if served && reason != Reason::Shutdown {
@@ -160,7 +160,7 @@ impl World {
             };
             assert!(agree, "worker {id} is {process:?} and {state:?}");
         }
-        assert_eq!(core.workers.len(), self.processes.len(), "nobody is forgotten");
+        assert_eq!(core.workers.len(), self.processes.len(), "no worker is forgotten");
         if core.phase != Phase::Running {
             return;
         }
@@ -172,14 +172,14 @@ impl World {
         }
         assert!(core.growth.extra <= self.most_extra);
         assert!(core.growth.substitutes <= core.target.max(core.abandoned()));
-        assert!(ready <= core.base(), "who is too many is asked to leave at once");
+        assert!(ready <= core.base(), "surplus workers are asked to leave at once");
         assert!(starting <= core.wanted() - ready, "no more are started than wanted");
         assert!(core.wanted() - core.base() <= (core.target / 4).max(1), "a quarter is replaced at a time");
         let down = matches!(core.announced, Availability::Down(_));
         assert_eq!(
             down,
             ready + starting == 0,
-            "requests are turned away only when nobody is there or to come"
+            "requests are turned away only when no worker is ready or starting"
         );
         assert_eq!(core.resetting, self.old.is_some());
     }
@@ -200,9 +200,9 @@ impl World {
     fn boot(&mut self, id: WorkerId) {
         if let Some(Process::Starting { called_off }) = self.processes.get(&id).copied() {
             self.processes.insert(id, if called_off { Process::Leaving } else { Process::Idle });
-            // The actor tells the core of those that were not called off.
+            // The actor reports those that were not called off.
             if !called_off {
-                self.tell(Event::Booted(id));
+                self.notify(Event::Booted(id));
             }
         }
     }
@@ -211,14 +211,14 @@ impl World {
         if let Some(Process::Busy(request)) = self.processes.remove(&id) {
             self.failed.insert(request.number);
         }
-        self.tell(Event::Exited { id, useful, how: String::new() });
+        self.notify(Event::Exited { id, useful, how: String::new() });
     }
 
     fn answers(&mut self, id: WorkerId) {
         let Some(Process::Busy(request)) = self.processes.get(&id).copied() else { return };
         assert_eq!(self.given[&request.number], id, "a worker answers its own request");
         if request.abandoned {
-            self.tell(Event::CameBack(id));
+            self.notify(Event::CameBack(id));
         } else {
             assert!(self.answered.insert(request.number), "a request is answered once");
         }
@@ -257,7 +257,7 @@ impl World {
         assert!(self.old.is_none(), "a reset comes to its end");
         assert!(
             !self.core.workers.values().any(|worker| self.core.due_reason(worker).is_some()),
-            "who is due is replaced"
+            "due workers are replaced"
         );
         let known = self.answered.len() + self.failed.len();
         assert_eq!(known, usize::try_from(self.requests).unwrap(), "each request is answered or failed");
@@ -265,7 +265,7 @@ impl World {
     }
 
     fn end(&mut self) {
-        self.tell(Event::Shutdown);
+        self.notify(Event::Shutdown);
         while let Some(id) = self.processes.keys().next().copied() {
             assert!(!self.ended);
             match self.processes[&id] {

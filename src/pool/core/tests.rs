@@ -1,4 +1,4 @@
-//! The pool's decisions as transcripts: each line is an event and the effects that it has.
+//! The core's decisions as transcripts: each event, and below it its effects.
 
 mod growing;
 mod replacing;
@@ -179,7 +179,7 @@ fn failures_of_workers_that_were_started_together_count_once_however_far_apart()
 }
 
 #[test]
-fn a_worker_that_wishes_to_leave_has_its_successor_started_first() {
+fn a_worker_that_asks_to_be_replaced_has_its_successor_started_first() {
     insta::assert_snapshot!(after_start(1, [Event::Retire(1, Reason::Requested), exited(1, true), Event::Booted(2)]), @r#"
     Retire(1, Requested)
         Retire(1, Requested)
@@ -200,7 +200,7 @@ fn a_faulty_worker_is_killed_and_replaced() {
 }
 
 #[test]
-fn the_end_waits_for_workers_that_are_starting_too() {
+fn shutdown_waits_for_workers_that_are_starting_too() {
     let events = [exited(1, true), Event::Shutdown, Event::Shutdown, exited(2, true), boot_failed(3)];
     insta::assert_snapshot!(after_start(2, events), @r#"
     Exited { id: 1, useful: true, how: "exit of 1" }
@@ -243,7 +243,7 @@ fn a_worker_that_breaks_while_it_leaves_is_killed() {
 }
 
 #[test]
-fn at_the_end_workers_that_are_leaving_are_told_again() {
+fn at_shutdown_workers_that_are_leaving_are_asked_again() {
     let text = after_start(
         2,
         [Event::Retire(1, Reason::Requested), Event::Retire(2, Reason::Faulty), Event::Shutdown],
@@ -264,7 +264,7 @@ fn at_the_end_workers_that_are_leaving_are_told_again() {
 }
 
 #[test]
-fn what_is_said_of_workers_that_are_gone_means_nothing() {
+fn events_of_workers_that_are_gone_change_nothing() {
     let text = after_start(
         1,
         [

@@ -16,7 +16,7 @@ async fn workers_that_never_answer_cost_their_callers_the_deadline_and_are_repla
         while scene.server.count_output("it hangs") < 2 {
             scene.is_given_up("hang").await;
         }
-        eventually("they are killed", || scene.server.count_output("worker is killed") >= 2).await;
+        eventually("they are killed", || scene.server.count_output("killing worker") >= 2).await;
         scene.is_whole_again().await;
         others.noticed_nothing().await;
         scene.ends_well().await;
@@ -50,7 +50,7 @@ async fn a_late_answer_is_dropped_and_its_worker_goes_on() {
     std::fs::write(&flag, "").unwrap();
     scene.is_whole_again().await;
     others.noticed_nothing().await;
-    assert_eq!(scene.server.count_output("worker is killed"), 0);
+    assert_eq!(scene.server.count_output("killing worker"), 0);
     scene.ends_well().await;
 }
 
@@ -64,7 +64,7 @@ async fn a_second_answer_is_never_given_to_the_next_request() {
             assert_eq!(scene.client.rpc(fault, &n.to_string()).await.unwrap(), n.to_string());
             assert_eq!(scene.client.rpc("echo", &format!("e{n}")).await.unwrap(), format!("e{n}"));
         }
-        scene.server.wait_for_output("dropped an answer that nobody asked for");
+        scene.server.wait_for_output("dropped an unrequested answer");
         others.noticed_nothing().await;
         assert_eq!(scene.client.worker_pid().await, pid);
         scene.ends_well().await;
@@ -105,7 +105,7 @@ async fn once_workers_answer_unasked_a_request_with_two_answers_gets_neither() {
         std::fs::write(end, "").unwrap();
         let status = next.await.unwrap().unwrap_err();
         assert_eq!(status.code(), Code::Internal, "{status}");
-        assert!(status.message().contains("which request this answer belongs to cannot be told"), "{status}");
+        assert!(status.message().contains("the request of this answer is unknown"), "{status}");
         assert_ne!(scene.client.worker_pid().await, pid);
         eventually("the worker is gone", || !is_alive(pid)).await;
     }
@@ -143,7 +143,7 @@ async fn a_worker_that_shows_its_pid_when_nobody_asks_does_not_turn_the_fence_of
         );
     }
     let status = client.rpc("made_up:2", "7").await.unwrap_err();
-    assert!(status.message().contains("it shows its pid more often"), "{status}");
+    assert!(status.message().contains("it sends its pid more often"), "{status}");
     assert_eq!(client.rpc("echo", "8").await.unwrap(), "8");
 }
 

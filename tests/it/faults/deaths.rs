@@ -105,7 +105,7 @@ async fn a_worker_that_is_stopped_in_a_request_may_go_on_when_it_is_continued() 
     }
     scene.is_whole_again().await;
     others.noticed_nothing().await;
-    assert_eq!(scene.server.count_output("worker is killed"), 0);
+    assert_eq!(scene.server.count_output("killing worker"), 0);
     scene.ends_well().await;
 }
 

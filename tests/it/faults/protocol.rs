@@ -23,7 +23,7 @@ async fn each_fails_its_request_alone(relay: &str) {
         scene.is_whole_again().await;
     }
     others.noticed_nothing().await;
-    assert_eq!(scene.server.count_output("broke the protocol and is replaced"), FAULTS.len());
+    assert_eq!(scene.server.count_output("\tworker broke the protocol\t"), FAULTS.len());
     scene.ends_well().await;
 }
 

@@ -43,7 +43,7 @@ impl Setup {
             pool: loaded.config.pool,
             server: loaded.config.server,
             environment,
-            max_answer: 64 << 20,
+            max_message_size: 64 << 20,
         };
         Ok(TestPool { pool: Pool::start(start).await?, folder: self.folder })
     }

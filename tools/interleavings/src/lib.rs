@@ -1,4 +1,4 @@
-//! The structure of idle workers, under every order in which threads can run.
+//! The structure of idle units, under every order in which threads can run.
 //!
 //! `src/pool/idle.rs` is compiled here once more, with the primitives of `shuttle` in place of the real ones: each access to memory that
 //! threads share is a point at which another thread may go on, and a scheduler tries thousands of such orders. What it checks is the

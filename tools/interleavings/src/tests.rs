@@ -36,7 +36,7 @@ impl Unit {
     }
 
     fn use_alone(&self) {
-        assert_eq!(self.held.fetch_add(1, Ordering::SeqCst), 0, "two hold it at once");
+        assert_eq!(self.held.fetch_add(1, Ordering::SeqCst), 0, "two holders at once");
         thread::yield_now();
         self.held.fetch_sub(1, Ordering::SeqCst);
     }
@@ -54,7 +54,7 @@ fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
                 let idle = Arc::clone(&idle);
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        // That this returns is the other half: a wake-up that gets lost is a deadlock, which shuttle reports.
+                        // That this returns is the other half of the test: a lost wake-up is a deadlock, which shuttle reports.
                         let unit = block_on(idle.take()).unwrap();
                         unit.use_alone();
                         idle.put(unit.slot, unit);
@@ -72,7 +72,7 @@ fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
 }
 
 #[test]
-fn those_who_do_not_wait_get_a_unit_or_nounit() {
+fn a_taker_that_does_not_wait_gets_a_unit_or_nothing() {
     in_any_order(|| {
         let idle = Arc::new(Idle::new(1));
         idle.put(3, Unit::new(3));
@@ -96,7 +96,7 @@ fn those_who_do_not_wait_get_a_unit_or_nounit() {
 }
 
 #[test]
-fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
+fn a_unit_is_removed_or_handed_out_and_never_both() {
     in_any_order(|| {
         let idle = Arc::new(Idle::new(1));
         for slot in [1, 2] {
@@ -120,7 +120,7 @@ fn one_who_is_removed_is_not_handed_out_and_the_other_way_round() {
 }
 
 #[test]
-fn what_is_promised_to_one_cannot_be_removed_by_another() {
+fn a_unit_that_is_promised_to_a_waiter_cannot_be_removed() {
     in_any_order(|| {
         let idle = Arc::new(Idle::new(1));
         idle.put(1, Unit::new(1));
@@ -132,7 +132,7 @@ fn what_is_promised_to_one_cannot_be_removed_by_another() {
             let idle = Arc::clone(&idle);
             thread::spawn(move || idle.try_take().is_some())
         };
-        // Neither may look for ever for what the other one has.
+        // Neither may search for ever for what the other one has.
         let (removed, taken) = (removing.join().unwrap(), taking.join().unwrap());
         assert!(!(removed && taken));
         assert_eq!(idle.try_take().is_some(), !removed && !taken);
@@ -140,12 +140,12 @@ fn what_is_promised_to_one_cannot_be_removed_by_another() {
 }
 
 #[test]
-fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+fn waiters_are_served_first_come_first_served() {
     in_any_order(|| {
         let idle = Arc::new(Idle::<Unit>::new(1));
         let served = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
-        // Their places in line are taken one after the other, before there is anyunit to be had.
+        // They join the queue one after the other, before there is a unit.
         for number in 0..3 {
             let mut take = Box::pin({
                 let idle = Arc::clone(&idle);
@@ -173,7 +173,7 @@ fn those_who_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn one_who_leaves_the_line_takes_nounit_with_it() {
+fn a_waiter_that_leaves_the_queue_takes_no_unit_with_it() {
     in_any_order(|| {
         let idle = Arc::new(Idle::<Unit>::new(1));
         let mut leaver = Box::pin({
@@ -198,7 +198,7 @@ fn one_who_leaves_the_line_takes_nounit_with_it() {
 }
 
 #[test]
-fn the_end_turns_away_all_who_wait_and_all_who_come() {
+fn closing_turns_away_all_who_wait_and_all_who_come() {
     in_any_order(|| {
         let idle = Arc::new(Idle::<Unit>::new(1));
         let waiting: Vec<_> = (0..2)

@@ -76,7 +76,7 @@ fn leaves(process: &Process) -> bool {
     *process == Process::Leaving
 }
 
-fn goes_on_for_nobody(process: &Process) -> bool {
+fn is_abandoned(process: &Process) -> bool {
     matches!(process, Process::Busy(request) if request.abandoned)
 }
 
@@ -92,19 +92,19 @@ impl World {
             Step::CallerGoes(n) => self.one_of(n, is_busy, Self::caller_goes),
             Step::GivesUpWaiting(n) => self.gives_up_waiting(n),
             Step::Breaks(n) => {
-                self.one_of(n, has_booted, |world, id| world.tell(Event::Retire(id, Reason::Faulty)));
+                self.one_of(n, has_booted, |world, id| world.notify(Event::Retire(id, Reason::Faulty)));
             }
             Step::IsDue(n, reason) => {
-                self.one_of(n, has_booted, |world, id| world.tell(Event::Due(id, reason)));
+                self.one_of(n, has_booted, |world, id| world.notify(Event::Due(id, reason)));
             }
-            Step::TooSlow(n) => self.one_of(n, goes_on_for_nobody, Self::is_too_slow),
+            Step::TooSlow(n) => self.one_of(n, is_abandoned, Self::is_too_slow),
             Step::IsUnneeded(n) => {
-                self.one_of(n, is_idle, |world, id| world.tell(Event::Unneeded(id)));
+                self.one_of(n, is_idle, |world, id| world.notify(Event::Unneeded(id)));
             }
             Step::Reset => self.reset(),
-            Step::ResetTimeout => self.tell(Event::ResetTimeout),
-            Step::Add => self.tell(Event::Add),
-            Step::Remove => self.tell(Event::Remove),
+            Step::ResetTimeout => self.notify(Event::ResetTimeout),
+            Step::Add => self.notify(Event::Add),
+            Step::Remove => self.notify(Event::Remove),
             Step::PauseOver => self.end_pause(),
             Step::Time(millis) => self.time_passes(millis),
         }
@@ -120,7 +120,7 @@ impl World {
 
     fn boot_fails(&mut self, id: WorkerId) {
         self.processes.remove(&id);
-        self.tell(Event::BootFailed(id, String::new()));
+        self.notify(Event::BootFailed(id, String::new()));
     }
 
     fn arrives(&mut self) {
@@ -135,7 +135,7 @@ impl World {
             && !std::mem::replace(&mut request.abandoned, true)
         {
             self.failed.insert(request.number);
-            self.tell(Event::Abandoned(id));
+            self.notify(Event::Abandoned(id));
             self.line_is_seen();
         }
     }
@@ -148,8 +148,8 @@ impl World {
     }
 
     fn is_too_slow(&mut self, id: WorkerId) {
-        self.tell(Event::CameBack(id));
-        self.tell(Event::Retire(id, Reason::Abandoned));
+        self.notify(Event::CameBack(id));
+        self.notify(Event::Retire(id, Reason::Abandoned));
     }
 
     /// A reset ends a pause; two at once are one.
@@ -158,12 +158,12 @@ impl World {
             self.old = Some(self.processes.keys().copied().collect());
             self.pausing = false;
         }
-        self.tell(Event::Reset);
+        self.notify(Event::Reset);
     }
 
     pub(super) fn end_pause(&mut self) {
         if std::mem::take(&mut self.pausing) {
-            self.tell(Event::PauseOver);
+            self.notify(Event::PauseOver);
             self.line_is_seen();
         }
     }
@@ -178,7 +178,7 @@ impl World {
     fn line_is_seen(&mut self) {
         if !self.waiting.is_empty() {
             let now = Duration::from_millis(self.now);
-            self.tell(Event::Waiting { requests: self.waiting.len(), now });
+            self.notify(Event::Waiting { requests: self.waiting.len(), now });
         }
     }
 }

@@ -40,7 +40,7 @@ fn workers_that_die_unused_are_replaced_after_a_growing_pause() {
 }
 
 #[test]
-fn a_worker_that_goes_on_for_nobody_is_substituted_only_while_others_wait() {
+fn an_abandoned_worker_is_substituted_only_while_requests_wait() {
     let text = after_start(
         2,
         [
@@ -101,7 +101,7 @@ fn a_substitute_that_is_not_needed_any_more_is_called_off() {
 }
 
 #[test]
-fn there_are_at_most_as_many_substitutes_as_workers() {
+fn substitutes_are_at_most_as_many_as_workers() {
     let text = after_start(
         1,
         [
