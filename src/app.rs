@@ -2,13 +2,12 @@
 //!
 //! ```text
 //!  start                                   shutdown                                         deadline
-//!  1 status                                1 readiness: /ready and grpc.health say no
+//!  1 admin: health, metrics                1 readiness: /ready and grpc.health say no
 //!  2 rpc                                   2 proxy: refuses new calls, finishes the others  grace period
 //!  3 on_init                               3 pool: workers exit, all at once                grace period, at least WORKERS_EXIT
 //!  4 proxy: bind                           4 rpc
-//!  5 metrics                               5 status, metrics
-//!  6 pool: all workers ready
-//!  7 proxy: serve
+//!  5 pool: all workers ready               5 admin
+//!  6 proxy: serve
 //! ```
 //!
 //! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
@@ -27,13 +26,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::Address;
 use crate::pools::{self, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
-use crate::telemetry::{self, metrics};
+use crate::telemetry::{logs, metrics};
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
@@ -88,7 +88,7 @@ pub struct App {
     /// Watches files until it is dropped.
     watching: JoinSet<()>,
     /// Serves health and metrics until it is dropped.
-    _pages: JoinSet<()>,
+    _admin: JoinSet<()>,
 }
 
 impl App {
@@ -101,8 +101,7 @@ impl App {
         let config = &loaded.config;
         let services = services(loaded, stop)?;
         let (serving, health) = watch::channel(true);
-        let mut pages = JoinSet::new();
-        start_status(config, &services, health.clone(), &mut pages).await?;
+        let admin = start_admin(config, &services, health.clone()).await?;
         let (rpc, rpc_address) = start_rpc(config, &services).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
@@ -111,14 +110,14 @@ impl App {
         };
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy).await?;
-        start_metrics(config, &services, server.statistics(), &mut pages).await?;
+        services.metrics.register(server.statistics());
         let pools = start_pools(config, environment).await?;
         let _ = services.pools.set(pools.clone());
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
         info!(target: "centrifuge", address, workers = config.pool.num_workers, "listening");
-        Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _pages: pages })
+        Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _admin: admin })
     }
 
     /// The proxy's address: `host:port`, or the path of a socket.
@@ -190,35 +189,21 @@ fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
     Ok(Arc::new(registry))
 }
 
-/// Serves health and readiness, if there is a `status` section.
-async fn start_status(
+/// Serves health and metrics, as far as there are sections for them.
+async fn start_admin(
     config: &Config,
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
-    pages: &mut JoinSet<()>,
-) -> io::Result<()> {
-    if let Some(config) = &config.status {
-        let health = telemetry::Health::bind(config).await?;
-        info!(target: "status", address = health.local_address(), "listening");
-        pages.spawn(health.run(Arc::clone(&services.pools), serving));
-    }
-    Ok(())
-}
-
-/// Serves metrics, if there is a `metrics` section.
-async fn start_metrics(
-    config: &Config,
-    services: &Arc<rpc::Services>,
-    proxy: Arc<proxy::Statistics>,
-    pages: &mut JoinSet<()>,
-) -> io::Result<()> {
-    if let Some(config) = &config.metrics {
-        let server = metrics::Server::bind(config).await?;
-        info!(target: "metrics", address = server.local_address(), "listening");
-        let registry = Arc::clone(&services.metrics);
-        pages.spawn(server.run(metrics::Sources { registry, pools: Arc::clone(&services.pools), proxy }));
-    }
-    Ok(())
+) -> io::Result<JoinSet<()>> {
+    let (registry, pools) = (Arc::clone(&services.metrics), Arc::clone(&services.pools));
+    registry.register(Arc::new(admin::Process));
+    registry.register(Arc::new(logs::LostLines));
+    registry.register(Arc::new(pools::Figures(Arc::clone(&pools))));
+    let sources = admin::Sources { registry, pools, serving };
+    let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;
+    let mut running = JoinSet::new();
+    running.spawn(server.run());
+    Ok(running)
 }
 
 /// Starts the pools and waits until all workers are ready.

@@ -8,18 +8,19 @@
 //!                        ◀── response bytes, untouched ──────────────────────────────────┘
 //! app.php / app.py, operators ──goridge──▶ rpc ─┬─▶ api ──gRPC──▶ Centrifugo
 //!                                               └─▶ pool
+//! scrapers, probes ──HTTP──▶ admin ──▶ pool, telemetry
 //! ```
 //!
 //! In one sentence: a pure state machine decides about the pool, one actor executes its decisions, one task owns each process, and
 //! everything else is a thin adapter.
 //!
-//! Who may import whom: `main → cli → app → {config, proxy, api, rpc, pool, telemetry}`; `config` knows the `Config` structs that live
-//! beside the components, never the reverse; `proxy → pool, goridge`; `rpc → pool, api, telemetry, goridge`; `telemetry → pool, proxy`;
-//! `pool::{core, policy} → std` only; `pool → worker → relay → goridge`. `proxy` and `rpc` never import each other. `net` is ground
-//! floor: what listens or connects imports it, and it imports no other room; `worker` and `goridge` do without it.
-//! `tests/it/architecture.rs` checks this.
+//! Who may import whom: `main → cli → app → {config, proxy, api, rpc, admin, pools, telemetry}`; `config` knows the `Config` structs that
+//! live beside the components, never the reverse; `proxy, rpc, admin → pools`, side by side, and none of them imports another; `rpc → api`;
+//! `pools → pool → worker → relay → goridge`; `pool::{core, policy} → std` only. `net`, `telemetry`, `os` and `goridge` are the ground floor:
+//! they import no other room. `tests/it/architecture.rs` checks this.
 
 mod access;
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;

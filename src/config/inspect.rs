@@ -8,6 +8,7 @@ use super::Config;
 use super::node::{At, Node};
 use super::problems::Problems;
 use super::shown;
+use crate::admin;
 use crate::findings::{Finding, Findings, Machine, Weight};
 use crate::net::{Address, host_and_port};
 
@@ -94,11 +95,12 @@ fn listeners(config: &Config) -> Vec<Listener> {
 fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &Problems) {
     let places: Vec<Place> = listeners.iter().map(|(_, address)| Place::of(address, work_dir)).collect();
     let mut mistakes = Vec::new();
-    for (index, (key, _)) in listeners.iter().enumerate() {
+    for (index, (key, address)) in listeners.iter().enumerate() {
         let earlier = listeners.iter().zip(&places).take(index);
-        for ((other, address), place) in earlier {
-            if place.collides(&places[index]) && !problems.spoil(key) && !problems.spoil(other) {
-                mistakes.push((key, other, address));
+        for ((other, used), place) in earlier {
+            let collides = place.collides(&places[index]) && !share((other, used), (key, address));
+            if collides && !problems.spoil(key) && !problems.spoil(other) {
+                mistakes.push((key, other, used));
                 break;
             }
         }
@@ -107,6 +109,17 @@ fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &P
         let text = format!("{address} is already used by {other} ({})", self::place(tree, other));
         let text = without_values(text, tree, other);
         problems.mistake(&self::place(tree, key), Some(key), text);
+    }
+}
+
+/// Whether two settings are served by one listener.
+fn share(one: (&str, &Address), other: (&str, &Address)) -> bool {
+    let is_admin = |key| matches!(key, "metrics.address" | "status.address");
+    match (one, other) {
+        ((key, Address::Tcp(address)), (other_key, Address::Tcp(other))) => {
+            is_admin(key) && is_admin(other_key) && admin::is_same_listener(address, other)
+        }
+        _ => false,
     }
 }
 

@@ -40,7 +40,7 @@ pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, running};
 
-use crate::{api, pool, proxy, rpc, telemetry, worker};
+use crate::{admin, api, pool, proxy, rpc, telemetry, worker};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,9 +60,9 @@ pub struct Config {
     /// `logs`.
     pub logs: telemetry::logs::Config,
     /// `metrics`.
-    pub metrics: Option<telemetry::Metrics>,
+    pub metrics: Option<admin::Metrics>,
     /// `status`.
-    pub status: Option<telemetry::Status>,
+    pub status: Option<admin::Status>,
     /// `otel`.
     pub otel: Option<telemetry::Otel>,
     /// `endure.grace_period`: how long the shutdown may take; 30s.

@@ -1,7 +1,7 @@
 //! The network: every listening socket and every outgoing connection of the bridge.
 //!
 //! ```text
-//!  Address ─▶ Listener::bind ──┬▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream + Peer + Registration ─▶ proxy, rpc, relay, telemetry
+//!  Address ─▶ Listener::bind ──┬▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream + Peer + Registration ─▶ proxy, rpc, relay, admin
 //!  inherited ─▶ Listener::adopt ┘
 //!  Address ─▶ dial ────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
 //! ```

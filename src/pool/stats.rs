@@ -10,12 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Reason;
-
-/// Steps per doubling: a bucket is at most an eighth wider than what it holds.
-const STEPS: u64 = 8;
-
-/// Buckets up to 2^36 microseconds, which is 19 hours.
-const BUCKETS: usize = 34 * 8;
+use crate::telemetry::histogram::{Eighths, EighthsHistogram};
 
 /// Percentiles cover the time since the last reading but one that is at least this old.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -56,25 +51,22 @@ pub struct Latency {
 #[derive(Debug)]
 pub(super) struct Counters {
     failures: AtomicU64,
-    histogram: Box<[AtomicU64]>,
+    durations: EighthsHistogram,
     restarts: Mutex<BTreeMap<&'static str, u64>>,
     readings: Mutex<[(Instant, Vec<u64>); 2]>,
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
-        let empty = || (Instant::now(), vec![0; BUCKETS]);
-        Self {
-            failures: AtomicU64::new(0),
-            histogram: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
-            restarts: Mutex::default(),
-            readings: Mutex::new([empty(), empty()]),
-        }
+        let durations = EighthsHistogram::default();
+        let empty = || (Instant::now(), durations.read().counts);
+        let readings = Mutex::new([empty(), empty()]);
+        Self { failures: AtomicU64::new(0), durations, restarts: Mutex::default(), readings }
     }
 
     /// Counts a request that is done.
     pub(super) fn request(&self, took: Duration, failed: bool) {
-        self.histogram[bucket(took)].fetch_add(1, Relaxed);
+        self.durations.observe(took);
         if failed {
             self.failures.fetch_add(1, Relaxed);
         }
@@ -87,7 +79,7 @@ impl Counters {
     }
 
     pub(super) fn stats(&self, waiting: usize, target: usize) -> Stats {
-        let counts: Vec<u64> = self.histogram.iter().map(|count| count.load(Relaxed)).collect();
+        let counts = self.durations.read().counts;
         Stats {
             waiting,
             target,
@@ -107,45 +99,12 @@ impl Counters {
             *older = std::mem::replace(newer, (now, counts));
         }
         Latency {
-            p50: percentile(&recent, 50),
-            p90: percentile(&recent, 90),
-            p99: percentile(&recent, 99),
-            max: percentile(&recent, 100),
+            p50: Eighths::percentile(&recent, 50),
+            p90: Eighths::percentile(&recent, 90),
+            p99: Eighths::percentile(&recent, 99),
+            max: Eighths::percentile(&recent, 100),
         }
     }
-}
-
-/// Below eight microseconds one bucket each, then eight per doubling.
-fn bucket(took: Duration) -> usize {
-    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    if micros < STEPS {
-        return usize::try_from(micros).unwrap_or(0);
-    }
-    let doublings = u64::from(micros.ilog2() - STEPS.ilog2());
-    let step = (micros >> doublings) - STEPS;
-    usize::try_from((doublings + 1) * STEPS + step).unwrap_or(BUCKETS).min(BUCKETS - 1)
-}
-
-/// The largest time that falls into a bucket.
-fn upper_end(bucket: usize) -> Duration {
-    let bucket = bucket as u64;
-    if bucket < STEPS {
-        return Duration::from_micros(bucket);
-    }
-    let doublings = bucket / STEPS - 1;
-    Duration::from_micros(((STEPS + bucket % STEPS + 1) << doublings) - 1)
-}
-
-/// The time that this percentage of the counted requests did not exceed.
-fn percentile(counts: &[u64], percent: u64) -> Duration {
-    let total: u64 = counts.iter().sum();
-    let rank = (total * percent).div_ceil(100);
-    let mut seen = 0;
-    let place = counts.iter().position(|count| {
-        seen += count;
-        *count > 0 && seen >= rank
-    });
-    place.map_or(Duration::ZERO, upper_end)
 }
 
 #[cfg(test)]
@@ -153,17 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_time_is_at_most_an_eighth_below_its_bucket_s_upper_end() {
-        for micros in (0..5_000).chain([65_535, 65_536, 1_000_000, 60_000_000, 3_600_000_000]) {
-            let took = Duration::from_micros(micros);
-            let end = upper_end(bucket(took));
-            assert!(end >= took && end <= took + took / 8, "{took:?} {end:?}");
-        }
-        assert_eq!(bucket(Duration::MAX), BUCKETS - 1);
-    }
-
-    #[test]
-    fn percentiles_are_read_off_the_buckets() {
+    fn percentiles_are_within_an_eighth() {
         let counters = Counters::new();
         assert_eq!(counters.stats(0, 1).latency, Latency::default());
         for micros in 1..=100 {

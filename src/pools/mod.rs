@@ -16,11 +16,13 @@
 //! Deliberately absent: everything that concerns one pool alone.
 
 mod directory;
+mod metrics;
 mod route;
 mod snapshot;
 
 pub use crate::pool::{Answered, Error, ResetError, ShuttingDown, Start, StartError, Stats};
 pub use crate::worker::{State, Usage};
 pub use directory::{Pools, UpcomingPools};
+pub(crate) use metrics::Figures;
 pub use route::Call;
 pub use snapshot::{PoolSnapshot, Snapshot, WorkerSnapshot};

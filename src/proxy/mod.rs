@@ -57,7 +57,7 @@ use crate::pools::{self, Answered, Call, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
-pub use statistics::{BOUNDS, Durations, Statistics};
+pub use statistics::Statistics;
 
 /// The full name of the service.
 pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";

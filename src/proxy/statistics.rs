@@ -1,20 +1,13 @@
 //! Durations of calls by type and code.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::grpc::CODES;
-
-/// The upper bounds of the buckets, in seconds; one more bucket holds what is longer.
-pub const BOUNDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// The buckets of a histogram.
-const BUCKETS: usize = BOUNDS.len() + 1;
+use crate::telemetry::histogram::{BOUNDS, Counts, SecondsHistogram};
+use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, ready};
 
 /// The types of Centrifugo's own methods. Each always has a label of its own.
 const KNOWN: [&str; 13] = [
@@ -52,29 +45,19 @@ pub struct Statistics {
 }
 
 /// The calls of one type that ended with one code.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Durations {
+#[derive(Debug)]
+struct Durations {
     /// The type, as workers read it.
-    pub kind: String,
-    /// The gRPC code; `CANCELLED` when the caller went away.
-    pub code: &'static str,
-    /// Calls in each bucket of [`BOUNDS`] and in the one above; not cumulative.
-    pub counts: Vec<u64>,
-    /// The sum of their durations, in seconds.
-    pub sum: f64,
+    kind: String,
+    /// The gRPC code; `CANCELLED` if the caller went away.
+    code: &'static str,
+    counts: Counts,
 }
 
 #[derive(Debug)]
 struct OfType {
     kind: String,
-    codes: [Histogram; CODES.len()],
-}
-
-#[derive(Debug, Default)]
-struct Histogram {
-    counts: [AtomicU64; BUCKETS],
-    micros: AtomicU64,
+    codes: [SecondsHistogram; CODES.len()],
 }
 
 /// A call in flight. When it is dropped without a code, its caller went away.
@@ -93,13 +76,18 @@ impl Statistics {
     }
 
     /// The counts so far, without types and codes that never occurred.
-    pub fn durations(&self) -> Vec<Durations> {
+    fn durations(&self) -> Vec<Durations> {
         let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner).clone();
         let types = self.known.iter().chain(&unknown).chain([&self.other]);
         let all = types.flat_map(|of_type| {
-            CODES.into_iter().zip(&of_type.codes).map(|(code, histogram)| histogram.read(&of_type.kind, code))
+            let codes = CODES.into_iter().zip(&of_type.codes);
+            codes.map(|(code, histogram)| Durations {
+                kind: of_type.kind.clone(),
+                code,
+                counts: histogram.read(),
+            })
         });
-        all.filter(|durations| durations.counts.iter().any(|count| *count > 0)).collect()
+        all.filter(|durations| durations.counts.counts.iter().any(|count| *count > 0)).collect()
     }
 
     fn of_type(&self, kind: &str) -> Arc<OfType> {
@@ -129,6 +117,23 @@ impl Statistics {
     }
 }
 
+impl Collect for Statistics {
+    fn collect(self: Arc<Self>) -> Collected {
+        ready(move |page| {
+            let mut family = FamilyText::new(
+                "causeway_request_duration_seconds",
+                CollectorKind::Histogram,
+                "Duration of calls from Centrifugo in seconds, queueing included, by type and gRPC code.",
+            );
+            for Durations { kind, code, counts } in &self.durations() {
+                let labels = [("code", *code), ("type", &**kind)];
+                family.histogram(&labels, &BOUNDS, &counts.counts, counts.sum.as_secs_f64());
+            }
+            page.add(family);
+        })
+    }
+}
+
 impl Default for Statistics {
     fn default() -> Self {
         Self { known: KNOWN.map(OfType::new), unknown: RwLock::default(), other: OfType::new(OTHER) }
@@ -138,20 +143,6 @@ impl Default for Statistics {
 impl OfType {
     fn new(kind: &str) -> Arc<Self> {
         Arc::new(Self { kind: kind.to_owned(), codes: Default::default() })
-    }
-}
-
-impl Histogram {
-    fn count(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(1, Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    fn read(&self, kind: &str, code: &'static str) -> Durations {
-        let sum = Duration::from_micros(self.micros.load(Relaxed)).as_secs_f64();
-        let counts = self.counts.iter().map(|count| count.load(Relaxed)).collect();
-        Durations { kind: kind.to_owned(), code, counts, sum }
     }
 }
 
@@ -167,13 +158,15 @@ impl Drop for Timed {
         if let Some(histogram) =
             usize::try_from(self.code as i32).ok().and_then(|n| self.of_type.codes.get(n))
         {
-            histogram.count(self.arrived.elapsed());
+            histogram.observe(self.arrived.elapsed());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -190,8 +183,9 @@ mod tests {
             .durations()
             .into_iter()
             .map(|found| {
-                let bucket = found.counts.iter().position(|count| *count > 0).unwrap();
-                (found.kind, found.code, bucket, found.counts.iter().sum::<u64>(), found.sum)
+                let Counts { counts, sum } = found.counts;
+                let bucket = counts.iter().position(|count| *count > 0).unwrap();
+                (found.kind, found.code, bucket, counts.iter().sum::<u64>(), sum.as_secs_f64())
             })
             .collect();
         let expected = [
@@ -217,7 +211,7 @@ mod tests {
         let found = statistics.durations();
         let count = |kind: &str| -> u64 {
             let durations = found.iter().filter(|durations| durations.kind == kind);
-            durations.flat_map(|durations| &durations.counts).sum()
+            durations.flat_map(|durations| &durations.counts.counts).sum()
         };
         assert_eq!(found.len(), KNOWN.len() + MAX_UNKNOWN + 1);
         for kind in KNOWN {

@@ -1,16 +1,14 @@
-//! Telemetry: what operators see of a running bridge.
+//! Telemetry: logs and metrics of a running bridge.
 //!
-//! [`logs`] writes what the rest of the house says through `tracing`, in RoadRunner's formats, so that log collectors need no change.
-//! [`metrics`] counts, and shows it on a page; `health` says whether the server lives and is ready. The settings of traces are read and
-//! checked already; they are to come.
+//! [`logs`] writes the events of `tracing`, in RoadRunner's formats, so that log collectors need no change. [`metrics`] is the registry of
+//! all metrics, `histogram` counts durations for it. The settings of traces are read and checked already; spans are to come.
 //!
-//! Nobody but `app` and `cli` imports this room, and `rpc` for the metrics: others speak through `tracing` alone.
+//! This is ground floor: it imports no other room, and any room may import it. Parts of the bridge log through `tracing`, and implement
+//! `metrics::Collect` for their figures; `app` registers them, and `admin` serves the page.
 
 mod config;
-mod health;
-mod http;
+pub(crate) mod histogram;
 pub mod logs;
 pub mod metrics;
 
-pub use config::{Collector, CollectorKind, Metrics, Otel, Status};
-pub use health::Health;
+pub use config::Otel;

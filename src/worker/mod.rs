@@ -47,7 +47,6 @@ pub(crate) use exchange::Exchange;
 pub use memory::{Usage, usage_by_group};
 pub(crate) use on_init::run as run_on_init;
 pub(crate) use outcome::{Fault, Outcome};
-pub(crate) use output::dropped_lines;
 pub(crate) use process::Process;
 pub(crate) use program::find as find_program;
 pub use status::State;

@@ -4,7 +4,6 @@
 //! worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tracing::{error, warn};
 
 use super::allowance::{Allowance, Amount};
 use super::lines::Lines;
+use crate::telemetry::logs::Lost;
 
 /// How many last lines a failed boot shows.
 const TAIL: usize = 20;
@@ -39,14 +39,6 @@ const TURN: usize = 64 << 10;
 
 /// How long a worker is not read from, after each turn, once its text is dropped: no more than 32 MB per second are read only to be dropped.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
-
-/// Lines of workers that were dropped since this process was started.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
-/// Returns how many lines of workers were dropped since this process was started, because they were too many.
-pub(crate) fn dropped_lines() -> u64 {
-    DROPPED.load(Relaxed)
-}
 
 /// Where the text came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +136,7 @@ impl Output {
 
     fn note_dropped(&self, state: &mut State) {
         let dropped = state.allowance.dropped();
-        DROPPED.fetch_add(dropped.lines, Relaxed);
+        Lost::WorkerLimit.count(dropped.lines);
         state.dropped.lines += dropped.lines;
         state.dropped.bytes += dropped.bytes;
         self.report_soon(state);
@@ -329,7 +321,7 @@ mod tests {
         let took = begun.elapsed();
         assert!(took >= PAUSE * 28 && took < Duration::from_secs(2), "{took:?}");
         assert_eq!(output.state().dropped, Amount::default(), "reported at the end");
-        assert!(dropped_lines() > 900_000);
+        assert!(Lost::WorkerLimit.lines() > 900_000);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::real_centrifugo::free_port;
 use crate::support::{PATIENCE, Server, Setup, worker};
 
 /// The log channels of the pages.
@@ -42,11 +43,21 @@ fn setup() -> Setup {
     )
 }
 
-async fn request(server: &Server, channel: &str, request: &str) -> Page {
+/// Sends these bytes, the last request of which closes the connection, and reads to its end.
+async fn exchange(server: &Server, channel: &str, bytes: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.listening(channel)).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("no answer").unwrap();
+    bytes
+}
+
+async fn request(server: &Server, channel: &str, request: &str) -> Page {
+    let request = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    page(exchange(server, channel, &request).await)
+}
+
+fn page(mut bytes: Vec<u8>) -> Page {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
     let body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes).unwrap().to_lowercase();
@@ -55,7 +66,7 @@ async fn request(server: &Server, channel: &str, request: &str) -> Page {
 }
 
 async fn get(server: &Server, channel: &str, path: &str) -> Page {
-    request(server, channel, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+    request(server, channel, &format!("GET {path}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +119,7 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_tells_what_the_server_itself_uses() {
+async fn the_page_shows_what_the_server_itself_uses() {
     let server = setup().start();
     let page = get(&server, METRICS, "/metrics").await;
     let value = |name: &str| -> f64 {
@@ -128,10 +139,11 @@ async fn the_page_tells_what_the_server_itself_uses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_metrics_is_packed_for_whoever_takes_it() {
+async fn the_metrics_page_is_compressed_on_request() {
     let server = setup().start();
-    let packed = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: deflate, gzip;q=0.5\r\n\r\n";
-    let page = request(&server, METRICS, packed).await;
+    let packed = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: deflate, gzip;q=0.5\r\n\
+                  Connection: close\r\n\r\n";
+    let page = page(exchange(&server, METRICS, packed).await);
     assert!(page.head.contains("content-encoding: gzip"), "{}", page.head);
     let mut text = String::new();
     flate2::read::GzDecoder::new(&page.body[..]).read_to_string(&mut text).unwrap();
@@ -139,7 +151,7 @@ async fn the_page_of_metrics_is_packed_for_whoever_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_lives_before_its_workers_and_is_ready_with_them() {
+async fn a_server_is_live_before_its_workers_and_ready_with_them() {
     let setup = setup();
     let gate = setup.path("gate");
     let server = setup.env("BOOT_WAITS", &gate.display().to_string()).spawn();
@@ -172,12 +184,48 @@ async fn a_server_lives_before_its_workers_and_is_ready_with_them() {
         let page = get(&server, HEALTH, path).await;
         assert_eq!((page.code, page.text()), (404, "404 page not found\n"), "{path}");
     }
-    let head = request(&server, HEALTH, "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert_eq!((head.code, head.text()), (200, ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_server_is_ready_and_one_that_ends_is_not() {
+async fn pages_answer_the_methods_of_scrapers_and_probes() {
+    let server = setup().start();
+    for method in ["HEAD", "GET", "OPTIONS", "POST"] {
+        let page = request(&server, HEALTH, &format!("{method} /ready")).await;
+        assert_eq!((page.code, page.body.is_empty()), (200, method == "HEAD"), "{method}");
+    }
+    for (method, path) in [("GET", "/"), ("GET", "/metrics/"), ("HEAD", "/metrics")] {
+        assert_eq!(request(&server, METRICS, &format!("{method} {path}")).await.code, 200, "{method} {path}");
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        let page = request(&server, METRICS, &format!("{method} /metrics")).await;
+        assert_eq!((page.code, page.text()), (405, "Method Not Allowed\n"), "{method}");
+        assert!(page.head.contains("\r\nallow: get, head\r\n"), "{}", page.head);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_on_one_connection_are_all_answered() {
+    let server = setup().start();
+    let pipelined = "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /nope HTTP/1.1\r\nHost: x\r\n\r\n\
+                     GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answers = String::from_utf8(exchange(&server, HEALTH, pipelined).await).unwrap();
+    let codes: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(codes, ["200", "404", "200"], "{answers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sections_with_one_address_share_a_listener() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let sections = format!("status: {{address: '{address}'}}\nmetrics: {{address: 'tcp://{address}'}}\n");
+    let server = worker().more(&sections).start();
+    assert_eq!(server.listening(METRICS), server.listening(HEALTH));
+    assert!(get(&server, METRICS, "/metrics").await.has("causeway_workers_target 1"));
+    assert_eq!(get(&server, HEALTH, "/ready").await.code, 200);
+    assert_eq!(get(&server, HEALTH, "/").await.code, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_ready_and_one_that_shuts_down_is_not() {
     let mut server = setup().start();
     let client = server.client().await;
     let file = server.folder.path().join("go");
@@ -196,7 +244,7 @@ async fn a_busy_server_is_ready_and_one_that_ends_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_touches_nobody_else() {
+async fn what_is_not_http_affects_no_other_connection() {
     let server = setup().start();
     let mut strangers = Vec::new();
     for _ in 0..50 {
@@ -209,7 +257,7 @@ async fn what_is_no_http_touches_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_cannot_be_is_named_and_nothing_starts() {
+async fn an_invalid_collector_is_named_and_nothing_starts() {
     let mut server = worker().more("metrics: {collect: {m: {type: gauge, labels: ['']}}}\n").spawn();
     assert_eq!(server.exit().await.code(), Some(2));
     server.wait_for_output("metrics.collect.m: \"\" is not a valid label name for metric \"m\"");

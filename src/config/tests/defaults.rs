@@ -21,8 +21,8 @@ fn the_reference_holds_every_key_with_its_default() {
     assert_eq!(reference.warnings, []);
     let mut config = load_text(LEAST).unwrap().config;
     config.rpc = Some(rpc::Config::default());
-    config.metrics = Some(telemetry::Metrics::default());
-    config.status = Some(telemetry::Status::default());
+    config.metrics = Some(admin::Metrics::default());
+    config.status = Some(admin::Status::default());
     config.logs = telemetry::logs::Config {
         mode: Some(telemetry::logs::Mode::Development),
         level: Some(telemetry::logs::Level::Debug),

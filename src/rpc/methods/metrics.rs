@@ -8,8 +8,7 @@ use serde::Deserialize;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
-use crate::telemetry::metrics::{DeclareError, Write, WriteError};
-use crate::telemetry::{Collector, CollectorKind};
+use crate::telemetry::metrics::{Collector, CollectorKind, DeclareError, Write, WriteError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -5,9 +5,24 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::layer::CHANNELS;
 use crate::access::{can_append, can_append_in_new_folders};
 use crate::findings::{Findings, Machine};
+
+/// The channels of this server. Events with any other target come from a library.
+pub(crate) const CHANNELS: [&str; 12] = [
+    "server",
+    "centrifuge",
+    "rpc",
+    "app",
+    "endure",
+    "config",
+    "metrics",
+    "status",
+    "otel",
+    "lock",
+    "watch",
+    "net",
+];
 
 /// The `logs` section. What a channel does not set is as in the section itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -55,29 +70,29 @@ pub struct Channel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// For people: time, level, channel, message, fields.
+    /// For people to read: time, level, channel, message, fields.
     Development,
-    /// For collectors: one JSON object a line.
+    /// For log collectors: one JSON object per line.
     Production,
-    /// The message and its fields alone.
+    /// Only the message and its fields.
     Raw,
     /// Nothing is logged.
     #[serde(alias = "off", alias = "false")]
     None,
 }
 
-/// Less important events are not logged.
+/// The least important level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Everything.
     Debug,
-    /// What happens.
+    /// Normal operation.
     Info,
     /// What should not happen.
     #[serde(alias = "warning")]
     Warn,
-    /// What needs somebody.
+    /// What needs attention.
     #[serde(alias = "dpanic", alias = "panic", alias = "fatal")]
     Error,
 }
@@ -98,11 +113,11 @@ pub enum Encoding {
 pub struct File {
     /// The file.
     pub log_output: PathBuf,
-    /// MB (2^20 bytes) after which a new file is begun; 100.
+    /// The size of a file, in MB (2^20 bytes), at which it is rotated; 100.
     pub max_size: u64,
-    /// Days after which old files are removed; 0: never. RoadRunner's default is 24.
+    /// Days after which old files are removed; 0 is never. RoadRunner's default is 24.
     pub max_age: u64,
-    /// How many old files are kept; 10; 0: all.
+    /// How many old files are kept, 10; 0 is all.
     pub max_backups: usize,
     /// Whether old files are compressed.
     pub compress: bool,
@@ -114,13 +129,29 @@ impl Default for File {
     }
 }
 
-/// Where lines go, as a setting says it.
+/// Where lines go, as set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output<'a> {
     /// `stderr`, `stdout` or a path.
     Named(&'a str),
     /// A file that is rotated.
     Rotated(&'a Path),
+}
+
+/// An output cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OutputError {
+    /// The file has no name.
+    #[error("missing: expected a file such as app.log")]
+    Missing,
+    /// The file could not be appended to.
+    #[error("cannot open the log {}: {reason}", path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// What is in the way.
+        reason: String,
+    },
 }
 
 impl Output<'_> {
@@ -133,22 +164,22 @@ impl Output<'_> {
         }
     }
 
-    fn check(&self, work_dir: &Path) -> Result<(), String> {
+    fn check(&self, work_dir: &Path) -> Result<(), OutputError> {
         let Some(path) = self.path() else { return Ok(()) };
         if path.as_os_str().is_empty() {
-            return Err("missing: expected a file such as app.log".into());
+            return Err(OutputError::Missing);
         }
         let file = work_dir.join(path);
         let result = match self {
             Self::Named(_) => can_append(&file),
             Self::Rotated(_) => can_append_in_new_folders(&file),
         };
-        result.map_err(|reason| format!("cannot open the log {}: {reason}", path.display()))
+        result.map_err(|reason| OutputError::Open { path: path.to_owned(), reason })
     }
 }
 
 impl Config {
-    /// What would keep the log from being written.
+    /// Finds what would keep the log from being written.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         let mut checked = Vec::new();
         for name in CHANNELS.into_iter().chain([""]) {
@@ -157,7 +188,8 @@ impl Config {
             }
             for (key, output) in self.keys(name) {
                 if !checked.contains(&key) {
-                    findings.check(&key, output.check(machine.work_dir));
+                    let usable = output.check(machine.work_dir).map_err(|error| error.to_string());
+                    findings.check(&key, usable);
                     checked.push(key);
                 }
             }
@@ -204,14 +236,14 @@ impl Config {
         }
     }
 
-    /// The settings of one channel, whole. An encoding belongs to a mode: a channel with a mode of its own does not take over the common
-    /// one. Nor does a raw channel take over the common level: who wants lines as they are wants all of them, as with RoadRunner.
+    /// All settings of one channel. An encoding belongs to a mode: a channel with a mode of its own does not inherit the section's encoding.
+    /// Nor does a raw channel inherit its level: raw means every line, as in RoadRunner.
     pub(super) fn channel(&self, name: &str) -> Channel {
         let own = self.channels.get(name).cloned().unwrap_or_default();
         let encoding = if own.mode.is_some() { None } else { self.encoding };
         let level = if own.mode == Some(Mode::Raw) { None } else { self.level };
         let list = |own: Vec<String>, base: &[String]| if own.is_empty() { base.to_vec() } else { own };
-        // A channel with an output of its own does not write into the common file, nor does a raw one: a rotated file is JSON.
+        // A channel with an output of its own does not write to the section's file, nor does a raw one: a rotated file is JSON.
         let file = if own.output.is_empty() && own.mode != Some(Mode::Raw) {
             self.file_logger_options.clone()
         } else {

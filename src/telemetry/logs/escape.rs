@@ -1,9 +1,9 @@
-//! Text that cannot be taken for anything but text: it begins no line and moves no cursor.
+//! Escapes text, so that it can neither begin a line nor move a cursor.
 
 use std::fmt::Write as _;
 
-/// Appends `text` with its control characters as escapes (`\n`, `\u001b`): C0 but for the tab, which RoadRunner's lines have as well, DEL,
-/// C1, the line separators of Unicode, and what changes the direction of writing. Everything else stays as it is, backslashes too.
+/// Appends `text` with its control characters escaped (`\n`, `\u001b`): C0 except for the tab, which RoadRunner's lines contain as well,
+/// DEL, C1, Unicode's line separators and bidirectional controls. Everything else stays as it is, backslashes too.
 pub(super) fn push(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.find(is_control) {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_escaped_and_nothing_else() {
+    fn only_control_characters_are_escaped() {
         for (text, expected) in [
             ("plain äöü 漢字 🎉 App\\Kernel \"q\"\ttab", "plain äöü 漢字 🎉 App\\Kernel \"q\"\ttab"),
             ("a\nb\r\nc", "a\\nb\\r\\nc"),

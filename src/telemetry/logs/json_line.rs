@@ -1,18 +1,18 @@
-//! Lines of log that are JSON already: their level and their fields are kept.
+//! Log lines that are JSON already: their level and fields are kept.
 //!
-//! Recognised are the shapes of Monolog (`level_name`), pino and bunyan (`level` as a number), zap and slog (`level`), Python's JSON
+//! These are the formats of Monolog (`level_name`), pino and bunyan (`level` as a number), zap and slog (`level`), Python's JSON
 //! loggers (`levelname`; structlog has the message in `event`), Google's (`severity`), log15's (`lvl`) and Elastic's (`log.level`).
 
 use serde_json::{Map, Value};
 use tracing::Level;
 
-/// Where a level stands; the first one counts.
+/// Keys of the level; the first one found counts.
 const LEVELS: [&str; 6] = ["level_name", "levelname", "severity", "log.level", "level", "lvl"];
 
-/// Where a message stands; the first one counts.
+/// Keys of the message; the first one found counts.
 const MESSAGES: [&str; 3] = ["message", "msg", "event"];
 
-/// A line that says how important it is.
+/// A line with a level of its own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) level: Level,
@@ -21,7 +21,7 @@ pub(super) struct Line {
     pub(super) fields: Map<String, Value>,
 }
 
-/// Reads a line that is a JSON object with a level and a message.
+/// Parses a line that is a JSON object with a level and a message.
 pub(super) fn parse(text: &str) -> Option<Line> {
     if !text.starts_with('{') {
         return None;
@@ -48,7 +48,7 @@ fn level(value: &Value) -> Option<Level> {
             | "dpanic" => Some(Level::ERROR),
             _ => None,
         },
-        // pino's and bunyan's scale has steps of ten; Monolog's has hundreds and comes with a name.
+        // pino and bunyan count in tens; Monolog counts in hundreds, and has a name as well.
         Value::Number(number) => match number.as_u64()? {
             0..=20 | 100 => Some(Level::DEBUG),
             21..=30 | 200 | 250 => Some(Level::INFO),

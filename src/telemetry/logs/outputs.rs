@@ -1,22 +1,22 @@
-//! Where lines go: each output has a thread of its own, so that one which takes no lines holds up no other.
+//! Where lines go. Each output has a thread of its own, so that a blocked one delays no other.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::Error;
 use super::config::Channel;
-use super::queue::{Job, Queue};
+use super::error::Error;
+use super::queue::{Job, Load, Queue};
 use super::rotate::RotatingFile;
 use super::sink::Sink;
 
-/// How long the end may wait for readers of the log that do not read: for all outputs but stderr, and then for that one.
+/// How long shutdown waits for readers of the log that do not read: for all outputs but stderr, and then for that one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The outputs of all channels; those of one name are one. Standard error and output are always among them.
+/// The outputs of all channels, one for each name. Standard error and output are always among them.
 #[derive(Default)]
 pub(super) struct Outputs {
     opened: Vec<Opened>,
@@ -27,7 +27,7 @@ struct Opened {
     out: Box<dyn Write + Send>,
     queue: Queue,
     jobs: Receiver<Job>,
-    load: std::sync::Arc<super::queue::Load>,
+    load: Arc<Load>,
 }
 
 impl Outputs {
@@ -47,7 +47,7 @@ impl Outputs {
         self.add(name, || {
             Ok(match name {
                 "stderr" => Box::new(io::stderr()),
-                // Not through Rust's own buffer, which would be written out once more, and be waited for, at the very end.
+                // Not through Rust's own buffer, which would be flushed once more, and block, when the process exits.
                 "stdout" => Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
                 path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
             })
@@ -68,7 +68,7 @@ impl Outputs {
         Ok(queue)
     }
 
-    /// Starts the threads that write.
+    /// Starts a thread for each output.
     pub(super) fn start(mut self) -> io::Result<(Console, Guard)> {
         let gone = |error: Error| io::Error::other(error);
         let console = Console {
@@ -80,16 +80,16 @@ impl Outputs {
             let is_stderr = name == "stderr";
             let stderr = if is_stderr { None } else { Some(console.stderr.clone()) };
             let sink = Sink::new(name.clone(), out, has_colours(&name), load, stderr);
-            let (done, ended) = channel();
+            let (finished, done) = channel();
             std::thread::Builder::new().name("log".into()).spawn(move || {
                 sink.run(&jobs);
-                let _ = done.send(());
+                let _ = finished.send(());
             })?;
-            let ending = Ending { queue, ended };
+            let writer = Writer { queue, done };
             if is_stderr {
-                guard.stderr = Some(ending);
+                guard.stderr = Some(writer);
             } else {
-                guard.others.push(ending);
+                guard.others.push(writer);
             }
         }
         Ok((console, guard))
@@ -117,7 +117,7 @@ pub(super) struct Console {
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 impl Console {
-    /// From now on [`print`] writes here.
+    /// Makes [`print`] write here.
     pub(super) fn install(self) {
         let _ = CONSOLE.set(self);
     }
@@ -130,14 +130,13 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// Writes a text as it is, behind what waits already to be written there. Never waits; a text for which there is no room is dropped and
-/// counted.
+/// Writes a text as it is, after what is queued for that stream. Never waits; a text for which there is no room is dropped and counted.
 pub(crate) fn print(stream: Stream, text: &str) {
     let job = Job::Print(text.as_bytes().into());
     match (CONSOLE.get(), stream) {
         (Some(console), Stream::Stdout) => console.stdout.push(job),
         (Some(console), Stream::Stderr) => console.stderr.push(job),
-        // Without a log, as in tests, nobody is waited for either.
+        // Without a log, as in tests, this does not wait either.
         (None, _) => drop(std::thread::spawn({
             let text = text.to_owned();
             move || match stream {
@@ -148,31 +147,32 @@ pub(crate) fn print(stream: Stream, text: &str) {
     }
 }
 
-/// Writes what is left when it is dropped.
+/// Writes the remaining lines when it is dropped.
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
 pub struct Guard {
-    others: Vec<Ending>,
-    /// The last one, since the others may have to tell something there.
-    stderr: Option<Ending>,
+    others: Vec<Writer>,
+    /// Closed last, since failures of the others are reported there.
+    stderr: Option<Writer>,
 }
 
+/// The thread of one output.
 #[derive(Debug)]
-struct Ending {
+struct Writer {
     queue: Queue,
-    ended: Receiver<()>,
+    done: Receiver<()>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.others.iter().for_each(|ending| ending.queue.end());
+        self.others.iter().for_each(|writer| writer.queue.close());
         let deadline = Instant::now() + PATIENCE;
-        for ending in &self.others {
-            let _ = ending.ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        for writer in &self.others {
+            let _ = writer.done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         }
-        if let Some(ending) = &self.stderr {
-            ending.queue.end();
-            let _ = ending.ended.recv_timeout(PATIENCE);
+        if let Some(writer) = &self.stderr {
+            writer.queue.close();
+            let _ = writer.done.recv_timeout(PATIENCE);
         }
     }
 }

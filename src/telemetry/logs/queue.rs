@@ -4,64 +4,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::layer::{Look, Record};
+use super::lost::Lost;
+use super::record::{Format, Record};
 use super::worker_text::WorkerText;
 
 /// Bytes that may wait to be written to one output. One job may always wait, so that the application's own lines can be long.
 pub(super) const MAX_WAITING: usize = 32 << 20;
 
-/// What each job takes in memory beside its text, about.
+/// About how many bytes each job takes beside its text.
 const JOB: usize = 512;
-
-/// Lines that were lost since this process was started, of all outputs.
-static LOST: Lost = Lost { slow: AtomicU64::new(0), failed: AtomicU64::new(0) };
-
-/// Lines that were lost.
-#[derive(Debug)]
-pub(crate) struct Lost {
-    slow: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Lost {
-    /// Because their output took them too slowly.
-    pub(crate) fn to_slow_readers() -> u64 {
-        LOST.slow.load(Relaxed)
-    }
-
-    /// Because they could not be written.
-    pub(crate) fn to_failures() -> u64 {
-        LOST.failed.load(Relaxed)
-    }
-
-    /// More of them could not be written.
-    pub(super) fn add_failed(lines: u64) {
-        LOST.failed.fetch_add(lines, Relaxed);
-    }
-}
 
 /// Something to be written.
 #[derive(Debug, Clone)]
 pub(super) enum Job {
-    Record(Arc<Record>, Arc<Look>),
-    Worker(Arc<WorkerText>, Arc<Look>),
+    Record(Arc<Record>, Arc<Format>),
+    Worker(Arc<WorkerText>, Arc<Format>),
     /// Text that is written as it is.
     Print(Arc<[u8]>),
     /// A line of the log about itself.
-    Note(Arc<str>),
-    /// All that came before is to be written, and then no more.
-    End,
+    Note(Arc<Record>),
+    /// The last job: everything before it is written, then the output is closed.
+    Close,
 }
 
 impl Job {
-    /// What it takes in memory, about.
+    /// About how many bytes of memory it takes.
     pub(super) fn size(&self) -> usize {
         JOB + match self {
-            Self::Record(record, _) => record.size(),
+            Self::Record(record, _) | Self::Note(record) => record.size(),
             Self::Worker(text, _) => text.text.len(),
             Self::Print(text) => text.len(),
-            Self::Note(text) => text.len(),
-            Self::End => 0,
+            Self::Close => 0,
         }
     }
 
@@ -80,7 +53,7 @@ pub(super) struct Queue {
     load: Arc<Load>,
 }
 
-/// What is under way to an output, and what did not fit.
+/// What is on its way to an output, and what did not fit.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     /// Bytes that are not written yet.
@@ -90,13 +63,14 @@ pub(super) struct Load {
 }
 
 impl Queue {
-    /// Bounded by what is in it: a bounded channel would take the memory of all its places at once.
+    /// Bounded by the bytes in it: a bounded channel would allocate all its slots at once.
     pub(super) fn new() -> (Self, Receiver<Job>, Arc<Load>) {
         let (sender, jobs) = channel();
         let load = Arc::new(Load::default());
         (Self { sender, load: Arc::clone(&load) }, jobs, load)
     }
 
+    /// Adds a job, or drops and counts it if there is no room.
     pub(super) fn push(&self, job: Job) {
         let Load { waiting, dropped } = &*self.load;
         let (size, lines) = (job.size(), job.lines());
@@ -105,23 +79,23 @@ impl Queue {
         if !fits || self.sender.send(job).is_err() {
             waiting.fetch_sub(size, Relaxed);
             dropped.fetch_add(lines, Relaxed);
-            LOST.slow.fetch_add(lines, Relaxed);
+            Lost::SlowReader.count(lines);
         }
     }
 
-    /// No more is to be written after what waits.
-    pub(super) fn end(&self) {
-        let _ = self.sender.send(Job::End);
+    /// Has the output write what waits, and close.
+    pub(super) fn close(&self) {
+        let _ = self.sender.send(Job::Close);
     }
 }
 
 impl Load {
-    /// A job of this size does not wait any more.
+    /// A job of this size is written.
     pub(super) fn written(&self, size: usize) {
         self.waiting.fetch_sub(size, Relaxed);
     }
 
-    /// How many lines did not fit since this was asked last.
+    /// Takes the number of lines that did not fit since the last call.
     pub(super) fn dropped(&self) -> u64 {
         if self.dropped.load(Relaxed) == 0 { 0 } else { self.dropped.swap(0, Relaxed) }
     }
@@ -132,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_waits_than_a_bound_allows_and_what_is_dropped_is_counted() {
+    fn what_exceeds_the_bound_is_dropped_and_counted() {
         let (queue, jobs, load) = Queue::new();
         for _ in 0..100 {
             queue.push(Job::Print(vec![b'x'; 1 << 20].into()));

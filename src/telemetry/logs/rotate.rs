@@ -1,10 +1,10 @@
-//! A file that is put aside when it is full, as `logs.file_logger_options` says.
+//! A file that is rotated when it is full, as set in `logs.file_logger_options`.
 //!
 //! Source: the names and rules of lumberjack, which RoadRunner uses: `app.log` becomes `app-2006-01-02T15-04-05.000.log`, in UTC, and
-//! `.gz` is added when it is compressed. A new file is for its owner alone (0600), whatever the umask; one that takes the place of another
-//! has that one's mode and, where it may be given away, its owner. So an administrator's `chmod` or `chown` lasts.
+//! `.gz` is added when it is compressed. A new file has mode 0600, whatever the umask; one that replaces another inherits its mode and, if
+//! permitted, its owner. So an administrator's `chmod` or `chown` lasts.
 //!
-//! Old files are removed and compressed by a thread of their own, one file after the other, since that takes seconds.
+//! Old files are removed and compressed on a thread of their own, one after the other, since that takes seconds.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -30,13 +30,13 @@ pub(super) struct RotatingFile {
     options: Options,
     file: File,
     size: u64,
-    /// The size from which on it is put aside.
+    /// The size at which it is rotated.
     limit: u64,
     cleaning: Option<JoinHandle<()>>,
 }
 
 impl RotatingFile {
-    /// Goes on with the file, or creates it and its folder.
+    /// Opens the file for appending; creates it and its folder if they are missing.
     pub(super) fn open(options: Options) -> io::Result<Self> {
         if let Some(folder) = options.log_output.parent() {
             fs::create_dir_all(folder)?;
@@ -52,12 +52,12 @@ impl RotatingFile {
         let before = self.file.metadata()?;
         let path = &self.options.log_output;
         match fs::rename(path, &aside) {
-            // Somebody has taken it away, and a new one is begun.
+            // It was removed; a new one is created.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             renamed => renamed?,
         }
         let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;
-        take_after(&file, &before);
+        inherit(&file, &before);
         self.size = file.metadata()?.len();
         self.file = file;
         self.limit = limit(&self.options);
@@ -65,10 +65,10 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Old files are a matter of their own: a failure there must not lose a line here.
+    /// Cleans up in the background; failures there must not lose a line here.
     fn clean_up(&mut self) {
         if self.cleaning.as_ref().is_some_and(|cleaning| !cleaning.is_finished()) {
-            // What is left over is seen to next time.
+            // The next rotation cleans up what is left.
             return;
         }
         let old = OldFiles { options: self.options.clone() };
@@ -76,7 +76,7 @@ impl RotatingFile {
             thread::Builder::new().name("log-files".into()).spawn(move || drop(old.clean_up())).ok();
     }
 
-    /// A name that nobody has yet.
+    /// A free name for the full file.
     fn aside(&self, now: SystemTime) -> PathBuf {
         let (folder, stem, extension) = name_parts(&self.options.log_output);
         let mut time = now;
@@ -93,7 +93,7 @@ impl RotatingFile {
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.size > 0 && self.size + line.len() as u64 > self.limit && self.rotate().is_err() {
-            // A file that is too large is better than lines that are lost. It is tried again soon.
+            // Too large a file is better than lost lines. The next megabyte tries again.
             self.limit = self.size + MB;
         }
         let written = self.file.write(line)?;
@@ -113,8 +113,8 @@ fn limit(options: &Options) -> u64 {
     if options.max_size == 0 { 100 * MB } else { options.max_size * MB }
 }
 
-/// Gives `file` the mode and the owner of another one, as far as that is allowed.
-fn take_after(file: &File, other: &Metadata) {
+/// Gives `file` the mode and owner of another one, as far as permitted.
+fn inherit(file: &File, other: &Metadata) {
     let _ = file.set_permissions(other.permissions());
     let _ = fchown(file, Some(other.uid()), Some(other.gid()));
 }
@@ -126,13 +126,13 @@ fn name_parts(path: &Path) -> (&Path, String, String) {
     (path.parent().unwrap_or(Path::new("")), part(path.file_stem()), extension)
 }
 
-/// The files that were put aside.
+/// Rotated files.
 struct OldFiles {
     options: Options,
 }
 
 impl OldFiles {
-    /// Removes what is too old or too much, and compresses the rest.
+    /// Removes files that are too old or too many, and compresses the rest.
     fn clean_up(&self) -> io::Result<()> {
         let mut old = self.old_files()?;
         old.sort_by(|a, b| b.cmp(a));
@@ -153,7 +153,7 @@ impl OldFiles {
         Ok(())
     }
 
-    /// The files that were put aside; their names sort by time.
+    /// Rotated files; their names sort by time.
     fn old_files(&self) -> io::Result<Vec<PathBuf>> {
         let (folder, stem, extension) = name_parts(&self.options.log_output);
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -175,9 +175,9 @@ fn compress(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".gz");
     let mut plain = File::open(path)?;
-    // One that is left over from a compression which did not come to its end is written anew.
+    // A leftover of an interrupted compression is overwritten.
     let packed = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&name)?;
-    take_after(&packed, &plain.metadata()?);
+    inherit(&packed, &plain.metadata()?);
     let mut encoder = GzEncoder::new(packed, Compression::default());
     io::copy(&mut plain, &mut encoder)?;
     encoder.finish()?.sync_all()?;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_is_put_aside_and_only_so_many_are_kept() {
+    fn a_full_file_is_rotated_and_max_backups_old_ones_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let log_output = folder.path().join("logs/app.log");
         let options =
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn old_files_are_compressed_when_asked_for() {
+    fn old_files_are_compressed_if_configured() {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             log_output: folder.path().join("app.log"),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_others_are_left_alone() {
+    fn other_files_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("app-notes.log"), "keep").unwrap();
         let options = Options {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_its_owner_s_alone_and_a_later_one_has_the_mode_of_the_one_before() {
+    fn a_new_file_is_private_and_its_successor_inherits_its_mode() {
         let folder = tempfile::tempdir().unwrap();
         let log_output = folder.path().join("app.log");
         let options =
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_put_aside_goes_on_growing() {
+    fn a_file_that_cannot_be_rotated_keeps_growing() {
         let folder = tempfile::tempdir().unwrap();
         let log_output = folder.path().join("app.log");
         let options = Options { log_output: log_output.clone(), max_size: 1, ..Options::default() };

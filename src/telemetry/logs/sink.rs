@@ -6,20 +6,22 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::layer::{Look, Record};
-use super::queue::{Job, Load, Lost, Queue};
+use serde_json::Value;
 
-/// Short lines of one job are written together up to this size: the kernel does not mix such writes to a pipe with those of others
-/// (`PIPE_BUF`).
+use super::lost::Lost;
+use super::queue::{Job, Load, Queue};
+use super::record::{Format, Record};
+
+/// Short lines of one job are written together up to this size: writes of up to `PIPE_BUF` bytes to a pipe are atomic.
 const TOGETHER: usize = 4096;
 
-/// The memory that is kept for the next lines.
+/// A buffer larger than this is released after each job.
 const KEPT: usize = 64 << 10;
 
-/// How often it is told, at most, that an output cannot be written to.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// An output that cannot be written to is reported this often at most.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long an output that somebody else has set not to block is left alone when it is full.
+/// The pause before the next write to a full output that another process has set to non-blocking.
 const FULL: Duration = Duration::from_millis(5);
 
 /// An output.
@@ -28,25 +30,25 @@ pub(super) struct Sink {
     out: Box<dyn Write + Send>,
     terminal: bool,
     load: Arc<Load>,
-    /// Where to tell that this output cannot be written to; none if this is the one.
+    /// Where failures of this output are reported; none for standard error itself.
     stderr: Option<Queue>,
-    /// Lines that are to be written together.
+    /// Lines to be written together.
     buffer: Vec<u8>,
     lines: u64,
-    /// The look of the last line, which the log's own lines have as well.
-    look: Arc<Look>,
+    /// The format of the last line; the log's own lines have the same.
+    format: Arc<Format>,
     failure: Failure,
 }
 
 /// What could not be written.
 #[derive(Default)]
 struct Failure {
-    /// Lines that were lost and not told of.
+    /// Lines that were lost and not reported yet.
     lost: u64,
-    why: String,
-    /// A line was written in part.
+    error: String,
+    /// The last line was written in part.
     torn: bool,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Sink {
@@ -65,47 +67,48 @@ impl Sink {
             stderr,
             buffer: Vec::new(),
             lines: 0,
-            look: Arc::default(),
+            format: Arc::default(),
             failure: Failure::default(),
         }
     }
 
-    /// Writes what comes until the end. An output that cannot be written to, because its reader has gone or its disk is full, loses its
-    /// lines, which is told.
+    /// Writes jobs until it is closed. While the output cannot be written to, because its reader is gone or its disk is full, its lines
+    /// are lost, counted and reported.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             let size = job.size();
-            let is_end = matches!(job, Job::End);
+            let is_last = matches!(job, Job::Close);
             self.write(job);
-            // Until now it took memory.
-            self.load.written(if is_end { 0 } else { size });
+            // It was never added for the last one.
+            self.load.written(if is_last { 0 } else { size });
             let dropped = self.load.dropped();
             if dropped > 0 {
-                self.note(&format!("{dropped} lines of the log were dropped: its reader is too slow"));
+                let fields = [("lines", dropped.into()), ("reason", "slow reader".into())];
+                self.note(&Record::warning("log lines dropped", fields));
             }
-            if is_end {
+            if is_last {
                 break;
             }
         }
         if self.failure.lost > 0 {
-            self.tell_lost();
+            self.report_lost();
         }
         let _ = self.out.flush();
     }
 
     fn write(&mut self, job: Job) {
         match job {
-            Job::Record(record, look) => {
-                self.put(record.write(&look.style, self.terminal).as_bytes());
-                self.look = look;
+            Job::Record(record, format) => {
+                self.put(record.write(&format.style, self.terminal).as_bytes());
+                self.format = format;
             }
-            Job::Worker(text, look) => {
-                text.write(&look.style, look.level, self.terminal, |line| self.put(line));
-                self.look = look;
+            Job::Worker(text, format) => {
+                text.write(&format.style, format.level, self.terminal, |line| self.put(line));
+                self.format = format;
             }
             Job::Print(text) => self.put(&text),
-            Job::Note(message) => return self.note(&message),
-            Job::End => {}
+            Job::Note(record) => return self.note(&record),
+            Job::Close => {}
         }
         self.write_out();
         if self.buffer.capacity() > KEPT {
@@ -113,10 +116,9 @@ impl Sink {
         }
     }
 
-    /// A line of the log's own.
-    fn note(&mut self, message: &str) {
-        let record = Record::of_the_log(message.to_owned());
-        let line = record.write(&self.look.style, self.terminal);
+    /// A line of the log about itself.
+    fn note(&mut self, record: &Record) {
+        let line = record.write(&self.format.style, self.terminal);
         self.put(line.as_bytes());
         self.write_out();
     }
@@ -142,13 +144,13 @@ impl Sink {
         self.buffer = buffer;
         self.buffer.clear();
         match written {
-            Ok(()) if self.failure.lost > 0 => self.tell_lost(),
+            Ok(()) if self.failure.lost > 0 => self.report_lost(),
             Ok(()) => {}
             Err((at, error)) => self.failed(lines, at > 0, &error),
         }
     }
 
-    /// On failure also says how many bytes were written.
+    /// On failure, also returns how many bytes were written.
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut at = 0;
         while at < bytes.len() {
@@ -156,7 +158,7 @@ impl Sink {
                 Ok(0) => return Err((at, ErrorKind::WriteZero.into())),
                 Ok(written) => at += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Somebody who shares the terminal or the pipe has set it so.
+                // Another process that shares the terminal or the pipe has set it to non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL),
                 Err(error) => return Err((at, error)),
             }
@@ -165,26 +167,26 @@ impl Sink {
     }
 
     fn failed(&mut self, lines: u64, torn: bool, error: &io::Error) {
-        Lost::add_failed(lines);
+        Lost::WriteFailed.count(lines);
         let failure = &mut self.failure;
         failure.lost += lines;
         failure.torn |= torn;
-        failure.why = error.to_string();
-        if failure.told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-            failure.told = Some(Instant::now());
-            let message = format!("lines of the log are lost: cannot write to {}: {error}", self.name);
+        failure.error = error.to_string();
+        if failure.reported.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
+            failure.reported = Some(Instant::now());
+            let fields = [("output", Value::from(&*self.name)), ("error", error.to_string().into())];
             if let Some(stderr) = &self.stderr {
-                stderr.push(Job::Note(message.into()));
+                stderr.push(Job::Note(Arc::new(Record::warning("cannot write the log", fields))));
             }
         }
     }
 
     /// Writes how many lines were lost, now that writing works again.
-    fn tell_lost(&mut self) {
+    fn report_lost(&mut self) {
         let lost = std::mem::take(&mut self.failure.lost);
-        let Self { name, failure, .. } = self;
-        let message = format!("{lost} lines of the log were lost: cannot write to {name}: {}", failure.why);
-        self.note(&message);
+        let error = std::mem::take(&mut self.failure.error);
+        let fields = [("lines", lost.into()), ("output", Value::from(&*self.name)), ("error", error.into())];
+        self.note(&Record::warning("log lines lost", fields));
     }
 }
 
@@ -194,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// An output with room for some bytes, which are shared with the test. The next ones fail, once each time it is full.
+    /// An output with room for some bytes, which the test can read. A write fails once each time it is full.
     struct Disk {
         room: usize,
         written: Arc<Mutex<Vec<u8>>>,
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_full_disk_loses_are_counted_and_told_there_and_on_stderr() {
+    fn lines_lost_to_a_full_disk_are_counted_and_reported_there_and_on_stderr() {
         let (stderr, complaints, _load) = Queue::new();
         let (queue, jobs, load) = Queue::new();
         let written = Arc::new(Mutex::new(Vec::new()));
@@ -234,40 +236,43 @@ mod tests {
             queue.push(Job::Print(format!("{n}234\n").into_bytes().into()));
         }
         queue.push(Job::Print(b"a longer one\n".as_slice().into()));
-        queue.end();
-        let before = Lost::to_failures();
+        queue.close();
+        let before = Lost::WriteFailed.lines();
         sink.run(&jobs);
         let text = text(&written);
         assert!(text.starts_with("0234\n1234\n4234\n"), "{text}");
-        assert!(text.contains("\t2 lines of the log were lost: cannot write to app.log: "), "{text}");
+        assert!(
+            text.contains("\tlog lines lost\t{\"lines\": 2, \"output\": \"app.log\", \"error\": "),
+            "{text}"
+        );
         assert!(text.ends_with("\n5234\na longer one\n"), "{text}");
-        assert!(Lost::to_failures() >= before + 2);
+        assert!(Lost::WriteFailed.lines() >= before + 2);
         let complaints: Vec<Job> = complaints.try_iter().collect();
-        assert_eq!(complaints.len(), 1, "told once");
+        assert_eq!(complaints.len(), 1, "reported once");
     }
 
     #[test]
-    fn a_line_that_was_written_in_part_is_ended_before_the_next_one() {
+    fn a_line_that_was_written_in_part_is_terminated_before_the_next_one() {
         let (queue, jobs, load) = Queue::new();
         let written = Arc::new(Mutex::new(Vec::new()));
         let disk = Disk { room: 7, more: usize::MAX, written: Arc::clone(&written) };
         for line in ["whole\n", "torn\n", "next\n"] {
             queue.push(Job::Print(line.as_bytes().into()));
         }
-        queue.end();
+        queue.close();
         Sink::new("x".into(), Box::new(disk), false, load, None).run(&jobs);
         let text = text(&written);
         assert!(text.starts_with("whole\nt\nnext\n"), "{text}");
-        assert!(text.contains("1 lines of the log were lost"), "{text}");
+        assert!(text.contains("log lines lost\t{\"lines\": 1,"), "{text}");
     }
 
     #[test]
-    fn a_pipe_that_somebody_has_set_not_to_block_loses_nothing() {
+    fn a_non_blocking_pipe_loses_nothing() {
         let (mut reader, writer) = io::pipe().unwrap();
         nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
         let (queue, jobs, load) = Queue::new();
         queue.push(Job::Print(vec![b'x'; 1 << 20].into()));
-        queue.end();
+        queue.close();
         let sink = Sink::new(
             "x".into(),
             Box::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer))),

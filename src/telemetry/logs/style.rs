@@ -1,6 +1,6 @@
-//! What a line looks like.
+//! The format of a line.
 //!
-//! Source: lines of RoadRunner 2025.1.15 in each mode and encoding; the tests have them.
+//! Source: lines of RoadRunner 2025.1.15 in each mode and encoding, which the tests contain.
 
 use std::time::SystemTime;
 
@@ -43,7 +43,7 @@ impl Style {
         Self { mode, encoding, line_ending: channel.line_ending.clone().unwrap_or_else(|| "\n".into()) }
     }
 
-    /// Whether what workers print is shown as it is.
+    /// Whether the output of workers is written as it is.
     pub(super) fn is_raw(&self) -> bool {
         self.mode == Mode::Raw && self.encoding == Encoding::Console
     }
@@ -52,7 +52,7 @@ impl Style {
         &self.line_ending
     }
 
-    /// Writes the line; with colours where `terminal` is true.
+    /// Formats the line; in colour if `terminal` is true.
     pub(super) fn write(&self, line: &Line<'_>, terminal: bool) -> String {
         let mut out = match self.encoding {
             Encoding::Console => self.console(line, terminal),
@@ -85,7 +85,7 @@ impl Style {
         parts.join("\t")
     }
 
-    /// Nobody's text may begin a line of its own, or move a terminal's cursor; raw is raw.
+    /// Escapes text, so that it can neither begin a line nor move a terminal's cursor; raw is raw.
     fn shown(&self, text: &str) -> String {
         if self.mode == Mode::Raw {
             return text.to_owned();
@@ -115,7 +115,7 @@ impl Style {
         if line.fields.is_empty() {
             return Value::Object(object).to_string();
         }
-        // A worker's field must not pass for one of the line's own: readers take the last of two.
+        // A worker's field must not shadow one of the line's own: of two with one name, readers take the last.
         let renamed = renamed(line.fields, |name| object.contains_key(name));
         let fields = renamed.as_ref().unwrap_or(line.fields);
         let mut text = Value::Object(object).to_string();
@@ -127,7 +127,7 @@ impl Style {
     }
 }
 
-/// The fields with `fields.` before the names that are taken; none when no name is.
+/// The fields with `fields.` in front of names that are taken; `None` if no name is.
 pub(super) fn renamed(
     fields: &Map<String, Value>,
     is_taken: impl Fn(&str) -> bool,
@@ -142,7 +142,7 @@ pub(super) fn renamed(
     Some(fields.iter().map(rename).collect())
 }
 
-/// JSON with a blank behind each colon and comma, as zap's console encoder has it.
+/// JSON with a space after each colon and comma, as zap's console encoder writes it.
 fn spaced(fields: &Map<String, Value>) -> String {
     let entries: Vec<String> = fields
         .iter()

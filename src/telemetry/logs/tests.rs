@@ -29,7 +29,7 @@ fn style(mode: Mode, encoding: Option<Encoding>) -> Channel {
 }
 
 #[test]
-fn lines_are_those_of_roadrunner_in_every_mode_and_encoding() {
+fn lines_match_roadrunner_in_every_mode_and_encoding() {
     use tracing::Level;
     let fields = json!({"user": "42", "note": "tab\there \"q\""});
     let cases = [
@@ -61,7 +61,7 @@ fn lines_are_those_of_roadrunner_in_every_mode_and_encoding() {
 }
 
 #[test]
-fn without_fields_nothing_follows_the_message_and_a_terminal_has_colours() {
+fn without_fields_nothing_follows_the_message_and_a_terminal_shows_colours() {
     use tracing::Level;
     let channel = style(Mode::Development, None);
     assert_eq!(
@@ -102,7 +102,7 @@ fn channels_have_levels_and_outputs_of_their_own() {
 }
 
 #[test]
-fn nothing_is_logged_in_mode_none() {
+fn mode_none_logs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let config =
@@ -144,12 +144,12 @@ fn lines_of_many_threads_do_not_mix() {
     assert!(text.lines().all(|line| line.len() == 200));
 }
 
-/// One event of a worker's output, as the workers' room makes them.
+/// One event of a worker's output, as `worker` logs it.
 fn print(text: &[u8]) {
     tracing::error!(target: "server", pid = 7, stream = "stderr", worker_output = text);
 }
 
-/// What stands in the log once `log` has been called, with this `logs` section; its output goes into one file.
+/// Runs `log` with this `logs` section, and returns what was written.
 fn text_of(section: &Value, log: impl FnOnce()) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
@@ -160,7 +160,7 @@ fn text_of(section: &Value, log: impl FnOnce()) -> Vec<u8> {
 }
 
 #[test]
-fn raw_is_what_the_worker_printed_byte_for_byte() {
+fn raw_output_is_what_the_worker_printed_byte_for_byte() {
     let printed: &[u8] = b"{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n\n \ttrailing blanks \t \r\n\xff\xfe\0\x1b[31m\n{\"level\":\"debug\",\"msg\":\"y\"}\n";
     for section in [
         json!({"mode": "raw"}),
@@ -178,14 +178,14 @@ fn raw_is_what_the_worker_printed_byte_for_byte() {
 }
 
 #[test]
-fn a_raw_channel_shows_what_is_as_important_as_its_level_says() {
+fn a_raw_channel_filters_by_level() {
     let printed = b"plain\n{\"level\":\"info\",\"msg\":\"x\"}\n{\"level\": 400, \"message\":\"y\"}\n";
     let text = text_of(&json!({"mode": "raw", "level": "error"}), || print(printed));
     assert_eq!(text, b"{\"level\": 400, \"message\":\"y\"}\n");
 }
 
 #[test]
-fn a_raw_channel_does_not_write_into_the_common_file() {
+fn a_raw_channel_does_not_write_to_the_rotated_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = File { log_output: folder.path().join("rotated.log"), ..File::default() };
     let raw = Channel { mode: Some(Mode::Raw), ..Channel::default() };
@@ -201,7 +201,7 @@ fn a_raw_channel_does_not_write_into_the_common_file() {
 }
 
 #[test]
-fn each_line_of_a_worker_is_an_entry_and_json_keeps_its_level_and_fields() {
+fn each_line_of_a_worker_is_one_entry_and_json_keeps_its_level_and_fields() {
     let printed = "plain \n\n{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n{\"level\":\"debug\",\"msg\":\"hidden\"}\nlast";
     let text = text_of(&json!({"mode": "production", "level": "info"}), || print(printed.as_bytes()));
     let mut lines = Vec::new();
@@ -230,7 +230,7 @@ fn a_record_of_a_megabyte_is_one_entry_with_its_level() {
 }
 
 #[test]
-fn nobody_s_text_begins_a_line_of_its_own_for_people() {
+fn no_text_can_forge_a_line() {
     let forged =
         "x\n2026-11-23T16:09:52+0000\tERROR\tserver\tforged\u{1b}[2J\0\r\u{85}\u{2028}\u{202e} \u{e4}\tC:\\";
     let escaped = "x\\n2026-11-23T16:09:52+0000\tERROR\tserver\tforged\\u001b[2J\\u0000\\r\\u0085\\u2028\\u202e \u{e4}\tC:\\";
@@ -256,7 +256,7 @@ fn nobody_s_text_begins_a_line_of_its_own_for_people() {
 }
 
 #[test]
-fn an_output_that_takes_nothing_holds_up_no_other() {
+fn a_blocked_output_delays_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (stuck, well) = (folder.path().join("stuck"), folder.path().join("well"));
     nix::unistd::mkfifo(&stuck, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -282,7 +282,7 @@ fn an_output_that_takes_nothing_holds_up_no_other() {
 }
 
 #[test]
-fn a_field_of_a_worker_is_none_of_the_line_s_own() {
+fn a_field_of_a_worker_cannot_replace_one_of_the_line() {
     let channel = style(Mode::Production, None);
     let fields = json!({"logger": "evil", "ts": 5, "level": "debug", "msg": "m", "n": 1});
     let line = written(&channel, false, tracing::Level::ERROR, "x", &fields);

@@ -1,4 +1,4 @@
-//! What workers print, made into lines of the log: on the log's own threads, since it can be much.
+//! Splits the output of workers into log lines, on the log's threads since it can be a lot.
 
 use std::time::SystemTime;
 
@@ -9,26 +9,26 @@ use tracing::level_filters::LevelFilter;
 use super::json_line;
 use super::style::{self, Line, Style};
 
-/// Some lines of one worker, as it printed them. Each has its line feed, the last one perhaps not.
+/// Some lines of one worker, as printed. Each ends with a line feed, except perhaps the last.
 #[derive(Debug)]
 pub(super) struct WorkerText {
     pub(super) time: SystemTime,
     pub(super) channel: &'static str,
     pub(super) pid: u64,
-    /// Which of its streams.
+    /// `stdout` or `stderr`.
     pub(super) stream: String,
     pub(super) text: Vec<u8>,
 }
 
 impl WorkerText {
-    /// How many lines there are.
+    /// The number of lines.
     pub(super) fn lines(&self) -> u64 {
         let ends = memchr::memchr_iter(b'\n', &self.text).count() as u64;
         ends + u64::from(self.text.last().is_some_and(|byte| *byte != b'\n'))
     }
 
-    /// Hands each line of the log to `take`, whole, as `style` writes it. A line that is JSON with a level keeps its level and its fields;
-    /// every other is info. In mode raw each line is what the worker printed, byte for byte.
+    /// Passes each whole log line to `take`, as `style` writes it. A line that is JSON with a level keeps its level and fields; any other
+    /// is info. In mode raw each line is what the worker printed, byte for byte.
     pub(super) fn write(
         &self,
         style: &Style,
@@ -40,7 +40,7 @@ impl WorkerText {
         let mut out = Vec::new();
         for line in text.split(|byte| *byte == b'\n') {
             if style.is_raw() {
-                // RoadRunner logs all that workers print at info, whatever it says.
+                // RoadRunner logs the output of workers at info, whatever level it names.
                 if limit >= LevelFilter::INFO || level_of(line) <= limit {
                     out.clear();
                     out.extend_from_slice(line);
@@ -68,7 +68,7 @@ impl WorkerText {
             return None;
         }
         let message = json.map(|mut line| {
-            // Many loggers name the process, too. What this server knows of it counts.
+            // Many loggers add the pid as well.
             if line.fields.get("pid") == fields.get("pid") {
                 line.fields.shift_remove("pid");
             }

@@ -1,21 +1,21 @@
-//! One collector: its name and labels, and a series of values for each combination of the labels' values.
+//! One collector: its name and labels, and a series of values for each combination of label values.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::budget::{Budget, check_values};
-use super::registry::{DeclareError, Write, WriteError};
+use super::collector::{Collector, CollectorKind, Write};
+use super::error::{DeclareError, LabelError, WriteError};
+use super::exposition::{FamilyText, approximate, legacy, number};
 use super::series::{Key, Series, Shown, size};
-use super::text::{FamilyText, legacy, number};
-use crate::telemetry::{Collector, CollectorKind};
 
-/// How many series are copied for the page while nobody else can count: so many take some ten microseconds. The quantiles of a summary
-/// take as long as many copies.
+/// The number of series that are copied for the page under one lock: these take some ten microseconds. The quantiles of one summary take
+/// as long as many copies.
 const COPIED: usize = 256;
 const SUMMARIES: usize = 8;
 
-/// A histogram's bounds unless it has its own: those of Prometheus' client for Go.
+/// The bounds of a histogram that declares none: those of Prometheus' client for Go.
 const DEFAULT_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// A declared collector with its values.
@@ -24,20 +24,20 @@ pub(super) struct Family {
     pub(super) name: String,
     kind: CollectorKind,
     help: String,
-    /// As the page has them.
+    /// As on the page.
     labels: Vec<String>,
-    /// The places of the labels in the order of their names, in which they are written and sorted.
+    /// Indices into `labels`, sorted by name: the order in which labels are written.
     order: Vec<usize>,
     buckets: Vec<f64>,
     quantiles: Vec<f64>,
     series: Mutex<BTreeMap<Key, Series>>,
     budget: Arc<Budget>,
-    /// What the collector itself counts as.
+    /// The bytes of the collector itself.
     size: usize,
 }
 
 impl Family {
-    /// A collector that is within the bounds of one ([`super::budget::check`]).
+    /// A collector that has passed [`super::budget::check`].
     pub(super) fn new(name: &str, collector: &Collector, budget: &Arc<Budget>) -> Result<Self, DeclareError> {
         let parts = [collector.namespace.as_str(), collector.subsystem.as_str(), name];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -66,7 +66,7 @@ impl Family {
             size,
         };
         if family.labels.is_empty() {
-            // There is one series only, which is there from the beginning.
+            // Its only series exists from the beginning.
             let key: Key = Arc::from([]);
             family.budget.take(1, family.size_of(&key)).map_err(DeclareError::Full)?;
             family.series().insert(key, family.empty());
@@ -74,7 +74,7 @@ impl Family {
         Ok(family)
     }
 
-    /// Changes the series of these values of the labels.
+    /// Changes the series of these label values.
     pub(super) fn write(&self, write: Write, labels: Vec<String>, value: f64) -> Result<(), WriteError> {
         use CollectorKind::{Counter, Gauge, Histogram, Summary};
         match (write, self.kind) {
@@ -84,7 +84,7 @@ impl Family {
             _ => return Err(WriteError::Unsupported),
         }
         let key = self.key(labels)?;
-        // A sum would never recover from these; what a gauge is set to is its own business.
+        // A sum would never recover from these; a gauge may be set to anything.
         if !value.is_finite() && write != Write::Set {
             return Err(WriteError::NotFinite(value));
         }
@@ -118,7 +118,7 @@ impl Family {
         Ok(())
     }
 
-    /// The values of the labels in the order of their names. A collector without labels ignores those which are given, as in RoadRunner.
+    /// Sorts label values by label name. A collector without labels ignores all values, as in RoadRunner.
     fn key(&self, mut labels: Vec<String>) -> Result<Vec<String>, WriteError> {
         if self.labels.is_empty() {
             return Ok(Vec::new());
@@ -136,16 +136,16 @@ impl Family {
         Series::empty(self.kind, self.buckets.len())
     }
 
-    /// What a series counts as.
+    /// The bytes of a series.
     fn size_of(&self, key: &[String]) -> usize {
         let names =
             self.name.len() + self.labels.iter().map(|label| label.len() + "=\"\",".len()).sum::<usize>();
         size(self.kind, names, self.buckets.len() + self.quantiles.len(), key)
     }
 
-    /// The family as it stands on the page.
+    /// The family as it is on the page.
     pub(super) fn text(&self) -> FamilyText {
-        let mut text = FamilyText::new(&self.name, kind_name(self.kind), &self.help);
+        let mut text = FamilyText::new(&self.name, self.kind, &self.help);
         let mut after = None;
         loop {
             let copied = self.copy(after.as_ref());
@@ -159,7 +159,7 @@ impl Family {
         }
     }
 
-    /// The next series behind `after`.
+    /// Copies the next series after `after`.
     fn copy(&self, after: Option<&Key>) -> Vec<(Key, Shown)> {
         let most = if self.quantiles.is_empty() { COPIED } else { SUMMARIES };
         let begin = after.map_or(Bound::Unbounded, |key| Bound::Excluded(&**key));
@@ -176,7 +176,7 @@ impl Family {
         let labels: Vec<(&str, &str)> = names.zip(values.iter().map(String::as_str)).collect();
         match shown {
             Shown::Value(value) => text.sample("", labels, *value),
-            Shown::Histogram { counts, sum } => self.histogram(text, &labels, counts, *sum),
+            Shown::Histogram { counts, sum } => text.histogram(&labels, &self.buckets, counts, *sum),
             Shown::Summary { quantiles, count, sum } => {
                 for (quantile, value) in self.quantiles.iter().zip(quantiles) {
                     let quantile = number(*quantile);
@@ -186,17 +186,6 @@ impl Family {
                 text.sample("_count", labels, approximate(*count));
             }
         }
-    }
-
-    fn histogram(&self, text: &mut FamilyText, labels: &[(&str, &str)], counts: &[u64], sum: f64) {
-        let mut total = 0;
-        for (bound, count) in self.buckets.iter().chain([&f64::INFINITY]).zip(counts) {
-            total += count;
-            let bound = number(*bound);
-            text.sample("_bucket", with(labels, "le", &bound), approximate(total));
-        }
-        text.sample("_sum", labels.iter().copied(), sum);
-        text.sample("_count", labels.iter().copied(), approximate(total));
     }
 
     fn series(&self) -> MutexGuard<'_, BTreeMap<Key, Series>> {
@@ -215,33 +204,18 @@ impl Drop for Family {
     }
 }
 
-/// The labels and one more behind them.
+/// The labels and one more.
 fn with<'a>(labels: &[(&'a str, &'a str)], name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     labels.iter().copied().chain([(name, value)]).collect()
-}
-
-/// The format's numbers are floats.
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may lose their last digits")]
-pub(super) fn approximate(count: u64) -> f64 {
-    count as f64
-}
-
-fn kind_name(kind: CollectorKind) -> &'static str {
-    match kind {
-        CollectorKind::Counter => "counter",
-        CollectorKind::Gauge => "gauge",
-        CollectorKind::Histogram => "histogram",
-        CollectorKind::Summary => "summary",
-    }
 }
 
 /// Source of the rules: Prometheus' client for Go; those that panic there are errors here.
 fn check_labels(metric: &str, collector: &Collector) -> Result<(), DeclareError> {
     let mut seen = HashSet::new();
     for label in &collector.labels {
-        let bad = |reason: &str| DeclareError::Label { metric: metric.into(), reason: reason.into() };
+        let bad = |reason: LabelError| DeclareError::Label { metric: metric.into(), reason };
         if label.is_empty() || label.starts_with("__") {
-            return Err(bad(&format!("{label:?} is not a valid label name")));
+            return Err(bad(LabelError::Invalid(label.clone())));
         }
         let reserved = match collector.kind {
             CollectorKind::Histogram => label == "le",
@@ -249,10 +223,10 @@ fn check_labels(metric: &str, collector: &Collector) -> Result<(), DeclareError>
             _ => false,
         };
         if reserved {
-            return Err(bad(&format!("{label:?} is the collector's own")));
+            return Err(bad(LabelError::Reserved(label.clone())));
         }
         if !seen.insert(legacy(label)) {
-            return Err(bad(&format!("duplicate label name {label:?}")));
+            return Err(bad(LabelError::Duplicate(label.clone())));
         }
     }
     Ok(())
@@ -272,7 +246,7 @@ fn buckets(collector: &Collector) -> Result<Vec<f64>, DeclareError> {
     if let Some(bound) = buckets.iter().find(|bound| bound.is_nan()) {
         return Err(DeclareError::Buckets(*bound, *bound));
     }
-    // The last bucket has no bound, whether that is said or not.
+    // The last bucket never has a bound; +Inf may be declared all the same.
     buckets.pop_if(|bound| *bound == f64::INFINITY);
     Ok(buckets)
 }

@@ -1,38 +1,41 @@
-//! Metrics: those of the application, which workers write over `rpc`, and the bridge's own.
+//! The metrics registry: the application's collectors, which workers write over RPC, and the figures of the bridge's own parts.
 //!
 //! ```text
-//!  metrics.Declare, Add, ... ──▶ registry ──┐
-//!  metrics.collect ─────────────▶           ├─▶ text ──▶ server ──HTTP──▶ Prometheus
-//!  pool, proxy ──────────────────▶ bridge ──┘
+//!  metrics.Declare, Add, ... ─▶ Registry ◀─ metrics.collect
+//!                                  │
+//!  pool, proxy, logs, process ─Collect─▶ Figures ─▶ Page ─▶ Prometheus' text format
 //! ```
 //!
-//! `registry` holds the application's collectors, `family` one of them, `series` its values, `summary` estimates quantiles; `budget` bounds
-//! what they take; `bridge` tells of the bridge
-//! itself; `text` writes Prometheus' text format, and `server` answers with it.
+//! `registry` holds the application's collectors by name, `family` one of them, `series` the values of one combination of labels; `summary`
+//! estimates quantiles, `bounds` and `budget` limit what they take. Parts of the bridge implement `Collect` and are registered by `app`.
+//! `exposition` writes the text format; `admin` serves it.
 //!
 //! Invariants:
-//! - No call harms another one: what cannot be counted is refused, and what is refused changes nothing.
-//! - Each name stands on the page once. Names may be any text; on the page, what Prometheus' older format does not allow is an underscore.
-//! - What collectors take is bounded, whatever is declared and counted; past a bound the call is refused, and those before it go on.
-//! - The page is written from copies of a few series at a time; whoever counts meanwhile waits for one such copy at most. Those who ask
-//!   for the page at the same time share one.
+//! - A call that is refused changes nothing, and no call affects another collector.
+//! - Each name is on the page once. Names may be any text; on the page, what Prometheus' older format does not allow is an underscore.
+//! - What collectors take is bounded, whatever is declared and written; past a bound the call is refused, and existing series go on.
+//! - The page is written from copies of a few series at a time; a call waits for one such copy at most.
 //!
 //! Deliberately absent: OpenMetrics.
 //!
-//! The registry is our own because the crates that there are have no summaries, know label names at compile time, or lock everything
-//! while a page is written.
+//! The registry is our own because the available crates have no summaries, know label names at compile time, or lock everything while a
+//! page is written.
 
-mod bridge;
+mod bounds;
 mod budget;
+mod collect;
+mod collector;
+mod error;
+mod exposition;
 mod family;
 mod registry;
 mod series;
-mod server;
 mod summary;
 #[cfg(test)]
 mod tests;
-mod text;
 
-pub use registry::{DeclareError, Registry, Write, WriteError};
-pub use server::Server;
-pub(crate) use server::Sources;
+pub(crate) use collect::{Collect, Collected, Figures, ready};
+pub use collector::{Collector, CollectorKind, Write};
+pub use error::{DeclareError, LabelError, WriteError};
+pub(crate) use exposition::{FamilyText, Page, approximate};
+pub use registry::Registry;

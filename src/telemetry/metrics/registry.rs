@@ -1,141 +1,36 @@
-//! The application's collectors by the names under which it declared them.
+//! All metrics: the application's collectors by the names under which it declared them, and the figures of the bridge's own parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::budget::{self, Budget, MAX_BYTES, MAX_COLLECTORS, MAX_SERIES};
+use super::bounds::MAX_COLLECTORS;
+use super::budget::{self, Budget};
+use super::collect::{Collect, Figures};
+use super::collector::{Collector, Write};
+use super::error::{DeclareError, WriteError};
+use super::exposition::{Page, legacy};
 use super::family::Family;
-use super::text::{Page, legacy};
-use crate::telemetry::{Collector, CollectorKind};
 
-/// Names that begin so are the bridge's own.
+/// Prefixes of the bridge's own metrics.
 const OWN: [&str; 3] = ["rr_centrifugo_", "causeway_", "process_"];
 
-/// A collector cannot be declared.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeclareError {
-    /// It has no name. The text is RoadRunner's.
-    #[error(
-        "descriptor Desc{{fqName: \"\", help: {help:?}, constLabels: {{}}, variableLabels: {{{labels}}}}} is invalid: \"\" is not a valid metric name"
-    )]
-    NoName {
-        /// What it was to count.
-        help: String,
-        /// The names of its labels.
-        labels: String,
-    },
-    /// Another collector, perhaps one of the bridge, has that name on the page. The text is RoadRunner's.
-    #[error("duplicate metrics collector registration attempted")]
-    Duplicate,
-    /// The name of a label is no name, or a label stands twice.
-    #[error("{reason} for metric \"{metric}\"")]
-    Label {
-        /// The collector's full name.
-        metric: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The buckets of a histogram do not ascend.
-    #[error("histogram buckets must be in increasing order: {0} >= {1}")]
-    Buckets(f64, f64),
-    /// A quantile of a summary is none.
-    #[error("expected a quantile from 0 to 1, found {0}")]
-    Quantile(f64),
-    /// It has more of something than a collector may have.
-    #[error("a collector may have {most} {what}, found {found}")]
-    TooMuch {
-        /// What it has too much of.
-        what: &'static str,
-        /// So many it has.
-        found: usize,
-        /// So many it may have.
-        most: usize,
-    },
-    /// There are too many.
-    #[error("there are {MAX_COLLECTORS} collectors, which is as many as there can be")]
-    TooMany,
-    /// All collectors together take as much as they may.
-    #[error(transparent)]
-    Full(WriteError),
-}
-
-/// A collector cannot be written to so.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// Nobody has declared it.
-    #[error("undefined collector")]
-    Undefined,
-    /// Its kind has no such operation.
-    #[error("the collector does not support this")]
-    Unsupported,
-    /// It has labels, and no values for them were given.
-    #[error("required labels")]
-    LabelsRequired(CollectorKind),
-    /// It has another number of labels. The text is RoadRunner's.
-    #[error(
-        "inconsistent label cardinality: expected {expected} label values but got {} in []string{{{}}}",
-        found.len(),
-        found.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
-    )]
-    LabelCount {
-        /// So many.
-        expected: usize,
-        /// The values that were given.
-        found: Vec<String>,
-    },
-    /// Counters only grow. The text is RoadRunner's, which ends with it.
-    #[error("counter cannot decrease in value, found {0}")]
-    Negative(f64),
-    /// A value of a label is too long.
-    #[error("a value of a label may have {most} bytes, found {found}")]
-    LongValue {
-        /// So many it has.
-        found: usize,
-        /// So many it may have.
-        most: usize,
-    },
-    /// The labels have too many values.
-    #[error("there are {MAX_SERIES} combinations of labels' values, which is as many as there can be")]
-    TooManySeries,
-    /// The values of labels are too long, or too many.
-    #[error("collectors and their labels' values take {} MB, which is as much as they may", MAX_BYTES >> 20)]
-    TooManyBytes,
-    /// The number is none that can be added.
-    #[error("expected a finite number, found {0}")]
-    NotFinite(f64),
-}
-
-/// What is done to a collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// A counter or gauge grows.
-    Add,
-    /// A gauge shrinks.
-    Sub,
-    /// A gauge has a new value.
-    Set,
-    /// A histogram or summary takes a value.
-    Observe,
-}
-
-/// All collectors of the application.
+/// All metrics of the process.
 #[derive(Debug, Default)]
 pub struct Registry {
     families: RwLock<Families>,
     budget: Arc<Budget>,
+    parts: RwLock<Vec<Arc<dyn Collect>>>,
 }
 
 #[derive(Debug, Default)]
 struct Families {
     by_name: BTreeMap<String, Arc<Family>>,
-    /// Their names as they stand on the page.
+    /// Their names on the page.
     written: BTreeSet<String>,
 }
 
 impl Registry {
-    /// Declares a collector. If there is one of this name already, it stays as it is.
+    /// Declares a collector of the application. One that is declared already stays as it is.
     ///
     /// # Errors
     /// See [`DeclareError`]; then nothing has changed.
@@ -161,7 +56,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Writes to a collector. `labels` are the values of its labels in the order in which they were declared.
+    /// Writes to a collector. `labels` are the values of its labels, in the order of their declaration.
     ///
     /// # Errors
     /// See [`WriteError`]; then nothing has changed.
@@ -169,7 +64,7 @@ impl Registry {
         self.find(name).ok_or(WriteError::Undefined)?.write(write, labels, value)
     }
 
-    /// Removes a collector with its values. False when there is none.
+    /// Removes a collector with its values. Returns false if there is none.
     pub fn unregister(&self, name: &str) -> bool {
         let removed = {
             let mut families = self.families.write().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +77,27 @@ impl Registry {
         removed.is_some()
     }
 
-    /// Puts all of them on a page.
+    /// Adds a part of the bridge to the page.
+    pub(crate) fn register(&self, part: Arc<dyn Collect>) {
+        self.parts.write().unwrap_or_else(PoisonError::into_inner).push(part);
+    }
+
+    /// Reads the figures of all parts; those of the application are read while the page is written.
+    pub(crate) async fn collect(self: Arc<Self>) -> Figures {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut figures = Vec::with_capacity(parts.len());
+        for part in parts {
+            figures.push(part.collect().await);
+        }
+        Box::new(move |page| {
+            self.write_to(page);
+            for write in figures {
+                write(page);
+            }
+        })
+    }
+
+    /// Writes the application's collectors.
     pub(super) fn write_to(&self, page: &mut Page) {
         let families: Vec<Arc<Family>> = {
             let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
@@ -193,8 +108,8 @@ impl Registry {
         }
     }
 
-    /// About how many bytes their page has.
-    pub(super) fn size(&self) -> usize {
+    /// About how many bytes the application's collectors take on the page.
+    pub(crate) fn size(&self) -> usize {
         self.budget.bytes()
     }
 

@@ -1,33 +1,33 @@
-//! The values of one combination of labels' values.
+//! The values of one combination of label values.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::budget::Budget;
+use super::collector::CollectorKind;
 use super::summary::Recent;
-use crate::telemetry::CollectorKind;
 
-/// The values of the labels, in the order of their names.
+/// Label values, in the order of the label names.
 pub(super) type Key = Arc<[String]>;
 
-/// What a series takes in memory, in bytes, beside what is in its key and its buckets.
+/// The bytes of a series in memory, without its key and its buckets.
 const SERIES: usize = 128;
 
-/// What a value of a label takes in memory, beside its bytes.
+/// The bytes of a label value in memory, without its text.
 const LABEL: usize = 48;
 
-/// What a sample takes on the page beside the names and values of labels: its name's suffix, a bound or quantile, and the number.
+/// The bytes of a sample on the page, without its labels: the suffix of its name, a bound or quantile, and the number.
 const SAMPLE: usize = 32;
 const BOUNDED_SAMPLE: usize = 96;
 
-/// What one bin of a sketch takes in memory.
+/// The bytes of one bin of a sketch.
 const BIN: usize = 8;
 
 /// The values.
 #[derive(Debug)]
 pub(super) enum Series {
     Value(f64),
-    /// Per bucket, the last one being what is larger than all bounds; not yet added up.
+    /// Per bucket, not cumulative; the last one is for what is larger than all bounds.
     Histogram {
         counts: Box<[u64]>,
         sum: f64,
@@ -39,7 +39,7 @@ pub(super) enum Series {
     },
 }
 
-/// What the page shows of a series.
+/// A copy of the values for the page.
 #[derive(Debug)]
 pub(super) enum Shown {
     Value(f64),
@@ -48,7 +48,7 @@ pub(super) enum Shown {
 }
 
 impl Series {
-    /// A series of a collector with so many bounds of buckets.
+    /// A series of a collector with this number of bounds.
     pub(super) fn empty(kind: CollectorKind, buckets: usize) -> Self {
         match kind {
             CollectorKind::Counter | CollectorKind::Gauge => Self::Value(0.0),
@@ -57,8 +57,8 @@ impl Series {
         }
     }
 
-    /// Takes a value into a summary. What its sketches take grows with the range of the values; when there is no more, the quantiles stay
-    /// as they are.
+    /// Adds a value to a summary. Its sketches grow with the range of the values; once the budget is used up, the quantiles stay as they
+    /// are.
     pub(super) fn summarize(recent: &mut Recent, value: f64, budget: &Budget) {
         if budget.has_room_for_a_sketch() {
             let before = recent.bins();
@@ -67,7 +67,7 @@ impl Series {
         }
     }
 
-    /// What its sketches count as.
+    /// The bytes of its sketches.
     pub(super) fn sketches(&self) -> usize {
         match self {
             Self::Summary { recent, .. } => recent.bins() * BIN,
@@ -90,8 +90,8 @@ impl Series {
     }
 }
 
-/// What a series of these values of labels counts as, whichever is more: its memory or its part of the page. `names` are the bytes of the
-/// names on each of its lines, `bounds` the numbers of its buckets or quantiles.
+/// The bytes of a series with these label values, in memory or on the page, whichever is more. `names` are the bytes of the names on each
+/// of its lines, `bounds` is the number of its buckets or quantiles.
 pub(super) fn size(kind: CollectorKind, names: usize, bounds: usize, values: &[String]) -> usize {
     let (held, written) = values.iter().fold((SERIES, names), |(held, written), value| {
         let escaped = value.bytes().filter(|byte| matches!(byte, b'\\' | b'"' | b'\n')).count();
@@ -106,7 +106,7 @@ pub(super) fn size(kind: CollectorKind, names: usize, bounds: usize, values: &[S
     }
 }
 
-/// A summary's sketches have grown, or have been dropped.
+/// The sketches of a summary have grown, or have been dropped.
 fn settle(before: usize, after: usize, budget: &Budget) {
     budget.resize(before * BIN, after * BIN);
 }

@@ -1,4 +1,4 @@
-//! Quantiles of what was observed lately.
+//! Quantiles of recent values.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use sketches_ddsketch::{Config, DDSketch};
 
-/// Quantiles are of this many spans: ten minutes, as in Prometheus' client for Go.
+/// Quantiles cover this many spans: ten minutes, as in Prometheus' client for Go.
 const SPANS: u32 = 5;
 const SPAN: Duration = Duration::from_mins(2);
 
-/// The values of the last ten minutes, in sketches of bounded size: quantiles are within one percent of the true value, whatever error an
+/// The values of the last ten minutes, in sketches of bounded size. Quantiles are within one percent of the true value, whatever error an
 /// objective allows.
 #[derive(Default)]
 pub(super) struct Recent {
-    /// Oldest first, each with its beginning.
+    /// Oldest first, each with its start.
     spans: VecDeque<(Instant, DDSketch)>,
 }
 
@@ -31,18 +31,18 @@ impl Recent {
         }
     }
 
-    /// The value of each quantile; NaN when nothing was observed lately.
+    /// The value of each quantile; NaN without recent values.
     pub(super) fn quantiles(&mut self, quantiles: impl Iterator<Item = f64>, now: Instant) -> Vec<f64> {
         self.forget(now);
         let mut all = DDSketch::new(Config::defaults());
         for (_, sketch) in &self.spans {
-            // They have the same settings, so that they fit.
+            // Cannot fail: they have the same settings.
             let _ = all.merge(sketch);
         }
         quantiles.map(|quantile| all.quantile(quantile).ok().flatten().unwrap_or(f64::NAN)).collect()
     }
 
-    /// How many bins the sketches have, which is what they are made of.
+    /// The number of bins of all sketches, which is what takes their memory.
     pub(super) fn bins(&self) -> usize {
         self.spans.iter().map(|(_, sketch)| sketch.length()).sum()
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_near_and_forget_what_is_old() {
+    fn quantiles_are_accurate_and_forget_old_values() {
         let (mut recent, begin) = (Recent::default(), Instant::now());
         assert!(recent.quantiles([0.5].into_iter(), begin)[0].is_nan());
         for value in 1..=1000 {

@@ -1,8 +1,7 @@
-//! Collectors, from their declaration to the page.
+//! Collectors, from declaration to page.
 
-use super::text::Page;
+use super::exposition::Page;
 use super::*;
-use crate::telemetry::{Collector, CollectorKind};
 
 fn collector(kind: CollectorKind, labels: &[&str]) -> Collector {
     Collector {
@@ -33,7 +32,7 @@ fn page(registry: &Registry) -> String {
 }
 
 #[test]
-fn the_page_shows_every_kind_as_roadrunner_does() {
+fn the_page_shows_every_kind_as_in_roadrunner() {
     let registry = Registry::default();
     let declare = |name: &str, collector: Collector| registry.declare(name, &collector).unwrap();
     declare("app gauge-ü", collector(CollectorKind::Gauge, &[]));
@@ -95,7 +94,7 @@ fn the_page_shows_every_kind_as_roadrunner_does() {
 }
 
 #[test]
-fn the_first_declaration_stays_and_names_are_there_once() {
+fn the_first_declaration_stays_and_each_name_is_unique() {
     let registry = Registry::default();
     let (counter, gauge) = (collector(CollectorKind::Counter, &[]), collector(CollectorKind::Gauge, &["a"]));
     registry.declare("m", &counter).unwrap();
@@ -112,7 +111,7 @@ fn the_first_declaration_stays_and_names_are_there_once() {
 }
 
 #[test]
-fn a_declaration_that_cannot_be_is_refused() {
+fn an_invalid_declaration_is_refused() {
     let registry = Registry::default();
     let histogram =
         |buckets: &[f64]| Collector { buckets: buckets.into(), ..collector(CollectorKind::Histogram, &[]) };
@@ -136,7 +135,7 @@ fn a_declaration_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_call_that_cannot_be_counted_changes_nothing() {
+fn a_refused_call_changes_nothing() {
     let registry = Registry::default();
     registry.declare("c", &collector(CollectorKind::Counter, &["a", "b"])).unwrap();
     registry.declare("g", &collector(CollectorKind::Gauge, &["a"])).unwrap();
@@ -161,7 +160,7 @@ fn a_call_that_cannot_be_counted_changes_nothing() {
 }
 
 #[test]
-fn a_collector_has_bounds_of_its_own() {
+fn each_collector_is_bounded() {
     let registry = Registry::default();
     let labels: Vec<String> = (0..60_000).map(|number| format!("l{number}")).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
@@ -200,7 +199,7 @@ fn a_collector_has_bounds_of_its_own() {
 }
 
 #[test]
-fn all_collectors_are_bounded_in_number() {
+fn the_number_of_collectors_is_bounded() {
     let registry = Registry::default();
     for number in 0..10_000 {
         registry.declare(&format!("m{number}"), &collector(CollectorKind::Counter, &["a"])).unwrap();
@@ -212,7 +211,7 @@ fn all_collectors_are_bounded_in_number() {
 }
 
 #[test]
-fn series_are_bounded_in_bytes_and_those_that_are_there_go_on() {
+fn series_are_bounded_in_bytes_and_existing_ones_go_on() {
     let registry = Registry::default();
     registry.declare("m", &collector(CollectorKind::Histogram, &["a"])).unwrap();
     let observe = |value: &str| write(&registry, Write::Observe, "m", &[value], 1.0);
@@ -231,7 +230,7 @@ fn series_are_bounded_in_bytes_and_those_that_are_there_go_on() {
 }
 
 #[test]
-fn a_summary_s_sketches_count_and_what_was_counted_is_given_back() {
+fn sketches_count_towards_the_budget_and_are_given_back() {
     let registry = Registry::default();
     let summary = Collector { objectives: vec![(0.5, 0.1)], ..collector(CollectorKind::Summary, &["a"]) };
     registry.declare("m", &summary).unwrap();
@@ -246,7 +245,7 @@ fn a_summary_s_sketches_count_and_what_was_counted_is_given_back() {
 }
 
 #[test]
-fn a_page_of_many_series_has_each_of_them_once_and_in_order() {
+fn a_page_of_many_series_has_each_once_and_in_order() {
     let registry = Registry::default();
     registry.declare("m", &collector(CollectorKind::Counter, &["a"])).unwrap();
     for number in 0..1_000 {

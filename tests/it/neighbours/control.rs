@@ -280,7 +280,7 @@ pub(super) async fn thousands_of_locks_that_end_at_once_end_little_by_little() {
 /// The answer of the metrics' address, headers included.
 async fn scrape(address: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).await.unwrap();
     page

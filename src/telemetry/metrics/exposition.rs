@@ -6,31 +6,41 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A page of families, in the order of their names.
+use super::collector::CollectorKind;
+
+/// A page of families, sorted by name.
 #[derive(Debug, Default)]
-pub(super) struct Page(BTreeMap<String, String>);
+pub(crate) struct Page(BTreeMap<String, String>);
 
 impl Page {
     /// Adds a family. One without samples is left out.
-    pub(super) fn add(&mut self, family: FamilyText) {
+    pub(crate) fn add(&mut self, family: FamilyText) {
         if family.has_samples {
             self.0.insert(family.name, family.out);
         }
     }
 
-    /// The page in pieces, in their order.
-    pub(super) fn into_pieces(self) -> impl Iterator<Item = String> {
+    /// Adds a family of one sample without labels.
+    pub(crate) fn single(&mut self, name: &str, kind: CollectorKind, help: &str, value: f64) {
+        let mut family = FamilyText::new(name, kind, help);
+        family.sample("", [], value);
+        self.add(family);
+    }
+
+    /// The page in pieces, in order.
+    pub(crate) fn into_pieces(self) -> impl Iterator<Item = String> {
         self.0.into_values()
     }
 
-    pub(super) fn finish(self) -> String {
+    /// The whole page.
+    pub(crate) fn finish(self) -> String {
         self.into_pieces().collect()
     }
 }
 
-/// One family while it is written.
+/// The text of one family.
 #[derive(Debug)]
-pub(super) struct FamilyText {
+pub(crate) struct FamilyText {
     name: String,
     written_name: String,
     out: String,
@@ -38,16 +48,16 @@ pub(super) struct FamilyText {
 }
 
 impl FamilyText {
-    /// `kind` is a word of the format: counter, gauge, histogram, summary.
-    pub(super) fn new(name: &str, kind: &str, help: &str) -> Self {
+    /// A family without samples.
+    pub(crate) fn new(name: &str, kind: CollectorKind, help: &str) -> Self {
         let written_name = legacy(name);
         let help = escape(help, false);
-        let out = format!("# HELP {written_name} {help}\n# TYPE {written_name} {kind}\n");
+        let out = format!("# HELP {written_name} {help}\n# TYPE {written_name} {}\n", kind.name());
         Self { name: name.to_owned(), written_name, out, has_samples: false }
     }
 
-    /// Writes one sample. Names of labels are as [`legacy`] makes them; values are any text.
-    pub(super) fn sample<'a>(
+    /// Adds a sample. Label names are as [`legacy`] makes them; label values are any text.
+    pub(crate) fn sample<'a>(
         &mut self,
         suffix: &str,
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -66,9 +76,27 @@ impl FamilyText {
         let _ = writeln!(out, " {}", number(value));
         self.has_samples = true;
     }
+
+    /// Adds the samples of a histogram. `counts` are per bucket, one for each bound and one for what lies beyond.
+    pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], bounds: &[f64], counts: &[u64], sum: f64) {
+        let mut total = 0;
+        for (bound, count) in bounds.iter().chain([&f64::INFINITY]).zip(counts) {
+            total += count;
+            let bound = number(*bound);
+            self.sample("_bucket", labels.iter().copied().chain([("le", &*bound)]), approximate(total));
+        }
+        self.sample("_sum", labels.iter().copied(), sum);
+        self.sample("_count", labels.iter().copied(), approximate(total));
+    }
 }
 
-/// A name as the format allows it: letters, digits, `_` and `:`; everything else becomes `_`.
+/// Samples are floats.
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may lose their last digits")]
+pub(crate) fn approximate(count: u64) -> f64 {
+    count as f64
+}
+
+/// A name as the format allows it: anything but letters, digits, `_` and `:` becomes `_`.
 pub(super) fn legacy(name: &str) -> String {
     let mut is_first = true;
     let allowed = |c: char| {
@@ -79,7 +107,7 @@ pub(super) fn legacy(name: &str) -> String {
     name.chars().map(allowed).collect()
 }
 
-/// Backslashes and line feeds, and quotes where the text stands in quotes.
+/// Escapes backslashes and line feeds, and quotes if the text is quoted.
 fn escape(text: &str, is_quoted: bool) -> Cow<'_, str> {
     let special = |c: char| c == '\\' || c == '\n' || (is_quoted && c == '"');
     if !text.contains(special) {
@@ -96,7 +124,7 @@ fn escape(text: &str, is_quoted: bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// A number as Go's `strconv` has it in its shortest `g` format, which is what scrapers and people are used to.
+/// A number as Go's `strconv` formats it with the shortest `g`, which is what scrapers and people are used to.
 pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         let infinity = if value > 0.0 { "+Inf" } else { "-Inf" };
@@ -105,7 +133,7 @@ pub(super) fn number(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    // The borders between the two notations are Go's.
+    // Go switches notations here.
     if (-4..6).contains(&exponent) {
         return value.to_string();
     }
@@ -118,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_go_writes_them() {
+    fn numbers_are_formatted_as_in_go() {
         for (value, text) in [
             (0.0, "0"),
             (-2.25, "-2.25"),
@@ -147,12 +175,12 @@ mod tests {
 
     #[test]
     fn labels_and_help_are_escaped() {
-        let mut family = FamilyText::new("m", "gauge", "a \\ \"b\"\nc");
+        let mut family = FamilyText::new("m", CollectorKind::Gauge, "a \\ \"b\"\nc");
         family.sample("", [("path", "/b\"\\\n")], 1.5);
         family.sample("_sum", [], 2.0);
         let mut page = Page::default();
         page.add(family);
-        page.add(FamilyText::new("nothing", "gauge", ""));
+        page.add(FamilyText::new("nothing", CollectorKind::Gauge, ""));
         insta::assert_snapshot!(page.finish(), @r#"
         # HELP m a \\ "b"\nc
         # TYPE m gauge

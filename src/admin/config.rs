@@ -1,0 +1,125 @@
+//! The `metrics` and `status` sections of `.rr.yaml`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use crate::findings::{Findings, Machine};
+use crate::net::{Address, can_listen, host_and_port};
+use crate::telemetry::metrics::{Collector, CollectorKind, Registry};
+
+/// The `metrics` section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// `metrics.address`: `host:port`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    /// `metrics.collect`: collectors that the application writes to.
+    pub collect: BTreeMap<String, Collector>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { address: "127.0.0.1:2112".into(), collect: BTreeMap::new() }
+    }
+}
+
+impl Metrics {
+    /// Finds what would keep metrics from being served.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        let address = Address::Tcp(self.address.clone());
+        findings.check("metrics.address", can_listen(&address, machine.work_dir));
+        let registry = Registry::default();
+        for (name, collector) in &self.collect {
+            let key = format!("metrics.collect.{name}");
+            findings.check(&key, registry.declare(name, collector).map_err(|reason| reason.to_string()));
+            if !collector.buckets.is_empty() && collector.kind != CollectorKind::Histogram {
+                findings.odd(format!("{key}.buckets"), "has no effect: only a histogram has buckets");
+            }
+            if !collector.objectives.is_empty() && collector.kind != CollectorKind::Summary {
+                findings.odd(format!("{key}.objectives"), "has no effect: only a summary has objectives");
+            }
+        }
+    }
+}
+
+/// The `status` section.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// `status.address`: `host:port`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    /// `status.unavailable_status_code`, 503.
+    #[serde(deserialize_with = "status_code")]
+    pub unavailable_status_code: u16,
+    /// `status.check_timeout` in seconds or as a duration, 60.
+    #[serde(deserialize_with = "crate::duration::seconds")]
+    pub check_timeout: Duration,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:34333".into(),
+            unavailable_status_code: 503,
+            check_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Status {
+    /// Finds what would keep health from being served.
+    pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
+        let address = Address::Tcp(self.address.clone());
+        findings.check("status.address", can_listen(&address, machine.work_dir));
+    }
+}
+
+/// Whether two of these sections share a listener: they do if they name the same address. Port 0 is any free port, and another one each
+/// time.
+pub(crate) fn is_same_listener(one: &str, other: &str) -> bool {
+    let is_fixed = host_and_port(one).is_some_and(|(_, port)| port != 0);
+    is_fixed && Address::bindable(one) == Address::bindable(other)
+}
+
+/// `host:port`, with `tcp://` in front or without.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.strip_prefix("tcp://").unwrap_or(&text);
+    match host_and_port(address) {
+        Some(_) => Ok(address.to_owned()),
+        None => Err(de::Error::custom(format!("expected host:port, found \"{text}\""))),
+    }
+}
+
+/// The status of an answer; 0 stands for the default, as in RoadRunner.
+fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    match u16::deserialize(deserializer)? {
+        0 => Ok(Status::default().unavailable_status_code),
+        code @ 200..=599 => Ok(code),
+        code => Err(de::Error::custom(format!("expected an HTTP status from 200 to 599, found \"{code}\""))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_with_one_address_share_a_listener() {
+        for (one, other) in [("127.0.0.1:2112", "127.0.0.1:2112"), (":2112", "0.0.0.0:2112")] {
+            assert!(is_same_listener(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("127.0.0.1:2112", "127.0.0.1:2114"),
+            ("127.0.0.1:2112", "0.0.0.0:2112"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+        ] {
+            assert!(!is_same_listener(one, other), "{one} {other}");
+        }
+    }
+}

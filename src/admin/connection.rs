@@ -1,0 +1,201 @@
+//! One HTTP/1 connection: requests one after the other, pipelined or not, each wait within a deadline.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::Answer;
+use super::site::Site;
+use crate::net::{EvictionGuard, Registration};
+
+/// How long the first request may take to arrive.
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
+
+/// How long an answer may take, from its request until the peer has taken it.
+const ANSWER: Duration = Duration::from_mins(1);
+
+/// How long a connection may be idle: longer than the usual interval of scrapers and probes.
+const IDLE: Duration = Duration::from_mins(2);
+
+/// The longest head of a request, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// Serves a connection until the peer closes it, a deadline passes, or it is evicted.
+pub(super) async fn serve<S>(stream: S, registration: &Registration, site: &Site)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = Deadline::new(FIRST_REQUEST);
+    let service = service_fn(|request: Request<Incoming>| {
+        let exchange = Exchange::begin(registration, &deadline);
+        async move {
+            let answer = site.answer(&request.map(drop)).await;
+            Ok::<_, Infallible>(exchange.send(answer))
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_header_size(MAX_HEAD);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    // How a connection ends is not worth a log line: the peer has gone, or sent what is not HTTP.
+    tokio::select! {
+        biased;
+        () = registration.evicted() => {}
+        () = deadline.passed() => {}
+        _ = connection => {}
+    }
+}
+
+/// When a connection is closed unless something happens before.
+#[derive(Debug, Clone)]
+struct Deadline(Arc<watch::Sender<Instant>>);
+
+impl Deadline {
+    fn new(within: Duration) -> Self {
+        Self(Arc::new(watch::Sender::new(Instant::now() + within)))
+    }
+
+    fn set(&self, within: Duration) {
+        self.0.send_replace(Instant::now() + within);
+    }
+
+    async fn passed(&self) {
+        let mut at = self.0.subscribe();
+        loop {
+            let deadline = *at.borrow_and_update();
+            tokio::select! {
+                () = sleep_until(deadline) => return,
+                _ = at.changed() => {}
+            }
+        }
+    }
+}
+
+/// A request until the last byte of its answer is written. Meanwhile the connection is in use.
+struct Exchange {
+    deadline: Deadline,
+    _guard: EvictionGuard,
+}
+
+/// The body of an answer, which ends the exchange when it is dropped: hyper keeps it until it is written.
+struct Body {
+    bytes: Bytes,
+    _exchange: Exchange,
+}
+
+impl Exchange {
+    fn begin(registration: &Registration, deadline: &Deadline) -> Self {
+        deadline.set(ANSWER);
+        Self { deadline: deadline.clone(), _guard: registration.call() }
+    }
+
+    fn send(self, answer: Answer) -> Response<Full<Bytes>> {
+        answer.map(|bytes| Full::new(Bytes::from_owner(Body { bytes, _exchange: self })))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.deadline.set(IDLE);
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::admin::answer::{TEXT, answer};
+    use crate::admin::site::{Answering, Methods, Page, Path};
+
+    /// A page of this many bytes.
+    struct Long(usize);
+
+    impl Page for Long {
+        fn answer<'a>(&'a self, _: &'a Request<()>) -> Answering<'a> {
+            Box::pin(async { answer(StatusCode::OK, TEXT, "x".repeat(self.0)) })
+        }
+    }
+
+    /// A connection, which ends with how long it lasted.
+    fn connect(page: usize) -> (DuplexStream, JoinHandle<Duration>) {
+        let (client, server) = duplex(1024);
+        let serving = tokio::spawn(async move {
+            let begin = Instant::now();
+            let mut site = Site::default();
+            site.add(Path::Other, Methods::Read, Arc::new(Long(page)));
+            serve(server, &Registration::alone(), &site).await;
+            begin.elapsed()
+        });
+        (client, serving)
+    }
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    /// Reads an answer whose body ends with an x.
+    async fn read_answer(client: &mut DuplexStream) {
+        let mut read = Vec::new();
+        while !read.ends_with(b"x") {
+            client.read_buf(&mut read).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_arrive_in_time_closes_the_connection() {
+        for says in [&b""[..], b"GET / HTTP/1.1\r\nX-Slow: "] {
+            let (mut client, serving) = connect(1);
+            client.write_all(says).await.unwrap();
+            assert_eq!(serving.await.unwrap(), FIRST_REQUEST);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_kept_between_scrapes_and_closed_later() {
+        let (mut client, serving) = connect(1);
+        for _ in 0..3 {
+            client.write_all(GET).await.unwrap();
+            read_answer(&mut client).await;
+            tokio::time::sleep(IDLE / 2).await;
+        }
+        assert_eq!(serving.await.unwrap(), IDLE * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_closes_the_connection() {
+        let (mut client, serving) = connect(1 << 20);
+        client.write_all(GET).await.unwrap();
+        assert_eq!(serving.await.unwrap(), ANSWER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_is_too_long_is_refused() {
+        let (client, serving) = connect(1);
+        let (mut reading, mut writing) = tokio::io::split(client);
+        let head = format!("GET / HTTP/1.1\r\nX-Long: {}\r\n\r\n", "x".repeat(MAX_HEAD));
+        let mut answer = String::new();
+        // Not all of it is read.
+        let sent = writing.write_all(head.as_bytes());
+        let (_, read) = tokio::join!(sent, reading.read_to_string(&mut answer));
+        read.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        serving.await.unwrap();
+    }
+}

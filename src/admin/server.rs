@@ -1,0 +1,124 @@
+//! The listeners: one for each address, whichever sections name it.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::config::{Metrics, Status, is_same_listener};
+use super::connection;
+use super::health::{Probe, Question, ServerState};
+use super::metrics::MetricsPage;
+use super::site::{Methods, Path, Site};
+use crate::net::{Accepted, Address, Attributes, Limit, Listener, Options};
+use crate::pools::UpcomingPools;
+use crate::telemetry::metrics::Registry;
+
+/// The number of connections of one listener.
+const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32 };
+
+/// What the pages show.
+pub(crate) struct Sources {
+    /// All metrics.
+    pub(crate) registry: Arc<Registry>,
+    /// The pools, once they are started.
+    pub(crate) pools: UpcomingPools,
+    /// False once the server shuts down.
+    pub(crate) serving: watch::Receiver<bool>,
+}
+
+/// The bound listeners.
+#[derive(Debug, Default)]
+pub struct Server {
+    bound: Vec<Bound>,
+}
+
+/// One listener and what it serves.
+#[derive(Debug)]
+struct Bound {
+    /// The address as it is configured.
+    address: String,
+    listener: Listener,
+    site: Site,
+}
+
+impl Server {
+    /// Binds the addresses of these sections.
+    ///
+    /// # Errors
+    /// If an address cannot be bound; the message names it.
+    pub(crate) async fn bind(
+        status: Option<&Status>,
+        metrics: Option<&Metrics>,
+        sources: Sources,
+    ) -> io::Result<Self> {
+        let Sources { registry, pools, serving } = sources;
+        let mut server = Self::default();
+        if let Some(config) = status {
+            let Bound { listener, site, .. } = server.at("status.address", &config.address).await?;
+            let state = ServerState { pools, serving };
+            // With any method, as in RoadRunner: HAProxy's checks send OPTIONS.
+            for (path, question) in [("/health", Question::Health), ("/ready", Question::Ready)] {
+                let page = Probe::new(question, config, state.clone());
+                site.add(Path::Exact(path), Methods::Any, Arc::new(page));
+            }
+            info!(target: "status", address = listener.local_address(), "listening");
+        }
+        if let Some(config) = metrics {
+            let Bound { listener, site, .. } = server.at("metrics.address", &config.address).await?;
+            // On an address of its own it answers at any path, as in RoadRunner: scrapers may rely on it.
+            let path = if site.is_empty() { Path::Other } else { Path::Exact("/metrics") };
+            site.add(path, Methods::Read, Arc::new(MetricsPage::new(registry)));
+            info!(target: "metrics", address = listener.local_address(), "listening");
+        }
+        Ok(server)
+    }
+
+    /// The listener at this address, which stands under `key` in the configuration.
+    async fn at(&mut self, key: &'static str, address: &str) -> io::Result<&mut Bound> {
+        let index = match self.bound.iter().position(|bound| is_same_listener(&bound.address, address)) {
+            Some(index) => index,
+            None => {
+                let listener = listen(key, address).await?;
+                self.bound.push(Bound { address: address.to_owned(), listener, site: Site::default() });
+                self.bound.len() - 1
+            }
+        };
+        Ok(&mut self.bound[index])
+    }
+
+    /// Serves until the future is dropped.
+    pub(crate) async fn run(self) {
+        let listeners = self.bound.into_iter().map(|bound| serve(bound.listener, bound.site.into()));
+        futures_util::future::join_all(listeners).await;
+    }
+}
+
+async fn listen(key: &'static str, address: &str) -> io::Result<Listener> {
+    let address: Address = address.parse().map_err(|expected| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{key}: {expected}, found \"{address}\""))
+    })?;
+    Listener::bind(Options {
+        key,
+        address: &address,
+        attributes: Attributes::mode(0o660),
+        allow: &[],
+        limit: CONNECTIONS,
+    })
+    .await
+}
+
+async fn serve(mut listener: Listener, site: Arc<Site>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Accepted { stream, registration, .. } = listener.accept() => {
+                let site = Arc::clone(&site);
+                connections.spawn(async move { connection::serve(stream, &registration, &site).await });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

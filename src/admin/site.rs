@@ -1,0 +1,151 @@
+//! The table of one listener: from path and method to page.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+
+use super::answer::{Answer, plain};
+
+/// A page.
+pub(super) trait Page: Send + Sync {
+    /// Answers a request that the table has for this page.
+    fn answer<'a>(&'a self, request: &'a Request<()>) -> Answering<'a>;
+}
+
+/// An answer that is being made.
+pub(super) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// What one listener serves.
+#[derive(Default)]
+pub(super) struct Site {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    path: Path<'static>,
+    methods: Methods,
+    page: Arc<dyn Page>,
+}
+
+/// Where a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path<'a> {
+    /// At this path.
+    Exact(&'a str),
+    /// At every path that has no row.
+    Other,
+}
+
+/// The methods that a page answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Methods {
+    /// GET and HEAD.
+    Read,
+    /// Every method.
+    Any,
+}
+
+impl Site {
+    /// Adds a row to the table.
+    pub(super) fn add(&mut self, path: Path<'static>, methods: Methods, page: Arc<dyn Page>) {
+        self.rows.push(Row { path, methods, page });
+    }
+
+    /// Whether nothing is served yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Answers with a page, or with 404 or 405 if the table has none for this path or method.
+    pub(super) async fn answer(&self, request: &Request<()>) -> Answer {
+        let rows = self.rows_of(request.uri().path());
+        match rows.iter().find(|row| row.methods.contain(request.method())) {
+            Some(row) => row.page.answer(request).await,
+            None if rows.is_empty() => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+            None => {
+                let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+                for row in rows {
+                    answer.headers_mut().append(header::ALLOW, HeaderValue::from_static(row.methods.names()));
+                }
+                answer
+            }
+        }
+    }
+
+    fn rows_of(&self, path: &str) -> Vec<&Row> {
+        let at = |path: Path<'_>| self.rows.iter().filter(|row| row.path == path).collect::<Vec<_>>();
+        let exact = at(Path::Exact(path));
+        if exact.is_empty() { at(Path::Other) } else { exact }
+    }
+}
+
+impl Methods {
+    fn contain(self, method: &Method) -> bool {
+        match self {
+            Self::Read => matches!(*method, Method::GET | Method::HEAD),
+            Self::Any => true,
+        }
+    }
+
+    /// As they are listed in `Allow`.
+    fn names(self) -> &'static str {
+        match self {
+            Self::Read => "GET, HEAD",
+            Self::Any => "*",
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows.iter().map(|row| (row.path, row.methods));
+        f.debug_map().entries(rows).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::admin::answer::{TEXT, answer};
+
+    struct Named(&'static str);
+
+    impl Page for Named {
+        fn answer<'a>(&'a self, _: &'a Request<()>) -> Answering<'a> {
+            Box::pin(async { answer(StatusCode::OK, TEXT, self.0) })
+        }
+    }
+
+    /// The code, `Allow` and the body.
+    fn ask(site: &Site, method: Method, path: &str) -> (u16, String, String) {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        let answer = site.answer(&request).now_or_never().unwrap();
+        let allow = answer.headers().get_all(header::ALLOW).iter().map(|value| value.to_str().unwrap());
+        let allow = allow.collect::<Vec<_>>().join(", ");
+        (answer.status().as_u16(), allow, String::from_utf8(answer.body().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_request_is_answered_by_the_row_of_its_path_and_method() {
+        let mut site = Site::default();
+        site.add(Path::Exact("/read"), Methods::Read, Arc::new(Named("read")));
+        site.add(Path::Exact("/any"), Methods::Any, Arc::new(Named("any")));
+        let page = |name: &str| (200, String::new(), name.to_owned());
+        assert_eq!(ask(&site, Method::GET, "/read?a=/any"), page("read"));
+        assert_eq!(ask(&site, Method::HEAD, "/read"), page("read"));
+        assert_eq!(ask(&site, Method::OPTIONS, "/any"), page("any"));
+        let refused = (405, "GET, HEAD".to_owned(), "Method Not Allowed\n".to_owned());
+        assert_eq!(ask(&site, Method::POST, "/read"), refused);
+        for path in ["/", "/read/", "/READ", "*"] {
+            assert_eq!(ask(&site, Method::GET, path), (404, String::new(), "404 page not found\n".into()));
+        }
+        site.add(Path::Other, Methods::Read, Arc::new(Named("other")));
+        assert_eq!(ask(&site, Method::GET, "/"), page("other"));
+        assert_eq!(ask(&site, Method::DELETE, "/read/"), refused);
+        assert_eq!(ask(&site, Method::DELETE, "/any"), page("any"));
+    }
+}

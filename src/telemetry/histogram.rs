@@ -1,0 +1,170 @@
+//! Histograms of durations that every call writes: an array of counters, without a lock.
+//!
+//! The scale decides the buckets. [`Seconds`] has the bounds that a Prometheus histogram shows, so that its `le` counts are exact;
+//! [`Eighths`] has buckets that are narrow enough to read percentiles off them. Both are kept in place of a library's: HdrHistogram records
+//! into one histogram per thread that a reader merges, its buckets lie beside Prometheus' bounds, and it takes some hundred kilobytes where
+//! these take 128 bytes and 2 KB.
+//!
+//! The application's own histograms (`metrics`) are another matter: any numbers, with bounds known at run time.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The upper bounds of [`Seconds`]; a last bucket takes everything beyond.
+pub(crate) const BOUNDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The buckets of [`Seconds`].
+const SECONDS: usize = BOUNDS.len() + 1;
+
+/// Buckets per doubling of [`Eighths`]: each is at most an eighth wider than what it holds.
+const STEPS: u64 = 8;
+
+/// The buckets of [`Eighths`]: up to 2^36 microseconds, which is 19 hours.
+const EIGHTHS: usize = 34 * 8;
+
+/// Sorts durations into `BUCKETS` buckets.
+pub(crate) trait Scale<const BUCKETS: usize> {
+    /// The index of the bucket.
+    fn bucket(took: Duration) -> usize;
+}
+
+/// Counts durations.
+pub(crate) struct Histogram<S, const BUCKETS: usize> {
+    counts: [AtomicU64; BUCKETS],
+    micros: AtomicU64,
+    scale: PhantomData<fn() -> S>,
+}
+
+/// The buckets of a Prometheus histogram.
+pub(crate) enum Seconds {}
+
+/// A histogram for the metrics page.
+pub(crate) type SecondsHistogram = Histogram<Seconds, SECONDS>;
+
+/// One bucket per microsecond below eight, then eight per doubling.
+pub(crate) enum Eighths {}
+
+/// A histogram for percentiles.
+pub(crate) type EighthsHistogram = Histogram<Eighths, EIGHTHS>;
+
+/// What a histogram has counted so far.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Counts {
+    /// Per bucket, not cumulative.
+    pub(crate) counts: Vec<u64>,
+    /// The sum of all durations.
+    pub(crate) sum: Duration,
+}
+
+impl<S: Scale<BUCKETS>, const BUCKETS: usize> Histogram<S, BUCKETS> {
+    /// Counts one duration.
+    pub(crate) fn observe(&self, took: Duration) {
+        self.counts[S::bucket(took)].fetch_add(1, Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Reads the counts.
+    pub(crate) fn read(&self) -> Counts {
+        Counts {
+            counts: self.counts.iter().map(|count| count.load(Relaxed)).collect(),
+            sum: Duration::from_micros(self.micros.load(Relaxed)),
+        }
+    }
+}
+
+impl<S, const BUCKETS: usize> Default for Histogram<S, BUCKETS> {
+    fn default() -> Self {
+        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], micros: AtomicU64::new(0), scale: PhantomData }
+    }
+}
+
+impl<S, const BUCKETS: usize> fmt::Debug for Histogram<S, BUCKETS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.counts.iter().map(|count| count.load(Relaxed)).sum();
+        f.debug_struct("Histogram").field("count", &total).finish_non_exhaustive()
+    }
+}
+
+impl Scale<SECONDS> for Seconds {
+    fn bucket(took: Duration) -> usize {
+        let seconds = took.as_secs_f64();
+        BOUNDS.partition_point(|bound| *bound < seconds)
+    }
+}
+
+impl Scale<EIGHTHS> for Eighths {
+    fn bucket(took: Duration) -> usize {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if micros < STEPS {
+            return usize::try_from(micros).unwrap_or(0);
+        }
+        let doublings = u64::from(micros.ilog2() - STEPS.ilog2());
+        let step = (micros >> doublings) - STEPS;
+        usize::try_from((doublings + 1) * STEPS + step).unwrap_or(EIGHTHS).min(EIGHTHS - 1)
+    }
+}
+
+impl Eighths {
+    /// The duration that `percent` of the counted ones did not exceed; zero if none were counted.
+    pub(crate) fn percentile(counts: &[u64], percent: u64) -> Duration {
+        let total: u64 = counts.iter().sum();
+        let rank = (total * percent).div_ceil(100);
+        let mut seen = 0;
+        let bucket = counts.iter().position(|count| {
+            seen += count;
+            *count > 0 && seen >= rank
+        });
+        bucket.map_or(Duration::ZERO, Self::upper_end)
+    }
+
+    /// The longest duration in a bucket.
+    fn upper_end(bucket: usize) -> Duration {
+        let bucket = bucket as u64;
+        if bucket < STEPS {
+            return Duration::from_micros(bucket);
+        }
+        let doublings = bucket / STEPS - 1;
+        Duration::from_micros(((STEPS + bucket % STEPS + 1) << doublings) - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_at_most_an_eighth_below_the_upper_end_of_its_bucket() {
+        for micros in (0..5_000).chain([65_535, 65_536, 1_000_000, 60_000_000, 3_600_000_000]) {
+            let took = Duration::from_micros(micros);
+            let end = Eighths::upper_end(Eighths::bucket(took));
+            assert!(end >= took && end <= took + took / 8, "{took:?} {end:?}");
+        }
+        assert_eq!(Eighths::bucket(Duration::MAX), EIGHTHS - 1);
+    }
+
+    #[test]
+    fn percentiles_are_read_off_the_buckets() {
+        let histogram = EighthsHistogram::default();
+        assert_eq!(Eighths::percentile(&histogram.read().counts, 50), Duration::ZERO);
+        for micros in 1..=100 {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        let Counts { counts, sum } = histogram.read();
+        assert_eq!(sum, Duration::from_micros(5050));
+        for micros in [50, 99, 100] {
+            let found = Eighths::percentile(&counts, micros);
+            let exact = Duration::from_micros(micros);
+            assert!(found >= exact && found <= exact + exact / 8, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_seconds_are_inclusive() {
+        for (micros, bucket) in [(0, 0), (500, 0), (501, 1), (10_000_000, 13), (10_000_001, 14)] {
+            assert_eq!(Seconds::bucket(Duration::from_micros(micros)), bucket, "{micros}");
+        }
+    }
+}
