@@ -50,6 +50,7 @@ use program::Program;
     name = "causeway",
     version,
     disable_version_flag = true,
+    term_width = 0, // Lines are not wrapped, whatever features clap has in this build.
     after_help = "Examples:
   causeway check                        check the configuration, and show what would run
   causeway serve                        start the server with .rr.yaml

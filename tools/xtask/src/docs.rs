@@ -1,9 +1,10 @@
-//! Generates pages of the reference: the configuration from `config/reference.rr.yaml`, which a test compares with the code, and the
-//! command line from `causeway --help`.
+//! The generated pages of the reference: the configuration from `config/reference.rr.yaml`, which a test compares with the settings that
+//! are read, and the command line from `causeway --help`.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -66,13 +67,14 @@ fn heading(page: &mut String, name: &str, block: &str) {
 
 /// The help of the program and of each command.
 fn command_line(root: &Path) -> Result<String> {
+    let program = build(root)?;
     let mut page = String::from(
         "# Command line\n\nThe output of `causeway --help`, and of `--help` for each command.\n",
     );
-    let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(root, None)?);
+    let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(&program, None)?);
     for command in COMMANDS {
-        let text = help(root, Some(command))?;
-        // The global options are already above.
+        let text = help(&program, Some(command))?;
+        // The global options are on top of the page.
         let own = match text.split_once("Global options:\n") {
             Some((own, rest)) => {
                 let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
@@ -85,14 +87,20 @@ fn command_line(root: &Path) -> Result<String> {
     Ok(page)
 }
 
-fn help(root: &Path, command: Option<&str>) -> Result<String> {
-    let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--package", "causeway", "--bin", "causeway", "--"])
-        .args(command)
-        .arg("--help")
+/// Builds the program and returns its path.
+fn build(root: &Path) -> Result<PathBuf> {
+    // Together with a benchmark, dependencies have the same features as in tests, so they are built once for both.
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "causeway", "--bin", "causeway", "--bench", "micro"])
         .current_dir(root)
-        .output()
-        .context("cannot run causeway")?;
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(built.success(), "causeway does not build");
+    Ok(env::current_exe()?.with_file_name("causeway"))
+}
+
+fn help(program: &Path, command: Option<&str>) -> Result<String> {
+    let output = Command::new(program).args(command).arg("--help").output().context("cannot run causeway")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     Ok(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
