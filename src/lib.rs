@@ -4,11 +4,11 @@
 //! request to one of its worker processes (PHP, Python, anything that speaks goridge) and returns the answer.
 //!
 //! ```text
-//! Centrifugo ──gRPC──▶ proxy ──payload──▶ pool ──lease──▶ worker ──frame──▶ relay ──▶ app.php / app.py
-//!                        ◀── response bytes, untouched ──────────────────────────────────┘
+//! Centrifugo ──gRPC──▶ proxy ──payload──▶ pools ──▶ pool ──lease──▶ worker ──frame──▶ relay ──▶ app.php / app.py
+//!                        ◀── response bytes, untouched ────────────────────────────────────────────┘
 //! app.php / app.py, operators ──goridge──▶ rpc ─┬─▶ api ──gRPC──▶ Centrifugo
-//!                                               └─▶ pool
-//! scrapers, probes ──HTTP──▶ admin ──▶ pool, telemetry
+//!                                               └─▶ pools
+//! scrapers, probes ──HTTP──▶ admin ──▶ pools, telemetry
 //! ```
 //!
 //! In one sentence: a pure state machine decides about the pool, one actor executes its decisions, one task owns each process, and
