@@ -125,7 +125,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     os::family::start().context("cannot track the processes of workers")?;
-    let (stop, mut stops) = rpc::stops();
+    let (stop, mut stop_requests) = rpc::stop_requests();
     // If this is interrupted, workers that are starting die with this process.
     let mut app = tokio::select! {
         app = App::start(loaded, stop) => app?,
@@ -133,7 +133,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             info!(target: "endure", signal = name, "stop signal received before the workers were ready");
             return Ok(ExitCode::SUCCESS);
         }
-        _ = stops.next() => {
+        _ = stop_requests.next() => {
             info!(target: "endure", "stop requested over RPC before the workers were ready");
             tokio::time::sleep(LAST_REPLY).await;
             return Ok(ExitCode::SUCCESS);
@@ -152,7 +152,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         name = signals.next() => {
             info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
         }
-        how = stops.next() => {
+        how = stop_requests.next() => {
             if how == Stop::AtOnce {
                 grace = Duration::ZERO;
             }
@@ -179,7 +179,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             warn!(target: "endure", signal = name, "second stop signal received, exiting immediately");
             Ok(ExitCode::FAILURE)
         }
-        () = stops.at_once() => {
+        () = stop_requests.at_once() => {
             warn!(target: "endure", "immediate stop requested over RPC");
             tokio::time::sleep(LAST_REPLY).await;
             Ok(ExitCode::FAILURE)

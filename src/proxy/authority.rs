@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_path_of_a_socket_becomes_an_authority_that_h2_takes_and_is_remembered() {
+    async fn a_socket_path_becomes_an_authority_that_h2_accepts_and_is_remembered() {
         // :method POST, :scheme http, :path /
         let others = [0x83, 0x86, 0x84];
         for sent in ["%2Ftmp%2Fx.sock", "/run/a b_c/php:8-2=x,y.sock", "[fe80::1%25eth0]:1/"] {

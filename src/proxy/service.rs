@@ -151,7 +151,7 @@ fn failed(kind: &str, error: &pools::Error) -> Status {
             debug!(target: "centrifuge", r#type = kind, "deadline exceeded");
         }
         Error::Worker(_) => {
-            warn!(target: "centrifuge", r#type = kind, %error, "a worker answered with an error");
+            warn!(target: "centrifuge", r#type = kind, %error, "worker answered with an error");
         }
         _ => error!(target: "centrifuge", r#type = kind, %error, "call failed"),
     }

@@ -36,4 +36,4 @@ pub use client::{Client, ClientError};
 pub use config::Config;
 pub use locks::Locks;
 pub use server::Server;
-pub use services::{Services, Stop, Stops, stops};
+pub use services::{Services, Stop, StopRequests, stop_requests};

@@ -67,7 +67,7 @@ impl Server {
                     if let Ok(Err((peer, reason))) = ended
                         && let Some(times) = faults.happened()
                     {
-                        warn!(target: "rpc", %peer, %reason, times, "connection closed");
+                        warn!(target: "rpc", %peer, %reason, closed = times, "connection closed");
                     }
                 }
             }

@@ -28,16 +28,16 @@ pub struct Services {
 }
 
 /// A channel for shutdown requests of callers.
-pub fn stops() -> (mpsc::Sender<Stop>, Stops) {
+pub fn stop_requests() -> (mpsc::Sender<Stop>, StopRequests) {
     let (sender, requests) = mpsc::channel(1);
-    (sender, Stops(requests))
+    (sender, StopRequests(requests))
 }
 
 /// Receives shutdown requests of callers.
 #[derive(Debug)]
-pub struct Stops(mpsc::Receiver<Stop>);
+pub struct StopRequests(mpsc::Receiver<Stop>);
 
-impl Stops {
+impl StopRequests {
     /// Resolves when a caller requests a shutdown; never, if there is no RPC.
     pub async fn next(&mut self) -> Stop {
         match self.0.recv().await {

@@ -39,7 +39,7 @@ fn two_workers() -> Value {
 }
 
 #[test]
-fn what_go_writes_is_read_and_written_just_so() {
+fn streams_of_go_are_decoded_and_encoded_byte_for_byte() {
     for (name, shape, value) in [
         ("true", Shape::Bool, json!(true)),
         ("false", Shape::Bool, json!(false)),
@@ -62,7 +62,7 @@ fn what_go_writes_is_read_and_written_just_so() {
 }
 
 #[test]
-fn what_rust_gives_for_a_message_is_the_reply_of_roadrunner() {
+fn messages_are_encoded_as_in_roadrunner_s_replies() {
     // `centrifuge.Publish`, ids apart.
     let reply = "34ff810301010f5075626c697368526573706f6e736501ff8200010201054572726f7201ff84000106526573756c7401ff86\
         00000028ff83030101054572726f7201ff840001020104436f646501060001074d657373616765010c00000030ff850301010d5075626c\
@@ -132,7 +132,7 @@ fn refused(shape: &Shape, stream: &str) -> String {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_the_words_of_go() {
+fn mismatches_are_refused_in_the_words_of_go() {
     assert_eq!(
         refused(&Shape::Text, "0304000a"),
         "goridge_read_request_body: gob: decoding into local type *string, received remote type int"
@@ -161,7 +161,7 @@ fn what_does_not_fit_is_refused_in_the_words_of_go() {
 }
 
 #[test]
-fn whatever_is_cut_short_or_claimed_is_refused() {
+fn truncated_streams_and_false_counts_are_refused() {
     let list = unhex(&golden("list"));
     for length in 0..list.len() {
         let error = decode(&worker_list(), &list[..length]).unwrap_err();
@@ -188,7 +188,7 @@ fn nested(depth: usize) -> Vec<u8> {
 }
 
 #[test]
-fn nesting_is_bounded_whether_known_or_not() {
+fn nesting_is_bounded_in_known_and_unknown_fields() {
     let next = Shape::structure("Next", [("x", "X", Shape::Int)]);
     let shape = Shape::structure("T", [("next", "Next", next)]);
     decode(&shape, &nested(90)).unwrap();

@@ -88,7 +88,7 @@ fn integers_of_any_width_are_read_within_their_range() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_the_words_of_roadrunner() {
+fn mismatches_are_refused_in_the_words_of_roadrunner() {
     let refused = |shape: &Shape, bytes: &str| decode(shape, &unhex(bytes)).unwrap_err();
     assert_eq!(refused(&Shape::Text, "05"), "msgpack: invalid code=5 decoding string/bytes length");
     assert_eq!(refused(&Shape::Text, "daff"), "unexpected EOF");
@@ -102,7 +102,7 @@ fn what_does_not_fit_is_refused_in_the_words_of_roadrunner() {
 }
 
 #[test]
-fn nesting_is_bounded_where_it_is_kept() {
+fn nesting_of_decoded_values_is_bounded() {
     let shape = Shape::message("centrifugal.centrifugo.api.FilterNode");
     let deep = |levels: usize| unhex(&(format!("81a5{}91", text("nodes")).repeat(levels) + "80"));
     decode(&shape, &deep(40)).unwrap();
