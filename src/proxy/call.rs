@@ -286,11 +286,11 @@ mod tests {
         let health = Health { serving: watch::channel(true).1 };
         let service = Arc::new(Service::new(NoBackend, health, Arc::default(), 1 << 20));
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
-        let served = Arc::clone(&service);
+        let shared = Arc::clone(&service);
         tokio::spawn(async move {
             let registration = Registration::alone();
             while let Some(Ok((request, respond))) = server.accept().await {
-                begin(&served, &account, registration.call(), request, respond);
+                begin(&shared, &account, registration.call(), request, respond);
             }
         });
         tokio::spawn(client);

@@ -46,7 +46,7 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) async fn answer(&self, method: &str, request: Request<Bytes>) -> Response<Body> {
-        let request = request.map(framed);
+        let request = request.map(|message| framed(&message));
         let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let serving = self.serving.clone();
         match method {
@@ -86,8 +86,8 @@ impl Health {
 }
 
 /// The message as tonic reads it. It is within the limit, and so small enough to be framed in one piece.
-fn framed(message: Bytes) -> Full<Bytes> {
-    Full::new(grpc::frame(&message, false).unwrap_or_default().0)
+fn framed(message: &Bytes) -> Full<Bytes> {
+    Full::new(grpc::frame(message, false).unwrap_or_default().0)
 }
 
 fn is_known(service: &str) -> bool {
