@@ -320,7 +320,7 @@ async fn a_request_past_its_deadline_leaves_the_line_and_is_not_run() {
     let busy = test.spawn_rpc(&format!("wait:{}", flag.display()), "");
     eventually("it is in hand", || test.pool.workers()[0].executions == 1).await;
     let late = test.rpc_within("echo", "1", Duration::from_millis(50)).await.unwrap_err();
-    assert!(matches!(late, Error::DeadlineExceeded { .. }), "{late}");
+    assert!(matches!(late, Error::DeadlineExceeded), "{late}");
     assert_eq!(test.pool.waiting(), 0);
     let waiting = test.spawn_rpc("echo", "2");
     eventually("it waits", || test.pool.waiting() == 1).await;
