@@ -24,7 +24,7 @@ fn client(address: SocketAddr) -> Client {
 }
 
 #[tokio::test]
-async fn every_method_of_the_api_passes_and_so_do_those_to_come() {
+async fn every_method_of_the_api_is_passed_on_including_unknown_ones() {
     let centrifugo = FakeApi::start().await;
     let client = client(centrifugo.address);
     let table =
@@ -44,7 +44,7 @@ async fn every_method_of_the_api_passes_and_so_do_those_to_come() {
 }
 
 #[tokio::test]
-async fn the_key_the_deadline_and_gzip_are_sent() {
+async fn key_deadline_and_compression_are_sent() {
     let centrifugo = FakeApi::builder().compress().start().await;
     let api_key = serde_json::from_str("\"secret\"").unwrap();
     let client = Client::new(&Config {
@@ -63,7 +63,7 @@ async fn the_key_the_deadline_and_gzip_are_sent() {
 }
 
 #[tokio::test]
-async fn without_them_no_key_is_sent_and_nothing_is_compressed() {
+async fn by_default_no_key_is_sent_and_nothing_is_compressed() {
     let centrifugo = FakeApi::start().await;
     client(centrifugo.address).call("Info", Bytes::new()).await.unwrap();
     let seen = centrifugo.seen().pop().unwrap();
@@ -87,7 +87,7 @@ async fn large_messages_pass_in_both_directions_while_small_ones_overtake_them()
 }
 
 #[tokio::test]
-async fn a_status_passes_with_its_text() {
+async fn a_status_is_passed_on_with_its_message() {
     let refuse = |_: &_| Err(Status::invalid_argument("bad request: \u{fc} 100%"));
     let centrifugo = FakeApi::builder().answer(refuse).start().await;
     let error = client(centrifugo.address).call("Publish", Bytes::new()).await.unwrap_err();
@@ -95,7 +95,7 @@ async fn a_status_passes_with_its_text() {
 }
 
 #[tokio::test]
-async fn while_centrifugo_is_away_calls_fail_at_once_and_the_first_one_after_succeeds() {
+async fn while_centrifugo_is_down_calls_fail_at_once_and_the_first_one_after_succeeds() {
     let centrifugo = FakeApi::start().await;
     let address = centrifugo.address;
     let client = client(address);
@@ -113,7 +113,7 @@ async fn while_centrifugo_is_away_calls_fail_at_once_and_the_first_one_after_suc
 }
 
 #[tokio::test]
-async fn a_slow_answer_ends_with_the_deadline_and_the_connection_lives_on() {
+async fn a_slow_answer_is_dropped_at_the_deadline_and_the_connection_stays_open() {
     let centrifugo = FakeApi::builder().delay(PATIENCE).start().await;
     let patience = Duration::from_millis(300);
     let client = Client::new(&Config { api_timeout: patience, ..config(centrifugo.address) }).unwrap();
@@ -139,7 +139,7 @@ async fn a_slow_answer_ends_with_the_deadline_and_the_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn whoever_accepts_and_says_nothing_costs_a_caller_no_more_than_its_deadline() {
+async fn a_silent_server_costs_a_caller_no_more_than_its_deadline() {
     let (address, task) = silent_listener().await;
     let client = Client::new(&Config { api_timeout: Duration::from_millis(200), ..config(address) }).unwrap();
     let started = Instant::now();
@@ -217,7 +217,7 @@ async fn centrifugo_sees_the_certificate_of_the_client() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_named_at_the_start() {
+fn settings_that_cannot_work_are_reported_at_startup() {
     let certificates = Certificates::new();
     let error = |tls: Tls| {
         let config = Config { tls: Some(tls), ..Config::default() };

@@ -81,7 +81,7 @@ fn imports(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_room_imports_only_what_it_may() {
+fn each_room_imports_only_what_it_may() {
     let allowed = allowed();
     for (room, path, code) in sources() {
         if room == "lib" || PRIMITIVES.contains(&room.as_str()) {

@@ -290,7 +290,7 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_workers_do_every_call_gets_its_own_answer_or_a_reason_and_nothing_is_left() {
+async fn under_chaos_every_call_gets_its_own_answer_or_a_reason_and_nothing_leaks() {
     let (seed, seconds) = (setting("CHAOS_SEED", 1), setting("CHAOS_SECONDS", 60));
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let setup = worker();

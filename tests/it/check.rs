@@ -55,7 +55,7 @@ fn accepted(folder: &TempDir) -> String {
 }
 
 #[test]
-fn every_mistake_of_a_file_is_told_in_one_run() {
+fn all_mistakes_of_a_file_are_reported_in_one_run() {
     insta::assert_snapshot!(refused_text(
         "version: 3
 server:
@@ -123,7 +123,7 @@ causeway: .rr.yaml:4: rpc.listen: cannot listen on unix://taken/rpc.sock: DIR/ta
 }
 
 #[test]
-fn addresses_that_two_sections_want_are_mistakes() {
+fn an_address_used_by_two_sections_is_a_mistake() {
     insta::assert_snapshot!(refused_text(
         "version: '3'
 server: {command: sh, relay: tcp://:30000}
@@ -149,7 +149,7 @@ causeway: .rr.yaml:2: server.relay: unix://a.sock is already used by centrifuge.
 }
 
 #[test]
-fn certificates_and_keys_are_read_by_check_too() {
+fn check_reads_certificates_and_keys_too() {
     let pair = |name: &str| rcgen::generate_simple_self_signed(vec![name.into()]).unwrap();
     let (one, other) = (pair("one"), pair("other"));
     let (cert, key, strange) =
@@ -209,7 +209,7 @@ causeway: .rr.yaml:10: logs.channels.app.file_logger_options.log_output: missing
 }
 
 #[test]
-fn addresses_of_the_api_that_grpc_does_not_know_are_mistakes() {
+fn api_addresses_that_are_invalid_in_grpc_are_mistakes() {
     for address in
         ["http://127.0.0.1:10000", "unix:///run/centrifugo.sock", "centrifugo", "dns://8.8.8.8/a:1"]
     {
@@ -272,7 +272,7 @@ causeway: .rr.yaml:8: metrics.collect.process_x: duplicate metrics collector reg
 }
 
 #[test]
-fn what_other_files_lack_is_told_beside_what_the_main_one_lacks() {
+fn mistakes_in_other_files_are_reported_with_those_in_the_main_one() {
     let folder = folder(&[
         (
             ".rr.yaml",
@@ -338,7 +338,7 @@ logs: {err_output: stdout, channels: {sever: {level: info}}}
 ";
 
 #[test]
-fn warnings_of_check_are_those_that_serve_logs() {
+fn check_warns_of_what_serve_warns_of() {
     let setup = worker().centrifuge("name: bridge").more(ODD);
     let server = setup.start();
     let output = run("check", server.folder.path());
@@ -361,7 +361,7 @@ fn warnings_of_check_are_those_that_serve_logs() {
 }
 
 #[test]
-fn the_addresses_of_both_sides_swapped_are_noticed() {
+fn swapped_addresses_are_noticed() {
     let text = "version: '3'\nserver: {command: sh}\ncentrifuge:\n  proxy_address: tcp://0.0.0.0:30123\n  grpc_api_address: localhost:30123\n";
     let said = accepted(&folder(&[(".rr.yaml", text)]));
     insta::assert_snapshot!(said.lines().next().unwrap(), @r#"
@@ -370,7 +370,7 @@ warning: .rr.yaml:5: centrifuge.grpc_api_address: this server itself listens the
 }
 
 #[test]
-fn an_address_in_use_is_a_matter_of_the_moment() {
+fn an_address_in_use_is_found_by_serve_alone() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let text =
@@ -387,7 +387,7 @@ fn an_address_in_use_is_a_matter_of_the_moment() {
 }
 
 #[test]
-fn addresses_that_other_machines_can_reach_are_told_before_the_start() {
+fn addresses_reachable_from_other_machines_are_reported_before_the_start() {
     let text = "version: '3'\nserver: {command: sh, relay: 'tcp://0.0.0.0:7000'}\ncentrifuge: {}\nrpc: {listen: 'tcp://:6001'}\n";
     let said = accepted(&folder(&[(".rr.yaml", text)]));
     assert!(

@@ -58,7 +58,7 @@ async fn ends_well(mut server: Server, address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_output_nobody_reads_any_more_ends_as_ever() {
+async fn a_server_with_unread_output_shuts_down_normally() {
     let (reader, full) = full_pipe();
     for stdout in [broken_pipe(), full, full_disk()] {
         let server = worker().pool("num_workers: 2").spawn_onto(stdout, Stdio::piped());
@@ -69,7 +69,7 @@ async fn a_server_whose_output_nobody_reads_any_more_ends_as_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_log_nobody_reads_any_more_answers_and_ends_as_ever() {
+async fn a_server_with_an_unread_log_serves_and_shuts_down_normally() {
     let (reader, full) = full_pipe();
     for stderr in [broken_pipe(), full, full_disk()] {
         let server = worker().pool("num_workers: 2").spawn_onto(Stdio::piped(), stderr);
@@ -98,7 +98,7 @@ async fn a_call_that_writes_to_the_log_does_not_wait_for_its_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_fails_ends_though_nobody_reads_why() {
+async fn a_failed_start_exits_even_if_its_error_is_not_read() {
     let (reader, full) = full_pipe();
     for stderr in [broken_pipe(), full, full_disk()] {
         let begun = Instant::now();
@@ -110,7 +110,7 @@ async fn a_start_that_fails_ends_though_nobody_reads_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_end_quietly_when_nobody_reads_them() {
+async fn commands_exit_quietly_when_their_output_is_closed() {
     let server = worker().rpc().start();
     for words in [
         &["check"][..],

@@ -70,7 +70,7 @@ fn unknown_commands_and_flags_are_exit_code_2() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_is_one_line_and_exit_code_1() {
+fn a_call_without_a_server_is_one_line_and_exit_code_1() {
     let output = run(&["call", "rpc", "--address", "127.0.0.1:1"], GOOD);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(

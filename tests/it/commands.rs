@@ -97,7 +97,7 @@ async fn workers_are_shown_as_a_table_and_as_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_does_not_exist_is_told_beside_those_that_do() {
+async fn an_unknown_plugin_is_reported_with_the_known_ones() {
     let server = setup().start();
     let before = pids(&server);
     let ran = run(&server, &["workers", "nope", "centrifuge"]);
@@ -111,7 +111,7 @@ async fn a_plugin_that_does_not_exist_is_told_beside_those_that_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_replaces_all_workers_and_says_so() {
+async fn a_reset_replaces_all_workers_and_reports_it() {
     let server = setup().pool("num_workers: 2").start();
     let before = pids(&server);
     let ran = run(&server, &["reset"]);
@@ -139,7 +139,7 @@ async fn a_reset_to_code_that_does_not_boot_fails_with_the_worker_s_own_message(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stop_ends_the_process_of_the_pid_file_after_the_calls_in_flight() {
+async fn stop_by_pid_file_waits_for_calls_in_flight() {
     let setup = with_pid_file(setup());
     let flag = setup.path("flag");
     let mut server = setup.start();
@@ -161,7 +161,7 @@ async fn stop_ends_the_process_of_the_pid_file_after_the_calls_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stop_ends_a_server_without_a_pid_file_over_rpc() {
+async fn stop_without_a_pid_file_works_over_rpc() {
     let mut server = setup().start();
     let ran = run(&server, &["stop"]);
     assert_eq!(ran.err, "stopping the server at unix://rpc.sock\n");
@@ -172,7 +172,7 @@ async fn stop_ends_a_server_without_a_pid_file_over_rpc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stop_by_force_does_not_wait_for_calls_and_leaves_no_worker() {
+async fn a_forced_stop_does_not_wait_for_calls_and_leaves_no_worker() {
     for setup in [setup(), with_pid_file(setup())] {
         let mut server = setup.start();
         let (client, workers) = (server.client().await, pids(&server));
@@ -189,7 +189,7 @@ async fn stop_by_force_does_not_wait_for_calls_and_leaves_no_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pid_file_that_names_no_server_harms_nobody() {
+async fn a_pid_file_that_names_no_server_stops_no_process() {
     let stranger = Killed(Command::new("sleep").arg("1000").spawn().unwrap());
     let ended = Command::new("true").spawn().unwrap();
     let ended_pid = ended.id();
@@ -227,7 +227,7 @@ async fn any_method_can_be_called_and_its_error_is_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publish_hands_json_to_centrifugo_and_tells_what_it_says() {
+async fn publish_passes_json_to_centrifugo_and_prints_its_reply() {
     let answer = |seen: &crate::support::centrifugo::Seen| {
         let request = PublishRequest::decode(seen.message.clone()).unwrap();
         let response = match request.channel.as_str() {
@@ -289,7 +289,7 @@ async fn a_server_that_cannot_be_reached_is_one_line_and_exit_code_1() {
 }
 
 #[test]
-fn a_configuration_without_rpc_is_told_with_the_key() {
+fn a_configuration_without_rpc_is_reported_with_the_key() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(".rr.yaml"), "version: '3'\n").unwrap();
     for args in [&["workers"][..], &["reset"], &["rpc", "x.y"], &["publish", "c", "1"], &["stop"]] {

@@ -72,7 +72,7 @@ fn through_a_pipe(server: &Server) -> (Killed, Shown) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_pipe_one_table_follows_the_other_until_a_signal() {
+async fn in_a_pipe_tables_follow_one_another_until_a_signal() {
     let server = server();
     let (mut child, mut shown) = through_a_pipe(&server);
     for _ in 0..2 {
@@ -85,7 +85,7 @@ async fn through_a_pipe_one_table_follows_the_other_until_a_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_restarted_is_waited_for() {
+async fn a_restarted_server_is_shown_again() {
     let mut server = server();
     let (_child, mut shown) = through_a_pipe(&server);
     shown.until("Workers of");
@@ -99,7 +99,7 @@ async fn a_server_that_is_restarted_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_terminal_a_key_ends_it_and_the_terminal_is_as_it_was() {
+async fn on_a_terminal_a_key_quits_and_the_terminal_is_restored() {
     let server = server();
     let size = Winsize { ws_row: 20, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     for key in [b"q", b"\x03"] {

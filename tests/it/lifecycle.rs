@@ -8,7 +8,7 @@ use crate::support::inventory::processes;
 use crate::support::{PATIENCE, Setup, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refused() {
+async fn at_shutdown_calls_in_flight_and_queued_are_finished_and_new_ones_refused() {
     let mut server = worker().rpc().start();
     let client = server.client().await;
     let mut caller = server.caller().await;
@@ -38,7 +38,7 @@ async fn at_the_end_calls_in_flight_and_waiting_are_finished_and_new_ones_refuse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_server_ends_at_once_on_any_stop_signal() {
+async fn an_idle_server_exits_at_once_on_any_stop_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let mut server = worker().pool("num_workers: 4").start();
         let pid = server.client().await.worker_pid().await;
@@ -52,7 +52,7 @@ async fn an_idle_server_ends_at_once_on_any_stop_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hung_worker_is_killed_when_the_grace_period_ends() {
+async fn a_hung_worker_is_killed_after_the_grace_period() {
     let mut server = worker().pool("num_workers: 2").more("endure: {grace_period: 1s}\n").start();
     let client = server.client().await;
     let pids = [client.worker_pid().await];
@@ -86,7 +86,7 @@ async fn a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_exits_immediately() {
     let mut server = worker().start();
     let client = server.client().await;
     let pid = client.worker_pid().await;
@@ -141,7 +141,7 @@ async fn no_worker_outlives_a_killed_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_boot_that_fails_ends_with_the_command_its_end_and_its_last_lines() {
+async fn a_failed_first_boot_is_reported_with_command_exit_status_and_last_lines() {
     let setup = worker();
     let flag = setup.path("no-boot");
     std::fs::write(&flag, "").unwrap();
@@ -171,7 +171,7 @@ async fn a_first_boot_that_fails_ends_with_the_command_its_end_and_its_last_line
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_never_shows_up_fails_the_start_after_allocate_timeout() {
+async fn a_worker_that_never_connects_fails_the_start_after_allocate_timeout() {
     for relay in ["pipes", "tcp", "unix"] {
         let mut server = worker()
             .relay(relay)
@@ -205,7 +205,7 @@ async fn a_signal_while_workers_start_leaves_none_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_init_runs_before_the_workers_and_may_end_the_start() {
+async fn on_init_runs_before_the_workers_and_may_fail_the_start() {
     let server = worker().server("  on_init: {command: \"sh -c 'echo prepared; echo x > ready'\"}\n").start();
     server.wait_for_output("prepared");
     assert!(server.folder.path().join("ready").exists());

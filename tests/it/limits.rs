@@ -18,7 +18,7 @@ async fn have_left(test: &TestPool, reason: &str, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_have_done_their_share_are_replaced_under_load_without_a_failure() {
+async fn workers_at_max_jobs_are_replaced_under_load_without_a_failure() {
     let test = worker().pool("num_workers: 2, max_jobs: 20").pool_alone().await;
     let load = test.load(4, "sleep:0.001");
     have_left(&test, "max_jobs", 6).await;
@@ -29,7 +29,7 @@ async fn workers_that_have_done_their_share_are_replaced_under_load_without_a_fa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_stays_until_it_has_done_its_share() {
+async fn a_worker_stays_until_max_jobs() {
     let test = worker().pool("num_workers: 1, max_jobs: 5").pool_alone().await;
     let first = test.worker_pid().await;
     for _ in 0..3 {
@@ -73,7 +73,7 @@ async fn idle_workers_are_replaced_once_they_were_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_takes_too_much_memory_is_replaced_behind_a_wrapper_too() {
+async fn a_worker_over_its_memory_limit_is_replaced_even_behind_a_wrapper() {
     let program = crate::support::repository().join("tests/workers/worker.py");
     for command in
         [format!("python3 {}", program.display()), format!("sh -c 'python3 {}; true'", program.display())]
@@ -96,7 +96,7 @@ async fn a_worker_that_takes_too_much_memory_is_replaced_behind_a_wrapper_too() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_workers_use_and_why_they_left_can_be_asked() {
+async fn usage_of_workers_and_reasons_of_restarts_are_reported() {
     let test = worker().pool("num_workers: 2").pool_alone().await;
     test.rpc("grow:50", "1").await.unwrap();
     let (workers, groups) = (test.pool.workers(), usage_by_group());
@@ -120,7 +120,7 @@ async fn what_workers_use_and_why_they_left_can_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_takes_too_long_ends_with_its_worker_and_what_that_started() {
+async fn a_request_that_takes_too_long_is_killed_with_its_worker_and_children() {
     let server = worker().pool("num_workers: 1, supervisor: {exec_ttl: 3s}").start();
     let client = server.client().await;
     let child: u32 =
@@ -136,7 +136,7 @@ async fn a_request_that_takes_too_long_ends_with_its_worker_and_what_that_starte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_goes_leaves_its_worker_only_so_much_time() {
+async fn after_its_caller_has_gone_a_worker_has_limited_time() {
     for (pool, reason) in [
         ("num_workers: 1, supervisor: {exec_ttl: 2s}", "exec_ttl"),
         ("num_workers: 1, abandon_ttl: 300ms", "abandoned"),
@@ -154,7 +154,7 @@ async fn a_caller_who_goes_leaves_its_worker_only_so_much_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_caller_has_gone_is_substituted_and_welcome_when_it_comes_back() {
+async fn a_worker_whose_caller_has_gone_is_substituted_and_returns_to_the_pool() {
     let setup = worker().pool("num_workers: 2");
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;
@@ -178,7 +178,7 @@ async fn a_worker_whose_caller_has_gone_is_substituted_and_welcome_when_it_comes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn substitutes_are_no_more_than_num_workers() {
+async fn there_are_at_most_num_workers_substitutes() {
     let setup = worker().pool("num_workers: 1, abandon_ttl: 30s");
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;
@@ -204,7 +204,7 @@ async fn substitutes_are_no_more_than_num_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_added_for_the_load_and_leave_when_it_is_over() {
+async fn workers_are_added_under_load_and_removed_after_it() {
     let test = worker()
         .pool("num_workers: 1, dynamic_allocator: {max_workers: 3, spawn_rate: 10, idle_timeout: 400ms}")
         .pool_alone()
@@ -222,7 +222,7 @@ async fn workers_are_added_for_the_load_and_leave_when_it_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_waits_gets_a_worker_of_its_own_at_once() {
+async fn a_waiting_request_gets_an_additional_worker_at_once() {
     let test = worker()
         .pool("num_workers: 1, dynamic_allocator: {max_workers: 4, spawn_rate: 10, idle_timeout: 1m}")
         .pool_alone()
@@ -253,7 +253,7 @@ async fn no_more_workers_are_added_in_a_second_than_spawn_rate_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_fails_while_the_pool_grows_fails_no_request() {
+async fn a_failed_start_of_an_additional_worker_fails_no_request() {
     let setup = worker()
         .pool("num_workers: 1, dynamic_allocator: {max_workers: 2, spawn_rate: 10, idle_timeout: 1m}");
     let flag = setup.path("no-boot");
@@ -269,7 +269,7 @@ async fn a_start_that_fails_while_the_pool_grows_fails_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_debug_mode_each_request_has_a_fresh_worker_and_leaves_none_behind() {
+async fn in_debug_mode_each_request_has_a_new_worker_and_leaves_none_behind() {
     let test = worker().pool("num_workers: 2, debug: true").pool_alone().await;
     assert!(test.pool.workers().is_empty() && test.pool.is_ready());
     let mut seen = std::collections::BTreeSet::new();
@@ -313,7 +313,7 @@ async fn in_debug_mode_a_worker_that_does_not_boot_fails_its_request_with_the_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_past_its_deadline_leaves_the_line_and_is_not_run() {
+async fn a_request_past_its_deadline_leaves_the_queue_and_is_not_run() {
     let setup = worker().pool("num_workers: 1, max_queue_size: 1");
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;
@@ -333,7 +333,7 @@ async fn a_request_past_its_deadline_leaves_the_line_and_is_not_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_is_noticed_though_a_child_in_a_group_of_its_own_holds_the_pipes() {
+async fn a_death_is_noticed_though_a_child_in_another_group_holds_the_pipes() {
     let test = worker().pool("num_workers: 1").pool_alone().await;
     let pid = test.worker_pid().await;
     let folder = test.folder.path().join("stop");
@@ -345,7 +345,7 @@ async fn a_death_is_noticed_though_a_child_in_a_group_of_its_own_holds_the_pipes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_while_it_is_asked_to_leave_is_killed() {
+async fn a_retiring_worker_that_closes_its_output_is_killed() {
     let setup = worker().pool("num_workers: 1");
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;

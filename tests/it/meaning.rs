@@ -59,7 +59,7 @@ fn neither_check_nor_serve_prints_a_secret() {
 }
 
 #[test]
-fn empty_paths_are_none_and_flags_count_before_anything_is_required() {
+fn empty_paths_count_as_not_given_and_flags_may_set_required_keys() {
     let folder = folder(&[(".rr.yaml", "server: {command: 'sh -c true'}\n")]);
     let args = ["check", "--dotenv", "", "-w", "", "-o", "version=3", "-o", "centrifuge.name=x"];
     let output = run(&folder, &args);
@@ -67,7 +67,7 @@ fn empty_paths_are_none_and_flags_count_before_anything_is_required() {
 }
 
 #[test]
-fn a_configuration_file_without_its_flag_earns_a_hint() {
+fn a_configuration_file_without_its_flag_causes_a_hint() {
     let folder = folder(&[("app.rr.yaml", GOOD)]);
     for args in [&["serve", "app.rr.yaml"][..], &["app.rr.yaml"], &["serve", "nope.yml"]] {
         let output = run(&folder, args);
@@ -79,7 +79,7 @@ fn a_configuration_file_without_its_flag_earns_a_hint() {
 }
 
 #[test]
-fn check_says_that_a_number_is_taken_for_seconds() {
+fn check_reports_a_number_that_is_read_as_seconds() {
     let folder = folder(&[(".rr.yaml", &GOOD.replace("{}", "{pool: {reset_timeout: 10}}"))]);
     let output = run(&folder, &["check"]);
     let line = "warning: .rr.yaml:3: centrifuge.pool.reset_timeout: 10 is read as 10 seconds; write 10s";

@@ -86,7 +86,7 @@ async fn the_examples_publish_from_a_handler() {
 }
 
 #[test]
-fn the_pool_is_listed_and_changed() {
+fn workers_are_listed_added_removed_and_reset() {
     for caller in callers() {
         let server = worker().rpc().start();
         let seen = play(&server, &caller, "bridge");
@@ -107,7 +107,7 @@ fn the_pool_is_listed_and_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn centrifugo_is_called_and_its_errors_are_told_apart() {
+async fn centrifugo_is_called_and_its_errors_are_distinguished() {
     for caller in callers() {
         let centrifugo = centrifugo().await;
         let server = bridge(worker().rpc(), &centrifugo);
@@ -142,7 +142,7 @@ async fn centrifugo_is_called_and_its_errors_are_told_apart() {
 }
 
 #[test]
-fn locks_are_shared_and_end() {
+fn locks_are_shared_and_expire() {
     for caller in callers() {
         let server = worker().rpc().start();
         let seen = play(&server, &caller, "lock");
@@ -165,7 +165,7 @@ fn locks_are_shared_and_end() {
 }
 
 #[test]
-fn what_is_logged_stands_in_the_log_with_its_context() {
+fn log_entries_of_an_application_keep_their_context() {
     for caller in callers() {
         let server = worker().rpc().more("logs: {level: debug}\n").start();
         assert_eq!(play(&server, &caller, "log_lines"), Value::Null);

@@ -95,7 +95,7 @@ async fn requests_and_answers_may_be_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_too_large_is_refused_by_its_limit() {
+async fn a_message_over_the_limit_is_refused() {
     let server = worker().centrifuge("max_message_size: 1MB").start();
     let client = server.client().await;
     let status = client.rpc("echo", &"x".repeat(2 << 20)).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn a_message_that_is_too_large_is_refused_by_its_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_is_answered_as_such_and_in_time() {
+async fn a_deadline_is_answered_in_time() {
     let server = worker().pool("num_workers: 2").start();
     let client = server.client().await;
     let calls: Vec<_> = (0..40)
@@ -127,7 +127,7 @@ async fn a_deadline_is_answered_as_such_and_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_calls_at_the_same_time_on_one_connection_get_their_own_answers() {
+async fn a_thousand_concurrent_calls_on_one_connection_get_their_own_answers() {
     let server = worker().pool("num_workers: 4").start();
     let client = server.client().await;
     let calls: Vec<_> = (0..1000).map(|n| client.spawn_rpc("echo", &n.to_string())).collect();
@@ -137,7 +137,7 @@ async fn a_thousand_calls_at_the_same_time_on_one_connection_get_their_own_answe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_that_give_up_by_the_hundred_do_not_cost_the_others_their_connection() {
+async fn hundreds_of_cancelled_calls_do_not_close_the_connection() {
     let server = worker().pool("num_workers: 1").start();
     let client = server.client().await;
     for _ in 0..5 {
@@ -203,7 +203,7 @@ async fn the_health_service_says_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_the_type_of_a_call_that_failed() {
+async fn the_log_has_the_type_of_a_failed_call() {
     let server = worker().start();
     let client = server.client().await;
     client.rpc("exit:3", "").await.unwrap_err();
@@ -212,7 +212,7 @@ async fn the_log_tells_the_type_of_a_call_that_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_in_grpc_s_c_core_calls_over_a_unix_socket() {
+async fn a_client_of_grpc_s_c_core_calls_over_a_unix_socket() {
     // Python's; C++, PHP and Ruby have the same. It sends the percent-encoded path as `:authority`.
     const CALLER: &str = r#"
 import grpc, sys

@@ -61,7 +61,7 @@ async fn a_worker_gets_roadrunner_s_environment_and_none_of_the_server_s_descrip
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_behind_a_wrapper_attaches_and_ends_with_it() {
+async fn a_worker_behind_a_wrapper_connects_and_exits_with_it() {
     for relay in RELAYS {
         let path = crate::support::repository().join("tests/workers/worker.py");
         let command = format!("sh -c 'python3 {}; true'", path.display());
@@ -107,7 +107,7 @@ async fn strangers_on_the_relay_disturb_no_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_know_a_secret_of_a_tcp_relay_and_of_no_other() {
+async fn workers_get_a_secret_for_tcp_relays_only() {
     for relay in RELAYS {
         let server = worker().relay(relay).start();
         let env = json(&server.client().await.rpc("env", "").await.unwrap());

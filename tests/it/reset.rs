@@ -82,7 +82,7 @@ async fn two_resets_at_once_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_does_not_wait_for_requests_and_lets_them_end() {
+async fn a_reset_does_not_wait_for_requests_and_lets_them_finish() {
     let setup = worker().pool("num_workers: 1");
     let flag = setup.path("flag");
     let test = setup.pool_alone().await;
@@ -138,7 +138,7 @@ async fn new_workers_start_where_a_moved_symlink_points() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_can_be_added_and_removed_but_for_the_last_one() {
+async fn workers_can_be_added_and_removed_except_the_last_one() {
     let test = worker().pool("num_workers: 1").pool_alone().await;
     assert!(test.pool.add_worker().await.unwrap());
     assert!(test.pool.add_worker().await.unwrap());
@@ -154,7 +154,7 @@ async fn workers_can_be_added_and_removed_but_for_the_last_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_heals_a_pool_whose_workers_could_not_start_at_once() {
+async fn a_reset_retries_failed_starts_at_once() {
     let setup = worker();
     let flag = setup.path("no-boot");
     let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
@@ -169,7 +169,7 @@ async fn a_reset_heals_a_pool_whose_workers_could_not_start_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_at_the_end_says_that_the_pool_ends() {
+async fn a_reset_during_shutdown_fails_with_that_reason() {
     let test = worker().pool_alone().await;
     let pool = test.pool.clone();
     test.end().await;
@@ -179,7 +179,7 @@ async fn a_reset_at_the_end_says_that_the_pool_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_started_in_a_symlinked_folder_remembers_the_symlink() {
+async fn a_server_started_in_a_symlinked_directory_keeps_the_symlink() {
     let setup = worker();
     let one = setup.path("one");
     std::fs::create_dir(&one).unwrap();

@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn help_versions_and_mistakes_are_as_scripts_know_them() {
+fn help_versions_and_mistakes_are_as_scripts_expect() {
     let folder = tempfile::tempdir().unwrap();
     let ran = |args: &[&str]| {
         let output = rr(folder.path(), args);
@@ -51,7 +51,7 @@ fn help_versions_and_mistakes_are_as_scripts_know_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_s_own_calls_serve_watch_reset_and_stop() {
+async fn a_project_s_own_scripts_serve_watch_reset_and_stop() {
     let setup = worker().pool("num_workers: 2").more("rpc: {listen: unix://rpc.sock}\n");
     symlink(BINARY, setup.path("rr")).unwrap();
     // Flags of RoadRunner before and behind the command.
@@ -99,7 +99,7 @@ fn answer(mut stream: TcpStream) {
 }
 
 #[test]
-fn a_server_of_roadrunner_s_own_is_operated_too() {
+fn commands_operate_roadrunner_s_own_server_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().flatten().for_each(answer));

@@ -109,7 +109,7 @@ async fn rr_workers_of_a_plugin_is_one_list_and_of_no_plugin_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rr_reset_replaces_the_workers_and_a_mistake_is_an_error_of_its_own() {
+async fn rr_reset_replaces_the_workers_and_an_unknown_plugin_is_an_error() {
     let server = worker().rpc().pool("num_workers: 2").start();
     let mut before = pids(&result(&replay(&server, "workers centrifuge").await[0]));
     for (command, expected) in [
@@ -135,7 +135,7 @@ async fn rr_reset_replaces_the_workers_and_a_mistake_is_an_error_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rr_jobs_is_told_that_there_is_no_such_service() {
+async fn rr_jobs_fails_since_there_is_no_such_service() {
     let server = worker().rpc().start();
     for (command, method) in [("jobs --list", "jobs.List"), ("jobs --pause q", "jobs.Pause")] {
         let reply = &replay(&server, command).await[0];

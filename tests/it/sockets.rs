@@ -46,7 +46,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_server_leaves_the_socket_and_the_pid_file_of_its_successor_alone() {
+async fn a_draining_server_keeps_the_socket_and_the_pid_file_of_its_successor() {
     let mut old = on_a_socket(worker()).start();
     let folder = old.folder.path().to_owned();
     let flag = folder.join("flag");

@@ -24,7 +24,7 @@ async fn workers_that_never_answer_cost_their_callers_the_deadline_and_are_repla
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_ends_without_an_answer_fails_its_request_soon_and_its_worker_lives() {
+async fn a_handler_that_returns_without_an_answer_fails_its_request_soon_and_its_worker_goes_on() {
     let scene = Scene::begin(worker(), 1, "").await;
     let others = scene.bystanders();
     let pid = scene.client.worker_pid().await;
@@ -72,7 +72,7 @@ async fn a_second_answer_is_never_given_to_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_while_the_worker_is_idle_is_dropped() {
+async fn an_answer_from_an_idle_worker_is_dropped() {
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
     for n in 0..5 {
@@ -88,7 +88,7 @@ async fn an_answer_that_comes_while_the_worker_is_idle_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn once_workers_answer_unasked_a_request_with_two_answers_gets_neither() {
+async fn after_an_unexpected_answer_a_request_with_two_answers_gets_neither() {
     let scene = Scene::begin(worker(), 1, "").await;
     let flag = scene.path("flag");
     scene.client.rpc(&format!("again:{flag}"), "1").await.unwrap();
@@ -114,7 +114,7 @@ async fn once_workers_answer_unasked_a_request_with_two_answers_gets_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_reads_ahead_is_noticed_and_answers_rightly() {
+async fn a_worker_that_reads_ahead_is_detected_and_answers_correctly() {
     let scene = Scene::begin(worker().env("READS_AHEAD", "1"), 1, "").await;
     let others = scene.bystanders();
     for n in 0..20 {
@@ -127,7 +127,7 @@ async fn a_worker_that_reads_ahead_is_noticed_and_answers_rightly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_shows_its_pid_when_nobody_asks_does_not_turn_the_fence_off() {
+async fn an_unexpected_echo_does_not_turn_the_fence_off() {
     let server = worker().pool("num_workers: 1").start();
     let client = server.client().await;
     assert_eq!(client.rpc("made_up:1", "1").await.unwrap(), "1");
@@ -172,7 +172,7 @@ async fn without_the_fence_workers_are_trusted_to_answer_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_soft_error_fails_its_request_with_the_worker_s_words() {
+async fn an_error_frame_fails_its_request_with_the_worker_s_message() {
     let scene = Scene::begin(worker(), 1, "").await;
     let others = scene.bystanders();
     let pid = scene.client.worker_pid().await;

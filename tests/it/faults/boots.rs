@@ -24,7 +24,7 @@ async fn is_served(scene: &Scene) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_whose_workers_cannot_start_says_so_at_once_and_heals_by_itself() {
+async fn a_pool_whose_workers_cannot_start_fails_requests_at_once_and_recovers_by_itself() {
     let (setup, flag) = bootless("NO_BOOT", "");
     let scene = Scene::begin(setup, 2, "").await;
     std::fs::write(&flag, "").unwrap();
@@ -42,7 +42,7 @@ async fn a_pool_whose_workers_cannot_start_says_so_at_once_and_heals_by_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_worker_that_cannot_be_replaced_leaves_the_others_at_work() {
+async fn a_worker_that_cannot_be_replaced_does_not_affect_the_others() {
     let (setup, flag) = bootless("NO_BOOT", "");
     let scene = Scene::begin(setup, 2, "").await;
     let others = scene.bystanders();
@@ -56,7 +56,7 @@ async fn one_worker_that_cannot_be_replaced_leaves_the_others_at_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_never_gets_ready_is_given_up_and_leaves_nothing() {
+async fn a_worker_that_never_becomes_ready_is_given_up_and_leaves_nothing() {
     let (setup, flag) = bootless("BOOT_HANGS", "");
     let scene = Scene::begin(setup, 2, "allocate_timeout: 8s").await;
     let others = scene.bystanders();
@@ -70,7 +70,7 @@ async fn a_worker_that_never_gets_ready_is_given_up_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_starts_slowly_keeps_nobody_waiting_while_another_is_there() {
+async fn a_slow_start_delays_no_request_while_another_worker_is_free() {
     let scene = Scene::begin(worker().env("BOOT_TAKES", "1"), 2, "").await;
     let others = scene.bystanders();
     scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
@@ -79,7 +79,7 @@ async fn a_worker_that_starts_slowly_keeps_nobody_waiting_while_another_is_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_wait_for_a_worker_that_is_about_to_be_ready() {
+async fn calls_wait_for_a_worker_that_is_starting() {
     let scene = Scene::begin(worker().env("BOOT_TAKES", "1"), 1, "").await;
     scene.client.rpc("echo", "1").await.unwrap();
     scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
@@ -91,7 +91,7 @@ async fn calls_wait_for_a_worker_that_is_about_to_be_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_boot_only_after_several_times_come_back_with_growing_pauses() {
+async fn failing_boots_are_retried_with_growing_pauses() {
     let (setup, flag) = bootless("BOOT_FAILS", ":8");
     let scene = Scene::begin(setup, 4, "").await;
     std::fs::write(&flag, "").unwrap();
@@ -125,7 +125,7 @@ async fn worker_pids(scene: &Scene) -> Vec<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_connects_twice_is_served_on_whichever_connection_it_uses() {
+async fn a_worker_that_connects_twice_is_served_on_the_connection_that_it_uses() {
     for relay in ["tcp", "unix"] {
         for used in ["first", "second", "either"] {
             let scene = Scene::begin(worker().relay(relay).env("CONNECTS_TWICE", used), 2, "").await;

@@ -31,7 +31,7 @@ async fn a_worker_that_asks_to_stop_has_its_request_moved_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_s_deadline_is_kept_and_the_late_answer_dropped() {
+async fn a_caller_s_deadline_is_kept_and_the_late_answer_is_dropped() {
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
     for n in 0..3 {
@@ -72,7 +72,7 @@ async fn a_request_whose_caller_has_gone_never_reaches_a_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_too_many_in_the_queue_fail_at_once_and_the_others_are_served() {
+async fn requests_beyond_the_queue_s_limit_fail_at_once_and_the_others_are_served() {
     let scene = Scene::begin(worker(), 1, "max_queue_size: 2").await;
     let flag = scene.path("flag");
     let busy = busy(&scene, &flag, "1").await;
@@ -99,7 +99,7 @@ async fn requests_too_many_in_the_queue_fail_at_once_and_the_others_are_served()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_waits_for_a_worker_no_longer_than_allocate_timeout() {
+async fn a_request_is_queued_no_longer_than_allocate_timeout() {
     let scene = Scene::begin(worker(), 1, "allocate_timeout: 8s").await;
     let flag = scene.path("flag");
     let busy = busy(&scene, &flag, "1").await;
@@ -112,7 +112,7 @@ async fn a_request_waits_for_a_worker_no_longer_than_allocate_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_who_hang_up_leave_nothing_behind() {
+async fn callers_that_disconnect_leave_nothing_behind() {
     let scene = Scene::begin(worker(), 2, "").await;
     let others = scene.bystanders();
     let flag = scene.path("flag");

@@ -59,7 +59,7 @@ async fn twenty_deaths_on_a_socket_leave_no_descriptor_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_killed_while_it_is_idle_costs_no_request() {
+async fn killing_an_idle_worker_costs_no_request() {
     let scene = Scene::begin(worker(), 2, "").await;
     for _ in 0..10 {
         let pid = scene.client.worker_pid().await;
@@ -72,7 +72,7 @@ async fn a_worker_that_is_killed_while_it_is_idle_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_reaches_a_worker_as_it_is_killed_is_answered_or_told_of_the_signal() {
+async fn a_request_to_a_worker_that_is_being_killed_is_answered_or_fails_with_the_signal() {
     let scene = Scene::begin(worker(), 2, "").await;
     for _ in 0..10 {
         let pid = scene.client.worker_pid().await;
@@ -91,7 +91,7 @@ async fn a_request_that_reaches_a_worker_as_it_is_killed_is_answered_or_told_of_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_stopped_in_a_request_may_go_on_when_it_is_continued() {
+async fn a_worker_stopped_during_a_request_may_finish_it_when_continued() {
     let scene = Scene::begin(worker(), 2, "").await;
     let others = scene.bystanders();
     for _ in 0..2 {
@@ -110,7 +110,7 @@ async fn a_worker_that_is_stopped_in_a_request_may_go_on_when_it_is_continued() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_stopped_while_it_is_idle_delays_one_call_and_no_other() {
+async fn a_worker_stopped_while_idle_delays_only_one_call() {
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
     signal(pid, Signal::SIGSTOP);
@@ -121,7 +121,7 @@ async fn a_worker_that_is_stopped_while_it_is_idle_delays_one_call_and_no_other(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_closes_its_output_in_a_request_fails_it_and_is_replaced() {
+async fn a_worker_that_closes_its_output_during_a_request_fails_it_and_is_replaced() {
     for relay in RELAYS {
         let scene = Scene::begin(worker().relay(relay), 2, "").await;
         let others = scene.bystanders();
@@ -132,7 +132,7 @@ async fn a_worker_that_closes_its_output_in_a_request_fails_it_and_is_replaced()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_closes_its_output_while_it_is_idle_costs_no_request() {
+async fn an_idle_worker_that_closes_its_output_costs_no_request() {
     for relay in RELAYS {
         let scene = Scene::begin(worker().relay(relay), 1, "").await;
         let pid = scene.client.worker_pid().await;
@@ -147,7 +147,7 @@ async fn a_worker_that_closes_its_output_while_it_is_idle_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_closes_its_input_answers_and_costs_no_request() {
+async fn closing_its_input_costs_a_worker_no_request() {
     for relay in RELAYS {
         let scene = Scene::begin(worker().relay(relay), 2, "abandon_ttl: 1s").await;
         let others = scene.bystanders();
@@ -161,7 +161,7 @@ async fn a_worker_that_closes_its_input_answers_and_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_a_worker_that_nobody_waits_for_is_not_waited_for() {
+async fn the_shutdown_does_not_wait_for_a_worker_without_a_caller() {
     for fault in ["hang", "kill:19", "closein", "lingers:never"] {
         let scene = Scene::begin(worker(), 2, "").await;
         // Some of them answer before they misbehave.
@@ -171,7 +171,7 @@ async fn at_the_end_a_worker_that_nobody_waits_for_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_a_worker_may_finish_what_it_does_after_its_answer() {
+async fn at_shutdown_a_worker_may_finish_work_after_its_answer() {
     let mut scene = Scene::begin(worker(), 1, "").await;
     let flag = scene.path("flag");
     assert_eq!(scene.client.rpc(&format!("lingers:{flag}"), "1").await.unwrap(), "1");
@@ -185,21 +185,21 @@ async fn at_the_end_a_worker_may_finish_what_it_does_after_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_a_worker_that_was_stopped_while_it_was_idle_is_woken_and_leaves() {
+async fn at_shutdown_a_worker_stopped_while_idle_is_continued_and_exits() {
     let scene = Scene::begin(worker(), 1, "").await;
     signal(scene.client.worker_pid().await, Signal::SIGSTOP);
     scene.stops_soon().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() {
+async fn at_shutdown_a_worker_that_ignores_the_stop_frame_is_killed_after_destroy_timeout() {
     let scene = Scene::begin(worker(), 2, "destroy_timeout: 1s").await;
     scene.client.rpc("stubborn", "1").await.unwrap();
     scene.stops_soon().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_ignores_the_stop_frame_does_not_keep_its_successor_from_work() {
+async fn a_worker_that_ignores_the_stop_frame_does_not_delay_its_successor() {
     let scene = Scene::begin(worker(), 1, "destroy_timeout: 1s, max_jobs: 10").await;
     let others = scene.bystanders();
     let pid = scene.client.worker_pid().await;

@@ -4,7 +4,7 @@ use crate::support::inventory::Scene;
 use crate::support::worker;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_printed_before_or_after_an_answer_costs_nothing() {
+async fn text_printed_before_or_after_an_answer_costs_nothing() {
     let scene = Scene::begin(worker(), 1, "").await;
     let others = scene.bystanders();
     let pid = scene.client.worker_pid().await;
@@ -22,7 +22,7 @@ async fn whatever_is_printed_before_or_after_an_answer_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_no_matter_where_frames_do_not_go_through_standard_output() {
+async fn on_sockets_printed_text_does_not_matter() {
     for relay in ["tcp", "unix"] {
         let scene = Scene::begin(worker().relay(relay), 1, "").await;
         let others = scene.bystanders();

@@ -28,7 +28,7 @@ async fn each_fails_its_request_alone(relay: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_the_protocol_fails_its_request_alone_and_is_replaced() {
+async fn a_worker_that_breaks_the_protocol_fails_only_its_own_request_and_is_replaced() {
     each_fails_its_request_alone("pipes").await;
 }
 
@@ -43,7 +43,7 @@ async fn so_it_is_over_a_unix_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_the_protocol_while_it_is_idle_costs_no_request() {
+async fn an_idle_worker_that_breaks_the_protocol_costs_no_request() {
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
     let flag = scene.path("flag");

@@ -6,7 +6,7 @@ use crate::support::neighbour::is_unharmed;
 use crate::support::worker;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_nobody_attacks_answers_at_once() {
+async fn a_server_without_attacks_answers_at_once() {
     let cost = is_unharmed(
         "no attack",
         32,

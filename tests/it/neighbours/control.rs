@@ -151,7 +151,7 @@ pub(super) async fn arguments_of_a_million_tiny_values_are_refused_at_little_cos
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_method_with_a_long_name_gets_a_short_reply_and_its_connection_goes_on() {
+pub(super) async fn a_method_with_a_long_name_gets_a_short_reply_and_its_connection_stays_open() {
     others_are_unharmed("long names", EMPTY + 16, async |server| {
         let mut caller = server.caller().await;
         for (length, text) in [
@@ -175,7 +175,7 @@ pub(super) async fn a_method_with_a_long_name_gets_a_short_reply_and_its_connect
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn halves_of_frames_on_many_connections_are_bounded_in_all() {
+pub(super) async fn unfinished_frames_on_many_connections_are_bounded_in_total() {
     let memory = EMPTY + BUDGET + 32;
     others_are_unharmed("half frames", memory, async |server| {
         let half = frame(Flags::JSON, 1, "centrifuge.Publish", &vec![b'x'; 16 << 20]);
@@ -206,7 +206,7 @@ pub(super) async fn halves_of_frames_on_many_connections_are_bounded_in_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn replies_that_nobody_reads_are_bounded_in_all() {
+pub(super) async fn unread_replies_are_bounded_in_total() {
     others_are_unharmed("unread replies", EMPTY + 96, async |server| {
         let calls = frame(Flags::RAW, 1, "rpc.Config", b"").repeat(8_000);
         let mut deaf = Vec::new();
@@ -226,7 +226,7 @@ pub(super) async fn replies_that_nobody_reads_are_bounded_in_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_thousand_looks_at_the_workers_are_few_for_the_system() {
+pub(super) async fn a_thousand_requests_for_statistics_cause_few_samples_of_proc() {
     let cost = others_are_unharmed("a thousand looks", EMPTY + 32, async |server| {
         let look = |sequence| frame(Flags::JSON, sequence, "informer.Workers", b"\"centrifuge\"");
         let calls: Vec<Bytes> = (1..=1024).map(look).collect();
@@ -262,7 +262,7 @@ pub(super) async fn locks_with_long_names_are_bounded_in_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn thousands_of_locks_that_end_at_once_end_little_by_little() {
+pub(super) async fn thousands_of_locks_that_expire_together_are_released_in_slices() {
     others_are_unharmed("locks that end at once", EMPTY + 64, async |server| {
         let lock = |number: u32| {
             let argument = json!({"resource": number.to_string(), "id": "a", "ttl": 700_000}).to_string();
@@ -287,8 +287,7 @@ async fn scrape(address: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn collectors_of_many_labels_are_refused_and_a_large_page_is_written_once_for_many_scrapers()
-{
+pub(super) async fn too_many_labels_are_refused_and_concurrent_scrapes_share_a_large_page() {
     others_are_unharmed("large pages", EMPTY + 96, async |server| {
         let mut caller = server.caller().await;
         let labels: Vec<String> = (0..9_000).map(|number| format!("l{number}")).collect();
@@ -313,7 +312,7 @@ pub(super) async fn collectors_of_many_labels_are_refused_and_a_large_page_is_wr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn floods_of_small_calls_leave_others_their_turn() {
+pub(super) async fn floods_of_small_calls_do_not_starve_others() {
     others_are_unharmed("floods", EMPTY + 64, async |server| {
         let declare = json!({"name": "m", "collector": {"type": "counter", "help": "h"}});
         server.caller().await.json("metrics.Declare", &declare).await.unwrap();
@@ -344,7 +343,7 @@ pub(super) async fn floods_of_small_calls_leave_others_their_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn large_arguments_in_json_are_read_beside_the_calls_of_others() {
+pub(super) async fn large_arguments_in_json_do_not_delay_other_calls() {
     others_are_unharmed("large JSON", EMPTY + 192, async |server| {
         let data = "x".repeat(4 << 20);
         let publish = json!({"channel": "x", "data": data}).to_string();

@@ -24,7 +24,7 @@ async fn misbehave(server: &Server, method: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn noise_that_could_be_the_beginning_of_frames_is_not_felt() {
+pub(super) async fn noise_that_could_start_a_frame_does_not_affect_others() {
     let coloured = "1b5b33316d7265641b5b306d20";
     let all = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
     for (text, size) in
@@ -36,7 +36,7 @@ pub(super) async fn noise_that_could_be_the_beginning_of_frames_is_not_felt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn pieces_of_headers_again_and_again_are_not_felt() {
+pub(super) async fn repeated_pieces_of_headers_do_not_affect_others() {
     // The header of an answer: with each byte cut off it is another kind of noise. Some of it breaks the protocol.
     let head = "140000000000000000000000";
     is_unharmed("pieces of headers", MEMORY, workers, async |server| {
@@ -49,7 +49,7 @@ pub(super) async fn pieces_of_headers_again_and_again_are_not_felt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn floods_of_short_lines_are_not_felt_and_what_they_lose_is_told() {
+pub(super) async fn floods_of_short_lines_do_not_affect_others_and_lost_lines_are_reported() {
     for (relay, stream) in [("pipes", 2), ("pipes", 1), ("unix", 1), ("tcp", 2)] {
         let method = format!("yes:{stream},1");
         is_unharmed(
@@ -67,7 +67,7 @@ pub(super) async fn floods_of_short_lines_are_not_felt_and_what_they_lose_is_tol
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn floods_while_no_request_is_in_hand_are_not_felt() {
+pub(super) async fn floods_from_idle_workers_do_not_affect_others() {
     for (relay, stream) in [("pipes", 1), ("pipes", 2), ("unix", 1)] {
         let method = format!("yes_afterwards:{stream},1");
         is_unharmed(
@@ -84,7 +84,7 @@ pub(super) async fn floods_while_no_request_is_in_hand_are_not_felt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn floods_of_long_records_are_not_felt() {
+pub(super) async fn floods_of_long_records_do_not_affect_others() {
     for record in ["60000,500", "1000000,8", "3000000,3"] {
         let method = format!("records:{record}");
         is_unharmed(&method, MEMORY, workers, async |server| misbehave(server, &method).await).await;
@@ -92,7 +92,7 @@ pub(super) async fn floods_of_long_records_are_not_felt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_flood_of_answers_that_nobody_asked_for_is_not_felt_and_is_told_in_few_lines() {
+pub(super) async fn a_flood_of_unexpected_answers_does_not_affect_others_and_is_logged_in_few_lines() {
     is_unharmed("spare:100000", MEMORY, workers, async |server| {
         misbehave(server, "spare:100000").await;
         assert!(server.count_output("unrequested answer") < 50, "{}", server.output());
@@ -101,7 +101,7 @@ pub(super) async fn a_flood_of_answers_that_nobody_asked_for_is_not_felt_and_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn workers_that_print_instead_of_starting_are_not_felt() {
+pub(super) async fn workers_that_print_instead_of_starting_do_not_affect_others() {
     let folder = tempfile::tempdir().unwrap();
     let flag = folder.path().join("flag");
     let setup = || {
@@ -120,7 +120,7 @@ pub(super) async fn workers_that_print_instead_of_starting_are_not_felt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_burst_of_an_ordinary_application_comes_through_whole() {
+pub(super) async fn a_burst_of_an_ordinary_application_is_logged_completely() {
     let server = worker().start();
     let client = server.client().await;
     for method in ["lines:10000", "records:900000,2"] {

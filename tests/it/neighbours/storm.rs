@@ -25,12 +25,12 @@ fn attacks() -> Vec<(&'static str, fn())> {
         };
     }
     attacks![
-        control::a_method_with_a_long_name_gets_a_short_reply_and_its_connection_goes_on,
-        control::a_thousand_looks_at_the_workers_are_few_for_the_system,
+        control::a_method_with_a_long_name_gets_a_short_reply_and_its_connection_stays_open,
+        control::a_thousand_requests_for_statistics_cause_few_samples_of_proc,
         control::arguments_of_a_million_tiny_values_are_refused_at_little_cost,
-        control::halves_of_frames_on_many_connections_are_bounded_in_all,
-        control::large_arguments_in_json_are_read_beside_the_calls_of_others,
-        control::replies_that_nobody_reads_are_bounded_in_all,
+        control::unfinished_frames_on_many_connections_are_bounded_in_total,
+        control::large_arguments_in_json_do_not_delay_other_calls,
+        control::unread_replies_are_bounded_in_total,
         http2::a_caller_that_reads_nothing,
         http2::answers_that_nobody_takes,
         http2::calls_that_are_taken_back_at_once,
@@ -42,12 +42,12 @@ fn attacks() -> Vec<(&'static str, fn())> {
         http2::messages_that_claim_to_be_large,
         http2::messages_that_never_come_or_never_end,
         http2::one_large_header_that_many_calls_refer_to,
-        output::a_flood_of_answers_that_nobody_asked_for_is_not_felt_and_is_told_in_few_lines,
-        output::floods_of_long_records_are_not_felt,
-        output::floods_of_short_lines_are_not_felt_and_what_they_lose_is_told,
-        output::floods_while_no_request_is_in_hand_are_not_felt,
-        output::noise_that_could_be_the_beginning_of_frames_is_not_felt,
-        output::pieces_of_headers_again_and_again_are_not_felt,
+        output::a_flood_of_unexpected_answers_does_not_affect_others_and_is_logged_in_few_lines,
+        output::floods_of_long_records_do_not_affect_others,
+        output::floods_of_short_lines_do_not_affect_others_and_lost_lines_are_reported,
+        output::floods_from_idle_workers_do_not_affect_others,
+        output::noise_that_could_start_a_frame_does_not_affect_others,
+        output::repeated_pieces_of_headers_do_not_affect_others,
         strangers::a_probe_is_answered_at_once_beside_silent_connections,
     ]
 }
@@ -117,7 +117,7 @@ async fn storm(seed: u64, seconds: u64) -> Vec<Cost> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_storm_of_attacks_is_not_felt() {
+async fn a_storm_of_attacks_does_not_affect_others() {
     let (seed, seconds) = (setting("STORM_SEED", 1), setting("STORM_SECONDS", 20));
     for attempt in 1..=ATTEMPTS {
         println!("STORM_SEED={seed} STORM_SECONDS={seconds}, attempt {attempt}");

@@ -111,27 +111,27 @@ async fn operators_get_through(what: &str, says: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn idle_callers_of_rpc_keep_no_operator_out() {
+pub(super) async fn idle_rpc_clients_do_not_lock_out_operators() {
     let idle = frame(Flags::JSON, 1, "rpc.Version", b"true");
     operators_get_through("idle callers of RPC", &idle).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn silent_callers_of_rpc_keep_no_operator_out() {
+pub(super) async fn silent_rpc_clients_do_not_lock_out_operators() {
     operators_get_through("silent callers of RPC", b"").await;
     let begun = frame(Flags::JSON, 1, "rpc.Version", b"true");
     operators_get_through("unfinished calls of RPC", &begun[..begun.len() - 1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn callers_of_rpc_that_all_wait_keep_no_operator_out() {
+pub(super) async fn waiting_rpc_clients_do_not_lock_out_operators() {
     let waits =
         frame(Flags::JSON, 1, "lock.Lock", br#"{"resource":"held","id":"x","ttl":1,"wait":60000000}"#);
     operators_get_through("calls that wait", &waits).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_server_with_idle_callers_of_rpc_can_be_stopped() {
+pub(super) async fn a_server_with_idle_rpc_clients_can_be_stopped() {
     let mut server = setup().start();
     let says = frame(Flags::JSON, 1, "rpc.Version", b"true");
     let _idle = strangers(&server.rpc_address(), MANY, &says).await;
@@ -169,12 +169,12 @@ async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn silent_strangers_on_a_tcp_relay_do_not_keep_a_new_worker_away() {
+pub(super) async fn silent_strangers_on_a_tcp_relay_do_not_lock_out_a_new_worker() {
     a_dead_worker_is_replaced_soon("silent strangers on the relay", b"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_a_new_worker_away() {
+pub(super) async fn strangers_on_a_tcp_relay_that_claim_other_pids_do_not_lock_out_a_new_worker() {
     let liar = pid_request(std::process::id());
     a_dead_worker_is_replaced_soon("liars on the relay", &liar).await;
 }
@@ -183,7 +183,7 @@ pub(super) async fn strangers_on_a_tcp_relay_who_claim_to_be_others_do_not_keep_
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn idle_connections_to_the_proxy_keep_no_caller_out() {
+pub(super) async fn idle_connections_to_the_proxy_do_not_lock_out_callers() {
     for (what, says) in
         [("silent connections to the proxy", &b""[..]), ("idle connections to the proxy", HTTP2)]
     {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_stand_in_the_log_with_their_level_and_attributes() {
+async fn entries_have_their_level_and_attributes() {
     let server = worker().rpc().more("logs: {channels: {app: {mode: production}}}\n").start();
     let mut caller = server.caller().await;
     for (method, level) in [("Error", "error"), ("Warning", "warn"), ("Info", "info"), ("Debug", "debug")] {
@@ -31,7 +31,7 @@ async fn lines_stand_in_the_log_with_their_level_and_attributes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn raw_lines_pass_by_the_log() {
+async fn raw_lines_bypass_the_log() {
     let server = worker().rpc().more("logs: {channels: {app: {mode: 'off'}}}\n").start();
     let mut caller = server.caller().await;
     assert_eq!(caller.json("app.Info", &json!("not to be seen")).await, Ok(json!(true)));

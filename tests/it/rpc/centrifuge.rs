@@ -19,7 +19,7 @@ pub(super) fn methods() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_pass_for_every_method_and_for_those_to_come() {
+async fn bytes_are_passed_on_for_every_method_including_unknown_ones() {
     let centrifugo = FakeApi::start().await;
     let server = bridge(&centrifugo);
     let mut caller = server.caller().await;
@@ -84,7 +84,7 @@ async fn an_error_in_an_answer_is_a_result_and_a_mistake_in_an_argument_is_named
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_centrifugo_is_away_each_call_says_so_and_the_first_one_after_it_is_back_succeeds() {
+async fn while_centrifugo_is_down_each_call_fails_and_the_first_one_after_succeeds() {
     let centrifugo = FakeApi::start().await;
     let address = centrifugo.address;
     let server = bridge(&centrifugo);

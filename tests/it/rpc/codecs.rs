@@ -33,7 +33,7 @@ async fn go_s_command_line_is_answered_in_its_own_codec() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_known_method_of_centrifugo_can_be_called_in_them() {
+async fn every_known_method_of_centrifugo_can_be_called_in_every_codec() {
     let centrifugo = FakeApi::builder().answer(|_| Ok(Bytes::new())).start().await;
     let server = bridge(&centrifugo);
     let mut caller = server.caller().await;
@@ -49,7 +49,7 @@ async fn every_known_method_of_centrifugo_can_be_called_in_them() {
 
 /// Arguments as a Go program wrote them, `PublishRequest{Channel: "facts", Data: ...}`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_comes_to_centrifugo_with_the_fields_that_were_sent() {
+async fn a_message_reaches_centrifugo_with_the_fields_that_were_sent() {
     // The bytes of a recorded answer: offset 5, epoch "zCaNMVq".
     let answer = |_: &_| Ok(Bytes::from_static(b"\x12\x0b\x08\x05\x12\x07zCaNMVq"));
     let centrifugo = FakeApi::builder().answer(answer).start().await;

@@ -25,7 +25,7 @@ async fn granted(caller: &mut Caller) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_is_one_caller_s_until_it_is_released_or_its_time_is_over() {
+async fn a_lock_belongs_to_one_client_until_it_is_released_or_expires() {
     let server = worker().rpc().start();
     let (mut one, mut two) = (server.caller().await, server.caller().await);
     assert!(ok(&mut one, "lock.Lock", json!({"resource": "r", "id": "a"})).await);
@@ -45,7 +45,7 @@ async fn a_lock_is_one_caller_s_until_it_is_released_or_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_hangs_up_does_not_wait_on() {
+async fn a_client_that_disconnects_leaves_the_queue() {
     let server = worker().rpc().start();
     let (mut holder, mut gone) = (server.caller().await, server.caller().await);
     let mut last = server.caller().await;

@@ -69,7 +69,7 @@ fn memory(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_says_whom_to_answer_is_answered_and_the_connection_goes_on() {
+async fn an_invalid_call_with_a_sequence_number_is_answered_and_the_connection_stays_open() {
     let server = worker().rpc().start();
     let mut caller = server.caller().await;
     let expected = [
@@ -97,7 +97,7 @@ async fn a_call_that_says_whom_to_answer_is_answered_and_the_connection_goes_on(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_call_ends_its_connection_and_what_was_asked_before_is_answered() {
+async fn an_invalid_call_closes_its_connection_after_earlier_ones_are_answered() {
     let server = worker().rpc().start();
     let mut wrong_checksum = frame(Flags::JSON, 1, "rpc.Version", b"true").to_vec();
     wrong_checksum[6] ^= 1;
@@ -133,7 +133,7 @@ fn crc32fast_of(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_mutated_frames_touch_nobody_else() {
+async fn ten_thousand_mutated_frames_do_not_affect_other_clients() {
     let server = worker().rpc().start();
     let bystanders = Bystanders::start(&server).await;
     let mut runner = TestRunner::deterministic();
@@ -194,7 +194,7 @@ async fn a_thousand_connections_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_that_never_read_or_claim_much_hold_little_memory() {
+async fn clients_that_never_read_or_claim_large_frames_hold_little_memory() {
     let server = worker().rpc().start();
     let bystanders = Bystanders::start(&server).await;
     let before = memory(&server);

@@ -14,7 +14,7 @@ async fn pids(caller: &mut Caller) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_listed_with_what_they_do_and_use() {
+async fn workers_are_listed_with_state_and_usage() {
     let server = worker().pool("num_workers: 2").rpc().start();
     let (client, mut caller) = (server.client().await, server.caller().await);
     assert_eq!(caller.json("informer.List", &json!(true)).await, Ok(json!(["centrifuge"])));
@@ -95,7 +95,7 @@ async fn twenty_resets_in_a_row_fail_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_to_code_that_does_not_boot_says_why_and_keeps_the_workers() {
+async fn a_reset_to_code_that_does_not_boot_fails_with_the_reason_and_keeps_the_workers() {
     let setup = worker().rpc();
     let flag = setup.path("no-boot");
     let server = setup.env("NO_BOOT", &flag.display().to_string()).start();
@@ -137,7 +137,7 @@ async fn a_busy_pool_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_stops_the_server_after_the_calls_in_flight() {
+async fn a_client_stops_the_server_after_the_calls_in_flight() {
     let mut server = worker().rpc().start();
     let (client, mut caller) = (server.client().await, server.caller().await);
     let pid = client.worker_pid().await;
@@ -153,7 +153,7 @@ async fn a_caller_stops_the_server_after_the_calls_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_ends_the_server_at_once() {
+async fn a_client_stops_the_server_immediately() {
     let mut server = worker().rpc().start();
     let (client, mut caller) = (server.client().await, server.caller().await);
     let pid = client.worker_pid().await;
@@ -165,7 +165,7 @@ async fn a_caller_ends_the_server_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_has_waited_for_the_end_can_have_it_at_once() {
+async fn a_client_can_force_a_shutdown_that_it_has_waited_for() {
     let mut server = worker().rpc().start();
     let (client, mut caller) = (server.client().await, server.caller().await);
     let pid = client.worker_pid().await;
@@ -182,7 +182,7 @@ async fn a_caller_who_has_waited_for_the_end_can_have_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_stops_a_server_whose_workers_do_not_come() {
+async fn a_client_stops_a_server_whose_workers_do_not_start() {
     let mut server = worker().rpc().env("BOOT_HANGS", "1").spawn();
     let mut caller = server.caller().await;
     assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_file_is_made_with_its_mode_and_removed_at_the_end() {
+async fn a_socket_file_is_created_with_its_mode_and_removed_at_shutdown() {
     for (mode, expected) in [("", 0o660), (", socket_mode: 0600", 0o600)] {
         let setup = worker().more(&format!("rpc: {{listen: unix://rpc.sock{mode}}}\n"));
         let path = setup.path("rpc.sock");
@@ -25,7 +25,7 @@ async fn a_socket_file_is_made_with_its_mode_and_removed_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_told_the_address_and_can_call_before_they_are_ready() {
+async fn workers_get_the_address_and_can_call_before_they_are_ready() {
     let server = worker().rpc().start();
     let client = server.client().await;
     let environment = json(&client.rpc("env", "").await.unwrap());
@@ -33,7 +33,7 @@ async fn workers_are_told_the_address_and_can_call_before_they_are_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_about_the_pool_wait_until_the_workers_are_up() {
+async fn calls_about_the_pool_wait_until_the_workers_are_ready() {
     let setup = worker().rpc();
     let gate = setup.path("gate");
     let server = setup.env("BOOT_WAITS", &gate.display().to_string()).spawn();
@@ -48,7 +48,7 @@ async fn calls_about_the_pool_wait_until_the_workers_are_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replies_come_as_they_are_ready() {
+async fn replies_arrive_as_they_are_ready() {
     let server = worker().rpc().env("BOOT_TAKES", "0.3").start();
     let mut caller = server.caller().await;
     let reset = caller.begin(Flags::JSON, "resetter.Reset", b"\"centrifuge\"").await;
@@ -76,7 +76,7 @@ async fn two_calls_in_flight_may_have_one_sequence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_asked_is_answered_though_the_caller_sends_no_more() {
+async fn calls_are_answered_after_the_client_has_closed_its_side() {
     let server = worker().rpc().env("BOOT_TAKES", "0.2").start();
     let mut caller = server.caller().await;
     caller.begin(Flags::JSON, "resetter.Reset", b"\"centrifuge\"").await;
@@ -95,14 +95,14 @@ async fn strangers_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_others_can_reach_earns_a_warning() {
+async fn an_address_reachable_from_other_machines_causes_a_warning() {
     let server = worker().more("rpc: {listen: 'tcp://0.0.0.0:0'}\n").start();
     let warning = server.wait_for_output("reachable from other machines");
     assert!(warning.contains("publish to any channel") && warning.contains("rpc.allow"), "{warning}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let mut server = worker().more(&format!("rpc: {{listen: 'tcp://{address}'}}\n")).spawn();
