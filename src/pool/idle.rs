@@ -1,7 +1,7 @@
 //! Idle units of capacity, and the queue of those who wait for one.
 //!
 //! A unit is one request that a worker may have in flight. Each worker has a slot, and one unit for each row of the structure: today there
-//! is one row, since a worker has one request at a time. A unit has a place of its own, which its row and its worker's slot tell.
+//! is one row, since a worker has one request at a time. The place of a unit follows from its row and its worker's slot.
 //!
 //! A semaphore keeps the queue: first come, first served, and a waiter that gives up leaves it without a trace. Its permits count the idle
 //! units; which unit a permit stands for is decided by a bitmap over places, row by row. The lowest place is taken first. So no worker gets

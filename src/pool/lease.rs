@@ -108,14 +108,14 @@ impl Lease {
         }
     }
 
-    /// The worker is of no use any more.
+    /// The worker cannot be used any more.
     fn give_up(&mut self, fault: &Fault) {
         if let Some(unit) = self.unit.take() {
             drop(self.units.drop_faulty(unit, fault));
         }
     }
 
-    /// The worker is of no use any more; says what that means for the request.
+    /// The worker cannot be used any more: says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
         let Some(unit) = self.unit.take() else { return Answer::Again };
         debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed in a request");

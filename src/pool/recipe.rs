@@ -2,6 +2,8 @@
 //!
 //! Every worker keeps the recipe that it was started from, so a request reads the limits of its own worker, and no lock. A worker is
 //! outdated when a newer generation is in force.
+//!
+//! How many workers there are is not part of it: that is the core's, and changes by events.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

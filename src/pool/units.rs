@@ -48,7 +48,7 @@ impl Units {
         member.status.set_state(State::Ready);
         let place = place(&member);
         self.idle.put(place, unit);
-        // It may have been told to leave between the check and the return; then the actor did not find it among the idle ones.
+        // It may have been retired between the check and the return; then the actor did not find it among the idle ones.
         fence(SeqCst);
         if member.is_retiring()
             && let Some(unit) = self.idle.remove(place)

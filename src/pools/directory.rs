@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
-use super::route::{Call, route};
+use super::route::{Call, name_for};
 use super::snapshot::Snapshot;
 use crate::compat;
 use crate::offload;
-use crate::pool::{Answered, Error, Pool, Start, StartError};
+use crate::pool::{Error, Pool, Start, StartError};
 use crate::single_flight::SingleFlight;
 use crate::worker::{self, Usage};
 
@@ -42,30 +41,21 @@ impl Pools {
         Ok(Self { shared: Arc::new(Shared { pools, usage: SingleFlight::default() }) })
     }
 
-    /// Runs one request on a worker of the pool that answers such calls. See [`Pool::exec`].
+    /// Returns the pool that answers `call`.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn exec(
-        &self,
-        call: Call<'_>,
-        context: &[u8],
-        body: Bytes,
-        deadline: Option<Instant>,
-    ) -> Result<Answered, Error> {
-        let name = route(&call);
-        match self.get(name) {
-            Some(pool) => pool.exec(context, body, deadline).await,
-            None => Err(Error::NoWorkers { reason: format!("there is no pool {name}") }),
-        }
+    /// When there is no pool of the name that the call is routed to.
+    pub fn answering(&self, call: &Call<'_>) -> Result<&Pool, Error> {
+        let name = name_for(call);
+        self.get(name).ok_or_else(|| Error::NoWorkers { reason: format!("there is no pool {name}") })
     }
 
-    /// The pool of this name.
+    /// Returns the pool of this name.
     pub fn get(&self, name: &str) -> Option<&Pool> {
         self.shared.pools.iter().find(|(other, _)| *other == name).map(|(_, pool)| pool)
     }
 
-    /// All names, in the order of the configuration.
+    /// Returns all names, in the order of the configuration.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.shared.pools.iter().map(|(name, _)| *name)
     }
@@ -75,12 +65,12 @@ impl Pools {
         self.shared.pools.iter().all(|(_, pool)| pool.is_ready())
     }
 
-    /// The pools as they are now; what workers use is not measured, and shown as zero.
+    /// Returns the pools as they are now; what workers use is not measured, and shown as zero.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &HashMap::new())
     }
 
-    /// The pools as they are now, with what each worker uses, together with whatever it has started. Callers that ask at the same time
+    /// Returns the pools as they are now, with what each worker uses, together with whatever it has started. Callers that ask at the same time
     /// share one pass over `/proc`.
     pub async fn measured_snapshot(&self) -> Snapshot {
         let measure = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };

@@ -13,8 +13,8 @@ pub struct Call<'a> {
     pub channel: Option<&'a str>,
 }
 
-/// The name of the pool that answers `call`: the default one, since no configuration names others yet.
-pub(super) fn route(_call: &Call<'_>) -> &'static str {
+/// Returns the name of the pool that answers `call`: the default one, since no configuration names others yet.
+pub(super) fn name_for(_call: &Call<'_>) -> &'static str {
     compat::PLUGIN
 }
 
@@ -27,7 +27,7 @@ mod tests {
         let rpc = Call { kind: "rpc", method: Some("report.daily"), channel: None };
         let publish = Call { kind: "publish", method: None, channel: Some("chat:1") };
         for call in [rpc, publish, Call::default()] {
-            assert_eq!(route(&call), compat::PLUGIN);
+            assert_eq!(name_for(&call), compat::PLUGIN);
         }
     }
 }

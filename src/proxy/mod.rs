@@ -87,6 +87,6 @@ pub trait Backend: Clone + Send + Sync + 'static {
 impl Backend for Pools {
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
         let call = Call { kind: request.kind, ..Call::default() };
-        self.exec(call, &request.context, request.body, request.deadline).await
+        self.answering(&call)?.exec(&request.context, request.body, request.deadline).await
     }
 }

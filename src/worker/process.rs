@@ -133,7 +133,7 @@ async fn own(
         }
     };
     let killed = end.killed;
-    // Its children are of no use without it, and may hold its descriptors.
+    // Its children are useless without it, and may hold its descriptors.
     os::process::kill_group(group);
     member.kill_family().await;
     drop(member);
