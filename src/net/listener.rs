@@ -90,7 +90,7 @@ impl Listener {
             }
         };
         let (socket, file) = bound.map_err(|error| options.cannot_listen(&error))?;
-        let mut listener = Self::adopt(socket, options)?;
+        let mut listener = Self::adopt(socket, &options)?;
         listener.address = configured.with_port_of(&listener.address);
         listener.file = file;
         Ok(listener)
@@ -101,7 +101,7 @@ impl Listener {
     ///
     /// # Errors
     /// If it is not a listening TCP or unix socket; the message names the key.
-    pub(crate) fn adopt(socket: OwnedFd, options: Options<'_>) -> io::Result<Self> {
+    pub(crate) fn adopt(socket: OwnedFd, options: &Options<'_>) -> io::Result<Self> {
         let (socket, address) = Socket::adopt(socket).map_err(|error| options.cannot_listen(&error))?;
         Ok(Self {
             file: None,
@@ -309,7 +309,7 @@ mod tests {
         let inherited = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = Address::Tcp(inherited.local_addr().unwrap().to_string());
         let configured = Address::Tcp("192.0.2.1:1".into());
-        let mut listener = Listener::adopt(inherited.into(), options(&configured)).unwrap();
+        let mut listener = Listener::adopt(inherited.into(), &options(&configured)).unwrap();
         assert_eq!(listener.address(), &own);
         let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
         assert_eq!(
@@ -325,7 +325,7 @@ mod tests {
         let path = folder.path().join("inherited.sock");
         let own = Address::Unix(path.clone());
         let inherited = StdUnixListener::bind(&path).unwrap();
-        let mut listener = Listener::adopt(inherited.into(), options(&own)).unwrap();
+        let mut listener = Listener::adopt(inherited.into(), &options(&own)).unwrap();
         assert_eq!(listener.address(), &own);
         let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
         assert_eq!(accepted.peer, Peer::Process(Some(std::process::id())));
@@ -341,7 +341,7 @@ mod tests {
         let datagram = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = tempfile::tempfile().unwrap();
         for descriptor in [connected.into(), datagram.into(), OwnedFd::from(file)] {
-            let error = Listener::adopt(descriptor, options(&address)).unwrap_err().to_string();
+            let error = Listener::adopt(descriptor, &options(&address)).unwrap_err().to_string();
             assert!(error.starts_with("test.listen: cannot listen on tcp://127.0.0.1:1: "), "{error}");
         }
     }

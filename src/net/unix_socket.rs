@@ -112,7 +112,7 @@ fn lock_folder(path: &Path) -> Option<Flock<fs::File>> {
         match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Some(lock),
             Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => {
-                folder = unlocked
+                folder = unlocked;
             }
             Err(_) => return None,
         }
