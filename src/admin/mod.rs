@@ -1,9 +1,9 @@
 //! What operators see over HTTP: health, readiness and metrics.
 //!
 //! ```text
-//!  metrics.address ─┐                ┌─ /metrics ─▶ metrics ─▶ telemetry's registry
-//!  status.address ──┴─▶ Server ─▶ Site ─ /health ─┬▶ health ─▶ pools
-//!                       (connection)  └─ /ready ──┘
+//!  status.address ──┐                           ┌─ /health, /ready ─▶ health ─▶ pools
+//!                   ├─▶ server ─▶ connection ─▶ site
+//!  metrics.address ─┘                           └─ /metrics ────────▶ metrics ─▶ telemetry's registry
 //! ```
 //!
 //! `server` binds one listener per address: sections that name the same address share it. `connection` serves HTTP/1 with keep-alive and
@@ -11,14 +11,14 @@
 //! of this process. `config` holds the `metrics` and `status` sections.
 //!
 //! Invariants:
-//! - No peer holds a connection or memory for long, whether it is silent, slow or one of many: every wait has a deadline, and at the limit
-//!   of connections an idle one is closed for a new one (see `net`).
-//! - A probe is answered at once, whatever else is served: what takes long runs on other threads.
+//! - No peer holds a connection or memory for long, whether silent, slow or one of many: every wait has a deadline, and at the limit an idle
+//!   connection is closed for a new one (see `net`).
+//! - A probe is answered at once, whatever else is served: slow work runs on other threads.
 //! - Pages are read-only.
 //!
-//! A page gets the whole request and returns a whole answer. A page that changes something adds a row with its method to the table;
-//! authentication belongs in front of the table, in `Site`, TLS below it, in `net::Stream`; a stream of events needs another kind of body
-//! beside whole bytes, which `connection` then leaves without a deadline.
+//! Where extensions belong: a page that changes something is a row with its own method; authentication is a check of the site, before the
+//! table; TLS is below, in `net::Stream`; a stream of events is a second kind of body in `Answer`, which `connection` exempts from the
+//! deadline of an answer.
 
 mod answer;
 mod config;

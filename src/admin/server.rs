@@ -76,7 +76,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The listener at this address, which stands under `key` in the configuration.
+    /// The listener at this address, the value of `key` in the configuration. Binds it unless another section has.
     async fn at(&mut self, key: &'static str, address: &str) -> io::Result<&mut Bound> {
         let index = match self.bound.iter().position(|bound| is_same_listener(&bound.address, address)) {
             Some(index) => index,

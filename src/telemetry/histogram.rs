@@ -1,11 +1,11 @@
 //! Histograms of durations that every call writes: an array of counters, without a lock.
 //!
 //! The scale decides the buckets. [`Seconds`] has the bounds that a Prometheus histogram shows, so that its `le` counts are exact;
-//! [`Eighths`] has buckets that are narrow enough to read percentiles off them. Both are kept in place of a library's: HdrHistogram records
-//! into one histogram per thread that a reader merges, its buckets lie beside Prometheus' bounds, and it takes some hundred kilobytes where
-//! these take 128 bytes and 2 KB.
+//! [`Eighths`] has buckets that are narrow enough to read percentiles off them. HdrHistogram would serve neither: recording without a lock
+//! takes one histogram per thread, its buckets do not match Prometheus' bounds, and each takes some hundred kilobytes, where these take
+//! 128 bytes and 2 KB.
 //!
-//! The application's own histograms (`metrics`) are another matter: any numbers, with bounds known at run time.
+//! The application's own histograms (`metrics::family`) count any numbers, with bounds known at run time only.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -45,7 +45,7 @@ pub enum DeclareError {
         most: usize,
     },
     /// There are too many collectors.
-    #[error("there are {MAX_COLLECTORS} collectors, which is as many as there can be")]
+    #[error("limit of {MAX_COLLECTORS} collectors reached")]
     TooMany,
     /// The collectors together exceed a bound.
     #[error(transparent)]
@@ -60,7 +60,7 @@ pub enum LabelError {
     #[error("{0:?} is not a valid label name")]
     Invalid(String),
     /// The text format uses it for this kind of collector.
-    #[error("{0:?} is the collector's own")]
+    #[error("{0:?} is a reserved label name")]
     Reserved(String),
     /// Another label has it on the page.
     #[error("duplicate label name {0:?}")]
@@ -96,7 +96,7 @@ pub enum WriteError {
     #[error("counter cannot decrease in value, found {0}")]
     Negative(f64),
     /// The value of a label is too long.
-    #[error("a value of a label may have {most} bytes, found {found}")]
+    #[error("a label value may have {most} bytes, found {found}")]
     LongValue {
         /// Its length in bytes.
         found: usize,
@@ -104,10 +104,10 @@ pub enum WriteError {
         most: usize,
     },
     /// There are too many series.
-    #[error("there are {MAX_SERIES} combinations of labels' values, which is as many as there can be")]
+    #[error("limit of {MAX_SERIES} combinations of label values reached")]
     TooManySeries,
     /// The series take too much memory.
-    #[error("collectors and their labels' values take {} MB, which is as much as they may", MAX_BYTES >> 20)]
+    #[error("limit of {} MB for collectors and their label values reached", MAX_BYTES >> 20)]
     TooManyBytes,
     /// The number cannot be added.
     #[error("expected a finite number, found {0}")]

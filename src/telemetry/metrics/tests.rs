@@ -126,7 +126,7 @@ fn an_invalid_declaration_is_refused() {
         ("m", collector(CollectorKind::Gauge, &["a-b", "a_b"]), "duplicate label name \"a_b\""),
         ("m", collector(CollectorKind::Gauge, &[""]), "\"\" is not a valid label name"),
         ("m", collector(CollectorKind::Gauge, &["__name__"]), "\"__name__\" is not a valid label name"),
-        ("m", collector(CollectorKind::Histogram, &["le"]), "\"le\" is the collector's own"),
+        ("m", collector(CollectorKind::Histogram, &["le"]), "\"le\" is a reserved label name"),
     ] {
         let error = registry.declare(name, &collector).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
