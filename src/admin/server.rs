@@ -78,13 +78,13 @@ impl Server {
 
     /// The listener at this address, the value of `key` in the configuration. Binds it unless another section has.
     async fn at(&mut self, key: &'static str, address: &str) -> io::Result<&mut Bound> {
-        let index = match self.bound.iter().position(|bound| is_same_listener(&bound.address, address)) {
-            Some(index) => index,
-            None => {
-                let listener = listen(key, address).await?;
-                self.bound.push(Bound { address: address.to_owned(), listener, site: Site::default() });
-                self.bound.len() - 1
-            }
+        let shared = self.bound.iter().position(|bound| is_same_listener(&bound.address, address));
+        let index = if let Some(index) = shared {
+            index
+        } else {
+            let listener = listen(key, address).await?;
+            self.bound.push(Bound { address: address.to_owned(), listener, site: Site::default() });
+            self.bound.len() - 1
         };
         Ok(&mut self.bound[index])
     }
