@@ -34,6 +34,12 @@ pub enum Error {
         /// `supervisor.exec_ttl`.
         limit: std::time::Duration,
     },
+    /// Workers that were started for it left without handling it, one after the other.
+    #[error("{workers} workers in a row left without handling this request")]
+    Refused {
+        /// How many.
+        workers: usize,
+    },
     /// The worker answered with an error of its own; it is well.
     #[error("{0}")]
     Worker(String),

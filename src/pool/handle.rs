@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::acquire::Acquire;
 use super::actor::Actor;
+use super::attempts::Attempts;
 use super::lease::{Answer, Answered};
 use super::mailbox::{Mailbox, Message};
 use super::one_shot::OneShots;
@@ -118,10 +119,11 @@ impl Pool {
     ) -> Result<Answered, Error> {
         let acquire = Acquire { parts: &self.parts, begin, deadline };
         let _turn = acquire.turn().await?;
+        let mut attempts = Attempts::default();
         loop {
             match acquire.lease().await?.exchange(context, body.clone()).await {
                 Answer::Done(result) => return result,
-                Answer::Again => {}
+                Answer::RefusedBy(worker) => attempts.refused(worker, self.parts.roster.newest())?,
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::Error;
-use super::core::Reason;
+use super::core::{Reason, WorkerId};
 use super::unit::Unit;
 use super::units::Units;
 use crate::worker::{Fault, Outcome, State};
@@ -49,8 +49,8 @@ pub struct Answered {
 pub(super) enum Answer {
     /// This is for the caller.
     Done(Result<Answered, Error>),
-    /// The worker did not handle it: it is to be run by another.
-    Again,
+    /// This worker did not handle it, so another one may.
+    RefusedBy(WorkerId),
 }
 
 impl Lease {
@@ -60,12 +60,13 @@ impl Lease {
 
     /// Runs one request. May be dropped at any time.
     pub(super) async fn exchange(mut self, context: &[u8], body: Bytes) -> Answer {
-        let Some(unit) = &mut self.unit else { return Answer::Again };
+        let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
         let Unit { exchange, member } = &mut **unit;
+        let worker = member.id;
         if let Err(fault) = exchange.drop_leftovers().await {
             // Whatever it did, this request has no part in it.
             self.give_up(&fault);
-            return Answer::Again;
+            return Answer::RefusedBy(worker);
         }
         member.status.set_state(State::Working);
         if let Err(too_large) = exchange.begin(context, body) {
@@ -90,7 +91,7 @@ impl Lease {
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
             Ok(Outcome::Stop) => {
                 self.dismiss(Reason::Requested);
-                Answer::Again
+                Answer::RefusedBy(worker)
             }
             Err(fault) => self.failed(fault).await,
         }
@@ -117,11 +118,12 @@ impl Lease {
 
     /// The worker cannot be used any more: says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
-        let Some(unit) = self.unit.take() else { return Answer::Again };
+        let Some(unit) = self.unit.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
+        let worker = unit.member.id;
         debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed in a request");
         let exit = self.units.drop_faulty(unit, &fault);
         Answer::Done(Err(match fault {
-            Fault::Unsent => return Answer::Again,
+            Fault::Unsent => return Answer::RefusedBy(worker),
             Fault::Closed(_) => {
                 let how = match timeout(EXIT_STATUS, exit).await {
                     Ok(exit) => exit.to_string(),

@@ -60,6 +60,7 @@
 mod acquire;
 mod actor;
 mod alarms;
+mod attempts;
 mod config;
 mod core;
 mod error;

@@ -51,6 +51,11 @@ impl Roster {
         self.members().values().map(|member| member.info()).collect()
     }
 
+    /// The one that was started last.
+    pub(super) fn newest(&self) -> WorkerId {
+        self.members().last_key_value().map_or(0, |(id, _)| *id)
+    }
+
     pub(super) fn set_target(&self, target: usize) {
         self.target.store(target, Relaxed);
     }

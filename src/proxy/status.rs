@@ -16,7 +16,7 @@ pub(super) fn of(error: &Error) -> Status {
         Error::QueueFull { .. } | Error::Busy { .. } => Code::ResourceExhausted,
         Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied(_) => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
-        Error::Worker(_) | Error::NoAnswer | Error::Broken(_) => Code::Internal,
+        Error::Worker(_) | Error::NoAnswer | Error::Broken(_) | Error::Refused { .. } => Code::Internal,
     };
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
 }

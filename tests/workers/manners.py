@@ -61,6 +61,12 @@ def grow(data, argument, _context):
 
 
 @behaviour
+def refuse(_data, _argument, _context):
+    """Asks to be replaced, each time."""
+    write(frame(0, b'{"stop":true}', (13,)))
+
+
+@behaviour
 def stop(_data, argument, _context):
     """Asks to be replaced, once."""
     if os.path.exists(argument):

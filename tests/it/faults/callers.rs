@@ -31,6 +31,19 @@ async fn a_worker_that_asks_to_stop_has_its_request_moved_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_every_worker_refuses_fails_after_a_few_workers() {
+    let scene = Scene::begin(worker(), 3, "").await;
+    let refused = scene.client.rpc("refuse", "").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Internal);
+    assert_eq!(refused.message(), "3 workers in a row left without handling this request");
+    scene.is_whole_again().await;
+    // Those that were there, and three more, have left; what is ready now has replaced them.
+    eventually("the workers have left", || scene.server.count_output("worker stopped") >= 4).await;
+    assert!(scene.server.count_output("worker stopped") <= 6);
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_s_deadline_is_kept_and_the_late_answer_is_dropped() {
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
