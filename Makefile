@@ -7,7 +7,7 @@ PYTHON := $(CURDIR)/$(VENV)/bin/python
 .PHONY: demo test bench docs python php setup setup-bench setup-demo setup-docs
 
 demo: setup-demo
-	cargo build --release
+	cargo build --profile demo
 	PYTHON=$(PYTHON) scripts/demo.sh
 
 test: setup

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts Causeway with the PHP example and then the Python example, plays every event, shows request and answer, and stops it all.
+# Runs Causeway with the PHP example and then the Python example, sends every event, and prints each request with its answer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-causeway=$PWD/target/release/causeway
+causeway=$PWD/target/demo/causeway
 python=${PYTHON:-python3}
 centrifugo=${CENTRIFUGO:-}
 [ -n "$centrifugo" ] || { [ -x target/bin/centrifugo ] && centrifugo=$PWD/target/bin/centrifugo; } || centrifugo=$(command -v centrifugo || true)
@@ -78,4 +78,4 @@ JSON
 play PHP "php $PWD/workers/php/examples/app.php"
 play Python "$python $PWD/workers/python/examples/app.py"
 echo
-echo "Both are stopped. Now with your own application: write a .rr.yaml, then $causeway serve"
+echo "Now with your own application: write a .rr.yaml, then run: $causeway serve"
