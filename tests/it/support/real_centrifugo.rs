@@ -19,7 +19,7 @@ pub fn binary() -> Option<PathBuf> {
     let installed = || Some(repository().join("target/bin/centrifugo")).filter(|path| path.exists());
     let found = named.or_else(installed);
     if found.is_none() {
-        eprintln!("skipped: there is no Centrifugo; `make setup` installs it where Go is installed");
+        eprintln!("skipped: there is no Centrifugo; `make test` installs it if Go is installed");
     }
     found
 }
