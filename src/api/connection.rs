@@ -153,9 +153,9 @@ const RETIRED: u64 = u64::MAX;
 
 impl Connection {
     /// Begins a call, which ends when it is dropped, and returns what opens its stream.
-    pub(super) fn begin(&self) -> (SendRequest<Bytes>, Call<'_>) {
+    pub(super) fn begin(&self) -> (SendRequest<Bytes>, CallGuard<'_>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        (self.sender.clone(), Call(&self.calls))
+        (self.sender.clone(), CallGuard(&self.calls))
     }
 
     /// Bytes arrived on this connection just now.
@@ -200,11 +200,11 @@ impl Connection {
     }
 }
 
-/// A call in flight.
+/// Counts a call in flight while it is held.
 #[must_use]
-pub(super) struct Call<'a>(&'a AtomicUsize);
+pub(super) struct CallGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Call<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -28,7 +28,7 @@ use super::gzip::Encoding;
 use super::message::Message;
 use super::receive::{Failure, Incoming};
 use super::route::Route;
-use super::service::{Exchange, Outcome, Service};
+use super::service::{CallHead, Outcome, Service};
 use super::statistics::Timed;
 use super::{Backend, context, send, status};
 use crate::grpc::parse_timeout;
@@ -202,9 +202,9 @@ impl<B: Backend> Call<B> {
             message.body = Bytes::copy_from_slice(&message.body);
         }
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
-        let exchange = Exchange { kind, context, deadline, encoding };
+        let head = CallHead { kind, context, deadline, encoding };
         let Self { service, timed, respond, reservation, guard, .. } = self;
-        tokio::spawn(answer(service, exchange, message, timed, respond, reservation, guard));
+        tokio::spawn(answer(service, head, message, timed, respond, reservation, guard));
     }
 }
 
@@ -212,7 +212,7 @@ impl<B: Backend> Call<B> {
 /// it would take its memory twice.
 async fn answer<B: Backend>(
     service: Arc<Service<B>>,
-    exchange: Exchange,
+    head: CallHead,
     message: Message,
     timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
@@ -221,7 +221,7 @@ async fn answer<B: Backend>(
 ) {
     let outcome = tokio::select! {
         biased;
-        outcome = service.answer(exchange, message, &mut reservation) => outcome,
+        outcome = service.answer(head, message, &mut reservation) => outcome,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let outcome = outcome.within(&mut reservation);

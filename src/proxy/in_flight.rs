@@ -22,9 +22,9 @@ pub(super) struct InFlight {
     changed: Notify,
 }
 
-/// One call in flight.
+/// Counts one call while it is held.
 #[derive(Debug)]
-pub(super) struct Call<'a>(&'a InFlight);
+pub(super) struct CallGuard<'a>(&'a InFlight);
 
 impl InFlight {
     pub(super) fn new() -> Self {
@@ -37,9 +37,9 @@ impl InFlight {
     }
 
     /// Counts a call; `None` when new ones are refused.
-    pub(super) fn begin(&self) -> Option<Call<'_>> {
+    pub(super) fn begin(&self) -> Option<CallGuard<'_>> {
         self.calls.fetch_add(1, SeqCst);
-        let call = Call(self);
+        let call = CallGuard(self);
         (!self.closing.load(SeqCst)).then_some(call)
     }
 
@@ -99,7 +99,7 @@ impl InFlight {
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.0.remove_one(&self.0.calls);
     }

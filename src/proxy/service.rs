@@ -31,9 +31,9 @@ pub(super) struct Service<B> {
     pub(super) max_message_size: usize,
 }
 
-/// A call whose message has arrived.
+/// A call, apart from its message.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct CallHead {
     pub(super) kind: String,
     pub(super) context: Vec<u8>,
     pub(super) deadline: Option<Instant>,
@@ -91,15 +91,15 @@ impl<B: Backend> Service<B> {
     /// Passes the call to the backend and waits until its deadline.
     pub(super) async fn answer(
         &self,
-        exchange: Exchange,
+        head: CallHead,
         message: Message,
         reservation: &mut Reservation,
     ) -> Outcome {
         let Some(_call) = self.in_flight.begin() else {
             return Outcome::Status(status::of(&pools::Error::ShuttingDown));
         };
-        let Exchange { kind, context, deadline, encoding } = exchange;
-        let answer = self.exchange(&kind, context, deadline, encoding, message, reservation);
+        let CallHead { kind, context, deadline, encoding } = head;
+        let answer = self.forward(&kind, context, deadline, encoding, message, reservation);
         let Some(deadline) = deadline else { return answer.await };
         tokio::select! {
             biased;
@@ -111,7 +111,7 @@ impl<B: Backend> Service<B> {
         }
     }
 
-    async fn exchange(
+    async fn forward(
         &self,
         kind: &str,
         context: Vec<u8>,
