@@ -85,7 +85,7 @@ struct Ledger {
     wrong: Vec<String>,
 }
 
-/// One call, and what it may come to.
+/// One call, and its possible results.
 struct Call {
     method: String,
     token: String,
@@ -185,13 +185,13 @@ async fn call_until(end: Instant, client: &Client, seed: u64, ledger: &Arc<Mutex
     }
 }
 
-/// Kills, stops and continues workers, resets the pool and changes its size, until it is told to stop. Gives the number of workers that it
+/// Kills, stops and continues workers, resets the pool and changes its size, until `stop` is set. Returns the number of workers that it
 /// killed.
 async fn harm(scene: &Scene, mut chance: Chance, stop: Arc<AtomicBool>) -> u64 {
     let mut killed = 0;
     let mut stopped = Vec::new();
     let mut operator = scene.server.caller().await;
-    // A reset may fail, since its workers are killed as well; what it must not do is to fail a call.
+    // A reset may fail, since its workers are killed as well, but no call may fail because of it.
     let mut waits_for_reset = false;
     for round in 0_u64.. {
         if stop.load(Relaxed) {
@@ -242,7 +242,7 @@ fn workers(scene: &Scene) -> Vec<u32> {
     found
 }
 
-/// What the server holds in memory of its own, in kB.
+/// The server's own memory, in kB.
 fn memory(scene: &Scene) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", scene.server.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -271,7 +271,7 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
         stop.store(true, Relaxed);
     };
     let ((), now_killed) = tokio::join!(calls, harm(scene, Chance(seed), Arc::clone(&stop)));
-    // A worker that was killed had one request at the most. Those which the server killed are told of, too.
+    // A killed worker had one request at most. Those that the server killed are reported, too.
     let killed = killed + now_killed;
     let all_killed = killed + scene.server.count_output("killing worker") as u64;
     let lost_theirs = ledger.lock().unwrap().killed;

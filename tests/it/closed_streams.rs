@@ -14,7 +14,7 @@ use crate::support::{BINARY, Server, json, worker};
 /// How long an end may take for which nothing is to be waited.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A pipe into which nothing fits, and that nobody reads.
+/// A full pipe that is not read.
 fn full_pipe() -> (io::PipeReader, Stdio) {
     let (reader, mut writer) = io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -40,7 +40,7 @@ fn address(server: &Server) -> String {
     line.rsplit_once("address: ").unwrap().1.to_owned()
 }
 
-/// Ends a server by a signal while a call is in flight, which is answered all the same.
+/// Stops a server by a signal while a call is in flight, which is still answered.
 async fn ends_well(mut server: Server, address: &str) {
     let client = Server::client_of(address).await;
     let flag = server.folder.path().join("flag");

@@ -48,7 +48,7 @@ impl Ran {
         self.out
     }
 
-    /// Fails with one line, which is given without the program's name.
+    /// Asserts failure with one line, and returns it without the program's name.
     #[track_caller]
     fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -250,7 +250,7 @@ async fn publish_passes_json_to_centrifugo_and_prints_its_reply() {
         (r#"{"a": [1, null]}"#, r#"{"a":[1,null]}"#),
         (r#""a text""#, r#""a text""#),
         ("-5", "-5"),
-        // Base64 of something else: a text all the same.
+        // Base64 of something else is a text nevertheless.
         (r#""aGk=""#, r#""aGk=""#),
     ] {
         assert_eq!(run(&server, &["publish", "news", data]).succeeds(), "published to news\n");

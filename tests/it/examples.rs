@@ -1,4 +1,4 @@
-//! The example applications of both packages, played through by `causeway call`.
+//! The example applications of both packages, called by `causeway call`.
 
 use std::process::Command;
 

@@ -19,7 +19,7 @@ const RPC: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy/RPC";
 /// What an idle server needs for its end on a busy machine; the grace period would be 30 s.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A caller whose connection is read and written by a task of its own.
+/// A caller whose connection is read and written by its own task.
 struct Caller {
     calls: SendRequest<Bytes>,
     address: String,
@@ -68,7 +68,7 @@ fn echo(data: &str) -> RpcRequest {
     RpcRequest { method: "echo".into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() }
 }
 
-/// Takes an answer, with a rest after each piece; gives the data of the result.
+/// Reads an answer, with a pause after each piece. Returns the data of the result.
 async fn take(mut body: RecvStream, rest: Duration) -> Bytes {
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.data().await {
@@ -114,7 +114,7 @@ async fn a_caller_that_is_frozen_does_not_delay_the_end_when_nothing_is_left_for
     let (mut calls, mut connection) = h2::client::handshake(stream).await.unwrap();
     let request = Request::get(format!("http://{}/", server.address())).body(()).unwrap();
     let (response, _) = calls.send_request(request, true).unwrap();
-    // From the answer on, nobody reads the connection.
+    // From the answer on, the connection is not read.
     tokio::select! {
         response = response => assert_eq!(response.unwrap().status(), 405),
         _ = &mut connection => unreachable!("the connection has ended"),
@@ -205,7 +205,7 @@ async fn a_message_that_breaks_off_is_an_error_of_its_call_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_calls_that_are_taken_back_cost_the_others_nothing() {
+async fn thousands_of_cancelled_calls_do_not_affect_the_others() {
     let server = worker().pool("num_workers: 2").start();
     let mut caller = Caller::connect(&server, 65_535).await;
     let message = framed(&echo("taken back"));

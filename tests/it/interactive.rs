@@ -42,7 +42,7 @@ impl Shown {
         Self { chunks, text: String::new() }
     }
 
-    /// Waits until `part` is shown; gives what came up to then, which is not looked at again.
+    /// Waits until `part` is shown. Returns the output up to there and consumes it.
     fn until(&mut self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         while !self.text.contains(part) {
@@ -116,7 +116,7 @@ async fn on_a_terminal_a_key_quits_and_the_terminal_is_restored() {
         assert!(first.contains("\u{1b}[93mcentrifuge\u{1b}[0m"), "{first:?}");
         assert!(!tcgetattr(&slave).unwrap().local_flags.eq(&before.local_flags), "keys come at once");
         keyboard.write_all(key).unwrap();
-        // The screen that was there before comes back, and the cursor with it.
+        // The earlier screen and the cursor are restored.
         let end = shown.until("\u{1b}[?1049l");
         assert!(end.contains("\u{1b}[?25h"), "{end:?}");
         assert!(child.0.wait().unwrap().success());

@@ -17,7 +17,7 @@ async fn at_shutdown_calls_in_flight_and_queued_are_finished_and_new_ones_refuse
     let method = format!("wait:{}", flag.display());
     let calls: Vec<_> = (0..5).map(|n| client.spawn_rpc(&method, &n.to_string())).collect();
     server.wait_for_output("it waits");
-    // One is in hand, the others in line.
+    // One is being handled, the others are queued.
     let deadline = Instant::now() + PATIENCE;
     while caller.json("causeway.Stats", &"centrifuge".into()).await.unwrap()["waiting"] != 4 {
         assert!(Instant::now() < deadline, "they do not wait");
@@ -94,7 +94,7 @@ async fn a_second_signal_exits_immediately() {
     server.wait_for_output("it hangs");
     server.signal(Signal::SIGTERM);
     server.wait_for_output("stop signal received");
-    // The same signal to a group and to its member is one wish; this is a second one, since it comes so much later.
+    // One signal to a group and to its member counts once; this is a second one, since it arrives much later.
     tokio::time::sleep(Duration::from_millis(150)).await;
     server.signal(Signal::SIGTERM);
     let begin = Instant::now();

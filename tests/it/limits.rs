@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::support::pool::TestPool;
 use crate::support::{eventually, is_alive, json, worker};
 
-/// Waits until so many workers have left for this reason.
+/// Waits until this many workers have exited for this reason.
 async fn have_left(test: &TestPool, reason: &str, count: u64) {
     eventually(&format!("{count} workers left: {reason}"), || {
         test.pool.stats().restarts.get(reason).copied().unwrap_or(0) >= count
@@ -163,7 +163,7 @@ async fn a_worker_whose_caller_has_gone_is_substituted_and_returns_to_the_pool()
     let calls = [test.spawn_rpc(&method, ""), test.spawn_rpc(&method, "")];
     eventually("both are in hand", || test.pool.workers().iter().all(|worker| worker.executions > 0)).await;
     calls.iter().for_each(tokio::task::JoinHandle::abort);
-    // Nobody waits: nobody is started.
+    // No request waits, so no worker is started.
     assert_eq!(test.pids(), before);
     let load = test.load(4, "echo");
     load.goes_on(20).await;
@@ -193,7 +193,7 @@ async fn there_are_at_most_num_workers_substitutes() {
     let second = test.spawn_rpc(&method, "");
     eventually("the second is in hand", || in_hand(2)).await;
     second.abort();
-    // Both go on for nobody, and there may be only one substitute.
+    // Both go on without callers, and there may be only one substitute.
     let third = test.spawn_rpc("echo", "3");
     assert!(tokio::time::timeout(Duration::from_millis(300), test.rpc("echo", "4")).await.is_err());
     assert_eq!(test.pool.workers().len(), 2);

@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 
 use crate::support::{Server, Setup, eventually, is_alive, worker};
 
-/// In a PID namespace of its own, whose end kills everything in it.
+/// In its own PID namespace, whose end kills everything in it.
 const NAMESPACE: [&str; 7] =
     ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
 

@@ -185,7 +185,7 @@ async fn a_server_started_in_a_symlinked_directory_keeps_the_symlink() {
     std::fs::create_dir(&one).unwrap();
     let current = setup.path("current");
     std::os::unix::fs::symlink(&one, &current).unwrap();
-    // A shell that is told to enter a symlink remembers it in PWD.
+    // A shell that enters a symlink keeps it in PWD.
     let program = format!("cd {} && exec \"$0\" \"$@\" -c ../.rr.yaml -w .", current.display());
     let server = setup.through(&["sh", "-c", &program]).start();
     let client = server.client().await;

@@ -1,4 +1,4 @@
-//! The program under RoadRunner's name: scripts that call `./rr` go on working.
+//! The program under RoadRunner's name: scripts that call `./rr` keep working.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -35,7 +35,7 @@ fn help_versions_and_mistakes_are_as_scripts_expect() {
         assert_eq!((code, &*err), (0, ""), "{args:?}");
         assert!(out.contains("Usage: rr ") && !out.contains("causeway "), "{out}");
     }
-    // Tools read the version of RoadRunner that this stands for.
+    // Tools read the version of RoadRunner from it.
     for args in [["-v"], ["--version"]] {
         let (code, out, _) = ran(&args);
         assert_eq!(code, 0);

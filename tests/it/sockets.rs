@@ -106,7 +106,7 @@ fn is_root() -> bool {
 }
 
 /// A server whose workers run as another user, in a folder that this user may enter.
-fn of_nobody(lines: &str) -> Server {
+fn as_nobody(lines: &str) -> Server {
     let setup = worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").server(lines);
     std::fs::set_permissions(setup.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     setup.start()
@@ -123,7 +123,7 @@ async fn workers_of_another_user_can_use_their_sockets() {
     for (lines, uid, gid, relay_mode) in
         [(user, nobody.uid.as_raw(), 0, 0o600), (group, 0, nobody.gid.as_raw(), 0o660)]
     {
-        let server = of_nobody(&lines);
+        let server = as_nobody(&lines);
         let client = server.client().await;
         assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
         for (name, mode_of_it) in [("relay.sock", relay_mode), ("rpc.sock", 0o660)] {

@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::support::inventory::Scene;
 use crate::support::{PATIENCE, eventually, json, worker};
 
-/// A call that keeps a worker until the file is there; it is in hand already.
+/// A call that occupies a worker until the file exists; the worker has it already.
 async fn busy(
     scene: &Scene,
     flag: &str,
@@ -50,7 +50,7 @@ async fn a_caller_s_deadline_is_kept_and_the_late_answer_is_dropped() {
     for n in 0..3 {
         let flag = scene.path(&format!("flag-{n}"));
         scene.is_given_up(&format!("wait:{flag}")).await;
-        // A substitute serves, as long as the worker goes on for nobody.
+        // A substitute serves while the worker goes on without a caller.
         assert_eq!(scene.client.rpc("echo", "\"own\"").await.unwrap(), "\"own\"");
         std::fs::write(&flag, "").unwrap();
         assert_eq!(scene.client.rpc("echo", "\"own\"").await.unwrap(), "\"own\"");

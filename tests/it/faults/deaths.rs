@@ -176,7 +176,7 @@ async fn at_shutdown_a_worker_may_finish_work_after_its_answer() {
     let flag = scene.path("flag");
     assert_eq!(scene.client.rpc(&format!("lingers:{flag}"), "1").await.unwrap(), "1");
     scene.server.signal(Signal::SIGTERM);
-    // Longer than a worker has whose request nobody waits for.
+    // Longer than a worker may go on without a caller.
     tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
     std::fs::write(flag, "").unwrap();
     assert_eq!(scene.server.exit().await.code(), Some(0));

@@ -43,7 +43,7 @@ async fn others_are_unharmed(what: &str, memory: u64, attack: impl AsyncFn(&Serv
     cost
 }
 
-/// Calls as the well-behaved caller of the proxy does, in a thread of its own.
+/// Calls like the well-behaved caller of the proxy, in its own thread.
 struct RpcCaller {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Duration>,
@@ -82,7 +82,7 @@ impl RpcCaller {
     }
 }
 
-/// Sends calls at once, and gives so many replies. They have to be short enough that the server does not wait for them to be read.
+/// Sends all calls at once, and returns that many replies. They have to be short enough that the server does not wait for them to be read.
 async fn play(server: &Server, calls: &[Bytes], replies: usize) -> Vec<Reply> {
     let mut caller = server.caller().await;
     let all: Vec<u8> = calls.iter().flatten().copied().collect();
@@ -192,7 +192,7 @@ pub(super) async fn unfinished_frames_on_many_connections_are_bounded_in_total()
         for caller in callers {
             kept.push(caller.await.unwrap());
         }
-        // Those who do not go on with what they began make room for one who does.
+        // Clients that do not finish a frame make room for one that does.
         let text = json!("x".repeat(512 << 10));
         let begin = Instant::now();
         while let Err(error) = server.caller().await.json("resetter.Reset", &text).await

@@ -27,7 +27,7 @@ async fn unharmed(what: &str, memory: u64, attack: impl AsyncFn(&Server)) -> Cos
     is_unharmed(what, memory, setup, attack).await
 }
 
-/// Sends what `next` makes, some hundred times in each write, until the time is up or the server hangs up; gives how often.
+/// Sends what `next` makes, some hundred per write, until the time is up or the server closes the connection; returns how many.
 async fn flood(server: &Server, open: u32, mut next: impl FnMut(&mut Frames, u32)) -> usize {
     let mut caller = Raw::connect(server, &[]).await.drained();
     let mut first = Frames::default();
@@ -50,7 +50,7 @@ async fn flood(server: &Server, open: u32, mut next: impl FnMut(&mut Frames, u32
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn calls_that_are_taken_back_at_once() {
+pub(super) async fn calls_cancelled_at_once() {
     unharmed("HEADERS and RST_STREAM", 64, async |server| {
         let sent = flood(server, 0, |frames, id| {
             frames.call(id, 0).reset(id);
@@ -62,7 +62,7 @@ pub(super) async fn calls_that_are_taken_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn calls_that_are_taken_back_on_many_connections() {
+pub(super) async fn calls_cancelled_on_many_connections() {
     unharmed("HEADERS and RST_STREAM on 16 connections", 96, async |server| {
         let floods = (0..16).map(|_| {
             flood(server, 0, |frames, id| {
@@ -213,7 +213,7 @@ pub(super) async fn messages_that_claim_to_be_large() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn answers_that_nobody_takes() {
+pub(super) async fn unread_answers() {
     unharmed("answers of 100 KB to a caller with no window", 256, async |server| {
         let message = rpc("echo", &vec![b'1'; 100_000]);
         let mut caller = Raw::connect(server, &[(WINDOW, 0)]).await.drained();
@@ -221,7 +221,7 @@ pub(super) async fn answers_that_nobody_takes() {
             let mut frames = Frames::default();
             let id = caller.open();
             caller.send(frames.call(id, 0).message(id, &message)).await;
-            // Its calls are not to wait for each other: whoever calls then waits with them.
+            // Its calls must not wait for each other, since later callers would wait with them.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })

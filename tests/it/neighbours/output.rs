@@ -1,4 +1,4 @@
-//! Workers that print: noise where frames go, floods of lines, answers that nobody asked for.
+//! Workers that print: noise between frames, floods of lines, unexpected answers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn workers() -> Setup {
     worker().pool("num_workers: 3")
 }
 
-/// Two workers do this at once; whatever becomes of their calls.
+/// Two workers do this at once; the results of their calls do not matter.
 async fn misbehave(server: &Server, method: &str) {
     let client = server.client().await;
     let calls = [client.spawn_rpc(method, "\"x\""), client.spawn_rpc(method, "\"x\"")];
@@ -58,8 +58,8 @@ pub(super) async fn floods_of_short_lines_do_not_affect_others_and_lost_lines_ar
             || workers().relay(relay),
             async |server| {
                 misbehave(server, &method).await;
-                let told = server.wait_for_output("worker output dropped");
-                assert!(told.contains("WARN") && told.contains("\"lines\""), "{told}");
+                let dropped = server.wait_for_output("worker output dropped");
+                assert!(dropped.contains("WARN") && dropped.contains("\"lines\""), "{dropped}");
             },
         )
         .await;

@@ -1,6 +1,6 @@
 //! All attacks at random beside eight well-behaved callers.
 //!
-//! `STORM_SECONDS` (20), `STORM_LANES` (1: so many attacks at the same time) and `STORM_SEED` change the run; what is played follows from the
+//! `STORM_SECONDS` (20), `STORM_LANES` (1: the number of concurrent attacks) and `STORM_SEED` change the run; what is played follows from the
 //! seed.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const CALLERS: usize = 8;
 /// What the server may hold at most, in MB, whatever happens to it: docs/reference/limits.md.
 const MEMORY: u64 = 768;
 
-/// Those of the attacks that leave the server as it was, whatever else is played against it.
+/// The attacks that leave the server unchanged, whatever else runs against it.
 fn attacks() -> Vec<(&'static str, fn())> {
     macro_rules! attacks {
         ($($room:ident::$name:ident),* $(,)?) => {
@@ -32,9 +32,9 @@ fn attacks() -> Vec<(&'static str, fn())> {
         control::large_arguments_in_json_do_not_delay_other_calls,
         control::unread_replies_are_bounded_in_total,
         http2::a_caller_that_reads_nothing,
-        http2::answers_that_nobody_takes,
-        http2::calls_that_are_taken_back_at_once,
-        http2::calls_that_are_taken_back_on_many_connections,
+        http2::unread_answers,
+        http2::calls_cancelled_at_once,
+        http2::calls_cancelled_on_many_connections,
         http2::calls_that_the_server_is_made_to_reset,
         http2::compressed_messages_that_are_large,
         http2::frames_that_cost_the_server_more_than_the_caller,
@@ -59,7 +59,7 @@ fn setup() -> Setup {
         .more("status: {address: '127.0.0.1:0'}\nmetrics: {address: '127.0.0.1:0'}\n")
 }
 
-/// An attack that was played.
+/// An attack that has run.
 struct Played {
     name: &'static str,
     begin: Instant,

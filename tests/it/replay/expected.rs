@@ -1,4 +1,4 @@
-//! What has to come back, and whether it did.
+//! The expected replies, and the comparison with them.
 
 use causeway::goridge::Flags;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::support::gob;
 use crate::support::rpc::Reply;
 
-/// What has to come back for one exchange.
+/// The expected replies of one exchange.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Expected {
@@ -32,7 +32,7 @@ pub(super) enum Expected {
 }
 
 impl Expected {
-    /// How many frames have to come; `None` for the end of the connection.
+    /// The number of expected frames; `None` for a closed connection.
     pub(super) fn count(&self) -> Option<usize> {
         match self {
             Self::Replies(replies) if replies.is_empty() => None,
@@ -77,7 +77,7 @@ fn same(recorded: &Reply, found: &Reply) -> Result<(), String> {
         return Err(format!("expected {recorded:?}, found {found:?}"));
     }
     if recorded.is_error() {
-        // Go's protobuf writes a no-break space now and then, so that nobody relies on its texts.
+        // Go's protobuf writes a no-break space now and then, so that no program relies on its texts.
         let plain = |reply: &Reply| reply.text().replace('\u{a0}', " ");
         return if plain(recorded) == plain(found) {
             Ok(())

@@ -1,4 +1,4 @@
-//! What callers can do wrong, on purpose or not, and who notices: nobody else.
+//! What clients can do wrong, deliberately or not; no other client notices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Centrifugo's API, played by a tonic server that remembers what it was asked.
+//! A fake of Centrifugo's API: a tonic server that records requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub struct Seen {
 
 type Answer = Arc<dyn Fn(&Seen) -> Result<Bytes, Status> + Send + Sync>;
 
-/// A server for as long as it lives. Unless told otherwise, it answers every call with the message that came.
+/// A server, stopped on drop. By default, it answers every call with the message that came.
 pub struct FakeApi {
     pub address: SocketAddr,
     state: State,
@@ -72,7 +72,7 @@ impl FakeApi {
         self.state.seen.lock().unwrap().clone()
     }
 
-    /// Takes no more calls, answers those that are there, and is gone.
+    /// Refuses new calls, answers those in flight, and stops.
     pub async fn stop(mut self) {
         let _ = self.stop.take().unwrap().send(());
         let _ = (&mut self.task).await;

@@ -113,7 +113,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects with these settings, and makes the first call, which is taken back.
+    /// Connects with these settings, makes the first call and cancels it.
     pub async fn connect(server: &Server, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(server.address()).await.unwrap();
         let mut payload = Vec::new();
@@ -135,7 +135,7 @@ impl Raw {
         self.next - 2
     }
 
-    /// Sends; the server may have hung up, which is its good right.
+    /// Sends, if the server has not closed the connection.
     pub async fn send(&mut self, frames: &Frames) -> bool {
         self.stream.write_all(&frames.0).await.is_ok()
     }
@@ -173,7 +173,7 @@ impl Drained {
         self.write.write_all(&frames.0).await.is_ok()
     }
 
-    /// Says that nothing more comes, and waits until the server has hung up; gives how many bytes it sent.
+    /// Closes the sending side, and waits until the server closes the connection. Returns how many bytes it sent.
     pub async fn end(mut self) -> usize {
         let _ = self.write.shutdown().await;
         let read = tokio::time::timeout(super::PATIENCE, &mut self.reader).await;

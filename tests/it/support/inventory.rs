@@ -14,7 +14,7 @@ use super::{Client, MARK, PATIENCE, Server, Setup, eventually};
 /// What a server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inventory {
-    /// Itself, its guard, and all that it started, however far removed.
+    /// The server, its guard, and all their descendants.
     pub processes: usize,
     /// Its open descriptors.
     pub descriptors: usize,
@@ -82,7 +82,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts a server with so many workers; `pool` is the rest of its settings.
+    /// Starts a server with this number of workers; `pool` is the rest of its settings.
     pub async fn begin(setup: Setup, workers: usize, pool: &str) -> Self {
         let pool = [format!("num_workers: {workers}"), pool.into()];
         let pool: Vec<_> = pool.into_iter().filter(|part| !part.is_empty()).collect();
@@ -134,7 +134,7 @@ impl Scene {
         }
     }
 
-    /// A call that has to fail so.
+    /// A call that has to fail with this status.
     pub async fn fails(&self, method: &str, code: Code, words: &str) -> Status {
         let status = self.client.rpc(method, "").await.unwrap_err();
         assert_eq!(status.code(), code, "{method}: {status}");
@@ -153,7 +153,7 @@ impl Scene {
         Bystanders::start(&self.client, 2, &self.calls)
     }
 
-    /// As many calls are in hand at once as there shall be workers, and each gets its own answer.
+    /// As many concurrent calls as workers are expected, each of which gets its own answer.
     async fn meet(&self) {
         self.meetings.set(self.meetings.get() + 1);
         let flag = self.path(&format!("meeting-{}-", self.meetings.get()));
@@ -175,7 +175,7 @@ impl Scene {
     pub async fn is_whole_again(&self) {
         self.meet().await;
         let deadline = Instant::now() + PATIENCE;
-        // Nobody calls meanwhile.
+        // No calls meanwhile.
         let _silence = self.calls.write().await;
         loop {
             let now = self.inventory().await;

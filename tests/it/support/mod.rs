@@ -26,7 +26,7 @@ use tonic::{Request, Status};
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The variable by which a server and all that it started can be told from others: it names the server's folder.
+/// The variable that marks a server and all that it started: it names the server's folder.
 pub const MARK: &str = "CAUSEWAY_TEST_FOLDER";
 
 /// The binary under test.
@@ -58,7 +58,7 @@ pub struct Setup {
     work_dir: Option<PathBuf>,
 }
 
-/// The worker that does what it is told, well or badly.
+/// The worker that behaves as it is asked to, well or badly.
 pub fn worker() -> Setup {
     Setup::new(&format!("python3 {}", repository().join("tests/workers/worker.py").display()))
 }
@@ -238,7 +238,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits for a line of standard output or error that holds `part`; gives the first one.
+    /// Waits for a line of standard output or error that contains `part`, and returns the first.
     pub fn wait_for_output(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.text.lines.lock().unwrap();
@@ -252,7 +252,7 @@ impl Server {
         }
     }
 
-    /// Waits until the server of this log channel listens; gives its address.
+    /// Waits until the server of this log channel is listening. Returns its address.
     pub fn listening(&self, channel: &str) -> String {
         let line = self.wait_for_output(&format!("{channel:12}\tlistening\t"));
         json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned()
@@ -280,7 +280,7 @@ impl Server {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the process has exited.
     pub async fn exit(&mut self) -> ExitStatus {
         eventually("the server ends", || self.child.try_wait().unwrap().is_some()).await;
         self.child.wait().unwrap()
@@ -324,7 +324,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// An RPC of the client with this method; gives the data of the result.
+    /// An RPC of the client with this method. Returns the data of the result.
     pub async fn rpc(&self, method: &str, data: &str) -> Result<String, Status> {
         self.rpc_within(method, data, PATIENCE).await
     }
@@ -355,7 +355,7 @@ impl Client {
         grpc.unary(request, path, codec).await.map(tonic::Response::into_inner)
     }
 
-    /// The same RPC in a task of its own.
+    /// The same RPC in its own task.
     pub fn spawn_rpc(&self, method: &str, data: &str) -> tokio::task::JoinHandle<Result<String, Status>> {
         let (client, method, data) = (self.clone(), method.to_owned(), data.to_owned());
         tokio::spawn(async move { client.rpc(&method, &data).await })

@@ -1,7 +1,7 @@
 //! A well-behaved caller beside an attack, and what the attack cost it.
 //!
-//! The caller has a thread, a runtime and a connection of its own, so that it measures the server and not the attack's own tasks. It asks
-//! for an echo every [`EVERY`], and looks at the server's descriptors as often.
+//! The caller has its own thread, runtime and connection, so that it measures the server and not the attack's tasks. It asks for an echo
+//! every [`EVERY`], and counts the server's descriptors as often.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -18,7 +18,7 @@ pub const EVERY: Duration = Duration::from_millis(10);
 /// How long its slowest call may take on a busy machine; on a quiet one half of it is promised.
 pub const SLOWEST: Duration = Duration::from_millis(100);
 
-/// How often an attack is played until it costs nobody anything: a machine with other work to do stalls everybody now and then, a fault of
+/// How often an attack is repeated until it affects no caller: a machine with other work stalls every program now and then, a fault of
 /// the server does so each time.
 pub const ATTEMPTS: usize = 3;
 
@@ -129,7 +129,7 @@ fn in_status(pid: u32, name: &str) -> Option<u64> {
 }
 
 thread_local! {
-    /// The server that attacks of this thread are played against, instead of one of their own: that of the storm.
+    /// The server of the storm, which attacks of this thread use instead of their own.
     static STAGE: RefCell<Option<Arc<Server>>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! A pool in this process, without a listener: what its users see without gRPC between.
+//! A pool in this process, without a listener and gRPC.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl TestPool {
         rpc(&self.pool, method, data, Some(Instant::now() + time)).await
     }
 
-    /// A request in a task of its own; dropping the handle leaves it, aborting is a caller who goes away.
+    /// A request in its own task. Dropping the handle lets it run; aborting it is a caller that goes away.
     pub fn spawn_rpc(&self, method: &str, data: &str) -> tokio::task::JoinHandle<Result<String, Error>> {
         let (pool, method, data) = (self.pool.clone(), method.to_owned(), data.to_owned());
         tokio::spawn(async move { rpc(&pool, &method, &data, None).await })
@@ -75,7 +75,7 @@ impl TestPool {
         workers.iter().filter(|worker| !worker.is_retiring).map(|worker| worker.pid).collect()
     }
 
-    /// Waits until there are so many workers, none of them leaving.
+    /// Waits until there are this many workers, none of them retiring.
     pub async fn has_workers(&self, count: usize) {
         eventually(&format!("there are {count} workers"), || {
             self.pool.workers().len() == count && self.pids().len() == count
@@ -129,7 +129,7 @@ impl Load {
         self.done.load(Relaxed)
     }
 
-    /// Waits for so many more answers.
+    /// Waits for this many more answers.
     pub async fn goes_on(&self, more: usize) {
         let wanted = self.done() + more;
         eventually("requests are answered", || {
@@ -139,7 +139,7 @@ impl Load {
         assert!(!self.tasks.iter().any(tokio::task::JoinHandle::is_finished), "a caller failed");
     }
 
-    /// Ends the load; fails if any request did. Gives the time of the slowest.
+    /// Stops the load, and fails if any request did. Returns the time of the slowest.
     pub async fn end(self) -> Duration {
         self.stop.store(true, Relaxed);
         let mut slowest = Duration::ZERO;

@@ -79,7 +79,7 @@ impl RealCentrifugo {
         centrifugo
     }
 
-    /// Plays a scenario of `tests/clients/client.py`; gives what its clients saw.
+    /// Runs a scenario of `tests/clients/client.py`. Returns what its clients saw.
     pub async fn play(&self, scenario: &[&str]) -> Value {
         let mut command = Command::new(python());
         command.arg(repository().join("tests/clients/client.py")).arg(self.port.to_string()).args(scenario);

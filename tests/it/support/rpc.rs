@@ -46,7 +46,7 @@ impl Reply {
 }
 
 impl Server {
-    /// Where RPC is answered, as workers are told.
+    /// The address of RPC, as workers get it.
     pub fn rpc_address(&self) -> String {
         self.listening("rpc")
     }
@@ -74,12 +74,12 @@ impl Caller {
         let _ = self.stream.shutdown().await;
     }
 
-    /// What comes, if anything does, while the rest of a frame does not.
+    /// What arrives, if anything, while the rest of a frame is missing.
     pub async fn say_nothing_more(&mut self) -> Option<Reply> {
         timeout(QUIET, self.read()).await.unwrap_or(None)
     }
 
-    /// Sends a call and gives its sequence.
+    /// Sends a call and returns its sequence number.
     pub async fn begin(&mut self, flags: Flags, method: &str, argument: &[u8]) -> u32 {
         self.sequence += 1;
         self.send(&frame(flags, self.sequence, method, argument)).await;

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the benchmark to its good end; gives what it printed and what it told.
+/// Runs the benchmark successfully. Returns its standard output and standard error.
 fn bench(arguments: &[&str], out: &Path) -> (String, String) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
@@ -15,17 +15,17 @@ fn bench(arguments: &[&str], out: &Path) -> (String, String) {
         bench.env("PYTHON", python);
     }
     let output = bench.output().unwrap();
-    let [printed, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    assert!(output.status.success(), "{printed}\n{told}");
-    (printed, told)
+    let [printed, reported] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{printed}\n{reported}");
+    (printed, reported)
 }
 
 #[test]
 fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
     let out = tempfile::tempdir().unwrap();
-    let (printed, told) = bench(&["--short", "--markdown"], out.path());
-    // What is missing on this machine is told, and shown here by --nocapture.
-    eprint!("{told}");
+    let (printed, reported) = bench(&["--short", "--markdown"], out.path());
+    // What is missing on this machine is reported; --nocapture shows it.
+    eprint!("{reported}");
 
     let results = std::fs::read(out.path().join("results.json")).unwrap();
     let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
@@ -49,8 +49,8 @@ fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
 #[test]
 fn the_long_run_compares_its_end_with_its_beginning() {
     let out = tempfile::tempdir().unwrap();
-    let (printed, told) = bench(&["--soak", "0.02"], out.path());
-    assert!(told.lines().count() >= 2, "{told}");
+    let (printed, reported) = bench(&["--soak", "0.02"], out.path());
+    assert!(reported.lines().count() >= 2, "{reported}");
     let lines: Vec<_> = printed.lines().collect();
     let [calls, cpu, memory] = lines[..] else { panic!("{printed}") };
     assert!(calls.ends_with(" calls in 0.02 minutes"), "{calls}");
