@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::format::one_line;
 use super::{Global, Mistake};
 use crate::secrets;
 use crate::worker::{RelayAddress, find_program};
@@ -12,7 +13,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     let config = &loaded.config;
     for warning in &loaded.warnings {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "warning: {}", one_line(&warning.to_string()))?;
     }
     let command = config.pool.command.as_ref().unwrap_or(&config.server.command);
     let own = config.server.env.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
@@ -24,8 +25,9 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         RelayAddress::Tcp(address) => format!("tcp://{address}"),
         RelayAddress::Unix(path) => format!("unix://{}", path.display()),
     };
+    // The command hides its own secrets.
+    writeln!(out, "{:13} {} x `{}`", "workers", config.pool.num_workers, one_line(&command.to_string()))?;
     let rows = [
-        ("workers", format!("{} x `{command}`", config.pool.num_workers)),
         ("program", program.display().to_string()),
         ("directory", loaded.work_dir.display().to_string()),
         ("relay", relay),
@@ -35,7 +37,7 @@ pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         ("grace period", format!("{:?}", config.grace_period)),
     ];
     for (name, value) in rows {
-        writeln!(out, "{name:13} {}", secrets::scrub(&value))?;
+        writeln!(out, "{name:13} {}", one_line(&secrets::scrub(&value)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

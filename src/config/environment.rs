@@ -65,18 +65,16 @@ impl Environment {
         };
         let expanded = expand::expand(text, &|name| self.get(name).cloned());
         let (file, shown) = match &expanded {
-            // What is not a reference may be part of a password.
-            Some(expanded) if expanded.malformed.is_some() => (expanded.text.as_str(), "${...}"),
-            Some(expanded) => (expanded.text.as_str(), expanded.shown.as_str()),
-            None => (text, text),
+            Some(expanded) => (expanded.text.as_str(), expanded.safe().text),
+            None => (text, text.to_owned()),
         };
         if file.trim().is_empty() {
             return;
         }
-        if let Err(mistake) = self.add_file(Path::new(shown), &folder.join(file)) {
+        if let Err(mistake) = self.add_file(Path::new(&shown), &folder.join(file)) {
             match mistake {
                 Unusable::Unread(reason) => {
-                    let text = format!("cannot read {}: {reason}", secrets::scrub(shown));
+                    let text = format!("cannot read {}: {reason}", secrets::scrub(&shown));
                     problems.mistake(&node.at, Some("envfile"), text);
                 }
                 Unusable::Wrong(mistake) => problems.add(mistake),

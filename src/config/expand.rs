@@ -14,12 +14,14 @@
 //! As in RoadRunner, a name that is not set is empty, and so are `$$`, `$1`, `$*` and invalid names; a `${` without its brace is left
 //! out. The last two cause a warning, which shows nothing of the text: it may be a password with a dollar sign in it.
 
+use super::node::Shown;
+
 /// A text with its references replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expanded {
     pub(super) text: String,
-    /// The same with `${NAME}` in place of each value.
-    pub(super) shown: String,
+    /// How it is shown.
+    pub(super) shown: Shown,
     /// What is wrong with an invalid reference.
     pub(super) malformed: Option<&'static str>,
 }
@@ -27,12 +29,26 @@ pub(super) struct Expanded {
 impl Expanded {
     fn push(&mut self, literal: &str) {
         self.text.push_str(literal);
-        self.shown.push_str(literal);
+        self.shown.text.push_str(literal);
     }
 
     fn push_value(&mut self, name: &str, value: &str) {
         self.text.push_str(value);
-        self.shown.extend(["${", name, "}"]);
+        let reference = format!("${{{name}}}");
+        self.shown.text.push_str(&reference);
+        self.shown.values.push((reference, value.to_owned()));
+    }
+}
+
+impl Expanded {
+    /// How the text is shown. Around an invalid reference, anything may be part of a password.
+    pub(super) fn safe(&self) -> Shown {
+        const UNKNOWN: &str = "${...}";
+        if self.malformed.is_none() {
+            return self.shown.clone();
+        }
+        let parts = self.text.split('/').filter(|part| !part.is_empty());
+        Shown { text: UNKNOWN.into(), values: parts.map(|part| (UNKNOWN.into(), part.into())).collect() }
     }
 }
 
@@ -44,7 +60,7 @@ pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> O
     if !text.contains('$') {
         return None;
     }
-    let mut expanded = Expanded { text: String::new(), shown: String::new(), malformed: None };
+    let mut expanded = Expanded { text: String::new(), shown: Shown::default(), malformed: None };
     into(text, variable, &mut expanded, 0);
     (expanded.text != text || expanded.malformed.is_some()).then_some(expanded)
 }
@@ -200,7 +216,7 @@ mod tests {
             ("${UNSET:-${A}}/$NOPE", "${A}/${NOPE}"),
             ("${UNSET}${EMPTY:-}", "${UNSET}${EMPTY}"),
         ] {
-            assert_eq!(expand(text, &variable).unwrap().shown, shown, "{text}");
+            assert_eq!(expand(text, &variable).unwrap().shown.text, shown, "{text}");
         }
     }
 

@@ -240,8 +240,7 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
             let hint = format!("{malformed}; expected ${{NAME}} or ${{NAME:-default}}");
             problems.warn(&node.at, Some(path), hint);
         }
-        // What is not a reference may be part of a password.
-        *shown = Some(if expanded.malformed.is_some() { "${...}".into() } else { expanded.shown.into() });
+        *shown = Some(Box::new(expanded.safe()));
         *plain = false;
         *text = expanded.text;
     });
@@ -306,8 +305,8 @@ fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Co
     ];
     for (keys, command) in commands {
         let node = keys.iter().try_fold(tree, |node, key| node.get(key));
-        if let (Some(text), Some(command)) = (node.and_then(shown::command), command) {
-            command.show_as(text);
+        if let (Some(words), Some(command)) = (node.and_then(shown::command), command) {
+            command.show_as(&words);
         }
     }
 }

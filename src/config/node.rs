@@ -45,12 +45,21 @@ pub(crate) enum Value {
     Scalar {
         text: String,
         plain: bool,
-        /// The text before variables were replaced, if there were any: their values may be secrets.
-        shown: Option<Box<str>>,
+        /// What variables were replaced in the text, if there were any: their values may be secrets.
+        shown: Option<Box<Shown>>,
     },
     List(Vec<Node>),
     /// In the order of the file; keys are lower-case and unique.
     Map(Vec<(String, Node)>),
+}
+
+/// A text whose variables were replaced, as messages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Shown {
+    /// The text with a reference in place of each value.
+    pub(crate) text: String,
+    /// The references and their values.
+    pub(crate) values: Vec<(String, String)>,
 }
 
 impl Node {
@@ -88,6 +97,11 @@ impl Node {
 
     /// The text before variables were replaced, as messages show it, if there were any.
     pub(crate) fn reference(&self) -> Option<&str> {
+        self.shown().map(|shown| shown.text.as_str())
+    }
+
+    /// How the text is shown, if variables were replaced in it.
+    pub(crate) fn shown(&self) -> Option<&Shown> {
         match &self.value {
             Value::Scalar { shown, .. } => shown.as_deref(),
             _ => None,

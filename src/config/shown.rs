@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::node::{Node, Value};
-use crate::secrets::{HIDDEN, is_secret, scrub};
+use super::node::{Node, Shown, Value};
+use crate::secrets::{HIDDEN, is_secret, scrub, scrub_words};
 
 /// Sections whose values are always hidden: any of them may be a secret.
 const HIDDEN_SECTIONS: [&str; 7] =
@@ -30,12 +30,17 @@ fn json(node: &Node, path: &str, hidden: bool) -> Json {
             if hidden || is_inline_secret(path, text) {
                 return HIDDEN.into();
             }
-            // RoadRunner's clients read addresses here, so values of variables are shown unless their names say that they are secrets.
-            match shown {
-                Some(shown) if names_a_secret(shown) => scrub(shown).into(),
-                _ if *plain => plain_word(text),
-                _ => scrub(text).into(),
-            }
+            let seen = readable(text, shown.as_deref());
+            if *plain { plain_word(seen) } else { scrub(seen).into() }
+        }
+        Value::List(items) if !hidden && is_command(items, path) => {
+            let words = items.iter().filter_map(Node::text);
+            let seen = items.iter().filter_map(|item| Some(readable(item.text()?, item.shown())));
+            let shown = scrub_words(seen).into_iter().zip(words).zip(items);
+            let word = |((shown, word), item): ((String, &str), &Node)| {
+                if shown == word { json(item, path, hidden) } else { shown.into() }
+            };
+            shown.map(word).collect()
         }
         Value::List(items) => items.iter().map(|item| json(item, path, hidden)).collect(),
         Value::Map(entries) => {
@@ -51,6 +56,17 @@ fn json(node: &Node, path: &str, hidden: bool) -> Json {
             Json::Object(sorted.into_iter().map(member).collect::<Map<_, _>>())
         }
     }
+}
+
+/// The text as `rpc.Config` shows it: RoadRunner's clients read addresses there, so values of variables are shown unless their names denote
+/// secrets.
+fn readable<'a>(text: &'a str, shown: Option<&'a Shown>) -> &'a str {
+    shown.map(|shown| shown.text.as_str()).filter(|shown| names_a_secret(shown)).unwrap_or(text)
+}
+
+/// Whether a list may be the words of a command, of which one may say that the next one is a secret. Labels of metrics say nothing.
+fn is_command(items: &[Node], path: &str) -> bool {
+    items.iter().all(|item| item.text().is_some()) && !path.starts_with("metrics.collect.")
 }
 
 /// A word without quotes may be a number or a truth value.
@@ -110,7 +126,9 @@ pub(super) fn value(node: &Node, path: &str) -> String {
         Value::List(_) => "a list".into(),
         Value::Map(_) => "a section".into(),
         Value::Scalar { text, .. } if may_be_secret(path, text) => HIDDEN.into(),
-        Value::Scalar { text, shown, .. } => clip(&scrub(shown.as_deref().unwrap_or(text)), MAX_QUOTED),
+        Value::Scalar { text, shown, .. } => {
+            clip(&scrub(shown.as_ref().map_or(text, |shown| &shown.text)), MAX_QUOTED)
+        }
     }
 }
 
@@ -121,7 +139,7 @@ pub(super) fn found(node: &Node, path: &str) -> String {
             "a value that may be secret and is not shown".into()
         }
         Value::Scalar { shown: Some(shown), .. } if node.is_nothing() => {
-            format!("nothing: {} is empty or not set", clip(&scrub(shown), MAX_QUOTED))
+            format!("nothing: {} is empty or not set", clip(&scrub(&shown.text), MAX_QUOTED))
         }
         Value::Scalar { shown: Some(_), .. } => {
             format!("\"{}\" with its variables replaced", value(node, path))
@@ -132,15 +150,25 @@ pub(super) fn found(node: &Node, path: &str) -> String {
     }
 }
 
-/// The message without a value that must not be shown.
+/// The message without values that must not be shown.
 pub(super) fn without_value(message: String, node: &Node, path: &str) -> String {
-    match node.text() {
-        Some(text) if !text.trim().is_empty() && message.contains(text) => {
+    match &node.value {
+        Value::Scalar { text, shown: reference, .. } => {
             let shown = value(node, path);
-            if shown == text { message } else { replaced(&message, text, &shown) }
+            let is_quoted = !text.trim().is_empty() && shown != *text && message.contains(text.as_str());
+            let message = if is_quoted { replaced(&message, text, &shown) } else { message };
+            reference.as_deref().map_or(message.clone(), |reference| without_variables(message, reference))
         }
-        _ => message,
+        Value::List(items) => items.iter().fold(message, |message, item| without_value(message, item, path)),
+        Value::Null | Value::Map(_) => message,
     }
+}
+
+/// The message with references in place of the values of variables, of which it may quote a part of the text, such as a directory.
+fn without_variables(message: String, shown: &Shown) -> String {
+    let mut values: Vec<_> = shown.values.iter().filter(|(_, value)| !value.trim().is_empty()).collect();
+    values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+    values.into_iter().fold(message, |message, (reference, value)| replaced(&message, value, reference))
 }
 
 /// `message` with `shown` in place of `text`. A short text is replaced only as a whole word.
@@ -158,19 +186,11 @@ fn replaced(message: &str, text: &str, shown: &str) -> String {
     out + rest
 }
 
-/// A command with its variable references, if it has any.
-pub(super) fn command(node: &Node) -> Option<String> {
-    match &node.value {
-        Value::Scalar { shown, .. } => shown.as_deref().map(str::to_owned),
-        Value::List(items) if items.iter().any(|item| item.reference().is_some()) => {
-            let word = |item: &Node| match item.reference() {
-                Some(reference) => reference.to_owned(),
-                None => shell_words::quote(item.text().unwrap_or_default()).into_owned(),
-            };
-            Some(items.iter().map(word).collect::<Vec<_>>().join(" "))
-        }
-        _ => None,
-    }
+/// The words of a command, or its text, with references to variables, if it has any.
+pub(super) fn command(node: &Node) -> Option<Vec<&str>> {
+    let items = if matches!(node.value, Value::List(_)) { node.items() } else { std::slice::from_ref(node) };
+    let has_references = items.iter().any(|item| item.reference().is_some());
+    has_references.then(|| items.iter().filter_map(|item| item.reference().or(item.text())).collect())
 }
 
 /// A key as a message may name it. A line without its colon makes one key of a key and its value, so it is cut.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::config::{Command, Config};
+use super::command::Command;
+use super::config::Config;
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::fence::{Fence, Order};

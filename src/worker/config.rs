@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::command::Command;
 use super::program;
 use crate::findings::{Findings, Machine};
 use crate::os::process::Identity;
 use crate::relay::RelayAddress;
-use crate::secrets;
 
 /// The `server` section.
 #[derive(Clone, PartialEq, Default, Deserialize)]
@@ -32,22 +32,6 @@ pub struct Config {
     /// RoadRunner 2's key: `pool.allocate_timeout` says it now.
     #[serde(rename = "relay_timeout")]
     _relay_timeout: IgnoredAny,
-}
-
-/// A program and its arguments. Shown, it holds no secrets.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Command {
-    /// The words; the first one is the program.
-    pub argv: Vec<String>,
-    /// How it is shown where variables were replaced in it: their values may be secrets.
-    shown: Option<String>,
-}
-
-impl Command {
-    /// Shows this text in place of the words.
-    pub(crate) fn show_as(&mut self, text: String) {
-        self.shown = Some(text);
-    }
 }
 
 impl fmt::Debug for Config {
@@ -156,8 +140,8 @@ impl Config {
         let own = self.env.iter().chain(env).map(|(name, value)| (name.as_ref(), value.as_ref()));
         let variables: Vec<_> = machine.variables().chain(own).collect();
         let found = program::find(name, machine.work_dir, variables.into_iter());
-        let typed = command.to_string();
-        let shown = typed.split_whitespace().next().unwrap_or(name);
+        let words = command.shown_words();
+        let shown = words.first().unwrap_or(name);
         found.map(drop).map_err(|reason| format!("`{shown}` {reason}"))
     }
 }
@@ -168,70 +152,6 @@ fn check_identity(key: &str, user: Option<&str>, findings: &mut Findings) {
 
 fn check_group(group: Option<&str>, findings: &mut Findings) {
     findings.check("server.group", Identity::resolve(None, group).map(drop));
-}
-
-impl fmt::Display for Command {
-    /// As one would type it into a shell, without secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = || shell_words::join(&self.argv);
-        f.write_str(&secrets::scrub(&self.shown.clone().unwrap_or_else(typed)))
-    }
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{self}`")
-    }
-}
-
-impl<'de> Deserialize<'de> for Command {
-    /// A string is split as a shell would, quotes included; a list is taken as it is.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
-
-        impl<'de> Visitor<'de> for Words {
-            type Value = Command;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a command such as \"php app.php\" or [\"php\", \"app.php\"]")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Command, E> {
-                let argv = shell_words::split(text)
-                    .map_err(|error| E::custom(format!("expected a command: {error}")))?;
-                if argv.is_empty() {
-                    return Err(E::custom("expected a command, found nothing"));
-                }
-                without_nul(argv)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
-                let mut argv = Vec::new();
-                while let Some(word) = items.next_element::<String>()? {
-                    argv.push(word);
-                }
-                match &mut argv[..] {
-                    [] => Err(de::Error::custom("expected a command, found an empty list")),
-                    // RoadRunner splits a list of one.
-                    [single] if single.contains(char::is_whitespace) => {
-                        let single = std::mem::take(single);
-                        self.visit_str(&single)
-                    }
-                    _ => without_nul(argv),
-                }
-            }
-        }
-
-        /// The kernel takes words that end with a zero byte.
-        fn without_nul<E: de::Error>(argv: Vec<String>) -> Result<Command, E> {
-            if argv.iter().any(|word| word.contains('\0')) {
-                return Err(E::custom("expected a command without zero bytes"));
-            }
-            Ok(Command { argv, shown: None })
-        }
-
-        deserializer.deserialize_any(Words)
-    }
 }
 
 /// A map, or a list of maps as in old files. Names are in upper case, as RoadRunner makes them.

@@ -21,6 +21,7 @@
 
 mod allowance;
 mod boot;
+mod command;
 mod config;
 mod connection;
 #[cfg(test)]
@@ -42,7 +43,8 @@ mod work;
 pub use crate::relay::RelayAddress;
 pub use boot::Environment;
 pub(crate) use boot::{BootError, Launch, Launcher, Terms};
-pub use config::{Command, Config, OnInit};
+pub use command::Command;
+pub use config::{Config, OnInit};
 pub(crate) use exchange::Exchange;
 pub use memory::{Usage, usage_by_group};
 pub(crate) use on_init::run as run_on_init;

@@ -80,6 +80,14 @@ fn a_secret_anywhere_in_a_file_is_shown_nowhere() {
         "service: {a: {command: 'FOO_TOKEN=hunter2 ./x --password hunter2 -phunter2', env: [{A: hunter2}]}}",
         "service: {a: {command: [./x, --token, hunter2]}}",
         "service: {a: {command: './x https://hunter2@h/', environment: {A: hunter2}}}",
+        "service: {c: {command: ['./centrifugo', '--grpc_api.key', 'hunter2', -p, hunter2b]}}",
+        "service: {c: {command: [env, 'TOKEN=x hunter2', './x', --header, 'X-Api-Key: a hunter2', '--token=a hunter2']}}",
+        "service: {c: {command: ['./x', '--db=mysql://u:x hunter2@h/db', sh, -c, \"TOKEN='x hunter2' false\"]}}",
+        "service: {c: {command: \"bash -lc \\\"php x --token='a hunter2' y\\\"\"}}",
+        "service: {c: {command: './x -u user:hunter2 --token : hunter2'}}",
+        "x: {dbPass: hunter2, userPwd: hunter2, dbDsn: hunter2, sentryDsn: hunter2, redisAuth: hunter2}",
+        "x: {basicAuth: hunter2, mysqlPw: hunter2, hmacKey: hunter2, jwtKey: hunter2, masterKey: hunter2}",
+        "x: {sslKey: hunter2, sshKey: hunter2, appKey: hunter2, serverKey: hunter2, adminKey: hunter2}",
         // Invalid YAML.
         "centrifuge: {api_key: 'hunter2}",
         "centrifuge: {api_key: \"hunter2\\q\"}",
@@ -96,9 +104,12 @@ fn a_secret_anywhere_in_a_file_is_shown_nowhere() {
         "include: [hunter2=x.yaml]\nserver.env: {A: hunter2}\nserver.env: {A: hunter2}",
     ];
     for line in lines {
-        // The name of an included file is part of messages.
-        let all = seen(&format!("{BEGIN}{line}\n"), &[], &[]).replace("hunter2=x.yaml", "");
-        assert!(!all.contains(SECRET), "{line}\n{all}");
+        // The second file can be used, and is shown by `rpc.Config`.
+        for rest in ["", "centrifuge: {}\n"] {
+            // The name of an included file is part of messages.
+            let all = seen(&format!("{BEGIN}{line}\n{rest}"), &[], &[]).replace("hunter2=x.yaml", "");
+            assert!(!all.contains(SECRET), "{line}\n{all}");
+        }
     }
 }
 
@@ -133,6 +144,27 @@ fn the_value_of_a_variable_is_shown_as_its_reference() {
         let all = seen(&format!("{BEGIN}{line}\n"), &[("V", SECRET)], &[]);
         assert!(!all.contains(SECRET), "{line}\n{all}");
         assert!(all.contains(message), "{line}\n{all}");
+    }
+}
+
+#[test]
+fn a_part_of_a_text_with_variables_is_shown_as_its_reference() {
+    for (line, message) in [
+        ("logs: {output: '/nonexist/$V/x.log'}", "/nonexist/${V}"),
+        ("logs: {output: ['/nonexist/$V/x.log', stderr]}", "/nonexist/${V}"),
+        ("logs: {output: ['/nonexist/$V/x.log']}", "/nonexist/${V}"),
+        ("logs: {channels: {app: {output: '/nonexist/$V/x.log'}}}", "/nonexist/${V}"),
+        ("rpc: {listen: 'unix:///nonexist/$V/x.sock'}", "/nonexist/${V}"),
+        ("server.relay: 'unix:///nonexist/$V/x.sock'", "/nonexist/${V}"),
+        ("centrifuge: {proxy_address: 'unix:///nonexist/$V/x.sock'}", "/nonexist/${V}"),
+        ("logs: {output: '/nonexist/x${hunter2/x.log'}", "the directory /${...}/${...} does not exist"),
+    ] {
+        let centrifuge = if line.starts_with("centrifuge") { "" } else { "centrifuge: {}\n" };
+        let all = seen(&format!("{BEGIN}{line}\n{centrifuge}"), &[("V", SECRET)], &[]);
+        let messages: Vec<&str> = all.lines().filter(|line| !line.starts_with('{')).collect();
+        let messages = messages.join("\n");
+        assert!(!messages.contains(SECRET), "{line}\n{messages}");
+        assert!(messages.contains(message), "{line}\n{messages}");
     }
 }
 

@@ -1,0 +1,408 @@
+//! What must not be shown: which names denote secrets, and texts with their secrets hidden.
+//!
+//! Messages, `rpc.Config`, `informer.Workers` and the log go through here. Hiding too much costs some comfort, hiding too little a password,
+//! so in doubt it is hidden.
+
+mod names;
+
+use percent_encoding::percent_decode_str;
+
+pub(crate) use names::is_secret;
+
+/// What replaces a secret.
+pub(crate) const HIDDEN: &str = "***";
+
+/// Words that begin with `p`, as in `-port`. Anything else directly behind `-p` is a password.
+const NO_PASSWORDS: [&str; 9] =
+    ["port", "path", "pid", "prefix", "profile", "parallel", "print", "proxy", "public"];
+
+/// Hides secrets that their context gives away: users and passwords of URLs, values of parameters, flags, assignments and headers whose
+/// names denote secrets, tokens and private keys.
+pub(crate) fn scrub(text: &str) -> String {
+    if let Some(begin) = text.find("-----BEGIN") {
+        return format!("{}{HIDDEN}", scrub(&text[..begin]));
+    }
+    // A quote may be an apostrophe, and what looks like one quoted word is several.
+    scrub_each(&scrub_each(text, word_length), blank_length)
+}
+
+/// Scrubs each word of a text; `length` finds the end of the first one.
+fn scrub_each(text: &str, length: impl Fn(&str) -> usize) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = "";
+    let mut secret_next = false;
+    while !rest.is_empty() {
+        let blanks = rest.len() - rest.trim_start().len();
+        shown.push_str(&rest[..blanks]);
+        rest = &rest[blanks..];
+        let (word, behind) = rest.split_at(length(rest));
+        rest = behind;
+        match hidden_behind(secret_next, word) {
+            Some(hidden) => {
+                shown.push_str(hidden);
+                close_quote(word, &mut shown);
+                // A scheme comes before what it is followed by: `Authorization: Bearer x`.
+                secret_next = is_scheme(word);
+            }
+            None => {
+                shown.push_str(&scrub_user_flag(before, word).unwrap_or_else(|| scrub_word(word)));
+                secret_next = hides_next(word) || (secret_next && is_separator(word));
+            }
+        }
+        before = word;
+    }
+    shown
+}
+
+/// The words of a command without secrets. Unlike those of a text, they may have blanks and need no quotes.
+pub(crate) fn scrub_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut before = "";
+    let mut secret_next = false;
+    let mut scrub_next = |word: &'a str| {
+        let hidden = hidden_behind(secret_next, word).map(str::to_owned);
+        secret_next = match hidden {
+            Some(_) => is_scheme(word),
+            None => hides_next(word) || (secret_next && is_separator(word)),
+        };
+        let shown = hidden
+            .or_else(|| scrub_user_flag(before, word))
+            .unwrap_or_else(|| if is_script_flag(before) { scrub(word) } else { scrub_argument(word) });
+        before = word;
+        shown
+    };
+    words.into_iter().map(&mut scrub_next).collect()
+}
+
+/// One word of a command: what follows a secret's name is hidden up to the word's end, blanks included.
+fn scrub_argument(word: &str) -> String {
+    if !word.contains(char::is_whitespace) {
+        return scrub(word);
+    }
+    let name_end = word.find(|c: char| !(c.is_alphanumeric() || "_-.".contains(c))).unwrap_or(0);
+    let is_named = word[name_end..].starts_with(['=', ':']) && !word[name_end..].starts_with("://");
+    if is_named && is_secret(&word[..name_end]) {
+        let begin = name_end + 1 + word[name_end + 1..].len() - word[name_end + 1..].trim_start().len();
+        return format!("{}{HIDDEN}", &word[..begin]);
+    }
+    // A password of a URL may have blanks here.
+    scrub(&without_users(word))
+}
+
+/// Whether a shell's script follows this flag: `-c`, `-lc`.
+fn is_script_flag(word: &str) -> bool {
+    let flags = word.strip_prefix('-').and_then(|flags| flags.strip_suffix('c'));
+    flags.is_some_and(|flags| flags.bytes().all(|flag| flag.is_ascii_alphabetic()))
+}
+
+/// curl's `-u user:password`. Two numbers are a user and a group.
+fn scrub_user_flag(before: &str, word: &str) -> Option<String> {
+    let (user, password) = word.split_once(':').filter(|_| matches!(before, "-u" | "--user"))?;
+    let is_secret = !password.is_empty() && !password.bytes().all(|byte| byte.is_ascii_digit());
+    is_secret.then(|| format!("{user}:{HIDDEN}"))
+}
+
+/// What to show of a word that may be a secret because of the word before it; none if it is not hidden.
+fn hidden_behind(secret_next: bool, word: &str) -> Option<&str> {
+    let is_hidden = secret_next && !word.starts_with('-') && !is_separator(word);
+    is_hidden.then(|| if is_reference(word) { word } else { HIDDEN })
+}
+
+/// `--token : x`.
+fn is_separator(word: &str) -> bool {
+    matches!(word, ":" | "=" | ":=" | "=>")
+}
+
+fn blank_length(text: &str) -> usize {
+    text.find(char::is_whitespace).unwrap_or(text.len())
+}
+
+/// The length of the first word of a command line, which ends at a blank outside quotes.
+fn word_length(text: &str) -> usize {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            // An apostrophe within a word may never be closed.
+            None if matches!(c, '"' | '\'') && text[at + 1..].contains(c) => quote = Some(c),
+            None if c.is_whitespace() => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// `${NAME}` refers to a secret, and is none itself.
+fn is_reference(word: &str) -> bool {
+    let name = word.strip_prefix("${").and_then(|word| word.strip_suffix('}'));
+    name.is_some_and(|name| name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()))
+}
+
+/// Whether a secret follows this word, such as `--token`, `-p`, `password:`, `Bearer`, or `password` with its colon forgotten.
+fn hides_next(word: &str) -> bool {
+    let word = word.trim_start_matches(['"', '\'', '{', '[', '(', ',']);
+    if word == "-p" || is_scheme(word) {
+        return true;
+    }
+    if let Some(name) = word.strip_suffix([':', '=']) {
+        return is_secret(name.trim_matches(['"', '\'']));
+    }
+    // The name of a file, such as `token.php`, does not announce a secret.
+    let is_of_a_name =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && word.starts_with('-'));
+    word.chars().all(is_of_a_name) && is_secret(word)
+}
+
+fn is_scheme(word: &str) -> bool {
+    ["bearer", "basic", "digest"].contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// Keeps the closing quote of a hidden word whose opening quote is before it.
+fn close_quote(word: &str, shown: &mut String) {
+    let last = word.chars().last().filter(|last| matches!(last, '"' | '\''));
+    shown.extend(last.filter(|quote| word.matches(*quote).count() == 1));
+}
+
+/// One word: `--token=x`, `FOO_TOKEN=x`, `-px`, `?token=x&a=b`, `"password":"x"`, a token of a known form, a quoted command.
+fn scrub_word(word: &str) -> String {
+    let word = &without_users(word);
+    let inner = word.strip_prefix(['"', '\'']).filter(|inner| inner.len() > 1 && inner.ends_with(&word[..1]));
+    if let Some(inner) = inner {
+        let quote = &word[..1];
+        return format!("{quote}{}{quote}", scrub(&inner[..inner.len() - 1]));
+    }
+    if let Some(attached) = word.strip_prefix("--user=").and_then(|attached| scrub_user_flag("-u", attached))
+    {
+        return format!("--user={attached}");
+    }
+    if let Some(attached) = word.strip_prefix("-p") {
+        let is_word = NO_PASSWORDS.iter().any(|known| word[1..].starts_with(known));
+        if !attached.is_empty() && !is_word && !attached.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("-p{HIDDEN}");
+        }
+    }
+    if is_token(word) {
+        return HIDDEN.into();
+    }
+    scrub_pairs(&without_user(word).unwrap_or_else(|| word.clone()))
+}
+
+/// Hides the password of `user:password@host` without a scheme before it, as in `user:password@tcp(host)/name`.
+fn without_user(word: &str) -> Option<String> {
+    let (before, host) = word.split_at(word.rfind('@')?);
+    let begin = before.rfind(['=', '"', '\'', '(', '[', '{', ',']).map_or(0, |at| at + 1);
+    let (user, password) = before[begin..].split_once(':')?;
+    let is_user =
+        !user.is_empty() && !user.contains('/') && !password.is_empty() && !password.starts_with("//");
+    is_user.then(|| format!("{}{user}:{HIDDEN}{host}", &before[..begin]))
+}
+
+/// Tokens with a known form: JWTs, and those of some public services.
+fn is_token(word: &str) -> bool {
+    const PREFIXES: [&str; 23] = [
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "ghu_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "xoxa-",
+        "xoxb-",
+        "xoxp-",
+        "xapp-",
+        "sk-",
+        "sk_live_",
+        "sk_test_",
+        "rk_live_",
+        "rk_test_",
+        "whsec_",
+        "npm_",
+        "pypi-",
+        "hf_",
+        "AKIA",
+        "ASIA",
+        "AIza",
+    ];
+    let is_jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
+    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8)
+}
+
+/// Hides what follows the name of a secret and `=` or `:`, up to the next query parameter or the end of the word.
+fn scrub_pairs(word: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(['=', ':']) {
+        let name = rest[..at].trim_end_matches(['"', '\'']);
+        let begin = name
+            .rfind(|c: char| !(c.is_alphanumeric() || "_-.%".contains(c)))
+            .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
+        let value = &rest[at + 1..];
+        shown.push_str(&rest[..=at]);
+        let end = value.find('&').unwrap_or(value.len());
+        let is_hidden = !value.is_empty()
+            && !value.starts_with("//")
+            && (is_token(value[..end].trim_matches(['"', '\'']))
+                || is_secret(&percent_decode_str(&name[begin..]).decode_utf8_lossy()));
+        if !is_hidden {
+            rest = value;
+            continue;
+        }
+        shown.push_str(if is_reference(&value[..end]) { &value[..end] } else { HIDDEN });
+        close_quote(&value[..end], &mut shown);
+        rest = &value[end..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Hides the password of `scheme://user:password@host`, and a user without one, which may be a token. A URL ends at a quote.
+fn without_users(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = behind.find(['"', '\'']).unwrap_or(behind.len());
+        // A second URL in the same word begins with its own scheme.
+        let end = behind[..end].find("://").map_or(end, |next| next.min(end));
+        let is_address = ["tcp://", "unix://"].iter().any(|scheme| before.ends_with(scheme));
+        let user = user_length(&behind[..end], is_address);
+        if let Some(length) = user {
+            shown.push_str(&without_password(&behind[..length]));
+        }
+        rest = &behind[user.unwrap_or(0)..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// `user:***`, or `***` where the user may be a token, as in `TOKEN:x-oauth-basic` or `TOKEN:`.
+fn without_password(user: &str) -> String {
+    match user.split_once(':') {
+        Some((user, password))
+            if !is_token(user) && !password.is_empty() && !password.starts_with("x-oauth") =>
+        {
+            format!("{user}:{HIDDEN}")
+        }
+        _ => HIDDEN.into(),
+    }
+}
+
+/// The length of `user:password` in `user:password@host/path`. Without an `@`, anything that cannot be a port is a password, except in the
+/// address of a listener.
+fn user_length(url: &str, is_address: bool) -> Option<usize> {
+    let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(at);
+    }
+    let (_, port) = authority.split_once(':')?;
+    // A password may contain characters that should have been encoded. A port has only digits, and an `@` behind it belongs to the path.
+    if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let is_password = || {
+        let digits = port.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_port = port.is_empty()
+            || port == "port"
+            || port.starts_with("${")
+            || (digits.len() < port.len() && !digits.starts_with(char::is_alphanumeric));
+        !is_port && !is_address && !authority.starts_with('[')
+    };
+    url.rfind('@').or_else(|| is_password().then_some(authority.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_text_are_hidden_and_the_rest_stays() {
+        let cases = [
+            ("php app.php", "php app.php"),
+            ("tcp://127.0.0.1:6001", "tcp://127.0.0.1:6001"),
+            ("amqp://guest:hunter2@localhost:5672/x", "amqp://guest:***@localhost:5672/x"),
+            ("amqp://guest:hun/ter2@localhost", "amqp://guest:***@localhost"),
+            ("amqp://guest:hun@ter2@localhost", "amqp://guest:***@localhost"),
+            ("user:hunter2@tcp(h)/x", "user:***@tcp(h)/x"),
+            ("x=user:hun/ter2@h:1", "x=user:***@h:1"),
+            ("php token.php x", "php token.php x"),
+            ("git@github.com:a/b", "git@github.com:a/b"),
+            ("redis://:hunter2@localhost", "redis://:***@localhost"),
+            ("postgres://u:hunter2", "postgres://u:***"),
+            ("postgres://u:2hunter2/x", "postgres://u:***/x"),
+            ("http://h:80: refused, kafka://a:9092,b:9092", "http://h:80: refused, kafka://a:9092,b:9092"),
+            ("tcp://host:x https://h:${PORT} x://[::1]:1", "tcp://host:x https://h:${PORT} x://[::1]:1"),
+            ("https://hunter2:x-oauth-basic@h", "https://***@h"),
+            ("https://hunter2:@h", "https://***@h"),
+            ("https://ghp_hunter2hunter2:x@h", "https://***@h"),
+            ("x=sk_test_hunter2hunter2", "x=***"),
+            ("php --token : hunter2 x", "php --token : *** x"),
+            ("curl --user=u:hunter2 h", "curl --user=u:*** h"),
+            ("x --db='mysql://u:x hunter2@h/db' y", "x --db='mysql://u:***@h/db' y"),
+            ("it's --token hunter2 isn't it", "it's --token *** isn't it"),
+            ("https://hunter2@sentry.io/1", "https://***@sentry.io/1"),
+            ("http://h:80/a@b", "http://h:80/a@b"),
+            ("http://h/x?api_key=hunter2&a=b", "http://h/x?api_key=***&a=b"),
+            ("http://h/x?a=b&token=hunter2#f", "http://h/x?a=b&token=***"),
+            ("http://h/x?api%5Fkey=hunter2", "http://h/x?api%5Fkey=***"),
+            ("http://h/x?%70assword=hunter2", "http://h/x?%70assword=***"),
+            ("php app.php --token=hunter2 -v", "php app.php --token=*** -v"),
+            ("php app.php --token hunter2 -v", "php app.php --token *** -v"),
+            ("php app.php --db-password 'hunter2 x' -v", "php app.php --db-password *** -v"),
+            ("mysql -phunter2 -h x", "mysql -p*** -h x"),
+            ("mysql -p hunter2", "mysql -p ***"),
+            ("php -S x -port 80", "php -S x -port 80"),
+            ("FOO_TOKEN=hunter2 php app.php", "FOO_TOKEN=*** php app.php"),
+            ("FOO_TOKEN='hunter2 x' php app.php", "FOO_TOKEN=*** php app.php"),
+            ("FOO_TOKEN=hunter2'x y'z php", "FOO_TOKEN=*** php"),
+            ("sh -c 'FOO_TOKEN=hunter2 exec php'", "sh -c 'FOO_TOKEN=*** exec php'"),
+            ("curl -H 'Authorization: Bearer hunter2' h", "curl -H 'Authorization: *** ***' h"),
+            ("host=a password=hunter2 port=1", "host=a password=*** port=1"),
+            ("{\"password\":\"hunter2\"}", "{\"password\":***"),
+            ("{\"password\": \"hunter2\"}", "{\"password\": ***"),
+            ("-----BEGIN PRIVATE KEY-----\nhunter2", "***"),
+            ("x eyJhbGciOi.eyJzdWIi.hunter2 y", "x *** y"),
+            ("it's --token hunter2", "it's --token ***"),
+            ("4 api_key hunter2", "4 api_key ***"),
+            ("php --token ${TOKEN} --key=${V} --key=${V}x", "php --token ${TOKEN} --key=${V} --key=***"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(scrub(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_the_words_of_a_command_are_hidden_and_the_rest_stays() {
+        let cases: [(&[&str], &[&str]); 14] = [
+            (&["php", "w.php", "--token", "hunter2", "x"], &["php", "w.php", "--token", "***", "x"]),
+            (
+                &["./c", "--grpc_api.key", "hunter2", "-p", "hunter2"],
+                &["./c", "--grpc_api.key", "***", "-p", "***"],
+            ),
+            (&["x", "--token=a hunter2"], &["x", "--token=***"]),
+            (&["env", "TOKEN=x hunter2", "x"], &["env", "TOKEN=***", "x"]),
+            (&["x", "--header", "X-Api-Key: a hunter2"], &["x", "--header", "X-Api-Key: ***"]),
+            (&["x", "-H", "Authorization: Bearer hunter2"], &["x", "-H", "Authorization: ***"]),
+            (&["sh", "-c", "TOKEN='x hunter2' x y"], &["sh", "-c", "TOKEN=*** x y"]),
+            (&["bash", "-lc", "php x --token='a hunter2' y"], &["bash", "-lc", "php x --token=*** y"]),
+            (&["x", "--db=mysql://u:x hunter2@h/db"], &["x", "--db=mysql://u:***@h/db"]),
+            (&["x", "--token", "-v", "y"], &["x", "--token", "-v", "y"]),
+            (&["curl", "-u", "u:hunter2", "h"], &["curl", "-u", "u:***", "h"]),
+            (&["docker", "-u", "33:33", "h"], &["docker", "-u", "33:33", "h"]),
+            (&["x", "Bearer", "hunter2"], &["x", "Bearer", "***"]),
+            (&["x", "--token", "${TOKEN}", "a b"], &["x", "--token", "${TOKEN}", "a b"]),
+        ];
+        for (words, shown) in cases {
+            assert_eq!(scrub_words(words.iter().copied()), shown, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        bolero::check!().with_type::<String>().with_iterations(20_000).for_each(|text| {
+            drop(scrub(text));
+            drop(scrub_words(text.split('a')));
+        });
+    }
+}
