@@ -146,9 +146,10 @@ pub fn main() -> ExitCode {
     os::guard::become_one_if_called();
     let program = Program::of(std::env::args_os().next().as_deref());
     let mut command = program.command(Cli::command());
-    let cli = match parse(&mut command, std::env::args_os()) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = match parse(&mut command, args.iter().cloned()) {
         Ok(cli) => cli,
-        Err(error) => return program.refuse(&error, &mut command),
+        Err(error) => return program.refuse(error, &mut command, &args),
     };
     run(&program, &cli).unwrap_or_else(|error| {
         // The reader has closed the pipe, as in `causeway workers | head -1`.
