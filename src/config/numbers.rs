@@ -5,7 +5,13 @@ use std::str::FromStr;
 /// Reads a number: as Rust writes it, with `_` between digits, or as another notation of a whole number.
 pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
     let text = text.trim().replace('_', "");
-    text.parse().ok().or_else(|| whole(&text)?.to_string().parse().ok())
+    octal(&text).or_else(|| text.parse().ok()).or_else(|| whole(&text)?.to_string().parse().ok())
+}
+
+/// Reads a number that begins with a zero, which is octal in Go and YAML.
+fn octal<T: FromStr>(text: &str) -> Option<T> {
+    let digits = text.strip_prefix('0').filter(|digits| !digits.is_empty())?;
+    u64::from_str_radix(digits, 8).ok()?.to_string().parse().ok()
 }
 
 /// The other ways to write a whole number: `0x10`, `0o20`, `0b10000`, `16.0`, `1.6e1`.
@@ -24,11 +30,75 @@ fn whole(text: &str) -> Option<u64> {
     is_whole.then_some(number as u64)
 }
 
+/// What RoadRunner makes of a word without quotes where it needs a text: a truth value becomes `1` or `0`, a number its shortest decimal
+/// form. None where the word stays as it is.
+pub(super) fn plain_text(word: &str) -> Option<String> {
+    match word {
+        "true" | "True" | "TRUE" => return Some("1".into()),
+        "false" | "False" | "FALSE" => return Some("0".into()),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Some("+Inf".into()),
+        "-.inf" | "-.Inf" | "-.INF" => return Some("-Inf".into()),
+        ".nan" | ".NaN" | ".NAN" => return Some("NaN".into()),
+        _ => {}
+    }
+    if !word.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
+        return None;
+    }
+    let number = word.replace('_', "");
+    integer(&number).or_else(|| float(&number)).filter(|text| text != word)
+}
+
+/// An integer in decimal form, from any notation of Go.
+fn integer(text: &str) -> Option<String> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = match lower.get(..2) {
+        Some("0x") => (&lower[2..], 16),
+        Some("0o") => (&lower[2..], 8),
+        Some("0b") => (&lower[2..], 2),
+        Some(_) if lower.starts_with('0') => (&lower[1..], 8),
+        _ => (&lower[..], 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let number = u64::from_str_radix(digits, base).ok()?;
+    match is_negative {
+        true => (number <= i64::MIN.unsigned_abs()).then(|| (-i128::from(number)).to_string()),
+        false => Some(number.to_string()),
+    }
+}
+
+/// A float in its shortest decimal form without an exponent.
+fn float(text: &str) -> Option<String> {
+    let is_float = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+    let number =
+        text.parse::<f64>().ok().filter(|number| number.is_finite() && text.chars().all(is_float))?;
+    Some(number.to_string())
+}
+
 /// Reads a truth value; an empty text is false.
 pub(super) fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "t" | "y" => Some(true),
         "false" | "no" | "off" | "0" | "" | "f" | "n" => Some(false),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leading_zero_is_octal() {
+        assert_eq!(number::<u64>("010"), Some(8));
+        assert_eq!(number::<u64>("0_17"), Some(15));
+        assert_eq!(number::<u64>("089"), Some(89));
+        assert_eq!(number::<u64>("0"), Some(0));
+        assert_eq!(number::<f64>("0.5"), Some(0.5));
     }
 }

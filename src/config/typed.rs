@@ -17,6 +17,7 @@ use super::problems::Problems;
 use super::wrong::Wrong;
 use super::{numbers, shown};
 use crate::duration::{self, Unit};
+use crate::worker::SCALAR;
 
 /// Mistakes to find in one section: each costs one more pass over it.
 const MAX_MISTAKES: usize = 100;
@@ -116,6 +117,14 @@ impl<'a> Reader<'a> {
         Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// The text that RoadRunner makes of a number or truth value without quotes. A flag's value is a text.
+    fn plain_text(&self) -> Option<String> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true, .. } if self.node.at.line > 0 => numbers::plain_text(text),
+            _ => None,
+        }
+    }
+
     fn number<T: std::str::FromStr>(&self, what: &str) -> Result<T, Wrong> {
         self.node.text().and_then(numbers::number).map_or_else(|| self.expected(what), Ok)
     }
@@ -189,6 +198,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         match name {
             duration::SETTING => visitor.visit_u64(self.duration(false)?),
             duration::SECONDS => visitor.visit_u64(self.duration(true)?),
+            SCALAR => match self.plain_text() {
+                Some(text) => visitor.visit_str(&text).map_err(|wrong| self.wrong_here(wrong)),
+                None => self.deserialize_str(visitor),
+            },
             _ => visitor.visit_newtype_struct(self),
         }
     }

@@ -92,7 +92,11 @@ impl Builder<'_> {
             return Err(Problem::at(&at, None, "the file is too large or too deeply nested"));
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                // `!!str 3` is a text, like one in quotes.
+                let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
+                (scalar(&text, matches!(style, ScalarStyle::Plain) && !is_text), anchor)
+            }
             Event::SequenceStart(_, anchor, _) => (self.list(events, depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.map(&at, events, depth)?, anchor),
             Event::Alias(anchor) => {
@@ -175,8 +179,7 @@ fn merge(node: Node, others: Vec<Node>) -> Node {
     base
 }
 
-fn scalar(text: &str, style: ScalarStyle) -> Value {
-    let plain = matches!(style, ScalarStyle::Plain);
+fn scalar(text: &str, plain: bool) -> Value {
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::scalar::Scalar;
 use crate::secrets::{HIDDEN, scrub_words};
 
 /// A program and its arguments. Shown, it contains no secrets.
@@ -76,7 +77,7 @@ impl<'de> Deserialize<'de> for Command {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
                 let mut argv = Vec::new();
-                while let Some(word) = items.next_element::<String>()? {
+                while let Some(Scalar(word)) = items.next_element()? {
                     argv.push(word);
                 }
                 match &mut argv[..] {

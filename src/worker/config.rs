@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::command::Command;
 use super::program;
+use super::scalar::Scalar;
 use crate::findings::{Findings, Machine};
 use crate::os::process::Identity;
 use crate::relay::RelayAddress;
@@ -22,7 +23,8 @@ pub struct Config {
     pub user: Option<String>,
     /// `server.group`: the group that workers run as.
     pub group: Option<String>,
-    /// `server.env`: names in upper case, values expanded, in the order of the file.
+    /// `server.env`: names in upper case, values expanded, in the order of the file. Numbers and truth values without quotes are
+    /// normalised, as in RoadRunner.
     #[serde(deserialize_with = "variables")]
     pub env: Vec<(String, String)>,
     /// `server.relay`: how frames travel.
@@ -198,7 +200,7 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
 
     impl<'de> Deserialize<'de> for Text {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let text = String::deserialize(deserializer)?;
+            let Scalar(text) = Scalar::deserialize(deserializer)?;
             if text.contains('\0') {
                 return Err(de::Error::custom("a variable cannot hold a zero byte"));
             }

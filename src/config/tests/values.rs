@@ -6,7 +6,7 @@ use super::*;
 fn values_are_lenient_where_the_meaning_is_clear() {
     let text = "VERSION: '3'\nServer:\n  Command: [php, app.php, 5, true]\n  env: [{a: b}, {C: 5}]\ncentrifuge:\n  POOL: {num_workers: \"4\", debug: yes, destroy_timeout: 1000000000}\nlogs: {mode: off, level: WARNING, output: stdout}\n";
     let config = load_text(text).unwrap().config;
-    assert_eq!(config.server.command.argv, ["php", "app.php", "5", "true"]);
+    assert_eq!(config.server.command.argv, ["php", "app.php", "5", "1"]);
     assert_eq!(config.server.env, [("A".to_owned(), "b".to_owned()), ("C".into(), "5".into())]);
     assert_eq!((config.pool.num_workers, config.pool.debug), (4, true));
     assert_eq!(config.pool.destroy_timeout, Duration::from_secs(1));
@@ -16,7 +16,32 @@ fn values_are_lenient_where_the_meaning_is_clear() {
 }
 
 #[test]
-fn a_command_is_split_as_a_shell_would() {
+fn variables_have_the_values_that_roadrunner_gives_them() {
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/env-values.json")).unwrap();
+    let cases = vectors["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 75);
+    for case in cases {
+        let (yaml, theirs) = (case["in"].as_str().unwrap(), case["out"].as_str().unwrap());
+        let text = format!("version: '3'\ncentrifuge: {{}}\nserver:\n  command: x\n  env:\n    A: {yaml}\n");
+        let config = load_text(&text).unwrap().config;
+        assert_eq!(config.server.env, [("A".to_owned(), theirs.to_owned())], "{yaml}");
+    }
+}
+
+#[test]
+fn only_words_of_a_file_without_quotes_are_numbers() {
+    let text = "version: '3'\nserver: {command: [php, 010, true, '010', \"true\"], env: {A: $V, B: '${V}', C: 1}}\ncentrifuge: {pool: {max_jobs: 010}}\n";
+    let config = load_with(text, &[("V", "010")], &["server.env.c=true"]).unwrap().config;
+    assert_eq!(config.server.command.argv, ["php", "8", "1", "010", "true"]);
+    let expected =
+        [("A", "010"), ("B", "010"), ("C", "true")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(config.server.env, expected);
+    assert_eq!(config.pool.max_jobs, 8);
+}
+
+#[test]
+fn a_command_is_split_at_blanks_outside_quotes() {
     for (command, words) in [
         ("\"php -d 'memory_limit=1 G' app.php\"", &["php", "-d", "memory_limit=1 G", "app.php"][..]),
         ("\" env\\tA=1,2   php \"", &["env", "A=1,2", "php"]),
