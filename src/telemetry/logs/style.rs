@@ -35,17 +35,31 @@ impl Style {
     pub(super) fn new(channel: &Channel) -> Self {
         let mode = channel.mode.unwrap_or(Mode::Development);
         let own = if mode == Mode::Production { Encoding::Json } else { Encoding::Console };
-        // A rotated file is JSON, whatever the mode.
-        let (mode, encoding) = match &channel.file_logger_options {
-            Some(_) => (Mode::Production, Encoding::Json),
-            None => (mode, channel.encoding.unwrap_or(own)),
+        // A rotated file is JSON, whatever the encoding.
+        let encoding = match &channel.file_logger_options {
+            Some(_) => Encoding::Json,
+            None => channel.encoding.unwrap_or(own),
         };
         Self { mode, encoding, line_ending: channel.line_ending.clone().unwrap_or_else(|| "\n".into()) }
     }
 
     /// Whether the output of workers is written as it is.
     pub(super) fn is_raw(&self) -> bool {
-        self.mode == Mode::Raw && self.encoding == Encoding::Console
+        self.mode == Mode::Raw
+    }
+
+    /// Appends a line of a worker in mode raw: as it is, or as the message of a JSON object, with its line feed, as in RoadRunner.
+    pub(super) fn write_raw(&self, line: &[u8], out: &mut Vec<u8>) {
+        match self.encoding {
+            Encoding::Console => out.extend_from_slice(line),
+            Encoding::Json => {
+                let message = String::from_utf8_lossy(line) + "\n";
+                let mut object = Map::new();
+                object.insert("message".into(), Value::from(message));
+                out.extend_from_slice(Value::Object(object).to_string().as_bytes());
+            }
+        }
+        out.extend_from_slice(self.line_ending.as_bytes());
     }
 
     pub(super) fn line_ending(&self) -> &str {
@@ -65,7 +79,7 @@ impl Style {
     fn console(&self, line: &Line<'_>, terminal: bool) -> String {
         let mut parts: Vec<String> = Vec::with_capacity(5);
         match self.mode {
-            Mode::Development => {
+            Mode::Development | Mode::Unknown => {
                 let name = format!("{:NAME_WIDTH$}", line.channel);
                 parts.push(iso(line.time));
                 parts.push(paint(terminal, colour(line.level), line.level.as_str()));
@@ -98,7 +112,7 @@ impl Style {
     fn json(&self, line: &Line<'_>) -> String {
         let mut object = Map::new();
         match self.mode {
-            Mode::Development => {
+            Mode::Development | Mode::Unknown => {
                 object.insert("level".into(), line.level.as_str().into());
                 object.insert("ts".into(), iso(line.time).into());
                 object.insert("logger".into(), format!("{:NAME_WIDTH$}", line.channel).into());

@@ -54,6 +54,10 @@ fn lines_match_roadrunner_in_every_mode_and_encoding() {
             style(Mode::Raw, Some(Encoding::Json)),
             "{\"message\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n",
         ),
+        (
+            Channel { file_logger_options: Some(File::default()), ..style(Mode::Development, None) },
+            "{\"level\":\"INFO\",\"ts\":\"2026-11-23T16:09:52+0000\",\"logger\":\"app         \",\"msg\":\"with context\",\"user\":\"42\",\"note\":\"tab\\there \\\"q\\\"\"}\n",
+        ),
     ];
     for (channel, expected) in cases {
         assert_eq!(written(&channel, false, Level::INFO, "with context", &fields), expected);
@@ -182,6 +186,23 @@ fn a_raw_channel_filters_by_level() {
     let printed = b"plain\n{\"level\":\"info\",\"msg\":\"x\"}\n{\"level\": 400, \"message\":\"y\"}\n";
     let text = text_of(&json!({"mode": "raw", "level": "error"}), || print(printed));
     assert_eq!(text, b"{\"level\": 400, \"message\":\"y\"}\n");
+}
+
+#[test]
+fn raw_output_as_json_has_each_line_in_its_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let config = Config {
+        mode: Some(Mode::Raw),
+        encoding: Some(Encoding::Json),
+        output: vec![path.display().to_string()],
+        ..Config::default()
+    };
+    logged(&config, || print(b"{\"level\":\"error\",\"msg\":\"x\"}\none line\n"));
+    let expected = r#"{"message":"{\"level\":\"error\",\"msg\":\"x\"}\n"}
+{"message":"one line\n"}
+"#;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
 }
 
 #[test]

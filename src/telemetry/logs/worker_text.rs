@@ -43,8 +43,7 @@ impl WorkerText {
                 // RoadRunner logs the output of workers at info, whatever level it names.
                 if limit >= LevelFilter::INFO || level_of(line) <= limit {
                     out.clear();
-                    out.extend_from_slice(line);
-                    out.extend_from_slice(style.line_ending().as_bytes());
+                    style.write_raw(line, &mut out);
                     take(&out);
                 }
             } else if let Some(line) = self.entry(line, style, limit, terminal) {
