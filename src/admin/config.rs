@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer};
 
 use crate::findings::{Findings, Machine};
 use crate::net::{Address, can_listen, host_and_port};
-use crate::telemetry::metrics::{Collector, CollectorKind, Registry};
+use crate::telemetry::metrics::{Collector, CollectorKind, DeclareError, Registry, is_quantile};
 
 /// The `metrics` section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -35,12 +35,23 @@ impl Metrics {
         let registry = Registry::default();
         for (name, collector) in &self.collect {
             let key = format!("metrics.collect.{name}");
-            findings.check(&key, registry.declare(name, collector).map_err(|reason| reason.to_string()));
+            match registry.declare(name, collector) {
+                Ok(()) => {}
+                Err(DeclareError::Buckets(..)) => {
+                    findings.mistake(format!("{key}.buckets"), "expected buckets in ascending order");
+                }
+                Err(reason) => findings.mistake(&key, reason.to_string()),
+            }
             if !collector.buckets.is_empty() && collector.kind != CollectorKind::Histogram {
                 findings.odd(format!("{key}.buckets"), "has no effect: only a histogram has buckets");
             }
             if !collector.objectives.is_empty() && collector.kind != CollectorKind::Summary {
                 findings.odd(format!("{key}.objectives"), "has no effect: only a summary has objectives");
+            } else if let Some((quantile, _)) =
+                collector.objectives.iter().find(|(quantile, _)| !is_quantile(*quantile))
+            {
+                let text = format!("{quantile} has no effect: expected a quantile from 0 to 1");
+                findings.odd(format!("{key}.objectives"), text);
             }
         }
     }
@@ -96,18 +107,31 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     }
 }
 
-/// The status of an answer; 0 stands for the default, as in RoadRunner.
+/// The status of an answer that is not ready; 0 stands for the default, as in RoadRunner. Probes take 2xx and 3xx for ready.
 fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     match u16::deserialize(deserializer)? {
         0 => Ok(Status::default().unavailable_status_code),
-        code @ 200..=599 => Ok(code),
-        code => Err(de::Error::custom(format!("expected an HTTP status from 200 to 599, found \"{code}\""))),
+        code @ 400..=599 => Ok(code),
+        code => Err(de::Error::custom(format!("expected an HTTP status from 400 to 599, found \"{code}\""))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error, U16Deserializer};
+
     use super::*;
+
+    #[test]
+    fn no_status_of_success_says_that_nothing_can_be_served() {
+        let read = |code: u16| {
+            let deserializer: U16Deserializer<Error> = code.into_deserializer();
+            status_code(deserializer).ok()
+        };
+        assert_eq!([0, 400, 503, 599].map(read), [Some(503), Some(400), Some(503), Some(599)]);
+        assert_eq!([1, 199, 200, 204, 299, 302, 399, 600].map(read), [None; 8]);
+    }
 
     #[test]
     fn sections_with_one_address_share_a_listener() {

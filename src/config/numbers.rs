@@ -5,6 +5,8 @@ use std::str::FromStr;
 /// Reads a number: as Rust writes it, with `_` between digits, or as another notation of a whole number.
 pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
     let text = text.trim().replace('_', "");
+    // YAML's infinity is Rust's with a dot.
+    let text = if text.to_ascii_lowercase().ends_with(".inf") { text.replace('.', "") } else { text };
     octal(&text).or_else(|| text.parse().ok()).or_else(|| whole(&text)?.to_string().parse().ok())
 }
 
@@ -94,11 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leading_zero_is_octal() {
+    fn a_leading_zero_is_octal_and_infinity_has_a_dot() {
         assert_eq!(number::<u64>("010"), Some(8));
         assert_eq!(number::<u64>("0_17"), Some(15));
         assert_eq!(number::<u64>("089"), Some(89));
         assert_eq!(number::<u64>("0"), Some(0));
         assert_eq!(number::<f64>("0.5"), Some(0.5));
+        assert_eq!(
+            ["+Inf", ".inf", "-.INF"].map(number::<f64>),
+            [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY].map(Some)
+        );
+        assert_eq!(number::<u64>(".inf"), None);
     }
 }

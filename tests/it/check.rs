@@ -66,7 +66,7 @@ rpc:
   listen: nowhere
   socket_mode: rwx
   allow: [10.0.0.0/8, x]
-logs: {mode: loud, level: 7}
+logs: {encoding: xml, level: [7]}
 metrics:
   address: http://127.0.0.1:2112
   collect:
@@ -84,13 +84,13 @@ causeway: .rr.yaml:5: server.env.a...: this cannot be the name of an environment
 causeway: .rr.yaml:7: rpc.listen: expected tcp://host:port or unix://path, found "nowhere"
 causeway: .rr.yaml:8: rpc.socket_mode: expected permissions such as 0660, found "rwx"
 causeway: .rr.yaml:9: rpc.allow[1]: expected a network such as 10.0.0.0/8, found "x"
-causeway: .rr.yaml:10: logs.mode: expected one of development, production, raw, false, none, off, found "loud"
-causeway: .rr.yaml:10: logs.level: expected one of debug, info, warn, warning, dpanic, error, fatal, panic, found "7"
+causeway: .rr.yaml:10: logs.encoding: expected one of console, json, found "xml"
+causeway: .rr.yaml:10: logs.level: expected a word, found a list
 causeway: .rr.yaml:12: metrics.address: expected host:port, found "http://127.0.0.1:2112"
 causeway: .rr.yaml:14: metrics.collect.a.type: expected one of counter, gauge, histogram, summary, found "meter"
 causeway: .rr.yaml:15: metrics.collect.b.type: missing
 causeway: .rr.yaml:16: status.address: expected host:port, found "127.0.0.1"
-causeway: .rr.yaml:16: status.unavailable_status_code: expected an HTTP status from 200 to 599, found "42"
+causeway: .rr.yaml:16: status.unavailable_status_code: expected an HTTP status from 400 to 599, found "42"
 causeway: .rr.yaml:17: endure.grace_period: expected a duration such as 300ms, 1.5s or 1h30m, found "soon": a number is missing
 causeway: warning: .rr.yaml:3: server.comand: unknown key; did you mean `command`?
 "#);

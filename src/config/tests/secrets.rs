@@ -130,7 +130,7 @@ fn the_value_of_a_variable_is_shown_as_its_reference() {
         ("centrifuge: {tls: {cert: '${V}.pem'}}", "there is no file ${V}.pem"),
         ("centrifuge: {max_message_size: $V}", "expected a size such as 64MB, found \"${V}\""),
         ("centrifuge: $V", "expected a section of `key: value` lines, found \"${V}\""),
-        ("logs: {level: $V, mode: '${W:-$V}'}", "logs.mode: expected one of"),
+        ("logs: {encoding: $V}", "logs.encoding: expected one of"),
         (
             "rpc: {listen: $V, socket_mode: $V, allow: [$V]}",
             "rpc.allow[0]: expected a network such as 10.0.0.0/8, found \"${V}\"",

@@ -73,12 +73,22 @@ pub enum Mode {
     /// For people to read: time, level, channel, message, fields.
     Development,
     /// For log collectors: one JSON object per line.
+    #[serde(alias = "json")]
     Production,
     /// Only the message and its fields.
     Raw,
     /// Nothing is logged.
     #[serde(alias = "off", alias = "false")]
     None,
+    /// Any other word, which is development, as in RoadRunner.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Mode {
+    fn known(self) -> Self {
+        if self == Self::Unknown { Self::Development } else { self }
+    }
 }
 
 /// The least important level that is logged.
@@ -86,15 +96,33 @@ pub enum Mode {
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Everything.
+    #[serde(alias = "trace")]
     Debug,
     /// Normal operation.
+    #[serde(alias = "notice")]
     Info,
     /// What should not happen.
     #[serde(alias = "warning")]
     Warn,
     /// What needs attention.
-    #[serde(alias = "dpanic", alias = "panic", alias = "fatal")]
+    #[serde(
+        alias = "dpanic",
+        alias = "panic",
+        alias = "fatal",
+        alias = "critical",
+        alias = "alert",
+        alias = "emergency"
+    )]
     Error,
+    /// Any other word, which is debug, as in RoadRunner.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Level {
+    fn known(self) -> Self {
+        if self == Self::Unknown { Self::Debug } else { self }
+    }
 }
 
 /// How lines are written.
@@ -194,6 +222,10 @@ impl Config {
                 }
             }
         }
+        Self::unknown_words("logs", self.mode, self.level, findings);
+        for (name, own) in &self.channels {
+            Self::unknown_words(&format!("logs.channels.{name}"), own.mode, own.level, findings);
+        }
         let twice = |output: &[String], file: &Option<File>| !output.is_empty() && file.is_some();
         let mut idle = |section: &str| {
             let text = "has no effect: file_logger_options beside it names a file";
@@ -206,6 +238,18 @@ impl Config {
             if twice(&own.output, &own.file_logger_options) {
                 idle(&format!("logs.channels.{name}"));
             }
+        }
+    }
+
+    /// Reports words that are no mode or level. RoadRunner starts with its defaults.
+    fn unknown_words(section: &str, mode: Option<Mode>, level: Option<Level>, findings: &mut Findings) {
+        if mode == Some(Mode::Unknown) {
+            let text = "unknown mode, read as development; expected development, production, raw or none";
+            findings.odd(format!("{section}.mode"), text);
+        }
+        if level == Some(Level::Unknown) {
+            let text = "unknown level, read as debug; expected debug, info, warn or error";
+            findings.odd(format!("{section}.level"), text);
         }
     }
 
@@ -250,8 +294,8 @@ impl Config {
             None
         };
         Channel {
-            mode: own.mode.or(self.mode),
-            level: own.level.or(level),
+            mode: own.mode.or(self.mode).map(Mode::known),
+            level: own.level.or(level).map(Level::known),
             encoding: own.encoding.or(encoding),
             line_ending: own.line_ending.or_else(|| self.line_ending.clone()),
             output: list(own.output, &self.output),

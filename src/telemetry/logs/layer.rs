@@ -56,7 +56,7 @@ impl Target {
         let channel = &config.channel(name);
         let level = match channel.level.unwrap_or(Level::Debug) {
             _ if channel.mode == Some(Mode::None) => LevelFilter::OFF,
-            Level::Debug => LevelFilter::DEBUG,
+            Level::Debug | Level::Unknown => LevelFilter::DEBUG,
             Level::Info => LevelFilter::INFO,
             Level::Warn => LevelFilter::WARN,
             Level::Error => LevelFilter::ERROR,

@@ -31,9 +31,6 @@ pub enum DeclareError {
     /// The buckets of a histogram do not ascend.
     #[error("histogram buckets must be in increasing order: {0} >= {1}")]
     Buckets(f64, f64),
-    /// A quantile of a summary is outside 0..=1.
-    #[error("expected a quantile from 0 to 1, found {0}")]
-    Quantile(f64),
     /// It exceeds a bound of one collector.
     #[error("a collector may have {most} {what}, found {found}")]
     TooMuch {

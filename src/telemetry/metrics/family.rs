@@ -51,7 +51,7 @@ impl Family {
         order.sort_by_key(|place| &collector.labels[*place]);
         let names: usize = collector.labels.iter().map(|label| 2 * label.len() + 64).sum();
         let size = 2 * full_name.len() + collector.help.len() * 2 + names + 512 + collector.buckets.len() * 8;
-        let (buckets, quantiles) = (buckets(collector)?, quantiles(collector)?);
+        let (buckets, quantiles) = (buckets(collector)?, quantiles(collector));
         budget.take(0, size).map_err(DeclareError::Full)?;
         let family = Self {
             name: full_name,
@@ -251,15 +251,18 @@ fn buckets(collector: &Collector) -> Result<Vec<f64>, DeclareError> {
     Ok(buckets)
 }
 
-fn quantiles(collector: &Collector) -> Result<Vec<f64>, DeclareError> {
+fn quantiles(collector: &Collector) -> Vec<f64> {
     if collector.kind != CollectorKind::Summary {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let mut quantiles: Vec<f64> = collector.objectives.iter().map(|(quantile, _)| *quantile).collect();
-    if let Some(wrong) = quantiles.iter().find(|quantile| !(0.0..=1.0).contains(*quantile)) {
-        return Err(DeclareError::Quantile(*wrong));
-    }
+    let quantiles = collector.objectives.iter().map(|(quantile, _)| *quantile);
+    let mut quantiles: Vec<f64> = quantiles.filter(|quantile| is_quantile(*quantile)).collect();
     quantiles.sort_by(f64::total_cmp);
     quantiles.dedup();
-    Ok(quantiles)
+    quantiles
+}
+
+/// Whether there is such a quantile. RoadRunner takes any number; others are left out here.
+pub(crate) fn is_quantile(number: f64) -> bool {
+    (0.0..=1.0).contains(&number)
 }

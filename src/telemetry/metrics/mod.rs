@@ -38,4 +38,5 @@ pub(crate) use collect::{Collect, Collected, Figures, ready};
 pub use collector::{Collector, CollectorKind, Write};
 pub use error::{DeclareError, LabelError, WriteError};
 pub(crate) use exposition::{FamilyText, Page, approximate};
+pub(crate) use family::is_quantile;
 pub use registry::Registry;
