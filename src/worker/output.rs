@@ -25,6 +25,9 @@ const TAIL_LINE: usize = 1000;
 /// How long an unfinished line may wait for its end before it is logged as it is.
 const UNFINISHED: Duration = Duration::from_millis(500);
 
+/// The same for what may be an unfinished JSON object, which would lose its level and fields.
+const UNFINISHED_RECORD: Duration = Duration::from_secs(30);
+
 /// How often, at most, dropped output is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -246,7 +249,7 @@ async fn read(mut reader: impl AsyncRead + Unpin, source: Source, output: &Outpu
         let buffer = lines.buffer(room);
         let next = if buffer.is_empty() {
             reader.read_buf(buffer).await
-        } else if let Ok(next) = timeout(UNFINISHED, reader.read_buf(buffer)).await {
+        } else if let Ok(next) = timeout(patience(buffer), reader.read_buf(buffer)).await {
             next
         } else {
             output.log_unfinished(source, &mut lines);
@@ -263,6 +266,11 @@ async fn read(mut reader: impl AsyncRead + Unpin, source: Source, output: &Outpu
         }
     }
     output.log_unfinished(source, &mut lines);
+}
+
+/// How long an unfinished line waits for more of it.
+fn patience(line: &[u8]) -> Duration {
+    if line.trim_ascii_start().starts_with(b"{") { UNFINISHED_RECORD } else { UNFINISHED }
 }
 
 #[cfg(test)]
@@ -309,6 +317,25 @@ mod tests {
             () = tokio::time::sleep(UNFINISHED * 2) => {}
         }
         assert_eq!(output.tail(), ["stderr: prompt>"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_written_with_pauses_is_one_line_unless_it_never_ends() {
+        let output = Output::new(1);
+        let (mut writer, reader) = tokio::io::duplex(64);
+        let writing = async {
+            for piece in ["{\"level\":", "\"error\",\"msg\":\"", "x\"}\n", "{ prompt"] {
+                tokio::io::AsyncWriteExt::write_all(&mut writer, piece.as_bytes()).await.unwrap();
+                sleep(UNFINISHED * 3).await;
+            }
+            assert_eq!(output.tail(), ["stderr: {\"level\":\"error\",\"msg\":\"x\"}"]);
+            sleep(UNFINISHED_RECORD).await;
+        };
+        tokio::select! {
+            () = pump(reader, Source::Stderr, &output) => unreachable!("the writer is open"),
+            () = writing => {}
+        }
+        assert_eq!(output.tail()[1..], ["stderr: { prompt"]);
     }
 
     #[tokio::test(start_paused = true)]

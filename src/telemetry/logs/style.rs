@@ -48,12 +48,18 @@ impl Style {
         self.mode == Mode::Raw
     }
 
-    /// Appends a line of a worker in mode raw: as it is, or as the message of a JSON object, with its line feed, as in RoadRunner.
-    pub(super) fn write_raw(&self, line: &[u8], out: &mut Vec<u8>) {
+    /// Appends a line of a worker in mode raw: as it is, or as the message of a JSON object, with its line feed, as in RoadRunner. What is
+    /// not whole gets no line ending: the rest of it follows.
+    pub(super) fn write_raw(&self, line: &[u8], is_whole: bool, out: &mut Vec<u8>) {
         match self.encoding {
-            Encoding::Console => out.extend_from_slice(line),
+            Encoding::Console => {
+                out.extend_from_slice(line);
+                if !is_whole {
+                    return;
+                }
+            }
             Encoding::Json => {
-                let message = String::from_utf8_lossy(line) + "\n";
+                let message = String::from_utf8_lossy(line) + if is_whole { "\n" } else { "" };
                 let mut object = Map::new();
                 object.insert("message".into(), Value::from(message));
                 out.extend_from_slice(Value::Object(object).to_string().as_bytes());

@@ -177,7 +177,7 @@ fn raw_output_is_what_the_worker_printed_byte_for_byte() {
         let text = text_of(&section, || print(printed));
         assert_eq!(text, printed, "{section}: {}", String::from_utf8_lossy(&text));
         let unfinished = text_of(&section, || print(b"prompt> "));
-        assert_eq!(unfinished, b"prompt> \n", "{section}");
+        assert_eq!(unfinished, b"prompt> ", "{section}");
     }
 }
 

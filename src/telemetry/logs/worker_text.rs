@@ -36,14 +36,15 @@ impl WorkerText {
         terminal: bool,
         mut take: impl FnMut(&[u8]),
     ) {
-        let text = self.text.strip_suffix(b"\n").unwrap_or(&self.text);
         let mut out = Vec::new();
-        for line in text.split(|byte| *byte == b'\n') {
+        for line in self.text.split_inclusive(|byte| *byte == b'\n') {
+            let end = line.strip_suffix(b"\n");
+            let (line, is_whole) = (end.unwrap_or(line), end.is_some());
             if style.is_raw() {
                 // RoadRunner logs the output of workers at info, whatever level it names.
                 if limit >= LevelFilter::INFO || level_of(line) <= limit {
                     out.clear();
-                    style.write_raw(line, &mut out);
+                    style.write_raw(line, is_whole, &mut out);
                     take(&out);
                 }
             } else if let Some(line) = self.entry(line, style, limit, terminal) {
