@@ -7,6 +7,9 @@
 //!
 //! A message never quotes the file.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
 /// Bytes of a file, and of all values together: nested variables must not turn a small file into a large environment.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -18,12 +21,12 @@ pub(super) struct Wrong {
     pub(super) message: String,
 }
 
-/// Names and values, each name once, in the order of the file.
-pub(super) fn parse(file: &[u8]) -> Result<Vec<(String, String)>, Wrong> {
+/// Names and values, each name once, in the order of the file. Values keep bytes that are not UTF-8.
+pub(super) fn parse(file: &[u8]) -> Result<Vec<(String, OsString)>, Wrong> {
     if file.len() > MAX_BYTES {
         return Err(Wrong { line: 1, message: format!("the file is larger than {MAX_BYTES} bytes") });
     }
-    let text = String::from_utf8_lossy(file).replace("\r\n", "\n");
+    let text = to_text(file).replace("\r\n", "\n");
     let mut reader = Reader { text: &text, rest: &text, variables: Vec::new(), bytes: 0 };
     while reader.goes_on() {
         let name = reader.name()?;
@@ -31,7 +34,45 @@ pub(super) fn parse(file: &[u8]) -> Result<Vec<(String, String)>, Wrong> {
         let value = reader.value()?;
         reader.add(name, value, line)?;
     }
-    Ok(reader.variables)
+    let bytes = |text: &str| OsString::from_vec(to_bytes(text));
+    Ok(reader.variables.into_iter().map(|(name, value)| (name, bytes(&value))).collect())
+}
+
+/// Characters that stand for single bytes: U+10FF80 to U+10FFFF, which no one uses, for 0x80 to 0xff.
+const BYTES: u32 = 0x10_ff00;
+
+/// The bytes as text, one character for each byte that is not UTF-8.
+fn to_text(bytes: &[u8]) -> String {
+    let byte = |byte: &u8| char::from_u32(BYTES + u32::from(*byte));
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match as_byte(c) {
+                // Someone uses them after all.
+                Some(_) => text.extend(c.to_string().as_bytes().iter().filter_map(byte)),
+                None => text.push(c),
+            }
+        }
+        text.extend(chunk.invalid().iter().filter_map(byte));
+    }
+    text
+}
+
+/// The bytes of a text made by [`to_text`].
+fn to_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match as_byte(c) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
+}
+
+fn as_byte(c: char) -> Option<u8> {
+    let byte = u32::from(c).checked_sub(BYTES).and_then(|byte| u8::try_from(byte).ok())?;
+    (byte >= 0x80).then_some(byte)
 }
 
 struct Reader<'a> {
@@ -209,7 +250,21 @@ mod tests {
     use super::*;
 
     fn read(file: &str) -> Result<BTreeMap<String, String>, Wrong> {
-        parse(file.as_bytes()).map(|variables| variables.into_iter().collect())
+        let text = |(name, value): (String, OsString)| (name, value.into_string().unwrap());
+        parse(file.as_bytes()).map(|variables| variables.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn values_keep_their_bytes() {
+        for value in [&b"Caf\xe9"[..], b"\xff\xfe x \x80", b"\xc3", "\u{10ffa0}\u{e9}".as_bytes()] {
+            for (quote, file) in [("", b"A=" as &[u8]), ("\"", b"A=\""), ("'", b"A='")] {
+                let file = [file, value, quote.as_bytes(), b"\nB=$A.\n"].concat();
+                let expected = [value, b"."].concat();
+                let variables = parse(&file).unwrap();
+                assert_eq!(variables[0], ("A".into(), OsString::from_vec(value.to_vec())));
+                assert_eq!(variables[1], ("B".into(), OsString::from_vec(expected)));
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::node::{At, Node, Value};
@@ -102,10 +103,10 @@ impl Environment {
         })?;
         for (name, value) in entries {
             // Invalid variables are left out, as in RoadRunner.
-            let is_variable = !name.is_empty() && !name.contains('\0') && !value.contains('\0');
+            let is_variable = !name.is_empty() && !name.contains('\0') && !value.as_bytes().contains(&0);
             if is_variable && !self.by_name.contains_key(&name) {
-                self.variables.push(((&name).into(), (&value).into()));
-                self.by_name.insert(name, value);
+                self.by_name.insert(name.clone(), value.to_string_lossy().into_owned());
+                self.variables.push((name.into(), value));
             }
         }
         Ok(())

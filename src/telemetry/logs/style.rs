@@ -68,10 +68,6 @@ impl Style {
         out.extend_from_slice(self.line_ending.as_bytes());
     }
 
-    pub(super) fn line_ending(&self) -> &str {
-        &self.line_ending
-    }
-
     /// Formats the line; in colour if `terminal` is true.
     pub(super) fn write(&self, line: &Line<'_>, terminal: bool) -> String {
         let mut out = match self.encoding {
