@@ -55,11 +55,6 @@ impl Pools {
         self.shared.pools.iter().find(|(other, _)| *other == name).map(|(_, pool)| pool)
     }
 
-    /// Returns all names, in the order of the configuration.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.shared.pools.iter().map(|(name, _)| *name)
-    }
-
     /// Whether every pool serves requests.
     pub fn are_ready(&self) -> bool {
         self.shared.pools.iter().all(|(_, pool)| pool.is_ready())
@@ -70,8 +65,8 @@ impl Pools {
         Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &HashMap::new())
     }
 
-    /// Returns the pools as they are now, with what each worker uses, together with whatever it has started. Callers that ask at the same time
-    /// share one pass over `/proc`.
+    /// Returns the pools as they are now, with what each worker uses, its descendants included. Callers that ask at the same time share one
+    /// pass over `/proc`.
     pub async fn measured_snapshot(&self) -> Snapshot {
         let measure = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };
         let usage = self.shared.usage.get(measure).await.unwrap_or_default();

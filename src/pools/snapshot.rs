@@ -1,4 +1,4 @@
-//! What there is to show of the pools, at one moment.
+//! What can be shown of the pools, at one moment.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ pub struct PoolSnapshot {
 pub struct WorkerSnapshot {
     /// What the pool knows of it.
     pub info: WorkerInfo,
-    /// What it uses, together with whatever it has started; zero where that was not measured.
+    /// What it uses, its descendants included; zero where that was not measured.
     pub usage: Usage,
 }
 
