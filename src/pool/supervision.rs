@@ -52,3 +52,17 @@ impl Supervision {
 pub(super) fn shrink_interval(timeout: Duration) -> Duration {
     (timeout / CHECKS).clamp(SHORTEST, LONGEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_worker_is_held_to_the_limits_that_it_was_started_with() {
+        let old = Duration::from_secs(10);
+        let sample = |id| Sample { id, age: old, executions: 1, working: false, memory: 0 };
+        let strict = Limits { ttl: old, ..Limits::default() };
+        let workers = [(sample(1), Limits::default()), (sample(2), strict)];
+        assert_eq!(Supervision::new().breaches(&workers), [(2, Reason::Ttl)]);
+    }
+}

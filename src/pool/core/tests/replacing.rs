@@ -126,6 +126,32 @@ fn a_reset_that_fails_later_calls_off_the_other_starts() {
 }
 
 #[test]
+fn a_reset_after_one_that_failed_replaces_workers_of_every_older_generation() {
+    let text = after_start(
+        2,
+        [Event::Reset, Event::Booted(3), boot_failed(4), Event::Reset, Event::Booted(5), Event::Booted(6)],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(3)
+    Booted(3)
+        Retire(1, Reset)
+        Spawn(4)
+    BootFailed(4, "no boot of 4")
+        ResetOver(BootFailed("no boot of 4"))
+        Pause(100ms)
+    Reset
+        Spawn(5)
+    Booted(5)
+        Retire(2, Reset)
+        Spawn(6)
+    Booted(6)
+        Retire(3, Reset)
+        ResetOver(Done)
+    "#);
+}
+
+#[test]
 fn a_reset_that_takes_too_long_keeps_the_old_ones() {
     let text = after_start(1, [Event::Reset, Event::ResetTimeout, boot_failed(2)]);
     insta::assert_snapshot!(text, @r#"
