@@ -1,9 +1,9 @@
 //! The network: every listening socket and every outgoing connection of the bridge.
 //!
 //! ```text
-//!  Address ─▶ Listener::bind ──┬▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream + Peer + Registration ─▶ proxy, rpc, relay, admin
-//!  inherited ─▶ Listener::adopt ┘
-//!  Address ─▶ dial ────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
+//!           address ─▶ Listener::bind ──┐
+//!  inherited socket ─▶ Listener::adopt ─┴▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream, Peer, Registration ─▶ proxy, rpc, relay, admin
+//!           address ─▶ dial ─────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
 //! ```
 //!
 //! Invariants:
