@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::incident::Incident;
+use super::pace::Pace;
 use super::unix_socket::{self, SocketFile};
 use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Stream};
 
@@ -56,6 +57,7 @@ pub(crate) struct Listener {
     waiting: Option<(Stream, Peer)>,
     /// Until when nothing is accepted, since that has failed.
     paused: Option<Instant>,
+    pace: Pace,
     failing: Incident,
     evicting: Incident,
     refusing: Incident,
@@ -112,6 +114,7 @@ impl Listener {
             connections: Connections::new(options.limit),
             waiting: None,
             paused: None,
+            pace: Pace::new(),
             failing: Incident::new(RECOVERED),
             evicting: Incident::new(CALM),
             refusing: Incident::new(CALM),
@@ -148,6 +151,7 @@ impl Listener {
                 sleep_until(paused).await;
                 self.paused = None;
             }
+            self.pace.turn().await;
             tokio::select! {
                 accepted = self.socket.accept() => self.accepted(accepted),
                 times = self.failing.over() => {
@@ -164,6 +168,7 @@ impl Listener {
     }
 
     fn accepted(&mut self, accepted: io::Result<(Stream, Peer)>) {
+        self.pace.accepted();
         match accepted {
             Ok((stream, peer)) if self.is_allowed(peer) => self.waiting = Some((stream, peer)),
             Ok((_, peer)) => {

@@ -25,6 +25,7 @@ mod connections;
 pub(crate) mod dial;
 mod incident;
 mod listener;
+mod pace;
 mod preview;
 mod stream;
 mod unix_socket;
