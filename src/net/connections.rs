@@ -7,13 +7,18 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// Connections beyond the limit, used only while all others have calls in flight. They are for the next peer, an operator for example: when
-/// all are taken, the oldest of them is evicted, even with calls in flight.
+/// Connections beyond the limit, used only while none of the others is idle. They are for the next peer, an operator for example: when all
+/// are taken, the oldest of them is evicted, even with calls in flight.
 const SPARE: usize = 16;
+
+/// A connection is idle if it has had no call for at least this time, and at most twice it while others connect.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// The least limit of a listener, however few descriptors there are.
 const AT_LEAST: usize = 16;
@@ -49,13 +54,22 @@ pub(crate) struct Connections {
     calls: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     /// In the order in which they were accepted.
     entries: BTreeMap<u64, Arc<Entry>>,
     next: u64,
     /// Evicted, but not closed yet.
     closing: usize,
+    /// The calls counted at two times in the past.
+    marks: [Mark; 2],
+}
+
+/// The number of calls at some time.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Instant,
+    calls: u64,
 }
 
 /// One connection.
@@ -98,11 +112,13 @@ impl Connections {
     }
 
     fn with_limit(limit: usize) -> Arc<Self> {
+        let start = Mark { at: Instant::now(), calls: NEVER + 1 };
+        let table = Table { entries: BTreeMap::new(), next: 0, closing: 0, marks: [start; 2] };
         Arc::new(Self {
             limit,
-            table: Mutex::default(),
+            table: Mutex::new(table),
             closed: Notify::new(),
-            calls: AtomicU64::new(NEVER + 1),
+            calls: AtomicU64::new(start.calls),
         })
     }
 
@@ -128,23 +144,28 @@ impl Connections {
 
     fn try_register(self: &Arc<Self>) -> Outcome {
         let mut table = self.table();
+        table.mark(self.calls.load(Relaxed));
         let count = table.entries.len();
         if count < self.limit {
             return Outcome::Registered(self.insert(&mut table));
         }
-        let evictable = table.evictable();
-        let allowed = if evictable.is_some() { self.limit } else { self.limit + SPARE };
-        if count < allowed {
-            return Outcome::Registered(self.insert(&mut table));
-        }
-        if count - table.closing < allowed {
+        if count - table.closing < self.limit {
             return Outcome::Full;
         }
-        let spare = || table.entries.values().skip(self.limit).find(|entry| !entry.is_evicted()).cloned();
-        match evictable.or_else(spare) {
-            Some(entry) => table.evict(&entry),
-            None => return Outcome::Full,
+        if let Some(entry) = table.evictable() {
+            table.evict(&entry);
+            return Outcome::Evicted;
         }
+        let with_spare = self.limit + SPARE;
+        if count < with_spare {
+            return Outcome::Registered(self.insert(&mut table));
+        }
+        if count - table.closing < with_spare {
+            return Outcome::Full;
+        }
+        let spare = table.entries.values().skip(self.limit).find(|entry| !entry.is_evicted()).cloned();
+        let Some(entry) = spare else { return Outcome::Full };
+        table.evict(&entry);
         Outcome::Evicted
     }
 
@@ -175,14 +196,24 @@ impl Connections {
 }
 
 impl Table {
-    /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used.
+    /// Notes the number of calls if the last time is long enough ago.
+    fn mark(&mut self, calls: u64) {
+        let now = Instant::now();
+        let [_, last] = self.marks;
+        if now.duration_since(last.at) >= IDLE {
+            self.marks = [last, Mark { at: now, calls }];
+        }
+    }
+
+    /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used, if it is idle.
     fn evictable(&self) -> Option<Arc<Entry>> {
+        let [Mark { calls: recent, .. }, _] = self.marks;
         let mut idle: Option<&Arc<Entry>> = None;
         for entry in self.entries.values().filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
             if entry.is_silent() {
                 return Some(Arc::clone(entry));
             }
-            if idle.is_none_or(|idle| entry.used.load(Relaxed) < idle.used.load(Relaxed)) {
+            if entry.used.load(Relaxed) < idle.map_or(recent, |idle| idle.used.load(Relaxed)) {
                 idle = Some(entry);
             }
         }
@@ -285,8 +316,16 @@ mod tests {
         registered.iter().position(is_evicted).expect("one of them is evicted")
     }
 
-    #[test]
-    fn silent_connections_are_evicted_before_idle_ones_and_busy_ones_never() {
+    /// Lets time pass with a connection now and then, until all that make no call are idle.
+    async fn become_idle(connections: &Arc<Connections>) {
+        for _ in 0..2 {
+            tokio::time::advance(IDLE).await;
+            connections.table().mark(connections.calls.load(Relaxed));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_are_evicted_before_idle_ones_and_busy_ones_never() {
         let connections = Connections::with_limit(4);
         let mut all = fill(&connections, 4);
         let busy = all[0].call();
@@ -298,6 +337,7 @@ mod tests {
         all.push(register(&connections));
         all[3].spoke();
         all[1].spoke();
+        become_idle(&connections).await;
         assert_eq!(evicted(&connections, &all), 2, "the least recently used");
         drop(all.remove(2));
         drop(busy);
@@ -306,8 +346,33 @@ mod tests {
         assert_eq!(evicted(&connections, &all), 0, "its call has ended");
     }
 
-    #[test]
-    fn when_all_are_busy_the_spare_connections_take_turns() {
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_between_two_calls_is_not_idle() {
+        let connections = Connections::with_limit(2);
+        let mut all = fill(&connections, 2);
+        let busy = all[0].call();
+        all[1].spoke();
+        for _ in 0..SPARE {
+            tokio::time::advance(IDLE / 2).await;
+            drop(all[1].call());
+            all.push(register(&connections));
+            all.last().unwrap().spoke();
+            drop(all.split_off(2));
+        }
+        for _ in 0..SPARE {
+            drop(all[1].call());
+            all.push(register(&connections));
+            all.last().unwrap().spoke();
+        }
+        assert_eq!(evicted(&connections, &all), 2, "the oldest spare one");
+        drop(all.split_off(2));
+        become_idle(&connections).await;
+        assert_eq!(evicted(&connections, &all), 1, "it has become idle");
+        drop(busy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_are_busy_the_spare_connections_take_turns() {
         let connections = Connections::with_limit(2);
         let mut all = fill(&connections, 1);
         let mut calls = vec![all[0].call()];
@@ -322,6 +387,7 @@ mod tests {
         all.pop();
         // Down to the limit, one by one.
         calls.clear();
+        become_idle(&connections).await;
         for _ in 0..2 {
             assert!(matches!(connections.try_register(), Outcome::Evicted));
         }
