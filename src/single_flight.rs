@@ -9,12 +9,13 @@ use tokio::sync::Mutex;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-/// How long before a request a computation may have begun to count as its answer.
+/// How long before a request a computation may have begun to count as its answer, by default.
 const FRESH: Duration = Duration::from_millis(50);
 
 /// A computation on request that is too expensive to repeat for each of many requests. Its result is kept while requests wait.
 pub(crate) struct SingleFlight<T> {
     shared: Arc<Shared<T>>,
+    fresh: Duration,
 }
 
 struct Shared<T> {
@@ -25,6 +26,11 @@ struct Shared<T> {
 }
 
 impl<T: Send + Sync + 'static> SingleFlight<T> {
+    /// One whose results are never older than the request.
+    pub(crate) fn exact() -> Self {
+        Self { fresh: Duration::ZERO, ..Self::default() }
+    }
+
     /// The result of a computation that began after this was called, or shortly before.
     ///
     /// The computation goes on even if this future is not polled, so that no other request waits for it.
@@ -35,17 +41,17 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
         &self,
         compute: impl Future<Output = T> + Send + 'static,
     ) -> Result<Arc<T>, JoinError> {
-        let (requested, shared) = (Instant::now(), Arc::clone(&self.shared));
+        let (oldest, shared) = (Instant::now() - self.fresh, Arc::clone(&self.shared));
         shared.waiting.fetch_add(1, Relaxed);
-        tokio::spawn(async move { shared.answer(requested, compute).await }).await
+        tokio::spawn(async move { shared.answer(oldest, compute).await }).await
     }
 }
 
 impl<T> Shared<T> {
-    async fn answer(&self, requested: Instant, compute: impl Future<Output = T>) -> Arc<T> {
+    async fn answer(&self, oldest: Instant, compute: impl Future<Output = T>) -> Arc<T> {
         let mut last = self.last.lock().await;
         let result = match &*last {
-            Some((began, result)) if *began + FRESH >= requested => Arc::clone(result),
+            Some((began, result)) if *began >= oldest => Arc::clone(result),
             _ => {
                 let began = Instant::now();
                 let result = Arc::new(compute.await);
@@ -62,7 +68,10 @@ impl<T> Shared<T> {
 
 impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
-        Self { shared: Arc::new(Shared { last: Mutex::default(), waiting: AtomicUsize::new(0) }) }
+        Self {
+            shared: Arc::new(Shared { last: Mutex::default(), waiting: AtomicUsize::new(0) }),
+            fresh: FRESH,
+        }
     }
 }
 
@@ -98,6 +107,17 @@ mod tests {
             get(&flight, &computations).await
         };
         assert_eq!(tokio::join!(get(&flight, &computations), late), (1, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exact_result_is_never_older_than_the_request() {
+        let (flight, computations) = (SingleFlight::exact(), Arc::default());
+        let late = async {
+            tokio::time::sleep(FRESH / 2).await;
+            let late = (0..100).map(|_| get(&flight, &computations));
+            futures_util::future::join_all(late).await
+        };
+        assert_eq!(tokio::join!(get(&flight, &computations), late), (0, vec![1; 100]));
     }
 
     #[tokio::test(start_paused = true)]

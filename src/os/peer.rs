@@ -3,6 +3,7 @@
 //! The kernel's table of connections has the user and the inode of the socket at the other end, and `/proc/PID/fd` shows whether a process
 //! holds that socket. All of this blocks for as long as the kernel takes: some milliseconds with ten thousand connections.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,51 +13,56 @@ use super::proc_fs;
 /// Bytes of a table that are read: 400,000 connections, with a line of 150 bytes each.
 const MAX_TABLE: u64 = 64 << 20;
 
-/// How often a connection that must exist is searched for: the kernel can skip a line while others come and go.
-const SEARCHES: usize = 3;
-
 /// Processes that are checked for a socket, beginning with the one that claims it: a wrapper and its descendants.
 const MAX_HOLDERS: usize = 256;
 
-/// What the kernel says about the pid that a peer claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// That process, or a descendant of it, holds the other end; or, where that is hidden from us, both belong to one user.
-    True,
-    /// Another process holds the other end, or no process does any more.
-    False,
-    /// The other end is on another machine, or the kernel does not say.
-    Unknown,
+/// Whether a peer with this address can only be on this machine.
+pub(crate) fn is_local(own: SocketAddr, peer: SocketAddr) -> bool {
+    let (own, peer) = (own.ip().to_canonical(), peer.ip().to_canonical());
+    peer.is_loopback() || peer == own
 }
 
-/// Whether the other end of a connection from `own` to `peer` is held by the process `pid`.
-pub(crate) fn is_held_by(own: SocketAddr, peer: SocketAddr, pid: u32) -> Claim {
-    let (own, peer) = (canonical(own), canonical(peer));
-    let is_local = peer.ip().is_loopback() || peer.ip() == own.ip();
-    if is_local && !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
-        return Claim::False;
-    }
-    let searches = if is_local { SEARCHES } else { 1 };
-    for _ in 0..searches {
-        match find(peer, own) {
-            Ok(Some(end)) => return if end.is_held_by(pid) { Claim::True } else { Claim::False },
-            Ok(None) => {}
-            Err(_) => return Claim::Unknown,
+/// The ends of this machine's connections that lead to one port.
+#[derive(Debug)]
+pub(crate) struct Ends(HashMap<(SocketAddr, SocketAddr), End>);
+
+impl Ends {
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// If the kernel does not show its tables.
+    pub(crate) fn of_connections_to(port: u16) -> io::Result<Self> {
+        let mut ends = HashMap::new();
+        // A connection over IPv4 may be in the table of IPv6.
+        for (n, table) in ["tcp", "tcp6"].into_iter().enumerate() {
+            let file = match File::open(format!("/proc/self/net/{table}")) {
+                Ok(file) => file,
+                // A kernel without IPv6 has no table of it.
+                Err(error) if n > 0 && error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            collect(&mut ends, BufReader::new(io::Read::take(file, MAX_TABLE)), port)?;
         }
+        Ok(Self(ends))
     }
-    if is_local { Claim::False } else { Claim::Unknown }
+
+    /// The other end of a connection from `own` to `peer`.
+    pub(crate) fn find(&self, own: SocketAddr, peer: SocketAddr) -> Option<End> {
+        self.0.get(&(canonical(peer), canonical(own))).copied()
+    }
 }
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct End {
+pub(crate) struct End {
     uid: u32,
     /// The inode of its socket; 0 if no process holds it any more.
     inode: u64,
 }
 
 impl End {
-    fn is_held_by(self, pid: u32) -> bool {
+    /// Whether it is held by the process `pid`, or by a descendant; where that is hidden from us, whether both belong to one user.
+    pub(crate) fn is_held_by(self, pid: u32) -> bool {
         if self.inode == 0 {
             return false;
         }
@@ -90,39 +96,24 @@ fn users(pid: u32) -> Option<Vec<u32>> {
     line.split_ascii_whitespace().map(|uid| uid.parse().ok()).collect()
 }
 
-/// The end of the connection with the own address `from`. A connection over IPv4 may be in the table of IPv6.
-fn find(from: SocketAddr, to: SocketAddr) -> io::Result<Option<End>> {
-    let tables: &[&str] = if from.is_ipv4() { &["tcp", "tcp6"] } else { &["tcp6"] };
-    for (n, table) in tables.iter().enumerate() {
-        let file = match File::open(format!("/proc/self/net/{table}")) {
-            Ok(file) => file,
-            // A kernel without IPv6 has no table of it.
-            Err(error) if n > 0 && error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if let Some(end) = find_in(BufReader::new(io::Read::take(file, MAX_TABLE)), from, to)? {
-            return Ok(Some(end));
-        }
-    }
-    Ok(None)
-}
-
-fn find_in(mut table: impl io::BufRead, from: SocketAddr, to: SocketAddr) -> io::Result<Option<End>> {
+fn collect(
+    ends: &mut HashMap<(SocketAddr, SocketAddr), End>,
+    mut table: impl io::BufRead,
+    port: u16,
+) -> io::Result<()> {
     // Ports are compared before addresses are parsed.
-    let port = format!(":{:04X} ", from.port());
+    let text = format!(":{port:04X} ");
     let mut line = String::new();
-    loop {
-        line.clear();
-        if table.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        if line.contains(&port)
+    while table.read_line(&mut line)? > 0 {
+        if line.contains(&text)
             && let Some((local, remote, end)) = parse(&line)
-            && (local, remote) == (from, to)
+            && remote.port() == port
         {
-            return Ok(Some(end));
+            ends.insert((local, remote), end);
         }
+        line.clear();
     }
+    Ok(())
 }
 
 /// One line of the table.
@@ -170,8 +161,12 @@ mod tests {
         (listener.accept().unwrap().0, client)
     }
 
-    fn claim(server: &TcpStream, pid: u32) -> Claim {
-        is_held_by(server.local_addr().unwrap(), server.peer_addr().unwrap(), pid)
+    fn is_held_by(server: &TcpStream, pid: u32) -> bool {
+        let (own, peer) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
+        assert!(is_local(own, peer));
+        // The kernel can skip a line while others come and go.
+        let search = |_| Ends::of_connections_to(own.port()).unwrap().find(own, peer);
+        (0..10).find_map(search).is_some_and(|end| end.is_held_by(pid))
     }
 
     #[test]
@@ -184,11 +179,11 @@ mod tests {
         ] {
             let (server, client) = connection(listen, connect);
             let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
-            assert_eq!(claim(&server, std::process::id()), Claim::True, "{listen}");
-            assert_eq!(claim(&server, other.id()), Claim::False, "{listen}");
-            assert_eq!(claim(&server, u32::MAX), Claim::False, "{listen}");
+            assert!(is_held_by(&server, std::process::id()), "{listen}");
+            assert!(!is_held_by(&server, other.id()), "{listen}");
+            assert!(!is_held_by(&server, u32::MAX), "{listen}");
             drop(client);
-            assert_eq!(claim(&server, other.id()), Claim::False, "{listen}");
+            assert!(!is_held_by(&server, other.id()), "{listen}");
             other.kill().unwrap();
             other.wait().unwrap();
         }
@@ -205,8 +200,8 @@ mod tests {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        assert_eq!(claim(&server, shell.id()), Claim::True);
-        assert_eq!(claim(&server, std::process::id()), Claim::True);
+        assert!(is_held_by(&server, shell.id()));
+        assert!(is_held_by(&server, std::process::id()));
         for child in proc_fs::children(shell.id()) {
             let _ = nix::sys::signal::kill(
                 nix::unistd::Pid::from_raw(child.cast_signed()),

@@ -18,12 +18,12 @@ use super::rejection::Rejection;
 use super::trust::Trust;
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
-use crate::net::{self, Accepted, Attributes, Incident, Limit, Options, Peer};
+use crate::net::{self, Accepted, Attributes, EvictionGuard, Incident, Limit, Options, Peer, Registration};
 use crate::os::children;
 use crate::os::process::Identity;
 
 /// Connections in their handshake at a time. Each costs a descriptor and a small task. None of them counts as having sent anything before it
-/// is a worker's, so beyond this number the oldest is evicted for a new one, however much it sends.
+/// is a worker's, so beyond this number the oldest is evicted for a new one, however much it sends; but not those that are protected.
 const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
 
 /// Dropped connections are logged one by one up to this number, then counted, until none has been dropped for this time.
@@ -146,6 +146,21 @@ struct Children {
     expected: HashMap<u32, oneshot::Sender<(Relay, u32)>>,
     /// Those whose connection has been handed over, while they live.
     connected: HashSet<u32>,
+    /// Those with a protected connection.
+    protected: HashSet<u32>,
+}
+
+/// Keeps the connection of a child from being evicted for those of strangers: one connection of each child.
+struct Protection<'a> {
+    registry: &'a Registry,
+    child: u32,
+    _guard: EvictionGuard,
+}
+
+impl Drop for Protection<'_> {
+    fn drop(&mut self) {
+        self.registry.lock().protected.remove(&self.child);
+    }
 }
 
 /// What a connection is to the process whose pid it has sent.
@@ -194,9 +209,25 @@ impl Registry {
         }
     }
 
-    /// Resolves once the process `pid`, or an ancestor of it, has connected: any other connection of it is one too many.
-    async fn has_connected(&self, pid: u32) {
+    /// Protects a connection whose process is known to have this lineage.
+    fn protect<'a>(&'a self, lineage: &[u32], registration: &Registration) -> Option<Protection<'a>> {
+        let child = lineage.iter().copied().find(|process| children::is_child(*process))?;
+        let is_first = self.lock().protected.insert(child);
+        is_first.then(|| Protection { registry: self, child, _guard: registration.call() })
+    }
+
+    /// Resolves once the process `pid`, or an ancestor of it, has connected: any other connection of it is one too many. Until then it is
+    /// protected.
+    async fn has_connected<'a>(
+        &'a self,
+        pid: u32,
+        registration: &Registration,
+        protection: &mut Option<Protection<'a>>,
+    ) {
         let lineage = self.trust.lineage(pid).await;
+        if protection.is_none() {
+            *protection = self.protect(&lineage, registration);
+        }
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -224,7 +255,7 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
                 let registry = Arc::clone(&registry);
                 handshakes.spawn(async move {
                     let Accepted { stream, peer, registration } = accepted;
-                    let received = receive(Relay::Socket(stream), peer, &registry, patience);
+                    let received = receive(Relay::Socket(stream), peer, &registration, &registry, patience);
                     // The listener logs evictions.
                     let _ = registration.until_evicted(received).await;
                 });
@@ -235,8 +266,15 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
 }
 
 /// Takes one connection through its handshake, and hands it to the boot that expects it or drops it.
-async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Duration) {
-    let reason = match tokio::time::timeout(patience, admit(&mut relay, peer, registry)).await {
+async fn receive(
+    mut relay: Relay,
+    peer: Peer,
+    registration: &Registration,
+    registry: &Registry,
+    patience: Duration,
+) {
+    let admitted = admit(&mut relay, peer, registration, registry);
+    let reason = match tokio::time::timeout(patience, admitted).await {
         Ok(Ok((boot, pid))) => {
             debug!(target: "server", pid, %peer, "worker connected to the relay");
             // The boot may have given up meanwhile; then the connection is closed.
@@ -256,29 +294,40 @@ async fn receive(mut relay: Relay, peer: Peer, registry: &Registry, patience: Du
 async fn admit(
     relay: &mut Relay,
     peer: Peer,
+    registration: &Registration,
     registry: &Registry,
 ) -> Result<(oneshot::Sender<(Relay, u32)>, u32), Rejection> {
     let known = match peer {
         Peer::Process(pid) => pid,
         Peer::Address(_) => None,
     };
+    // Most workers are children. Whether it is a descendant of one takes longer to find out.
+    let mut protection = known.and_then(|real| registry.protect(&[real], registration));
     let greeting = match known {
         // If the process is known, nothing more is expected of it once it is connected.
         Some(real) => tokio::select! {
             biased;
             greeting = ask_pid(relay) => greeting?,
-            () = registry.has_connected(real) => return Err(Rejection::Second(real)),
+            () = registry.has_connected(real, registration, &mut protection) => return Err(Rejection::Second(real)),
         },
         None => ask_pid(relay).await?,
     };
     let pid = greeting.pid;
+    // Its descendants, which would be searched for the connection, are all there are.
+    if pid == std::process::id() {
+        return Err(Rejection::NoWorker(pid));
+    }
     let lineage = registry.trust.lineage(pid).await;
     // Cheaper than to search among all connections of the machine.
     if registry.lock().have_connected(&lineage) {
         return Err(Rejection::Second(pid));
     }
     registry.trust.check(&greeting, &lineage, peer, relay.local_address()).await?;
+    if protection.is_none() {
+        protection = registry.protect(&lineage, registration);
+    }
     let boot = registry.claim(&lineage).await.ok_or(Rejection::Second(pid))?;
+    drop(protection);
     Ok((boot, pid))
 }
 

@@ -15,8 +15,12 @@ use tokio::sync::Semaphore;
 use super::rejection::Rejection;
 use crate::goridge::Greeting;
 use crate::net::Peer;
-use crate::os::peer::{Claim, is_held_by};
+use crate::os::peer::{self, Ends};
 use crate::os::{children, proc_fs, random};
+use crate::single_flight::SingleFlight;
+
+/// How often a connection that must exist is searched for: the kernel can skip a line while others come and go.
+const SEARCHES: usize = 3;
 
 /// Connections that are checked in `/proc` at a time, each on a thread of its own for some milliseconds; others wait.
 const CHECKS: usize = 2;
@@ -28,6 +32,8 @@ pub(super) struct Trust {
     /// Whether a worker has sent the secret.
     is_known: AtomicBool,
     checks: Arc<Semaphore>,
+    /// The kernel's table of connections: read once for all peers that wait for it. `None` if the kernel does not show it.
+    ends: SingleFlight<Option<Ends>>,
 }
 
 impl Trust {
@@ -37,6 +43,7 @@ impl Trust {
             secret: random::text(),
             is_known: AtomicBool::new(false),
             checks: Arc::new(Semaphore::new(CHECKS)),
+            ends: SingleFlight::exact(),
         }
     }
 
@@ -80,14 +87,29 @@ impl Trust {
             return Ok(());
         }
         let held = match own {
-            Some(own) => self.inspect(move || is_held_by(own, address, pid)).await,
+            Some(own) => self.holds(pid, own, address).await,
             None => None,
         };
-        match held.unwrap_or(Claim::Unknown) {
-            Claim::False => Err(Rejection::WrongPid(pid)),
-            Claim::Unknown if self.is_known.load(Relaxed) => Err(Rejection::NoSecret),
-            Claim::True | Claim::Unknown => Ok(()),
+        match held {
+            Some(false) => Err(Rejection::WrongPid(pid)),
+            None if self.is_known.load(Relaxed) => Err(Rejection::NoSecret),
+            Some(true) | None => Ok(()),
         }
+    }
+
+    /// Whether the process `pid` holds the other end of a connection from `own` to `peer`. `None` if that end is on another machine, or the
+    /// kernel does not say.
+    async fn holds(&self, pid: u32, own: SocketAddr, peer: SocketAddr) -> Option<bool> {
+        let is_local = peer::is_local(own, peer);
+        for _ in 0..if is_local { SEARCHES } else { 1 } {
+            let read = move || Ends::of_connections_to(own.port()).ok();
+            let ends =
+                self.ends.get(async move { tokio::task::spawn_blocking(read).await.ok()? }).await.ok()?;
+            if let Some(end) = ends.as_ref().as_ref()?.find(own, peer) {
+                return self.inspect(move || end.is_held_by(pid)).await;
+            }
+        }
+        is_local.then_some(false)
     }
 
     /// Reads `/proc` on a thread that may block. `None` if the runtime shuts down.

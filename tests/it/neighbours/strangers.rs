@@ -1,6 +1,9 @@
 //! Many peers that connect and do nothing: they lock no other peer out.
 
+use std::collections::VecDeque;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use causeway::goridge::{Flags, pid_request};
@@ -140,8 +143,24 @@ pub(super) async fn a_server_with_idle_rpc_clients_can_be_stopped() {
     assert!(server.exit().await.success());
 }
 
-/// Strangers on a relay each send something, and a worker dies.
-async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
+/// A worker dies, and another one starts. Only one, so that the well-behaved caller has another.
+async fn a_dead_worker_is_replaced_soon(server: &Server) {
+    server.client().await.rpc("exit:3", "").await.unwrap_err();
+    let mut caller = server.caller().await;
+    let three = async {
+        loop {
+            let workers = caller.json("informer.Workers", &"centrifuge".into()).await.unwrap();
+            if workers["workers"].as_array().unwrap().len() == 3 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("new workers", three).await;
+}
+
+/// Strangers on a tcp relay each send something, and a worker dies.
+async fn strangers_on_a_tcp_relay(what: &str, says: impl Fn(&Server) -> Vec<u8>) {
     is_unharmed(
         what,
         64,
@@ -149,20 +168,8 @@ async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
         async |server| {
             let client = server.client().await;
             let relay = json(&client.rpc("env", "").await.unwrap())["RR_RELAY"].as_str().unwrap().to_owned();
-            let _strangers = strangers(&relay, 1300, says).await;
-            // Only one, so that the well-behaved caller has another.
-            client.rpc("exit:3", "").await.unwrap_err();
-            let mut caller = server.caller().await;
-            let three = async {
-                loop {
-                    let workers = caller.json("informer.Workers", &"centrifuge".into()).await.unwrap();
-                    if workers["workers"].as_array().unwrap().len() == 3 {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            };
-            soon("new workers", three).await;
+            let _strangers = strangers(&relay, 1300, &says(server)).await;
+            a_dead_worker_is_replaced_soon(server).await;
         },
     )
     .await;
@@ -170,13 +177,56 @@ async fn a_dead_worker_is_replaced_soon(what: &str, says: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn silent_strangers_on_a_tcp_relay_do_not_lock_out_a_new_worker() {
-    a_dead_worker_is_replaced_soon("silent strangers on the relay", b"").await;
+    strangers_on_a_tcp_relay("silent strangers on the relay", |_| Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn strangers_on_a_tcp_relay_that_claim_other_pids_do_not_lock_out_a_new_worker() {
-    let liar = pid_request(std::process::id());
-    a_dead_worker_is_replaced_soon("liars on the relay", &liar).await;
+    strangers_on_a_tcp_relay("liars on the relay", |_| pid_request(std::process::id()).into()).await;
+    strangers_on_a_tcp_relay("the server's own pid", |server| pid_request(server.pid()).into()).await;
+}
+
+/// Connects to a socket in a loop until the attack is over, and keeps the last connections open.
+async fn connect_beside<T>(server: &Server, socket: &str, keep: usize, attack: impl Future<Output = T>) -> T {
+    let (path, is_over) = (server.folder.path().join(socket), Arc::new(AtomicBool::new(false)));
+    let connecting = tokio::task::spawn_blocking({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            let mut open = VecDeque::new();
+            while !is_over.load(Relaxed) {
+                open.extend(std::os::unix::net::UnixStream::connect(&path));
+                if open.len() > keep {
+                    open.pop_front();
+                }
+            }
+        }
+    });
+    let result = attack.await;
+    is_over.store(true, Relaxed);
+    connecting.await.unwrap();
+    result
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn connections_in_a_loop_do_not_affect_others() {
+    let unix = || worker().pool("num_workers: 3").relay("unix").more("rpc: {listen: unix://rpc.sock}\n");
+    is_unharmed("connections in a loop", 64, unix, async |server| {
+        for socket in ["rpc.sock", "relay.sock"] {
+            connect_beside(server, socket, 0, tokio::time::sleep(Duration::from_secs(1))).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn silent_strangers_on_a_unix_relay_do_not_lock_out_a_new_worker() {
+    let few = || setup().relay("unix").through(&["sh", "-c", "ulimit -n 1024; exec \"$0\" \"$@\""]);
+    is_unharmed("strangers that evict each other", 64, few, async |server| {
+        for _ in 0..3 {
+            connect_beside(server, "relay.sock", 200, a_dead_worker_is_replaced_soon(server)).await;
+        }
+    })
+    .await;
 }
 
 /// The beginning of HTTP/2 by a client: its preface and empty settings.
