@@ -153,8 +153,13 @@ fn kill_families(dead: &HashSet<u64>, remembered: &[ForeignProcess]) {
     }
 }
 
-/// Kills all descendants of this process. Call it at shutdown, when nothing uses them any more.
+/// Kills all descendants of this process, and lets the guard notice its end. Call it at shutdown, when nothing uses them any more.
 pub(crate) fn kill_remaining() {
+    kill_descendants();
+    guard::resume();
+}
+
+fn kill_descendants() {
     let deadline = Instant::now() + SHUTDOWN_PATIENCE;
     while children::adopts_orphans() && Instant::now() < deadline {
         let strays = cgroup::kill_others(guard::pid());

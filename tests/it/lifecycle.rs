@@ -269,9 +269,6 @@ async fn a_server_without_its_guard_still_resets_and_shuts_down() {
     }
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit().await.code(), Some(0));
-    for guard in guards(&server) {
-        signal(guard, Signal::SIGCONT);
-    }
     eventually("nothing is left", || processes(&server).is_empty()).await;
 }
 
