@@ -118,13 +118,13 @@ pub(super) fn is_centrifuge(method: &[u8]) -> bool {
 
 /// What a call costs the thread, in units of about ten microseconds.
 pub(super) fn work(call: &Call) -> usize {
-    let bytes = call.argument.len().min(offload::LONG) / (2 << 10);
+    let bytes = call.argument.len().min(offload::LONG);
     match (is_centrifuge(&call.method), Codec::of_argument(call.flags)) {
         // Its bytes pass through.
         (true, Some(Codec::Proto)) => 1,
-        // Its types are looked up first.
-        (true, _) => 8 + bytes,
-        (false, _) => 2 + bytes,
+        // Its types are looked up first, and those of each value.
+        (true, _) => 8 + bytes / 128,
+        (false, _) => 2 + bytes / 512,
     }
 }
 

@@ -54,7 +54,11 @@ impl Connection<'_> {
             }
             return 0;
         }
-        // The length in a header is reserved only in steps of what has arrived.
+        if self.has_whole_frame() {
+            // It is taken before anything is read behind it.
+            return 0;
+        }
+        // The length in a header is reserved only in steps of what has arrived, and nothing is read behind a long frame.
         let wanted = match self.skip {
             0 => self.decoder.wanted(&self.input).clamp(READ, self.input.len().clamp(READ, MAX_READ)),
             skip => skip.clamp(READ, SKIP),
@@ -67,6 +71,12 @@ impl Connection<'_> {
             self.share.wait_for(held + wanted);
         }
         if room < READ || self.share.is_waiting() { 0 } else { room.min(wanted) }
+    }
+
+    /// Whether the frame at the front has arrived as a whole.
+    pub(super) fn has_whole_frame(&self) -> bool {
+        let begun = self.decoder.begun(&self.input);
+        self.skip == 0 && begun.is_some_and(|begun| begun.header + begun.payload <= self.input.len())
     }
 
     /// Refuses the frame at the front, if it has begun and is too long to be a call. True when it was refused.

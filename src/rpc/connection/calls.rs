@@ -20,7 +20,7 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 pub(super) struct Done {
     /// What the call counted as, in bytes.
     held: usize,
-    /// What it cost the thread.
+    /// What it cost the thread, as far as that was not counted when it was started.
     pub(super) work: usize,
     pub(super) flags: Flags,
     pub(super) sequence: u32,
@@ -63,10 +63,16 @@ impl<'a> Calls<'a> {
         self.held
     }
 
-    pub(super) fn start(&mut self, router: &'a Router, guard: EvictionGuard, call: Call) {
+    /// Starts a call. Returns the part of its work that counts now: calls other than local ones are decoded as soon as they are started,
+    /// and may be answered much later.
+    pub(super) fn start(&mut self, router: &'a Router, guard: EvictionGuard, call: Call) -> usize {
         let Call { flags, sequence, .. } = call;
-        let (is_remote, work) = (is_centrifuge(&call.method), work(&call));
+        let is_remote = is_centrifuge(&call.method);
         let ends_with_its_caller = router.ends_with_its_caller(&call);
+        let (now, work) = match work(&call) {
+            work if is_remote || ends_with_its_caller => (work - 1, 1),
+            work => (0, work),
+        };
         // Bytes for Centrifugo pass through; other arguments become a value as well.
         let held = CALL + call.argument.len() * if is_remote { 1 } else { 2 };
         self.held += held;
@@ -80,6 +86,7 @@ impl<'a> Calls<'a> {
             (false, true) => self.remote.push(running),
             (false, false) => self.local.push(running),
         }
+        now
     }
 
     /// Stops counting a finished call.

@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::task::yield_now;
@@ -33,7 +33,7 @@ use super::envelope::{Call, NoCall};
 use super::memory::{FREE, Share};
 use super::outbox::Outbox;
 use super::router::{MAX_CALL, Router, work};
-use crate::goridge::{Decoder, Item, Violation};
+use crate::goridge::{Decoder, Frame, Item, Violation};
 use crate::net::Registration;
 use calls::{Calls, Done, Running};
 
@@ -78,23 +78,7 @@ pub(super) async fn serve(
     registration: &Registration,
     router: &Router,
 ) -> Result<(), Fault> {
-    let mut connection = Connection {
-        registration,
-        router,
-        decoder: Decoder::strict(MAX_CALL),
-        input: BytesMut::new(),
-        skip: 0,
-        is_admitted: false,
-        output: Outbox::default(),
-        calls: Calls::default(),
-        is_open: true,
-        is_writable: true,
-        read_deadline: Some(Instant::now() + PATIENCE),
-        share: Share::new(Arc::clone(router.memory())),
-        work: 0,
-        write_deadline: Instant::now(),
-    };
-    connection.run(reader, writer).await
+    Connection::new(registration, router).run(reader, writer).await
 }
 
 struct Connection<'a> {
@@ -121,7 +105,26 @@ struct Connection<'a> {
     write_deadline: Instant,
 }
 
-impl Connection<'_> {
+impl<'a> Connection<'a> {
+    fn new(registration: &'a Registration, router: &'a Router) -> Self {
+        Self {
+            registration,
+            router,
+            decoder: Decoder::strict(MAX_CALL),
+            input: BytesMut::new(),
+            skip: 0,
+            is_admitted: false,
+            output: Outbox::default(),
+            calls: Calls::default(),
+            is_open: true,
+            is_writable: true,
+            read_deadline: Some(Instant::now() + PATIENCE),
+            share: Share::new(Arc::clone(router.memory())),
+            work: 0,
+            write_deadline: Instant::now(),
+        }
+    }
+
     async fn run(
         &mut self,
         mut reader: impl AsyncRead + Unpin,
@@ -148,6 +151,8 @@ impl Connection<'_> {
                 return Ok(());
             }
             let readable = self.readable();
+            // The budget may have room by now for the calls that it had none for above.
+            let has_more = has_more || self.has_whole_frame() && self.has_room();
             let may_read = readable > 0;
             let may_reply = self.may_reply();
             let is_slow = self.holds_for_slow_peer();
@@ -187,11 +192,8 @@ impl Connection<'_> {
                 break;
             }
             match self.decoder.decode(&mut self.input)? {
-                Some(Item::Frame(frame)) => {
-                    if frame.payload.len() > FREE {
-                        // The rest must not keep the buffer of the frame in front of it.
-                        self.input = BytesMut::from(&*self.input);
-                    }
+                Some(Item::Frame(mut frame)) => {
+                    self.detach(&mut frame);
                     match Call::parse(frame) {
                         Ok(call) => {
                             started += work(&call);
@@ -218,6 +220,16 @@ impl Connection<'_> {
         Ok(has_more)
     }
 
+    /// Separates a frame from what was read behind it, so that neither keeps the memory of the other. The frame of an only call may have
+    /// the buffer.
+    fn detach(&mut self, frame: &mut Frame) {
+        if frame.payload.len() > FREE {
+            self.input = BytesMut::from(&*self.input);
+        } else if !self.input.is_empty() || self.calls.len() > 0 {
+            frame.payload = Bytes::copy_from_slice(&frame.payload);
+        }
+    }
+
     fn start(&mut self, call: Call) -> Result<(), Fault> {
         if call.argument.len() > READ
             && let Err(error) = self.router.admit(&call.method, call.argument.len())
@@ -225,7 +237,7 @@ impl Connection<'_> {
             let Call { flags, sequence, method, .. } = call;
             return self.reply(&Done::refused(flags, sequence, method, error.to_string()));
         }
-        self.calls.start(self.router, self.registration.call(), call);
+        self.work += self.calls.start(self.router, self.registration.call(), call);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
@@ -9,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::calls::{CALL, Done};
-use super::{Call, serve};
+use super::replies::MAX_UNSENT;
+use super::{Call, Connection, READ, TURN, serve};
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
@@ -150,6 +152,66 @@ fn each_call_is_answered_and_the_connection_ends_whatever_is_sent() {
         .with_type::<Vec<Piece>>()
         .with_iterations(3_000)
         .for_each(|pieces| runtime.block_on(play(pieces)));
+}
+
+/// Bytes that a caller has sent and the server has not read, at most.
+const PIPE: usize = 256 << 10;
+
+/// Serves a caller that sends `calls` again and again and reads nothing, until no more are read from it. Returns the bytes that it could
+/// send.
+async fn taken_without_reading(calls: &[u8]) -> usize {
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let (theirs_read, theirs_write) = tokio::io::split(theirs);
+    let (router, registration) = (router(), Registration::alone());
+    let (_unread, mut writer) = tokio::io::split(ours);
+    let mut sent = 0;
+    let flood = async {
+        loop {
+            sent += writer.write(&calls[sent % calls.len()..]).await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = serve(theirs_read, theirs_write, &registration, &router) => unreachable!("it has not hung up"),
+        // The clock jumps once neither side can go on.
+        _ = tokio::time::timeout(Duration::from_secs(1), flood) => {}
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_calls_are_read_ahead_of_those_that_are_answered() {
+    let reply = frame(Flags::JSON, &[1, 11], &[b"rpc.Version", b"\"2025.1.15\""]).len();
+    let call = frame(Flags::JSON, &[1, 11], &[b"rpc.Version", b"true"]);
+    let sent = taken_without_reading(&call.repeat(1000)).await;
+    // In both directions, PIPE bytes are on their way.
+    let answered = (MAX_UNSENT + PIPE) / reply * call.len();
+    assert!(sent <= answered + PIPE + 4 * READ, "{sent} bytes of calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_keep_nothing_that_was_read_with_them() {
+    let (router, registration) = (router(), Registration::alone());
+    let mut connection = Connection::new(&registration, &router);
+    for sequence in 0..3 {
+        connection.input.extend_from_slice(&bytes(&Piece::Json { method: 9, argument: 4 }, sequence));
+    }
+    let capacity = connection.input.capacity();
+    connection.start_calls().unwrap();
+    assert_eq!((connection.calls.len(), connection.input.len()), (3, 0));
+    assert!(connection.input.try_reclaim(capacity), "a call shares the buffer");
+}
+
+#[tokio::test]
+async fn a_call_that_is_costly_to_decode_is_counted_before_another_is_started() {
+    let command = r#"{"publish":{"channel":"a","data":1}}"#;
+    let argument = format!("{{\"commands\":[{}]}}", vec![command; 300].join(","));
+    let call = frame(Flags::JSON, &[1, 16], &[b"centrifuge.Batch", argument.as_bytes()]);
+    let (router, registration) = (router(), Registration::alone());
+    let mut connection = Connection::new(&registration, &router);
+    connection.input.extend_from_slice(&call.repeat(2));
+    assert!(connection.start_calls().unwrap(), "the second one remains");
+    assert_eq!(connection.calls.len(), 1);
+    assert!(connection.work >= TURN, "{} units of work", connection.work);
 }
 
 #[test]

@@ -214,12 +214,42 @@ pub(super) async fn unread_replies_are_bounded_in_total() {
             let mut caller = server.caller().await;
             let calls = calls.clone();
             deaf.push(tokio::spawn(async move {
-                let _ = timeout(Duration::from_secs(2), caller.send(&calls)).await;
+                let reads_nothing = async {
+                    caller.send(&calls).await;
+                    std::future::pending::<()>().await;
+                };
+                let _ = timeout(Duration::from_secs(2), reads_nothing).await;
                 caller
             }));
         }
         for caller in deaf {
             drop(caller.await.unwrap());
+        }
+    })
+    .await;
+}
+
+/// Makes calls for two seconds as fast as they are read, and reads the replies slowly.
+async fn pipeline(address: String, calls: Vec<u8>) {
+    let mut stream = TcpStream::connect(address.trim_start_matches("tcp://")).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let sending = async { while writer.write_all(&calls).await.is_ok() {} };
+    let receiving = async {
+        while let Ok(1..) = reader.read(&mut [0; 300]).await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let _ = timeout(Duration::from_secs(2), async { tokio::join!(sending, receiving) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn no_calls_are_read_ahead_for_callers_that_read_their_replies_slowly() {
+    others_are_unharmed("slow readers", EMPTY + 64, async |server| {
+        let add = json!({"name": "none", "value": 1, "labels": ["x"]}).to_string();
+        let calls = frame(Flags::JSON, 1, "metrics.Add", add.as_bytes()).repeat(2_000);
+        let slow = (0..12).map(|_| tokio::spawn(pipeline(server.rpc_address(), calls.clone())));
+        for slow in slow.collect::<Vec<_>>() {
+            slow.await.unwrap();
         }
     })
     .await;

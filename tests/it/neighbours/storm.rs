@@ -30,6 +30,7 @@ fn attacks() -> Vec<(&'static str, fn())> {
         control::arguments_of_a_million_tiny_values_are_refused_at_little_cost,
         control::unfinished_frames_on_many_connections_are_bounded_in_total,
         control::large_arguments_in_json_do_not_delay_other_calls,
+        control::no_calls_are_read_ahead_for_callers_that_read_their_replies_slowly,
         control::unread_replies_are_bounded_in_total,
         http2::a_caller_that_reads_nothing,
         http2::unread_answers,
