@@ -2,6 +2,7 @@
 //!
 //! A kilobyte of gzip may stand for a megabyte. So large messages are decompressed, and answers compressed, beside the runtime's threads
 //! and few at a time; and they are measured first: memory is reserved once the size is known, and a message above the limit takes none.
+//! Small ones are worked on at once, but one after the other, with all other work of the thread between them.
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +15,17 @@ use tonic::Status;
 use tonic::metadata::MetadataValue;
 
 use super::account::Reservation;
+use super::slice::Lane;
 use super::status;
 use crate::grpc::gzip::{compress, decompress, decompressed_size};
 use crate::{grpc, offload};
 
-/// Messages of up to this many bytes are compressed or decompressed on the spot, which takes some 200 µs.
-const ON_THE_SPOT: usize = 32 * 1024;
+/// Messages of up to this many bytes are small: they are compressed or decompressed in one go, which takes some 200 µs.
+const SMALL: usize = 32 * 1024;
+
+/// A small message of more bytes than this, compressed, is decompressed beside as well: gzip can be made to cost a microsecond for each
+/// few bytes.
+const ON_THE_SPOT: usize = 4 * 1024;
 
 /// Large messages that are worked on at the same time.
 const AT_ONCE: usize = 2;
@@ -37,7 +43,10 @@ pub(super) enum Encoding {
 /// Compresses and decompresses for all calls.
 #[derive(Debug)]
 pub(super) struct Gzip {
+    /// For large messages.
     turns: Arc<Semaphore>,
+    /// For small ones.
+    lane: Lane,
 }
 
 impl Encoding {
@@ -68,7 +77,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 impl Gzip {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), lane: Lane::new() }
     }
 
     /// Decompresses a message; memory for it is reserved until the call ends.
@@ -78,9 +87,9 @@ impl Gzip {
         max_message_size: usize,
         reservation: &mut Reservation,
     ) -> Result<Bytes, Status> {
-        if message.len() <= ON_THE_SPOT {
-            let most = ON_THE_SPOT.min(max_message_size);
-            match decompress(&message, most, most) {
+        if message.len() <= SMALL {
+            let most = SMALL.min(max_message_size);
+            match self.decompress_small(message.clone(), most).await? {
                 Ok(Some(plain)) if reservation.grow(plain.len()) => return Ok(plain.into()),
                 // Too large, or to be decompressed once there is memory for it.
                 Ok(_) => {}
@@ -101,9 +110,23 @@ impl Gzip {
         }
     }
 
+    /// Decompresses a message of at most [`SMALL`] bytes to at most `most`.
+    async fn decompress_small(
+        &self,
+        message: Bytes,
+        most: usize,
+    ) -> Result<io::Result<Option<Vec<u8>>>, Status> {
+        if message.len() > ON_THE_SPOT {
+            return self.beside(move || decompress(&message, most, most)).await;
+        }
+        let _turn = self.lane.turn().await;
+        Ok(decompress(&message, most, most))
+    }
+
     /// Compresses an answer.
     pub(super) async fn compress(&self, answer: Bytes) -> Result<Bytes, Status> {
-        let compressed = if answer.len() <= ON_THE_SPOT {
+        let compressed = if answer.len() <= SMALL {
+            let _turn = self.lane.turn().await;
             compress(&answer, Compression::default())
         } else {
             self.beside(move || compress(&answer, Compression::default())).await?
@@ -131,6 +154,10 @@ fn malformed(error: &io::Error) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
     use super::super::account::Account;
     use super::super::in_flight::InFlight;
     use super::super::memory::Memory;
@@ -150,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_of_all_sizes_survive_compression() {
-        for size in [0, 1, ON_THE_SPOT, ON_THE_SPOT + 1, MB] {
+        for size in [0, 1, SMALL, SMALL + 1, MB] {
             let message = b"0123456789".repeat(size / 10 + 1)[..size].to_vec();
             let compressed = Gzip::new().compress(message.clone().into()).await.unwrap();
             assert_eq!(decompressed(compressed.to_vec(), MB).await.unwrap(), message);
@@ -172,9 +199,21 @@ mod tests {
     async fn broken_gzip_is_an_error() {
         let mut broken = packed(&vec![0; 1000]);
         broken.truncate(20);
-        for bytes in [broken, b"no gzip".to_vec(), vec![0; ON_THE_SPOT + 1]] {
+        for bytes in [broken, b"no gzip".to_vec(), vec![0; ON_THE_SPOT + 1], vec![0; SMALL + 1]] {
             let status = decompressed(bytes, MB).await.unwrap_err();
             assert!(status.message().starts_with("Error decompressing"), "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_thread_has_a_turn_between_two_small_messages() {
+        let (gzip, small) = (Gzip::new(), Bytes::from(packed(b"small")));
+        let mut first = pin!(gzip.decompress_small(small.clone(), SMALL));
+        let mut second = pin!(gzip.decompress_small(small, SMALL));
+        assert!(poll!(first.as_mut()).is_pending());
+        assert!(poll!(second.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+        assert!(poll!(first).is_ready());
+        assert!(poll!(second).is_pending());
     }
 }

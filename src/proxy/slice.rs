@@ -88,8 +88,8 @@ impl Slice {
     }
 }
 
-/// The turns of connections that have used up their slice: as many at a time as there are threads, so that many such connections take no
-/// more of each turn than one.
+/// The turns of connections that have used up their slice, or of other long work: as many at a time as there are threads, so that many such
+/// connections take no more of each turn than one.
 #[derive(Debug, Clone)]
 pub(super) struct Lane(Arc<Semaphore>);
 
@@ -99,12 +99,15 @@ impl Lane {
         Self(Arc::new(Semaphore::new(threads)))
     }
 
-    /// Resolves when it is the connection's turn and all ready tasks have run.
-    async fn turn(self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        let turn = self.0.acquire_owned().await.ok();
-        tokio::task::yield_now().await;
-        turn
+    /// Resolves when it is the caller's turn and all ready tasks have run. The turn lasts until its permit is dropped.
+    pub(super) fn turn(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
+        let turns = Arc::clone(&self.0);
+        async move {
+            // The semaphore is never closed.
+            let turn = turns.acquire_owned().await.ok();
+            tokio::task::yield_now().await;
+            turn
+        }
     }
 }
 
@@ -128,7 +131,7 @@ pub(super) async fn by_slice<T>(slice: &Slice, lane: &Lane, connection: impl Fut
             if served.is_ready() || !slice.end() {
                 return served;
             }
-            gate = Some(Box::pin(lane.clone().turn()));
+            gate = Some(Box::pin(lane.turn()));
         }
     })
     .await
