@@ -157,7 +157,13 @@ impl<B: Backend> Call<B> {
         })
         .await;
         drop(incoming);
+        // Many such calls may become complete at once.
+        let is_long = matches!(message, Some(Ok(_))) && account::size(&head.headers) > SMALL;
+        let _turn = if is_long { service.contexts.turn().await } else { None };
         match message {
+            Some(Ok(_)) if is_long && deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                refuse_counted(self.timed, status::too_late(), self.respond);
+            }
             Some(message) => self.forward(&head, encoding, message),
             None if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 refuse_counted(self.timed, status::too_late(), self.respond);
@@ -171,7 +177,7 @@ impl<B: Backend> Call<B> {
     }
 
     /// Passes the call on to the health service, or in a task of its own to the backend.
-    fn forward(self, head: &Parts, encoding: Encoding, message: Result<Message, Failure>) {
+    fn forward(mut self, head: &Parts, encoding: Encoding, message: Result<Message, Failure>) {
         let mut message = match message {
             Ok(message) => message,
             Err(Failure::Gone) => return,
@@ -198,6 +204,13 @@ impl<B: Backend> Call<B> {
                     return refuse_counted(self.timed, status::malformed(&malformed), self.respond);
                 }
             };
+        // An escaped byte may take six.
+        if context.len() > SMALL {
+            let more = context.len().saturating_sub(account::size(&head.headers));
+            if !self.reservation.grow(more) {
+                return refuse_counted(self.timed, status::out_of_memory(), self.respond);
+            }
+        }
         if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
             message.body = Bytes::copy_from_slice(&message.body);
         }
@@ -278,13 +291,27 @@ mod tests {
         }
     }
 
+    /// Never answers.
+    #[derive(Clone)]
+    struct Silent;
+
+    impl Backend for Silent {
+        async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
+            std::future::pending().await
+        }
+    }
+
     /// A connection to a server without a backend.
     async fn connect() -> (h2::client::SendRequest<Bytes>, Arc<Service<NoBackend>>) {
+        connect_to(NoBackend).await
+    }
+
+    async fn connect_to<B: Backend>(backend: B) -> (h2::client::SendRequest<Bytes>, Arc<Service<B>>) {
         let (near, far) = duplex(64 * 1024);
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
-        let service = Arc::new(Service::new(NoBackend, health, Arc::default(), 1 << 20));
+        let service = Arc::new(Service::new(backend, health, Arc::default(), 1 << 20));
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {
@@ -330,6 +357,46 @@ mod tests {
             assert!(took >= least && took <= MESSAGE + 2 * SILENCE, "{took:?}");
             assert_eq!((service.in_flight.calls(), service.memory.held()), (0, 0));
         }
+    }
+
+    /// Fifteen headers of 3,900 bytes, each of which takes six in JSON.
+    fn escaped() -> Request<()> {
+        let mut request = rpc();
+        let value = HeaderValue::from_bytes(&[0xff; 3900]).unwrap();
+        for _ in 0..15 {
+            request.headers_mut().append("x", value.clone());
+        }
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn contexts_of_calls_that_become_complete_at_once_are_built_in_turns() {
+        let (mut sender, service) = connect().await;
+        let turn = service.contexts.turn().await;
+        let (small, mut of_small) = sender.send_request(rpc(), false).unwrap();
+        let (large, mut of_large) = sender.send_request(escaped(), false).unwrap();
+        let mut late = escaped();
+        late.headers_mut().insert("grpc-timeout", HeaderValue::from_static("1S"));
+        let (late, mut of_late) = sender.send_request(late, false).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for body in [&mut of_small, &mut of_large, &mut of_late] {
+            body.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
+        }
+        assert_eq!(small.await.unwrap().headers()["grpc-status"], "13");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(service.in_flight.calls(), 2);
+        drop(turn);
+        assert_eq!(large.await.unwrap().headers()["grpc-status"], "13");
+        assert_eq!(late.await.unwrap().headers()["grpc-status"], "4");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_holds_the_context_that_it_has() {
+        let (mut sender, service) = connect_to(Silent).await;
+        let (_response, mut body) = sender.send_request(escaped(), false).unwrap();
+        body.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(service.memory.held() > 15 * 3900 * 6, "{} bytes", service.memory.held());
     }
 
     #[tokio::test(start_paused = true)]

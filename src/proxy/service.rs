@@ -26,6 +26,8 @@ pub(super) struct Service<B> {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) memory: Arc<Memory>,
     pub(super) lane: Lane,
+    /// For calls with large headers whose message has arrived after them.
+    pub(super) contexts: Lane,
     pub(super) statistics: Arc<Statistics>,
     pub(super) gzip: Gzip,
     pub(super) max_message_size: usize,
@@ -82,6 +84,7 @@ impl<B: Backend> Service<B> {
             in_flight: Arc::new(InFlight::new()),
             memory: Arc::new(Memory::new(max_message_size)),
             lane: Lane::new(),
+            contexts: Lane::new(),
             statistics,
             gzip: Gzip::new(),
             max_message_size,
