@@ -14,6 +14,9 @@ const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"]
 /// The answer to the methods that stream.
 const NO_STREAMS: &str = "subscription streams are not served by this version";
 
+/// Bytes of a content type that are quoted, at most: each may take twelve in a header.
+const MAX_CONTENT_TYPE: usize = 64;
+
 /// The answer to a request that goes nowhere.
 type Refusal = http::Response<tonic::body::Body>;
 
@@ -34,6 +37,7 @@ impl Route {
         let unimplemented =
             |text: String| Box::new(Status::unimplemented(status::cut(text, status::MAX_QUOTED)).into_http());
         let Some((service, method)) = path.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) else {
+            let path = &path[..path.floor_char_boundary(status::MAX_QUOTED)];
             return Err(unimplemented(format!("malformed method name: {path:?}")));
         };
         match service {
@@ -86,7 +90,8 @@ fn refuse_other_protocols(head: &Parts) -> Result<(), Box<Refusal>> {
     if let Some([] | [b'+' | b';', ..]) = content.strip_prefix(grpc::CONTENT_TYPE.as_bytes()) {
         Ok(())
     } else {
-        let text = format!("invalid gRPC request content-type \"{}\"", content.escape_ascii());
+        let quoted = &content[..content.len().min(MAX_CONTENT_TYPE)];
+        let text = format!("invalid gRPC request content-type \"{}\"", quoted.escape_ascii());
         let status = Status::invalid_argument(status::cut(text, status::MAX_QUOTED));
         refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
     }
