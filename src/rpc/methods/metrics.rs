@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tokio::task::JoinError;
 
+use crate::offload;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -90,6 +92,8 @@ enum MetricsError {
     Declare(#[from] DeclareError),
     #[error("metrics_plugin_unregister: undefined collector {0}")]
     Undefined(String),
+    #[error(transparent)]
+    Panicked(#[from] JoinError),
     #[error("metrics_plugin_{}: {}", method(*.write), explain(*.write, .name, .error))]
     Write { write: Write, name: String, error: WriteError },
 }
@@ -117,7 +121,10 @@ fn collector(declared: Declared) -> Result<Collector, MetricsError> {
 }
 
 async fn unregister(services: Arc<Services>, name: String) -> Result<bool, MetricsError> {
-    if services.metrics.unregister(&name) { Ok(true) } else { Err(MetricsError::Undefined(name)) }
+    // It may have a quarter of a million series.
+    let removed =
+        offload::background(move || if services.metrics.unregister(&name) { Ok(true) } else { Err(name) });
+    removed.await?.map_err(MetricsError::Undefined)
 }
 
 fn writing(write: Write) -> Method {

@@ -1,7 +1,7 @@
 //! All metrics: the application's collectors by the names under which it declared them, and the figures of the bridge's own parts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::bounds::MAX_COLLECTORS;
 use super::budget::{self, Budget};
@@ -35,7 +35,7 @@ impl Registry {
     /// # Errors
     /// See [`DeclareError`]; then nothing has changed.
     pub fn declare(&self, name: &str, collector: &Collector) -> Result<(), DeclareError> {
-        if self.find(name).is_some() {
+        if self.read().by_name.contains_key(name) {
             return Ok(());
         }
         budget::check(name, collector)?;
@@ -61,10 +61,11 @@ impl Registry {
     /// # Errors
     /// See [`WriteError`]; then nothing has changed.
     pub fn write(&self, write: Write, name: &str, labels: Vec<String>, value: f64) -> Result<(), WriteError> {
-        self.find(name).ok_or(WriteError::Undefined)?.write(write, labels, value)
+        // The lock is held meanwhile, so that no writer is left with the last reference to a collector, which may be long to drop.
+        self.read().by_name.get(name).ok_or(WriteError::Undefined)?.write(write, labels, value)
     }
 
-    /// Removes a collector with its values. Returns false if there is none.
+    /// Removes a collector with its values, which takes a while if these are many. Returns false if there is none.
     pub fn unregister(&self, name: &str) -> bool {
         let removed = {
             let mut families = self.families.write().unwrap_or_else(PoisonError::into_inner);
@@ -99,10 +100,7 @@ impl Registry {
 
     /// Writes the application's collectors.
     pub(super) fn write_to(&self, page: &mut Page) {
-        let families: Vec<Arc<Family>> = {
-            let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-            families.by_name.values().cloned().collect()
-        };
+        let families: Vec<Arc<Family>> = self.read().by_name.values().cloned().collect();
         for family in families {
             page.add(family.text());
         }
@@ -113,7 +111,7 @@ impl Registry {
         self.budget.bytes()
     }
 
-    fn find(&self, name: &str) -> Option<Arc<Family>> {
-        self.families.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
+    fn read(&self) -> RwLockReadGuard<'_, Families> {
+        self.families.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
