@@ -47,6 +47,9 @@ const BATCH: usize = 16;
 /// here, and 1 for each [`READ`] bytes.
 const TURN: usize = 32;
 
+/// Waiting calls that are cancelled before the task yields.
+const CANCELLED: usize = 64;
+
 /// How long a peer may take for its first call, for the rest of a frame, and to read some of its replies.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -162,12 +165,22 @@ impl<'a> Connection<'a> {
                 read = read_or_wait(
                     read(&mut reader, &mut self.input, readable), may_read, until_hangup
                 ), if may_read || !until_hangup.is_empty() => match read {
-                    Ok(read) => self.after_read(&read),
+                    Ok(read) => {
+                        self.after_read(&read);
+                        if !self.is_open {
+                            self.cancel_waiting().await;
+                        }
+                    }
                     Err(done) => self.reply(&done)?,
                 },
                 Some(done) = local.next(), if may_reply && !local.is_empty() => self.reply_to_all(&done)?,
                 Some(done) = remote.next(), if !remote.is_empty() => self.reply(&done)?,
-                written = self.output.write_to(&mut writer), if !self.output.is_empty() => self.after_write(&written),
+                written = self.output.write_to(&mut writer), if !self.output.is_empty() => {
+                    self.after_write(&written);
+                    if !self.is_writable {
+                        self.cancel_waiting().await;
+                    }
+                }
                 () = sleep_until(self.write_deadline), if !self.output.is_empty() => return Err(Fault::Unread),
                 () = until(self.read_deadline), if may_read => return Err(Fault::IncompleteCall),
                 granted = self.share.granted(), if self.share.is_waiting() => if !granted { self.refuse_for_memory()? },
@@ -249,7 +262,16 @@ impl<'a> Connection<'a> {
             // none waits for a lock that its caller cannot use.
             self.is_open = false;
             self.share.give_up();
-            self.calls.until_hangup.clear();
+        }
+    }
+
+    /// Cancels the calls that end with their caller, some at a time: it may have many, and many callers may disconnect at once.
+    async fn cancel_waiting(&mut self) {
+        for (number, call) in (1..).zip(std::mem::take(&mut self.calls.until_hangup)) {
+            drop(call);
+            if number % CANCELLED == 0 {
+                self.router.turn().await;
+            }
         }
     }
 
@@ -261,7 +283,6 @@ impl<'a> Connection<'a> {
             self.is_writable = false;
             self.share.give_up();
             self.output.clear();
-            self.calls.until_hangup.clear();
         }
     }
 }

@@ -74,7 +74,7 @@ impl Connection<'_> {
 
     /// Sends the replies to all calls in flight. Nothing can be read behind a frame that breaks the protocol.
     pub(super) async fn finish(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
-        self.calls.until_hangup.clear();
+        self.cancel_waiting().await;
         self.input.clear();
         let finish = async {
             loop {

@@ -1,17 +1,19 @@
 //! Whatever a caller sends, in whatever pieces: the connection ends, and each reply is for a call that was made.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
+use futures_util::poll;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::calls::{CALL, Done};
 use super::replies::MAX_UNSENT;
-use super::{Call, Connection, READ, TURN, serve};
+use super::{CANCELLED, Call, Connection, READ, TURN, serve};
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
@@ -212,6 +214,41 @@ async fn a_call_that_is_costly_to_decode_is_counted_before_another_is_started() 
     assert!(connection.start_calls().unwrap(), "the second one remains");
     assert_eq!(connection.calls.len(), 1);
     assert!(connection.work >= TURN, "{} units of work", connection.work);
+}
+
+#[tokio::test]
+async fn many_calls_that_end_with_their_caller_are_cancelled_in_turns() {
+    let (router, registration) = (router(), Registration::alone());
+    let mut connection = Connection::new(&registration, &router);
+    for sequence in 0..200 {
+        connection.input.extend_from_slice(&bytes(&Piece::Json { method: 9, argument: 4 }, sequence));
+    }
+    while connection.start_calls().unwrap() {}
+    assert_eq!(connection.calls.until_hangup.len(), 200);
+    let mut cancelled = pin!(connection.cancel_waiting());
+    for _ in 0..200 / CANCELLED {
+        assert!(poll!(cancelled.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert!(poll!(cancelled).is_ready());
+}
+
+#[tokio::test]
+async fn a_collector_with_all_its_series_is_removed_beside_the_thread() {
+    let router = router();
+    let call = |method: &'static str, argument: &'static str| Call {
+        sequence: 1,
+        method: Bytes::from_static(method.as_bytes()),
+        argument: Bytes::from_static(argument.as_bytes()),
+        flags: Flags::JSON,
+    };
+    router.answer(&call("metrics.Declare", ARGUMENTS[3])).await.unwrap();
+    let unregister = call("metrics.Unregister", "\"x\"");
+    let mut removed = pin!(router.answer(&unregister));
+    assert!(poll!(removed.as_mut()).is_pending());
+    assert_eq!(removed.await.unwrap(), "true");
+    let error = router.answer(&unregister).await.unwrap_err().to_string();
+    assert_eq!(error, "metrics_plugin_unregister: undefined collector x");
 }
 
 #[test]
