@@ -94,10 +94,16 @@ impl<S> Throttle<S> {
         self.since_blocked.is_some_and(|read| read > READ_UNTAKEN)
     }
 
-    fn wrote(&mut self, is_blocked: bool) {
+    fn wrote(&mut self, is_blocked: bool, cx: &Context<'_>) {
         match (is_blocked, self.since_blocked) {
             (true, None) => self.since_blocked = Some(0),
-            (false, Some(_)) => self.since_blocked = None,
+            (false, Some(_)) => {
+                if self.is_stuck() {
+                    // The read that found it so, perhaps in this very poll, waits for nothing else.
+                    cx.waker().wake_by_ref();
+                }
+                self.since_blocked = None;
+            }
             _ => {}
         }
     }
@@ -127,7 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Throttle<S> {
                 return Poll::Pending;
             }
             if this.is_stuck() {
-                // A write that goes on wakes this task.
+                // The next write that succeeds wakes this task: see `wrote`.
                 return Poll::Pending;
             }
             if this.held.is_empty() {
@@ -171,7 +177,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Throttle<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(written.is_pending());
+        self.wrote(written.is_pending(), cx);
         written
     }
 
@@ -181,7 +187,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(written.is_pending());
+        self.wrote(written.is_pending(), cx);
         written
     }
 
@@ -195,5 +201,47 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::task::{Wake, Waker};
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::super::in_flight::InFlight;
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_succeeds_wakes_the_reader_that_waited_for_it() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let account = Account::open(Arc::new(InFlight::new()), Arc::new(Memory::new(1 << 20)));
+        let mut stream = Throttle::new(near, account, false);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, &[0; 64]).is_ready());
+        stream.since_blocked = Some(READ_UNTAKEN + 1);
+        let mut bytes = [0; 16];
+        assert!(Pin::new(&mut stream).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_pending());
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, b"x").is_pending());
+        assert_eq!(wakes.0.load(Relaxed), 0);
+        let mut taken = [0; 64];
+        far.read_exact(&mut taken).await.unwrap();
+        let before = wakes.0.load(Relaxed);
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, b"x").is_ready());
+        assert_eq!(wakes.0.load(Relaxed), before + 1);
     }
 }
