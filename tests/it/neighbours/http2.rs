@@ -286,3 +286,49 @@ pub(super) async fn compressed_messages_that_are_large() {
         .await;
     }
 }
+
+/// Opens calls on one connection, and then makes all of them complete at once with the last bytes of their messages.
+async fn complete_at_once(server: &Server, blocks: impl Iterator<Item = Vec<u8>>, message: &[u8]) {
+    let mut caller = Raw::connect(server, &[]).await.drained();
+    let (begun, last) = message.split_at(message.len() - 1);
+    let mut all = Frames::default();
+    for block in blocks {
+        let (mut frames, id) = (Frames::default(), caller.open());
+        frames.add(HEADERS, END_HEADERS, id, &block);
+        for piece in begun.chunks(16 * 1024) {
+            frames.add(DATA, 0, id, piece);
+        }
+        caller.send(&frames).await;
+        all.add(DATA, END_STREAM, id, last);
+    }
+    tokio::time::sleep(LASTS / 2).await;
+    caller.send(&all).await;
+    tokio::time::sleep(2 * LASTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn compressed_messages_of_many_empty_members() {
+    let member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()).finish().unwrap();
+    for members in [200, 1600] {
+        let message = prefixed(1, &member.repeat(members));
+        unharmed(&format!("150 messages of {members} empty gzip members"), 96, async |server| {
+            let first = [&AGAIN[..], &field(0, "grpc-encoding", b"gzip")].concat();
+            let again = vec![0x83, 0x86, 0xc2, 0xc1, 0xc0, 0xbf, 0xbe];
+            let blocks = std::iter::once(first).chain(std::iter::repeat_n(again, 149));
+            complete_at_once(server, blocks, &message).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn large_contexts_of_calls_that_become_complete_at_once() {
+    unharmed("900 contexts of bytes that are not UTF-8", 320, async |server| {
+        let first = [&AGAIN[..], &field(0, "x", &[0xff; 3800])].concat();
+        // The last one is no base64, so that no worker gets the call.
+        let again = [&[0x83, 0x86, 0xc2, 0xc1, 0xc0, 0xbf][..], &[0xbe; 15], b"\0\x05z-bin\x01%"].concat();
+        let blocks = std::iter::once(first).chain(std::iter::repeat_n(again, 900));
+        complete_at_once(server, blocks, &rpc("echo", b"1")).await;
+    })
+    .await;
+}
