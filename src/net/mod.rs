@@ -12,7 +12,8 @@
 //! - An error of `accept` ends nothing: it is retried after a pause, and logged when it begins, every ten seconds, and when it is over.
 //! - Every listener has a limit of connections, derived from the limit of descriptors, so that strangers on one listener starve neither
 //!   the others nor the workers. At the limit a new connection replaces an older one: first those that have never sent anything, then the
-//!   one that has been idle the longest. So no peer is locked out. If all have calls in flight, a few spare connections take turns.
+//!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns.
+//! - A storm of connections is accepted slowly, a few at a time, so that it does not keep a thread from other tasks.
 //! - TCP connections have `TCP_NODELAY`, and accepted ones keepalive.
 //!
 //! TLS belongs here, as a third kind of `Stream`: its handshake comes after `accept`, in the task of the connection, so that it counts against
