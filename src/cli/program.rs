@@ -121,8 +121,8 @@ fn hide_secrets(error: &mut clap::Error, args: &[OsString]) {
         // A switch takes no value, so this one was meant for something else.
         let is_of_switch = kind == ContextKind::InvalidValue && error.kind() == ErrorKind::TooManyValues;
         let is_hidden = args.iter().zip(&scrubbed).any(|(arg, shown)| {
-            let quotes = arg == quoted || arg.split_once('=').is_some_and(|(_, value)| value == quoted);
-            quotes && *arg != *shown
+            let is_meant = arg == quoted || arg.split_once('=').is_some_and(|(_, value)| value == quoted);
+            is_meant && *arg != *shown
         });
         let shown = match quoted.split_once('=') {
             Some((key, _)) => format!("{key}=..."),

@@ -68,9 +68,10 @@ fn integer(text: &str) -> Option<String> {
         return None;
     }
     let number = u64::from_str_radix(digits, base).ok()?;
-    match is_negative {
-        true => (number <= i64::MIN.unsigned_abs()).then(|| (-i128::from(number)).to_string()),
-        false => Some(number.to_string()),
+    if is_negative {
+        (number <= i64::MIN.unsigned_abs()).then(|| (-i128::from(number)).to_string())
+    } else {
+        Some(number.to_string())
     }
 }
 

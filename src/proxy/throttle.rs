@@ -229,19 +229,19 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         let account = Account::open(Arc::new(InFlight::new()), Arc::new(Memory::new(1 << 20)));
         let mut stream = Throttle::new(near, account, false);
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let count = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut stream).poll_write(&mut cx, &[0; 64]).is_ready());
         stream.since_blocked = Some(READ_UNTAKEN + 1);
         let mut bytes = [0; 16];
         assert!(Pin::new(&mut stream).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_pending());
         assert!(Pin::new(&mut stream).poll_write(&mut cx, b"x").is_pending());
-        assert_eq!(wakes.0.load(Relaxed), 0);
+        assert_eq!(count.0.load(Relaxed), 0);
         let mut taken = [0; 64];
         far.read_exact(&mut taken).await.unwrap();
-        let before = wakes.0.load(Relaxed);
+        let before = count.0.load(Relaxed);
         assert!(Pin::new(&mut stream).poll_write(&mut cx, b"x").is_ready());
-        assert_eq!(wakes.0.load(Relaxed), before + 1);
+        assert_eq!(count.0.load(Relaxed), before + 1);
     }
 }

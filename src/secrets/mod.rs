@@ -38,17 +38,14 @@ fn scrub_each(text: &str, length: impl Fn(&str) -> usize) -> String {
         rest = &rest[blanks..];
         let (word, behind) = rest.split_at(length(rest));
         rest = behind;
-        match hidden_behind(secret_next, word) {
-            Some(hidden) => {
-                shown.push_str(hidden);
-                close_quote(word, &mut shown);
-                // A scheme comes before what it is followed by: `Authorization: Bearer x`.
-                secret_next = is_scheme(word);
-            }
-            None => {
-                shown.push_str(&scrub_user_flag(before, word).unwrap_or_else(|| scrub_word(word)));
-                secret_next = hides_next(word) || (secret_next && is_separator(word));
-            }
+        if let Some(hidden) = hidden_behind(secret_next, word) {
+            shown.push_str(hidden);
+            close_quote(word, &mut shown);
+            // A scheme comes before what it is followed by: `Authorization: Bearer x`.
+            secret_next = is_scheme(word);
+        } else {
+            shown.push_str(&scrub_user_flag(before, word).unwrap_or_else(|| scrub_word(word)));
+            secret_next = hides_next(word) || (secret_next && is_separator(word));
         }
         before = word;
     }
