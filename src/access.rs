@@ -1,9 +1,12 @@
 //! Checks beforehand whether files can be created and written, without leaving anything behind.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
 
 /// Symlinks that are followed to a file that does not exist yet.
@@ -21,6 +24,9 @@ fn append(path: &Path, links: usize) -> Result<(), String> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(format!("{} is a directory", path.display())),
         Ok(_) if !allows(path, AccessFlags::W_OK) => Err(format!("{} is not writable", path.display())),
+        Ok(found) if found.file_type().is_fifo() && is_unread(path) => {
+            Err(format!("{} is a fifo that no program reads", path.display()))
+        }
         Ok(_) => Ok(()),
         Err(error) if is_absent(&error) => match path.read_link() {
             Ok(target) if links > 0 => append(&folder_of(path).join(target), links - 1),
@@ -63,6 +69,12 @@ pub(crate) fn can_create_in(folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether opening this fifo would wait for a reader.
+fn is_unread(path: &Path) -> bool {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    matches!(nix::fcntl::open(path, flags, Mode::empty()), Err(Errno::ENXIO))
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -75,6 +87,16 @@ fn allows(path: &Path, what: AccessFlags) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fifo_needs_a_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert!(can_append(&path).unwrap_err().ends_with("is a fifo that no program reads"));
+        let _reader = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert_eq!(can_append(&path), Ok(()));
+    }
 
     #[test]
     fn a_file_can_be_created_only_in_an_existing_folder() {

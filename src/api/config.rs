@@ -55,9 +55,10 @@ pub(crate) fn target(text: &str) -> Result<String, &'static str> {
     let rest = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
     match host_and_port(rest) {
         Some((host, _)) if !host.is_empty() => Ok(rest.to_owned()),
-        Some(_) => Err("expected host:port, and the host is missing"),
+        // As in Go.
+        Some(_) => Ok(format!("localhost{rest}")),
         None if rest.starts_with("unix:") => Err("expected host:port: Centrifugo's API has no unix socket"),
-        None if text.starts_with("dns://") => {
+        None if rest.starts_with("dns://") => {
             Err("expected host:port or dns:///host:port: a name server of its own is not supported")
         }
         None if rest.contains("://") => Err(
@@ -128,6 +129,8 @@ mod tests {
             assert_eq!(target(text), Ok("centrifugo:10000".into()), "{text}");
         }
         assert_eq!(target("dns:///[::1]:10000"), Ok("[::1]:10000".into()));
+        assert_eq!(target(":10000"), Ok("localhost:10000".into()));
+        assert_eq!(target("dns:///127.0.0.1"), Err("expected host:port"));
     }
 
     #[test]
@@ -145,7 +148,7 @@ mod tests {
             "centrifugo:",
             "centrifugo:http",
             "centrifugo:10000/",
-            ":10000",
+            "dns:///centrifugo",
             "user:pass@centrifugo:10000",
             "a b:1",
         ] {

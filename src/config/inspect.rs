@@ -134,7 +134,8 @@ impl Place {
         match address {
             Address::Tcp(text) => {
                 let addresses = Address::bindable(text).to_socket_addrs();
-                let hosts = addresses.into_iter().flatten().map(|address| address.ip()).collect();
+                let hosts =
+                    addresses.into_iter().flatten().map(|address| address.ip().to_canonical()).collect();
                 Self::Port { hosts, port: host_and_port(text).map_or(0, |(_, port)| port) }
             }
             Address::Unix(path) => {
@@ -211,6 +212,7 @@ mod tests {
         assert!(collide("127.0.0.1:1", ":1") && collide("0.0.0.0:1", "127.0.0.1:1"));
         assert!(collide("[::]:1", "127.0.0.1:1") && collide("[::1]:1", "[::]:1"));
         assert!(collide("localhost:1", "127.0.0.1:1"));
+        assert!(collide("[::ffff:127.0.0.1]:1", "127.0.0.1:1"));
         assert!(!collide("127.0.0.1:1", "127.0.0.1:2") && !collide("127.0.0.1:1", "127.0.0.2:1"));
         assert!(!collide("0.0.0.0:1", "[::1]:1"));
         assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));

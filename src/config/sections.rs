@@ -142,19 +142,23 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// The smallest size: the messages of a worker's start have to fit.
+const MIN_SIZE: f64 = 1024.0;
+
 fn size(text: &str) -> Option<usize> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
+    let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
+    let scale = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1_u32,
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
         _ => return None,
     };
-    let bytes = number.parse::<usize>().ok()?.checked_mul(scale)?;
+    let bytes = number.trim().replace('_', "").parse::<f64>().ok()? * f64::from(scale);
     // A frame's length is a 32-bit number.
-    (bytes > 0 && u32::try_from(bytes).is_ok()).then_some(bytes)
+    let is_size = (MIN_SIZE..=f64::from(u32::MAX)).contains(&bytes);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
+    is_size.then_some(bytes as usize)
 }
 
 #[cfg(test)]
@@ -166,7 +170,22 @@ mod tests {
         assert_eq!(size("67108864"), Some(64 << 20));
         assert_eq!(size("64MB"), Some(64 << 20));
         assert_eq!(size("1 KiB"), Some(1024));
-        for text in ["", "0", "MB", "5T", "-1", "5GB", "99999999999999999999"] {
+        assert_eq!(["1e6", "64_000_000", "1.5MB"].map(size), [1_000_000, 64_000_000, 3 << 19].map(Some));
+        for text in [
+            "1B",
+            "1e2",
+            "inf",
+            "nan",
+            ".",
+            "1..5MB",
+            "",
+            "0",
+            "MB",
+            "5T",
+            "-1",
+            "5GB",
+            "99999999999999999999",
+        ] {
             assert_eq!(size(text), None, "{text}");
         }
     }
