@@ -21,14 +21,24 @@ pub(super) struct Line {
     pub(super) fields: Map<String, Value>,
 }
 
-/// Parses a line that is a JSON object with a level and a message.
+/// Parses a line that is a JSON object with a level. Without a message, or if only its level can be read, the message is the whole line.
 pub(super) fn parse(text: &str) -> Option<Line> {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if !text.starts_with('{') {
         return None;
     }
-    let mut fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let level = LEVELS.iter().find_map(|key| level(fields.get(*key)?))?;
-    let message = match MESSAGES.iter().find_map(|key| fields.shift_remove(*key))? {
+    let whole = |level| Line { level, message: text.to_owned(), fields: Map::new() };
+    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(text) else {
+        return LEVELS.iter().find_map(|key| level_in(text, key)).map(whole);
+    };
+    let (named, level) =
+        LEVELS.iter().filter_map(|key| fields.get(*key)).find_map(|value| Some((value, level(value)?)))?;
+    let is_named = named.is_string();
+    let Some(message) = MESSAGES.iter().find_map(|key| fields.shift_remove(*key)) else {
+        // A number may be the level of anything.
+        return is_named.then(|| whole(level));
+    };
+    let message = match message {
         Value::String(message) => message,
         other => other.to_string(),
     };
@@ -36,6 +46,14 @@ pub(super) fn parse(text: &str) -> Option<Line> {
         fields.shift_remove(key);
     }
     Some(Line { level, message, fields })
+}
+
+/// The level by name of an object that cannot be parsed: it has a number out of range, half a character, or is deeply nested.
+fn level_in(text: &str, key: &str) -> Option<Level> {
+    let quoted = format!("\"{key}\"");
+    let value = text.ends_with('}').then(|| text.split_once(&quoted)).flatten()?.1;
+    let name = value.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?.0;
+    level(&name.into())
 }
 
 fn level(value: &Value) -> Option<Level> {
@@ -94,12 +112,29 @@ mod tests {
     }
 
     #[test]
+    fn a_line_keeps_its_level_whatever_else_it_has() {
+        let deep = format!(r#"{{"level":"error","msg":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        for line in [
+            r#"{"level":"error","n":1e400,"msg":"x"}"#,
+            r#"{"msg":"\ud800", "level" : "error"}"#,
+            r#"{"level":"error","error":"x"}"#,
+            deep.as_str(),
+        ] {
+            assert_eq!(read(line), Some((Level::ERROR, line.into(), "{}".into())), "{line}");
+        }
+        for line in ["  {\"level\":\"error\",\"msg\":\"x\"}", "\u{feff}{\"level\":\"error\",\"msg\":\"x\"}"] {
+            assert_eq!(read(line), Some((Level::ERROR, "x".into(), "{}".into())), "{line}");
+        }
+        assert_eq!(read(r#"{"level":"error","n":1e400"#), None);
+    }
+
+    #[test]
     fn other_lines_are_plain_text() {
         for text in [
             "plain",
             "{",
             "{}",
-            r#"{"level":"info"}"#,
+            r#"{"level":50,"player":"x"}"#,
             r#"{"msg":"x"}"#,
             r#"{"level":"loud","msg":"x"}"#,
             "[1]",
