@@ -14,6 +14,7 @@ use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::format::{self, one_line};
 use super::{Global, Mistake};
 use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
@@ -75,12 +76,12 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let answer = runtime.block_on(call(&address, args, &method, request))?;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(status) => bail!("{:?}: {}", status.code(), status.message()),
+        Err(status) => bail!("{:?}: {}", status.code(), one_line(status.message())),
     };
     let message =
         DynamicMessage::decode(method.output(), answer).context("the answer is not the expected message")?;
     let value = json::to_json(&message)?;
-    let text = if args.json { value.to_string() } else { describe(&value) };
+    let text = if args.json { format::json(&value.to_string()) } else { describe(&value) };
     writeln!(io::stdout(), "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -192,7 +193,7 @@ async fn connect(address: &Address) -> anyhow::Result<Channel> {
 
 /// Formats an answer for people: its kind, then its content.
 fn describe(answer: &Value) -> String {
-    let indent = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    let indent = |value: &Value| format::json(&serde_json::to_string_pretty(value).unwrap_or_default());
     let text = |value: &Value, key: &str| {
         value
             .get(key)
@@ -200,10 +201,10 @@ fn describe(answer: &Value) -> String {
             .unwrap_or_default()
     };
     if let Some(error) = answer.get("error") {
-        return format!("error {}: {}", text(error, "code"), text(error, "message"));
+        return format!("error {}: {}", text(error, "code"), one_line(&text(error, "message")));
     }
     if let Some(disconnect) = answer.get("disconnect") {
-        return format!("disconnect {}: {}", text(disconnect, "code"), text(disconnect, "reason"));
+        return format!("disconnect {}: {}", text(disconnect, "code"), one_line(&text(disconnect, "reason")));
     }
     match answer.get("result") {
         Some(result) if *result != json!({}) => format!("result {}", indent(result)),
@@ -230,6 +231,9 @@ mod tests {
         assert_eq!(describe(&json!({"error": {"code": 1000, "message": "no"}})), "error 1000: no");
         assert_eq!(describe(&json!({"disconnect": {"code": 4000, "reason": "bye"}})), "disconnect 4000: bye");
         assert_eq!(describe(&json!({"result": {"data": 1}})), "result {\n  \"data\": 1\n}");
+        let hostile = describe(&json!({"result": {"data": "\u{9b}2J"}}));
+        assert_eq!(hostile, "result {\n  \"data\": \"\\u009b2J\"\n}");
+        assert_eq!(describe(&json!({"error": {"code": 1, "message": "a\nb\u{202e}"}})), "error 1: a b ");
         assert_eq!(describe(&json!({})), "empty answer: neither result nor error");
     }
 }

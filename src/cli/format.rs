@@ -56,14 +56,34 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// A peer's text for one line of a terminal: control characters become blanks.
+/// A peer's text for one line of a terminal: characters that control it become blanks.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if controls(c) { ' ' } else { c }).collect()
 }
 
-/// A peer's text for a terminal: control characters other than newlines and tabs become blanks.
+/// A peer's text for a terminal: characters that control it, other than newlines and tabs, become blanks.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && !"\n\t".contains(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if controls(c) && !"\n\t".contains(c) { ' ' } else { c }).collect()
+}
+
+/// A peer's JSON for a terminal: characters that control it become escapes. Newlines are between its values.
+pub(super) fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if controls(c) && c != '\n' {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a character may move a terminal's cursor, begin a line, or change the direction of writing.
+fn controls(c: char) -> bool {
+    let is_bidi =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_bidi || matches!(c, '\u{2028}' | '\u{2029}') || c.is_control()
 }
 
 #[cfg(test)]
@@ -116,5 +136,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(one_line("php\u{1b}[2J app\n"), "php [2J app ");
         assert_eq!(plain("php\u{1b}[2J\n\tapp\r"), "php [2J\n\tapp ");
+        assert_eq!(one_line("a\u{202e}b\u{200f}c\u{2028}d\u{9b}"), "a b c d ");
+        assert_eq!(json("{\n  \"a\u{9b}2J\u{202e}\": 1\n}"), "{\n  \"a\\u009b2J\\u202e\": 1\n}");
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::format::json;
 use super::reach::{MARGIN, Reach, block_on};
 use super::{Global, input};
 
@@ -38,7 +39,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     block_on(async {
         let mut server = args.reach.connect(address, time).await?;
         let result = server.call(&args.method, &argument).await?;
-        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&result)?)?;
+        writeln!(std::io::stdout(), "{}", json(&serde_json::to_string_pretty(&result)?))?;
         Ok(ExitCode::SUCCESS)
     })
 }

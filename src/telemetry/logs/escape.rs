@@ -23,9 +23,26 @@ pub(super) fn push(out: &mut String, text: &str) {
 fn is_control(character: char) -> bool {
     match character {
         '\t' => false,
-        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{61c}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => true,
         other => other.is_control(),
     }
+}
+
+/// Escapes the same characters in JSON, which lets most of them stand in its strings.
+pub(super) fn json(text: String) -> String {
+    // Between the strings there are no control characters, and in them no newline or tab.
+    if !text.contains(is_control) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    push(&mut out, &text);
+    out
 }
 
 #[cfg(test)]
@@ -41,6 +58,7 @@ mod tests {
             ("\0\u{7}\u{8}\u{7f}", "\\u0000\\u0007\\u0008\\u007f"),
             ("\u{85}\u{9b}2J", "\\u0085\\u009b2J"),
             ("\u{2028}\u{2029}\u{202e}\u{2066}", "\\u2028\\u2029\\u202e\\u2066"),
+            ("\u{61c}\u{200e}\u{200f}", "\\u061c\\u200e\\u200f"),
             ("\u{a0}\u{200d}\u{feff}", "\u{a0}\u{200d}\u{feff}"),
             ("", ""),
         ] {
@@ -48,5 +66,18 @@ mod tests {
             push(&mut out, text);
             assert_eq!(out, expected);
         }
+    }
+
+    #[test]
+    fn json_means_the_same_with_its_control_characters_escaped() {
+        let text = "\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}\u{200f}\t\n\"\\ ä";
+        let plain = serde_json::Value::from(text).to_string();
+        let escaped = json(plain.clone());
+        assert!(
+            !escaped.contains(|c: char| c.is_control() || "\u{2028}\u{202e}\u{200f}".contains(c)),
+            "{escaped}"
+        );
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+        assert_eq!(json("{\"ä\":1}".into()), "{\"ä\":1}");
     }
 }

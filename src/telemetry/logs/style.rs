@@ -62,7 +62,7 @@ impl Style {
                 let message = String::from_utf8_lossy(line) + if is_whole { "\n" } else { "" };
                 let mut object = Map::new();
                 object.insert("message".into(), Value::from(message));
-                out.extend_from_slice(Value::Object(object).to_string().as_bytes());
+                out.extend_from_slice(escape::json(Value::Object(object).to_string()).as_bytes());
             }
         }
         out.extend_from_slice(self.line_ending.as_bytes());
@@ -72,7 +72,7 @@ impl Style {
     pub(super) fn write(&self, line: &Line<'_>, terminal: bool) -> String {
         let mut out = match self.encoding {
             Encoding::Console => self.console(line, terminal),
-            Encoding::Json => self.json(line),
+            Encoding::Json => escape::json(self.json(line)),
         };
         out.push_str(&self.line_ending);
         out
