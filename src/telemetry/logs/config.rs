@@ -182,12 +182,18 @@ pub(super) enum OutputError {
     },
 }
 
+/// The path of an output, which may be a URL: `file:///var/log/app.log`.
+pub(super) fn file_path(name: &str) -> &str {
+    let url = name.strip_prefix("file://localhost").or_else(|| name.strip_prefix("file://"));
+    url.filter(|path| path.starts_with('/')).unwrap_or(name)
+}
+
 impl Output<'_> {
     /// The file's path, if it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Named("stderr" | "stdout") => None,
-            Self::Named(path) => Some(Path::new(path)),
+            Self::Named(name) => Some(Path::new(file_path(name))),
             Self::Rotated(path) => Some(path),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::config::Channel;
+use super::config::{Channel, file_path};
 use super::error::Error;
 use super::queue::{Job, Load, Queue};
 use super::rotate::RotatingFile;
@@ -49,7 +49,7 @@ impl Outputs {
                 "stderr" => Box::new(io::stderr()),
                 // Not through Rust's own buffer, which would be flushed once more, and block, when the process exits.
                 "stdout" => Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-                path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+                path => Box::new(OpenOptions::new().create(true).append(true).open(file_path(path))?),
             })
         })
     }

@@ -329,3 +329,15 @@ fn a_field_of_a_worker_cannot_replace_one_of_the_line() {
     assert!(lines[0].trim_end().ends_with(rest), "{lines:?}");
     assert!(lines[1].trim_end().ends_with(r#""msg":"b","pid":7,"stream":"stderr"}"#), "{lines:?}");
 }
+
+#[test]
+fn an_output_may_be_a_url() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, host) in [("a", ""), ("b", "localhost")] {
+        let path = folder.path().join(name);
+        let url = format!("file://{host}{}", path.display());
+        let config = Config { mode: Some(Mode::Raw), output: vec![url], ..Config::default() };
+        logged(&config, || print(b"x\n"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"x\n", "{name}");
+    }
+}
