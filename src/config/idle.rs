@@ -2,6 +2,7 @@
 
 use super::nearest::nearest;
 use super::node::{Node, Value};
+use super::numbers;
 use super::problems::Problems;
 use super::sections::{OTHER_KEYS, OTHER_PLUGINS, SUPPORTED};
 use crate::secrets;
@@ -38,6 +39,7 @@ pub(super) fn check(tree: &Node, problems: &Problems) {
             problems.warn(&node.at, Some(&key), "has no effect: this section has no settings");
         }
     }
+    debug(tree, problems);
     channels(tree, problems);
     locks(tree, problems);
     programs(tree, problems);
@@ -63,6 +65,22 @@ fn find<'a>(tree: &'a Node, key: &str) -> Option<&'a Node> {
     Some(node).filter(|node| !node.is_nothing())
 }
 
+/// Warns of limits of workers that serve one request each.
+fn debug(tree: &Node, problems: &Problems) {
+    const KEYS: [&str; 5] =
+        ["max_jobs", "dynamic_allocator", "watch", "supervisor.ttl", "supervisor.idle_ttl"];
+    let Some(pool) = find(tree, "centrifuge.pool") else { return };
+    if find(pool, "debug").and_then(Node::text).and_then(numbers::truth) != Some(true) {
+        return;
+    }
+    for key in KEYS {
+        if let Some(node) = find(pool, key) {
+            let key = format!("centrifuge.pool.{key}");
+            problems.warn(&node.at, Some(&key), "has no effect: with debug, each request has a new worker");
+        }
+    }
+}
+
 /// Warns of channels that nothing is logged to.
 fn channels(tree: &Node, problems: &Problems) {
     for (name, node) in find(tree, "logs.channels").map_or(&[][..], Node::entries) {
@@ -77,7 +95,9 @@ fn channels(tree: &Node, problems: &Problems) {
         if CHANNELS.contains(&name.as_str()) {
             continue;
         }
-        let text = match nearest(name, CHANNELS) {
+        // RoadRunner's other plugins have channels, too.
+        let is_plugin = [&OTHER_KEYS[..], &OTHER_PLUGINS].concat().contains(&name.as_str());
+        let text = match nearest(name, CHANNELS).filter(|_| !is_plugin) {
             Some(known) => format!("unknown channel; did you mean `{known}`?"),
             None => format!(
                 "has no effect: nothing is logged to this channel; known channels: {}",
@@ -114,7 +134,8 @@ fn programs(tree: &Node, problems: &Problems) {
     let Some(node) = find(tree, "service") else { return };
     let program = |(name, service): &(String, Node)| {
         // Arguments may hold secrets.
-        let command = service.get("command").and_then(|node| node.reference().or_else(|| node.text()));
+        let command = service.get("command").map(|node| node.items().first().unwrap_or(node));
+        let command = command.and_then(|node| node.reference().or_else(|| node.text()));
         let word = command.and_then(|command| command.split_whitespace().next());
         let program = word.filter(|word| !word.contains('=')).map(secrets::scrub);
         program.map_or_else(|| name.clone(), |program| format!("{name} (`{program}`)"))

@@ -84,14 +84,18 @@ impl Node {
         }
     }
 
-    /// Returns whether there is no value: null, or a text that is empty, perhaps because its variables are.
+    /// Returns whether there is no value: null, a text that is empty, perhaps because its variables are, or a list of such variables.
     pub(crate) fn is_nothing(&self) -> bool {
         match &self.value {
             Value::Null => true,
             Value::Scalar { text, shown, .. } => {
                 text.is_empty() || (shown.is_some() && text.trim().is_empty())
             }
-            Value::List(_) | Value::Map(_) => false,
+            Value::List(items) => {
+                let is_left_out = |item: &Self| item.reference().is_some() && item.is_nothing();
+                !items.is_empty() && items.iter().all(is_left_out)
+            }
+            Value::Map(_) => false,
         }
     }
 

@@ -155,8 +155,9 @@ impl Builder<'_> {
                 continue;
             }
             let value = Node { at: if value.at.line == 0 { key.at } else { value.at }, ..value };
-            if name.starts_with(|first: char| first.is_ascii_digit()) {
-                // A summary's quantile, such as 0.5, is not a path.
+            let is_path = name.split('.').all(|part| !part.is_empty());
+            if !is_path || name.starts_with(|first: char| first.is_ascii_digit()) {
+                // A summary's quantile, such as 0.5, is not a path, nor is a key such as `.x`.
                 node.put(name, value);
             } else {
                 node.set(&name, value);
@@ -212,6 +213,13 @@ mod tests {
         let node = parse("f", "Server.Command: x\nserver:\n  USER: y\n").unwrap();
         assert_eq!(node.get("server").unwrap().get("command").unwrap().text(), Some("x"));
         assert_eq!(node.get("server").unwrap().get("user").unwrap().at.line, 3);
+    }
+
+    #[test]
+    fn a_tagged_number_is_a_text() {
+        let node = parse("f", "version: !!str 3\nb: 3\n").unwrap();
+        let is_plain = |key| matches!(node.get(key).unwrap().value, Value::Scalar { plain: true, .. });
+        assert_eq!(["version", "b"].map(is_plain), [false, true]);
     }
 
     #[test]

@@ -175,6 +175,39 @@ fn modes_and_levels_that_roadrunner_takes_are_taken() {
 }
 
 #[test]
+fn warnings_say_what_has_no_effect_and_why() {
+    for (text, expected) in [
+        (
+            "logs: {channels: {service: {level: error}}}\n",
+            "logs.channels.service: has no effect: nothing is logged",
+        ),
+        (
+            "logs: {channels: {sever: {level: error}}}\n",
+            "logs.channels.sever: unknown channel; did you mean `server`?",
+        ),
+        (".x: 1\n", "4: .x: unknown section, ignored"),
+        (
+            "service: {a: {command: [./centrifugo, --x, y]}}\n",
+            "these programs are not started: a (`./centrifugo`);",
+        ),
+    ] {
+        let loaded = load_text(&format!("{LEAST}{text}")).unwrap();
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
+    }
+    let pool =
+        "{debug: true, num_workers: 4, max_jobs: 5, watch: ['*.php'], supervisor: {ttl: 5s, exec_ttl: 5s}}";
+    let loaded = load_text(&format!("{WITH_COMMAND}centrifuge: {{pool: {pool}}}\n")).unwrap();
+    let keys = ["max_jobs", "watch", "supervisor.ttl"];
+    assert_eq!(loaded.warnings.len(), keys.len(), "{:?}", loaded.warnings);
+    for (key, warning) in keys.iter().zip(&loaded.warnings) {
+        let expected =
+            format!("centrifuge.pool.{key}: has no effect: with debug, each request has a new worker");
+        assert!(warning.to_string().ends_with(&expected), "{warning}");
+    }
+}
+
+#[test]
 fn collectors_of_roadrunner_s_sample_are_taken() {
     let sample = "{type: histogram, buckets: [0.1, 0.2, 0.3, 1.0], objectives: [{1.4: 2.3}, {2.0: 1.4}]}";
     let summary = "{type: summary, objectives: {0.5: 0.1, 1.4: 2.3}}";

@@ -164,3 +164,10 @@ fn files_whose_names_expand_to_nothing_are_not_used() {
     assert_eq!(loaded.config.logs.file_logger_options, None);
     assert_eq!(loaded.config.logs.channels["server"].file_logger_options, None);
 }
+
+#[test]
+fn a_list_of_variables_without_values_is_not_set() {
+    let text = format!("{WITH_COMMAND}centrifuge: {{pool: {{command: ['${{NOPE}}', \"$NOPE\"]}}}}\n");
+    let config = load_text(&text).unwrap().config;
+    assert_eq!((config.pool.command, config.server.command.argv.len()), (None, 2));
+}
