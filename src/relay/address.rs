@@ -35,8 +35,8 @@ impl RelayAddress {
     /// A warning, if other machines can reach it.
     pub(crate) fn risk(&self) -> Option<String> {
         let text = format!(
-            "the relay is reachable from other machines: a peer that sends the pid of a starting worker gets its requests, unless workers \
-             send {SECRET}; prefer tcp://127.0.0.1, a unix socket or pipes"
+            "the relay is reachable from other machines: until a worker has sent {SECRET}, a peer that sends the pid of a starting worker \
+             gets its requests; prefer tcp://127.0.0.1, a unix socket or pipes"
         );
         self.listener().is_some_and(|address| is_exposed(&address)).then_some(text)
     }

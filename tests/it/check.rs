@@ -136,7 +136,7 @@ status: {address: 127.0.0.1:6001}
     ), @r#"
 causeway: .rr.yaml:2: server.relay: tcp://127.0.0.1:30000 is already used by centrifuge.proxy_address (.rr.yaml:3)
 causeway: .rr.yaml:6: metrics.address: tcp://127.0.0.1:2112 is already used by rpc.listen (.rr.yaml:4)
-causeway: warning: .rr.yaml:2: server.relay: the relay is reachable from other machines: a peer that sends the pid of a starting worker gets its requests, unless workers send CAUSEWAY_RELAY_SECRET; prefer tcp://127.0.0.1, a unix socket or pipes
+causeway: warning: .rr.yaml:2: server.relay: the relay is reachable from other machines: until a worker has sent CAUSEWAY_RELAY_SECRET, a peer that sends the pid of a starting worker gets its requests; prefer tcp://127.0.0.1, a unix socket or pipes
 "#);
     insta::assert_snapshot!(refused_text(
         "version: '3'
