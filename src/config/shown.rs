@@ -33,14 +33,14 @@ fn json(node: &Node, path: &str, hidden: bool) -> Json {
             let seen = readable(text, shown.as_deref());
             if *plain { plain_word(seen) } else { scrub(seen).into() }
         }
-        Value::List(items) if !hidden && is_command(items, path) => {
-            let words = items.iter().filter_map(Node::text);
-            let seen = items.iter().filter_map(|item| Some(readable(item.text()?, item.shown())));
-            let shown = scrub_words(seen).into_iter().zip(words).zip(items);
-            let word = |((shown, word), item): ((String, &str), &Node)| {
-                if shown == word { json(item, path, hidden) } else { shown.into() }
+        // A word may say that the next one is a secret, as in commands. Labels of metrics say nothing.
+        Value::List(items) if !hidden && !path.starts_with("metrics.collect.") => {
+            let seen = items.iter().map(|item| item.text().map_or("", |text| readable(text, item.shown())));
+            let word = |(item, shown): (&Node, String)| match item.text() {
+                Some(text) if shown != text && !is_inline_secret(path, text) => shown.into(),
+                _ => json(item, path, hidden),
             };
-            shown.map(word).collect()
+            items.iter().zip(scrub_words(seen)).map(word).collect()
         }
         Value::List(items) => items.iter().map(|item| json(item, path, hidden)).collect(),
         Value::Map(entries) => {
@@ -62,11 +62,6 @@ fn json(node: &Node, path: &str, hidden: bool) -> Json {
 /// secrets.
 fn readable<'a>(text: &'a str, shown: Option<&'a Shown>) -> &'a str {
     shown.map(|shown| shown.text.as_str()).filter(|shown| names_a_secret(shown)).unwrap_or(text)
-}
-
-/// Whether a list may be the words of a command, of which one may say that the next one is a secret. Labels of metrics say nothing.
-fn is_command(items: &[Node], path: &str) -> bool {
-    items.iter().all(|item| item.text().is_some()) && !path.starts_with("metrics.collect.")
 }
 
 /// A word without quotes may be a number or a truth value.

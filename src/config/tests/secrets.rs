@@ -80,6 +80,7 @@ fn a_secret_anywhere_in_a_file_is_shown_nowhere() {
         "service: {a: {command: 'FOO_TOKEN=hunter2 ./x --password hunter2 -phunter2', env: [{A: hunter2}]}}",
         "service: {a: {command: [./x, --token, hunter2]}}",
         "service: {a: {command: './x https://hunter2@h/', environment: {A: hunter2}}}",
+        "service: {c: {command: ['./x', --token, hunter2, ~, {a: b}, --key, hunter2]}}",
         "service: {c: {command: ['./centrifugo', '--grpc_api.key', 'hunter2', -p, hunter2b]}}",
         "service: {c: {command: [env, 'TOKEN=x hunter2', './x', --header, 'X-Api-Key: a hunter2', '--token=a hunter2']}}",
         "service: {c: {command: ['./x', '--db=mysql://u:x hunter2@h/db', sh, -c, \"TOKEN='x hunter2' false\"]}}",
