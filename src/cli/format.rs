@@ -1,5 +1,6 @@
 //! Numbers and texts, formatted for people.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Bytes as in RoadRunner's tables: decimal units, one decimal below ten.
@@ -71,7 +72,7 @@ pub(super) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if controls(c) && c != '\n' {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
         }
