@@ -114,7 +114,7 @@ fn blank_length(text: &str) -> usize {
     text.find(char::is_whitespace).unwrap_or(text.len())
 }
 
-/// The length of the first word of a command line, which ends at a blank outside quotes.
+/// The length of the first word of a command line, which ends at a blank outside quotes and not behind a backslash.
 fn word_length(text: &str) -> usize {
     let mut quote = None;
     for (at, c) in text.char_indices() {
@@ -122,7 +122,7 @@ fn word_length(text: &str) -> usize {
             Some(open) if c == open => quote = None,
             // An apostrophe within a word may never be closed.
             None if matches!(c, '"' | '\'') && text[at + 1..].contains(c) => quote = Some(c),
-            None if c.is_whitespace() => return at,
+            None if c.is_whitespace() && !text[..at].ends_with('\\') => return at,
             _ => {}
         }
     }
@@ -353,6 +353,7 @@ mod tests {
             ("FOO_TOKEN=hunter2 php app.php", "FOO_TOKEN=*** php app.php"),
             ("FOO_TOKEN='hunter2 x' php app.php", "FOO_TOKEN=*** php app.php"),
             ("FOO_TOKEN=hunter2'x y'z php", "FOO_TOKEN=*** php"),
+            (r"FOO_TOKEN=x\ hunter2 --token x\ hunter2 php", "FOO_TOKEN=*** --token *** php"),
             ("sh -c 'FOO_TOKEN=hunter2 exec php'", "sh -c 'FOO_TOKEN=*** exec php'"),
             ("curl -H 'Authorization: Bearer hunter2' h", "curl -H 'Authorization: *** ***' h"),
             ("host=a password=hunter2 port=1", "host=a password=*** port=1"),
