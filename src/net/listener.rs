@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(accepted.peer, Peer::Process(Some(std::process::id())));
         connected.unwrap();
         drop(listener);
-        assert!(path.exists(), "whoever has bound it removes it");
+        assert!(path.exists(), "only the server that bound it removes it");
     }
 
     #[tokio::test]
