@@ -233,22 +233,29 @@ async fn many_calls_that_end_with_their_caller_are_cancelled_in_turns() {
     assert!(poll!(cancelled).is_ready());
 }
 
-#[tokio::test]
-async fn a_collector_with_all_its_series_is_removed_beside_the_thread() {
-    let router = router();
-    let call = |method: &'static str, argument: &'static str| Call {
-        sequence: 1,
-        method: Bytes::from_static(method.as_bytes()),
-        argument: Bytes::from_static(argument.as_bytes()),
-        flags: Flags::JSON,
-    };
-    router.answer(&call("metrics.Declare", ARGUMENTS[3])).await.unwrap();
-    let unregister = call("metrics.Unregister", "\"x\"");
-    let mut removed = pin!(router.answer(&unregister));
-    assert!(poll!(removed.as_mut()).is_pending());
-    assert_eq!(removed.await.unwrap(), "true");
-    let error = router.answer(&unregister).await.unwrap_err().to_string();
-    assert_eq!(error, "metrics_plugin_unregister: undefined collector x");
+#[test]
+fn a_collector_with_all_its_series_is_removed_beside_the_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let router = router();
+        let call = |method: &'static str, argument: &'static str| Call {
+            sequence: 1,
+            method: Bytes::from_static(method.as_bytes()),
+            argument: Bytes::from_static(argument.as_bytes()),
+            flags: Flags::JSON,
+        };
+        router.answer(&call("metrics.Declare", ARGUMENTS[3])).await.unwrap();
+        // The only other thread is busy until `free` is dropped.
+        let (free, busy) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || busy.recv());
+        let unregister = call("metrics.Unregister", "\"x\"");
+        let mut removed = pin!(router.answer(&unregister));
+        assert!(poll!(removed.as_mut()).is_pending());
+        drop(free);
+        assert_eq!(removed.await.unwrap(), "true");
+        let error = router.answer(&unregister).await.unwrap_err().to_string();
+        assert_eq!(error, "metrics_plugin_unregister: undefined collector x");
+    });
 }
 
 #[test]
