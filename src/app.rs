@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::admin;
 use crate::api;
+use crate::compat;
 use crate::config::{Config, Loaded};
 use crate::net::Address;
 use crate::pools::{self, Pools, UpcomingPools};
@@ -112,7 +113,7 @@ impl App {
         let server = proxy::Server::bind(&config.proxy).await?;
         services.metrics.register(server.statistics());
         let pools = start_pools(config, environment).await?;
-        let _ = services.pools.set(pools.clone());
+        services.pools.set(pools.clone());
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
@@ -170,7 +171,7 @@ fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::S
     let config = &loaded.config;
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
-        pools: UpcomingPools::default(),
+        pools: UpcomingPools::new(vec![compat::PLUGIN]),
         config: loaded.shown.clone().into(),
         metrics: declared(config)?,
         locks: rpc::Locks::default(),
@@ -195,10 +196,10 @@ async fn start_admin(
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
 ) -> io::Result<JoinSet<()>> {
-    let (registry, pools) = (Arc::clone(&services.metrics), Arc::clone(&services.pools));
+    let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
     registry.register(Arc::new(logs::LostLines));
-    registry.register(Arc::new(pools::Figures(Arc::clone(&pools))));
+    registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving };
     let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;
     let mut running = JoinSet::new();

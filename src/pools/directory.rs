@@ -20,8 +20,43 @@ pub struct Pools {
     shared: Arc<Shared>,
 }
 
-/// Set once all workers are ready, for parts that are started before them.
-pub type UpcomingPools = Arc<SetOnce<Pools>>;
+/// The pools, for parts that are started before them. Clones are the same pools.
+#[derive(Debug, Clone)]
+pub struct UpcomingPools(Arc<Upcoming>);
+
+#[derive(Debug)]
+struct Upcoming {
+    names: Vec<&'static str>,
+    started: SetOnce<Pools>,
+}
+
+impl UpcomingPools {
+    /// Takes the names of the pools that will be started, in the order of the configuration.
+    pub fn new(names: Vec<&'static str>) -> Self {
+        Self(Arc::new(Upcoming { names, started: SetOnce::new() }))
+    }
+
+    /// The names of the pools, whether they have started or not.
+    pub fn names(&self) -> &[&'static str] {
+        &self.0.names
+    }
+
+    /// Hands over the pools, once all their workers are ready.
+    pub fn set(&self, pools: Pools) {
+        // Only the first time counts.
+        let _ = self.0.started.set(pools);
+    }
+
+    /// Returns the pools if their workers are ready.
+    pub fn get(&self) -> Option<&Pools> {
+        self.0.started.get()
+    }
+
+    /// Waits until the workers are ready.
+    pub async fn wait(&self) -> &Pools {
+        self.0.started.wait().await
+    }
+}
 
 #[derive(Debug)]
 struct Shared {

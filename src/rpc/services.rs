@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Registry;
 pub struct Services {
     /// Centrifugo's API.
     pub api: api::Client,
-    /// Set when the workers are ready; calls about them wait for that, as in RoadRunner.
+    /// The pools. Calls about their workers wait until they are ready, as in RoadRunner.
     pub pools: UpcomingPools,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,

@@ -17,6 +17,7 @@ use super::{CANCELLED, Call, Connection, READ, TURN, serve};
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
+use crate::pools::UpcomingPools;
 use crate::rpc::router::Router;
 use crate::rpc::services::Services;
 
@@ -96,7 +97,7 @@ fn router() -> Router {
     let (stop, _) = mpsc::channel(1);
     Router::new(Arc::new(Services {
         api: api::Client::new(&api::Config::default()).unwrap(),
-        pools: Arc::default(),
+        pools: UpcomingPools::new(vec!["centrifuge"]),
         config: Bytes::from_static(b"{}"),
         metrics: Arc::default(),
         locks: crate::rpc::Locks::default(),

@@ -6,7 +6,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::compat::PLUGIN;
 use crate::pools::{ShuttingDown, WorkerSnapshot};
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -16,8 +15,8 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
         (
             "informer.List",
-            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async {
-                Ok::<_, Infallible>([PLUGIN])
+            Method::new(Shape::Bool, Shape::list(Shape::Text), |services, _: bool| async move {
+                Ok::<_, Infallible>(services.pools.names().to_vec())
             }),
         ),
         ("informer.Workers", Method::new(Shape::Text, workers_shape(), workers)),

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::compat::PLUGIN;
 use crate::pools;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -13,8 +12,8 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     vec![
         (
             "resetter.List",
-            Method::new(Shape::Bool, Shape::list(Shape::Text), |_, _: bool| async {
-                Ok::<_, Infallible>([PLUGIN])
+            Method::new(Shape::Bool, Shape::list(Shape::Text), |services, _: bool| async move {
+                Ok::<_, Infallible>(services.pools.names().to_vec())
             }),
         ),
         ("resetter.Reset", Method::new(Shape::Text, Shape::Bool, reset)),
