@@ -16,7 +16,7 @@ use super::{Global, live};
   causeway workers -i                   with requests per second, the queue and latencies; q quits
   causeway workers --json | jq '.workers[].pid'
 
-CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its children.
+CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its descendants.
 
 Exit codes: 0 success; 1 the server cannot be reached, or a plugin does not exist; 2 a mistake in the arguments or the configuration.")]
 pub(super) struct Args {

@@ -76,6 +76,10 @@ impl Units {
 /// What one process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// Its parent's number.
+    pub(crate) parent: u32,
     /// Its process group.
     pub(crate) group: u32,
     /// Its resident memory in bytes.
@@ -87,12 +91,17 @@ pub(crate) struct Process {
 /// All visible processes. Reads one small file for each.
 pub(crate) fn processes() -> Vec<Process> {
     let units = Units::get();
-    let process = |stat: Stat| Process {
-        group: stat.group,
-        resident: units.bytes(stat.resident),
-        cpu: units.time(stat.cpu),
+    let process = |pid| {
+        let stat = Stat::read(pid)?;
+        Some(Process {
+            pid,
+            parent: stat.parent,
+            group: stat.group,
+            resident: units.bytes(stat.resident),
+            cpu: units.time(stat.cpu),
+        })
     };
-    all_pids().filter_map(Stat::read).map(process).collect()
+    all_pids().filter_map(process).collect()
 }
 
 /// The pids of all visible processes.
