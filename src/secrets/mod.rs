@@ -12,6 +12,9 @@ pub(crate) use names::is_secret;
 /// What replaces a secret.
 pub(crate) const HIDDEN: &str = "***";
 
+/// Quotes within quotes that are looked into. Each level takes twice the time of the one around it.
+const QUOTES: u32 = 4;
+
 /// Words that begin with `p`, as in `-port`. Anything else directly behind `-p` is a password.
 const NO_PASSWORDS: [&str; 9] =
     ["port", "path", "pid", "prefix", "profile", "parallel", "print", "proxy", "public"];
@@ -19,15 +22,23 @@ const NO_PASSWORDS: [&str; 9] =
 /// Hides secrets that their context gives away: users and passwords of URLs, values of parameters, flags, assignments and headers whose
 /// names denote secrets, tokens and private keys.
 pub(crate) fn scrub(text: &str) -> String {
+    scrub_nested(text, 0)
+}
+
+/// Scrubs a text within so many quotes.
+fn scrub_nested(text: &str, quotes: u32) -> String {
+    if quotes > QUOTES {
+        return HIDDEN.into();
+    }
     if let Some(begin) = text.find("-----BEGIN") {
-        return format!("{}{HIDDEN}", scrub(&text[..begin]));
+        return format!("{}{HIDDEN}", scrub_nested(&text[..begin], quotes));
     }
     // A quote may be an apostrophe, and what looks like one quoted word is several.
-    scrub_each(&scrub_each(text, word_length), blank_length)
+    scrub_each(&scrub_each(text, word_length, quotes), blank_length, quotes)
 }
 
 /// Scrubs each word of a text; `length` finds the end of the first one.
-fn scrub_each(text: &str, length: impl Fn(&str) -> usize) -> String {
+fn scrub_each(text: &str, length: impl Fn(&str) -> usize, quotes: u32) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     let mut before = "";
@@ -44,7 +55,7 @@ fn scrub_each(text: &str, length: impl Fn(&str) -> usize) -> String {
             // A scheme comes before what it is followed by: `Authorization: Bearer x`.
             secret_next = is_scheme(word);
         } else {
-            shown.push_str(&scrub_user_flag(before, word).unwrap_or_else(|| scrub_word(word)));
+            shown.push_str(&scrub_user_flag(before, word).unwrap_or_else(|| scrub_word(word, quotes)));
             secret_next = hides_next(word) || (secret_next && is_separator(word));
         }
         before = word;
@@ -161,12 +172,12 @@ fn close_quote(word: &str, shown: &mut String) {
 }
 
 /// One word: `--token=x`, `FOO_TOKEN=x`, `-px`, `?token=x&a=b`, `"password":"x"`, a token of a known form, a quoted command.
-fn scrub_word(word: &str) -> String {
+fn scrub_word(word: &str, quotes: u32) -> String {
     let word = &without_users(word);
     let inner = word.strip_prefix(['"', '\'']).filter(|inner| inner.len() > 1 && inner.ends_with(&word[..1]));
     if let Some(inner) = inner {
         let quote = &word[..1];
-        return format!("{quote}{}{quote}", scrub(&inner[..inner.len() - 1]));
+        return format!("{quote}{}{quote}", scrub_nested(&inner[..inner.len() - 1], quotes + 1));
     }
     if let Some(attached) = word.strip_prefix("--user=").and_then(|attached| scrub_user_flag("-u", attached))
     {
@@ -394,6 +405,14 @@ mod tests {
         for (words, shown) in cases {
             assert_eq!(scrub_words(words.iter().copied()), shown, "{words:?}");
         }
+    }
+
+    #[test]
+    fn what_is_in_too_many_quotes_is_hidden() {
+        let nested = |levels: usize, text| format!("{}{text}{}", "'".repeat(levels), "'".repeat(levels));
+        assert_eq!(scrub(&nested(4, "--a x")), nested(4, "--a x"));
+        assert_eq!(scrub(&nested(10_000, "hunter2")), nested(5, HIDDEN));
+        assert_eq!(scrub(&r#"'""#.repeat(10_000)).len(), nested(5, HIDDEN).len());
     }
 
     #[test]
