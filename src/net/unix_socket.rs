@@ -155,7 +155,7 @@ fn aside(path: &Path) -> PathBuf {
 
 /// Whether a process listens there. Only a refusal proves that none does: a listener may be busy, or we may lack the permission.
 fn is_listening(path: &Path) -> bool {
-    let connected = SockAddr::unix(path).and_then(|address| {
+    let connected = address_of(path).and_then(|(address, _file)| {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // With a full backlog, a blocking connect would wait.
         socket.set_nonblocking(true)?;
@@ -166,14 +166,26 @@ fn is_listening(path: &Path) -> bool {
     })
 }
 
+/// The address of a socket file. One with a longer path than fits is reached through a descriptor, which has to live until then.
+fn address_of(path: &Path) -> io::Result<(SockAddr, Option<OwnedFd>)> {
+    if let Ok(address) = SockAddr::unix(path) {
+        return Ok((address, None));
+    }
+    let (file, _) = open_path(path)?;
+    Ok((SockAddr::unix(path_of(&file))?, Some(file)))
+}
+
 /// Sets the attributes through a descriptor, so that another file that takes its path is left alone.
 fn set_attributes(file: &OwnedFd, attributes: Attributes) -> io::Result<()> {
     let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
     if uid.is_some() || gid.is_some() {
         nix::unistd::fchownat(file, "", uid, gid, AtFlags::AT_EMPTY_PATH)?;
     }
-    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::set_permissions(itself, fs::Permissions::from_mode(attributes.mode))
+    fs::set_permissions(path_of(file), fs::Permissions::from_mode(attributes.mode))
+}
+
+fn path_of(file: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// Opens the socket file itself: follows no symlink, and reads nothing.
@@ -251,6 +263,27 @@ mod tests {
         socket.set_nonblocking(true)?;
         socket.connect(&SockAddr::unix(path)?)?;
         Ok(socket)
+    }
+
+    #[test]
+    fn a_stale_file_is_replaced_and_a_live_one_kept_even_if_their_paths_can_be_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = 107 - folder.path().as_os_str().len() - "//s".len();
+        let folder = folder.path().join("x".repeat(room));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("s");
+        let live = UnixListener::bind(&path).unwrap();
+        assert_eq!(path.as_os_str().len(), 107);
+        assert!(is_listening(&path));
+        // As it is done with a file that seems stale, in a race with another server.
+        let longer = folder.join("longer");
+        fs::rename(&path, &longer).unwrap();
+        assert!(is_listening(&longer));
+        drop(live);
+        assert!(!is_listening(&longer));
+        fs::rename(&longer, &path).unwrap();
+        let (_listener, _file) = bind(&path, PRIVATE).unwrap();
+        UnixStream::connect(&path).unwrap();
     }
 
     #[test]
