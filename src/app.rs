@@ -100,8 +100,8 @@ impl App {
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Self, StartError> {
         let config = &loaded.config;
-        let services = services(loaded, stop)?;
         let (serving, health) = watch::channel(true);
+        let services = services(loaded, health.clone(), stop)?;
         let admin = start_admin(config, &services, health.clone()).await?;
         let (rpc, rpc_address) = start_rpc(config, &services).await?;
         let environment = Environment {
@@ -167,12 +167,17 @@ impl App {
 }
 
 /// What RPC methods work on. The pools are set once they have started.
-fn services(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Arc<rpc::Services>, StartError> {
+fn services(
+    loaded: &Loaded,
+    serving: watch::Receiver<bool>,
+    stop: mpsc::Sender<rpc::Stop>,
+) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
         pools: UpcomingPools::new(vec![compat::PLUGIN]),
         config: loaded.shown.clone().into(),
+        serving,
         metrics: declared(config)?,
         locks: rpc::Locks::default(),
         stop,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::locks::Locks;
 use crate::api;
@@ -19,6 +19,8 @@ pub struct Services {
     pub pools: UpcomingPools,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
+    /// Whether the server is serving: false during the shutdown.
+    pub serving: watch::Receiver<bool>,
     /// The application's metrics.
     pub metrics: Arc<Registry>,
     /// The locks that workers share.

@@ -9,7 +9,7 @@ use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
 use futures_util::poll;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::calls::{CALL, Done};
 use super::replies::MAX_UNSENT;
@@ -99,6 +99,7 @@ fn router() -> Router {
         api: api::Client::new(&api::Config::default()).unwrap(),
         pools: UpcomingPools::new(vec!["centrifuge"]),
         config: Bytes::from_static(b"{}"),
+        serving: watch::channel(true).1,
         metrics: Arc::default(),
         locks: crate::rpc::Locks::default(),
         stop,

@@ -45,11 +45,13 @@ async fn status(_: Arc<Services>, request: StatusRequest) -> Result<StatusRespon
 /// Ready, even if busy, unless no worker can serve.
 async fn ready(services: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
     known(request, "ready")?;
-    let is_ready = services.pools.get().is_some_and(Pools::are_ready);
-    Ok(if is_ready {
-        StatusResponse { code: OK, message: "" }
+    let unavailable = |message| StatusResponse { code: UNAVAILABLE, message };
+    Ok(if !*services.serving.borrow() {
+        unavailable("service is shutting down")
+    } else if !services.pools.get().is_some_and(Pools::are_ready) {
+        unavailable("no worker can serve")
     } else {
-        StatusResponse { code: UNAVAILABLE, message: "no worker can serve" }
+        StatusResponse { code: OK, message: "" }
     })
 }
 

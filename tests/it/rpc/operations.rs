@@ -145,7 +145,9 @@ async fn a_client_stops_the_server_after_the_calls_in_flight() {
     let call = client.spawn_rpc(&format!("wait:{}", file.display()), "1");
     server.wait_for_output("it waits");
     assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
-    server.wait_for_output("stop requested over RPC");
+    server.wait_for_output("refusing new calls");
+    let reply = caller.json("status.Ready", &json!({"plugin": "centrifuge"})).await;
+    assert_eq!(reply, Ok(json!({"code": 503, "message": "service is shutting down"})));
     std::fs::write(file, "").unwrap();
     assert_eq!(call.await.unwrap().unwrap(), "1");
     assert_eq!(server.exit().await.code(), Some(0));
