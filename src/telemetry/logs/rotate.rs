@@ -92,7 +92,8 @@ impl RotatingFile {
 
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.size > 0 && self.size + line.len() as u64 > self.limit && self.rotate().is_err() {
+        if self.size > 0 && self.size.saturating_add(line.len() as u64) > self.limit && self.rotate().is_err()
+        {
             // Too large a file is better than lost lines. The next megabyte tries again.
             self.limit = self.size + MB;
         }
@@ -110,7 +111,7 @@ impl Write for RotatingFile {
 }
 
 fn limit(options: &Options) -> u64 {
-    if options.max_size == 0 { 100 * MB } else { options.max_size * MB }
+    if options.max_size == 0 { 100 * MB } else { options.max_size.saturating_mul(MB) }
 }
 
 /// Gives `file` the mode and owner of another one, as far as permitted.
