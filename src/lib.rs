@@ -16,8 +16,8 @@
 //!
 //! Who may import whom: `main → cli → app → {config, proxy, api, rpc, admin, pools, telemetry}`; `config` knows the `Config` structs that
 //! live beside the components, never the reverse; `proxy, rpc, admin → pools`, side by side, and none of them imports another; `rpc → api`;
-//! `pools → pool → worker → relay → goridge`; `pool::{core, policy} → std` only. `net`, `telemetry`, `os` and `goridge` are the ground floor:
-//! they import no other room. `tests/it/architecture.rs` checks this.
+//! `pools → pool → worker → relay → goridge`; `pool::{core, policy} → std` only. `net`, `telemetry`, `os` and `goridge` are the base:
+//! they import no other module. `tests/it/architecture.rs` checks this.
 
 mod access;
 pub mod admin;

@@ -1,4 +1,4 @@
-//! Everything that needs the operating system: processes, groups, signals, cgroups, `/proc`. The only room with `unsafe` code.
+//! Everything that needs the operating system: processes, groups, signals, cgroups, `/proc`. The only module with `unsafe` code.
 //!
 //! Everything here is Linux. Each function is small and names the guarantee of the kernel that it relies on; policy lives elsewhere.
 //!

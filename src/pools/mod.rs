@@ -1,4 +1,4 @@
-//! All pools of the bridge, by name: the one room through which proxy, RPC and pages reach workers.
+//! All pools of the bridge, by name: the one module through which proxy, RPC and pages reach workers.
 //!
 //! ```text
 //!   proxy ── Call (type, method, channel) ──▶ route (pure) ──▶ name ──▶ Pool::exec

@@ -5,12 +5,12 @@
 //!  tcp, unix:  listener ─▶ one task per connection ─▶ pid ─▶ trust ─▶ the boot that expects it ─▶ Relay
 //! ```
 //!
-//! Whatever carries the bytes, all other rooms see one [`Relay`]: poll to read, poll to write. Over pipes the process is known when it is
+//! Whatever carries the bytes, all other modules see one [`Relay`]: poll to read, poll to write. Over pipes the process is known when it is
 //! started. Over sockets workers connect by themselves, so each connection must first send the pid of its process, in the one frame
-//! that this room reads. Strangers, garbage and silence get no further than the [`Listener`], each in a task of its own with a deadline
+//! that this module reads. Strangers, garbage and silence get no further than the [`Listener`], each in a task of its own with a deadline
 //! of its own.
 //!
-//! Deliberately absent: every frame after the handshake (the worker's room reads those) and reconnecting (a worker that loses its relay is
+//! Deliberately absent: every frame after the handshake (`worker` reads those) and reconnecting (a worker that loses its relay is
 //! replaced).
 
 mod address;

@@ -3,7 +3,7 @@
 //! [`logs`] writes the events of `tracing`, in RoadRunner's formats, so that log collectors need no change. [`metrics`] is the registry of
 //! all metrics, `histogram` counts durations for it. The settings of traces are read and checked already; spans are to come.
 //!
-//! This is ground floor: it imports no other room, and any room may import it. Parts of the bridge log through `tracing`, and implement
+//! A base module: it imports no other module, and any module may import it. Parts of the bridge log through `tracing`, and implement
 //! `metrics::Collect` for their figures; `app` registers them, and `admin` serves the page.
 
 mod config;

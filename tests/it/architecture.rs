@@ -1,11 +1,11 @@
-//! Who may import whom: read off the `use crate::` lines and the paths in the code.
+//! Which module may import which, checked against the paths in the code.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::repository;
 
-/// The rooms that each room may import. Primitives are everybody's.
+/// The modules that each module may import. Any module may import the primitives.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
@@ -23,7 +23,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("relay", &["goridge", "net", "os"]),
         ("watch", &[]),
         ("proto", &[]),
-        // The ground floor.
+        // The base.
         ("goridge", &[]),
         ("net", &[]),
         ("os", &[]),
@@ -51,21 +51,21 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     files(&source, &mut found);
     let named = found.into_iter().map(|path| {
         let first = path.strip_prefix(&source).unwrap().components().next().unwrap();
-        let room = first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let module = first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        // Tests may look wherever they want, and comments are no imports.
+        // Tests may import anything, and comments are no imports.
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let code =
             code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-        (room, path, code)
+        (module, path, code)
     });
     let is_test = |path: &Path| path.strip_prefix(&source).unwrap().to_str().unwrap().contains("tests");
     named.filter(|(_, path, _)| !is_test(path)).collect()
 }
 
-/// The rooms that stand behind `crate::` in the code, lists in braces included.
+/// The modules named after `crate::` in the code, those in braces included.
 fn imports(code: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for rest in code.split("crate::").skip(1) {
         let list = match rest.strip_prefix('{') {
             Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
@@ -74,23 +74,24 @@ fn imports(code: &str) -> Vec<String> {
         for item in list {
             let item = item.trim();
             let end = item.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(item.len());
-            rooms.push(item[..end].to_owned());
+            modules.push(item[..end].to_owned());
         }
     }
-    rooms
+    modules
 }
 
 #[test]
-fn each_room_imports_only_what_it_may() {
+fn each_module_imports_only_what_it_may() {
     let allowed = allowed();
-    for (room, path, code) in sources() {
-        if room == "lib" || PRIMITIVES.contains(&room.as_str()) {
+    for (module, path, code) in sources() {
+        if module == "lib" || PRIMITIVES.contains(&module.as_str()) {
             continue;
         }
-        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("the room {room} is not in the plan"));
+        let may =
+            allowed.get(module.as_str()).unwrap_or_else(|| panic!("the module {module} is not in the table"));
         for import in imports(&code) {
             let fine =
-                import == room || may.contains(&import.as_str()) || PRIMITIVES.contains(&import.as_str());
+                import == module || may.contains(&import.as_str()) || PRIMITIVES.contains(&import.as_str());
             assert!(fine, "{} imports {import}", path.display());
         }
     }
@@ -114,9 +115,9 @@ fn the_core_of_the_pool_knows_nothing_but_the_standard_library() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_room() {
-    for (room, path, code) in sources() {
-        assert!(room == "os" || !code.contains("unsafe "), "{}", path.display());
+fn unsafe_code_is_in_one_module() {
+    for (module, path, code) in sources() {
+        assert!(module == "os" || !code.contains("unsafe "), "{}", path.display());
     }
 }
 
