@@ -92,7 +92,7 @@ struct Global {
     /// Log everything, regardless of logs.level
     #[arg(short, long, global = true)]
     debug: bool,
-    /// Print only errors and answers
+    /// Print only errors and results
     #[arg(short, long, global = true)]
     silent: bool,
     /// serve: write the process id to .pid in the working directory
@@ -117,6 +117,9 @@ enum Command {
     /// Start the workers and serve Centrifugo's calls
     Serve(serve::Args),
     /// Check the configuration and show what would run
+    #[command(
+        after_help = "Exit codes: 0 valid, even with warnings; 2 a mistake in the arguments or the configuration."
+    )]
     Check,
     /// Send an event to a running server, as Centrifugo would
     Call(Box<call::Args>),
@@ -228,6 +231,22 @@ mod tests {
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
         Program::of(Some("rr".as_ref())).command(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn each_command_shows_its_exit_codes_and_how_long_it_waits() {
+        let mut all = Cli::command();
+        all.build();
+        for command in all.get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_help().to_string();
+            assert!(
+                help.contains("Exit codes: 0 ") || ["completion", "help", "jobs"].contains(&&*name),
+                "{name}: {help}"
+            );
+            let mut waits = help.lines().filter(|line| line.contains("--timeout"));
+            assert!(waits.all(|line| line.contains("[default: ")), "{name}: {help}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::format::one_line;
-use super::reach::{MARGIN, Reach, block_on};
+use super::reach::{MARGIN, Reach, block_on, waits};
 use super::{Global, input};
 
 /// The message, its channel and the server.
@@ -22,6 +22,7 @@ The message goes over rpc.listen to the running server, and from there to Centri
 
 Exit codes: 0 published; 1 Centrifugo or the server refused it, or the server cannot be reached; 2 a mistake in the arguments or the \
 configuration.")]
+#[command(mut_arg("timeout", waits("centrifuge.api_timeout + 10s")))]
 pub(super) struct Args {
     /// The channel
     #[arg(value_name = "CHANNEL")]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Arg;
 use serde_json::Value;
 
 use super::Global;
@@ -29,6 +30,14 @@ pub(super) struct Reach {
     /// How long to wait for an answer, such as 500ms or 1m30s
     #[arg(long, value_name = "TIME", value_parser = crate::duration::parse)]
     pub(super) timeout: Option<Duration>,
+}
+
+/// Adds a command's default for `--timeout` to its help.
+pub(super) fn waits(default: &str) -> impl FnOnce(Arg) -> Arg {
+    move |arg| {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        arg.help(format!("{help} [default: {default}]"))
+    }
 }
 
 /// A connection to a server.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::format::plain;
 use super::plugins::Plugins;
-use super::reach::{ANSWER, MARGIN, Reach, Server, block_on};
+use super::reach::{ANSWER, MARGIN, Reach, Server, block_on, waits};
 use super::say::say;
 use super::{Global, snapshot};
 
@@ -21,11 +21,12 @@ const EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Each worker finishes its request and exits once its successor is ready. If the new code does not start, the old \
-workers stay, and this prints why.
+workers stay, and the reason is printed.
 
 Exit codes: 0 all workers were replaced; 1 they were not, the server cannot be reached, or a plugin does not exist; 2 a mistake in the \
 arguments or the configuration."
 )]
+#[command(mut_arg("timeout", waits("pool.reset_timeout + pool.allocate_timeout + 10s")))]
 pub(super) struct Args {
     /// The plugins [default: all that have workers]
     #[arg(value_name = "PLUGIN")]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::format::json;
-use super::reach::{MARGIN, Reach, block_on};
+use super::reach::{MARGIN, Reach, block_on, waits};
 use super::{Global, input};
 
 /// The method to call, and the server.
@@ -19,6 +19,7 @@ use super::{Global, input};
   causeway rpc centrifuge.Broadcast - < message.json
 
 Exit codes: 0 success; 1 an error or no answer; 2 a mistake in the arguments or the configuration.")]
+#[command(mut_arg("timeout", waits("pool.reset_timeout + pool.allocate_timeout + 10s")))]
 pub(super) struct Args {
     /// The method with its service, such as informer.Workers or centrifuge.Info
     #[arg(value_name = "METHOD")]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Global;
 use super::program::Program;
-use super::reach::{ANSWER, MARGIN, Reach, block_on};
+use super::reach::{ANSWER, MARGIN, Reach, block_on, waits};
 use super::say::say;
 use crate::os::foreign_process::ForeignProcess;
 use crate::rpc::ClientError;
@@ -35,6 +35,7 @@ that answers at rpc.listen. It finishes its calls within endure.grace_period; wi
 
 Exit codes: 0 the server has exited; 1 it has not, or there is none; 2 a mistake in the arguments or the configuration."
 )]
+#[command(mut_arg("timeout", waits("endure.grace_period + 10s")))]
 pub(super) struct Args {
     #[command(flatten)]
     reach: Reach,
@@ -70,7 +71,7 @@ fn find(file: &Path, program: &Program) -> Result<ForeignProcess, String> {
         io::ErrorKind::NotFound => format!("there is no {shown}, which `serve -p` writes"),
         _ => format!("cannot read {shown}: {error}"),
     })?;
-    let pid = text.trim().parse().map_err(|_| format!("{shown} holds no process id"))?;
+    let pid = text.trim().parse().map_err(|_| format!("{shown} contains no process id"))?;
     let process =
         ForeignProcess::find(pid).ok_or_else(|| format!("there is no process {pid}, which {shown} names"))?;
     // The process may have exited long ago, and its pid may be another one's by now.

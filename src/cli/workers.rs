@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::plugins::Plugins;
-use super::reach::{ANSWER, Reach, block_on};
+use super::reach::{ANSWER, Reach, block_on, waits};
 use super::snapshot::Snapshot;
 use super::table::{self, Style};
 use super::{Global, live};
@@ -19,6 +19,7 @@ use super::{Global, live};
 CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its descendants.
 
 Exit codes: 0 success; 1 the server cannot be reached, or a plugin does not exist; 2 a mistake in the arguments or the configuration.")]
+#[command(mut_arg("timeout", waits("5s")))]
 pub(super) struct Args {
     /// The plugins [default: all that have workers]
     #[arg(value_name = "PLUGIN")]

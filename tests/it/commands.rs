@@ -197,8 +197,8 @@ async fn a_pid_file_that_names_no_server_stops_no_process() {
     for (content, why) in [
         (stranger.0.id().to_string(), "is not a server"),
         (ended_pid.to_string(), "there is no process"),
-        ("-1".into(), "holds no process id"),
-        ("x".into(), "holds no process id"),
+        ("-1".into(), "contains no process id"),
+        ("x".into(), "contains no process id"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".rr.yaml"), "version: '3'\nrpc: {listen: 127.0.0.1:1}\n").unwrap();
