@@ -157,7 +157,7 @@ impl App {
         let _ = self.close.send(());
         let answered = timeout_at(deadline, &mut self.proxy).await.is_ok();
         if !answered {
-            warn!(target: "centrifuge", "grace period over, unfinished calls are dropped");
+            warn!(target: "centrifuge", "grace period over, dropping unfinished calls");
             self.proxy.abort();
         }
         let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;

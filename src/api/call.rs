@@ -100,7 +100,7 @@ impl Caller {
     }
 
     fn request(&self, method: &str) -> Result<Request<()>, Error> {
-        let unknown = || Error::new(Code::Unimplemented, format!("method {method:?} cannot exist"));
+        let unknown = || Error::new(Code::Unimplemented, format!("there is no method {method:?}"));
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(unknown());
         }
@@ -184,7 +184,7 @@ impl Arriving<'_> {
     fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes += bytes;
         if self.of_all.fetch_add(bytes, Relaxed) + bytes > MAX_ARRIVING {
-            let text = format!("more than {} MB of answers are arriving", MAX_ARRIVING >> 20);
+            let text = format!("more than {} MB of answers are being received", MAX_ARRIVING >> 20);
             return Err(Error::new(Code::ResourceExhausted, text));
         }
         Ok(())
@@ -258,12 +258,12 @@ fn unframe(mut answer: Bytes, is_gzip: bool) -> Result<Bytes, Error> {
     };
     let message = answer.split_off(PREFIX);
     if length != message.len() {
-        return Err(malformed("is not the one message that it announces"));
+        return Err(malformed("is not exactly one message"));
     }
     match (is_compressed, is_gzip) {
         (false, _) => Ok(message),
         (true, true) => decompress(&message),
-        (true, false) => Err(malformed("is compressed in an unknown way")),
+        (true, false) => Err(malformed("has an unknown compression")),
     }
 }
 
@@ -271,7 +271,7 @@ fn decompress(message: &[u8]) -> Result<Bytes, Error> {
     match grpc::gzip::decompress(message, 0, MAX_ANSWER) {
         Ok(Some(plain)) => Ok(plain.into()),
         Ok(None) => Err(too_large()),
-        Err(cause) => Err(Error::new(Code::Internal, format!("the answer cannot be decompressed: {cause}"))),
+        Err(cause) => Err(Error::new(Code::Internal, format!("cannot decompress the answer: {cause}"))),
     }
 }
 

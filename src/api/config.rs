@@ -72,7 +72,7 @@ impl Config {
     /// Reports what would keep Centrifugo's API from being called.
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         if call::headers(self).is_err() {
-            findings.mistake("centrifuge.api_key", "it has characters that cannot be sent in a header");
+            findings.mistake("centrifuge.api_key", "it has characters that are not allowed in a header");
         }
         if let Some(tls) = &self.tls {
             let (host, _) = host_and_port(&self.address).unwrap_or_default();

@@ -62,7 +62,7 @@ impl Error {
 
     /// The connection broke. Whether the call was executed is not known.
     pub(super) fn broken(address: &str, cause: &h2::Error) -> Self {
-        Self::new(Code::Unavailable, format!("the connection to Centrifugo at {address} broke: {cause}"))
+        Self::new(Code::Unavailable, format!("the connection to Centrifugo at {address} was lost: {cause}"))
     }
 }
 
@@ -92,25 +92,25 @@ pub enum SetupError {
         source: tokio_rustls::rustls::pki_types::pem::Error,
     },
     /// A file holds no certificate.
-    #[error("centrifuge.tls: there is no certificate in {}", .0.display())]
+    #[error("centrifuge.tls: no certificate in {}", .0.display())]
     NoCertificate(PathBuf),
     /// The system has no trusted certificate authorities.
-    #[error("centrifuge.tls: the system has no certificates of authorities; set centrifuge.tls.root_ca")]
+    #[error("centrifuge.tls: no root certificates on this system; set centrifuge.tls.root_ca")]
     NoRoots,
     /// A certificate has no key, or a key no certificate.
     #[error("centrifuge.tls: cert and key belong together; set both or neither")]
     HalfPair,
     /// The certificates or the key cannot be used.
-    #[error("centrifuge.tls: the certificates cannot be used")]
+    #[error("centrifuge.tls: cannot use the certificates")]
     Tls(#[from] tokio_rustls::rustls::Error),
     /// The name expected in the certificate is not valid.
-    #[error("centrifuge.tls: `{0}` cannot be the name in a certificate")]
+    #[error("centrifuge.tls: `{0}` is not a valid server name")]
     ServerName(String),
     /// The address is not `host:port`.
     #[error("centrifuge.grpc_api_address: expected host:port, found `{0}`")]
     Address(String),
     /// The key cannot be sent in a header.
-    #[error("centrifuge.api_key: it has characters that cannot be sent in a header")]
+    #[error("centrifuge.api_key: it has characters that are not allowed in a header")]
     ApiKey,
 }
 

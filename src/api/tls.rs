@@ -69,13 +69,13 @@ pub(super) fn validate(tls: &Tls, host: &str, work_dir: &Path, findings: &mut Fi
         findings.mistake("centrifuge.tls", "cert and key belong together; set both or neither");
     }
     if tls.root_ca.is_none() && roots_of_the_system().is_err() {
-        let text = "the system has no certificates of authorities; set root_ca";
+        let text = "no root certificates on this system; set root_ca";
         findings.mistake("centrifuge.tls", text);
     }
     let own = tls.server_name.as_deref().filter(|name| !name.is_empty());
     if ServerName::try_from(own.unwrap_or(host)).is_err() {
         let key = if own.is_some() { "centrifuge.tls.server_name" } else { "centrifuge.grpc_api_address" };
-        findings.mistake(key, "this cannot be the name in a certificate");
+        findings.mistake(key, "not a valid server name");
     }
 }
 
@@ -88,9 +88,9 @@ fn check_pair(
     let provider = crypto::ring::default_provider();
     match CertifiedKey::from_der(certificates, key, &provider) {
         Err(Error::InconsistentKeys(_)) => {
-            findings.mistake("centrifuge.tls.key", "it is not the key of the certificate");
+            findings.mistake("centrifuge.tls.key", "it does not belong to the certificate");
         }
-        Err(error) => findings.mistake("centrifuge.tls.key", format!("it cannot be used: {error}")),
+        Err(error) => findings.mistake("centrifuge.tls.key", format!("cannot use it: {error}")),
         Ok(_) => {}
     }
 }
@@ -107,7 +107,7 @@ fn explain(file: &Path, what: &str, error: &SetupError) -> String {
             format!("there is no {what} in {file}")
         }
         SetupError::Pem { .. } => format!("{file} is not PEM"),
-        error => format!("the {what} in {file} cannot be used: {error}"),
+        error => format!("cannot use the {what} in {file}: {error}"),
     }
 }
 

@@ -85,17 +85,17 @@ fn log_panics() {
         } else {
             String::new()
         };
-        error!(target: "endure", place, reason, backtrace, "a task panicked: this is a bug");
+        error!(target: "endure", place, reason, backtrace, "task panicked: this is a bug");
     }));
 }
 
 fn log_open_files(raised: nix::Result<Option<(u64, u64)>>) {
     match raised {
         Ok(Some((from, to))) => {
-            debug!(target: "server", from, to, "limit of open files raised; workers keep theirs");
+            debug!(target: "server", from, to, "open file limit raised, workers keep the original one");
         }
         Ok(None) => {}
-        Err(error) => warn!(target: "server", %error, "cannot raise the limit of open files"),
+        Err(error) => warn!(target: "server", %error, "cannot raise the open file limit"),
     }
 }
 
@@ -103,10 +103,10 @@ fn log_cgroup(cgroup: Result<&std::path::Path, String>) {
     match cgroup {
         Ok(folder) => {
             let folder = folder.display();
-            debug!(target: "server", %folder, "server and workers run in their own cgroup");
+            debug!(target: "server", %folder, "running in own cgroup");
         }
         Err(reason) => {
-            debug!(target: "server", reason, "server and workers run without their own cgroup");
+            debug!(target: "server", reason, "running without own cgroup");
         }
     }
 }

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Violation {
     /// A header with a wrong checksum.
-    #[error("a frame with a wrong checksum; read: \"{read}\"")]
+    #[error("frame header with a wrong checksum; read: \"{read}\"")]
     Checksum {
         /// The first bytes, escaped.
         read: String,
@@ -17,7 +17,7 @@ pub enum Violation {
         read: String,
     },
     /// The payload is longer than this side accepts.
-    #[error("a frame of {claimed} bytes, more than the allowed {limit}")]
+    #[error("frame of {claimed} bytes exceeds the limit of {limit}")]
     TooLarge {
         /// Bytes of payload, as the header claims.
         claimed: usize,
@@ -25,13 +25,13 @@ pub enum Violation {
         limit: usize,
     },
     /// A response without exactly one option.
-    #[error("a response with {found} options instead of one, the length of its context")]
+    #[error("expected one option, the length of the context, found {found}")]
     Options {
         /// The number of options.
         found: usize,
     },
     /// A response whose context would be longer than its payload.
-    #[error("a response whose context of {context} bytes is longer than its payload of {payload}")]
+    #[error("context of {context} bytes in a payload of {payload}")]
     Context {
         /// Bytes of context, as the option claims.
         context: u32,
@@ -39,13 +39,13 @@ pub enum Violation {
         payload: usize,
     },
     /// A control frame without a pid.
-    #[error("a control frame without a pid: \"{read}\"")]
+    #[error("control frame without a pid: \"{read}\"")]
     Control {
         /// The payload, escaped.
         read: String,
     },
     /// A valid frame where a pid is expected.
-    #[error("{what} instead of a pid")]
+    #[error("expected a pid, found {what}")]
     Unexpected {
         /// The kind of frame.
         what: &'static str,

@@ -199,7 +199,7 @@ fn is_of_a_run(folder: &Path) -> bool {
 fn own() -> Result<PathBuf, String> {
     let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
     locate(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)
-        .ok_or_else(|| "no folder of cgroup v2 is mounted".into())
+        .ok_or_else(|| "cgroup v2 is not mounted".into())
 }
 
 /// Source: cgroups(7): the line of version 2 in `/proc/self/cgroup` is `0::<path>`; proc(5): fields four and five of `mountinfo` are the

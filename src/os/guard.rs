@@ -138,7 +138,7 @@ fn keeper(wake: &OwnedFd) {
                     break;
                 }
                 Err(error) if !is_reported => {
-                    error!(target: "server", %error, reason, "cannot replace the guard process; retrying");
+                    error!(target: "server", %error, reason, "cannot replace the guard process, retrying");
                     is_reported = true;
                 }
                 Err(_) => {}
@@ -159,8 +159,8 @@ fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
             [PollFd::new(line.as_fd(), PollFlags::empty()), PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut both, PollTimeout::NONE);
         if both[0].revents().is_some_and(|events| !events.is_empty()) {
-            warn!(target: "server", pid = GUARD.load(SeqCst), "guard process ended");
-            return "it ended";
+            warn!(target: "server", pid = GUARD.load(SeqCst), "guard process exited");
+            return "exited";
         }
         let _ = nix::unistd::read(wake, &mut [0; 64]);
         let deadline = Instant::now() + PATIENCE;
@@ -170,8 +170,8 @@ fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
             let writable = poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLOUT)], left);
             if matches!(writable, Ok(0)) {
-                warn!(target: "server", pid = GUARD.load(SeqCst), "guard process does not read");
-                return "it did not read";
+                warn!(target: "server", pid = GUARD.load(SeqCst), "guard process not reading");
+                return "not reading";
             }
         }
     }

@@ -215,9 +215,9 @@ impl Actor {
         if self.first_boot.is_some() {
             // `serve` reports it.
         } else if attempts == 1 || attempts.is_multiple_of(10) {
-            error!(target: "server", attempts, error = reason, "worker cannot be started");
+            error!(target: "server", attempts, error = reason, "cannot start worker");
         } else {
-            debug!(target: "server", attempts, error = reason, "worker cannot be started");
+            debug!(target: "server", attempts, error = reason, "cannot start worker");
         }
     }
 
@@ -265,10 +265,10 @@ impl Actor {
         match end {
             ResetEnd::Done => info!(target: "server", "reset done"),
             ResetEnd::BootFailed(reason) => {
-                error!(target: "server", %reason, "reset failed: workers that were not replaced go on");
+                error!(target: "server", %reason, "reset failed: workers not yet replaced keep running");
             }
             ResetEnd::TimedOut => {
-                error!(target: "server", "reset timed out: workers that were not replaced go on");
+                error!(target: "server", "reset timed out: workers not yet replaced keep running");
             }
             ResetEnd::Closed => {}
         }

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Error {
     /// `max_queue_size` requests wait already. Try later.
-    #[error("the queue is full: {limit} requests wait for a worker already (pool.max_queue_size)")]
+    #[error("the queue is full: {limit} requests are already waiting for a worker (pool.max_queue_size)")]
     QueueFull {
         /// `pool.max_queue_size`.
         limit: usize,

@@ -86,7 +86,7 @@ impl Pool {
                 pool.stop(Instant::now() + FAILED_START).await;
                 Err(StartError::Boot(reason))
             }
-            Err(_) => Err(StartError::Boot("the pool ended while it started".into())),
+            Err(_) => Err(StartError::Boot("the pool was stopped while it was starting".into())),
         }
     }
 
@@ -135,7 +135,7 @@ impl Pool {
         if tokio::time::timeout_at(deadline, self.ended()).await.is_ok() {
             return true;
         }
-        warn!(target: "server", "workers did not leave in time: killing them");
+        warn!(target: "server", "shutdown deadline reached, killing the remaining workers");
         self.parts.mailbox.send(Message::KillAll);
         self.ended().await;
         false

@@ -120,7 +120,7 @@ impl Lease {
     async fn failed(mut self, fault: Fault) -> Answer {
         let Some(unit) = self.unit.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
         let worker = unit.member.id;
-        debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed in a request");
+        debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed during a request");
         let exit = self.units.drop_faulty(unit, &fault);
         Answer::Done(Err(match fault {
             Fault::Unsent => return Answer::RefusedBy(worker),

@@ -81,7 +81,7 @@ impl Staff {
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
-        debug!(target: "server", pid = member.status.pid(), %reason, "worker retires");
+        debug!(target: "server", pid = member.status.pid(), %reason, "retiring worker");
         if reason == Reason::Shutdown {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.
             let patience = if member.status.has_answered() { LAST_WORK } else { LAST_REQUEST };

@@ -104,7 +104,7 @@ impl Blocked {
             while !part.is_empty() {
                 self.stream.reserve_capacity(part.len());
                 let Ok(room) = timeout(BLOCKED, room(&mut self.stream)).await else {
-                    debug!(target: "centrifuge", "answer dropped: the caller does not read it");
+                    debug!(target: "centrifuge", "answer dropped: caller is not reading it");
                     self.stream.send_reset(h2::Reason::CANCEL);
                     return Ok(());
                 };

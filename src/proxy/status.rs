@@ -24,7 +24,7 @@ pub(super) fn of(error: &Error) -> Status {
 /// The status of a call whose message exceeds the limit.
 pub(super) fn too_large(max_message_size: usize) -> Status {
     Status::resource_exhausted(format!(
-        "the message is larger than the {max_message_size} bytes that are allowed (centrifuge.max_message_size)"
+        "the message is larger than the limit of {max_message_size} bytes (centrifuge.max_message_size)"
     ))
 }
 

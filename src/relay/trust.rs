@@ -150,7 +150,7 @@ mod tests {
         check(&trust, elsewhere, None).await.unwrap();
         check(&trust, elsewhere, Some(trust.secret())).await.unwrap();
         let rejection = check(&trust, elsewhere, None).await.unwrap_err().to_string();
-        assert_eq!(rejection, "it does not send CAUSEWAY_RELAY_SECRET, as workers do");
+        assert_eq!(rejection, "CAUSEWAY_RELAY_SECRET missing");
     }
 
     #[tokio::test]

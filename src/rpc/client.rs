@@ -47,7 +47,7 @@ pub enum ClientError {
         within: Duration,
     },
     /// The server closed the connection before it replied.
-    #[error("the connection ended before {method} was answered")]
+    #[error("the connection was closed before {method} was answered")]
     Closed {
         /// The method.
         method: String,
@@ -55,13 +55,13 @@ pub enum ClientError {
         source: Option<io::Error>,
     },
     /// The bytes are not goridge.
-    #[error("what answers there does not speak goridge")]
+    #[error("the server does not speak goridge")]
     Violation(#[from] Violation),
     /// The frame is not a reply.
-    #[error("what answers there does not speak goridge's RPC: {0}")]
+    #[error("the server does not speak goridge's RPC: {0}")]
     NoReply(String),
     /// The result is not JSON.
-    #[error("the result of {method} cannot be read")]
+    #[error("cannot decode the result of {method}")]
     Result {
         /// The method.
         method: String,
@@ -258,9 +258,10 @@ mod tests {
         let error = printed(Client::connect(&missing, LONG).await.unwrap_err());
         assert!(error.contains("No such file"), "{error}");
 
-        for (said, words) in
-            [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak goridge"), ("", "the connection ended")]
-        {
+        for (said, words) in [
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak goridge"),
+            ("", "the connection was closed"),
+        ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = Address::Tcp(listener.local_addr().unwrap().to_string());
             tokio::spawn(async move {

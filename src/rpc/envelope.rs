@@ -31,10 +31,10 @@ pub(super) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoCall {
     /// Without a sequence it cannot be answered.
-    #[error("a call with {0} options instead of two, its sequence and the length of its method's name")]
+    #[error("expected two options, the sequence number and the length of the method name, found {0}")]
     Options(usize),
     /// The name of the method is longer than the payload.
-    #[error("the name of the method has {length} bytes, of a payload of {payload}")]
+    #[error("method name of {length} bytes in a payload of {payload}")]
     Method {
         /// The caller's number for the call.
         sequence: u32,
@@ -44,7 +44,7 @@ pub(super) enum NoCall {
         payload: usize,
     },
     /// No method has a name of more than [`MAX_METHOD`] bytes.
-    #[error("the name of the method has {length} bytes, more than {MAX_METHOD}")]
+    #[error("method name too long: {length} bytes, limit {MAX_METHOD}")]
     Name {
         /// The caller's number for the call.
         sequence: u32,

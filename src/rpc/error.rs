@@ -17,9 +17,7 @@ pub(super) enum CallError {
     NoMethod(String),
     #[error("goridge_read_request_body: unknown decoder used in frame")]
     NoCodec,
-    #[error(
-        "rpc: the argument of {method} has {length} bytes, more than the {max_argument} that it may have"
-    )]
+    #[error("rpc: the argument of {method} is too long: {length} bytes, limit {max_argument}")]
     ArgumentTooLong { method: String, length: usize, max_argument: usize },
     /// The argument cannot be decoded, or the result cannot be encoded.
     #[error(transparent)]

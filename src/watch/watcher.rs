@@ -43,7 +43,7 @@ impl Watch {
             if root.is_dir() {
                 watch.enter(&root);
             } else {
-                warn!(target: "watch", folder = %root.display(), "folder does not exist and is not watched");
+                warn!(target: "watch", folder = %root.display(), error = "not found", "cannot watch folder");
             }
         }
         Ok(watch)
@@ -67,7 +67,9 @@ impl Watch {
             };
             match event {
                 Some(Ok(event)) => changed = self.inspect(event).or(changed),
-                Some(Err(error)) => warn!(target: "watch", %error, "some changes may go unnoticed"),
+                Some(Err(error)) => {
+                    warn!(target: "watch", %error, "file watcher failed, changes may be missed")
+                }
                 // Never, since the watcher holds the sender.
                 None => std::future::pending().await,
             }
@@ -77,7 +79,7 @@ impl Watch {
     /// The file that this event has changed, if it matches.
     fn inspect(&mut self, event: Event) -> Option<PathBuf> {
         if event.need_rescan() {
-            warn!(target: "watch", "the kernel has dropped events: something has changed");
+            warn!(target: "watch", "file events lost, assuming a change");
             return self.patterns.roots().next().map(Path::to_owned);
         }
         if !is_change(event.kind) {
@@ -105,7 +107,7 @@ impl Watch {
                 continue;
             }
             if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                warn!(target: "watch", folder = %folder.display(), %error, "cannot watch a folder");
+                warn!(target: "watch", folder = %folder.display(), %error, "cannot watch folder");
                 self.folders.remove(&folder);
             }
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

@@ -238,15 +238,15 @@ impl fmt::Display for BootError {
         match &self.cause {
             Cause::Spawn(error) => write!(f, "`{command}` cannot be started: {error}")?,
             Cause::Relay(error) => write!(f, "`{command}` cannot be connected to: {error}")?,
-            Cause::Exited(exit) => write!(f, "`{command}` ended before it was ready: {exit}")?,
+            Cause::Exited(exit) => write!(f, "`{command}` exited before it was ready: {exit}")?,
             Cause::Fault(fault) => write!(f, "`{command}` failed before it was ready: {fault}")?,
-            Cause::CalledOff => write!(f, "`{command}` was called off before it was ready")?,
+            Cause::CalledOff => write!(f, "`{command}` was cancelled before it was ready")?,
             Cause::Timeout(patience) => {
                 write!(f, "`{command}` was not ready within {patience:?} (pool.allocate_timeout)")?;
             }
         }
         if !self.last_lines.is_empty() {
-            f.write_str("; the last it printed was:")?;
+            f.write_str("; last output:")?;
             for line in &self.last_lines {
                 write!(f, "\n  {line}")?;
             }

@@ -190,7 +190,7 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let name = String::deserialize(deserializer)?;
             if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(de::Error::custom("this cannot be the name of an environment variable"));
+                return Err(de::Error::custom("not a valid name of an environment variable"));
             }
             Ok(Self(name.to_uppercase()))
         }
@@ -202,7 +202,7 @@ fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, 
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let Scalar(text) = Scalar::deserialize(deserializer)?;
             if text.contains('\0') {
-                return Err(de::Error::custom("a variable cannot hold a zero byte"));
+                return Err(de::Error::custom("a variable cannot contain a zero byte"));
             }
             Ok(Self(text))
         }

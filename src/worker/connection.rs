@@ -263,16 +263,16 @@ impl Connection {
             }
             Verdict::AnswerAfterEcho => {
                 self.grace = None;
-                warn!(target: "server", pid, "worker reads ahead: the fence is off, and only their order ties answers to requests");
+                warn!(target: "server", pid, "worker reads ahead: fence disabled, answers matched by order only");
             }
             Verdict::Ambiguous => return Err(Fault::OutOfStep),
             Verdict::LateAnswer => {
-                warn!(target: "server", pid, "worker reads ahead: dropped an answer to a request that was given up, and the fence is off");
+                warn!(target: "server", pid, "worker reads ahead: fence disabled, answer to an abandoned request dropped");
                 return Ok(None);
             }
             Verdict::Stray => {
-                warn!(target: "server", pid, "dropped an unrequested answer of an idle worker: from now on each answer is \
-                    held until its worker is done, and a second one fails the request");
+                warn!(target: "server", pid, "unrequested answer from an idle worker dropped: answers are now held until \
+                    the echo, and a second one fails the request");
                 return Ok(None);
             }
             Verdict::Surplus
@@ -281,7 +281,7 @@ impl Connection {
             | Verdict::FencedAgain
             | Verdict::Release
             | Verdict::Nothing => {
-                self.status.output.dropped_answer("dropped an unrequested answer");
+                self.status.output.dropped_answer("unrequested answer dropped");
                 return Ok(None);
             }
         }
@@ -308,7 +308,7 @@ impl Connection {
             }
             Verdict::MadeUp => return Err(Fault::MadeUp),
             Verdict::FencedAgain => {
-                warn!(target: "server", pid, "worker does not read ahead, but sends its pid unasked: the fence is on again");
+                warn!(target: "server", pid, "unrequested pid from a worker that does not read ahead: fence enabled again");
             }
             _ => {}
         }
@@ -317,7 +317,7 @@ impl Connection {
 
     fn take_leftover(&mut self, reply: Reply) {
         if let Err(fault) = self.sort(reply) {
-            self.status.output.dropped_answer(&format!("dropped what an idle worker sent: {fault}"));
+            self.status.output.dropped_answer(&format!("data from an idle worker dropped: {fault}"));
         }
     }
 

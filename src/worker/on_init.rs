@@ -47,7 +47,7 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
         Err(_) => {
             process.kill();
             process.status().exited().await;
-            format!("it did not end within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
+            format!("it did not exit within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
         }
     };
     let lines = status.output.tail().join("\n  ");

@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// It was gone before any byte of the request was written.
-    #[error("it had gone before the request was sent")]
+    #[error("it was gone before the request was sent")]
     Unsent,
     /// It closed its side.
     #[error("it closed its relay")]
@@ -32,15 +32,15 @@ pub(crate) enum Fault {
     #[error("{0}")]
     Violation(#[from] Violation),
     /// It streams its answer to a call that takes one message.
-    #[error("it streamed its answer, but this call takes a single one")]
+    #[error("it streamed its answer, but the call is unary")]
     Streamed,
     /// It reads ahead or answers unasked, and got out of step.
-    #[error("it answers out of order: the request of this answer is unknown")]
+    #[error("it answers out of order: cannot tell which request this answer belongs to")]
     OutOfStep,
     /// It sends its pid unasked, so that its pid does not mark the end of a request.
-    #[error("it sends its pid more often than it was asked for it")]
+    #[error("it sends its pid without being asked")]
     MadeUp,
     /// Another process answers instead of it, or beside it.
-    #[error("another process ({0}) answers instead of it")]
+    #[error("another process ({0}) answers in its place")]
     Another(u32),
 }

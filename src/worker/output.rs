@@ -108,7 +108,7 @@ impl Output {
         }
         if lines.has_cut() && !std::mem::replace(&mut self.state().cut, true) {
             let limit = super::lines::MAX_LINE;
-            warn!(target: "server", pid = self.pid, limit, "worker output line too long: logged in pieces, as are later ones");
+            warn!(target: "server", pid = self.pid, limit, "worker output line too long: splitting it, and later ones");
         }
         all_logged
     }
@@ -175,7 +175,7 @@ impl Output {
         };
         let (pid, Amount { lines, bytes }) = (self.pid, dropped);
         if lines > 0 {
-            warn!(target: "server", pid, lines, bytes, "worker output dropped: it prints too much");
+            warn!(target: "server", pid, lines, bytes, "worker output dropped");
         }
         if answers > 0 {
             warn!(target: "server", pid, answers, "more unrequested answers dropped");

@@ -172,7 +172,7 @@ impl Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(status) = self.status else { return f.write_str("it ended for an unknown reason") };
+        let Some(status) = self.status else { return f.write_str("unknown exit status") };
         match (status.code(), status.signal()) {
             (Some(code), _) => write!(f, "exit status {code}"),
             (None, Some(number)) => {

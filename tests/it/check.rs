@@ -80,7 +80,7 @@ causeway: .rr.yaml:1: version: expected a string, found a number; write version:
 causeway: .rr.yaml:1: centrifuge: missing section: there is nothing to serve
 causeway: .rr.yaml:3: server.command: missing: expected a command such as "php app.php"
 causeway: .rr.yaml:4: server.relay: expected pipes, tcp://host:port or unix://path, found "udp://x:1"
-causeway: .rr.yaml:5: server.env.a...: this cannot be the name of an environment variable
+causeway: .rr.yaml:5: server.env.a...: not a valid name of an environment variable
 causeway: .rr.yaml:7: rpc.listen: expected tcp://host:port or unix://path, found "nowhere"
 causeway: .rr.yaml:8: rpc.socket_mode: expected permissions such as 0660, found "rwx"
 causeway: .rr.yaml:9: rpc.allow[1]: expected a network such as 10.0.0.0/8, found "x"
@@ -169,10 +169,10 @@ fn check_reads_certificates_and_keys_too() {
 causeway: .rr.yaml:4: centrifuge.tls.root_ca: broken.pem is not PEM
 causeway: .rr.yaml:4: centrifuge.tls.cert: there is no file no.pem
 causeway: .rr.yaml:4: centrifuge.tls.key: there is no private key in text.pem
-causeway: .rr.yaml:4: centrifuge.tls.server_name: this cannot be the name in a certificate
+causeway: .rr.yaml:4: centrifuge.tls.server_name: not a valid server name
 "#);
     insta::assert_snapshot!(refused(&files("cert: cert.pem, key: strange.pem, root_ca: cert.pem")), @r#"
-causeway: .rr.yaml:4: centrifuge.tls.key: it is not the key of the certificate
+causeway: .rr.yaml:4: centrifuge.tls.key: it does not belong to the certificate
 "#);
     insta::assert_snapshot!(refused(&files("cert: cert.pem, root_ca: key.pem")), @r#"
 causeway: .rr.yaml:4: centrifuge.tls.root_ca: there is no certificate in key.pem

@@ -148,7 +148,7 @@ async fn a_failed_first_boot_is_reported_with_command_exit_status_and_last_lines
     let mut server = setup.env("NO_BOOT", &flag.display().to_string()).pool("num_workers: 3").spawn();
     assert_eq!(server.exit().await.code(), Some(1));
     let line = server.wait_for_output("causeway: `python3");
-    assert!(line.contains("worker.py` ended before it was ready: exit status 7"), "{line}");
+    assert!(line.contains("worker.py` exited before it was ready: exit status 7"), "{line}");
     server.wait_for_output("  stderr: cannot start: the flag is set");
 
     let mut server = Setup::new("php no-such-file.php").spawn();
@@ -211,7 +211,7 @@ async fn on_init_runs_before_the_workers_and_may_fail_the_start() {
     assert!(server.folder.path().join("ready").exists());
     for (on_init, words, code) in [
         ("command: 'false'", "exit status 1", 1),
-        ("command: 'sleep 100', exec_timeout: 200ms", "it did not end within 200ms", 1),
+        ("command: 'sleep 100', exec_timeout: 200ms", "it did not exit within 200ms", 1),
         ("command: nosuchprogram", "`nosuchprogram`", 2),
     ] {
         let server = worker().server(&format!("  on_init: {{{on_init}}}\n")).start();

@@ -30,9 +30,9 @@ pub(in crate::pool) enum Reason {
     MaxMemory,
     /// A reset replaces it.
     Reset,
-    /// There is one worker too many.
+    /// There is more workers than configured.
     Surplus,
-    /// It was added for a load that is over.
+    /// It was added for load that has passed.
     Unneeded,
     /// The pool shuts down.
     Shutdown,
@@ -75,8 +75,8 @@ impl fmt::Display for Reason {
             Self::IdleTtl => "idle limit reached (supervisor.idle_ttl)",
             Self::MaxMemory => "memory limit exceeded (supervisor.max_worker_memory)",
             Self::Reset => "reset",
-            Self::Surplus => "one worker too many",
-            Self::Unneeded => "added for a load that is over",
+            Self::Surplus => "more workers than configured",
+            Self::Unneeded => "added for load that has passed",
             Self::Shutdown => "shutdown",
         })
     }

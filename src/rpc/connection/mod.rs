@@ -63,11 +63,11 @@ pub(super) enum Fault {
     Violation(#[from] Violation),
     #[error(transparent)]
     NoCall(#[from] NoCall),
-    #[error("it sent no call, or only a part of one, within {PATIENCE:?}")]
+    #[error("no complete call within {PATIENCE:?}")]
     IncompleteCall,
-    #[error("it read no reply within {PATIENCE:?}")]
+    #[error("no reply read within {PATIENCE:?}")]
     Unread,
-    #[error("it does not read its replies, and other connections need the memory")]
+    #[error("replies not read, and other connections need the memory")]
     OutOfMemory,
 }
 

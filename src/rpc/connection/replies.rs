@@ -64,9 +64,8 @@ impl Connection<'_> {
         if fits || length <= MAX_ERROR {
             envelope::reply(&mut self.output, *flags, *sequence, method, &done.result);
         } else {
-            let text = format!(
-                "rpc: the result has {length} bytes, for which there is no memory; read replies, or ask for less"
-            );
+            let text =
+                format!("rpc: no memory for a result of {length} bytes; read replies, or ask for less");
             envelope::reply(&mut self.output, *flags, *sequence, method, &Err(text));
         }
         Ok(())

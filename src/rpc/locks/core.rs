@@ -31,7 +31,7 @@ const MANY: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
     /// A name is too long.
-    #[error("the name of a resource or an owner has {0} bytes, more than {MAX_NAME}")]
+    #[error("the name of a resource or owner is too long: {0} bytes, limit {MAX_NAME}")]
     Name(usize),
     /// All resources together have too many.
     #[error("limit of {MAX_ENTRIES} locks and waiters reached")]

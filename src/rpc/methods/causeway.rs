@@ -99,7 +99,7 @@ struct StopRequest {
 
 /// The server shuts down already.
 #[derive(Debug, thiserror::Error)]
-#[error("the server is shutting down already")]
+#[error("the server is already shutting down")]
 struct AlreadyStopping;
 
 /// Starts the shutdown, and answers before it.

@@ -112,9 +112,9 @@ fn not_json(error: JsonError) -> CallError {
 /// A message that cannot be converted from JSON, or to it.
 #[derive(Debug, thiserror::Error)]
 enum JsonError {
-    #[error("{SERVICE}.{method}: the argument cannot be read: {source}")]
+    #[error("{SERVICE}.{method}: cannot decode the argument: {source}")]
     Argument { method: Arc<str>, source: ConversionError },
-    #[error("{SERVICE}.{method}: the answer cannot be shown as JSON: {source}")]
+    #[error("{SERVICE}.{method}: cannot convert the answer to JSON: {source}")]
     Answer { method: Arc<str>, source: ConversionError },
 }
 

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(io::Error),
     /// The process has a log already.
-    #[error("the log is set up already")]
+    #[error("logging is already set up")]
     Twice,
 }
 

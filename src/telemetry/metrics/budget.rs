@@ -33,7 +33,7 @@ impl Budget {
         };
         self.series.fetch_sub(series, Relaxed);
         if !self.is_logged.swap(true, Relaxed) {
-            warn!(target: "metrics", error = %full, "new label values are refused");
+            warn!(target: "metrics", error = %full, "refusing new label values");
         }
         Err(full)
     }

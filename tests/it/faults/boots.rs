@@ -31,7 +31,7 @@ async fn a_pool_whose_workers_cannot_start_fails_requests_at_once_and_recovers_b
     for _ in 0..2 {
         scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
     }
-    scene.server.wait_for_output("worker cannot be started");
+    scene.server.wait_for_output("cannot start worker");
     // A call may come at a moment when one is just being tried, and waits for that.
     let status = scene.client.rpc("echo", "1").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
@@ -48,7 +48,7 @@ async fn a_worker_that_cannot_be_replaced_does_not_affect_the_others() {
     let others = scene.bystanders();
     std::fs::write(&flag, "").unwrap();
     scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
-    scene.server.wait_for_output("worker cannot be started");
+    scene.server.wait_for_output("cannot start worker");
     std::fs::remove_file(&flag).unwrap();
     scene.is_whole_again().await;
     others.noticed_nothing().await;

@@ -103,7 +103,7 @@ async fn requests_beyond_the_queue_s_limit_fail_at_once_and_the_others_are_serve
             }
             Err(status) => {
                 assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-                assert!(status.message().contains("2 requests wait"), "{status}");
+                assert!(status.message().contains("2 requests are already waiting"), "{status}");
             }
         }
     }

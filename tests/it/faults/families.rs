@@ -107,7 +107,7 @@ async fn a_child_that_answers_for_its_parent_is_noticed_and_both_are_replaced() 
         }
         scene.is_whole_again().await;
         others.noticed_nothing().await;
-        assert_eq!(scene.server.count_output("answers instead of it"), 3);
+        assert_eq!(scene.server.count_output("answers in its place"), 3);
         scene.ends_well().await;
     }
 }
@@ -144,7 +144,7 @@ async fn a_worker_that_sends_another_pid_is_trusted_on_pipes() {
 async fn a_worker_that_sends_another_pid_is_rejected_on_sockets() {
     for (relay, words) in [
         ("tcp", "process 1 is not a worker of this server"),
-        ("unix", "it claims to be process 1, which it is not"),
+        ("unix", "claims to be process 1, which it is not"),
     ] {
         let mut server =
             worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 1s").spawn();

@@ -7,11 +7,11 @@ use crate::support::{eventually, is_alive, worker};
 
 const FAULTS: [(&str, &str); 7] = [
     ("broken", "wrong checksum"),
-    ("huge", "a frame of 3000000000 bytes"),
-    ("options:0", "0 options instead of one"),
-    ("options:2", "2 options instead of one"),
-    ("options:10", "10 options instead of one"),
-    ("beyond", "longer than its payload"),
+    ("huge", "frame of 3000000000 bytes"),
+    ("options:0", "expected one option, the length of the context, found 0"),
+    ("options:2", "found 2"),
+    ("options:10", "found 10"),
+    ("beyond", "in a payload of"),
     ("stream", "streamed its answer"),
 ];
 

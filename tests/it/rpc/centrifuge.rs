@@ -78,7 +78,7 @@ async fn an_error_in_an_answer_is_a_result_and_a_mistake_in_an_argument_is_named
     for argument in [r#"{"chanel":"x"}"#, "{", "[1]", "7"] {
         let reply = caller.call(Flags::JSON, "centrifuge.Publish", argument.as_bytes()).await;
         assert!(reply.is_error());
-        assert!(reply.text().starts_with("centrifuge.Publish: the argument cannot be read"), "{reply:?}");
+        assert!(reply.text().starts_with("centrifuge.Publish: cannot decode the argument"), "{reply:?}");
     }
     assert_eq!(centrifugo.seen().len(), 1, "no mistake reaches Centrifugo");
 }

@@ -85,8 +85,8 @@ async fn an_invalid_call_with_a_sequence_number_is_answered_and_the_connection_s
             "goridge_read_request_body: message type is not a proto",
         ),
         (frame(Flags::RAW, 9, "resetter.Reset", b"centrifuge"), "unknown Raw payload type"),
-        (with_options(&[9, 12], b"rpc.Version"), "the name of the method has 12 bytes, of a payload of 11"),
-        (with_options(&[9, u32::MAX], b""), "the name of the method has 4294967295 bytes, of a payload of 0"),
+        (with_options(&[9, 12], b"rpc.Version"), "method name of 12 bytes in a payload of 11"),
+        (with_options(&[9, u32::MAX], b""), "method name of 4294967295 bytes in a payload of 0"),
     ];
     for (call, text) in expected {
         caller.send(&call).await;
