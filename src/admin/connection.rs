@@ -14,8 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::io::InspectWriter;
 
 use super::answer::Answer;
+use super::large::{LargePages, Reader, Reading};
 use super::site::Site;
 use crate::net::{EvictionGuard, Registration};
 
@@ -36,12 +38,13 @@ pub(super) async fn serve<S>(stream: S, registration: &Registration, site: &Site
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = Deadline::new(FIRST_REQUEST);
+    let (deadline, reader) = (Deadline::new(FIRST_REQUEST), Reader::new());
+    let stream = InspectWriter::new(stream, |bytes: &[u8]| reader.took(bytes.len()));
     let service = service_fn(|request: Request<Incoming>| {
-        let exchange = Exchange::begin(registration, &deadline);
+        let (exchange, reader) = (Exchange::begin(registration, &deadline), &reader);
         async move {
             let answer = site.answer(&request.map(drop)).await;
-            Ok::<_, Infallible>(exchange.send(answer))
+            Ok::<_, Infallible>(exchange.send(answer, reader))
         }
     });
     let mut http = http1::Builder::new();
@@ -52,6 +55,7 @@ where
         biased;
         () = registration.evicted() => {}
         () = deadline.passed() => {}
+        () = reader.stalled() => {}
         _ = connection => {}
     }
 }
@@ -85,6 +89,8 @@ impl Deadline {
 struct Exchange {
     deadline: Deadline,
     _guard: EvictionGuard,
+    /// For a page that counts as read until then.
+    reading: Option<Arc<Reading>>,
 }
 
 /// The body of an answer, which ends the exchange when it is dropped: hyper keeps it until it is written.
@@ -96,10 +102,12 @@ struct Body {
 impl Exchange {
     fn begin(registration: &Registration, deadline: &Deadline) -> Self {
         deadline.set(ANSWER);
-        Self { deadline: deadline.clone(), _guard: registration.call() }
+        Self { deadline: deadline.clone(), _guard: registration.call(), reading: None }
     }
 
-    fn send(self, answer: Answer) -> Response<Full<Bytes>> {
+    fn send(mut self, mut answer: Answer, reader: &Arc<Reader>) -> Response<Full<Bytes>> {
+        let pages = answer.extensions_mut().remove::<Arc<LargePages>>();
+        self.reading = pages.map(|pages| pages.add(reader, answer.body().len()));
         answer.map(|bytes| Full::new(Bytes::from_owner(Body { bytes, _exchange: self })))
     }
 }

@@ -2,16 +2,14 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 
 use super::answer::{Answer, answer, plain};
+use super::large::{LargePages, Permit};
 use super::site::{Answering, Page};
 use crate::offload;
 use crate::single_flight::SingleFlight;
@@ -23,15 +21,10 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=und
 /// A page of more bytes than this is large.
 const LARGE: usize = 1 << 20;
 
-/// The number of large pages at one time, being written or still read by slow scrapers.
-static LARGE_PAGES: Semaphore = Semaphore::const_new(2);
-
-/// How long a scraper waits for one of these.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// All metrics in Prometheus' text format, plain or compressed. Requests at the same time share one page.
 pub(super) struct MetricsPage {
     registry: Arc<Registry>,
+    large: Arc<LargePages>,
     plain: SingleFlight<Result<Bytes, Failure>>,
     packed: SingleFlight<Result<Bytes, Failure>>,
 }
@@ -46,12 +39,13 @@ enum Failure {
 
 impl MetricsPage {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, plain: SingleFlight::default(), packed: SingleFlight::default() }
+        let (plain, packed) = (SingleFlight::default(), SingleFlight::default());
+        Self { registry, large: LargePages::new(), plain, packed }
     }
 
     async fn page(&self, is_packed: bool) -> Result<Bytes, Failure> {
         let flight = if is_packed { &self.packed } else { &self.plain };
-        let page = flight.get(write(Arc::clone(&self.registry), is_packed)).await;
+        let page = flight.get(write(Arc::clone(&self.registry), Arc::clone(&self.large), is_packed)).await;
         page.map_or(Err(Failure::Write), |page| (*page).clone())
     }
 }
@@ -61,7 +55,7 @@ impl Page for MetricsPage {
         Box::pin(async {
             let is_packed = accepts_gzip(request.headers());
             match self.page(is_packed).await {
-                Ok(body) => page(body, is_packed),
+                Ok(body) => page(body, is_packed, &self.large),
                 Err(Failure::Busy) => {
                     plain(StatusCode::SERVICE_UNAVAILABLE, "other scrapers read the page too slowly\n")
                 }
@@ -73,21 +67,18 @@ impl Page for MetricsPage {
     }
 }
 
-fn page(body: Bytes, is_packed: bool) -> Answer {
+fn page(body: Bytes, is_packed: bool, large: &Arc<LargePages>) -> Answer {
     let mut page = answer(StatusCode::OK, EXPOSITION, body);
+    page.extensions_mut().insert(Arc::clone(large));
     if is_packed {
         page.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     page
 }
 
-async fn write(registry: Arc<Registry>, is_packed: bool) -> Result<Bytes, Failure> {
-    let permit = if registry.size() > LARGE {
-        let permit = timeout(PATIENCE, LARGE_PAGES.acquire()).await.map_err(|_| Failure::Busy)?;
-        Some(permit.map_err(|_| Failure::Busy)?)
-    } else {
-        None
-    };
+async fn write(registry: Arc<Registry>, large: Arc<LargePages>, is_packed: bool) -> Result<Bytes, Failure> {
+    let permit =
+        if registry.size() > LARGE { Some(large.acquire().await.ok_or(Failure::Busy)?) } else { None };
     let figures = registry.collect().await;
     // A large page takes a while.
     let written = offload::background(move || {
@@ -102,7 +93,7 @@ async fn write(registry: Arc<Registry>, is_packed: bool) -> Result<Bytes, Failur
 /// A page, which counts as large until the last scraper has read it.
 struct Written {
     bytes: Vec<u8>,
-    _permit: Option<SemaphorePermit<'static>>,
+    _permit: Option<Permit>,
 }
 
 impl AsRef<[u8]> for Written {

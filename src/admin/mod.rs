@@ -8,7 +8,7 @@
 //!
 //! `server` binds one listener per address: sections that name the same address share it. `connection` serves HTTP/1 with keep-alive and
 //! deadlines. `site` is the table of one listener, from path and method to page; `health` and `metrics` are the pages, `process` the figures
-//! of this process. `config` holds the `metrics` and `status` sections.
+//! of this process, `large` the limit on large pages. `config` holds the `metrics` and `status` sections.
 //!
 //! Invariants:
 //! - No peer holds a connection or memory for long, whether silent, slow or one of many: every wait has a deadline, and at the limit an idle
@@ -24,6 +24,7 @@ mod answer;
 mod config;
 mod connection;
 mod health;
+mod large;
 mod metrics;
 mod process;
 mod server;

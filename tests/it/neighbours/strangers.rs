@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::control::{make_metrics_large, scrape};
 use crate::support::neighbour::is_unharmed;
 use crate::support::rpc::frame;
 use crate::support::{BINARY, PATIENCE, Server, Setup, json, worker};
@@ -84,6 +85,38 @@ pub(super) async fn a_probe_is_answered_at_once_beside_silent_connections() {
             assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
             let shown = soon("the metrics", get(&metrics, "/metrics")).await;
             assert!(shown.starts_with("HTTP/1.1 200"), "{shown}");
+        }
+    })
+    .await;
+}
+
+/// Connects with so small a buffer that hardly anything fits into the kernel, sends a request and reads nothing.
+async fn ask_and_read_nothing(address: &str, request: &[u8]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn scrapers_that_read_nothing_do_not_lock_out_others() {
+    is_unharmed("unread large pages", 128, setup, async |server| {
+        // More than the kernel takes for a connection.
+        make_metrics_large(server, "wide", 1000).await;
+        let (status, metrics) = (server.listening("status"), server.listening("metrics"));
+        let plain = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+        let packed = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n";
+        let mut unread = Vec::new();
+        for _ in 0..3 {
+            // One after the other, so that they do not share a page.
+            for request in [&plain[..], packed] {
+                unread.push(ask_and_read_nothing(&metrics, request).await);
+                let ready = soon("readiness", get(&status, "/ready?plugin=centrifuge")).await;
+                assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+            }
+            let page = soon("a scrape", scrape(&metrics)).await;
+            assert!(page.starts_with("HTTP/1.1 200") && page.len() > 10_000_000, "{} bytes", page.len());
         }
     })
     .await;
