@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 
 use super::format::{self, one_line};
 use super::{Global, Mistake};
+use crate::config::ServerAddress;
 use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
 use crate::proto::{self, json};
@@ -68,12 +69,12 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let mistake = |error: anyhow::Error| Mistake(format!("{error:#}"));
     let method = method(&args.kind).map_err(mistake)?;
     let request = request(args, &method).map_err(mistake)?;
-    let address = match &args.address {
-        Some(address) => address.clone(),
+    let server = match &args.address {
+        Some(address) => address.clone().into(),
         None => global.running()?.proxy?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(call(&address, args, &method, request))?;
+    let answer = runtime.block_on(call(&server, args, &method, request))?;
     let answer = match answer {
         Ok(answer) => answer,
         Err(status) => bail!("{:?}: {}", status.code(), one_line(status.message())),
@@ -138,7 +139,7 @@ fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
 }
 
 async fn call(
-    address: &Address,
+    server: &ServerAddress,
     args: &Args,
     method: &MethodDescriptor,
     body: Bytes,
@@ -154,14 +155,14 @@ async fn call(
             .with_context(|| format!("`{value}` is not a valid header value"))?;
         request.metadata_mut().append(name, value);
     }
-    let connecting = tokio::time::timeout(args.timeout, connect(address));
+    let connecting = tokio::time::timeout(args.timeout, connect(&server.address));
     let channel = match connecting.await {
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => {
             let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
-            bail!("cannot connect to {address}: {cause}")
+            bail!("cannot connect to {server}: {cause}")
         }
-        Err(_) => bail!("cannot connect to {address} within {:?}", args.timeout),
+        Err(_) => bail!("cannot connect to {server} within {:?}", args.timeout),
     };
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;

@@ -9,6 +9,7 @@ use clap::Arg;
 use serde_json::Value;
 
 use super::Global;
+use crate::config::ServerAddress;
 use crate::net::Address;
 use crate::rpc::{Client, ClientError};
 
@@ -44,7 +45,7 @@ pub(super) fn waits(default: &str) -> impl FnOnce(Arg) -> Arg {
 #[derive(Debug)]
 pub(super) struct Server {
     client: Client,
-    address: Address,
+    address: ServerAddress,
     within: Duration,
 }
 
@@ -53,13 +54,13 @@ impl Reach {
     ///
     /// # Errors
     /// When the configuration does not give one.
-    pub(super) fn address(&self, global: &Global) -> anyhow::Result<Address> {
+    pub(super) fn address(&self, global: &Global) -> anyhow::Result<ServerAddress> {
         if let Some(address) = &self.address {
-            return Ok(address.clone());
+            return Ok(address.clone().into());
         }
         let running = global.running()?;
         let address = running.rpc?;
-        if matches!(address, Address::Unix(_)) {
+        if matches!(address.address, Address::Unix(_)) {
             std::env::set_current_dir(&running.work_dir)
                 .with_context(|| format!("cannot enter {}", running.work_dir.display()))?;
         }
@@ -70,14 +71,19 @@ impl Reach {
     ///
     /// # Errors
     /// When the server cannot be reached.
-    pub(super) async fn connect(&self, address: Address, usual: Duration) -> Result<Server, ClientError> {
+    pub(super) async fn connect(
+        &self,
+        address: ServerAddress,
+        usual: Duration,
+    ) -> Result<Server, ClientError> {
         Server::connect(address, self.timeout.unwrap_or(usual)).await
     }
 }
 
 impl Server {
-    async fn connect(address: Address, within: Duration) -> Result<Self, ClientError> {
-        let client = Client::connect(&address, CONNECT.min(within)).await?;
+    async fn connect(address: ServerAddress, within: Duration) -> Result<Self, ClientError> {
+        let connected = Client::connect(&address.address, CONNECT.min(within)).await;
+        let client = connected.map_err(|error| error.showing(&address))?;
         Ok(Self { client, address, within })
     }
 

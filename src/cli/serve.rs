@@ -52,7 +52,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);
     }
-    let _logs = logs::init(&loaded.config.logs)?;
+    let _logs = logs::init(&loaded.config.logs).map_err(|error| explained(&loaded, &error))?;
     log_panics();
     log_open_files(open_files);
     log_cgroup(cgroup);
@@ -67,6 +67,13 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
     code
+}
+
+/// An error of the start, as it may be shown.
+fn explained<E: std::error::Error>(loaded: &Loaded, error: &E) -> anyhow::Error {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    let text = sources.fold(error.to_string(), |text, source| format!("{text}: {source}"));
+    anyhow::Error::msg(loaded.explain(&text))
 }
 
 /// Prints a line for people to standard output. Never waits: a full or closed output must hold up neither the server nor its shutdown.
@@ -128,7 +135,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
     let (stop, mut stop_requests) = rpc::stop_requests();
     // If this is interrupted, workers that are starting die with this process.
     let mut app = tokio::select! {
-        app = App::start(loaded, stop) => app?,
+        app = App::start(loaded, stop) => app.map_err(|error| explained(loaded, &error))?,
         name = signals.next() => {
             info!(target: "endure", signal = name, "stop signal received before the workers were ready");
             return Ok(ExitCode::SUCCESS);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::node::{At, Node};
-use super::problems::Problems;
+use super::problems::{Problem, Problems};
 use super::shown;
 use crate::admin;
 use crate::findings::{Finding, Findings, Machine, Weight};
@@ -47,11 +47,21 @@ pub(super) fn add(finding: &Finding, tree: &Node, problems: &Problems) {
 }
 
 /// Returns the message with the file's variable references in place of their values.
-fn without_values(message: String, tree: &Node, key: &str) -> String {
+pub(super) fn without_values(message: String, tree: &Node, key: &str) -> String {
     match find(tree, key) {
         (node, true) => shown::without_value(message, node, key),
         _ => message,
     }
+}
+
+/// The problem of an error that begins with the key of a setting, or the keys of several; `None` if it does not.
+pub(super) fn locate(error: &str, tree: &Node) -> Option<Problem> {
+    let (keys, message) = error.split_once(": ")?;
+    let keys: Vec<_> = keys.split(", ").collect();
+    let known = |key: &&&str| key.split('.').next().is_some_and(|section| tree.get(section).is_some());
+    let first = keys.iter().find(known)?;
+    let message = keys.iter().fold(message.to_owned(), |message, key| without_values(message, tree, key));
+    Some(Problem::at(&place(tree, first), Some(first), message))
 }
 
 /// The place of a key, or of the section that it would be in.

@@ -13,6 +13,7 @@ use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Config, Error, expand, idle, inspect, overrides, shown, typed, yaml};
 use crate::findings::Machine;
+use crate::telemetry::logs;
 use crate::{pool, worker};
 
 /// What the command line and the environment contribute.
@@ -52,6 +53,21 @@ pub struct Loaded {
     pub work_dir: PathBuf,
     /// The environment for workers: that of the process, then what dotenv files add.
     pub env: Vec<(OsString, OsString)>,
+    /// All of it, for messages about it.
+    tree: Node,
+}
+
+impl Loaded {
+    /// Returns a text about the value of `key` with references in place of the values of variables, which may be secrets.
+    pub(crate) fn hide(&self, key: &str, text: String) -> String {
+        inspect::without_values(text, &self.tree, key)
+    }
+
+    /// Returns an error of the start as it may be shown. If it begins with the key of a setting, its place is added, and its value is shown
+    /// as it is written there.
+    pub(crate) fn explain(&self, error: &str) -> String {
+        inspect::locate(error, &self.tree).map_or_else(|| error.to_owned(), |problem| problem.to_string())
+    }
 }
 
 impl fmt::Debug for Loaded {
@@ -85,7 +101,7 @@ pub(super) fn load_and(
     inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);
     let shown = shown::shown(&tree);
     let warnings = problems.finish(&sources.path)?;
-    Ok(Loaded { config, shown, warnings, work_dir, env: env.variables })
+    Ok(Loaded { config, shown, warnings, work_dir, env: env.variables, tree })
 }
 
 /// All sources merged, before any section is read.
@@ -192,7 +208,10 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
     let files: Vec<String> = files.into_iter().filter(|file| !file.is_empty()).collect();
     for file in &files {
         let included = match std::fs::read_to_string(work_dir.join(file)) {
-            Ok(text) => parse(Path::new(file), &text, problems),
+            Ok(text) => {
+                let shown = shown::without_value(file.clone(), &list, "include");
+                parse(Path::new(&shown), &text, problems)
+            }
             Err(reason) => {
                 let node = list.items().iter().find(|node| node.text() == Some(file)).unwrap_or(&list);
                 let text = format!("cannot read {}: {reason}", shown::value(node, "include"));
@@ -258,6 +277,8 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     let mut server: worker::Config = default_or(section("server"), "server", problems);
     check_server(&server, &pool, tree, problems);
     show_references(tree, &mut server, &mut pool);
+    let mut logs: logs::Config = default_or(section("logs"), "logs", problems);
+    logs.references = shown::references(section("logs"));
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
         let text =
@@ -270,7 +291,7 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
         proxy,
         api,
         pool,
-        logs: default_or(section("logs"), "logs", problems),
+        logs,
         metrics: optional(section("metrics"), "metrics", problems),
         status: optional(section("status"), "status", problems),
         otel: optional(section("otel"), "otel", problems),

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
-pub use running::{Running, running};
+pub use running::{Running, ServerAddress, running};
 
 use crate::{admin, api, pool, proxy, rpc, telemetry, worker};
 

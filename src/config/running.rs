@@ -1,5 +1,6 @@
 //! What commands need to reach a running server. The rest of its configuration may be invalid or gone by now.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::load::{default_or, optional, read, section, work_dir};
 use super::node::Node;
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
-use super::{Error, Sources};
+use super::{Error, Sources, inspect};
 use crate::net::Address;
 use crate::{api, pool, proxy, rpc};
 
@@ -17,15 +18,42 @@ pub struct Running {
     /// Where its relative paths start, and where its `.pid` is.
     pub work_dir: PathBuf,
     /// `rpc.listen`, or why it is not known.
-    pub rpc: Result<Address, Error>,
+    pub rpc: Result<ServerAddress, Error>,
     /// `centrifuge.proxy_address`, or why it is not known.
-    pub proxy: Result<Address, Error>,
+    pub proxy: Result<ServerAddress, Error>,
     /// How long its shutdown may take; the default if the setting cannot be read.
     pub grace_period: Duration,
     /// How long a reset may take, the start of a worker included; the default if the settings cannot be read.
     pub reset_time: Duration,
     /// How long a call to Centrifugo's API may take; the default if the setting cannot be read.
     pub api_timeout: Duration,
+}
+
+/// An address to connect to. Messages show it as it is written in the configuration: variables in it may be secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// The address itself.
+    pub address: Address,
+    shown: String,
+}
+
+impl ServerAddress {
+    fn of(address: Address, tree: &Node, key: &str) -> Self {
+        let shown = inspect::without_values(address.to_string(), tree, key);
+        Self { address, shown }
+    }
+}
+
+impl From<Address> for ServerAddress {
+    fn from(address: Address) -> Self {
+        Self { shown: address.to_string(), address }
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
 }
 
 /// Reads what is needed to reach a running server.
@@ -35,8 +63,8 @@ pub struct Running {
 pub fn running(sources: &Sources) -> Result<Running, Error> {
     let mut running = Running {
         work_dir: work_dir(sources)?,
-        rpc: Ok(rpc::Config::default().listen),
-        proxy: Ok(proxy::Config::default().address),
+        rpc: Ok(rpc::Config::default().listen.into()),
+        proxy: Ok(proxy::Config::default().address.into()),
         grace_period: Endure::default().grace_period,
         reset_time: reset_time(&pool::Config::default()),
         api_timeout: api::Config::default().api_timeout,
@@ -62,21 +90,21 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     running.reset_time = reset_time(&pool);
     running.api_timeout = api.api_timeout;
     running.proxy = if problems.spoil("centrifuge.proxy_address") {
-        problems.finish(&sources.path).map(|_| proxy.address)
+        problems.finish(&sources.path).map(|_| proxy.address.into())
     } else {
-        Ok(proxy.address)
+        Ok(ServerAddress::of(proxy.address, tree, "centrifuge.proxy_address"))
     };
 }
 
 /// Problems with the files may be the reason why it is missing, so they are part of the error.
-fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<Address, Error> {
+fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<ServerAddress, Error> {
     let problems = Problems::default();
     match optional::<rpc::Config>(section(tree, "rpc"), "rpc", &problems) {
-        Some(rpc) if !problems.spoil("rpc.listen") => Ok(rpc.listen),
+        Some(rpc) if !problems.spoil("rpc.listen") => Ok(ServerAddress::of(rpc.listen, tree, "rpc.listen")),
         Some(_) => Err(problems.finish(&sources.path).err().unwrap_or_else(|| missing(sources).into())),
         None => {
             files.add(missing(sources));
-            files.finish(&sources.path).map(|_| rpc::Config::default().listen)
+            files.finish(&sources.path).map(|_| rpc::Config::default().listen.into())
         }
     }
 }
@@ -108,7 +136,7 @@ mod tests {
         let text =
             "version: '3'\nrpc: {listen: 'unix://${X:-rpc}.sock'}\ncentrifuge: {pool: {num_workers: x}}\n";
         let running = read_text(text);
-        assert_eq!(running.rpc, Ok(Address::Unix("rpc.sock".into())));
+        assert_eq!(running.rpc.unwrap().address, Address::Unix("rpc.sock".into()));
         assert_eq!(running.reset_time, Duration::from_mins(2));
         assert_eq!(running.grace_period, Duration::from_secs(30));
     }

@@ -3,9 +3,11 @@
 //! A message names file, line and key. It quotes a value only if neither its key nor its text suggests a secret; a value that came from a
 //! variable is shown as the reference in the file.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
-use super::node::{Node, Shown, Value};
+use super::node::{At, Node, Shown, Value};
 use crate::secrets::{HIDDEN, is_secret, scrub, scrub_words};
 
 /// Sections whose values are always hidden: any of them may be a secret.
@@ -157,6 +159,17 @@ pub(super) fn without_value(message: String, node: &Node, path: &str) -> String 
         Value::List(items) => items.iter().fold(message, |message, item| without_value(message, item, path)),
         Value::Null | Value::Map(_) => message,
     }
+}
+
+/// The texts of a section in which variables were replaced, and how messages show each.
+pub(super) fn references(section: Option<&Node>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    section.cloned().unwrap_or_else(|| Node::empty(At::of_flag(""))).for_each_scalar("", &mut |node, _| {
+        let items = node.split();
+        let shown = items.iter().filter_map(|item| Some((item.text()?.to_owned(), item.shown()?)));
+        found.extend(shown.map(|(text, shown)| (text.clone(), without_variables(text, shown))));
+    });
+    found
 }
 
 /// The message with references in place of the values of variables, of which it may quote a part of the text, such as a directory.

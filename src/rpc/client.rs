@@ -25,16 +25,16 @@ pub enum ClientError {
     /// The connection was refused, or there is no such host or socket file.
     #[error("cannot connect to {address}")]
     Unreachable {
-        /// The address that was tried.
-        address: Address,
+        /// The address that was tried, as it is shown.
+        address: String,
         /// The system's error.
         source: io::Error,
     },
     /// The connection was not established in time.
     #[error("cannot connect to {address} within {within:?}")]
     ConnectTimeout {
-        /// The address that was tried.
-        address: Address,
+        /// The address that was tried, as it is shown.
+        address: String,
         /// The time limit.
         within: Duration,
     },
@@ -76,6 +76,16 @@ pub enum ClientError {
     Server(String),
 }
 
+impl ClientError {
+    /// The same error with the address in another form.
+    pub(crate) fn showing(mut self, shown: &impl ToString) -> Self {
+        if let Self::Unreachable { address, .. } | Self::ConnectTimeout { address, .. } = &mut self {
+            *address = shown.to_string();
+        }
+        self
+    }
+}
+
 /// A connection to a server. It can still be used after an error in a reply, and after a timeout, since late replies are recognized by their
 /// sequence numbers.
 pub struct Client {
@@ -95,8 +105,8 @@ impl Client {
             Ok(Ok(stream)) => {
                 Ok(Self { stream, decoder: Decoder::strict(MAX_REPLY), input: BytesMut::new(), sequence: 0 })
             }
-            Ok(Err(source)) => Err(ClientError::Unreachable { address: address.clone(), source }),
-            Err(_) => Err(ClientError::ConnectTimeout { address: address.clone(), within }),
+            Ok(Err(source)) => Err(ClientError::Unreachable { address: address.to_string(), source }),
+            Err(_) => Err(ClientError::ConnectTimeout { address: address.to_string(), within }),
         }
     }
 

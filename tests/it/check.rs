@@ -381,7 +381,7 @@ fn an_address_in_use_is_found_by_serve_alone() {
     let said = stderr(&output, folder.path());
     assert_eq!(output.status.code(), Some(1), "{said}");
     let expected = format!(
-        "causeway: centrifuge.proxy_address: cannot listen on tcp://{address}: Address already in use (os error 98)\n"
+        "causeway: .rr.yaml:3: centrifuge.proxy_address: cannot listen on tcp://{address}: Address already in use (os error 98)\n"
     );
     assert!(said.ends_with(&expected), "{said}");
 }

@@ -59,6 +59,74 @@ fn neither_check_nor_serve_prints_a_secret() {
 }
 
 #[test]
+fn no_command_prints_the_value_of_a_variable_in_a_setting() {
+    let lines = [
+        "logs: {file_logger_options: {log_output: /proc/$V}}",
+        "logs: {output: /proc/$V}",
+        "logs: {output: ['/proc/${V}/x', stderr]}",
+        "logs: {channels: {rpc: {output: '/proc/${V}'}}}",
+        "centrifuge.proxy_address: 'unix:///proc/${V}'",
+        "centrifuge.proxy_address: 'unix:///proc/${V}/x'",
+        "centrifuge.proxy_address: 'tcp://192.0.2.1:${V}'",
+        "centrifuge.proxy_address: 'unix://${V}.sock'",
+        "centrifuge.grpc_api_address: '${V}.invalid:10000'",
+        "centrifuge.tls: {root_ca: '/proc/${V}', cert: '${V}.pem', key: '${V}.pem'}",
+        "rpc.listen: 'unix:///proc/$V'",
+        "rpc.listen: 'unix:///proc/$V/x'",
+        "rpc.listen: 'tcp://${V}.invalid:1'",
+        "rpc.listen: 'unix://${V}.sock'",
+        "server.relay: 'unix:///proc/$V'",
+        "server.relay: 'unix://${V}.sock'",
+        "server.user: $V",
+        "server.group: $V",
+        "server.on_init: {command: '/proc/$V'}",
+        "metrics.address: '${V}.invalid:1'",
+        "metrics.collect: {m: {type: $V}}",
+        "status.address: '${V}.invalid:1'",
+        "include: ['${V}.yaml']",
+        "include: ['${V}.bad.yaml']",
+        "envfile: '${V}.env'",
+        "envfile: '${V}.bad.env'",
+        "centrifuge.pool.command: '/proc/$V/php app.php'",
+        "centrifuge.pool.command: '${V} app.php'",
+        "centrifuge.pool.watch: ['/${V}/**/[']",
+    ];
+    for line in lines {
+        let proxy =
+            if line.contains("proxy_address") { "" } else { "centrifuge.proxy_address: tcp://127.0.0.1:0\n" };
+        let file = format!(
+            "version: '3'\nserver.command: 'sh -c true'\n{line}\n{proxy}centrifuge.pool.num_workers: 1\n"
+        );
+        let bad = ("a: [\n", "A='x\n");
+        let folder = folder(&[(".rr.yaml", &file), ("hunter2.bad.yaml", bad.0), ("hunter2.bad.env", bad.1)]);
+        let commands: [&[&str]; 7] = [
+            &["check"],
+            &["serve"],
+            &["workers"],
+            &["reset"],
+            &["stop"],
+            &["publish", "news", "{}"],
+            &["call", "rpc", "--method", "x", "--timeout", "100ms"],
+        ];
+        for command in commands {
+            let output = text(&run(&folder, command));
+            // In the log of a server, an address at which it listens is no message about a setting.
+            let mut messages = output.lines().filter(|message| !message.contains("\tlistening\t"));
+            assert!(messages.all(|message| !message.contains("hunter2")), "{line}\n{command:?}\n{output}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_start_has_the_place_of_its_setting() {
+    let rotated = "version: '3'\nserver: {command: 'sh -c true'}\nlogs:\n  file_logger_options:\n    log_output: /proc/x-$V\ncentrifuge: {}\n";
+    let folder = folder(&[(".rr.yaml", rotated)]);
+    let output = text(&run(&folder, &["serve"]));
+    let message = ".rr.yaml:5: logs.file_logger_options.log_output: cannot open the log /proc/x-${V}: ";
+    assert!(output.contains(message), "{output}");
+}
+
+#[test]
 fn empty_paths_count_as_not_given_and_flags_may_set_required_keys() {
     let folder = folder(&[(".rr.yaml", "server: {command: 'sh -c true'}\n")]);
     let args = ["check", "--dotenv", "", "-w", "", "-o", "version=3", "-o", "centrifuge.name=x"];

@@ -1,6 +1,7 @@
 //! The `logs` section of `.rr.yaml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -44,6 +45,9 @@ pub struct Config {
     pub file_logger_options: Option<File>,
     /// `logs.channels.<name>`: the same for one channel.
     pub channels: BTreeMap<String, Channel>,
+    /// How messages show outputs in which variables were replaced: their values may be secrets.
+    #[serde(skip)]
+    pub(crate) references: BTreeMap<String, String>,
 }
 
 /// One of `logs.channels`.
@@ -163,7 +167,7 @@ pub(super) enum Output<'a> {
     /// `stderr`, `stdout` or a path.
     Named(&'a str),
     /// A file that is rotated.
-    Rotated(&'a Path),
+    Rotated(&'a File),
 }
 
 /// An output cannot be used.
@@ -188,13 +192,22 @@ pub(super) fn file_path(name: &str) -> &str {
     url.filter(|path| path.starts_with('/')).unwrap_or(name)
 }
 
+impl fmt::Display for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Rotated(file) => file.log_output.display().fmt(f),
+        }
+    }
+}
+
 impl Output<'_> {
     /// The file's path, if it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Named("stderr" | "stdout") => None,
             Self::Named(name) => Some(Path::new(file_path(name))),
-            Self::Rotated(path) => Some(path),
+            Self::Rotated(file) => Some(&file.log_output),
         }
     }
 
@@ -259,6 +272,11 @@ impl Config {
         }
     }
 
+    /// An output as messages show it.
+    pub(super) fn shown(&self, output: &str) -> String {
+        self.references.get(output).map_or(output, String::as_str).to_owned()
+    }
+
     /// The outputs of one channel, with the settings that name them.
     pub(super) fn keys(&self, name: &str) -> Vec<(String, Output<'_>)> {
         let own = self.channels.get(name);
@@ -274,7 +292,7 @@ impl Config {
         match (file, &output[..]) {
             (Some(file), _) => {
                 let key = format!("{section}.file_logger_options.log_output");
-                vec![(key, Output::Rotated(&file.log_output))]
+                vec![(key, Output::Rotated(file))]
             }
             (None, [single]) => vec![(format!("{section}.output"), Output::Named(single))],
             (None, output) => {

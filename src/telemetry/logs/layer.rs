@@ -61,11 +61,7 @@ impl Target {
             Level::Warn => LevelFilter::WARN,
             Level::Error => LevelFilter::ERROR,
         };
-        let queues = if level == LevelFilter::OFF {
-            Vec::new()
-        } else {
-            outputs.of(channel).map_err(|error| error.named(&config.keys(name)))?
-        };
+        let queues = if level == LevelFilter::OFF { Vec::new() } else { outputs.of(config, name)? };
         let format = Format { level: level.min(most), style: Style::new(channel) };
         Ok(Self { format: Arc::new(format), queues })
     }

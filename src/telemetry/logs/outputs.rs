@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::config::{Channel, file_path};
+use super::config::{Config, Output, file_path};
 use super::error::Error;
 use super::queue::{Job, Load, Queue};
 use super::rotate::RotatingFile;
@@ -24,6 +24,8 @@ pub(super) struct Outputs {
 
 struct Opened {
     name: String,
+    /// The name as messages show it.
+    shown: String,
     out: Box<dyn Write + Send>,
     queue: Queue,
     jobs: Receiver<Job>,
@@ -32,19 +34,27 @@ struct Opened {
 
 impl Outputs {
     /// Opens the outputs of a channel.
-    pub(super) fn of(&mut self, channel: &Channel) -> Result<Vec<Queue>, Error> {
-        if let Some(options) = &channel.file_logger_options {
-            let path = options.log_output.display().to_string();
-            return Ok(vec![self.add(&path, || Ok(Box::new(RotatingFile::open(options.clone())?)))?]);
+    pub(super) fn of(&mut self, config: &Config, channel: &str) -> Result<Vec<Queue>, Error> {
+        let outputs = config.keys(channel);
+        if outputs.is_empty() {
+            return Ok(vec![self.named("stderr", "stderr").map_err(Error::Thread)?]);
         }
-        if channel.output.is_empty() {
-            return Ok(vec![self.named("stderr")?]);
-        }
-        channel.output.iter().map(|name| self.named(name)).collect()
+        let open = |(key, output): (String, Output<'_>)| {
+            let name = output.to_string();
+            let shown = config.shown(&name);
+            let opened = match output {
+                Output::Named(_) => self.named(&name, &shown),
+                Output::Rotated(file) => {
+                    self.add(&name, &shown, || Ok(Box::new(RotatingFile::open(file.clone())?)))
+                }
+            };
+            opened.map_err(|cause| Error::Open { key, path: shown, cause })
+        };
+        outputs.into_iter().map(open).collect()
     }
 
-    fn named(&mut self, name: &str) -> Result<Queue, Error> {
-        self.add(name, || {
+    fn named(&mut self, name: &str, shown: &str) -> io::Result<Queue> {
+        self.add(name, shown, || {
             Ok(match name {
                 "stderr" => Box::new(io::stderr()),
                 // Not through Rust's own buffer, which would be flushed once more, and block, when the process exits.
@@ -57,29 +67,28 @@ impl Outputs {
     fn add(
         &mut self,
         name: &str,
+        shown: &str,
         open: impl FnOnce() -> io::Result<Box<dyn Write + Send>>,
-    ) -> Result<Queue, Error> {
+    ) -> io::Result<Queue> {
         if let Some(opened) = self.opened.iter().find(|opened| opened.name == name) {
             return Ok(opened.queue.clone());
         }
-        let out = open().map_err(|cause| Error::Open { key: String::new(), path: name.to_owned(), cause })?;
+        let out = open()?;
         let (queue, jobs, load) = Queue::new();
-        self.opened.push(Opened { name: name.to_owned(), out, queue: queue.clone(), jobs, load });
+        let (name, shown) = (name.to_owned(), shown.to_owned());
+        self.opened.push(Opened { name, shown, out, queue: queue.clone(), jobs, load });
         Ok(queue)
     }
 
     /// Starts a thread for each output.
     pub(super) fn start(mut self) -> io::Result<(Console, Guard)> {
-        let gone = |error: Error| io::Error::other(error);
-        let console = Console {
-            stdout: self.named("stdout").map_err(gone)?,
-            stderr: self.named("stderr").map_err(gone)?,
-        };
+        let console =
+            Console { stdout: self.named("stdout", "stdout")?, stderr: self.named("stderr", "stderr")? };
         let mut guard = Guard { others: Vec::new(), stderr: None };
-        for Opened { name, out, queue, jobs, load } in self.opened {
+        for Opened { name, shown, out, queue, jobs, load } in self.opened {
             let is_stderr = name == "stderr";
             let stderr = if is_stderr { None } else { Some(console.stderr.clone()) };
-            let sink = Sink::new(name.clone(), out, has_colours(&name), load, stderr);
+            let sink = Sink::new(shown, out, has_colours(&name), load, stderr);
             let (finished, done) = channel();
             std::thread::Builder::new().name("log".into()).spawn(move || {
                 sink.run(&jobs);
