@@ -3,8 +3,10 @@
 //! These are the formats of Monolog (`level_name`), pino and bunyan (`level` as a number), zap and slog (`level`), Python's JSON
 //! loggers (`levelname`; structlog has the message in `event`), Google's (`severity`), log15's (`lvl`) and Elastic's (`log.level`).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::Level;
+
+use super::fields::Fields;
 
 /// Keys of the level; the first one found counts.
 const LEVELS: [&str; 6] = ["level_name", "levelname", "severity", "log.level", "level", "lvl"];
@@ -18,7 +20,7 @@ pub(super) struct Line {
     pub(super) level: Level,
     pub(super) message: String,
     /// The other fields.
-    pub(super) fields: Map<String, Value>,
+    pub(super) fields: Fields,
 }
 
 /// Parses a line that is a JSON object with a level. Without a message, or if only its level can be read, the message is the whole line.
@@ -27,28 +29,24 @@ pub(super) fn parse(text: &str) -> Option<Line> {
     if !text.starts_with('{') {
         return None;
     }
-    let whole = |level| Line { level, message: text.to_owned(), fields: Map::new() };
-    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(text) else {
+    let whole = |level| Line { level, message: text.to_owned(), fields: Fields::default() };
+    let Some(mut fields) = Fields::parse(text) else {
         return LEVELS.iter().find_map(|key| level_in(text, key)).map(whole);
     };
-    let (named, level) =
-        LEVELS.iter().filter_map(|key| fields.get(*key)).find_map(|value| Some((value, level(value)?)))?;
-    let is_named = named.is_string();
-    let Some(message) = MESSAGES.iter().find_map(|key| fields.shift_remove(*key)) else {
+    let values = LEVELS.iter().filter_map(|key| serde_json::from_str::<Value>(fields.get(key)?).ok());
+    let (is_named, level) = values.into_iter().find_map(|value| Some((value.is_string(), level(&value)?)))?;
+    let Some(message) = MESSAGES.iter().find_map(|key| fields.remove(key)) else {
         // A number may be the level of anything.
         return is_named.then(|| whole(level));
     };
-    let message = match message {
-        Value::String(message) => message,
-        other => other.to_string(),
-    };
+    let message = serde_json::from_str(&message).unwrap_or(message);
     for key in LEVELS {
-        fields.shift_remove(key);
+        fields.remove(key);
     }
     Some(Line { level, message, fields })
 }
 
-/// The level by name of an object that cannot be parsed: it has a number out of range, half a character, or is deeply nested.
+/// The level by name of an object that cannot be parsed: it has half a character, or is deeply nested.
 fn level_in(text: &str, key: &str) -> Option<Level> {
     let quoted = format!("\"{key}\"");
     let value = text.ends_with('}').then(|| text.split_once(&quoted)).flatten()?.1;
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<(Level, String, String)> {
-        parse(text).map(|line| (line.level, line.message, Value::Object(line.fields).to_string()))
+        parse(text).map(|line| (line.level, line.message, format!("{{{}}}", line.fields.write(false))))
     }
 
     #[test]
@@ -114,18 +112,17 @@ mod tests {
     #[test]
     fn a_line_keeps_its_level_whatever_else_it_has() {
         let deep = format!(r#"{{"level":"error","msg":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-        for line in [
-            r#"{"level":"error","n":1e400,"msg":"x"}"#,
-            r#"{"msg":"\ud800", "level" : "error"}"#,
-            r#"{"level":"error","error":"x"}"#,
-            deep.as_str(),
-        ] {
+        for line in
+            [r#"{"msg":"\ud800", "level" : "error"}"#, r#"{"level":"error","error":"x"}"#, deep.as_str()]
+        {
             assert_eq!(read(line), Some((Level::ERROR, line.into(), "{}".into())), "{line}");
         }
         for line in ["  {\"level\":\"error\",\"msg\":\"x\"}", "\u{feff}{\"level\":\"error\",\"msg\":\"x\"}"] {
             assert_eq!(read(line), Some((Level::ERROR, "x".into(), "{}".into())), "{line}");
         }
-        assert_eq!(read(r#"{"level":"error","n":1e400"#), None);
+        assert_eq!(read(r#"{"level":"error","msg":"\ud800""#), None);
+        let large = r#"{"level":"error","n":1e400,"msg":"x"}"#;
+        assert_eq!(read(large), Some((Level::ERROR, "x".into(), r#"{"n":1e400}"#.into())));
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! thread: a line that is JSON with a level keeps its level and fields. The special field `fields_json` holds a JSON object whose entries
 //! become fields of the event.
 //!
-//! `config` and `record` are the bottom, `style`, `json_line` and `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
+//! `config`, `fields` and `record` are the bottom, `style`, `json_line` and `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
 //! `layer` is the top; `lost` counts what is missing.
 //!
 //! Deliberately absent: reopening files on a signal, since `file_logger_options` rotates by itself.
@@ -25,6 +25,7 @@
 mod config;
 mod error;
 mod escape;
+mod fields;
 mod json_line;
 mod layer;
 mod lost;

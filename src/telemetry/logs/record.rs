@@ -7,6 +7,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use super::config::Channel;
+use super::fields::Fields;
 use super::style::{Line, Style};
 
 /// How the lines of a channel are written, and which of them.
@@ -56,15 +57,12 @@ impl Record {
 
     /// The line of the log; in colour if `terminal` is true.
     pub(super) fn write(&self, style: &Style, terminal: bool) -> String {
-        let mut all;
-        let mut fields = &self.fields;
+        let mut fields: Fields =
+            self.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if !self.fields_json.is_empty() {
-            let more: Map<String, Value> = serde_json::from_str(&self.fields_json).unwrap_or_default();
-            all = fields.clone();
-            all.extend(more);
-            fields = &all;
+            fields.extend(Fields::parse(&self.fields_json).unwrap_or_default());
         }
         let Self { time, level, channel, message, .. } = self;
-        style.write(&Line { time: *time, level: *level, channel, message, fields }, terminal)
+        style.write(Line { time: *time, level: *level, channel, message, fields }, terminal)
     }
 }

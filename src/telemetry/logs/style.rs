@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::config::{Channel, Encoding, Mode};
 use super::escape;
+use super::fields::Fields;
 
 /// The width of a channel's name in development mode.
 const NAME_WIDTH: usize = 12;
@@ -20,7 +21,7 @@ pub(super) struct Line<'a> {
     pub(super) level: tracing::Level,
     pub(super) channel: &'a str,
     pub(super) message: &'a str,
-    pub(super) fields: &'a Map<String, Value>,
+    pub(super) fields: Fields,
 }
 
 /// How the lines of a channel are written.
@@ -69,9 +70,9 @@ impl Style {
     }
 
     /// Formats the line; in colour if `terminal` is true.
-    pub(super) fn write(&self, line: &Line<'_>, terminal: bool) -> String {
+    pub(super) fn write(&self, line: Line<'_>, terminal: bool) -> String {
         let mut out = match self.encoding {
-            Encoding::Console => self.console(line, terminal),
+            Encoding::Console => self.console(&line, terminal),
             Encoding::Json => escape::json(self.json(line)),
         };
         out.push_str(&self.line_ending);
@@ -96,7 +97,7 @@ impl Style {
         }
         parts.push(self.shown(line.message));
         if !line.fields.is_empty() {
-            parts.push(self.shown(&spaced(line.fields)));
+            parts.push(self.shown(&format!("{{{}}}", line.fields.write(true))));
         }
         parts.join("\t")
     }
@@ -111,7 +112,7 @@ impl Style {
         out
     }
 
-    fn json(&self, line: &Line<'_>) -> String {
+    fn json(&self, line: Line<'_>) -> String {
         let mut object = Map::new();
         match self.mode {
             Mode::Development | Mode::Unknown => {
@@ -132,46 +133,13 @@ impl Style {
             return Value::Object(object).to_string();
         }
         // A worker's field must not shadow one of the line's own: of two with one name, readers take the last.
-        let renamed = renamed(line.fields, |name| object.contains_key(name));
-        let fields = renamed.as_ref().unwrap_or(line.fields);
+        let fields = line.fields.rename(|name| object.contains_key(name));
         let mut text = Value::Object(object).to_string();
         text.pop();
         text.push(',');
-        let fields = serde_json::to_string(fields).unwrap_or_default();
-        text.push_str(&fields[1..]);
+        text.push_str(&fields.write(false));
+        text.push('}');
         text
-    }
-}
-
-/// The fields with `fields.` in front of names that are taken; `None` if no name is.
-pub(super) fn renamed(
-    fields: &Map<String, Value>,
-    is_taken: impl Fn(&str) -> bool,
-) -> Option<Map<String, Value>> {
-    if !fields.keys().any(|name| is_taken(name)) {
-        return None;
-    }
-    let rename = |(name, value): (&String, &Value)| {
-        let name = if is_taken(name) { format!("fields.{name}") } else { name.clone() };
-        (name, value.clone())
-    };
-    Some(fields.iter().map(rename).collect())
-}
-
-/// JSON with a space after each colon and comma, as zap's console encoder writes it.
-fn spaced(fields: &Map<String, Value>) -> String {
-    let entries: Vec<String> = fields
-        .iter()
-        .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), value_spaced(value)))
-        .collect();
-    format!("{{{}}}", entries.join(", "))
-}
-
-fn value_spaced(value: &Value) -> String {
-    match value {
-        Value::Object(map) => spaced(map),
-        Value::Array(items) => format!("[{}]", items.iter().map(value_spaced).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
     }
 }
 

@@ -19,9 +19,9 @@ fn written(
     message: &str,
     fields: &Value,
 ) -> String {
-    let fields: Map<String, Value> = fields.as_object().cloned().unwrap();
-    let line = Line { time: some_time(), level, channel: "app", message, fields: &fields };
-    Style::new(channel).write(&line, terminal)
+    let fields = fields.as_object().cloned().unwrap().into_iter().collect();
+    let line = Line { time: some_time(), level, channel: "app", message, fields };
+    Style::new(channel).write(line, terminal)
 }
 
 fn style(mode: Mode, encoding: Option<Encoding>) -> Channel {
@@ -239,6 +239,19 @@ fn each_line_of_a_worker_is_one_entry_and_json_keeps_its_level_and_fields() {
             r#"{"level":"info","logger":"server","msg":"last","pid":7,"stream":"stderr"}"#,
         ]
     );
+}
+
+#[test]
+fn numbers_of_a_worker_are_logged_as_it_wrote_them() {
+    let numbers = "[1.10,1E5,-0,123456789012345678901234567890,1e400,0.1000000000000000055]";
+    let printed = format!("{{\"level\":\"error\",\"msg\":\"x\",\"n\":{numbers}}}\n");
+    let json =
+        String::from_utf8(text_of(&json!({"mode": "production"}), || print(printed.as_bytes()))).unwrap();
+    assert!(json.ends_with(&format!(",\"n\":{numbers}}}\n")), "{json}");
+    let console = text_of(&json!({"mode": "development"}), || print(printed.as_bytes()));
+    let spaced = numbers.replace(',', ", ");
+    let console = String::from_utf8(console).unwrap();
+    assert!(console.ends_with(&format!(", \"n\": {spaced}}}\n")), "{console}");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
+use super::fields::Fields;
 use super::json_line;
-use super::style::{self, Line, Style};
+use super::style::{Line, Style};
 
 /// Some lines of one worker, as printed. Each ends with a line feed, except perhaps the last.
 #[derive(Debug)]
@@ -59,9 +60,9 @@ impl WorkerText {
         if text.is_empty() {
             return None;
         }
-        let mut fields = Map::new();
-        fields.insert("pid".into(), self.pid.into());
-        fields.insert("stream".into(), Value::from(self.stream.as_str()));
+        let mut fields = Fields::default();
+        fields.insert("pid", &self.pid.into());
+        fields.insert("stream", &Value::from(self.stream.as_str()));
         let json = json_line::parse(text);
         let level = json.as_ref().map_or(Level::INFO, |line| line.level);
         if level > limit {
@@ -70,15 +71,15 @@ impl WorkerText {
         let message = json.map(|mut line| {
             // Many loggers add the pid as well.
             if line.fields.get("pid") == fields.get("pid") {
-                line.fields.shift_remove("pid");
+                line.fields.remove("pid");
             }
-            let renamed = style::renamed(&line.fields, |name| fields.contains_key(name));
-            fields.extend(renamed.unwrap_or(line.fields));
+            let renamed = line.fields.rename(|name| fields.contains(name));
+            fields.extend(renamed);
             line.message
         });
         let message = message.as_deref().unwrap_or(text);
-        let line = Line { time: self.time, level, channel: self.channel, message, fields: &fields };
-        Some(style.write(&line, terminal))
+        let line = Line { time: self.time, level, channel: self.channel, message, fields };
+        Some(style.write(line, terminal))
     }
 }
 
