@@ -5,16 +5,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::expand::{self, Expanded};
 use super::node::{At, Node, Value};
 use super::problems::{Problem, Problems};
-use super::{Sources, dotenv, expand};
+use super::{Sources, dotenv};
 use crate::secrets;
 
 /// The variables that references may name.
 pub(super) struct Environment {
     /// The process's own, then those that files add.
     pub(super) variables: Vec<(OsString, OsString)>,
-    by_name: BTreeMap<String, String>,
+    by_name: BTreeMap<String, OsString>,
 }
 
 /// Why a file of variables cannot be used.
@@ -33,7 +34,7 @@ impl Environment {
         problems: &Problems,
     ) -> Self {
         let mut env = Self::new(&sources.env);
-        let dotenv = env.get("DOTENV_PATH").map(PathBuf::from).or_else(|| sources.dotenv.clone());
+        let dotenv = env.by_name.get("DOTENV_PATH").map(PathBuf::from).or_else(|| sources.dotenv.clone());
         if let Some(file) = dotenv.filter(|file| !file.as_os_str().is_empty()) {
             // Relative to the working directory, as in RoadRunner, unless only the current directory has it.
             let there = work_dir.join(&file);
@@ -64,7 +65,7 @@ impl Environment {
             }
             return;
         };
-        let expanded = expand::expand(text, &|name| self.get(name).cloned());
+        let expanded = self.expand(text, &node.at, "envfile", problems);
         let (file, shown) = match &expanded {
             Some(expanded) => (expanded.text.as_str(), expanded.safe().text),
             None => (text, text.to_owned()),
@@ -84,14 +85,20 @@ impl Environment {
     }
 
     fn new(own: &[(OsString, OsString)]) -> Self {
-        let text = |(name, value): &(OsString, OsString)| {
-            Some((name.to_str()?.to_owned(), value.to_string_lossy().into_owned()))
-        };
-        Self { variables: own.to_vec(), by_name: own.iter().filter_map(text).collect() }
+        let named = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.clone()));
+        Self { variables: own.to_vec(), by_name: own.iter().filter_map(named).collect() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&String> {
-        self.by_name.get(name)
+    /// Replaces the references in the text of `key`; `None` if there is nothing to replace. A variable may have any bytes, which workers
+    /// get, but a setting is text.
+    pub(super) fn expand(&self, text: &str, at: &At, key: &str, problems: &Problems) -> Option<Expanded> {
+        expand::expand(text, &|name| {
+            let value = self.by_name.get(name)?;
+            if value.to_str().is_none() {
+                problems.mistake(at, Some(key), format!("the value of ${{{name}}} is not UTF-8"));
+            }
+            Some(value.to_string_lossy().into_owned())
+        })
     }
 
     /// Adds variables that are not set yet.
@@ -105,7 +112,7 @@ impl Environment {
             // Invalid variables are left out, as in RoadRunner.
             let is_variable = !name.is_empty() && !name.contains('\0') && !value.as_bytes().contains(&0);
             if is_variable && !self.by_name.contains_key(&name) {
-                self.by_name.insert(name.clone(), value.to_string_lossy().into_owned());
+                self.by_name.insert(name.clone(), value.clone());
                 self.variables.push((name.into(), value));
             }
         }

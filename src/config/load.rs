@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
-use super::{Config, Error, expand, idle, inspect, overrides, shown, typed, yaml};
+use super::{Config, Error, idle, inspect, overrides, shown, typed, yaml};
 use crate::findings::Machine;
 use crate::telemetry::logs;
 use crate::{pool, worker};
@@ -254,7 +254,7 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
 fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problems) {
     tree.for_each_scalar(path, &mut |node, path| {
         let Value::Scalar { text, plain, shown } = &mut node.value else { return };
-        let Some(expanded) = expand::expand(text, &|name| env.get(name).cloned()) else { return };
+        let Some(expanded) = env.expand(text, &node.at, path, problems) else { return };
         if let Some(malformed) = expanded.malformed {
             let hint = format!("{malformed}; expected ${{NAME}} or ${{NAME:-default}}");
             problems.warn(&node.at, Some(path), hint);

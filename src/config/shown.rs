@@ -167,6 +167,7 @@ pub(super) fn references(section: Option<&Node>) -> BTreeMap<String, String> {
     section.cloned().unwrap_or_else(|| Node::empty(At::of_flag(""))).for_each_scalar("", &mut |node, _| {
         let items = node.split();
         let shown = items.iter().filter_map(|item| Some((item.text()?.to_owned(), item.shown()?)));
+        let shown = shown.filter(|(text, _)| !text.is_empty());
         found.extend(shown.map(|(text, shown)| (text.clone(), without_variables(text, shown))));
     });
     found

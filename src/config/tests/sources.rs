@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use std::ffi::OsStr;
+
 use super::*;
 
 #[test]
@@ -76,6 +78,36 @@ fn dotenv_files_are_found_where_roadrunner_finds_them() {
     let missing = Sources { dotenv: Some(PathBuf::from("nope.env")), ..sources };
     let message = load(&missing).unwrap_err().to_string();
     assert!(message.starts_with("nope.env: No such file"), "{message}");
+}
+
+#[test]
+fn bytes_that_are_not_text_are_for_workers_only() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let (folder, mut sources) = folder(&[(".rr.yaml", &format!("{LEAST}envfile: .env\n"))]);
+    std::fs::write(folder.path().join(".env"), b"A=hunter2\xe9\nB=x\n").unwrap();
+    let loaded = load(&sources).unwrap();
+    let value = loaded.env.iter().find(|(name, _)| name == "A").unwrap().1.as_bytes();
+    assert_eq!(value, b"hunter2\xe9");
+    let uses = ["rpc: {listen: 'unix://$A'}", "server.env: {C: '${A:-x}'}", "logs.level: ${NOPE:-$A}"];
+    for line in uses {
+        let text = format!("{LEAST}envfile: .env\n{line}\n");
+        std::fs::write(&sources.path, text).unwrap();
+        let message = load(&sources).unwrap_err().to_string();
+        let key = line.split([' ', ':']).next().unwrap();
+        let place = format!(".rr.yaml:5: {key}");
+        assert!(
+            message.contains(&place) && message.contains(": the value of ${A} is not UTF-8"),
+            "{message}"
+        );
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    // A variable of the process, in a flag.
+    std::fs::write(&sources.path, LEAST).unwrap();
+    sources.env = vec![("A".into(), OsStr::from_bytes(b"\xff").into())];
+    sources.overrides = vec!["logs.level=$A".into()];
+    let message = load(&sources).unwrap_err().to_string();
+    assert!(message.contains("-o logs.level: the value of ${A} is not UTF-8"), "{message}");
 }
 
 #[test]
