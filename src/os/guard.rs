@@ -8,7 +8,8 @@
 //! A worker puts its own group on the list between `fork` and `exec`, so at no moment does it run without being on it.
 //!
 //! The guard may be killed or stopped like any other process. A thread of the server, the keeper, waits for its end, starts another one
-//! and sends it the whole list. The first guard is a fork of the server, made while that has a single thread; later ones execute this
+//! and sends it the whole list. A stopped guard goes on when the server is gone: the kernel sends it SIGCONT when the server's end of a pipe
+//! closes, the [lifeline](Lifeline). The first guard is a fork of the server, made while that has a single thread; later ones execute this
 //! program under the name [`NAME`].
 
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -45,12 +47,36 @@ const KILL_INTERVAL: Duration = Duration::from_millis(5);
 /// The guard's pid.
 static GUARD: AtomicU32 = AtomicU32::new(0);
 
+/// The server's end of the guard's [`Lifeline`].
+static LIFELINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// `F_SETSIG` of fcntl(2), which libc does not have for every target.
+const F_SETSIG: libc::c_int = 10;
+
+/// A pipe to which nothing is written. When the server is gone, its end is closed, and the kernel continues the guard.
+struct Lifeline {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Lifeline {
+    fn new() -> nix::Result<Self> {
+        let (theirs, ours) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        Ok(Self { ours, theirs })
+    }
+}
+
+fn hold(lifeline: OwnedFd) {
+    *LIFELINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(lifeline);
+}
+
 /// Forks the guard. Call it once, at the start of `serve`, before any thread exists.
 ///
 /// # Errors
 /// If no socket or process can be created.
 pub(crate) fn start() -> io::Result<()> {
     let (ours, theirs) = guard_line::open()?;
+    let lifeline = Lifeline::new()?;
     // SAFETY: there is only one thread, so the child may do whatever the parent may.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
@@ -58,11 +84,17 @@ pub(crate) fn start() -> io::Result<()> {
             nix::sys::wait::waitpid(child, None)?;
             GUARD.store(greeting(&ours)?, SeqCst);
             guard_line::use_first(ours);
+            hold(lifeline.ours);
             Ok(())
         }
         ForkResult::Child => {
-            drop(ours);
-            guard(theirs.as_raw_fd(), run::id().unwrap_or_default(), cgroup::folder())
+            drop((ours, lifeline.ours));
+            guard(
+                theirs.as_raw_fd(),
+                lifeline.theirs.as_raw_fd(),
+                run::id().unwrap_or_default(),
+                cgroup::folder(),
+            )
         }
     }
 }
@@ -84,7 +116,7 @@ pub(crate) fn become_one_if_called() {
     if arguments.next().as_deref() == Some(OsStr::new(NAME)) {
         let run = arguments.next().and_then(|run| run.into_string().ok()).unwrap_or_default();
         let folder = arguments.next().map(PathBuf::from);
-        guard(0, &run, folder.as_deref());
+        guard(0, 1, &run, folder.as_deref());
     }
 }
 
@@ -180,6 +212,7 @@ fn wait_for_trouble(line: &OwnedFd, wake: &OwnedFd) -> &'static str {
 /// Starts a guard in place of the last one; returns its pid.
 fn start_another() -> io::Result<u32> {
     let (ours, theirs) = guard_line::open()?;
+    let lifeline = Lifeline::new()?;
     let starting = Starting::begin();
     // What the middle process leaves behind goes to init, as with the first guard.
     let not_adopting = NotAdopting::begin();
@@ -189,7 +222,7 @@ fn start_another() -> io::Result<u32> {
         .args(cgroup::folder())
         .current_dir("/")
         .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
+        .stdout(Stdio::from(lifeline.theirs))
         .stderr(Stdio::null())
         .spawn()?;
     let ended = middle.wait();
@@ -197,6 +230,7 @@ fn start_another() -> io::Result<u32> {
     ended?;
     let pid = greeting(&ours)?;
     guard_line::replace(&ours)?;
+    hold(lifeline.ours);
     GUARD.store(pid, SeqCst);
     // What was missed until now is on the list; what is missed from now on is not.
     guard_line::take_missed();
@@ -208,8 +242,8 @@ fn start_another() -> io::Result<u32> {
 }
 
 /// The guard's life: watches until the other end of the line is gone, then kills.
-fn guard(line: RawFd, run: &str, folder: Option<&Path>) -> ! {
-    detach(line);
+fn guard(line: RawFd, lifeline: RawFd, run: &str, folder: Option<&Path>) -> ! {
+    detach(line, lifeline);
     let line = {
         // SAFETY: `detach` has made it descriptor 0, which nothing else owns.
         unsafe { OwnedFd::from_raw_fd(0) }
@@ -243,8 +277,8 @@ fn until(mut is_done: impl FnMut() -> bool) {
 }
 
 /// Leaves the server's session, descriptors and parent, so that nothing counts the guard among the workers or waits for it. The line
-/// becomes descriptor 0.
-fn detach(line: RawFd) {
+/// becomes descriptor 0, and the lifeline 1.
+fn detach(line: RawFd, lifeline: RawFd) {
     let _ = setsid();
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP] {
         // SAFETY: ignoring a signal installs no handler.
@@ -262,8 +296,13 @@ fn detach(line: RawFd) {
         if line != 0 {
             libc::dup2(line, 0);
         }
+        if lifeline != 1 {
+            libc::dup2(lifeline, 1);
+        }
+        libc::fcntl(1, libc::F_SETOWN, libc::getpid());
+        libc::fcntl(1, F_SETSIG, libc::SIGCONT);
+        libc::fcntl(1, libc::F_SETFL, libc::O_ASYNC);
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-        libc::dup2(null, 1);
         libc::dup2(null, 2);
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
     }

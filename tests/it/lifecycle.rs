@@ -273,6 +273,26 @@ async fn a_server_without_its_guard_still_resets_and_shuts_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_guard_goes_on_when_the_server_is_killed() {
+    let mut server = worker().pool("num_workers: 2").start();
+    // The first guard is a fork of the server; the next one is the program anew.
+    for is_first in [true, false] {
+        if !is_first {
+            server = worker().pool("num_workers: 2").start();
+            signal(guards(&server)[0], Signal::SIGKILL);
+            eventually("the guard is replaced", || server.count_output("guard process replaced") == 1).await;
+        }
+        let file = server.folder.path().join("orphan").display().to_string();
+        server.client().await.rpc("leave:orphan", &file).await.unwrap();
+        let [guard] = guards(&server)[..] else { panic!("{:?}", guards(&server)) };
+        signal(guard, Signal::SIGSTOP);
+        server.signal(Signal::SIGKILL);
+        server.exit().await;
+        eventually("nothing is left", || processes(&server).is_empty()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guard_that_does_not_read_is_replaced() {
     let server = worker().pool("num_workers: 4").rpc().start();
     let mut caller = server.caller().await;
