@@ -2,14 +2,26 @@
 //!
 //! Private modules are compiled into this program as they are, so that nothing has to be public for its sake.
 
+#[allow(unreachable_pub, unused, reason = "it is public in the pool")]
+#[path = "../src/pool/caller.rs"]
+mod caller;
 #[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/proxy/context.rs"]
 mod context;
 #[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/pool/fair_queue.rs"]
+mod fair_queue;
+#[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/pool/idle.rs"]
 mod idle;
+#[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/pool/permits.rs"]
+mod permits;
 #[path = "../src/pool/sync.rs"]
 mod sync;
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use causeway::goridge::{self, Decoder, Flags, Item, Options, StreamBits};
@@ -97,4 +109,30 @@ fn idle_under_contention(bencher: Bencher<'_, '_>) {
             idle.put(*unit, unit);
         }
     });
+}
+
+/// Handing a unit over to the next of this number of waiters, of one caller or of eight.
+#[divan::bench(args = [1, 31, 1000], consts = [1, 8])]
+fn idle_hand_over<const CALLERS: usize>(bencher: Bencher<'_, '_>, waiters: usize) {
+    let idle = idle::Idle::new(1);
+    let callers: [caller::Caller; CALLERS] = std::array::from_fn(|_| caller::Caller::unique());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut wait = |number: usize| {
+        let mut waiting = Box::pin(idle.take(callers[number % CALLERS]));
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        waiting
+    };
+    let mut queue: VecDeque<_> = (0..waiters).map(&mut wait).collect();
+    let (mut unit, mut number) = (Some(Box::new(0)), waiters);
+    let mut context = Context::from_waker(Waker::noop());
+    bencher.bench_local(|| {
+        let (Some(given), Some(mut next)) = (unit.take(), queue.pop_front()) else { return };
+        queue.push_back(wait(number));
+        number += 1;
+        idle.put(0, given);
+        if let Poll::Ready(Ok(taken)) = next.as_mut().poll(&mut context) {
+            unit = Some(taken);
+        }
+    });
+    assert!(unit.is_some());
 }

@@ -4,14 +4,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::Error;
+use super::caller::Caller;
 use super::core::Availability;
 use super::lease::Lease;
 use super::one_shot::OneShots;
 use super::parts::Parts;
+use super::permits::Permit;
 use super::recipe::Recipe;
 
 /// A request that has waited for so long is worth another worker.
@@ -20,13 +21,14 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// The way of one request to a worker.
 pub(super) struct Acquire<'a> {
     pub(super) parts: &'a Parts,
+    pub(super) caller: Caller,
     pub(super) begin: Instant,
     pub(super) deadline: Option<Instant>,
 }
 
 impl<'a> Acquire<'a> {
     /// In debug mode, waits until the request may have a worker of its own; it may as long as the result lives.
-    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'a>>, Error> {
+    pub(super) async fn turn(&self) -> Result<Option<Permit<'a>>, Error> {
         match &self.parts.one_shots {
             Some(one_shots) => self.turn_of(one_shots).await.map(Some),
             None => Ok(None),
@@ -57,7 +59,7 @@ impl<'a> Acquire<'a> {
         let waiter = queue.join(recipe.max_queue_size)?;
         let until = self.until(&recipe);
         let mut down = pin!(availability.wait_for(|availability| *availability != Availability::Serving));
-        let mut unit = pin!(units.take());
+        let mut unit = pin!(units.take(self.caller));
         let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
         let mut asked = false;
         loop {
@@ -84,13 +86,13 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    async fn turn_of(&self, one_shots: &'a OneShots) -> Result<SemaphorePermit<'a>, Error> {
-        if let Ok(turn) = one_shots.turns.try_acquire() {
+    async fn turn_of(&self, one_shots: &'a OneShots) -> Result<Permit<'a>, Error> {
+        if let Some(turn) = one_shots.turns.try_acquire() {
             return Ok(turn);
         }
         let recipe = self.parts.recipe.get();
         let _waiter = self.parts.queue.join(recipe.max_queue_size)?;
-        match tokio::time::timeout_at(self.until(&recipe), one_shots.turns.acquire()).await {
+        match tokio::time::timeout_at(self.until(&recipe), one_shots.turns.acquire(self.caller)).await {
             Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
             Err(_) => Err(self.too_late(&recipe)),
         }

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::acquire::Acquire;
 use super::actor::Actor;
 use super::attempts::Attempts;
+use super::caller::Caller;
 use super::lease::{Answer, Answered};
 use super::mailbox::{Mailbox, Message};
 use super::one_shot::OneShots;
@@ -92,32 +93,34 @@ impl Pool {
 
     /// Runs one request on a worker and returns its answer.
     ///
-    /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; a request whose deadline has
-    /// passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the worker
+    /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; requests of one `caller` are
+    /// served in their order, and callers in turns. A request whose deadline has passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the worker
     /// goes on by itself.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn exec(
         &self,
+        caller: Caller,
         context: &[u8],
         body: Bytes,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
         let begin = Instant::now();
-        let result = self.run(context, body, begin, deadline).await;
+        let result = self.run(caller, context, body, begin, deadline).await;
         self.parts.counters.request(begin.elapsed(), result.is_err());
         result
     }
 
     async fn run(
         &self,
+        caller: Caller,
         context: &[u8],
         body: Bytes,
         begin: Instant,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
-        let acquire = Acquire { parts: &self.parts, begin, deadline };
+        let acquire = Acquire { parts: &self.parts, caller, begin, deadline };
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {

@@ -3,15 +3,17 @@
 //! A unit is one request that a worker may have in flight. Each worker has a slot, and one unit for each row of the structure: today there
 //! is one row, since a worker has one request at a time. The place of a unit follows from its row and its worker's slot.
 //!
-//! A semaphore keeps the queue: first come, first served, and a waiter that gives up leaves it without a trace. Its permits count the idle
-//! units; which unit a permit stands for is decided by a bitmap over places, row by row. The lowest place is taken first. So no worker gets
-//! a second request before every idle one has its first; and under light load the same few workers do all the work: their memory is warm,
-//! and the others can be seen to be unneeded.
+//! `Permits` keep the queue, fair between callers; a waiter that gives up leaves it without a trace. They count the idle units; which unit
+//! a permit stands for is decided by a bitmap over places, row by row. The lowest place is taken first. So no worker gets a second request
+//! before every idle one has its first; and under light load the same few workers do all the work: their memory is warm, and the others can
+//! be seen to be unneeded.
 //!
 //! Every permit stands for one set bit. A unit is therefore published before its permit is added, and a permit is taken before its bit is
 //! cleared; the holder of a permit finds a bit, if perhaps not at the first look.
 
-use super::sync::{AtomicCell, AtomicU64, CachePadded, Ordering, Semaphore, spin_loop};
+use super::caller::Caller;
+use super::permits::{Closed, Permits};
+use super::sync::{AtomicCell, AtomicU64, CachePadded, Ordering, spin_loop};
 
 /// Bits per word of the map.
 const WORD: usize = u64::BITS as usize;
@@ -23,16 +25,12 @@ const SLOTS: usize = 32 * WORD;
 pub(super) struct Idle<T> {
     words: Box<[CachePadded<AtomicU64>]>,
     places: Box<[AtomicCell<Option<Box<T>>>]>,
-    queue: Semaphore,
+    permits: Permits,
 }
-
-/// There is nothing to wait for: the structure is closed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Closed;
 
 impl<T> std::fmt::Debug for Idle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idle").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("Idle").field("permits", &self.permits).finish_non_exhaustive()
     }
 }
 
@@ -43,7 +41,7 @@ impl<T> Idle<T> {
         Self {
             words: (0..rows * SLOTS / WORD).map(|_| CachePadded::default()).collect(),
             places: (0..rows * SLOTS).map(|_| AtomicCell::default()).collect(),
-            queue: Semaphore::new(0),
+            permits: Permits::new(0),
         }
     }
 
@@ -52,31 +50,30 @@ impl<T> Idle<T> {
         row * SLOTS + slot
     }
 
-    /// Puts a unit into its place, for the next one in the queue.
+    /// Puts a unit into its place, for the next waiter if there is one.
     pub(super) fn put(&self, place: usize, unit: Box<T>) {
         self.places[place].store(Some(unit));
         self.words[place / WORD].fetch_or(1 << (place % WORD), Ordering::Release);
-        self.queue.add_permits(1);
+        self.permits.add();
     }
 
     /// Takes one, if one is idle and nothing waits.
     pub(super) fn try_take(&self) -> Option<Box<T>> {
-        let permit = self.queue.try_acquire().ok()?;
+        let permit = self.permits.try_acquire()?;
         permit.forget();
         Some(self.pick())
     }
 
-    /// Waits in the queue for one. Dropping the future leaves the queue.
-    pub(super) async fn take(&self) -> Result<Box<T>, Closed> {
-        let permit = self.queue.acquire().await.map_err(|_| Closed)?;
-        permit.forget();
+    /// Waits in the queue of `caller` for one. Dropping the future leaves the queue.
+    pub(super) async fn take(&self, caller: Caller) -> Result<Box<T>, Closed> {
+        self.permits.acquire(caller).await?.forget();
         Ok(self.pick())
     }
 
     /// Takes what is in `place`, if it is idle.
     pub(super) fn remove(&self, place: usize) -> Option<Box<T>> {
         // Without a permit, whatever is in the place has been promised to a waiter already.
-        let permit = self.queue.try_acquire().ok()?;
+        let permit = self.permits.try_acquire()?;
         let bit = 1 << (place % WORD);
         if self.words[place / WORD].fetch_and(!bit, Ordering::Acquire) & bit == 0 {
             return None;
@@ -87,7 +84,7 @@ impl<T> Idle<T> {
 
     /// Closes the queue: all who wait, and all who come, are turned away.
     pub(super) fn close(&self) {
-        self.queue.close();
+        self.permits.close();
     }
 
     /// How many slots there are.

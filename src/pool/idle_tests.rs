@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::idle::{Closed, Idle};
+use super::caller::Caller;
+use super::idle::Idle;
+use super::permits::Closed;
+
+/// The caller where there is but one.
+const ME: Caller = Caller::NONE;
 
 #[tokio::test]
 async fn the_lowest_place_is_taken_first() {
@@ -11,7 +16,7 @@ async fn the_lowest_place_is_taken_first() {
     for slot in [70, 3, 5] {
         idle.put(slot, Box::new(slot));
     }
-    assert_eq!(*idle.take().await.unwrap(), 3);
+    assert_eq!(*idle.take(ME).await.unwrap(), 3);
     idle.put(3, Box::new(3));
     assert_eq!(*idle.try_take().unwrap(), 3);
     assert_eq!(*idle.try_take().unwrap(), 5);
@@ -32,7 +37,7 @@ fn no_worker_gets_a_second_request_before_every_idle_one_has_its_first() {
 #[tokio::test]
 async fn waiters_are_served_in_order_and_may_leave() {
     let idle = Arc::new(Idle::new(1));
-    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take())).collect();
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take(ME))).collect();
     for future in &mut waiting {
         assert!(futures_poll(future).is_none());
     }
@@ -47,13 +52,47 @@ async fn waiters_are_served_in_order_and_may_leave() {
 #[tokio::test]
 async fn a_waiter_that_leaves_after_it_was_promised_a_unit_passes_it_on() {
     let idle = Idle::new(1);
-    let mut first = Box::pin(idle.take());
-    let mut second = Box::pin(idle.take());
+    let mut first = Box::pin(idle.take(ME));
+    let mut second = Box::pin(idle.take(ME));
     assert!(futures_poll(&mut first).is_none());
     assert!(futures_poll(&mut second).is_none());
     idle.put(0, Box::new(1));
     drop(first);
     assert_eq!(*futures_poll(&mut second).unwrap().unwrap(), 1);
+}
+
+#[test]
+fn callers_take_turns_and_a_newcomer_overtakes_nobody() {
+    let idle = Idle::new(1);
+    let (one, other) = (Caller::unique(), Caller::unique());
+    let mut many: Vec<_> = (0..1000).map(|_| Box::pin(idle.take(one))).collect();
+    for future in &mut many {
+        assert!(futures_poll(future).is_none());
+    }
+    let mut single = Box::pin(idle.take(other));
+    assert!(futures_poll(&mut single).is_none());
+    for unit in [1, 2] {
+        idle.put(unit, Box::new(unit));
+        assert!(idle.try_take().is_none(), "it belongs to a waiter");
+    }
+    assert!(futures_poll(&mut many[0]).is_some());
+    assert!(futures_poll(&mut single).is_some(), "next but one at the latest");
+    idle.put(1, Box::new(1));
+    assert!(futures_poll(&mut many[2]).is_none());
+    assert!(futures_poll(&mut many[1]).is_some(), "within a caller first come, first served");
+}
+
+#[test]
+fn a_queue_whose_waiters_have_all_left_hands_units_out_as_before() {
+    let idle = Idle::new(1);
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take(Caller::unique()))).collect();
+    for future in &mut waiting {
+        assert!(futures_poll(future).is_none());
+    }
+    waiting.clear();
+    idle.put(1, Box::new(()));
+    assert!(idle.try_take().is_some());
+    assert!(idle.try_take().is_none());
 }
 
 #[test]
@@ -71,7 +110,7 @@ fn a_unit_that_is_promised_cannot_be_removed() {
 #[tokio::test]
 async fn closing_turns_every_waiter_away() {
     let idle = Idle::<()>::new(1);
-    let mut waiting = Box::pin(idle.take());
+    let mut waiting = Box::pin(idle.take(ME));
     assert!(futures_poll(&mut waiting).is_none());
     idle.close();
     assert_eq!(waiting.await.unwrap_err(), Closed);
@@ -85,12 +124,22 @@ async fn under_contention_each_unit_has_one_holder_and_none_is_lost() {
     for slot in 0..100_usize {
         idle.put(slot, Box::new(slot));
     }
+    let callers: [Caller; 3] = std::array::from_fn(|_| Caller::unique());
     let tasks: Vec<_> = (0..200)
-        .map(|_| {
+        .map(|task| {
             let (idle, holders) = (Arc::clone(&idle), Arc::clone(&holders));
             tokio::spawn(async move {
-                for _ in 0..200 {
-                    let unit = idle.take().await.unwrap();
+                for round in 0..200 {
+                    // Some leave while they wait, or after they were promised a unit.
+                    if (task + round) % 5 == 0 {
+                        let mut leaver = Box::pin(idle.take(callers[round % 3]));
+                        if let Some(unit) = futures_poll(&mut leaver) {
+                            let unit = unit.unwrap();
+                            idle.put(*unit, unit);
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    let unit = idle.take(callers[task % 3]).await.unwrap();
                     let slot = *unit;
                     assert_eq!(holders[slot].fetch_add(1, Ordering::SeqCst), 0);
                     tokio::task::yield_now().await;

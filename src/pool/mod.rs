@@ -28,7 +28,7 @@
 //!
 //! # The parts and their owners
 //!
-//! - `core`, `policy`, `idle` know neither tasks nor processes. The `Actor` executes what the core decides, with a `Staff` of processes.
+//! - `core`, `policy`, `idle` and its queue (`permits`, `fair_queue`) know neither tasks nor processes. The `Actor` executes what the core decides, with a `Staff` of processes.
 //! - `Parts` is what requests and the actor share: `Units` (idle capacity, and the ways back to it), `Queue` (who waits, and whether that
 //!   makes sense), `Roster` (the workers, for those who ask), `CurrentRecipe`, `Counters`, and the `Mailbox`.
 //! - A `Recipe` is all settings of one generation of workers. Each worker's `Member` keeps the recipe that it was started from. A reset
@@ -44,6 +44,7 @@
 //! Invariants:
 //! - Every unit is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
 //! - Every permit of `Idle` stands for one unit in it.
+//! - Of the requests that wait, those of one `Caller` are served first come, first served, and callers in turns. A newcomer overtakes none.
 //! - A request that has its lease runs on this worker alone; it is run again only if the worker cannot have seen it, or says that it did
 //!   not handle it.
 //! - A worker that is replaced leaves after its successor is ready and after its own request: limits, resets and scaling fail no request.
@@ -61,9 +62,13 @@ mod acquire;
 mod actor;
 mod alarms;
 mod attempts;
+mod caller;
 mod config;
 mod core;
 mod error;
+mod fair_queue;
+#[cfg(test)]
+mod fair_queue_tests;
 mod handle;
 mod idle;
 #[cfg(test)]
@@ -73,6 +78,7 @@ mod mailbox;
 mod one_shot;
 mod operations;
 mod parts;
+mod permits;
 mod policy;
 mod queue;
 mod recipe;
@@ -85,6 +91,7 @@ mod sync;
 mod unit;
 mod units;
 
+pub use caller::Caller;
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;
 pub use handle::{Pool, Start, StartError};

@@ -1,9 +1,10 @@
 //! Debug mode: each request has a worker started for itself.
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
 use super::lease::Lease;
+use super::permits::Permits;
 
 /// Where a worker goes that was started for one request.
 pub(super) type Reply = oneshot::Sender<Result<Lease, Error>>;
@@ -12,7 +13,7 @@ pub(super) type Reply = oneshot::Sender<Result<Lease, Error>>;
 #[derive(Debug)]
 pub(super) struct OneShots {
     /// How many may have one at once.
-    pub(super) turns: Semaphore,
+    pub(super) turns: Permits,
     requests: mpsc::UnboundedSender<Reply>,
 }
 
@@ -20,7 +21,7 @@ impl OneShots {
     /// For `at_once` requests, and what the actor reads.
     pub(super) fn new(at_once: usize) -> (Self, mpsc::UnboundedReceiver<Reply>) {
         let (requests, replies) = mpsc::unbounded_channel();
-        (Self { turns: Semaphore::new(at_once), requests }, replies)
+        (Self { turns: Permits::new(at_once), requests }, replies)
     }
 
     /// Waits for a worker that is started now.

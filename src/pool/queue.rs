@@ -12,7 +12,7 @@ use super::Error;
 use super::core::Availability;
 use super::mailbox::{Mailbox, Message};
 
-/// The queue. Its order is kept by the semaphore of `Idle`.
+/// The queue. Its order is kept by `Permits`.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: AtomicUsize,

@@ -5,9 +5,11 @@ use std::sync::atomic::{Ordering::SeqCst, fence};
 
 use tracing::warn;
 
+use super::caller::Caller;
 use super::core::Reason;
-use super::idle::{Closed, Idle};
+use super::idle::Idle;
 use super::mailbox::{Mailbox, Message};
+use super::permits::Closed;
 use super::unit::{Member, Unit};
 use crate::worker::{Exit, Fault, State};
 
@@ -31,9 +33,9 @@ impl Units {
         self.idle.try_take()
     }
 
-    /// Waits in the queue for one. Dropping the future leaves the queue.
-    pub(super) async fn take(&self) -> Result<Box<Unit>, Closed> {
-        self.idle.take().await
+    /// Waits in the queue of `caller` for one. Dropping the future leaves the queue.
+    pub(super) async fn take(&self, caller: Caller) -> Result<Box<Unit>, Closed> {
+        self.idle.take(caller).await
     }
 
     /// A worker is ready, or done with its request.

@@ -20,7 +20,7 @@ mod metrics;
 mod route;
 mod snapshot;
 
-pub use crate::pool::{Answered, Error, ResetError, ShuttingDown, Start, StartError, Stats};
+pub use crate::pool::{Answered, Caller, Error, ResetError, ShuttingDown, Start, StartError, Stats};
 pub use crate::worker::{State, Usage};
 pub use directory::{Pools, UpcomingPools};
 pub(crate) use metrics::Figures;

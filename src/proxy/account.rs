@@ -1,4 +1,4 @@
-//! What the calls of one connection share: memory, the time slice, the authority.
+//! What the calls of one connection share: memory, the time slice, the place in queues, the authority.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +8,7 @@ use super::authority::Replaced;
 use super::in_flight::InFlight;
 use super::memory::{Memory, Share};
 use super::slice::Slice;
+use crate::pools::Caller;
 
 /// Bytes that a call takes apart from its headers and its message: its task, its stream, its place in the queue.
 const CALL: usize = 4 << 10;
@@ -18,6 +19,8 @@ pub(super) struct Account {
     pub(super) in_flight: Arc<InFlight>,
     share: Share,
     slice: Slice,
+    /// As the pools know it.
+    caller: Caller,
     /// The authority that was replaced. That of the first call counts, since a connection has one.
     authority: OnceLock<Replaced>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Reservation {
 impl Account {
     pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>) -> Arc<Self> {
         let (share, slice) = (Share::new(memory), Slice::new());
-        Arc::new(Self { in_flight, share, slice, authority: OnceLock::new() })
+        Arc::new(Self { in_flight, share, slice, caller: Caller::unique(), authority: OnceLock::new() })
     }
 
     /// Reserves memory for a call with these headers.
@@ -51,6 +54,11 @@ impl Account {
 
     pub(super) fn slice(&self) -> &Slice {
         &self.slice
+    }
+
+    /// Returns the connection as the pools know it.
+    pub(super) fn caller(&self) -> Caller {
+        self.caller
     }
 
     pub(super) fn set_authority(&self, replaced: Replaced) {

@@ -53,7 +53,7 @@ mod throttle;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pools::{self, Answered, Call, Pools};
+use crate::pools::{self, Answered, Call, Caller, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
@@ -65,6 +65,8 @@ pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 /// A call as the backend gets it.
 #[derive(Debug, Clone)]
 pub struct BackendRequest<'a> {
+    /// The connection that it came on.
+    pub caller: Caller,
     /// The type of the call, such as `connect`.
     pub kind: &'a str,
     /// The metadata and the type, as JSON.
@@ -87,6 +89,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
 impl Backend for Pools {
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
         let call = Call { kind: request.kind, ..Call::default() };
-        self.answering(&call)?.exec(&request.context, request.body, request.deadline).await
+        let BackendRequest { caller, kind: _, context, body, deadline } = request;
+        self.answering(&call)?.exec(caller, &context, body, deadline).await
     }
 }

@@ -131,7 +131,8 @@ impl<B: Backend> Service<B> {
         } else {
             message.body
         };
-        let answer = match self.backend.call(BackendRequest { kind, context, body, deadline }).await {
+        let caller = reservation.account().caller();
+        let answer = match self.backend.call(BackendRequest { caller, kind, context, body, deadline }).await {
             Ok(answer) => answer,
             Err(error) => return Outcome::Status(failed(kind, &error)),
         };

@@ -6,5 +6,6 @@ mod control;
 mod http2;
 mod output;
 mod processes;
+mod queue;
 mod storm;
 mod strangers;

@@ -51,6 +51,7 @@ fn attacks() -> Vec<(&'static str, fn())> {
         output::floods_from_idle_workers_do_not_affect_others,
         output::noise_that_could_start_a_frame_does_not_affect_others,
         output::repeated_pieces_of_headers_do_not_affect_others,
+        queue::callers_with_thousands_of_calls_in_flight_do_not_delay_others,
         strangers::a_probe_is_answered_at_once_beside_silent_connections,
     ]
 }

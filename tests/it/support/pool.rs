@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use causeway::config::{Sources, load};
-use causeway::pool::{Error, Pool, Start, StartError};
+use causeway::pool::{Caller, Error, Pool, Start, StartError};
 use causeway::proto::proxy::{RpcRequest, RpcResponse};
 use causeway::worker::Environment;
 use prost::Message as _;
@@ -153,7 +153,7 @@ impl Load {
 async fn rpc(pool: &Pool, method: &str, data: &str, deadline: Option<Instant>) -> Result<String, Error> {
     let request =
         RpcRequest { method: method.into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() };
-    let answer = pool.exec(b"{}", request.encode_to_vec().into(), deadline).await?;
+    let answer = pool.exec(Caller::NONE, b"{}", request.encode_to_vec().into(), deadline).await?;
     let response = RpcResponse::decode(answer.body.clone()).unwrap();
     Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
 }

@@ -1,13 +1,22 @@
-//! The structure of idle units, under every order in which threads can run.
+//! The structure of idle units and its queue, under every order in which threads can run.
 //!
-//! `src/pool/idle.rs` is compiled here once more, with the primitives of `shuttle` in place of the real ones: each access to memory that
-//! threads share is a point at which another thread may go on, and a scheduler tries thousands of such orders. What it checks is the
-//! order of operations; the memory model's reorderings are not played.
+//! `src/pool/idle.rs` and `src/pool/permits.rs` are compiled here once more, with the primitives of `shuttle` in place of the real ones: each
+//! access to memory that threads share is a point at which another thread may go on, and a scheduler tries thousands of such orders. What
+//! it checks is the order of operations; the memory model's reorderings are not played.
 
 #![cfg(test)]
 
+#[path = "../../../src/pool/caller.rs"]
+#[allow(unreachable_pub, reason = "it is public in the pool")]
+mod caller;
+#[path = "../../../src/pool/fair_queue.rs"]
+#[allow(dead_code, reason = "the pool uses what the tests here do not")]
+mod fair_queue;
 #[path = "../../../src/pool/idle.rs"]
 #[allow(dead_code, reason = "the pool uses what the tests here do not")]
 mod idle;
+#[path = "../../../src/pool/permits.rs"]
+#[allow(dead_code, reason = "the pool uses what the tests here do not")]
+mod permits;
 mod sync;
 mod tests;

@@ -1,13 +1,20 @@
 //! What holds in whatever order threads run.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use shuttle::future::{block_on, spawn as spawn_task};
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 
-use crate::idle::{Closed, Idle};
+use crate::caller::Caller;
+use crate::idle::Idle;
+use crate::permits::Closed;
+
+/// The caller where there is but one.
+const ME: Caller = Caller::NONE;
 
 /// Orders that are tried of each test.
 const ORDERS: usize = 400;
@@ -55,7 +62,7 @@ fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
                 thread::spawn(move || {
                     for _ in 0..2 {
                         // That this returns is the other half of the test: a lost wake-up is a deadlock, which shuttle reports.
-                        let unit = block_on(idle.take()).unwrap();
+                        let unit = block_on(idle.take(ME)).unwrap();
                         unit.use_alone();
                         idle.put(unit.slot, unit);
                     }
@@ -108,7 +115,7 @@ fn a_unit_is_removed_or_handed_out_and_never_both() {
         };
         let taking = {
             let idle = Arc::clone(&idle);
-            thread::spawn(move || block_on(idle.take()).unwrap().slot)
+            thread::spawn(move || block_on(idle.take(ME)).unwrap().slot)
         };
         let (removed, taken) = (removing.join().unwrap(), taking.join().unwrap());
         let mut all: Vec<usize> = removed.into_iter().chain([taken]).collect();
@@ -149,10 +156,9 @@ fn waiters_are_served_first_come_first_served() {
         for number in 0..3 {
             let mut take = Box::pin({
                 let idle = Arc::clone(&idle);
-                async move { idle.take().await }
+                async move { idle.take(ME).await }
             });
-            let waker = std::task::Waker::noop();
-            assert!(take.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+            joins(&mut take);
             let (served, idle) = (Arc::clone(&served), Arc::clone(&idle));
             waiting.push(spawn_task(async move {
                 let unit = take.await.unwrap();
@@ -172,19 +178,125 @@ fn waiters_are_served_first_come_first_served() {
     });
 }
 
+/// Polls a request once, so that it joins the queue.
+fn joins<T>(take: &mut Pin<Box<impl Future<Output = T>>>) {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(take.as_mut().poll(&mut context).is_pending());
+}
+
+#[test]
+fn callers_are_served_in_turns_and_a_newcomer_overtakes_none() {
+    in_any_order(|| {
+        let idle = Arc::new(Idle::<Unit>::new(1));
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let (one, other) = (Caller::unique(), Caller::unique());
+        let mut waiting = Vec::new();
+        for (name, caller) in [("one 1", one), ("one 2", one), ("one 3", one), ("other", other)] {
+            let (idle, served) = (Arc::clone(&idle), Arc::clone(&served));
+            let mut take = Box::pin({
+                let idle = Arc::clone(&idle);
+                async move { idle.take(caller).await }
+            });
+            joins(&mut take);
+            waiting.push(spawn_task(async move {
+                let unit = take.await.unwrap();
+                served.lock().unwrap().push(name);
+                idle.put(unit.slot, unit);
+            }));
+        }
+        let newcomer = {
+            let (idle, served) = (Arc::clone(&idle), Arc::clone(&served));
+            thread::spawn(move || {
+                if let Some(unit) = idle.try_take() {
+                    served.lock().unwrap().push("newcomer");
+                    idle.put(unit.slot, unit);
+                }
+            })
+        };
+        idle.put(5, Unit::new(5));
+        for task in waiting {
+            block_on(task).unwrap();
+        }
+        newcomer.join().unwrap();
+        let mut served = served.lock().unwrap().clone();
+        if served.last() == Some(&"newcomer") {
+            served.pop();
+        }
+        assert_eq!(served, ["one 1", "other", "one 2", "one 3"]);
+    });
+}
+
+#[test]
+fn waiters_of_several_callers_that_leave_while_units_come_back_lose_none() {
+    in_any_order(|| {
+        let idle = Arc::new(Idle::<Unit>::new(1));
+        let callers = [Caller::unique(), Caller::unique()];
+        let leavers: Vec<_> = callers
+            .into_iter()
+            .map(|caller| {
+                let idle = Arc::clone(&idle);
+                let mut leaver = Box::pin(async move { idle.take(caller).await });
+                joins(&mut leaver);
+                leaver
+            })
+            .collect();
+        let stayers: Vec<_> = callers
+            .into_iter()
+            .map(|caller| {
+                let idle = Arc::clone(&idle);
+                thread::spawn(move || {
+                    let unit = block_on(idle.take(caller)).unwrap();
+                    unit.use_alone();
+                    idle.put(unit.slot, unit);
+                })
+            })
+            .collect();
+        let giver = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || idle.put(7, Unit::new(7)))
+        };
+        // Before or after they were called up.
+        let leaving: Vec<_> = leavers.into_iter().map(|leaver| thread::spawn(move || drop(leaver))).collect();
+        for thread in stayers.into_iter().chain(leaving).chain([giver]) {
+            thread.join().unwrap();
+        }
+        assert_eq!(idle.try_take().map(|unit| unit.slot), Some(7));
+    });
+}
+
+#[test]
+fn a_unit_that_comes_back_while_the_queue_closes_is_neither_lost_to_a_waiter_nor_doubled() {
+    in_any_order(|| {
+        let idle = Arc::new(Idle::<Unit>::new(1));
+        let waiting: Vec<_> = (0..2)
+            .map(|_| {
+                let idle = Arc::clone(&idle);
+                thread::spawn(move || block_on(idle.take(ME)).is_ok())
+            })
+            .collect();
+        let giver = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || idle.put(7, Unit::new(7)))
+        };
+        idle.close();
+        giver.join().unwrap();
+        let served = waiting.into_iter().filter_map(|thread| thread.join().unwrap().then_some(())).count();
+        assert!(served <= 1, "{served} waiters got the one unit");
+    });
+}
+
 #[test]
 fn a_waiter_that_leaves_the_queue_takes_no_unit_with_it() {
     in_any_order(|| {
         let idle = Arc::new(Idle::<Unit>::new(1));
         let mut leaver = Box::pin({
             let idle = Arc::clone(&idle);
-            async move { idle.take().await }
+            async move { idle.take(ME).await }
         });
-        let waker = std::task::Waker::noop();
-        assert!(leaver.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        joins(&mut leaver);
         let stayer = {
             let idle = Arc::clone(&idle);
-            thread::spawn(move || block_on(idle.take()).unwrap().slot)
+            thread::spawn(move || block_on(idle.take(ME)).unwrap().slot)
         };
         let giver = {
             let idle = Arc::clone(&idle);
@@ -204,7 +316,7 @@ fn closing_turns_away_all_who_wait_and_all_who_come() {
         let waiting: Vec<_> = (0..2)
             .map(|_| {
                 let idle = Arc::clone(&idle);
-                thread::spawn(move || block_on(idle.take()).err())
+                thread::spawn(move || block_on(idle.take(ME)).err())
             })
             .collect();
         idle.close();
@@ -251,7 +363,7 @@ fn a_worker_of_two_units_has_two_requests_at_most_and_none_of_its_units_is_lost(
             .map(|_| {
                 let idle = Arc::clone(&idle);
                 thread::spawn(move || {
-                    let unit = block_on(idle.take()).unwrap();
+                    let unit = block_on(idle.take(ME)).unwrap();
                     unit.use_beside_others();
                     idle.put(unit.place, unit);
                 })
@@ -279,7 +391,7 @@ fn each_unit_of_a_worker_that_leaves_is_removed_or_comes_back_once() {
             .map(|_| {
                 let idle = Arc::clone(&idle);
                 thread::spawn(move || {
-                    let unit = block_on(idle.take()).unwrap();
+                    let unit = block_on(idle.take(ME)).unwrap();
                     unit.use_beside_others();
                     places.contains(&unit.place)
                 })
