@@ -58,7 +58,7 @@ impl<'a> Acquire<'a> {
         let recipe = recipe.get();
         let waiter = queue.join(recipe.max_queue_size)?;
         let until = self.until(&recipe);
-        let mut down = pin!(availability.wait_for(|availability| *availability != Availability::Serving));
+        let mut down = pin!(availability.wait_for(Availability::turns_away));
         let mut unit = pin!(units.take(self.caller));
         let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
         let mut asked = false;

@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::alarms::{Alarm, Alarms};
 use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
+use super::forecast::{Forecast, Verdict};
 use super::idle::Idle;
 use super::lease::Lease;
 use super::mailbox::Message;
 use super::one_shot;
 use super::parts::Parts;
-use super::policy::Sample;
 use super::recipe::Recipe;
 use super::slots::{Slot, Slots};
 use super::staff::Staff;
@@ -23,6 +25,9 @@ use super::{Config, Error};
 use crate::offload;
 use crate::worker::{self, BootError, Exchange, Launcher, Process};
 
+/// The shortest time after which a standby that is not needed takes the place of a worker that is nearly exhausted.
+const STANDBY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The one task through which births, deaths and shutdown pass.
 pub(super) struct Actor {
     core: Core,
@@ -30,6 +35,7 @@ pub(super) struct Actor {
     staff: Staff,
     alarms: Alarms,
     supervision: Supervision,
+    forecast: Forecast,
     launcher: Arc<Launcher>,
     slots: Slots,
     first_boot: Option<oneshot::Sender<Result<(), String>>>,
@@ -45,6 +51,7 @@ pub(super) struct Actor {
 struct Booting {
     recipe: Arc<Recipe>,
     slot: Slot,
+    began: Instant,
     /// Dropping it calls the start off; None once that has happened.
     call_off: Option<oneshot::Sender<()>>,
     /// The request that it is started for, if it is for one alone.
@@ -68,6 +75,7 @@ impl Actor {
             parts,
             alarms: Alarms::default(),
             supervision: Supervision::new(),
+            forecast: Forecast::default(),
             launcher: Arc::new(launcher),
             slots: Slots::new(Idle::<Unit>::slots()),
             first_boot: Some(first_boot),
@@ -106,6 +114,7 @@ impl Actor {
             Message::Boot(id, result) => self.on_boot(id, *result),
             Message::NoSlot(id) => self.on_boot_failed(id, "worker limit reached"),
             Message::Exited(id, exit) => {
+                self.forecast.end(id);
                 if let Some(left) = self.staff.remove(id, exit) {
                     self.notify_core(Event::Exited { id, useful: left.was_useful, how: left.how });
                 }
@@ -116,7 +125,7 @@ impl Actor {
                 self.staff.stop(unit);
             }
             Message::Faulty(id) => self.notify_core(Event::Retire(id, Reason::Faulty)),
-            Message::Due(id, reason) => self.notify_core(Event::Due(id, reason)),
+            Message::Progress(id) => self.on_progress(id),
             Message::Abandoned(id) => {
                 self.notify_core(Event::Abandoned(id));
                 self.check_queue();
@@ -147,8 +156,20 @@ impl Actor {
             }
             Alarm::LookAgain => self.check_queue(),
             Alarm::Reset => self.notify_core(Event::ResetTimeout),
+            Alarm::Standbys => self.notify_core(Event::StandbysWaited),
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
+        }
+    }
+
+    /// A worker has had the number of requests at which it was to report.
+    fn on_progress(&mut self, id: WorkerId) {
+        let now = self.supervision.now();
+        let Some(member) = self.staff.member(id) else { return };
+        let Some(most) = member.recipe.max_jobs else { return };
+        match self.forecast.check(id, most, member.executions(), now) {
+            Verdict::ReportAt(executions) => member.report_at(executions),
+            Verdict::NearlyExhausted => self.notify_core(Event::NearlyExhausted(id)),
         }
     }
 
@@ -173,7 +194,9 @@ impl Actor {
             Ok(booted) => booted,
             Err(error) => return self.on_boot_failed(id, &error.to_string()),
         };
-        let Some(Booting { recipe, slot, call_off, one_shot }) = self.booting.remove(&id) else { return };
+        let Some(Booting { recipe, slot, began, call_off, one_shot }) = self.booting.remove(&id) else {
+            return;
+        };
         info!(target: "server", pid = process.status().pid(), "worker ready");
         let (exit, mailbox) = (process.status().exited(), self.parts.mailbox.clone());
         tokio::spawn(async move { mailbox.send(Message::Exited(id, exit.await)) });
@@ -184,6 +207,7 @@ impl Actor {
             member.retire();
             return self.staff.stop(unit);
         }
+        self.forecast.observe_boot(began.elapsed());
         self.parts.roster.add(Arc::clone(&member));
         let units = &self.parts.units;
         if let Some(reply) = one_shot {
@@ -191,7 +215,7 @@ impl Actor {
             member.retire();
             drop(reply.send(Ok(Lease::new(unit, Arc::clone(units)))));
         } else {
-            units.give_back(unit);
+            self.staff.hold(unit);
         }
         self.notify_core(Event::Booted(id));
     }
@@ -239,6 +263,15 @@ impl Actor {
             Effect::SpawnOneShot(id) => {
                 let reply = self.asking.take();
                 self.spawn(id, reply);
+            }
+            Effect::Lend(id) => {
+                self.forecast.begin(id, self.supervision.now());
+                self.staff.lend(id);
+            }
+            Effect::WatchStandbys => {
+                // Each waits through one alarm and goes at the next one.
+                let patience = STANDBY_PATIENCE.max(self.forecast.boot() * 4);
+                self.alarms.set(Alarm::Standbys, patience);
             }
             Effect::Retire(id, reason) => self.retire(id, reason),
             Effect::Kill(id, reason) => self.staff.kill(id, reason),
@@ -288,7 +321,9 @@ impl Actor {
         };
         let recipe = self.parts.recipe.get();
         let (call_off, called_off) = oneshot::channel();
-        let booting = Booting { recipe: Arc::clone(&recipe), slot, call_off: Some(call_off), one_shot };
+        let began = Instant::now();
+        let booting =
+            Booting { recipe: Arc::clone(&recipe), slot, began, call_off: Some(call_off), one_shot };
         self.booting.insert(id, booting);
         tokio::spawn(async move {
             let result = launcher.boot(&recipe.launch, called_off).await;
@@ -350,9 +385,8 @@ impl Actor {
 
     /// Lets one worker go, if the pool can do without.
     fn shrink(&mut self) {
-        let samples: Vec<Sample> =
-            self.staff.samples(&HashMap::new()).into_iter().map(|(sample, _)| sample).collect();
-        if let Some(id) = self.supervision.unneeded(&samples, self.parts.recipe.get().idle_timeout) {
+        if let Some(id) = self.supervision.unneeded(&self.staff.lent(), self.parts.recipe.get().idle_timeout)
+        {
             self.notify_core(Event::Unneeded(id));
         }
         self.set_shrink_alarm();

@@ -16,6 +16,8 @@ pub(super) enum Alarm {
     Reset,
     /// Limits are to be checked.
     Limits,
+    /// Standbys have waited for a while.
+    Standbys,
     /// It is to be checked whether an added worker is still needed.
     Shrink,
 }

@@ -23,8 +23,8 @@ pub(super) enum Message {
     Leaving(Box<Unit>, Reason),
     /// A worker cannot be talked to any more.
     Faulty(WorkerId),
-    /// A worker is to be replaced.
-    Due(WorkerId, Reason),
+    /// A worker has had the number of requests at which it was to report.
+    Progress(WorkerId),
     /// A worker goes on with a request that no caller waits for.
     Abandoned(WorkerId),
     /// It is done with it.

@@ -14,21 +14,22 @@
 //! A worker, as the core sees it:
 //!
 //! ```text
-//!            boot ok                 retire(reason)               exited
-//!  Starting ─────────▶ Ready ───────────────────────▶ Retiring ──────────▶ gone ──▶ a successor, as long as fewer than
-//!     │                  │ exited                      │ broken, too slow              wanted are ready or starting
-//!     │                  │                              ▼
-//!     │                  └─────────────────────────── Dying
+//!            boot ok           needed            retire(reason)            exited
+//!  Starting ─────────▶ Standby ────────▶ Ready ──────────────────▶ Retiring ─────────▶ gone ──▶ a successor, as long as fewer
+//!     │                                    │ exited                   │ broken, too slow          than wanted are present
+//!     │                                    │                          ▼
+//!     │                                    └─────────────────────── Dying
 //!     └── boot failed, called off ──▶ gone
 //! ```
 //!
-//! A ready worker may be *due* (to be replaced: a limit, a reset) and *abandoned* (in a request that no caller waits for any more). Which
-//! worker leaves, and when another is started, follows from these marks and a few numbers: see `core`. Whether a ready worker is idle or
+//! A ready worker may be *due* (to be replaced: a limit, a reset), *nearly exhausted* (its last requests are coming, by the `forecast`)
+//! and *abandoned* (in a request that no caller waits for any more). Which worker leaves, and when another is started, follows from these marks and a few numbers: see `core`. Whether a ready worker is idle or
 //! in a request is not the core's concern: `Units` and the leases know.
 //!
 //! # The parts and their owners
 //!
-//! - `core`, `policy`, `idle` and its queue (`permits`, `fair_queue`) know neither tasks nor processes. The `Actor` executes what the core decides, with a `Staff` of processes.
+//! - `core`, `policy`, `forecast`, `idle` and its queue (`permits`, `fair_queue`) know neither tasks nor processes. The `Actor` executes
+//!   what the core decides, with a `Staff` of processes.
 //! - `Parts` is what requests and the actor share: `Units` (idle capacity, and the ways back to it), `Queue` (who waits, and whether that
 //!   makes sense), `Roster` (the workers, for those who ask), `CurrentRecipe`, `Counters`, and the `Mailbox`.
 //! - A `Recipe` is all settings of one generation of workers. Each worker's `Member` keeps the recipe that it was started from. A reset
@@ -47,7 +48,10 @@
 //! - Of the requests that wait, those of one `Caller` are served first come, first served, and callers in turns. A newcomer overtakes none.
 //! - A request that has its lease runs on this worker alone; it is run again only if the worker cannot have seen it, or says that it did
 //!   not handle it.
-//! - A worker that is replaced leaves after its successor is ready and after its own request: limits, resets and scaling fail no request.
+//! - A worker gets no more than `max_jobs` requests. It leaves after the last one; its successor was started before, if the rate of
+//!   requests allowed a forecast.
+//! - A worker that is replaced for another reason leaves after its successor is ready and after its own request: limits, resets and
+//!   scaling fail no request.
 //! - A caller's deadline is not a worker's. The caller is answered at once, and the worker may go on up to `exec_ttl`, or `abandon_ttl`;
 //!   while others wait, a substitute serves them.
 //! - The pool never ends the program. When it cannot start a worker it says why, waits (100 ms, doubling up to 10 s) and tries again.
@@ -69,6 +73,7 @@ mod error;
 mod fair_queue;
 #[cfg(test)]
 mod fair_queue_tests;
+mod forecast;
 mod handle;
 mod idle;
 #[cfg(test)]

@@ -29,6 +29,8 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 pub(super) struct Staff {
     parts: Arc<Parts>,
     workers: BTreeMap<WorkerId, Worker>,
+    /// The units of workers that no request has been lent yet.
+    standbys: BTreeMap<WorkerId, Box<Unit>>,
     /// Workers that have to leave, and were not found idle: they are in a request, or promised to one.
     not_found: BTreeSet<WorkerId>,
 }
@@ -49,7 +51,7 @@ pub(super) struct Leftover {
 
 impl Staff {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
-        Self { parts, workers: BTreeMap::new(), not_found: BTreeSet::new() }
+        Self { parts, workers: BTreeMap::new(), standbys: BTreeMap::new(), not_found: BTreeSet::new() }
     }
 
     /// A worker has booted.
@@ -57,9 +59,27 @@ impl Staff {
         self.workers.insert(member.id, Worker { process, member });
     }
 
+    /// Keeps the unit of a worker until it is lent.
+    pub(super) fn hold(&mut self, unit: Box<Unit>) {
+        self.standbys.insert(unit.member.id, unit);
+    }
+
+    /// Lends a worker to requests from now on.
+    pub(super) fn lend(&mut self, id: WorkerId) {
+        if let Some(unit) = self.standbys.remove(&id) {
+            self.parts.units.give_back(unit);
+        }
+    }
+
+    /// The pool's record of a worker.
+    pub(super) fn member(&self, id: WorkerId) -> Option<&Arc<Member>> {
+        self.workers.get(&id).map(|worker| &worker.member)
+    }
+
     /// A process is gone: no request shall be sent to it, though it may have died while it was idle.
     pub(super) fn remove(&mut self, id: WorkerId, exit: Exit) -> Option<Leftover> {
         self.found(id);
+        drop(self.standbys.remove(&id));
         let Worker { member, .. } = self.workers.remove(&id)?;
         let asked_to_leave = member.is_retiring();
         drop(self.parts.units.recall(&member));
@@ -86,6 +106,9 @@ impl Staff {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.
             let patience = if member.status.has_answered() { LAST_WORK } else { LAST_REQUEST };
             process.finish(member.recipe.destroy_timeout.min(patience));
+        }
+        if let Some(unit) = self.standbys.remove(&id) {
+            return self.stop(unit);
         }
         // Noted first, so that a request which leaves the queue from now on triggers another search.
         self.not_found.insert(id);
@@ -138,6 +161,13 @@ impl Staff {
         let members = self.workers.values().map(|worker| &worker.member);
         let serving = members.filter(|member| !member.is_retiring());
         serving.map(|member| (sample(member, memory), member.recipe.limits)).collect()
+    }
+
+    /// Samples of the workers that are lent to requests.
+    pub(super) fn lent(&self) -> Vec<Sample> {
+        let members = self.workers.values().map(|worker| &worker.member);
+        let lent = members.filter(|member| !member.is_retiring() && !self.standbys.contains_key(&member.id));
+        lent.map(|member| sample(member, &HashMap::new())).collect()
     }
 
     fn found(&mut self, id: WorkerId) {

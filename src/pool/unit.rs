@@ -26,11 +26,13 @@ pub(super) struct Member {
     slot: Slot,
     executions: AtomicU64,
     retiring: AtomicBool,
-    due: AtomicBool,
+    /// The number of requests at which it reports how far it is.
+    report_at: AtomicU64,
 }
 
 impl Member {
     pub(super) fn new(id: WorkerId, status: Arc<Status>, recipe: Arc<Recipe>, slot: Slot) -> Self {
+        let report_at = recipe.max_jobs.map_or(u64::MAX, |_| 1);
         Self {
             id,
             status,
@@ -38,7 +40,7 @@ impl Member {
             slot,
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
-            due: AtomicBool::new(false),
+            report_at: AtomicU64::new(report_at),
         }
     }
 
@@ -67,10 +69,21 @@ impl Member {
         self.retiring.load(Relaxed)
     }
 
-    /// Whether it has had all the requests that it may have; true once.
-    pub(super) fn has_become_due(&self) -> bool {
+    /// Whether it has had all the requests that it may have.
+    pub(super) fn is_exhausted(&self) -> bool {
         self.recipe.max_jobs.is_some_and(|most| self.executions() >= most)
-            && !self.due.load(Relaxed)
-            && !self.due.swap(true, Relaxed)
+    }
+
+    /// Whether it has to report how far it is; true once for each [`Self::report_at`].
+    pub(super) fn has_to_report(&self) -> bool {
+        self.executions() >= self.report_at.load(Relaxed) && {
+            self.report_at.store(u64::MAX, Relaxed);
+            true
+        }
+    }
+
+    /// Lets it report when it has had this many requests.
+    pub(super) fn report_at(&self, executions: u64) {
+        self.report_at.store(executions, Relaxed);
     }
 }

@@ -44,8 +44,11 @@ impl Units {
         if member.is_retiring() {
             return self.mailbox.send(Message::Returned(unit));
         }
-        if member.has_become_due() {
-            self.mailbox.send(Message::Due(member.id, Reason::MaxJobs));
+        if member.is_exhausted() {
+            return self.dismiss(unit, Reason::MaxJobs);
+        }
+        if member.has_to_report() {
+            self.mailbox.send(Message::Progress(member.id));
         }
         member.status.set_state(State::Ready);
         let place = place(&member);

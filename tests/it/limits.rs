@@ -24,7 +24,7 @@ async fn workers_at_max_jobs_are_replaced_under_load_without_a_failure() {
     have_left(&test, "max_jobs", 6).await;
     load.end().await;
     assert_eq!(test.pool.stats().failures, 0);
-    assert_eq!(test.pids().len(), 2);
+    eventually("the pool is whole", || test.pids().len() >= 2).await;
     test.end().await;
 }
 

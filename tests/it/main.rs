@@ -23,6 +23,7 @@ mod http2;
 mod interactive;
 mod lifecycle;
 mod limits;
+mod max_jobs;
 mod meaning;
 mod neighbours;
 mod packages;

@@ -95,6 +95,8 @@ pub(in crate::pool) enum Event {
     Retire(WorkerId, Reason),
     /// A worker is to be replaced: it leaves when its successor is ready.
     Due(WorkerId, Reason),
+    /// A worker will soon have had all its requests: its successor has to be ready by then.
+    NearlyExhausted(WorkerId),
     /// A worker's process is gone; `useful` says whether it ever had a request, or lived for long.
     Exited { id: WorkerId, useful: bool, how: String },
     /// A worker goes on with a request that no caller waits for any more.
@@ -117,6 +119,8 @@ pub(in crate::pool) enum Event {
     ResetTimeout,
     /// The pause is over.
     PauseOver,
+    /// Standbys have waited for another while.
+    StandbysWaited,
     /// The pool shuts down.
     Shutdown,
 }
@@ -128,6 +132,8 @@ pub(in crate::pool) enum Effect {
     Spawn(WorkerId),
     /// Start a worker for the request that asked for one of its own.
     SpawnOneShot(WorkerId),
+    /// Lend a worker to requests from now on.
+    Lend(WorkerId),
     /// Let a worker leave after the request in hand, if any.
     Retire(WorkerId, Reason),
     /// Kill a worker.
@@ -136,6 +142,8 @@ pub(in crate::pool) enum Effect {
     Pause(Duration),
     /// Wake the core with [`Event::Waiting`] after this time, if requests still wait.
     LookAgain(Duration),
+    /// Wake the core with [`Event::StandbysWaited`] after a while.
+    WatchStandbys,
     /// Requests can, could soon, or cannot be served.
     Announce(Availability),
     /// The first boot is over, or failed with a reason.
@@ -151,10 +159,19 @@ pub(in crate::pool) enum Effect {
 pub(in crate::pool) enum Availability {
     /// Workers are ready, or about to be: a request may wait.
     Serving,
+    /// No worker is ready or about to be: the last ones had all their requests, and no successor could be started yet. A request may wait.
+    Exhausted,
     /// No worker is ready or about to be.
     Down(String),
     /// The pool shuts down.
     Closed,
+}
+
+impl Availability {
+    /// Whether requests are turned away.
+    pub(in crate::pool) fn turns_away(&self) -> bool {
+        matches!(self, Self::Down(_) | Self::Closed)
+    }
 }
 
 /// How a reset ended.

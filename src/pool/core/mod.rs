@@ -4,20 +4,30 @@
 //! was, the same few rules are applied:
 //!
 //! ```text
-//!   base    = target + extra (for load) + substitutes (for abandoned workers)
-//!   wanted  = base + successors (one for each due worker, but no more than a quarter of the target, and at least one)
+//!   base       = target + extra (for load) + substitutes (for abandoned workers)
+//!   successors = one for each due worker, but no more than a quarter of the target, and at least one
+//!              + one for each worker that is nearly exhausted; together no more than the target
+//!   present    = ready + standby + starting
+//!   wanted     = base + successors
 //!
+//!   ready < base, a standby   ─▶ it is lent to requests
+//!   a due one, a standby      ─▶ the standby is lent to requests, and the due one leaves
 //!   ready > base              ─▶ one leaves: a due one, else the newest
-//!   ready + starting > wanted ─▶ a start is called off
-//!   ready + starting < wanted ─▶ one is started, unless starts fail: then after a pause, and one by one
+//!   present > wanted          ─▶ a start is called off
+//!   present < wanted          ─▶ one is started, unless starts fail: then after a pause, and one by one
 //! ```
 //!
 //! So a successor is always ready before the one it replaces is asked to leave, a death counts like any other lack, and a worker which
-//! comes back from an abandoned request makes another one surplus, in the middle of a reset too.
+//! comes back from an abandoned request makes another one surplus, in the middle of a reset too. No more than `base` workers serve.
+//!
+//! A worker that is *exhausted* has had as many requests as it may, and leaves at once: this limit is strict. So that no request waits for
+//! a boot, a worker that is *nearly exhausted* has its successor started before, which is the pool's standby until then (`standby`).
 
+mod counts;
 mod growth;
 mod messages;
 mod reset;
+mod standby;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,6 +50,9 @@ enum State {
     Starting,
     /// Starting, for one request that waits for it.
     OneShot,
+    /// It has booted, and waits until it is needed.
+    Standby,
+    /// Lent to requests.
     Ready,
     /// Asked to leave.
     Retiring,
@@ -47,11 +60,24 @@ enum State {
     Dying,
 }
 
+/// How many of the requests that a worker may have are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Enough,
+    /// Its successor has to be ready soon.
+    Few,
+    /// It is exhausted.
+    None,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Worker {
     state: State,
     /// Why it is to be replaced, apart from its generation.
     due: Option<Reason>,
+    left: Left,
+    /// It has been a standby for a while.
+    waited: bool,
     /// The generation of the recipe that it was started from.
     generation: Generation,
     /// It goes on with a request that no caller waits for.
@@ -62,7 +88,7 @@ struct Worker {
 
 impl Worker {
     fn new(state: State, generation: Generation, round: u64) -> Self {
-        Self { state, due: None, generation, abandoned: false, round }
+        Self { state, due: None, left: Left::Enough, waited: false, generation, abandoned: false, round }
     }
 }
 
@@ -102,6 +128,10 @@ pub(super) struct Core {
     /// Failures that were counted, ever.
     round: u64,
     last_failure: String,
+    /// The last worker that went away was exhausted, and did not die.
+    exhausted: bool,
+    /// Standbys are being watched.
+    watches_standbys: bool,
     announced: Availability,
 }
 
@@ -121,6 +151,8 @@ impl Core {
             pause: Pause::None,
             round: 0,
             last_failure: String::new(),
+            exhausted: false,
+            watches_standbys: false,
             announced: Availability::Serving,
         }
     }
@@ -158,6 +190,7 @@ impl Core {
             Event::BootFailed(id, reason) => self.boot_failed(id, reason, effects),
             Event::Retire(id, reason) => self.retire(id, reason, effects),
             Event::Due(id, reason) => self.due(id, reason),
+            Event::NearlyExhausted(id) => self.nearly_exhausted(id),
             Event::Exited { id, useful, how } => self.exited(id, useful, how),
             Event::Abandoned(id) => self.set_abandoned(id, true),
             Event::CameBack(id) => self.set_abandoned(id, false),
@@ -169,11 +202,14 @@ impl Core {
             Event::Reset => self.reset(effects),
             Event::ResetTimeout => self.end_reset(ResetEnd::TimedOut, effects),
             Event::PauseOver => self.pause = Pause::None,
+            Event::StandbysWaited => self.standbys_waited(),
             Event::Shutdown => self.shutdown(effects),
         }
         if matches!(self.phase, Phase::FirstBoot | Phase::Running) {
+            self.lend_standbys(effects);
             self.retire_surplus(effects);
             self.fill(effects);
+            self.watch_standbys(effects);
         }
         self.finish_reset(effects);
         self.announce(effects);
@@ -193,12 +229,13 @@ impl Core {
     fn booted(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.state {
-            State::Starting => worker.state = State::Ready,
+            State::Starting => worker.state = State::Standby,
             // It leaves after its one request.
             State::OneShot => worker.state = State::Retiring,
-            State::Ready | State::Retiring | State::Dying => return,
+            State::Standby | State::Ready | State::Retiring | State::Dying => return,
         }
         self.failures = 0;
+        self.lend_standbys(effects);
         if self.phase == Phase::FirstBoot && self.count(State::Ready) == self.target {
             self.phase = Phase::Running;
             effects.push(Effect::FirstBoot(Ok(())));
@@ -229,8 +266,12 @@ impl Core {
             }
             // At shutdown even a worker that is in its last request has only so much time.
             State::Retiring if reason != Reason::Shutdown => {}
-            State::Starting | State::OneShot | State::Ready | State::Retiring => {
+            State::Starting | State::OneShot | State::Standby | State::Ready | State::Retiring => {
                 worker.state = State::Retiring;
+                if reason == Reason::MaxJobs {
+                    worker.left = Left::None;
+                    self.exhausted = true;
+                }
                 effects.push(Effect::Retire(id, reason));
             }
         }
@@ -244,6 +285,7 @@ impl Core {
 
     fn exited(&mut self, id: WorkerId, useful: bool, how: String) {
         let Some(worker) = self.workers.remove(&id) else { return };
+        self.exhausted &= worker.state == State::Retiring;
         if useful {
             self.crashes = 0;
         } else if worker.state != State::Retiring && self.owe_pause(worker.round, how) {
@@ -295,19 +337,21 @@ impl Core {
         }
     }
 
-    /// Lets workers go that are not needed: due ones whose successors are ready, and those that are too many.
+    /// Lets workers go that are too many.
     fn retire_surplus(&mut self, effects: &mut Vec<Effect>) {
         self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
         while self.count(State::Ready) > self.base() {
-            let due = self.ready().find_map(|(id, worker)| Some((id, self.due_reason(worker)?)));
             let newest = self.ready().last().map(|(id, _)| (id, Reason::Surplus));
-            let Some((id, reason)) = due.or(newest) else { return };
+            let Some((id, reason)) = self.oldest_due().or(newest) else { return };
             self.retire(id, reason, effects);
             self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
         }
-        let too_many = (self.count(State::Ready) + self.count(State::Starting)).saturating_sub(self.wanted());
-        for id in self.ids(State::Starting).into_iter().rev().take(too_many) {
-            self.retire(id, Reason::Surplus, effects);
+        let standbys = self.count(State::Standby).saturating_sub(self.count_nearly_exhausted());
+        let starts = self.present().saturating_sub(standbys + self.wanted());
+        for (state, too_many) in [(State::Standby, standbys), (State::Starting, starts)] {
+            for id in self.ids(state).into_iter().rev().take(too_many) {
+                self.retire(id, Reason::Surplus, effects);
+            }
         }
     }
 
@@ -321,7 +365,7 @@ impl Core {
             return;
         }
         let starting = self.count(State::Starting);
-        let missing = self.wanted().saturating_sub(self.count(State::Ready) + starting);
+        let missing = self.wanted().saturating_sub(self.present()).min(self.room());
         let attempts = if self.failures > 0 { missing.min(1).saturating_sub(starting) } else { missing };
         for _ in 0..attempts {
             let id = self.admit(State::Starting);
@@ -332,10 +376,10 @@ impl Core {
     fn announce(&mut self, effects: &mut Vec<Effect>) {
         let now = match self.phase {
             Phase::Ending | Phase::Ended => Availability::Closed,
-            _ if self.target > 0 && self.count(State::Ready) + self.count(State::Starting) == 0 => {
-                Availability::Down(self.last_failure.clone())
-            }
-            _ => Availability::Serving,
+            // Without a pause, one is started as soon as there is room.
+            _ if self.target == 0 || self.present() > 0 || self.pause == Pause::None => Availability::Serving,
+            _ if self.exhausted => Availability::Exhausted,
+            _ => Availability::Down(self.last_failure.clone()),
         };
         if now != self.announced {
             self.announced = now.clone();
@@ -357,38 +401,6 @@ impl Core {
 
     fn is_outdated(&self, worker: &Worker) -> bool {
         worker.generation < self.generation
-    }
-
-    /// Workers that shall be ready.
-    fn base(&self) -> usize {
-        self.target + self.growth.extra + self.growth.substitutes
-    }
-
-    /// Workers that shall be ready or starting.
-    fn wanted(&self) -> usize {
-        let due = self.ready().filter(|(_, worker)| self.due_reason(worker).is_some()).count();
-        self.base() + due.min((self.target / 4).max(1))
-    }
-
-    /// Workers that go on with a request that no caller waits for.
-    fn abandoned(&self) -> usize {
-        self.ready().filter(|(_, worker)| worker.abandoned).count()
-    }
-
-    /// Ready workers, oldest first.
-    fn ready(&self) -> impl DoubleEndedIterator<Item = (WorkerId, &Worker)> {
-        self.workers
-            .iter()
-            .filter(|(_, worker)| worker.state == State::Ready)
-            .map(|(id, worker)| (*id, worker))
-    }
-
-    fn ids(&self, state: State) -> Vec<WorkerId> {
-        self.workers.iter().filter(|(_, worker)| worker.state == state).map(|(id, _)| *id).collect()
-    }
-
-    fn count(&self, state: State) -> usize {
-        self.workers.values().filter(|worker| worker.state == state).count()
     }
 }
 

@@ -13,9 +13,14 @@ use super::*;
 /// What the world knows of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
-    Starting { called_off: bool },
+    Starting {
+        called_off: bool,
+    },
+    Standby,
     Idle,
     Busy(InHand),
+    /// It has had its last request.
+    Exhausted,
     Leaving,
 }
 
@@ -41,6 +46,7 @@ struct World {
     pausing: bool,
     now: u64,
     look_again: Option<u64>,
+    watching: bool,
     /// Workers from before the reset that goes on.
     old: Option<BTreeSet<WorkerId>>,
     ended: bool,
@@ -61,6 +67,7 @@ impl World {
             pausing: false,
             now: 0,
             look_again: None,
+            watching: false,
             old: None,
             ended: false,
         };
@@ -87,7 +94,14 @@ impl World {
                 assert!(!self.pausing, "nothing is started during a pause");
                 let before = self.processes.insert(id, Process::Starting { called_off: false });
                 assert_eq!(before, None, "no number is used twice");
+                let exhausted = self.core.workers.values().filter(|worker| worker.left == Left::None).count();
+                let (most, present) = (self.core.base() + self.core.target, self.core.present());
+                assert!(present + exhausted <= most, "{present} are present and {exhausted} are exhausted");
             }
+            Effect::Lend(id) => {
+                assert_eq!(self.processes.insert(id, Process::Idle), Some(Process::Standby));
+            }
+            Effect::WatchStandbys => assert!(!std::mem::replace(&mut self.watching, true)),
             Effect::Retire(id, reason) => self.retire(id, reason),
             Effect::Kill(id, _) => {
                 let process = self.processes.insert(id, Process::Leaving);
@@ -121,10 +135,10 @@ impl World {
 
     fn retire(&mut self, id: WorkerId, reason: Reason) {
         let process = self.processes.get_mut(&id).expect("a worker that is asked to leave exists");
-        let served = !matches!(process, Process::Starting { .. });
+        let served = matches!(process, Process::Idle | Process::Busy(_));
         match process {
             Process::Starting { called_off } => *called_off = true,
-            Process::Idle => *process = Process::Leaving,
+            Process::Standby | Process::Idle | Process::Exhausted => *process = Process::Leaving,
             Process::Busy(request) => request.last = true,
             Process::Leaving => {
                 assert_eq!(reason, Reason::Shutdown, "a leaving worker is asked again at shutdown only");
@@ -154,8 +168,10 @@ impl World {
             let agree = match process {
                 Process::Starting { called_off: false } => state == State::Starting,
                 Process::Starting { called_off: true } => state == State::Retiring,
+                Process::Standby => state == State::Standby,
                 Process::Idle => state == State::Ready,
                 Process::Busy(request) => state == if request.last { State::Retiring } else { State::Ready },
+                Process::Exhausted => false,
                 Process::Leaving => matches!(state, State::Retiring | State::Dying),
             };
             assert!(agree, "worker {id} is {process:?} and {state:?}");
@@ -164,21 +180,28 @@ impl World {
         if core.phase != Phase::Running {
             return;
         }
-        let (ready, starting) = (core.count(State::Ready), core.count(State::Starting));
+        let (ready, standbys) = (core.count(State::Ready), core.count(State::Standby));
+        let (starting, present) = (core.count(State::Starting), core.present());
+        let is_full = core.room() == 0;
         if self.pausing || core.failures > 0 {
-            assert!(self.pausing || ready >= core.target || starting > 0, "one is tried at a time");
+            let tried = self.pausing || starting > 0 || is_full;
+            assert!(tried || ready >= core.target, "one is tried at a time");
         } else {
-            assert!(ready + starting >= core.target, "what is missing is started at once");
+            assert!(present >= core.wanted() || is_full, "what is missing is started at once");
         }
         assert!(core.growth.extra <= self.most_extra);
         assert!(core.growth.substitutes <= core.target.max(core.abandoned()));
         assert!(ready <= core.base(), "surplus workers are asked to leave at once");
-        assert!(starting <= core.wanted() - ready, "no more are started than wanted");
-        assert!(core.wanted() - core.base() <= (core.target / 4).max(1), "a quarter is replaced at a time");
-        let down = matches!(core.announced, Availability::Down(_));
+        assert!(present <= core.wanted(), "no more are started than wanted");
+        assert!(standbys == 0 || ready == core.base(), "a standby waits only while no worker is missing");
+        assert!(standbys <= core.count_nearly_exhausted(), "each standby has one that it will replace");
+        let replaced = core.wanted() - core.base();
+        let at_once = (core.target / 4).max(1) + core.count_nearly_exhausted();
+        assert!(replaced <= at_once.min(core.target), "a quarter is replaced at a time, and exhausted ones");
+        let cannot_serve = matches!(core.announced, Availability::Down(_) | Availability::Exhausted);
         assert_eq!(
-            down,
-            ready + starting == 0,
+            cannot_serve,
+            present == 0 && self.pausing,
             "requests are turned away only when no worker is ready or starting"
         );
         assert_eq!(core.resetting, self.old.is_some());
@@ -199,7 +222,7 @@ impl World {
 
     fn boot(&mut self, id: WorkerId) {
         if let Some(Process::Starting { called_off }) = self.processes.get(&id).copied() {
-            self.processes.insert(id, if called_off { Process::Leaving } else { Process::Idle });
+            self.processes.insert(id, if called_off { Process::Leaving } else { Process::Standby });
             // The actor reports those that were not called off.
             if !called_off {
                 self.notify(Event::Booted(id));
@@ -215,6 +238,11 @@ impl World {
     }
 
     fn answers(&mut self, id: WorkerId) {
+        self.is_answered(id);
+        self.serve();
+    }
+
+    fn is_answered(&mut self, id: WorkerId) {
         let Some(Process::Busy(request)) = self.processes.get(&id).copied() else { return };
         assert_eq!(self.given[&request.number], id, "a worker answers its own request");
         if request.abandoned {
@@ -226,7 +254,21 @@ impl World {
         if let Some(Process::Busy(request)) = self.processes.get(&id).copied() {
             self.processes.insert(id, if request.last { Process::Leaving } else { Process::Idle });
         }
-        self.serve();
+    }
+
+    /// A worker answers the last request that it may have.
+    fn is_exhausted(&mut self, id: WorkerId) {
+        self.is_answered(id);
+        if self.processes.get(&id) == Some(&Process::Idle) {
+            self.processes.insert(id, Process::Exhausted);
+            self.notify(Event::Retire(id, Reason::MaxJobs));
+        }
+    }
+
+    fn standbys_wait(&mut self) {
+        if std::mem::take(&mut self.watching) {
+            self.notify(Event::StandbysWaited);
+        }
     }
 
     /// From now on nothing goes wrong: the pool is soon as it should be.
@@ -243,7 +285,8 @@ impl World {
                 Process::Starting { .. } => self.boot(id),
                 Process::Busy(_) => self.answers(id),
                 Process::Leaving => self.is_gone(id, true),
-                Process::Idle => {}
+                Process::Standby => self.standbys_wait(),
+                Process::Idle | Process::Exhausted => {}
             }
             if self.pausing {
                 self.end_pause();
@@ -259,6 +302,7 @@ impl World {
             !self.core.workers.values().any(|worker| self.core.due_reason(worker).is_some()),
             "due workers are replaced"
         );
+        assert_eq!(self.core.count_nearly_exhausted(), 0, "and those that are nearly exhausted");
         let known = self.answered.len() + self.failed.len();
         assert_eq!(known, usize::try_from(self.requests).unwrap(), "each request is answered or failed");
         assert!(self.answered.is_disjoint(&self.failed));

@@ -12,7 +12,7 @@ impl Core {
             // What made starts fail may be what the reset is about: there is nothing to wait for.
             self.pause = Pause::None;
             self.failures = 0;
-            for id in self.ids(State::Starting) {
+            for id in [self.ids(State::Starting), self.ids(State::Standby)].concat() {
                 self.retire(id, Reason::Reset, effects);
             }
             self.generation += 1;

@@ -1,5 +1,6 @@
 //! The core's decisions as transcripts: each event, and below it its effects.
 
+mod exhausted;
 mod growing;
 mod replacing;
 
@@ -72,7 +73,9 @@ fn the_first_boot_is_over_when_all_are_ready() {
         Spawn(1)
         Spawn(2)
     Booted(1)
+        Lend(1)
     Booted(2)
+        Lend(2)
         FirstBoot(Ok(()))
     ");
 }
@@ -84,6 +87,7 @@ fn a_first_boot_that_fails_ends_the_pool() {
         Spawn(1)
         Spawn(2)
     Booted(1)
+        Lend(1)
     BootFailed(2, "no boot of 2")
         FirstBoot(Err("no boot of 2"))
         Retire(1, Shutdown)
@@ -99,6 +103,7 @@ fn a_worker_that_dies_after_work_is_replaced_at_once() {
     Exited { id: 1, useful: true, how: "exit of 1" }
         Spawn(3)
     Booted(3)
+        Lend(3)
     "#);
 }
 
@@ -129,6 +134,7 @@ fn boot_failures_pause_and_are_tried_one_by_one_until_one_works() {
     PauseOver
         Spawn(7)
     Booted(7)
+        Lend(7)
         Spawn(8)
     "#);
 }
@@ -169,6 +175,7 @@ fn failures_of_workers_that_were_started_together_count_once_however_far_apart()
         Spawn(8)
         Announce(Serving)
     Booted(8)
+        Lend(8)
         Spawn(9)
         Spawn(10)
     Exited { id: 8, useful: false, how: "exit of 8" }
@@ -186,6 +193,7 @@ fn a_worker_that_asks_to_be_replaced_has_its_successor_started_first() {
         Spawn(2)
     Exited { id: 1, useful: true, how: "exit of 1" }
     Booted(2)
+        Lend(2)
     "#);
 }
 

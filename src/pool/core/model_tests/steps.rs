@@ -20,6 +20,9 @@ pub(super) enum Step {
     GivesUpWaiting(usize),
     Breaks(usize),
     IsDue(usize, Reason),
+    IsNearlyExhausted(usize),
+    IsExhausted(usize),
+    StandbysWait,
     TooSlow(usize),
     IsUnneeded(usize),
     Reset,
@@ -32,8 +35,7 @@ pub(super) enum Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {
     let which = 0..64_usize;
-    let due =
-        prop_oneof![Just(Reason::MaxJobs), Just(Reason::Ttl), Just(Reason::IdleTtl), Just(Reason::MaxMemory)];
+    let due = prop_oneof![Just(Reason::Ttl), Just(Reason::IdleTtl), Just(Reason::MaxMemory)];
     prop_oneof![
         8 => which.clone().prop_map(Step::Boot),
         1 => which.clone().prop_map(Step::BootFails),
@@ -45,6 +47,9 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => which.clone().prop_map(Step::GivesUpWaiting),
         1 => which.clone().prop_map(Step::Breaks),
         2 => (which.clone(), due).prop_map(|(which, reason)| Step::IsDue(which, reason)),
+        3 => which.clone().prop_map(Step::IsNearlyExhausted),
+        2 => which.clone().prop_map(Step::IsExhausted),
+        1 => Just(Step::StandbysWait),
         1 => which.clone().prop_map(Step::TooSlow),
         1 => which.prop_map(Step::IsUnneeded),
         1 => Just(Step::Reset),
@@ -97,6 +102,11 @@ impl World {
             Step::IsDue(n, reason) => {
                 self.one_of(n, has_booted, |world, id| world.notify(Event::Due(id, reason)));
             }
+            Step::IsNearlyExhausted(n) => {
+                self.one_of(n, has_booted, |world, id| world.notify(Event::NearlyExhausted(id)));
+            }
+            Step::IsExhausted(n) => self.one_of(n, is_busy, Self::is_exhausted),
+            Step::StandbysWait => self.standbys_wait(),
             Step::TooSlow(n) => self.one_of(n, is_abandoned, Self::is_too_slow),
             Step::IsUnneeded(n) => {
                 self.one_of(n, is_idle, |world, id| world.notify(Event::Unneeded(id)));

@@ -23,6 +23,7 @@ fn workers_that_die_unused_are_replaced_after_a_growing_pause() {
         Spawn(2)
         Announce(Serving)
     Booted(2)
+        Lend(2)
     Exited { id: 2, useful: false, how: "exit of 2" }
         Pause(200ms)
         Announce(Down("exit of 2"))
@@ -30,9 +31,11 @@ fn workers_that_die_unused_are_replaced_after_a_growing_pause() {
         Spawn(3)
         Announce(Serving)
     Booted(3)
+        Lend(3)
     Exited { id: 3, useful: true, how: "exit of 3" }
         Spawn(4)
     Booted(4)
+        Lend(4)
     Exited { id: 4, useful: false, how: "exit of 4" }
         Pause(100ms)
         Announce(Down("exit of 4"))
@@ -57,6 +60,7 @@ fn an_abandoned_worker_is_substituted_only_while_requests_wait() {
     Waiting { requests: 2, now: 0ns }
         Spawn(3)
     Booted(3)
+        Lend(3)
     Waiting { requests: 1, now: 50ms }
     CameBack(1)
         Retire(3, Surplus)
@@ -81,6 +85,7 @@ fn an_abandoned_worker_that_is_killed_leaves_its_substitute_in_its_place() {
     Waiting { requests: 1, now: 0ns }
         Spawn(2)
     Booted(2)
+        Lend(2)
     Retire(1, Abandoned)
         Kill(1, Abandoned)
     Exited { id: 1, useful: true, how: "exit of 1" }
@@ -118,6 +123,7 @@ fn substitutes_are_at_most_as_many_as_workers() {
     Waiting { requests: 9, now: 0ns }
         Spawn(2)
     Booted(2)
+        Lend(2)
     Abandoned(2)
     Waiting { requests: 9, now: 100ms }
     CameBack(1)
@@ -139,6 +145,7 @@ fn the_pool_grows_as_fast_as_it_may_and_no_further() {
     Waiting { requests: 9, now: 10.1s }
         LookAgain(900ms)
     Booted(2)
+        Lend(2)
     Waiting { requests: 9, now: 11s }
         Spawn(4)
     Waiting { requests: 9, now: 12s }
@@ -173,6 +180,7 @@ fn a_start_that_fails_stops_the_growth_for_a_while() {
     PauseOver
         Spawn(3)
     Booted(3)
+        Lend(3)
     Waiting { requests: 3, now: 2s }
         Spawn(4)
         Spawn(5)
@@ -198,7 +206,9 @@ fn workers_that_are_not_needed_leave_until_the_target_is_reached() {
         Spawn(2)
         Spawn(3)
     Booted(2)
+        Lend(2)
     Booted(3)
+        Lend(3)
     Unneeded(1)
         Retire(1, Unneeded)
     Unneeded(3)
@@ -214,6 +224,7 @@ fn the_target_can_be_moved_but_for_the_last_worker() {
     Add
         Spawn(2)
     Booted(2)
+        Lend(2)
     Remove
         Retire(2, Surplus)
     Remove

@@ -4,12 +4,13 @@ use super::*;
 
 #[test]
 fn a_due_worker_stays_until_its_successor_is_ready() {
-    let text = after_start(1, [Event::Due(1, Reason::MaxJobs), Event::Booted(2), exited(1, true)]);
+    let text = after_start(1, [Event::Due(1, Reason::Ttl), Event::Booted(2), exited(1, true)]);
     insta::assert_snapshot!(text, @r#"
-    Due(1, MaxJobs)
+    Due(1, Ttl)
         Spawn(2)
     Booted(2)
-        Retire(1, MaxJobs)
+        Lend(2)
+        Retire(1, Ttl)
     Exited { id: 1, useful: true, how: "exit of 1" }
     "#);
 }
@@ -32,12 +33,15 @@ fn at_most_a_quarter_is_replaced_at_a_time() {
     Due(3, Ttl)
     Due(4, Ttl)
     Booted(9)
+        Lend(9)
         Retire(1, Ttl)
         Spawn(11)
     Booted(10)
+        Lend(10)
         Retire(2, Ttl)
         Spawn(12)
     Booted(11)
+        Lend(11)
         Retire(3, Ttl)
     ");
 }
@@ -50,6 +54,7 @@ fn a_due_worker_that_dies_needs_no_successor_of_its_own() {
         Spawn(3)
     Exited { id: 1, useful: true, how: "exit of 1" }
     Booted(3)
+        Lend(3)
     "#);
 }
 
@@ -67,6 +72,7 @@ fn a_due_worker_stays_while_its_successor_cannot_be_started() {
     PauseOver
         Spawn(3)
     Booted(3)
+        Lend(3)
         Retire(1, MaxMemory)
     "#);
 }
@@ -81,10 +87,12 @@ fn a_reset_replaces_one_after_the_other_and_is_over_when_none_is_left_to_replace
     Reset
         Spawn(3)
     Booted(3)
+        Lend(3)
         Retire(1, Reset)
         Spawn(4)
     Reset
     Booted(4)
+        Lend(4)
         Retire(2, Reset)
         ResetOver(Done)
     Exited { id: 1, useful: true, how: "exit of 1" }
@@ -115,6 +123,7 @@ fn a_reset_that_fails_later_calls_off_the_other_starts() {
         Spawn(9)
         Spawn(10)
     Booted(9)
+        Lend(9)
         Retire(1, Reset)
         Spawn(11)
     BootFailed(10, "no boot of 10")
@@ -135,6 +144,7 @@ fn a_reset_after_one_that_failed_replaces_workers_of_every_older_generation() {
     Reset
         Spawn(3)
     Booted(3)
+        Lend(3)
         Retire(1, Reset)
         Spawn(4)
     BootFailed(4, "no boot of 4")
@@ -143,9 +153,11 @@ fn a_reset_after_one_that_failed_replaces_workers_of_every_older_generation() {
     Reset
         Spawn(5)
     Booted(5)
+        Lend(5)
         Retire(2, Reset)
         Spawn(6)
     Booted(6)
+        Lend(6)
         Retire(3, Reset)
         ResetOver(Done)
     "#);
@@ -187,10 +199,13 @@ fn a_reset_calls_off_starts_from_before_and_does_not_wait_for_a_pause() {
         Spawn(5)
         Spawn(6)
     Booted(5)
+        Lend(5)
     Exited { id: 2, useful: true, how: "exit of 2" }
         Spawn(7)
     Booted(6)
+        Lend(6)
     Booted(7)
+        Lend(7)
         Retire(3, Reset)
         ResetOver(Done)
     "#);
@@ -209,7 +224,9 @@ fn a_reset_replaces_what_was_starting_before_it() {
         Spawn(5)
     BootFailed(3, "no boot of 3")
     Booted(4)
+        Lend(4)
     Booted(5)
+        Lend(5)
         Retire(2, Reset)
         ResetOver(Done)
     "#);
@@ -250,14 +267,17 @@ fn a_worker_that_comes_back_during_a_reset_makes_an_old_one_surplus() {
     Waiting { requests: 1, now: 0ns }
         Spawn(3)
     Booted(3)
+        Lend(3)
     Reset
         Spawn(4)
     CameBack(1)
         Retire(1, Reset)
     Booted(4)
+        Lend(4)
         Retire(2, Reset)
         Spawn(5)
     Booted(5)
+        Lend(5)
         Retire(3, Reset)
         ResetOver(Done)
     ");

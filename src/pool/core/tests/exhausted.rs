@@ -1,0 +1,248 @@
+//! Workers that have had as many requests as they may, and their successors.
+
+use super::*;
+
+fn exhausted(id: WorkerId) -> Event {
+    Event::Retire(id, Reason::MaxJobs)
+}
+
+#[test]
+fn a_standby_waits_until_the_nearly_exhausted_worker_has_had_its_last_request() {
+    let text = after_start(1, [Event::NearlyExhausted(1), Event::Booted(2), exhausted(1), exited(1, true)]);
+    insta::assert_snapshot!(text, @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Lend(2)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+}
+
+#[test]
+fn an_exhausted_worker_leaves_at_once_and_the_request_that_comes_then_waits_for_a_boot() {
+    let text = after_start(1, [exhausted(1), exited(1, true), Event::Booted(2)]);
+    insta::assert_snapshot!(text, @r#"
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Spawn(2)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Booted(2)
+        Lend(2)
+    "#);
+}
+
+#[test]
+fn workers_that_are_nearly_exhausted_at_the_same_time_all_have_standbys() {
+    let events = (1..=4)
+        .map(Event::NearlyExhausted)
+        .chain((5..=8).map(Event::Booted))
+        .chain((1..=4).map(exhausted))
+        .chain([Event::NearlyExhausted(5), exited(1, true)]);
+    insta::assert_snapshot!(after_start(4, events), @r#"
+    NearlyExhausted(1)
+        Spawn(5)
+    NearlyExhausted(2)
+        Spawn(6)
+    NearlyExhausted(3)
+        Spawn(7)
+    NearlyExhausted(4)
+        Spawn(8)
+    Booted(5)
+        WatchStandbys
+    Booted(6)
+    Booted(7)
+    Booted(8)
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Lend(5)
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+        Lend(6)
+    Retire(3, MaxJobs)
+        Retire(3, MaxJobs)
+        Lend(7)
+    Retire(4, MaxJobs)
+        Retire(4, MaxJobs)
+        Lend(8)
+    NearlyExhausted(5)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(9)
+    "#);
+}
+
+#[test]
+fn a_pool_whose_exhausted_workers_do_not_exit_starts_no_more_than_it_has() {
+    let events = [exhausted(1), Event::Booted(2), exhausted(2), exited(1, true), Event::Booted(3)];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Spawn(2)
+    Booted(2)
+        Lend(2)
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(3)
+    Booted(3)
+        Lend(3)
+    "#);
+}
+
+#[test]
+fn a_standby_takes_the_place_of_a_worker_that_dies() {
+    let text =
+        after_start(2, [Event::NearlyExhausted(1), Event::Booted(3), exited(2, true), Event::Booted(4)]);
+    insta::assert_snapshot!(text, @r#"
+    NearlyExhausted(1)
+        Spawn(3)
+    Booted(3)
+        WatchStandbys
+    Exited { id: 2, useful: true, how: "exit of 2" }
+        Lend(3)
+        Spawn(4)
+    Booted(4)
+    "#);
+}
+
+#[test]
+fn a_nearly_exhausted_worker_that_dies_is_replaced_by_its_standby() {
+    let text = after_start(1, [Event::NearlyExhausted(1), Event::Booted(2), exited(1, true)]);
+    insta::assert_snapshot!(text, @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Lend(2)
+    "#);
+}
+
+#[test]
+fn a_standby_that_waits_for_long_takes_the_place_of_the_worker_that_is_nearly_exhausted() {
+    let events = [
+        Event::NearlyExhausted(1),
+        Event::Booted(2),
+        Event::StandbysWaited,
+        Event::StandbysWaited,
+        exited(1, true),
+    ];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    StandbysWaited
+        WatchStandbys
+    StandbysWaited
+        Lend(2)
+        Retire(1, MaxJobs)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+}
+
+#[test]
+fn a_reset_starts_standbys_anew() {
+    let events = [
+        Event::NearlyExhausted(1),
+        Event::Booted(2),
+        Event::Reset,
+        Event::Booted(3),
+        exited(2, false),
+        exited(1, true),
+    ];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    Reset
+        Retire(2, Reset)
+        Spawn(3)
+    Booted(3)
+        Lend(3)
+        Retire(1, Reset)
+        ResetOver(Done)
+    Exited { id: 2, useful: false, how: "exit of 2" }
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+}
+
+#[test]
+fn while_successors_of_exhausted_workers_cannot_be_started_requests_wait() {
+    let events =
+        [exhausted(1), boot_failed(2), Event::PauseOver, boot_failed(3), Event::PauseOver, Event::Booted(4)];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Spawn(2)
+    BootFailed(2, "no boot of 2")
+        Pause(100ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(3)
+        Announce(Serving)
+    BootFailed(3, "no boot of 3")
+        Pause(200ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(4)
+        Announce(Serving)
+    Booted(4)
+        Lend(4)
+    "#);
+}
+
+#[test]
+fn a_failed_start_of_a_standby_is_repeated_while_the_worker_goes_on() {
+    let events =
+        [Event::NearlyExhausted(1), boot_failed(2), Event::PauseOver, Event::Booted(3), exhausted(1)];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    BootFailed(2, "no boot of 2")
+        Pause(100ms)
+    PauseOver
+        Spawn(3)
+    Booted(3)
+        WatchStandbys
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Lend(3)
+    "#);
+}
+
+#[test]
+fn a_pool_made_smaller_needs_no_standby_for_the_worker_that_goes() {
+    let events = [Event::NearlyExhausted(2), Event::Booted(3), Event::Remove];
+    insta::assert_snapshot!(after_start(2, events), @r"
+    NearlyExhausted(2)
+        Spawn(3)
+    Booted(3)
+        WatchStandbys
+    Remove
+        Retire(2, Surplus)
+        Retire(3, Surplus)
+    ");
+}
+
+#[test]
+fn standbys_end_with_the_pool() {
+    let events =
+        [Event::NearlyExhausted(1), Event::Booted(2), Event::Shutdown, exited(1, true), exited(2, false)];
+    insta::assert_snapshot!(after_start(1, events), @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    Shutdown
+        Retire(1, Shutdown)
+        Retire(2, Shutdown)
+        Announce(Closed)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Exited { id: 2, useful: false, how: "exit of 2" }
+        Ended
+    "#);
+}
