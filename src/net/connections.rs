@@ -1,30 +1,20 @@
 //! The connections of one listener, and which of them is closed when there are too many.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+
+use super::connection_table::{Entry, NEVER, Table};
 
 /// Connections beyond the limit, used only while none of the others is idle. They are for the next peer, an operator for example: when all
 /// are taken, the oldest of them is evicted, even with calls in flight.
 const SPARE: usize = 16;
 
-/// A connection is idle if it has had no call for at least this time, and at most twice it while others connect.
-const IDLE: Duration = Duration::from_secs(5);
-
 /// The least limit of a listener, however few descriptors there are.
 const AT_LEAST: usize = 16;
-
-/// `Entry::used` of a connection that has not sent anything yet.
-const NEVER: u64 = 0;
 
 /// The limit of connections: a share of the descriptors of the process, up to a number.
 #[derive(Debug, Clone, Copy)]
@@ -52,33 +42,6 @@ pub(crate) struct Connections {
     closed: Notify,
     /// Counts calls, to know the order of last use without reading a clock.
     calls: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Table {
-    /// In the order in which they were accepted.
-    entries: BTreeMap<u64, Arc<Entry>>,
-    next: u64,
-    /// Evicted, but not closed yet.
-    closing: usize,
-    /// The calls counted at two times in the past.
-    marks: [Mark; 2],
-}
-
-/// The number of calls at some time.
-#[derive(Debug, Clone, Copy)]
-struct Mark {
-    at: Instant,
-    calls: u64,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Entry {
-    /// The number of its last call, among those of all connections.
-    used: AtomicU64,
-    is_evicted: AtomicBool,
-    evicted: Notify,
 }
 
 /// Counts a connection until it is dropped.
@@ -112,13 +75,12 @@ impl Connections {
     }
 
     fn with_limit(limit: usize) -> Arc<Self> {
-        let start = Mark { at: Instant::now(), calls: NEVER + 1 };
-        let table = Table { entries: BTreeMap::new(), next: 0, closing: 0, marks: [start; 2] };
+        let calls = NEVER + 1;
         Arc::new(Self {
             limit,
-            table: Mutex::new(table),
+            table: Mutex::new(Table::new(calls)),
             closed: Notify::new(),
-            calls: AtomicU64::new(start.calls),
+            calls: AtomicU64::new(calls),
         })
     }
 
@@ -145,11 +107,10 @@ impl Connections {
     fn try_register(self: &Arc<Self>) -> Outcome {
         let mut table = self.table();
         table.mark(self.calls.load(Relaxed));
-        let count = table.entries.len();
-        if count < self.limit {
+        if table.count() < self.limit {
             return Outcome::Registered(self.insert(&mut table));
         }
-        if count - table.closing < self.limit {
+        if table.remaining() < self.limit {
             return Outcome::Full;
         }
         if let Some(entry) = table.evictable() {
@@ -157,14 +118,13 @@ impl Connections {
             return Outcome::Evicted;
         }
         let with_spare = self.limit + SPARE;
-        if count < with_spare {
+        if table.count() < with_spare {
             return Outcome::Registered(self.insert(&mut table));
         }
-        if count - table.closing < with_spare {
+        if table.remaining() < with_spare {
             return Outcome::Full;
         }
-        let spare = table.entries.values().skip(self.limit).find(|entry| !entry.is_evicted()).cloned();
-        let Some(entry) = spare else { return Outcome::Full };
+        let Some(entry) = table.oldest_behind(self.limit) else { return Outcome::Full };
         table.evict(&entry);
         Outcome::Evicted
     }
@@ -172,73 +132,18 @@ impl Connections {
     /// Evicts the oldest connection that has not sent anything, if there is one: descriptors are used up.
     pub(super) fn evict_silent(&self) {
         let mut table = self.table();
-        let silent = table.entries.values().find(|entry| entry.is_silent() && !entry.is_evicted());
-        if let Some(entry) = silent.cloned() {
+        if let Some(entry) = table.silent() {
             table.evict(&entry);
         }
     }
 
     fn insert(self: &Arc<Self>, table: &mut Table) -> Registration {
-        let number = table.next;
-        table.next += 1;
-        let entry = Arc::new(Entry {
-            used: AtomicU64::new(NEVER),
-            is_evicted: AtomicBool::new(false),
-            evicted: Notify::new(),
-        });
-        table.entries.insert(number, Arc::clone(&entry));
+        let (number, entry) = table.insert();
         Registration { connections: Arc::clone(self), entry, number }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    /// Notes the number of calls if the last time is long enough ago.
-    fn mark(&mut self, calls: u64) {
-        let now = Instant::now();
-        let [_, last] = self.marks;
-        if now.duration_since(last.at) >= IDLE {
-            self.marks = [last, Mark { at: now, calls }];
-        }
-    }
-
-    /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used, if it is idle.
-    fn evictable(&self) -> Option<Arc<Entry>> {
-        let [Mark { calls: recent, .. }, _] = self.marks;
-        let mut idle: Option<&Arc<Entry>> = None;
-        for entry in self.entries.values().filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
-            if entry.is_silent() {
-                return Some(Arc::clone(entry));
-            }
-            if entry.used.load(Relaxed) < idle.map_or(recent, |idle| idle.used.load(Relaxed)) {
-                idle = Some(entry);
-            }
-        }
-        idle.cloned()
-    }
-
-    fn evict(&mut self, entry: &Entry) {
-        self.closing += 1;
-        entry.is_evicted.store(true, SeqCst);
-        entry.evicted.notify_one();
-    }
-}
-
-impl Entry {
-    fn is_silent(&self) -> bool {
-        self.used.load(Relaxed) == NEVER
-    }
-
-    /// Whether it has calls in flight: the table and the registration hold an entry too.
-    fn is_busy(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 2
-    }
-
-    fn is_evicted(&self) -> bool {
-        self.is_evicted.load(SeqCst)
     }
 }
 
@@ -278,12 +183,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut table = self.connections.table();
-        table.entries.remove(&self.number);
-        if self.entry.is_evicted() {
-            table.closing -= 1;
-        }
-        drop(table);
+        self.connections.table().remove(self.number);
         self.connections.closed.notify_one();
     }
 }
@@ -295,6 +195,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::net::connection_table::IDLE;
 
     fn register(connections: &Arc<Connections>) -> Registration {
         match connections.try_register() {

@@ -22,6 +22,7 @@
 mod address;
 mod allow;
 mod coalesce;
+mod connection_table;
 mod connections;
 pub(crate) mod dial;
 mod incident;

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 /// A connection.
 #[derive(Debug)]
@@ -28,7 +28,35 @@ pub(crate) enum Peer {
     Process(Option<u32>),
 }
 
+/// The receiving direction of a borrowed [`Stream`].
+#[derive(Debug)]
+pub(crate) enum ReadHalf<'a> {
+    Tcp(tcp::ReadHalf<'a>),
+    Unix(unix::ReadHalf<'a>),
+}
+
+/// The sending direction of a borrowed [`Stream`].
+#[derive(Debug)]
+pub(crate) enum WriteHalf<'a> {
+    Tcp(tcp::WriteHalf<'a>),
+    Unix(unix::WriteHalf<'a>),
+}
+
 impl Stream {
+    /// Splits the stream into halves that can be polled at the same time, without a lock.
+    pub(crate) fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        match self {
+            Self::Tcp(stream) => {
+                let (reading, writing) = stream.split();
+                (ReadHalf::Tcp(reading), WriteHalf::Tcp(writing))
+            }
+            Self::Unix(stream) => {
+                let (reading, writing) = stream.split();
+                (ReadHalf::Unix(reading), WriteHalf::Unix(writing))
+            }
+        }
+    }
+
     /// Makes the kernel acknowledge at once what it has received over TCP. Until then a peer without `TCP_NODELAY` holds back small writes.
     pub(crate) fn acknowledge(&self) {
         if let Self::Tcp(stream) = self {
@@ -75,34 +103,51 @@ macro_rules! delegate {
     };
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, poll_read, cx, buf)
-    }
+macro_rules! read {
+    ($of:ty) => {
+        impl AsyncRead for $of {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                delegate!(self, poll_read, cx, buf)
+            }
+        }
+    };
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        delegate!(self, poll_write, cx, buf)
-    }
+macro_rules! write {
+    ($of:ty) => {
+        impl AsyncWrite for $of {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                delegate!(self, poll_write, cx, buf)
+            }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        delegate!(self, poll_write_vectored, cx, bufs)
-    }
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                delegate!(self, poll_write_vectored, cx, bufs)
+            }
 
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, poll_flush, cx)
-    }
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                delegate!(self, poll_flush, cx)
+            }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, poll_shutdown, cx)
-    }
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                delegate!(self, poll_shutdown, cx)
+            }
+        }
+    };
 }
+
+read!(Stream);
+write!(Stream);
+read!(ReadHalf<'_>);
+write!(WriteHalf<'_>);

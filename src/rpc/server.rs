@@ -11,7 +11,7 @@ use super::Config;
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use crate::net::{Accepted, Address, Attributes, Incident, Limit, Listener, Options, Peer, Stream};
+use crate::net::{Accepted, Address, Attributes, Incident, Limit, Listener, Options, Peer};
 use crate::os::process::Identity;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
@@ -77,18 +77,8 @@ impl Server {
 
 /// Serves a connection until it is closed, or evicted for another.
 async fn serve(accepted: Accepted, router: Arc<Router>) -> Result<(), (Peer, Fault)> {
-    let Accepted { stream, peer, registration } = accepted;
-    let connection = async {
-        match stream {
-            Stream::Tcp(mut stream) => {
-                let (reader, writer) = stream.split();
-                connection::serve(reader, writer, &registration, &router).await
-            }
-            Stream::Unix(mut stream) => {
-                let (reader, writer) = stream.split();
-                connection::serve(reader, writer, &registration, &router).await
-            }
-        }
-    };
+    let Accepted { mut stream, peer, registration } = accepted;
+    let (reader, writer) = stream.split();
+    let connection = connection::serve(reader, writer, &registration, &router);
     registration.until_evicted(connection).await.unwrap_or(Ok(())).map_err(|fault| (peer, fault))
 }
