@@ -29,7 +29,7 @@ pub mod config;
 pub mod duration;
 mod findings;
 pub mod goridge;
-mod grpc;
+pub mod grpc;
 pub mod net;
 mod offload;
 mod os;

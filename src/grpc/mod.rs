@@ -13,7 +13,7 @@ mod timeout;
 
 pub(crate) use code::{CODES, go_name};
 pub(crate) use frame::{PREFIX, Prefix, TooLong, frame};
-pub(crate) use raw::RawCodec;
+pub use raw::RawCodec;
 pub(crate) use timeout::{format_timeout, parse_timeout};
 
 /// The content type of requests and responses; servers also accept it with a suffix.

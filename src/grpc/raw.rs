@@ -6,7 +6,7 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 
 /// Bytes in, bytes out.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RawCodec;
+pub struct RawCodec;
 
 /// Bytes reserved for a message at first. Most are small; tonic's default of 8 KiB would be paid twice for each call.
 const BUFFER: usize = 1024;

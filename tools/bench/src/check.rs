@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use causeway::grpc::RawCodec;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
@@ -47,7 +48,7 @@ async fn call(channel: Channel, message: Message, number: usize) -> anyhow::Resu
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
     let answering =
-        grpc.unary(tonic::Request::new(message.request(number)), message.path().parse()?, crate::floor::Raw);
+        grpc.unary(tonic::Request::new(message.request(number)), message.path().parse()?, RawCodec);
     let answer = tokio::time::timeout(PATIENCE, answering)
         .await
         .with_context(|| format!("call {number} had no answer after {} s", PATIENCE.as_secs()))?

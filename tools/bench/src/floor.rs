@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
+use causeway::grpc::RawCodec;
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::Grpc;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -53,7 +53,7 @@ impl tower::Service<http::Request<Body>> for Echo {
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
             let handler = tower::service_fn(move |request| handle(&method, &request));
-            Ok(Grpc::new(Raw).max_decoding_message_size(usize::MAX).unary(handler, request).await)
+            Ok(Grpc::new(RawCodec).max_decoding_message_size(usize::MAX).unary(handler, request).await)
         })
     }
 }
@@ -61,50 +61,4 @@ impl tower::Service<http::Request<Body>> for Echo {
 fn handle(method: &str, request: &Request<Bytes>) -> Ready<Result<Response<Bytes>, Status>> {
     let malformed = || Status::invalid_argument("neither an RPC nor a connect");
     ready(answer(method, request.get_ref()).map(Response::new).ok_or_else(malformed))
-}
-
-/// Bytes in, bytes out.
-#[derive(Clone, Copy)]
-pub(crate) struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        to.put(item);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(1024, 32 * 1024)
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(1024, 32 * 1024)
-    }
 }
