@@ -1,4 +1,4 @@
-//! One call, from its headers to its answer.
+//! One call, from its headers until its message has been passed on.
 //!
 //! ```text
 //!  accepted ──▶ begin ──▶ its message has arrived ──▶ forward ──▶ a task: backend, answer
@@ -28,9 +28,9 @@ use super::gzip::Encoding;
 use super::message::Message;
 use super::receive::{Failure, Incoming};
 use super::route::Route;
-use super::service::{CallHead, Outcome, Service};
+use super::service::{CallHead, Service};
 use super::statistics::Timed;
-use super::{Backend, context, send, status};
+use super::{Backend, answer, context, send, status};
 use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
 
@@ -187,7 +187,7 @@ impl<B: Backend> Call<B> {
             Route::Health(method) => {
                 let request = Request::from_parts(head.clone(), message.body);
                 let (respond, reservation) = (self.respond, self.reservation);
-                tokio::spawn(health(self.service, method, request, respond, reservation, self.guard));
+                tokio::spawn(answer::health(self.service, method, request, respond, reservation, self.guard));
                 return;
             }
             Route::Proxied { kind, .. } => kind,
@@ -217,56 +217,7 @@ impl<B: Backend> Call<B> {
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let head = CallHead { kind, context, deadline, encoding };
         let Self { service, timed, respond, reservation, guard, .. } = self;
-        tokio::spawn(answer(service, head, message, timed, respond, reservation, guard));
-    }
-}
-
-/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It has the guard itself, since a future around
-/// it would take its memory twice.
-async fn answer<B: Backend>(
-    service: Arc<Service<B>>,
-    head: CallHead,
-    message: Message,
-    timed: Option<Timed>,
-    mut respond: SendResponse<Bytes>,
-    mut reservation: Reservation,
-    _guard: EvictionGuard,
-) {
-    let outcome = tokio::select! {
-        biased;
-        outcome = service.answer(head, message, &mut reservation) => outcome,
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-    };
-    let outcome = outcome.within(&mut reservation);
-    if let Some(timed) = timed {
-        timed.end(outcome.code());
-    }
-    let sent = match outcome {
-        Outcome::Message(answer) => send::message(&answer.body, false, respond, reservation),
-        Outcome::Compressed(body) => send::message(&body, true, respond, reservation),
-        Outcome::Status(status) => send::head_alone(status.into_http(), respond).map(|()| None),
-    };
-    let sent = match sent {
-        Ok(Some(blocked)) => Box::pin(blocked.send()).await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = sent {
-        debug!(target: "centrifuge", %error, "cannot send an answer");
-    }
-}
-
-async fn health<B: Backend>(
-    service: Arc<Service<B>>,
-    method: String,
-    request: Request<Bytes>,
-    respond: SendResponse<Bytes>,
-    reservation: Reservation,
-    _guard: EvictionGuard,
-) {
-    let response = service.health.answer(&method, request).await;
-    if let Err(error) = send::response(response, respond, &reservation).await {
-        debug!(target: "centrifuge", %error, "cannot send an answer");
+        tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
     }
 }
 

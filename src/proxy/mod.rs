@@ -15,7 +15,8 @@
 //!    together, `context` turns its metadata into JSON.
 //! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
 //!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses.
-//! 4. `send` writes the answer as the caller's flow control allows. `statistics` counts how long it took.
+//! 4. `answer` runs steps 3 and 4 in the task of the call; `send` writes the answer as the caller's flow control allows, and `statistics`
+//!    counts how long it took.
 //!
 //! Every unary method of `centrifugal.centrifugo.proxy.CentrifugoProxy` is served by this one path: the type that a worker reads is the
 //! method's name in lower case, and messages pass through as bytes. So a method of a later Centrifugo works without a change, and unknown
@@ -30,6 +31,7 @@
 //! Deliberately absent: typed messages, and the two subscription streams, which are answered as UNIMPLEMENTED.
 
 mod account;
+mod answer;
 mod authority;
 mod call;
 mod config;

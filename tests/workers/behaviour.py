@@ -15,10 +15,6 @@ class State:
     """The worker's own."""
 
     relay = None
-    # Held while a frame is written.
-    writing = threading.RLock()
-    # Frames that have arrived, and how many of them were requests.
-    received = 0
     handled = 0
     # Whether it ignores the stop frame.
     stubborn = False
@@ -35,8 +31,7 @@ def answer(value):
 
 
 def write(data):
-    with State.writing:
-        State.relay.write(data)
+    State.relay.write(data)
 
 
 def response(value):

@@ -1,0 +1,66 @@
+//! The part of a call that takes time: from its message to the last byte of its answer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::Request;
+use tracing::debug;
+
+use super::account::Reservation;
+use super::message::Message;
+use super::service::{CallHead, Outcome, Service};
+use super::statistics::Timed;
+use super::{Backend, send};
+use crate::net::EvictionGuard;
+
+/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It has the guard itself, since a future around
+/// it would take its memory twice.
+pub(super) async fn answer<B: Backend>(
+    service: Arc<Service<B>>,
+    head: CallHead,
+    message: Message,
+    timed: Option<Timed>,
+    mut respond: SendResponse<Bytes>,
+    mut reservation: Reservation,
+    _guard: EvictionGuard,
+) {
+    let outcome = tokio::select! {
+        biased;
+        outcome = service.answer(head, message, &mut reservation) => outcome,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let outcome = outcome.within(&mut reservation);
+    if let Some(timed) = timed {
+        timed.end(outcome.code());
+    }
+    let sent = match outcome {
+        Outcome::Message(answer) => send::message(&answer.body, false, respond, reservation),
+        Outcome::Compressed(body) => send::message(&body, true, respond, reservation),
+        Outcome::Status(status) => send::head_alone(status.into_http(), respond).map(|()| None),
+    };
+    let sent = match sent {
+        Ok(Some(blocked)) => Box::pin(blocked.send()).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = sent {
+        debug!(target: "centrifuge", %error, "cannot send an answer");
+    }
+}
+
+/// A call to the health service.
+pub(super) async fn health<B: Backend>(
+    service: Arc<Service<B>>,
+    method: String,
+    request: Request<Bytes>,
+    respond: SendResponse<Bytes>,
+    reservation: Reservation,
+    _guard: EvictionGuard,
+) {
+    let response = service.health.answer(&method, request).await;
+    if let Err(error) = send::response(response, respond, &reservation).await {
+        debug!(target: "centrifuge", %error, "cannot send an answer");
+    }
+}
