@@ -45,8 +45,11 @@ pub(super) async fn a_stranger_that_guesses_the_pid_of_the_next_worker_reads_no_
         let relay = env["RR_RELAY"].as_str().unwrap()["tcp://".len()..].to_owned();
         let stolen = Arc::new(AtomicUsize::new(0));
         let mut caller = server.caller().await;
-        let mut guessed = 0;
-        for _ in 0..2 {
+        let (mut guessed, mut rounds) = (0, 0);
+        // Other programs on the machine start processes too, so a round may have no right guess.
+        while rounds < 2 || guessed == 0 {
+            rounds += 1;
+            assert!(rounds < 20, "no guess was right");
             let mut strangers = tokio::task::JoinSet::new();
             let last = last_pid();
             for pid in last + 1..last + 100 {
@@ -64,7 +67,6 @@ pub(super) async fn a_stranger_that_guesses_the_pid_of_the_next_worker_reads_no_
             guessed += pids.filter(|pid| (u64::from(last) + 1..u64::from(last) + 100).contains(pid)).count();
         }
         assert_eq!(stolen.load(Relaxed), 0, "bytes were sent to a stranger");
-        assert!(guessed > 0, "no guess was right");
     })
     .await;
     assert!(cost.calls > 20, "{cost}");

@@ -28,6 +28,7 @@ fn attacks() -> Vec<(&'static str, fn())> {
         control::a_method_with_a_long_name_gets_a_short_reply_and_its_connection_stays_open,
         control::a_thousand_requests_for_statistics_cause_few_samples_of_proc,
         control::arguments_of_a_million_tiny_values_are_refused_at_little_cost,
+        control::floods_of_small_calls_do_not_starve_others,
         control::unfinished_frames_on_many_connections_are_bounded_in_total,
         control::large_arguments_in_json_do_not_delay_other_calls,
         control::no_calls_are_read_ahead_for_callers_that_read_their_replies_slowly,
@@ -53,6 +54,11 @@ fn attacks() -> Vec<(&'static str, fn())> {
         output::repeated_pieces_of_headers_do_not_affect_others,
         queue::callers_with_thousands_of_calls_in_flight_do_not_delay_others,
         strangers::a_probe_is_answered_at_once_beside_silent_connections,
+        strangers::idle_connections_to_the_proxy_do_not_lock_out_callers,
+        strangers::idle_rpc_clients_do_not_lock_out_operators,
+        strangers::scrapers_that_read_nothing_do_not_lock_out_others,
+        strangers::silent_rpc_clients_do_not_lock_out_operators,
+        strangers::waiting_rpc_clients_do_not_lock_out_operators,
     ]
 }
 

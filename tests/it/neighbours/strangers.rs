@@ -118,6 +118,7 @@ pub(super) async fn scrapers_that_read_nothing_do_not_lock_out_others() {
             let page = soon("a scrape", scrape(&metrics)).await;
             assert!(page.starts_with("HTTP/1.1 200") && page.len() > 10_000_000, "{} bytes", page.len());
         }
+        server.caller().await.json("metrics.Unregister", &"wide".into()).await.unwrap();
     })
     .await;
 }
