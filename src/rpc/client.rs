@@ -260,8 +260,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_without_a_server_or_with_another_protocol_is_reported() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = Address::Tcp(format!("127.0.0.1:{port}"));
+        // No other program uses this address.
+        let free = std::net::TcpListener::bind("127.0.1.2:0").unwrap().local_addr().unwrap();
+        let address = Address::Tcp(free.to_string());
         let error = printed(Client::connect(&address, LONG).await.unwrap_err());
         assert_eq!(error, format!("cannot connect to {address}: Connection refused (os error 111)"));
         let missing = Address::Unix("/nonexistent/rpc.sock".into());

@@ -63,9 +63,9 @@ class Subscription(centrifuge.SubscriptionEventHandler):
         self.publications.put_nowait(ctx.pub.data)
 
 
-def client(port, data, events):
+def client(address, data, events):
     return centrifuge.Client(
-        f"ws://127.0.0.1:{port}/connection/websocket", events=events, data=data, timeout=10, proxy=None
+        f"ws://{address}/connection/websocket", events=events, data=data, timeout=10, proxy=None
     )
 
 
@@ -78,20 +78,20 @@ async def outcome(call):
         return {"code": error.code, "message": error.message}
 
 
-async def close_code(port, data):
+async def close_code(address, data):
     """With which code and reason a connection is refused; the client library keeps that to itself and tries again."""
-    async with websockets.connect(f"ws://127.0.0.1:{port}/connection/websocket", proxy=None) as socket:
+    async with websockets.connect(f"ws://{address}/connection/websocket", proxy=None) as socket:
         await socket.send(json.dumps({"id": 1, "connect": {"data": data}}))
         await socket.wait_closed()
         return {"code": socket.close_code, "reason": socket.close_reason}
 
 
-async def chat(port):
+async def chat(address):
     seen = {}
-    seen["denied"] = await asyncio.wait_for(close_code(port, {"deny": True}), 10)
+    seen["denied"] = await asyncio.wait_for(close_code(address, {"deny": True}), 10)
 
     events = Events()
-    ann = client(port, {"user": "ann"}, events)
+    ann = client(address, {"user": "ann"}, events)
     await ann.connect()
     seen["connect"] = await asyncio.wait_for(events.connected, 10)
     for method, data in [("sum", {"a": 1, "b": 2}), ("whoami", None), ("fail", None), ("echo", ["ä", 1.5])]:
@@ -117,12 +117,12 @@ async def chat(port):
     return seen
 
 
-async def deadlines(port, clients, calls):
+async def deadlines(address, clients, calls):
     """Many calls at once that no worker answers before Centrifugo's deadline, and then one that is answered."""
     connected = []
     for number in range(clients):
         events = Events()
-        one = client(port, {"user": str(number)}, events)
+        one = client(address, {"user": str(number)}, events)
         await one.connect()
         await asyncio.wait_for(events.connected, 10)
         connected.append(one)
@@ -139,11 +139,11 @@ async def deadlines(port, clients, calls):
 
 
 async def main():
-    port, scenario, *numbers = sys.argv[1:]
+    address, scenario, *numbers = sys.argv[1:]
     if scenario == "chat":
-        seen = await chat(port)
+        seen = await chat(address)
     else:
-        seen = await deadlines(port, *map(int, numbers))
+        seen = await deadlines(address, *map(int, numbers))
     print(json.dumps(seen), flush=True)
 
 

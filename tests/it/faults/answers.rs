@@ -82,6 +82,7 @@ async fn an_answer_from_an_idle_worker_is_dropped() {
         scene.let_act(&flag).await;
         assert_eq!(scene.client.rpc("echo", &n.to_string()).await.unwrap(), n.to_string());
     }
+    scene.server.wait_for_output("answers are now held");
     assert_eq!(scene.server.count_output("answers are now held"), 1);
     assert_eq!(scene.client.worker_pid().await, pid);
     scene.ends_well().await;

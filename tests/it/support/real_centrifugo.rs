@@ -8,9 +8,12 @@ use tempfile::TempDir;
 
 use super::{Server, eventually, python, repository};
 
+/// Where Centrifugo listens: an address that no other program uses.
+pub const HOST: &str = "127.0.1.3";
+
 /// A port that was free a moment ago; Centrifugo cannot be asked for the one that it found.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The binary: `$CENTRIFUGO`, else the one that `scripts/setup.sh` has installed. `None`, and a line that says so, without either.
@@ -46,7 +49,7 @@ impl RealCentrifugo {
         let mut connect = proxy.clone();
         connect["enabled"] = asks_for_connect.into();
         let config = json!({
-            "http_server": {"address": "127.0.0.1", "port": port.to_string()},
+            "http_server": {"address": HOST, "port": port.to_string()},
             "health": {"enabled": true},
             // Otherwise a client's commands wait for each other.
             "client": {
@@ -61,7 +64,7 @@ impl RealCentrifugo {
                 "without_namespace": {"subscribe_proxy_enabled": true, "publish_proxy_enabled": true},
                 "namespaces": [{"name": "private", "subscribe_proxy_enabled": true}],
             },
-            "grpc_api": {"enabled": true, "address": "127.0.0.1", "port": api_port},
+            "grpc_api": {"enabled": true, "address": HOST, "port": api_port},
             "log": {"level": "none"},
         });
         let folder = tempfile::tempdir().unwrap();
@@ -75,14 +78,17 @@ impl RealCentrifugo {
             .spawn()
             .unwrap();
         let centrifugo = Self { process, port, _folder: folder };
-        eventually("Centrifugo listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        eventually("Centrifugo listens", || std::net::TcpStream::connect((HOST, port)).is_ok()).await;
         centrifugo
     }
 
     /// Runs a scenario of `tests/clients/client.py`. Returns what its clients saw.
     pub async fn play(&self, scenario: &[&str]) -> Value {
         let mut command = Command::new(python());
-        command.arg(repository().join("tests/clients/client.py")).arg(self.port.to_string()).args(scenario);
+        command
+            .arg(repository().join("tests/clients/client.py"))
+            .arg(format!("{HOST}:{}", self.port))
+            .args(scenario);
         let play = move || -> Output { command.stderr(Stdio::inherit()).output().unwrap() };
         let output = tokio::task::spawn_blocking(play).await.unwrap();
         assert!(output.status.success(), "the clients failed");

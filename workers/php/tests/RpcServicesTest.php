@@ -72,10 +72,10 @@ final class RpcServicesTest extends RpcTestCase
         $rpc = $this->serve(static function (Peer $peer): void {
             $request = $peer->expect('lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}');
             // Longer than the client's timeout.
-            usleep(500_000);
+            usleep(1_000_000);
             $peer->answer($request, '{"ok":true}');
         });
-        self::assertSame('a', (new Rpc($rpc->address, 0.1))->lock->lock('r', id: 'a', ttl: 1.5, wait: 30));
+        self::assertSame('a', (new Rpc($rpc->address, 0.5))->lock->lock('r', id: 'a', ttl: 1.5, wait: 30));
     }
 
     public function testLocksAreNamedByIdAndTimedInMicroseconds(): void

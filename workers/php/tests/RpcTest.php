@@ -196,10 +196,10 @@ final class RpcTest extends RpcTestCase
             $peer->expectEnd();
         };
         $rpc = $this->serve($silent, $silent, fn (Peer $peer) => $peer->version());
-        $error = self::failure(fn () => $rpc->call('rpc.Version', true, timeout: 0.2));
+        $error = self::failure(fn () => $rpc->call('rpc.Version', true, timeout: 1.0));
         self::assertInstanceOf(TimeoutException::class, $error);
         self::assertTrue($error->mayHaveRun);
-        $error = self::failure(fn () => (new Rpc($rpc->address, 0.2))->version());
+        $error = self::failure(fn () => (new Rpc($rpc->address, 1.0))->version());
         self::assertSame('rpc.Version was not answered in time', $error->getMessage());
         self::assertSame('1', $rpc->version());
         $this->server?->finish();

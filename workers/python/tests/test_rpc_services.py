@@ -58,11 +58,11 @@ def test_a_call_that_waits_for_a_lock_may_take_longer_than_other_calls() -> None
         request = peer.receive()
         assert request.payload == b'lock.Lock{"resource":"r","id":"a","ttl":1500000,"wait":30000000}'
         # Longer than the client's timeout.
-        threading.Event().wait(0.5)
+        threading.Event().wait(1)
         peer.answer(request, b'{"ok":true}')
 
     with Server(part) as server:
-        assert Rpc(server.address, timeout=0.1).lock.lock("r", id="a", ttl=1.5, wait=30) == "a"
+        assert Rpc(server.address, timeout=0.5).lock.lock("r", id="a", ttl=1.5, wait=30) == "a"
 
 
 def test_locks_are_named_by_id_and_timed_in_microseconds() -> None:
