@@ -203,6 +203,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_folder_that_was_removed_and_made_again_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("x.php"), "").unwrap();
+        let mut watch = start(folder.path());
+        fs::remove_dir_all(&inner).unwrap();
+        fs::create_dir(&inner).unwrap();
+        assert_eq!(next(&mut watch).await, inner.join("x.php"));
+        fs::write(inner.join("y.php"), "").unwrap();
+        before(&mut watch, &inner.join("y.php")).await;
+    }
+
+    #[tokio::test]
     async fn files_in_a_new_folder_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = start(folder.path());

@@ -13,9 +13,8 @@ use super::queue::{Job, Load, Queue};
 use super::rotate::RotatingFile;
 use super::sink::Sink;
 
-/// How long shutdown waits for readers of the log that do not read: for all outputs but stderr, and then for that one. Tests, of which many
-/// run at once, give the threads more time.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 1 });
+/// How long shutdown waits for readers of the log that do not read: for all outputs but stderr, and then for that one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The outputs of all channels, one for each name. Standard error and output are always among them.
 #[derive(Default)]
@@ -85,7 +84,7 @@ impl Outputs {
     pub(super) fn start(mut self) -> io::Result<(Console, Guard)> {
         let console =
             Console { stdout: self.named("stdout", "stdout")?, stderr: self.named("stderr", "stderr")? };
-        let mut guard = Guard { others: Vec::new(), stderr: None };
+        let mut guard = Guard { others: Vec::new(), stderr: None, patience: PATIENCE };
         for Opened { name, shown, out, queue, jobs, load } in self.opened {
             let is_stderr = name == "stderr";
             let stderr = if is_stderr { None } else { Some(console.stderr.clone()) };
@@ -164,6 +163,7 @@ pub struct Guard {
     others: Vec<Writer>,
     /// Closed last, since failures of the others are reported there.
     stderr: Option<Writer>,
+    patience: Duration,
 }
 
 /// The thread of one output.
@@ -173,16 +173,24 @@ struct Writer {
     done: Receiver<()>,
 }
 
+impl Guard {
+    /// Writes the remaining lines, even if the machine is busy with other tests.
+    #[cfg(test)]
+    pub(super) fn finish(mut self, within: Duration) {
+        self.patience = within;
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         self.others.iter().for_each(|writer| writer.queue.close());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         for writer in &self.others {
             let _ = writer.done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         }
         if let Some(writer) = &self.stderr {
             writer.queue.close();
-            let _ = writer.done.recv_timeout(PATIENCE);
+            let _ = writer.done.recv_timeout(self.patience);
         }
     }
 }

@@ -7,6 +7,9 @@ use super::style::{Line, Style};
 use super::worker_text::WorkerText;
 use super::*;
 
+/// How long the threads of the log may take to write everything.
+const LONG: Duration = Duration::from_mins(1);
+
 /// 2026-11-23T16:09:52 and some nanoseconds, UTC.
 fn some_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_450_192_999_048_335)
@@ -76,9 +79,13 @@ fn without_fields_nothing_follows_the_message_and_a_terminal_shows_colours() {
 
 /// Logs through a real subscriber into files of a temporary folder.
 fn logged(config: &Config, log: impl FnOnce()) {
+    logged_within(LONG, config, log);
+}
+
+fn logged_within(patience: Duration, config: &Config, log: impl FnOnce()) {
     let (layer, _console, guard) = layer::Layer::new(config).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-    drop(guard);
+    guard.finish(patience);
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn lines_of_many_threads_do_not_mix() {
             });
         }
     });
-    drop(guard);
+    guard.finish(LONG);
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text.lines().count(), 4000);
     assert!(text.lines().all(|line| line.len() == 200));
@@ -305,7 +312,7 @@ fn a_blocked_output_delays_no_other() {
         ..Config::default()
     };
     let begun = std::time::Instant::now();
-    logged(&config, || {
+    logged_within(Duration::from_secs(5), &config, || {
         for n in 0..1000 {
             tracing::info!(target: "app", "{n} {}", "x".repeat(1000));
         }
