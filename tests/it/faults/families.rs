@@ -148,7 +148,7 @@ async fn a_worker_that_sends_another_pid_is_rejected_on_sockets() {
         ("unix", "claims to be process 1, which it is not"),
     ] {
         let mut server =
-            worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 1s").spawn();
+            worker().relay(relay).env("OTHER_PID", "1").pool("num_workers: 1, allocate_timeout: 5s").spawn();
         assert_eq!(server.exit().await.code(), Some(1));
         server.wait_for_output(words);
         eventually("no process is left", || processes(&server).is_empty()).await;
