@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 # In a clone of the repository, the package is beside this folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -19,16 +20,17 @@ rpc = causeway.Rpc()
 @app.on_connect
 def connect(request: causeway.ConnectRequest) -> causeway.ConnectResult:
     """Accept all clients that do not ask to be denied."""
-    data = request.json or {}
-    if data.get("deny"):
+    data = request.json if isinstance(request.json, dict) else {}
+    if data.get("deny") is True:
         raise Disconnect(4001, "denied")
-    user = str(data.get("user", "guest"))
+    user = data.get("user")
+    user = user if isinstance(user, str) else "guest"
     return causeway.ConnectResult(user=user, data={"hello": user}, channels=["news"])
 
 
 @app.on_refresh
 def refresh(request: causeway.RefreshRequest) -> causeway.RefreshResult:
-    """Prolong every connection by a minute."""
+    """Extend every connection by a minute."""
     return causeway.RefreshResult(expire_at=int(time.time()) + 60)
 
 
@@ -50,7 +52,7 @@ def publish(request: causeway.PublishRequest) -> causeway.PublishResult:
 
 @app.on_sub_refresh
 def sub_refresh(request: causeway.SubRefreshRequest) -> causeway.SubRefreshResult:
-    """Prolong every subscription by a minute."""
+    """Extend every subscription by a minute."""
     return causeway.SubRefreshResult(expire_at=int(time.time()) + 60)
 
 
@@ -63,7 +65,11 @@ def echo(request: causeway.RpcRequest) -> causeway.RpcResult:
 @app.on_rpc("sum")
 def add(request: causeway.RpcRequest) -> causeway.RpcResult:
     """Add two numbers."""
-    return causeway.RpcResult(data={"sum": request.json["a"] + request.json["b"]})
+    data = request.json if isinstance(request.json, dict) else {}
+    numbers: list[Any] = [data.get("a"), data.get("b")]
+    if any(type(number) not in (int, float) for number in numbers):
+        raise Error(400, "a and b must be numbers")
+    return causeway.RpcResult(data={"sum": sum(numbers)})
 
 
 @app.on_rpc("whoami")

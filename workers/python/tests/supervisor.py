@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from causeway import frame
 
 ROOT = Path(__file__).resolve().parents[3]
 FENCE = frame.encode(b'{"pid":1}', frame.CONTROL)
+
+
+PATIENCE = 20.0
 
 
 class Supervisor:
@@ -34,9 +38,9 @@ class Supervisor:
         assert self.process.stdin and self.process.stdout
         self.connection = None
         if self.listener:
-            self.listener.settimeout(20)
+            self.listener.settimeout(PATIENCE)
             self.connection, _ = self.listener.accept()
-            self.connection.settimeout(20)
+            self.connection.settimeout(PATIENCE)
         self.buffer = bytearray()
         self.send(FENCE)
         assert json.loads(self.receive().payload) == {"pid": self.process.pid}
@@ -62,6 +66,7 @@ class Supervisor:
                 chunk = self.connection.recv(65536)
             else:
                 assert self.process.stdout
+                assert select.select([self.process.stdout], [], [], PATIENCE)[0], "the worker does not answer"
                 chunk = os.read(self.process.stdout.fileno(), 65536)
             assert chunk, "the worker closed the relay"
             self.buffer += chunk

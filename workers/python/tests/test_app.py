@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import pickle
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -112,7 +114,8 @@ def test_results_carry_nested_messages_and_json() -> None:
     app.on_connect(
         lambda request: causeway.ConnectResult(
             data=0,
-            meta=b'{"raw":1}',
+            info=b'{"raw":1}',
+            meta={"plan": "pro"},
             labels={"a": "b"},
             subs={"news": proxy.SubscribeOptions(expire_at=7)},
             caps=[proxy.ChannelsCapability(match="wildcard")],
@@ -122,7 +125,7 @@ def test_results_carry_nested_messages_and_json() -> None:
         lambda request: causeway.SubscribeResult(server_tags_filter=proxy.FilterNode(key="k"), allow=("pub",)),
     )
     app.on_map_publish(lambda request: causeway.MapPublishResult(stream_data=[], key_mode="m", version=3))
-    connect = proxy.ConnectResult(data=b"0", meta=b'{"raw":1}', labels={"a": "b"})
+    connect = proxy.ConnectResult(data=b"0", info=b'{"raw":1}', meta=b'{"plan":"pro"}', labels={"a": "b"})
     connect.subs["news"].expire_at = 7
     connect.caps.add(match="wildcard")
     assert ask(app, Event.CONNECT).result == connect
@@ -140,8 +143,8 @@ def refuse(request: Any) -> None:
     raise Disconnect(4000, "x")
 
 
-def returned(event: str, found: str, expected: str) -> str:
-    return f"the handler of {event} returned {found}, expected {expected}, Error, Disconnect or None"
+def returned(event: str, found: str, expected: str, refusals: str = ", Error, Disconnect") -> str:
+    return f"the handler of {event} returned {found}, expected {expected}{refusals} or None"
 
 
 WRONG_ANSWERS: list[tuple[Event, Callable[[Any], Any], str]] = [
@@ -149,6 +152,12 @@ WRONG_ANSWERS: list[tuple[Event, Callable[[Any], Any], str]] = [
     (Event.RPC, lambda request: {"a": 1}, returned("rpc", "dict", "RpcResult")),
     (Event.PUBLISH, lambda request: causeway.RpcResult(1), returned("publish", "RpcResult", "PublishResult")),
     (Event.SUBSCRIBE, several_answers, returned("subscribe", "generator", "SubscribeResult")),
+    (Event.NOTIFY_CACHE_EMPTY, lambda request: 1, returned("notifycacheempty", "int", "NotifyCacheEmptyResult", "")),
+    (
+        Event.SHARED_POLL_REFRESH,
+        lambda request: 1,
+        returned("sharedpollrefresh", "int", "SharedPollRefreshResult", ", Error"),
+    ),
     (Event.NOTIFY_CACHE_EMPTY, lambda request: Error(1, "x"), "Centrifugo takes no error in answer to notifycacheempty"),
     (Event.NOTIFY_CACHE_EMPTY, refuse, "Centrifugo takes no disconnect in answer to notifycacheempty"),
     (
@@ -160,6 +169,11 @@ WRONG_ANSWERS: list[tuple[Event, Callable[[Any], Any], str]] = [
         Event.PUBLISH,
         lambda request: causeway.PublishResult({1}),
         "cannot encode the answer to publish: data: Object of type set is not JSON serializable",
+    ),
+    (
+        Event.RPC,
+        lambda request: causeway.RpcResult({"price": float("nan")}),
+        "cannot encode the answer to rpc: data: Out of range float values are not JSON compliant",
     ),
     (
         Event.CONNECT,
@@ -188,7 +202,7 @@ def test_the_place_of_any_callable_is_found() -> None:
 
     for handler in (Service(), Service().method):
         app = App()
-        app.on_connect(handler)  # type: ignore[arg-type]
+        app.on_connect(handler)  # type: ignore[type-var]
         with pytest.raises(WorkerError, match=rf"^{Path(__file__)}:\d+: the handler of connect returned str"):
             ask(app, Event.CONNECT)
 
@@ -227,6 +241,58 @@ def test_none_is_an_empty_result_and_zero_is_not() -> None:
     for method, data in {"none": b"", "null": b"", "0": b"0"}.items():
         assert ask(app, Event.RPC, proxy.RPCRequest(method=method)).result.data == data
     assert ask(app, Event.NOTIFY_CACHE_EMPTY).result.populated
+
+
+def test_handlers_can_be_called_as_they_were_defined() -> None:
+    # mypy checks the types: decorators keep those of the handlers, and refuse answers that Centrifugo does not take.
+    app = App()
+
+    @app.on_connect
+    async def connect(request: causeway.ConnectRequest) -> causeway.ConnectResult:
+        return causeway.ConnectResult(user=request.name)
+
+    @app.on_rpc("add")
+    def add(request: causeway.RpcRequest) -> causeway.RpcResult:
+        return causeway.RpcResult(data=1)
+
+    @app.on_notify_cache_empty  # type: ignore[type-var]
+    def empty(request: causeway.NotifyCacheEmptyRequest) -> Error:
+        return Error(1, "x")
+
+    @app.on_notify_channel_state  # type: ignore[type-var]
+    def state(request: causeway.NotifyChannelStateRequest) -> Disconnect:
+        return Disconnect(4000, "x")
+
+    async def call() -> str:
+        return (await connect(causeway.ConnectRequest(b"", b""))).user
+
+    assert asyncio.run(call()) == ""
+    assert add(causeway.RpcRequest(b"", b"")).data == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Error(code=403, message="denied", temporary=True), "403: denied"),
+        (Disconnect(code=4000, reason="bye"), "4000: bye"),
+        (causeway.ServerError("no"), "no"),
+        (causeway.ApiError("unknown channel", 102), "102: unknown channel"),
+        (causeway.GrpcError("Unavailable", "away"), "Unavailable: away"),
+        (causeway.RpcConnectionError("lost", may_have_run=True), "lost"),
+        (causeway.RpcTimeoutError("late", may_have_run=False), "late"),
+    ],
+)
+def test_exceptions_can_be_hashed_copied_and_pickled(error: Exception, text: str) -> None:
+    assert len({error}) == 1
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(twin) is type(error)
+        assert (str(twin), vars(twin)) == (text, vars(error))
+
+
+def test_errors_and_disconnects_are_compared_by_value() -> None:
+    assert Error(403, "denied") == Error(code=403, message="denied")
+    assert Error(403, "denied") != Error(403, "denied", temporary=True)
+    assert Disconnect(4000, "bye") != Disconnect(4000, "good bye")
 
 
 def test_async_handlers_share_an_event_loop() -> None:

@@ -1,6 +1,7 @@
 """The RPC client against a misbehaving server."""
 
 import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -206,6 +207,7 @@ def test_a_call_without_a_reply_times_out() -> None:
 
 
 def test_a_call_times_out_while_the_server_reads_nothing() -> None:
+    released = threading.Event()
     with Server(lambda peer: released.wait(PATIENCE)) as server:
         with pytest.raises(RpcTimeoutError, match="could not be sent in time") as raised:
             Rpc(server.address, timeout=0.5).call("x.Y", "x" * 50_000_000)
@@ -213,7 +215,31 @@ def test_a_call_times_out_while_the_server_reads_nothing() -> None:
         released.set()
 
 
-released = threading.Event()
+class Interrupted(BaseException):
+    """What a signal handler may raise in the middle of a call."""
+
+
+def test_an_interrupted_call_closes_its_connection() -> None:
+    def part(peer: Peer) -> None:
+        peer.receive()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert peer.is_closed()
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    previous = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with Server(part, version) as server:
+            rpc = Rpc(server.address)
+            # The traceback keeps the connection alive: nothing but the client closes it.
+            with pytest.raises(Interrupted) as raised:
+                rpc.version()
+            assert rpc.version() == "1"
+            server.wait(0)
+        assert raised.tb
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
 
 
 def test_the_configuration_is_fetched_as_raw_bytes() -> None:

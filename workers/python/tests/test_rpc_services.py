@@ -90,6 +90,33 @@ def test_locks_are_named_by_id_and_timed_in_microseconds() -> None:
             lock.lock("r", ttl=-1)
 
 
+def test_values_that_json_cannot_represent_are_not_published() -> None:
+    # Invalid JSON would cost all JSON clients in the channel their connections.
+    centrifugo = Rpc("unix:///nowhere").centrifugo
+    for value in (float("nan"), {"price": float("inf")}, [float("-inf")]):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            centrifugo.publish("news", value)
+
+
+def test_unformatted_entries_end_their_line() -> None:
+    def part(peer: Peer) -> None:
+        attributes = b'[{"key":"a","value":"1"},{"key":"b","value":"2\\n"}]'
+        for expected in (
+            b'app.Log"one\\n"',
+            b'app.Log"two\\n"',
+            b'app.LogWithContext{"message":"m","log_attrs":' + attributes + b"}",
+        ):
+            request = peer.receive()
+            assert request.payload == expected
+            peer.answer(request, b"{}")
+
+    with Server(part) as server:
+        logger = Rpc(server.address).logger
+        logger.log("one")
+        logger.log("two\n")
+        logger.log("m", {"a": 1, "b": 2})
+
+
 def test_any_value_can_be_logged() -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,7 +85,8 @@ def test_an_answer_does_not_wait_for_other_requests() -> None:
 def test_the_first_echo_carries_the_secret_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAUSEWAY_RELAY_SECRET", "s3cret")
     greeting = frame.encode(b'{"pid":%d,"secret":"s3cret"}' % os.getpid(), frame.CONTROL)
-    assert play(FENCE, request(b"{}", b"x") + FENCE) == [greeting, frame.encode(b"{}|x", options=(0,)) + ECHO]
+    other = frame.encode(b'{"pid":2}', frame.CONTROL)
+    assert play(FENCE, request(b"{}", b"x") + FENCE, other) == [greeting, frame.encode(b"{}|x", options=(0,)) + ECHO, ECHO]
 
 
 def test_an_answer_does_not_wait_for_the_fence_behind_the_request() -> None:
@@ -122,15 +125,39 @@ def test_a_server_that_closes_the_relay_ends_the_loop() -> None:
 
 
 def test_any_exception_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
-    errors = [ValueError("\udcff"), causeway.WorkerError("\udcff"), ConnectionError("away")]
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    errors = [ValueError("\udcff"), causeway.WorkerError("\udcff"), ConnectionError("away"), MuteError()]
 
     def fail(payload: causeway.Payload) -> bytes:
         raise errors.pop(0)
 
-    relay = Recorded(request(b"{}", b"x") * 3)
+    relay = Recorded(request(b"{}", b"x") * 4)
     causeway.Worker(relay).run(fail)
-    assert relay.written == [frame.encode(text, frame.ERROR) for text in (b"ValueError: ?", b"?", b"ConnectionError: away")]
-    assert capfd.readouterr().err.count("Traceback") == 2
+    answers = (b"ValueError: ?", b"?", b"ConnectionError: away", b"MuteError: its text could not be produced")
+    assert relay.written == [frame.encode(text, frame.ERROR) for text in answers]
+    assert capfd.readouterr().err.count("Traceback") == 3
+
+
+def test_a_relay_waits_for_the_next_request_for_longer_than_it_may_take_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("causeway.relay._PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        relay = causeway.Relay.open(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        with connection:
+            late = threading.Timer(0.5, connection.sendall, [b"late"])
+            late.start()
+            assert relay.read() == b"late"
+            late.join()
+
+
+def test_an_answer_is_written_even_if_the_relay_takes_a_few_bytes_at_a_time(tmp_path: Path) -> None:
+    slow = "write = os.write\nos.write = lambda file, data: write(file, data[:7])\n"
+    running = script(tmp_path, slow + "app.on_rpc('*')(lambda r: causeway.RpcResult(r.data))")
+    assert pb.RPCResponse.FromString(running.ask("rpc", rpc("x", "a" * 100)).payload).result.data == b'"%b"' % (b"a" * 100)
+    running.close()
 
 
 @pytest.fixture(params=["pipes", "tcp", "unix"])
@@ -176,6 +203,12 @@ def test_the_example_answers_every_event(supervisor: Supervisor) -> None:
     for method, expected in answers.items():
         answer = supervisor.ask("rpc", rpc(method, {"a": 1, "b": 2}))
         assert pb.RPCResponse.FromString(answer.payload) == expected
+    for data in (b'{"user":null}', b'{"user":42}', b"[1]", b'"x"', b"null", b""):
+        answer = supervisor.ask("connect", pb.ConnectRequest(data=data).SerializeToString())
+        assert pb.ConnectResponse.FromString(answer.payload).result.user == "guest"
+    for numbers in ({}, [1, 2], {"a": 1}, {"a": True, "b": "2"}, None):
+        answer = supervisor.ask("rpc", rpc("sum", numbers))
+        assert pb.RPCResponse.FromString(answer.payload).error.message == "a and b must be numbers"
     unhandled = supervisor.ask("mappublish", b"")
     assert pb.MapPublishResponse.FromString(unhandled.payload).error.code == 108
     assert supervisor.ask("nonsense", b"").flags & frame.ERROR

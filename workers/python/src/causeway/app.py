@@ -17,21 +17,36 @@ from .results import Result
 from .worker import Payload, Worker, WorkerError
 
 Q = TypeVar("Q", bound=Request)
-R = TypeVar("R", bound=Result)
-K = TypeVar("K")
-Handler = Callable[[Q], Union[R, Error, Disconnect, Awaitable[Union[R, Error, Disconnect, None]], None]]
+A = TypeVar("A")
+Handler = Callable[[Q], Union[A, Awaitable[A]]]
 AnyHandler = Callable[[Any], Any]
-ConnectHandler = Handler[requests.ConnectRequest, results.ConnectResult]
-RefreshHandler = Handler[requests.RefreshRequest, results.RefreshResult]
-SubscribeHandler = Handler[requests.SubscribeRequest, results.SubscribeResult]
-PublishHandler = Handler[requests.PublishRequest, results.PublishResult]
-RpcHandler = Handler[requests.RpcRequest, results.RpcResult]
-SubRefreshHandler = Handler[requests.SubRefreshRequest, results.SubRefreshResult]
-NotifyCacheEmptyHandler = Handler[requests.NotifyCacheEmptyRequest, results.NotifyCacheEmptyResult]
-NotifyChannelStateHandler = Handler[requests.NotifyChannelStateRequest, results.NotifyChannelStateResult]
-MapPublishHandler = Handler[requests.MapPublishRequest, results.MapPublishResult]
-MapRemoveHandler = Handler[requests.MapRemoveRequest, results.MapRemoveResult]
-SharedPollRefreshHandler = Handler[requests.SharedPollRefreshRequest, results.SharedPollRefreshResult]
+H = TypeVar("H", bound=AnyHandler)
+K = TypeVar("K")
+Refusal = Union[Error, Disconnect, None]
+# Decorators return what they take, so that an application's own code and tests can call its handlers.
+ConnectHandler = TypeVar("ConnectHandler", bound=Handler[requests.ConnectRequest, Union[results.ConnectResult, Refusal]])
+RefreshHandler = TypeVar("RefreshHandler", bound=Handler[requests.RefreshRequest, Union[results.RefreshResult, Refusal]])
+SubscribeHandler = TypeVar("SubscribeHandler", bound=Handler[requests.SubscribeRequest, Union[results.SubscribeResult, Refusal]])
+PublishHandler = TypeVar("PublishHandler", bound=Handler[requests.PublishRequest, Union[results.PublishResult, Refusal]])
+RpcHandler = TypeVar("RpcHandler", bound=Handler[requests.RpcRequest, Union[results.RpcResult, Refusal]])
+SubRefreshHandler = TypeVar(
+    "SubRefreshHandler", bound=Handler[requests.SubRefreshRequest, Union[results.SubRefreshResult, Refusal]]
+)
+NotifyCacheEmptyHandler = TypeVar(
+    "NotifyCacheEmptyHandler", bound=Handler[requests.NotifyCacheEmptyRequest, Optional[results.NotifyCacheEmptyResult]]
+)
+NotifyChannelStateHandler = TypeVar(
+    "NotifyChannelStateHandler",
+    bound=Handler[requests.NotifyChannelStateRequest, Union[results.NotifyChannelStateResult, Error, None]],
+)
+MapPublishHandler = TypeVar(
+    "MapPublishHandler", bound=Handler[requests.MapPublishRequest, Union[results.MapPublishResult, Refusal]]
+)
+MapRemoveHandler = TypeVar("MapRemoveHandler", bound=Handler[requests.MapRemoveRequest, Union[results.MapRemoveResult, Refusal]])
+SharedPollRefreshHandler = TypeVar(
+    "SharedPollRefreshHandler",
+    bound=Handler[requests.SharedPollRefreshRequest, Union[results.SharedPollRefreshResult, Error, None]],
+)
 
 _EVENTS = {event.value: event for event in Event}
 
@@ -48,7 +63,7 @@ class App:
 
     An event without a handler is answered with Centrifugo's error 108, "not available".
 
-    Handlers may be ``async``. A worker serves one request at a time; it keeps its event loop between requests.
+    Handlers may be ``async``. A worker serves one request at a time, and its event loop runs only while a handler does.
     """
 
     def __init__(self) -> None:
@@ -80,7 +95,7 @@ class App:
         if method == "*":
             return self.on(Event.RPC)
 
-        def register(handler: AnyHandler) -> AnyHandler:
+        def register(handler: RpcHandler) -> RpcHandler:
             return _register(self._methods, method, handler, f"RPC method {method!r}")
 
         return register
@@ -109,10 +124,10 @@ class App:
         """Handle shared polls."""
         return self.on(Event.SHARED_POLL_REFRESH)(handler)
 
-    def on(self, event: Event) -> Callable[[AnyHandler], AnyHandler]:
+    def on(self, event: Event) -> Callable[[H], H]:
         """Handle any type of event; raise ``ValueError`` when it has a handler already."""
 
-        def register(handler: AnyHandler) -> AnyHandler:
+        def register(handler: H) -> H:
             return _register(self._handlers, event, handler, event.value)
 
         return register
@@ -179,8 +194,9 @@ def _response(event: Event, answer: Answer) -> bytes:
         disconnect = _field(event, response, "disconnect")
         disconnect.code, disconnect.reason = answer.code, answer.reason
     else:
-        expected = f"{event.result.__name__}, Error, Disconnect or None"
-        raise WorkerError(f"the handler of {event.value} returned {type(answer).__name__}, expected {expected}")
+        refusals = [name for name in ("error", "disconnect") if name in event.response.DESCRIPTOR.fields_by_name]
+        expected = ", ".join((event.result.__name__, *map(str.capitalize, refusals)))
+        raise WorkerError(f"the handler of {event.value} returned {type(answer).__name__}, expected {expected} or None")
     serialized: bytes = response.SerializeToString()
     return serialized
 
@@ -193,7 +209,7 @@ def _field(event: Event, response: Any, name: str) -> Any:
     return field
 
 
-def _register(handlers: dict[K, AnyHandler], key: K, handler: AnyHandler, what: str) -> AnyHandler:
+def _register(handlers: dict[K, AnyHandler], key: K, handler: H, what: str) -> H:
     if key in handlers:
         raise ValueError(f"{what} has a handler already: {_place(handlers[key])}")
     handlers[key] = handler

@@ -14,7 +14,7 @@ from .requests import Request
 from .results import Result
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Error(Exception):
     """Refuses an event with a code and a message; the client stays connected. Return it or raise it."""
 
@@ -22,13 +22,20 @@ class Error(Exception):
     message: str
     temporary: bool = False
 
+    def __post_init__(self) -> None:
+        # ``args``, which exceptions are copied and pickled with.
+        super().__init__(self.code, self.message, self.temporary)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
     @classmethod
     def not_available(cls) -> Error:
         """Return Centrifugo's error 108: the answer to events without a handler."""
         return cls(108, "not available")
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Disconnect(Exception):  # noqa: N818 - an answer, not an error
     """Disconnects the client. Return it or raise it.
 
@@ -37,6 +44,12 @@ class Disconnect(Exception):  # noqa: N818 - an answer, not an error
 
     code: int
     reason: str
+
+    def __post_init__(self) -> None:
+        super().__init__(self.code, self.reason)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"
 
 
 class Stop(Exception):  # noqa: N818 - a request, not an error

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Optional
 
 _PATIENCE = 60.0
-"""Seconds to connect in."""
+"""Connect timeout in seconds."""
 
 _READ = 64 * 1024
 """Bytes to read at once."""

@@ -29,13 +29,13 @@ class Request:
 
     @cached_property
     def headers(self) -> Mapping[str, Sequence[str]]:
-        """The headers that Centrifugo forwarded, by name in lower case."""
+        """The headers of Centrifugo's call, by name in lower case: those that it forwards and its own, such as ``user-agent``."""
         decoded = json.loads(self._context) if self._context else None
         # Another server's context may hold more than lists of strings.
         return {name: _strings(values) for name, values in decoded.items()} if isinstance(decoded, dict) else {}
 
     def header(self, name: str, default: Optional[str] = None) -> Optional[str]:
-        """Return the first value of a header that Centrifugo forwarded, or ``default``. Names are case-insensitive."""
+        """Return the first value of a header, or ``default``. Names are case-insensitive."""
         values = self.headers.get(name.lower())
         return values[0] if values else default
 

@@ -75,7 +75,7 @@ class ConnectResult(Result):
 
 @dataclass
 class RefreshResult(Result):
-    """Prolongs the connection, or ends it."""
+    """Extends the connection, or ends it."""
 
     expire_at: int = 0
     """When the connection expires next, in Unix seconds."""
@@ -137,7 +137,7 @@ class RpcResult(Result):
 
 @dataclass
 class SubRefreshResult(Result):
-    """Prolongs the subscription, or ends it."""
+    """Extends the subscription, or ends it."""
 
     expire_at: int = 0
     """When the subscription expires next, in Unix seconds."""

@@ -117,7 +117,7 @@ class Worker:
             answer = frame.encode(str(error).encode(errors="replace"), ERROR)
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            answer = frame.encode(f"{type(error).__name__}: {error}".encode(errors="replace"), ERROR)
+            answer = frame.encode(f"{type(error).__name__}: {_text(error)}".encode(errors="replace"), ERROR)
         self._output.append(answer)
         return True
 
@@ -130,6 +130,13 @@ class Worker:
 
 def _control(value: dict[str, object]) -> bytes:
     return frame.encode(json.dumps(value, separators=(",", ":")).encode(), CONTROL)
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its text could not be produced"
 
 
 def _asks_to_stop(command: Union[bytes, bytearray]) -> bool:

@@ -161,7 +161,7 @@ class Centrifugo:
         all_users: bool = False,
         label_filter: Optional[api.FilterNode] = None,
     ) -> None:
-        """Prolong connections until ``expire_at``, in Unix seconds, or expire them."""
+        """Extend connections until ``expire_at``, in Unix seconds, or expire them."""
         request = api.RefreshRequest(
             user=user,
             client=client,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from typing import Any
 
 # The names that grpc-go has for codes 0 and up: https://pkg.go.dev/google.golang.org/grpc/codes
 _GRPC_CODES = (
@@ -53,6 +55,9 @@ class GrpcError(ServerError):
         super().__init__(message, _GRPC_CODES.index(status if status in _GRPC_CODES else "Unknown"))
         self.status = status
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GrpcError, (self.status, self.message)
+
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
 
@@ -73,6 +78,9 @@ class RpcConnectionError(RpcError):
     def __init__(self, message: str, *, may_have_run: bool) -> None:
         super().__init__(message)
         self.may_have_run = may_have_run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.message, may_have_run=self.may_have_run), ()
 
 
 class RpcTimeoutError(RpcConnectionError, TimeoutError):

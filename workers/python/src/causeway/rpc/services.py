@@ -161,14 +161,15 @@ class Logger(_Service):
         self._write("Debug", message, context)
 
     def log(self, message: str, context: Optional[Mapping[str, Any]] = None) -> None:
-        """Write the message to the server's standard error, unformatted."""
-        self._write("Log", message, context)
+        """Write the message to the server's standard error, unformatted, as a line of its own."""
+        self._write("Log", message, context, "\n" if context or not message.endswith("\n") else "")
 
-    def _write(self, level: str, message: str, context: Optional[Mapping[str, Any]]) -> None:
+    def _write(self, level: str, message: str, context: Optional[Mapping[str, Any]], end: str = "") -> None:
         if not context:
-            self._client.call(f"app.{level}", _clean(message))
+            self._client.call(f"app.{level}", _clean(message) + end)
             return
         attributes = [{"key": _clean(key), "value": _text(value)} for key, value in context.items()]
+        attributes[-1]["value"] += end
         self._client.call(f"app.{level}WithContext", {"message": _clean(message), "log_attrs": attributes})
 
 
