@@ -30,10 +30,11 @@ $rpc = new Rpc();
 (new App())
     ->onConnect(function (ConnectRequest $request): ConnectResult {
         $data = (array) $request->json();
-        if ($data['deny'] ?? false) {
+        if (($data['deny'] ?? null) === true) {
             throw new Disconnect(4001, 'denied');
         }
-        $user = (string) ($data['user'] ?? 'guest');
+        $user = $data['user'] ?? null;
+        $user = is_string($user) ? $user : 'guest';
 
         return new ConnectResult(user: $user, data: ['hello' => $user], channels: ['news']);
     })
@@ -56,8 +57,12 @@ $rpc = new Rpc();
     ->onRpc('echo', fn (RpcRequest $request) => new RpcResult(data: new Raw($request->data)))
     ->onRpc('sum', function (RpcRequest $request): RpcResult {
         $data = (array) $request->json();
+        $numbers = [$data['a'] ?? null, $data['b'] ?? null];
+        if (array_filter($numbers, fn ($number) => !is_int($number) && !is_float($number)) !== []) {
+            throw new Error(400, 'a and b must be numbers');
+        }
 
-        return new RpcResult(data: ['sum' => $data['a'] + $data['b']]);
+        return new RpcResult(data: ['sum' => array_sum($numbers)]);
     })
     ->onRpc('whoami', fn (RpcRequest $request) => new RpcResult(data: ['user' => $request->user]))
     ->onRpc('announce', function (RpcRequest $request) use ($rpc): RpcResult {

@@ -118,9 +118,16 @@ final class App
         return $this;
     }
 
-    /** Serves requests until the server stops this worker. */
+    /**
+     * Serves requests until the server stops this worker.
+     *
+     * @throws \LogicException when Google's protobuf library is not installed
+     */
     public function run(?Worker $worker = null): void
     {
+        if (!class_exists(Message::class)) {
+            throw new \LogicException('google/protobuf is missing: install it with Composer, or Debian\'s php-google-protobuf, or the extension protobuf');
+        }
         ($worker ?? new Worker())->run($this->answer(...));
     }
 
@@ -183,11 +190,11 @@ final class App
 
             return self::set($event, $response, 'setDisconnect', $disconnect);
         }
-        $expected = $event->resultClass();
-        if ($answer !== null && get_debug_type($answer) !== $expected) {
-            $expected = substr((string) strrchr($expected, '\\'), 1);
-            $found = get_debug_type($answer);
-            throw new WorkerException("the handler of $event->value returned $found, expected $expected, Error, Disconnect or null");
+        $found = get_debug_type($answer);
+        if ($answer !== null && $found !== $event->resultClass()) {
+            $refusals = array_filter(['Error', 'Disconnect'], static fn (string $name): bool => method_exists($response, "set$name"));
+            $expected = implode(', ', ["{$event->name}Result", ...$refusals]);
+            throw new WorkerException("the handler of $event->value returned $found, expected $expected or null");
         }
         $result = $event->result();
         $answer?->fill($result);

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway;
 
-/** The headers that Centrifugo forwarded with a request. */
+/** The headers of Centrifugo's call: those that it forwards, and its own, such as user-agent. */
 final class Headers
 {
     /** @param array<string, list<string>> $values by name, in lower case */

@@ -7,8 +7,11 @@ namespace Causeway;
 /** A byte channel to the server: standard streams, TCP or a unix socket. */
 final class Relay
 {
-    /** Seconds to connect in. */
+    /** Connect timeout in seconds. */
     private const PATIENCE = 60.0;
+
+    /** @var list<resource|false> the standard streams that the application has instead of the relay */
+    private static array $standard = [];
 
     /**
      * @param resource $input
@@ -23,7 +26,8 @@ final class Relay
     /**
      * Opens `pipes`, `tcp://host:port` or `unix://path`, by default what the environment variable `RR_RELAY` says.
      *
-     * On `pipes`, the application's output goes to standard error from then on, so that it cannot get between frames.
+     * On `pipes`, the application's output goes to standard error from then on, so that it cannot get between frames. The constants
+     * `STDIN` and `STDOUT` are closed.
      *
      * @throws \InvalidArgumentException when the address is invalid
      * @throws \RuntimeException when the connection fails
@@ -32,9 +36,7 @@ final class Relay
     {
         $address ??= getenv('RR_RELAY') ?: 'pipes';
         if ($address === 'pipes') {
-            self::redirectOutput();
-
-            return new self(STDIN, STDOUT);
+            return self::pipes();
         }
         $connection = Socket::connect($address, self::PATIENCE);
         if (is_string($connection)) {
@@ -70,14 +72,22 @@ final class Relay
         fflush($this->output);
     }
 
-    private static function redirectOutput(): void
+    /** Standard input and output, out of reach of the application and its child processes. */
+    private static function pipes(): self
     {
+        $input = fopen('php://fd/0', 'r');
+        $output = fopen('php://fd/1', 'w');
+        if ($input === false || $output === false) {
+            throw new \RuntimeException('standard input or output is closed');
+        }
+        // A new descriptor gets the lowest free number, which is the one just closed.
+        fclose(STDOUT);
+        self::$standard[] = fopen('php://fd/2', 'w');
+        fclose(STDIN);
+        self::$standard[] = fopen('/dev/null', 'r');
         // Without a log file, PHP logs its messages to standard error anyway.
         ini_set('display_errors', ini_get('log_errors') && !ini_get('error_log') ? '0' : 'stderr');
-        ob_start(static function (string $printed): string {
-            fwrite(STDERR, $printed);
 
-            return '';
-        }, 1);
+        return new self($input, $output);
     }
 }

@@ -13,7 +13,7 @@ use Google\Protobuf\Internal\Message;
  */
 abstract class Request
 {
-    /** The headers that Centrifugo forwarded. */
+    /** The headers of Centrifugo's call. */
     public readonly Headers $headers;
 
     /** The protobuf message. */
@@ -58,7 +58,7 @@ abstract class Request
         $this->read();
     }
 
-    /** The first value of a header that Centrifugo forwarded, or `$default`. Names are case-insensitive. */
+    /** The first value of a header, or `$default`. Names are case-insensitive. */
     public function header(string $name, ?string $default = null): ?string
     {
         return $this->headers->get($name, $default);

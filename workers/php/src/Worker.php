@@ -97,8 +97,16 @@ final class Worker
         $this->flush();
         $length = $frame->options[0] ?? 0;
         $payload = new Payload(substr($frame->payload, 0, $length), substr($frame->payload, $length));
+        $level = ob_get_level();
         try {
-            $answer = new Frame($handler($payload), options: [0]);
+            try {
+                $answer = new Frame($handler($payload), options: [0]);
+            } finally {
+                // Output buffers that the handler left open would hold back all output, and grow.
+                while (ob_get_level() > $level && @ob_end_flush()) {
+                    continue;
+                }
+            }
         } catch (Stop) {
             $this->output = (new Frame(self::STOP, options: [strlen(self::STOP)]))->encode();
 

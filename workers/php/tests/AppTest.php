@@ -123,7 +123,8 @@ final class AppTest extends TestCase
         $app = (new App())
             ->onConnect(fn () => new ConnectResult(
                 data: 0,
-                meta: new Raw('{"raw":1}'),
+                info: new Raw('{"raw":1}'),
+                meta: ['plan' => 'pro'],
                 labels: ['a' => 'b'],
                 subs: ['news' => new Proxy\SubscribeOptions(['expire_at' => 7])],
                 caps: [new Proxy\ChannelsCapability(['match' => 'wildcard'])],
@@ -131,7 +132,7 @@ final class AppTest extends TestCase
             ->onSubscribe(fn () => new SubscribeResult(serverTagsFilter: $filter, allow: ['pub']))
             ->onMapPublish(fn () => new MapPublishResult(streamData: [], keyMode: 'm', version: 3));
         $connect = self::ask($app, Event::Connect)->getResult();
-        self::assertSame(['0', '{"raw":1}'], [$connect->getData(), $connect->getMeta()]);
+        self::assertSame(['0', '{"raw":1}', '{"plan":"pro"}'], [$connect->getData(), $connect->getInfo(), $connect->getMeta()]);
         self::assertSame('b', $connect->getLabels()['a']);
         self::assertEquals(7, $connect->getSubs()['news']->getExpireAt());
         self::assertSame('wildcard', $connect->getCaps()[0]->getMatch());
@@ -145,8 +146,8 @@ final class AppTest extends TestCase
     /** @return iterable<string, array{Event, callable, string}> handlers whose answers are none, and what the message says */
     public static function wrongAnswers(): iterable
     {
-        $returned = static fn (string $event, string $found, string $expected): string
-            => "the handler of $event returned $found, expected $expected, Error, Disconnect or null";
+        $returned = static fn (string $event, string $found, string $expected, string $refusals = ', Error, Disconnect'): string
+            => "the handler of $event returned $found, expected $expected$refusals or null";
         yield 'text' => [Event::Connect, fn () => 'yes', $returned('connect', 'string', 'ConnectResult')];
         yield 'array' => [Event::Rpc, fn () => ['a' => 1], $returned('rpc', 'array', 'RpcResult')];
         yield 'result of another event' => [
@@ -162,6 +163,12 @@ final class AppTest extends TestCase
             },
             $returned('subscribe', 'Generator', 'SubscribeResult'),
         ];
+        yield 'no refusal' => [Event::NotifyCacheEmpty, fn () => 1, $returned('notifycacheempty', 'int', 'NotifyCacheEmptyResult', '')];
+        yield 'only an error' => [
+            Event::SharedPollRefresh,
+            fn () => 1,
+            $returned('sharedpollrefresh', 'int', 'SharedPollRefreshResult', ', Error'),
+        ];
         $none = static fn (string $what, string $event): string => "Centrifugo takes no $what in answer to $event";
         yield 'no error' => [Event::NotifyCacheEmpty, fn () => new Error(1, 'x'), $none('error', 'notifycacheempty')];
         yield 'no disconnect' => [Event::NotifyCacheEmpty, fn () => throw new Disconnect(4000, 'x'), $none('disconnect', 'notifycacheempty')];
@@ -174,6 +181,11 @@ final class AppTest extends TestCase
             Event::Publish,
             fn () => new PublishResult("\xff"),
             'cannot encode the answer to publish: data: Malformed UTF-8 characters, possibly incorrectly encoded',
+        ];
+        yield 'nested raw' => [
+            Event::Rpc,
+            fn () => new RpcResult(['a' => new Raw('{}')]),
+            'cannot encode the answer to rpc: data: a value that is encoded as JSON cannot contain a Raw',
         ];
     }
 
@@ -232,11 +244,14 @@ final class AppTest extends TestCase
     public function testNullIsAnEmptyResultAndZeroIsNot(): void
     {
         $app = (new App())->onRpc('none', fn () => null)->onRpc('null', fn () => new RpcResult())->onRpc('0', fn () => new RpcResult(0))
+            ->onRpc('1.0', fn () => new RpcResult(1.0))
+            ->onConnect(fn () => new ConnectResult(user: '0'))
             ->onNotifyCacheEmpty(fn () => new NotifyCacheEmptyResult(populated: true));
-        foreach (['none' => '', 'null' => '', '0' => '0'] as $method => $data) {
+        foreach (['none' => '', 'null' => '', '0' => '0', '1.0' => '1.0'] as $method => $data) {
             $result = self::ask($app, Event::Rpc, new Proxy\RPCRequest(['method' => (string) $method]))->getResult();
             self::assertSame($data, $result->getData());
         }
+        self::assertSame('0', self::ask($app, Event::Connect)->getResult()->getUser());
         self::assertTrue(self::ask($app, Event::NotifyCacheEmpty)->getResult()->getPopulated());
     }
 

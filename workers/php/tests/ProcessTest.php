@@ -64,6 +64,15 @@ final class ProcessTest extends TestCase
         self::assertSame('bye', self::rpc($worker, 'kick')->getDisconnect()->getReason());
         self::assertSame(404, self::rpc($worker, 'nope')->getError()->getCode());
 
+        foreach (['{"user":null}', '{"user":42}', '[1]', '"x"', 'null', ''] as $data) {
+            $connect = new Proxy\ConnectResponse();
+            $connect->mergeFromString($worker->ask('connect', (new Proxy\ConnectRequest(['data' => $data]))->serializeToString())->payload);
+            self::assertSame('guest', $connect->getResult()->getUser(), $data);
+        }
+        foreach ([[], [1, 2], ['a' => 1], ['a' => true, 'b' => '2'], null] as $numbers) {
+            self::assertSame('a and b must be numbers', self::rpc($worker, 'sum', $numbers)->getError()->getMessage());
+        }
+
         $unhandled = new Proxy\MapPublishResponse();
         $unhandled->mergeFromString($worker->ask('mappublish', '')->payload);
         self::assertSame(108, $unhandled->getError()->getCode());
@@ -81,6 +90,43 @@ final class ProcessTest extends TestCase
         $worker = $this->script('$app->onRpc("*", function () { echo "printed"; });');
         self::assertTrue(self::rpc($worker, 'x')->hasResult());
         self::assertSame([0, 'printed'], $worker->wait());
+    }
+
+    public function testOutputNeverReachesTheRelayWhateverBecomesOfItsBuffers(): void
+    {
+        $worker = $this->script(
+            '$app->onRpc("clean", function () { while (ob_get_level()) { ob_end_clean(); } echo "a"; })'
+            . '->onRpc("open", function () { ob_start(); echo "b"; ob_start(); echo "c"; })'
+            . '->onRpc("throw", function () { ob_start(); echo "d"; throw new Causeway\\Error(1, "x"); })'
+            . '->onRpc("level", fn () => new Causeway\\Result\\RpcResult(ob_get_level()))'
+            . '->onRpc("stream", function () { file_put_contents("php://stdout", "e"); passthru("echo f; cat"); system("echo g >&2"); });',
+        );
+        $level = self::rpc($worker, 'level')->getResult()->getData();
+        foreach (['clean', 'open', 'stream'] as $method) {
+            self::assertTrue(self::rpc($worker, $method)->hasResult(), $method);
+        }
+        self::assertSame('x', self::rpc($worker, 'throw')->getError()->getMessage());
+        self::assertSame($level, self::rpc($worker, 'level')->getResult()->getData());
+        self::assertSame([0, "abcef\ng\nd"], $worker->wait());
+    }
+
+    public function testAWorkerWithoutProtobufDoesNotStart(): void
+    {
+        if (extension_loaded('protobuf') || is_file(__DIR__ . '/../vendor/autoload.php')) {
+            self::markTestSkipped('protobuf cannot be hidden');
+        }
+        $this->expectExceptionMessage('google/protobuf is missing: install it with Composer');
+        $this->script('ini_set("include_path", "/nowhere");');
+    }
+
+    public function testARelayWaitsForTheNextRequestForLongerThanPhpByDefault(): void
+    {
+        $start = static fn (string $relay): Supervisor => new Supervisor(self::EXAMPLE, $relay, ['-d', 'default_socket_timeout=1']);
+        $workers = [$start('tcp'), $start('unix')];
+        usleep(1_500_000);
+        foreach ($workers as $worker) {
+            self::assertSame('{"user":"42"}', self::rpc($worker, 'whoami')->getResult()->getData());
+        }
     }
 
     public function testAnExceptionFailsOnlyItsOwnRequest(): void

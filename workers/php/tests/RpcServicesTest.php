@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Causeway\Tests;
 
 use Causeway\Proto\Api;
+use Causeway\Raw;
 use Causeway\Rpc;
 
 /**
@@ -102,11 +103,26 @@ final class RpcServicesTest extends RpcTestCase
         $lock->lock('r', ttl: -1);
     }
 
+    public function testUnformattedEntriesEndTheirLine(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->answer($peer->expect('app.Log"one\\n"'), 'true');
+            $peer->answer($peer->expect('app.Log"two\\n"'), 'true');
+            $attributes = '[{"key":"a","value":"1"},{"key":"b","value":"2\\n"}]';
+            $peer->answer($peer->expect('app.LogWithContext{"message":"m","log_attrs":' . $attributes . '}'), '{}');
+        });
+        $rpc->logger->log('one');
+        $rpc->logger->log("two\n");
+        $rpc->logger->log('m', ['a' => 1, 'b' => 2]);
+        $this->server?->finish();
+        $this->addToAssertionCount(3);
+    }
+
     public function testAnyValueCanBeLogged(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {
             $peer->answer($peer->expect("app.Error\"\u{fffd}\""), 'true');
-            $attributes = '[{"key":"a","value":"[1,\"ü\"]"},{"key":"b","value":"null"},{"key":"0","value":"text"}]';
+            $attributes = '[{"key":"a","value":"[1,\"ü\"]"},{"key":"b","value":"null"},{"key":"0","value":"text"},{"key":"1","value":"Causeway\\\\Raw"}]';
             $peer->answer($peer->expect('app.DebugWithContext{"message":"m","log_attrs":' . $attributes . '}'), '{}');
         });
         $logger = $rpc->logger;
@@ -117,7 +133,7 @@ final class RpcServicesTest extends RpcTestCase
                 return 'text';
             }
         };
-        $logger->debug('m', ['a' => [1, 'ü'], 'b' => STDIN, $text]);
+        $logger->debug('m', ['a' => [1, 'ü'], 'b' => STDIN, $text, new Raw('{}')]);
         $this->server?->finish();
         $this->addToAssertionCount(2);
     }

@@ -213,6 +213,20 @@ final class RpcTest extends RpcTestCase
         self::assertFalse($error->mayHaveRun);
     }
 
+    public function testACallWithTooManyOpenFilesFailsAtOnce(): void
+    {
+        if ((posix_getrlimit()['soft openfiles'] ?? 0) < 1200) {
+            self::markTestSkipped('this process may not open 1024 files');
+        }
+        $rpc = $this->serve(fn (Peer $peer) => $peer->expectEnd());
+        $files = array_map(static fn () => fopen('/dev/null', 'r'), range(1, 1024));
+        $error = self::failure(fn () => $rpc->version());
+        array_map(fclose(...), array_filter($files));
+        self::assertInstanceOf(ConnectionException::class, $error);
+        self::assertSame("cannot wait for $rpc->address: this process has too many open files", $error->getMessage());
+        self::assertFalse($error->mayHaveRun);
+    }
+
     public function testSignalsDoNotInterruptACall(): void
     {
         $rpc = $this->serve(static function (Peer $peer): void {

@@ -9,6 +9,9 @@ use Causeway\Frame;
 /** The server's side of the relay to a real process. */
 final class Supervisor
 {
+    /** Seconds. */
+    private const PATIENCE = 20;
+
     /** @var resource */
     private $process;
 
@@ -25,7 +28,8 @@ final class Supervisor
 
     public readonly string $pid;
 
-    public function __construct(string $script, string $relay)
+    /** @param list<string> $arguments of PHP */
+    public function __construct(string $script, string $relay, array $arguments = [])
     {
         $listener = match ($relay) {
             'tcp' => stream_socket_server('tcp://127.0.0.1:0'),
@@ -34,19 +38,18 @@ final class Supervisor
         };
         $address = $listener ? $relay . '://' . stream_socket_get_name($listener, false) : 'pipes';
         $environment = ['RR_RELAY' => $address] + getenv();
-        $process = proc_open(['php', $script], [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, null, $environment);
+        $process = proc_open(['php', ...$arguments, $script], [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, null, $environment);
         assert(is_resource($process));
         $this->process = $process;
         [$this->output, $this->input] = $this->pipes;
         if ($listener) {
-            $connection = stream_socket_accept($listener, 20);
+            $connection = stream_socket_accept($listener, self::PATIENCE);
             assert(is_resource($connection));
             $this->input = $this->output = $connection;
             if ($relay === 'unix') {
                 unlink(substr($address, strlen('unix://')));
             }
         }
-        stream_set_timeout($this->input, 20);
         $this->send(new Frame('{"pid":1}', Frame::CONTROL | Frame::JSON));
         $this->pid = $this->receive()->payload;
     }
@@ -81,6 +84,11 @@ final class Supervisor
                 $this->buffer = substr($this->buffer, $offset);
 
                 return $frame;
+            }
+            $read = [$this->input];
+            $none = [];
+            if (stream_select($read, $none, $none, self::PATIENCE) !== 1) {
+                throw new \RuntimeException('the worker does not answer');
             }
             $chunk = fread($this->input, 65536);
             if ($chunk === false || $chunk === '') {

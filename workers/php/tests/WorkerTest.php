@@ -90,6 +90,41 @@ final class WorkerTest extends TestCase
         $this->addToAssertionCount(1);
     }
 
+    public function testAllBytesAreWrittenEvenIfTheRelayTakesAFewAtATime(): void
+    {
+        $slow = new class () {
+            /** @var resource|null */
+            public $context;
+            public static string $written = '';
+            private bool $isReady = false;
+
+            public function stream_open(): bool
+            {
+                return true;
+            }
+
+            /** Takes seven bytes with every other call: PHP repeats a call until nothing is taken. */
+            public function stream_write(string $bytes): int
+            {
+                $this->isReady = !$this->isReady;
+                $taken = $this->isReady ? substr($bytes, 0, 7) : '';
+                self::$written .= $taken;
+
+                return strlen($taken);
+            }
+        };
+        stream_wrapper_register('slow', $slow::class);
+        try {
+            $output = fopen('slow://', 'w');
+            $input = fopen('php://memory', 'r');
+            assert($output !== false && $input !== false);
+            (new Relay($input, $output))->write('twenty bytes or more');
+        } finally {
+            stream_wrapper_unregister('slow');
+        }
+        self::assertSame('twenty bytes or more', $slow::$written);
+    }
+
     /** Runs a worker that answers each request with its body. */
     private function play(string $bytes): void
     {

@@ -6,7 +6,7 @@ namespace Causeway\Result;
 
 use Causeway\Result;
 
-/** Prolongs the connection, or ends it. */
+/** Extends the connection, or ends it. */
 final class RefreshResult extends Result
 {
     /**

@@ -6,7 +6,7 @@ namespace Causeway\Result;
 
 use Causeway\Result;
 
-/** Prolongs the subscription, or ends it. */
+/** Extends the subscription, or ends it. */
 final class SubRefreshResult extends Result
 {
     /**

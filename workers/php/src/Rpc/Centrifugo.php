@@ -159,7 +159,7 @@ final class Centrifugo
     }
 
     /**
-     * Prolongs connections, or expires them.
+     * Extends connections, or expires them.
      *
      * @param int $expireAt in Unix seconds
      */

@@ -42,6 +42,12 @@ final class Connection
                 ? new TimeoutException("cannot connect to $address in time", false)
                 : new ConnectionException("cannot connect to $address: $stream", false);
         }
+        // select() takes no descriptors from 1024 on; others are ready to write by now.
+        $write = [$stream];
+        $none = [];
+        if (@stream_select($none, $write, $none, 0) === false) {
+            throw new ConnectionException("cannot wait for $address: this process has too many open files", false);
+        }
         // Timeouts are kept by waiting for the stream; reads and writes must not block then.
         stream_set_blocking($stream, false);
         stream_set_chunk_size($stream, self::CHUNK);

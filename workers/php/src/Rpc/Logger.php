@@ -56,20 +56,21 @@ final class Logger
     }
 
     /**
-     * Writes the message to the server's standard error, unformatted.
+     * Writes the message to the server's standard error, unformatted, as a line of its own.
      *
      * @param array<string, mixed> $context
      */
     public function log(string|\Stringable $message, array $context = []): void
     {
-        $this->write('Log', $message, $context);
+        $message = (string) $message;
+        $this->write('Log', $message, $context, $context === [] && str_ends_with($message, "\n") ? '' : "\n");
     }
 
     /** @param array<string, mixed> $context */
-    private function write(string $level, string|\Stringable $message, array $context): void
+    private function write(string $level, string|\Stringable $message, array $context, string $end = ''): void
     {
         if ($context === []) {
-            $this->client->call("app.$level", self::text((string) $message));
+            $this->client->call("app.$level", self::text((string) $message) . $end);
 
             return;
         }
@@ -77,16 +78,22 @@ final class Logger
         foreach ($context as $key => $value) {
             $attributes[] = ['key' => self::text((string) $key), 'value' => self::text($value)];
         }
+        $attributes[count($attributes) - 1]['value'] .= $end;
         $this->client->call("app.{$level}WithContext", ['message' => self::text((string) $message), 'log_attrs' => $attributes]);
     }
 
-    /** Valid UTF-8 for any value: a bad character must not cost the log line. */
+    /** Valid UTF-8 for any value: a value that cannot be encoded must not cost the log line. */
     private static function text(mixed $value): string
     {
         if ($value instanceof \Stringable) {
             $value = (string) $value;
         }
-        $json = json_encode($value, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        $flags = JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE;
+        try {
+            $json = json_encode($value, $flags);
+        } catch (\Throwable) {
+            return get_debug_type($value);
+        }
 
         return is_string($value) ? (string) json_decode((string) $json) : (string) $json;
     }
