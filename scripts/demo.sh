@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs Causeway with the PHP example and then the Python example, sends every event, and prints each request with its answer.
+# Runs Causeway with the PHP example and then the Python example, sends the usual events, and prints each request with its answer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 causeway=$PWD/target/demo/causeway
