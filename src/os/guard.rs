@@ -3,7 +3,8 @@
 //! The kernel's parent-death signal reaches a worker that is the server's own child, but neither that worker's children nor a program behind
 //! a wrapper such as `sh -c`. So a detached process reads the pids of process groups from a socket ([`guard_line`]). When the socket
 //! closes, the server is gone, however it went: the guard kills the groups on its list, then everything in the run's [`cgroup`], then
-//! every process with the [mark of the run](run), such as a daemon in a session of its own.
+//! every process with the [mark of the run](run), such as a daemon in a session of its own. A guard that has got no record yet is not in
+//! use: the server gave it up, and it kills nothing.
 //!
 //! A worker puts its own group on the list between `fork` and `exec`, so at no moment does it run without being on it.
 //!
@@ -81,8 +82,10 @@ pub(crate) fn start() -> io::Result<()> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop(theirs);
-            nix::sys::wait::waitpid(child, None)?;
-            GUARD.store(greeting(&ours)?, SeqCst);
+            let greeting = greeting(&ours);
+            end_middle(child)?;
+            GUARD.store(greeting?, SeqCst);
+            guard_line::write(ours.as_raw_fd(), &[guard_line::CLEAR]);
             guard_line::use_first(ours);
             hold(lifeline.ours);
             Ok(())
@@ -143,6 +146,13 @@ fn greeting(line: &OwnedFd) -> io::Result<u32> {
         4 => Ok(u32::from_ne_bytes(bytes)),
         _ => Err(io::Error::other("it exited at once")),
     }
+}
+
+/// Waits for the process that has forked a guard. It exits at once; by now nothing is lost if it has to be killed, as when it is stopped.
+fn end_middle(middle: Pid) -> io::Result<()> {
+    nix::sys::signal::kill(middle, Signal::SIGKILL)?;
+    nix::sys::wait::waitpid(middle, None)?;
+    Ok(())
 }
 
 /// Replaces guards for as long as the server lives.
@@ -216,7 +226,7 @@ fn start_another() -> io::Result<u32> {
     let starting = Starting::begin();
     // What the middle process leaves behind goes to init, as with the first guard.
     let not_adopting = NotAdopting::begin();
-    let mut middle = Command::new("/proc/self/exe")
+    let middle = Command::new("/proc/self/exe")
         .arg0(NAME)
         .arg(run::id().unwrap_or_default())
         .args(cgroup::folder())
@@ -225,10 +235,11 @@ fn start_another() -> io::Result<u32> {
         .stdout(Stdio::from(lifeline.theirs))
         .stderr(Stdio::null())
         .spawn()?;
-    let ended = middle.wait();
+    let greeting = greeting(&ours);
+    let ended = end_middle(Pid::from_raw(middle.id().cast_signed()));
     drop((not_adopting, starting));
     ended?;
-    let pid = greeting(&ours)?;
+    let pid = greeting?;
     guard_line::replace(&ours)?;
     hold(lifeline.ours);
     GUARD.store(pid, SeqCst);
@@ -253,8 +264,17 @@ fn guard(line: RawFd, lifeline: RawFd, run: &str, folder: Option<&Path>) -> ! {
         // Only the first guard is outside already.
         cgroup::leave(folder);
     }
-    for group in watch(&line) {
-        let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
+    if let Some(groups) = watch(&line) {
+        kill_what_is_left(&groups, run, folder);
+    }
+    // SAFETY: ends the process without running the server's exit handlers.
+    unsafe { libc::_exit(0) }
+}
+
+/// The server is gone: nothing of its run may be left.
+fn kill_what_is_left(groups: &[i32], run: &str, folder: Option<&Path>) {
+    for group in groups {
+        let _ = nix::sys::signal::killpg(Pid::from_raw(*group), Signal::SIGKILL);
     }
     if let Some(folder) = folder {
         until(|| cgroup::destroy(folder));
@@ -262,8 +282,6 @@ fn guard(line: RawFd, lifeline: RawFd, run: &str, folder: Option<&Path>) -> ! {
     if !run.is_empty() {
         until(|| kill_marked(run) == 0);
     }
-    // SAFETY: ends the process without running the server's exit handlers.
-    unsafe { libc::_exit(0) }
 }
 
 /// Repeats this until it is done, or given up.
@@ -309,17 +327,18 @@ fn detach(line: RawFd, lifeline: RawFd) {
     let _ = nix::unistd::chdir("/");
 }
 
-/// Keeps the list until the line ends; returns what is on it then.
-fn watch(line: &OwnedFd) -> Vec<i32> {
-    let mut groups: Vec<i32> = Vec::new();
+/// Keeps the list until the line ends; returns what is on it then, or `None` if there never was one.
+fn watch(line: &OwnedFd) -> Option<Vec<i32>> {
+    let mut list = None;
     let mut buffer = [0_u8; guard_line::RECORDS * size_of::<i32>()];
     loop {
         let read = match nix::unistd::read(line, &mut buffer) {
-            Ok(0) => return groups,
+            Ok(0) => return list,
             Ok(read) => read,
             Err(nix::errno::Errno::EINTR) => continue,
-            Err(_) => return groups,
+            Err(_) => return list,
         };
+        let groups: &mut Vec<i32> = list.get_or_insert_default();
         let (records, _) = buffer[..read].as_chunks::<4>();
         for record in records {
             match i32::from_ne_bytes(*record) {

@@ -1,11 +1,15 @@
 //! Start and end, in peace and by force.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::support::inventory::processes;
-use crate::support::{PATIENCE, Setup, eventually, is_alive, json, worker};
+use crate::support::{BINARY, PATIENCE, Setup, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_shutdown_calls_in_flight_and_queued_are_finished_and_new_ones_refused() {
@@ -294,6 +298,36 @@ async fn a_stopped_guard_goes_on_when_the_server_is_killed() {
         server.exit().await;
         eventually("nothing is left", || processes(&server).is_empty()).await;
     }
+}
+
+/// Starts a guard of a run as the server does; returns its pid and the server's ends of its line and its lifeline.
+fn start_guard(run: &str) -> (u32, [OwnedFd; 2]) {
+    let (line, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+    let (lifeline, ours) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let status = Command::new(BINARY).arg0("causeway-guard").arg(run).stdin(theirs).stdout(lifeline).status();
+    assert!(status.unwrap().success());
+    let mut pid = [0; 4];
+    assert_eq!(nix::unistd::read(&line, &mut pid).unwrap(), 4);
+    (u32::from_ne_bytes(pid), [line, ours])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_was_given_up_before_it_got_its_list_kills_nothing() {
+    let run = format!("{:032x}", std::process::id());
+    let marked = format!("{run}:1");
+    let mut sleep = Command::new("sleep").arg("1000").env("CAUSEWAY_FAMILY", marked).spawn().unwrap();
+    for is_in_use in [false, true] {
+        let (guard, ends) = start_guard(&run);
+        if is_in_use {
+            let empty_list = 0_i32.to_ne_bytes();
+            assert_eq!(nix::unistd::write(&ends[0], &empty_list).unwrap(), 4);
+        }
+        drop(ends);
+        eventually("the guard is gone", || !is_alive(guard)).await;
+        assert_eq!(is_alive(sleep.id()), !is_in_use);
+    }
+    sleep.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
