@@ -17,6 +17,7 @@ use super::mailbox::Message;
 use super::one_shot;
 use super::parts::Parts;
 use super::recipe::Recipe;
+use super::resets::Resets;
 use super::slots::{Slot, Slots};
 use super::staff::Staff;
 use super::supervision::{Supervision, shrink_interval};
@@ -40,8 +41,7 @@ pub(super) struct Actor {
     slots: Slots,
     first_boot: Option<oneshot::Sender<Result<(), String>>>,
     booting: HashMap<WorkerId, Booting>,
-    /// Operators that wait for the end of the reset in progress.
-    resets: Vec<oneshot::Sender<ResetEnd>>,
+    resets: Resets,
     /// A request that has just asked for a worker of its own.
     asking: Option<one_shot::Reply>,
     has_ended: bool,
@@ -80,7 +80,7 @@ impl Actor {
             slots: Slots::new(Idle::<Unit>::slots()),
             first_boot: Some(first_boot),
             booting: HashMap::new(),
-            resets: Vec::new(),
+            resets: Resets::default(),
             asking: None,
             has_ended: false,
         }
@@ -155,7 +155,15 @@ impl Actor {
                 self.check_queue();
             }
             Alarm::LookAgain => self.check_queue(),
-            Alarm::Reset => self.notify_core(Event::ResetTimeout),
+            Alarm::BeginReset => self.begin_reset(),
+            Alarm::Reset => {
+                if self.resets.expire(Instant::now()) {
+                    self.notify_core(Event::ResetTimeout);
+                } else {
+                    self.begin_reset();
+                }
+                self.set_reset_alarm();
+            }
             Alarm::Standbys => self.notify_core(Event::StandbysWaited),
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
@@ -174,11 +182,29 @@ impl Actor {
     }
 
     fn on_reset(&mut self, reply: oneshot::Sender<ResetEnd>) {
-        self.resets.push(reply);
-        if !self.alarms.is_set(Alarm::Reset) {
-            self.alarms.set(Alarm::Reset, self.parts.recipe.get().reset_timeout);
+        self.resets.add(reply, Instant::now().checked_add(self.parts.recipe.get().reset_timeout));
+        self.set_reset_alarm();
+        self.begin_reset();
+    }
+
+    /// Begins a reset, if one has been asked for, now or when its time has come.
+    fn begin_reset(&mut self) {
+        let now = Instant::now();
+        match self.resets.begins_in(now) {
+            None => {}
+            Some(Duration::ZERO) => {
+                self.resets.begin(now);
+                self.notify_core(Event::Reset);
+            }
+            Some(later) => self.alarms.set(Alarm::BeginReset, later),
         }
-        self.notify_core(Event::Reset);
+    }
+
+    fn set_reset_alarm(&mut self) {
+        match self.resets.expires_at() {
+            Some(at) => self.alarms.set(Alarm::Reset, at.saturating_duration_since(Instant::now())),
+            None => self.alarms.clear(Alarm::Reset),
+        }
     }
 
     /// A request wants a worker of its own.
@@ -255,6 +281,8 @@ impl Actor {
         }
         self.parts.roster.set_target(self.core.target());
         self.parts.queue.set_can_grow(self.core.can_grow());
+        // The event may have ended a reset during which another one was asked for.
+        self.begin_reset();
     }
 
     fn execute(&mut self, effect: Effect) {
@@ -278,8 +306,8 @@ impl Actor {
             Effect::Pause(time) => self.alarms.set(Alarm::Pause, time),
             Effect::LookAgain(time) => self.alarms.set(Alarm::LookAgain, time),
             Effect::ResetOver(end) => {
-                self.alarms.clear(Alarm::Reset);
-                self.on_reset_over(&end);
+                self.resets.end(&end);
+                self.set_reset_alarm();
             }
             Effect::Announce(availability) => self.parts.queue.announce(availability),
             Effect::FirstBoot(result) => {
@@ -291,22 +319,6 @@ impl Actor {
                 self.parts.units.close();
                 self.has_ended = true;
             }
-        }
-    }
-
-    fn on_reset_over(&mut self, end: &ResetEnd) {
-        match end {
-            ResetEnd::Done => info!(target: "server", "reset done"),
-            ResetEnd::BootFailed(reason) => {
-                error!(target: "server", %reason, "reset failed: workers not yet replaced keep running");
-            }
-            ResetEnd::TimedOut => {
-                error!(target: "server", "reset timed out: workers not yet replaced keep running");
-            }
-            ResetEnd::Closed => {}
-        }
-        for waiting in self.resets.drain(..) {
-            let _ = waiting.send(end.clone());
         }
     }
 

@@ -12,7 +12,9 @@ pub(super) enum Alarm {
     Pause,
     /// Workers may be added again.
     LookAgain,
-    /// The reset has taken too long.
+    /// A reset that goes on has to begin anew.
+    BeginReset,
+    /// A reset has taken too long for one who asked for it.
     Reset,
     /// Limits are to be checked.
     Limits,

@@ -87,6 +87,7 @@ mod permits;
 mod policy;
 mod queue;
 mod recipe;
+mod resets;
 mod roster;
 mod slots;
 mod staff;

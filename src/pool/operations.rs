@@ -32,7 +32,8 @@ pub struct ShuttingDown;
 
 impl Pool {
     /// Replaces every worker by one that is started now, in the working directory as it is resolved now. No request fails or waits for
-    /// it: each old worker leaves, after the request in hand, when its successor is ready. Two resets at once are one.
+    /// it: each old worker leaves, after the request in hand, when its successor is ready. During another reset, this one replaces what that
+    /// one has started as well, and both end together.
     ///
     /// # Errors
     /// When a new worker does not become ready, or it takes too long: then the workers that are left go on.

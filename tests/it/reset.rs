@@ -73,11 +73,43 @@ async fn code_that_does_not_boot_keeps_the_old_workers_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_resets_at_once_are_one() {
+async fn many_resets_at_once_are_two_at_most() {
     let test = worker().pool("num_workers: 2").env("BOOT_TAKES", "0.05").pool_alone().await;
-    let (first, second) = tokio::join!(test.pool.reset(), test.pool.reset());
-    assert_eq!((first, second), (Ok(()), Ok(())));
-    assert_eq!(test.pool.stats().restarts["reset"], 2);
+    let resets: Vec<_> = (0..20).map(|_| test.pool.reset()).collect();
+    assert_eq!(futures_util::future::join_all(resets).await, [const { Ok(()) }; 20]);
+    // The first one began before the others were asked for.
+    let replaced = test.pool.stats().restarts["reset"];
+    assert!(replaced <= 4, "{replaced}");
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reset_during_a_reset_no_worker_runs_code_from_before_it() {
+    let setup = worker().pool("num_workers: 4").env("BOOT_TAKES", "0.3");
+    let current = setup.path("current");
+    let releases = ["one", "two", "three"].map(|name| setup.path(name));
+    for release in &releases {
+        std::fs::create_dir(release).unwrap();
+    }
+    let [one, two, three] = releases;
+    std::os::unix::fs::symlink(one, &current).unwrap();
+    let test = setup.work_dir(&current).pool_alone().await;
+    let point_to = |release: &std::path::Path| {
+        let moved = test.folder.path().join("moved");
+        std::os::unix::fs::symlink(release, &moved).unwrap();
+        std::fs::rename(&moved, &current).unwrap();
+    };
+    let before = test.pids();
+    point_to(&two);
+    let pool = test.pool.clone();
+    let first = tokio::spawn(async move { pool.reset().await });
+    eventually("the first worker is replaced", || !test.pids().is_subset(&before)).await;
+    point_to(&three);
+    test.pool.reset().await.unwrap();
+    for pid in test.pids() {
+        assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), three.canonicalize().unwrap());
+    }
+    first.await.unwrap().unwrap();
     test.end().await;
 }
 

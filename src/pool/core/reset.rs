@@ -3,11 +3,11 @@
 use super::{Core, Effect, Pause, Phase, Reason, ResetEnd, State};
 
 impl Core {
-    /// Two at once are one.
+    /// During a reset, begins it anew: what it has started may be too old for this one.
     pub(super) fn reset(&mut self, effects: &mut Vec<Effect>) {
         if self.phase != Phase::Running {
             effects.push(Effect::ResetOver(ResetEnd::Closed));
-        } else if !self.resetting {
+        } else {
             self.resetting = true;
             // What made starts fail may be what the reset is about: there is nothing to wait for.
             self.pause = Pause::None;

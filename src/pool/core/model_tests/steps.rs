@@ -162,12 +162,10 @@ impl World {
         self.notify(Event::Retire(id, Reason::Abandoned));
     }
 
-    /// A reset ends a pause; two at once are one.
+    /// A reset ends a pause, and replaces what an earlier one has started.
     fn reset(&mut self) {
-        if self.old.is_none() {
-            self.old = Some(self.processes.keys().copied().collect());
-            self.pausing = false;
-        }
+        self.old = Some(self.processes.keys().copied().collect());
+        self.pausing = false;
         self.notify(Event::Reset);
     }
 

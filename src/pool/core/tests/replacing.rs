@@ -79,9 +79,29 @@ fn a_due_worker_stays_while_its_successor_cannot_be_started() {
 
 #[test]
 fn a_reset_replaces_one_after_the_other_and_is_over_when_none_is_left_to_replace() {
+    let text =
+        after_start(2, [Event::Reset, Event::Booted(3), Event::Booted(4), exited(1, true), exited(2, true)]);
+    insta::assert_snapshot!(text, @r#"
+    Reset
+        Spawn(3)
+    Booted(3)
+        Lend(3)
+        Retire(1, Reset)
+        Spawn(4)
+    Booted(4)
+        Lend(4)
+        Retire(2, Reset)
+        ResetOver(Done)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Exited { id: 2, useful: true, how: "exit of 2" }
+    "#);
+}
+
+#[test]
+fn a_reset_during_a_reset_replaces_what_that_one_has_started() {
     let text = after_start(
         2,
-        [Event::Reset, Event::Booted(3), Event::Reset, Event::Booted(4), exited(1, true), exited(2, true)],
+        [Event::Reset, Event::Booted(3), Event::Reset, boot_failed(4), Event::Booted(5), Event::Booted(6)],
     );
     insta::assert_snapshot!(text, @r#"
     Reset
@@ -91,12 +111,17 @@ fn a_reset_replaces_one_after_the_other_and_is_over_when_none_is_left_to_replace
         Retire(1, Reset)
         Spawn(4)
     Reset
-    Booted(4)
-        Lend(4)
+        Retire(4, Reset)
+        Spawn(5)
+    BootFailed(4, "no boot of 4")
+    Booted(5)
+        Lend(5)
         Retire(2, Reset)
+        Spawn(6)
+    Booted(6)
+        Lend(6)
+        Retire(3, Reset)
         ResetOver(Done)
-    Exited { id: 1, useful: true, how: "exit of 1" }
-    Exited { id: 2, useful: true, how: "exit of 2" }
     "#);
 }
 
