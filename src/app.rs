@@ -48,8 +48,8 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] io::Error),
     /// `server.on_init` failed, and `exit_on_error` is set.
-    #[error("{0}")]
-    OnInit(String),
+    #[error(transparent)]
+    OnInit(#[from] worker::OnInitError),
     /// Centrifugo's API cannot be called with these settings.
     #[error(transparent)]
     Api(#[from] api::SetupError),
@@ -245,7 +245,7 @@ async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), S
     let Some(on_init) = &config.server.on_init else { return Ok(()) };
     match worker::run_on_init(on_init, &config.server, environment).await {
         Ok(()) => Ok(()),
-        Err(reason) if on_init.exit_on_error => Err(StartError::OnInit(reason)),
+        Err(error) if on_init.exit_on_error => Err(error.into()),
         Err(reason) => {
             error!(target: "server", %reason, "on_init failed, starting the workers anyway");
             Ok(())

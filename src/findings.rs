@@ -4,6 +4,7 @@
 //! `serve` print the same messages.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::Path;
 
 /// The environment of the settings.
@@ -58,9 +59,9 @@ impl Findings {
     }
 
     /// Adds a mistake if `result` is one.
-    pub(crate) fn check(&mut self, key: impl Into<String>, result: Result<(), String>) {
-        if let Err(message) = result {
-            self.mistake(key, message);
+    pub(crate) fn check(&mut self, key: impl Into<String>, result: Result<(), impl fmt::Display>) {
+        if let Err(error) = result {
+            self.mistake(key, error.to_string());
         }
     }
 

@@ -106,14 +106,14 @@ fn log_open_files(raised: nix::Result<Option<(u64, u64)>>) {
     }
 }
 
-fn log_cgroup(cgroup: Result<&std::path::Path, String>) {
+fn log_cgroup(cgroup: Result<&std::path::Path, os::cgroup::NoCgroup>) {
     match cgroup {
         Ok(folder) => {
             let folder = folder.display();
             debug!(target: "server", %folder, "running in own cgroup");
         }
         Err(reason) => {
-            debug!(target: "server", reason, "running without own cgroup");
+            debug!(target: "server", %reason, "running without own cgroup");
         }
     }
 }

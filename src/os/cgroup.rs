@@ -44,19 +44,38 @@ struct Home {
     _lock: File,
 }
 
+/// Why this run has no cgroup.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoCgroup {
+    #[error("the run has no id")]
+    NoRun,
+    #[error("cgroup v2 is not mounted")]
+    NotMounted,
+    #[error("{} is systemd's: the unit has no Delegate=yes", .0.display())]
+    NotDelegated(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+impl NoCgroup {
+    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { path: path.into(), error }
+    }
+}
+
 /// Creates the folder of this run, and removes those of runs that have ended. Call it once, before the guard is started.
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) fn prepare() -> Result<(), String> {
-    let run = run::id().ok_or("the run has no id")?;
+pub(crate) fn prepare() -> Result<(), NoCgroup> {
+    let run = run::id().ok_or(NoCgroup::NoRun)?;
     let own = own()?;
     if Path::new("/run/systemd/system").exists() && !is_delegated(&own) {
-        return Err(format!("{} is systemd's: the unit has no Delegate=yes", own.display()));
+        return Err(NoCgroup::NotDelegated(own));
     }
     remove_old(&own);
     let folder = own.join(format!("{PREFIX}{}-{run}", std::process::id()));
-    let lock = create(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let lock = create(&folder).map_err(NoCgroup::io(&folder))?;
     let _ = HOME.set(Home { folder, _lock: lock });
     Ok(())
 }
@@ -65,11 +84,11 @@ pub(crate) fn prepare() -> Result<(), String> {
 ///
 /// # Errors
 /// Why it stays where it is; the folder is removed then.
-pub(crate) fn enter() -> Result<&'static Path, String> {
-    let folder = folder().ok_or("there is no folder")?;
+pub(crate) fn enter() -> Result<&'static Path, NoCgroup> {
+    let folder = folder().ok_or(NoCgroup::NoRun)?;
     move_into(folder).map_err(|error| {
         let _ = fs::remove_dir(folder);
-        format!("{}: {error}", folder.display())
+        NoCgroup::io(folder)(error)
     })?;
     Ok(folder)
 }
@@ -196,10 +215,9 @@ fn is_of_a_run(folder: &Path) -> bool {
 }
 
 /// The folder of the cgroup that this process is in.
-fn own() -> Result<PathBuf, String> {
-    let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
-    locate(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)
-        .ok_or_else(|| "cgroup v2 is not mounted".into())
+fn own() -> Result<PathBuf, NoCgroup> {
+    let read = |path: &'static str| fs::read_to_string(path).map_err(NoCgroup::io(path));
+    locate(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?).ok_or(NoCgroup::NotMounted)
 }
 
 /// Source: cgroups(7): the line of version 2 in `/proc/self/cgroup` is `0::<path>`; proc(5): fields four and five of `mountinfo` are the
@@ -278,7 +296,7 @@ mod tests {
     fn folder(name: &str) -> Option<PathBuf> {
         let made = own().and_then(|own| {
             let folder = own.join(format!("test-{name}-{}", std::process::id()));
-            create(&folder).map_err(|error| error.to_string()).map(|_| folder)
+            create(&folder).map_err(NoCgroup::io(&folder)).map(|_| folder)
         });
         made.inspect_err(|error| eprintln!("skipped, no cgroup can be created here: {error}")).ok()
     }

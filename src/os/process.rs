@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use tokio::process::{Child, Command};
@@ -49,38 +50,49 @@ pub(crate) struct Identity {
     groups: Vec<Gid>,
 }
 
+/// Why workers cannot run as a user or group.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    #[error("only root can run workers as another user or group")]
+    NotRoot,
+    #[error("there is no user `{0}`")]
+    NoUser(String),
+    #[error("there is no group `{0}`")]
+    NoGroup(String),
+    #[error("cannot look up `{name}`: {error}")]
+    Lookup { name: String, error: Errno },
+}
+
 impl Identity {
     /// Looks up the user and the group of the settings.
     ///
     /// # Errors
-    /// Which of them does not exist, or that only root may change them; without the key of the setting.
-    pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, String> {
+    /// Without the key of the setting.
+    pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, IdentityError> {
         let (user, group) = (user.filter(|name| !name.is_empty()), group.filter(|name| !name.is_empty()));
         if user.is_none() && group.is_none() {
             return Ok(None);
         }
         if !Uid::effective().is_root() {
-            return Err("only root can run workers as another user or group".into());
+            return Err(IdentityError::NotRoot);
         }
-        let user = user
-            .map(|name| match User::from_name(name) {
-                Ok(Some(user)) => Ok(user),
-                Ok(None) => Err(format!("there is no user `{name}`")),
-                Err(error) => Err(format!("cannot look up `{name}`: {error}")),
-            })
-            .transpose()?;
-        let group = group
-            .map(|name| match Group::from_name(name) {
-                Ok(Some(group)) => Ok(group.gid),
-                Ok(None) => Err(format!("there is no group `{name}`")),
-                Err(error) => Err(format!("cannot look up `{name}`: {error}")),
-            })
-            .transpose()?;
+        let failed = |name: &str, error| IdentityError::Lookup { name: name.to_owned(), error };
+        let user = user.map(|name| {
+            let found = User::from_name(name).map_err(|error| failed(name, error))?;
+            found.ok_or_else(|| IdentityError::NoUser(name.to_owned()))
+        });
+        let user = user.transpose()?;
+        let group = group.map(|name| {
+            let found = Group::from_name(name).map_err(|error| failed(name, error))?;
+            found.map(|group| group.gid).ok_or_else(|| IdentityError::NoGroup(name.to_owned()))
+        });
+        let group = group.transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
         let named = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok());
         let groups = match (gid, named) {
-            (Some(gid), Some(name)) => getgrouplist(&name, gid)
-                .map_err(|error| format!("cannot look up the groups of the user: {error}"))?,
+            (Some(gid), Some(name)) => {
+                getgrouplist(&name, gid).map_err(|error| failed(&name.to_string_lossy(), error))?
+            }
             (gid, _) => gid.into_iter().collect(),
         };
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))

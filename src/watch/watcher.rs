@@ -68,7 +68,7 @@ impl Watch {
             match event {
                 Some(Ok(event)) => changed = self.inspect(event).or(changed),
                 Some(Err(error)) => {
-                    warn!(target: "watch", %error, "file watcher failed, changes may be missed")
+                    warn!(target: "watch", %error, "file watcher failed, changes may be missed");
                 }
                 // Never, since the watcher holds the sender.
                 None => std::future::pending().await,

@@ -10,7 +10,7 @@ use super::command::Command;
 use super::program;
 use super::scalar::Scalar;
 use crate::findings::{Findings, Machine};
-use crate::os::process::Identity;
+use crate::os::process::{Identity, IdentityError};
 use crate::relay::RelayAddress;
 
 /// The `server` section.
@@ -67,14 +67,18 @@ pub struct OnInit {
     pub exit_on_error: bool,
 }
 
+/// The user or the group that workers are to run as cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("server.user, server.group: {0}")]
+pub(crate) struct NoIdentity(#[from] IdentityError);
+
 impl Config {
     /// Returns the user and group that workers run as, if not those of this process.
     ///
     /// # Errors
     /// Says which of `user` and `group` does not exist, or that only root may set them.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>, String> {
-        let identity = Identity::resolve(self.user.as_deref(), self.group.as_deref());
-        identity.map_err(|reason| format!("server.user, server.group: {reason}"))
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, NoIdentity> {
+        Ok(Identity::resolve(self.user.as_deref(), self.group.as_deref())?)
     }
 }
 

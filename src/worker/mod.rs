@@ -48,6 +48,7 @@ pub use command::Command;
 pub use config::{Config, OnInit};
 pub(crate) use exchange::Exchange;
 pub use memory::{Usage, usage_by_group};
+pub use on_init::OnInitError;
 pub(crate) use on_init::run as run_on_init;
 pub(crate) use outcome::{Fault, Outcome};
 pub(crate) use process::Process;

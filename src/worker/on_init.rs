@@ -6,16 +6,52 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::boot::Environment;
+use super::command::Command;
 use super::config::{Config, OnInit};
 use super::process::Process;
 use super::spawner::Spawner;
 use crate::os::process::{Identity, Spec};
 
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnInitError {
+    /// Its user or group cannot be used.
+    #[error("server.on_init.user: {0}")]
+    User(String),
+    /// It was not started.
+    #[error("server.on_init: `{command}` cannot be started: {error}")]
+    Start {
+        /// The command, without secrets.
+        command: Command,
+        /// The reason.
+        error: io::Error,
+    },
+    /// It failed, or took too long.
+    #[error("server.on_init: `{command}` failed: {how}{}", indented(lines))]
+    Failed {
+        /// The command, without secrets.
+        command: Command,
+        /// Its exit status, or that it took too long.
+        how: String,
+        /// The last lines that it printed.
+        lines: Vec<String>,
+    },
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| ["\n  ", line]).collect()
+}
+
 /// Runs the command and waits for its end. What it prints goes to the log.
 ///
 /// # Errors
-/// Says which command failed and how.
-pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environment) -> Result<(), String> {
+/// If the command cannot be started, fails or takes too long.
+pub(crate) async fn run(
+    on_init: &OnInit,
+    server: &Config,
+    environment: &Environment,
+) -> Result<(), OnInitError> {
     let command = &on_init.command;
     let user = on_init.user.as_deref().or(server.user.as_deref());
     let mut env = environment.inherited.clone();
@@ -27,7 +63,7 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
         env,
         work_dir: environment.work_dir.clone(),
         identity: Identity::resolve(user, server.group.as_deref())
-            .map_err(|reason| format!("server.on_init.user: {reason}"))?,
+            .map_err(|error| OnInitError::User(error.to_string()))?,
         stdin: false,
         // It may have started a daemon that workers need.
         ends_family: false,
@@ -38,7 +74,7 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
         io::Result::Ok((spawner, Process::adopt(started, true)))
     };
     let (_spawner, process) =
-        start.await.map_err(|error| format!("server.on_init: `{command}` cannot be started: {error}"))?;
+        start.await.map_err(|error| OnInitError::Start { command: command.clone(), error })?;
     let status = Arc::clone(process.status());
     let ended = timeout(on_init.exec_timeout, process.status().exited()).await;
     let how = match ended {
@@ -50,7 +86,6 @@ pub(crate) async fn run(on_init: &OnInit, server: &Config, environment: &Environ
             format!("it did not exit within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
         }
     };
-    let lines = status.output.tail().join("\n  ");
-    let lines = if lines.is_empty() { lines } else { format!("\n  {lines}") };
-    Err(format!("server.on_init: `{command}` failed: {how}{lines}"))
+    let lines = status.output.tail();
+    Err(OnInitError::Failed { command: command.clone(), how, lines })
 }
