@@ -137,7 +137,7 @@ async fn operators_get_through(what: &str, says: &[u8]) {
         let sequence = waiting.begin(Flags::JSON, "lock.Lock", wait).await;
         let _strangers = strangers(&server.rpc_address(), ENOUGH, says).await;
         let shown = soon("workers", command(server, &["workers", "--json"])).await;
-        assert_eq!(json(&shown)["workers"].as_array().unwrap().len(), 3);
+        assert!(json(&shown)["workers"].as_array().unwrap().len() >= 3, "{shown}");
         let mut other = server.caller().await;
         let release = br#"{"resource":"held","id":"first"}"#;
         assert_eq!(soon("a call", other.call(Flags::JSON, "lock.Release", release)).await.text(), OK);

@@ -218,11 +218,16 @@ struct Text {
 }
 
 impl Text {
+    /// The lines so far, also after a test has failed while it looked at them.
+    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn follow(self: &Arc<Self>, reader: impl Read + Send + 'static) {
         let text = Arc::clone(self);
         std::thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                text.lines.lock().unwrap().push(line);
+                text.lines().push(line);
                 text.more.notify_all();
             }
         });
@@ -241,7 +246,7 @@ impl Server {
     /// Waits for a line of standard output or error that contains `part`, and returns the first.
     pub fn wait_for_output(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.text.lines.lock().unwrap();
+        let mut lines = self.text.lines();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(part)) {
                 return line.clone();
@@ -260,11 +265,11 @@ impl Server {
 
     /// How many lines hold `part` so far.
     pub fn count_output(&self, part: &str) -> usize {
-        self.text.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+        self.text.lines().iter().filter(|line| line.contains(part)).count()
     }
 
     pub fn output(&self) -> String {
-        self.text.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).join("\n")
+        self.text.lines().join("\n")
     }
 
     pub fn address(&self) -> &str {
