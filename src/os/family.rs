@@ -7,7 +7,7 @@
 //!   ([`kill_remaining`]) kills everything that descends from it.
 //! - Each child has the [mark of the run](run) in its environment, which its descendants inherit. When a worker has died, adopted
 //!   processes with its mark are killed, with all their descendants ([`Member::kill_family`]); when the server is killed, the
-//!   [guard](super::guard) kills every process with a mark of the run.
+//!   [`guard`] kills every process with a mark of the run.
 //! - A descendant with a cleared environment is found through its parents before its worker is asked to leave
 //!   ([`Member::remember_family`]).
 //! - If there is a [`cgroup`] for this run, nothing leaves it: the guard kills what is in it.

@@ -57,7 +57,7 @@ pub(super) fn line() -> Option<&'static OwnedFd> {
     LINE.get()
 }
 
-/// The number of the server's end, for [`write`].
+/// The number of the server's end, for [`write()`].
 pub(super) fn descriptor() -> Option<RawFd> {
     line().map(AsRawFd::as_raw_fd)
 }

@@ -5,7 +5,7 @@
 //!  "centrifuge.Publish" ────────▶ centrifuge: any method, bytes through
 //! ```
 //!
-//! Each file returns its methods as `(name, Method)`; [`table`] collects them. Methods take and return plain values, know nothing of frames
+//! Each file returns its methods as `(name, Method)`; [`mod@table`] collects them. Methods take and return plain values, know nothing of frames
 //! and codecs, and have an error type of their own. `centrifuge` is not in the table: it has as many methods as Centrifugo, and its own
 //! messages.
 //!

@@ -126,7 +126,7 @@ pub(super) struct Console {
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 impl Console {
-    /// Makes [`print`] write here.
+    /// Makes [`print()`] write here.
     pub(super) fn install(self) {
         let _ = CONSOLE.set(self);
     }
