@@ -346,7 +346,8 @@ impl Core {
             self.retire(id, reason, effects);
             self.growth.substitutes = self.growth.substitutes.min(self.abandoned());
         }
-        let standbys = self.count(State::Standby).saturating_sub(self.count_nearly_exhausted());
+        let standbys =
+            self.count(State::Standby).saturating_sub(self.count_nearly_exhausted().min(self.target));
         let starts = self.present().saturating_sub(standbys + self.wanted());
         for (state, too_many) in [(State::Standby, standbys), (State::Starting, starts)] {
             for id in self.ids(state).into_iter().rev().take(too_many) {
