@@ -18,6 +18,7 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     config.proxy.validate(machine, &mut findings);
     config.api.validate(machine, &mut findings);
     config.server.validate(config.pool.command.as_ref(), machine, &mut findings);
+    config.pool.validate("centrifuge.pool", &mut findings);
     config.logs.validate(machine, &mut findings);
     if let Some(rpc) = &config.rpc {
         rpc.validate(machine, &mut findings);

@@ -383,7 +383,11 @@ impl Actor {
     /// Ends a check of the limits.
     fn check_limits(&mut self, memory: &HashMap<u32, u64>) {
         for (id, reason) in self.supervision.breaches(&self.staff.samples(memory)) {
-            self.notify_core(Event::Due(id, reason));
+            self.notify_core(if reason.is_hard() {
+                Event::Retire(id, reason)
+            } else {
+                Event::Due(id, reason)
+            });
         }
         self.set_limits_alarm();
     }

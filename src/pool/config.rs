@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, Unexpected};
 
 use super::core::MAX_WORKERS;
 use crate::duration;
+use crate::findings::Findings;
 use crate::worker::Command;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -68,9 +69,12 @@ pub struct Supervisor {
     /// The longest time that one request may take; the worker is killed.
     #[serde(deserialize_with = "duration::deserialize")]
     pub exec_ttl: Duration,
-    /// Resident memory in MB (2^20 bytes) past which a worker is replaced after its request.
+    /// Resident memory in MB (2^20 bytes) past which a worker is replaced after its request; the median of the last checks counts.
     #[serde(deserialize_with = "megabytes")]
     pub max_worker_memory: u64,
+    /// The multiple of `max_worker_memory` past which a worker is killed at once (Causeway's own key); 0: none.
+    #[serde(deserialize_with = "multiple")]
+    pub max_worker_memory_hard: f64,
 }
 
 /// `pool.dynamic_allocator`.
@@ -84,6 +88,21 @@ pub struct DynamicAllocator {
     /// How long an added worker may be unused before it is stopped; 1m.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
+}
+
+impl Config {
+    /// Reports settings that make no sense together; `section` is the key of these.
+    pub(crate) fn validate(&self, section: &str, findings: &mut Findings) {
+        if let Some(supervisor) = &self.supervisor
+            && supervisor.max_worker_memory_hard > 0.0
+            && supervisor.max_worker_memory == 0
+        {
+            findings.mistake(
+                format!("{section}.supervisor.max_worker_memory_hard"),
+                "is a multiple of max_worker_memory, which is not set",
+            );
+        }
+    }
 }
 
 impl Default for Config {
@@ -115,6 +134,7 @@ impl Default for Supervisor {
             idle_ttl: Duration::ZERO,
             exec_ttl: Duration::ZERO,
             max_worker_memory: 0,
+            max_worker_memory_hard: 0.0,
         }
     }
 }
@@ -141,4 +161,13 @@ fn megabytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
     let expected = "a whole number of megabytes such as 128";
     u64::deserialize(deserializer)
         .map_err(|_| de::Error::invalid_value(Unexpected::Other("a text"), &expected))
+}
+
+fn multiple<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let expected = "a number greater than 1, such as 2";
+    match f64::deserialize(deserializer) {
+        Ok(multiple) if multiple == 0.0 || (multiple > 1.0 && multiple.is_finite()) => Ok(multiple),
+        Ok(multiple) => Err(de::Error::invalid_value(Unexpected::Float(multiple), &expected)),
+        Err(_) => Err(de::Error::invalid_value(Unexpected::Other("a text"), &expected)),
+    }
 }

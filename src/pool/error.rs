@@ -34,6 +34,9 @@ pub enum Error {
         /// `supervisor.exec_ttl`.
         limit: std::time::Duration,
     },
+    /// The worker used more memory than `max_worker_memory_hard` allows; it is killed.
+    #[error("the worker was killed since it used too much memory (supervisor.max_worker_memory_hard)")]
+    TooMuchMemory,
     /// Workers that were started for it left without handling it, one after the other.
     #[error("{workers} workers in a row left without handling this request")]
     Refused {

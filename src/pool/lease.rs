@@ -121,9 +121,11 @@ impl Lease {
         let Some(unit) = self.unit.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
         let worker = unit.member.id;
         debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed during a request");
+        let is_too_large = unit.member.is_too_large();
         let exit = self.units.drop_faulty(unit, &fault);
         Answer::Done(Err(match fault {
             Fault::Unsent => return Answer::RefusedBy(worker),
+            Fault::Closed(_) if is_too_large => Error::TooMuchMemory,
             Fault::Closed(_) => {
                 let how = match timeout(EXIT_STATUS, exit).await {
                     Ok(exit) => exit.to_string(),

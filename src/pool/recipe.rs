@@ -8,9 +8,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Config;
 use super::core::Generation;
 use super::policy::Limits;
+use super::{Config, Supervisor};
 use crate::worker::Launch;
 
 /// How often limits are checked where nothing says how often, and the shortest time between two checks.
@@ -53,6 +53,7 @@ impl Recipe {
             ttl: supervisor.ttl,
             idle_ttl: supervisor.idle_ttl,
             memory: supervisor.max_worker_memory.saturating_mul(1 << 20),
+            memory_hard: hard_limit(supervisor),
         });
         let scaling = config.dynamic_allocator.as_ref();
         Self {
@@ -72,6 +73,17 @@ impl Recipe {
             reset_timeout: config.reset_timeout,
         }
     }
+}
+
+/// The bytes of memory past which a worker is killed; zero is no limit.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "bytes"
+)]
+fn hard_limit(supervisor: &Supervisor) -> u64 {
+    (supervisor.max_worker_memory as f64 * supervisor.max_worker_memory_hard * f64::from(1 << 20)) as u64
 }
 
 /// The recipe in force. Only the pool's actor replaces it.

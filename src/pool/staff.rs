@@ -116,11 +116,17 @@ impl Staff {
     }
 
     /// Kills a worker that cannot be talked to.
-    pub(super) fn kill(&self, id: WorkerId, reason: Reason) {
+    pub(super) fn kill(&mut self, id: WorkerId, reason: Reason) {
+        drop(self.standbys.remove(&id));
         let Some(Worker { process, member }) = self.workers.get(&id) else { return };
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
+        if reason == Reason::MaxMemoryHard {
+            member.set_too_large();
+        }
+        // It may be idle; no request shall be sent to it any more.
+        drop(self.parts.units.recall(member));
         let pid = member.status.pid();
         if reason == Reason::Faulty {
             // What it did was logged where it was seen.
@@ -128,7 +134,8 @@ impl Staff {
         } else {
             warn!(target: "server", pid, %reason, "killing worker");
         }
-        process.stop(None, OWN_EXIT);
+        let patience = if reason == Reason::MaxMemoryHard { Duration::ZERO } else { OWN_EXIT };
+        process.stop(None, patience);
     }
 
     pub(super) fn kill_all(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Reason, WorkerId};
-use super::policy::{Limits, Observer, Sample, unneeded};
+use super::policy::{Limits, MemoryHistory, Observer, Sample, unneeded};
 
 /// Checks within one `idle_timeout`.
 const CHECKS: u32 = 4;
@@ -19,12 +19,18 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(super) struct Supervision {
     began: Instant,
     for_limits: Observer,
+    memory: MemoryHistory,
     for_load: Observer,
 }
 
 impl Supervision {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), for_limits: Observer::default(), for_load: Observer::default() }
+        Self {
+            began: Instant::now(),
+            for_limits: Observer::default(),
+            memory: MemoryHistory::default(),
+            for_load: Observer::default(),
+        }
     }
 
     /// The time since the pool began.
@@ -36,9 +42,12 @@ impl Supervision {
     pub(super) fn breaches(&mut self, workers: &[(Sample, Limits)]) -> Vec<(WorkerId, Reason)> {
         let samples: Vec<Sample> = workers.iter().map(|(sample, _)| *sample).collect();
         let idle = self.for_limits.observe(&samples, self.began.elapsed());
-        let limits = workers.iter().map(|(_, limits)| limits);
-        let breaches =
-            idle.iter().zip(limits).map(|((seen, idle), limits)| (seen.id, limits.breach(seen, *idle)));
+        let medians = self.memory.observe(&samples);
+        let seen = idle.iter().zip(medians).zip(workers);
+        let breaches = seen.map(|(((seen, idle), median), (_, limits))| {
+            let breach = limits.breach(seen, *idle, median);
+            (seen.id, breach)
+        });
         breaches.filter_map(|(id, reason)| Some((id, reason?))).collect()
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Member {
     slot: Slot,
     executions: AtomicU64,
     retiring: AtomicBool,
+    /// It is killed because of its memory.
+    too_large: AtomicBool,
     /// The number of requests at which it reports how far it is.
     report_at: AtomicU64,
 }
@@ -40,6 +42,7 @@ impl Member {
             slot,
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
+            too_large: AtomicBool::new(false),
             report_at: AtomicU64::new(report_at),
         }
     }
@@ -67,6 +70,16 @@ impl Member {
     /// Whether it has been asked to leave, perhaps while it is in its last request.
     pub(super) fn is_retiring(&self) -> bool {
         self.retiring.load(Relaxed)
+    }
+
+    /// It is killed because it uses too much memory.
+    pub(super) fn set_too_large(&self) {
+        self.too_large.store(true, Relaxed);
+    }
+
+    /// Whether it is killed because it uses too much memory.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
     }
 
     /// Whether it has had all the requests that it may have.

@@ -13,7 +13,7 @@ pub(super) const MAX_QUOTED: usize = 512;
 /// The status of a failed call.
 pub(super) fn of(error: &Error) -> Status {
     let code = match error {
-        Error::QueueFull { .. } | Error::Busy { .. } => Code::ResourceExhausted,
+        Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory => Code::ResourceExhausted,
         Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied(_) => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
         Error::Worker(_) | Error::NoAnswer | Error::Broken(_) | Error::Refused { .. } => Code::Internal,
@@ -70,6 +70,7 @@ mod tests {
             of(&Error::ExecTtl { limit: std::time::Duration::from_secs(1) }).code(),
             Code::DeadlineExceeded
         );
+        assert_eq!(of(&Error::TooMuchMemory).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::NoAnswer).code(), Code::Internal);
     }
 }

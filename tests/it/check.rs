@@ -253,6 +253,18 @@ causeway: .rr.yaml:3: centrifuge.pool.command: expected a command without zero b
 }
 
 #[test]
+fn a_hard_memory_limit_without_the_limit_that_it_multiplies_is_a_mistake() {
+    let said = refused_text(
+        "version: '3'
+server: {command: sh}
+centrifuge: {pool: {supervisor: {max_worker_memory_hard: 1.5}}}
+",
+    );
+    let expected = "causeway: .rr.yaml:3: centrifuge.pool.supervisor.max_worker_memory_hard: is a multiple of max_worker_memory, which is not set\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn collectors_that_cannot_be_declared_are_mistakes() {
     insta::assert_snapshot!(refused_text(
         "version: '3'

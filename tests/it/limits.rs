@@ -96,6 +96,21 @@ async fn a_worker_over_its_memory_limit_is_replaced_even_behind_a_wrapper() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_far_beyond_its_memory_limit_is_killed_with_its_request() {
+    let server = worker()
+        .pool("num_workers: 2, supervisor: {watch_tick: 50ms, max_worker_memory: 90, max_worker_memory_hard: 2.5}")
+        .start();
+    let client = server.client().await;
+    let status = client.rpc("grow_and_hang:300", "").await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(
+        status.message(),
+        "the worker was killed since it used too much memory (supervisor.max_worker_memory_hard)"
+    );
+    assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn usage_of_workers_and_reasons_of_restarts_are_reported() {
     let test = worker().pool("num_workers: 2").pool_alone().await;
     test.rpc("grow:50", "1").await.unwrap();

@@ -1,6 +1,7 @@
 """Good manners."""
 
 import os
+import threading
 import time
 
 from behaviour import State, answer, behaviour, say, until, write
@@ -58,6 +59,13 @@ def grow(data, argument, _context):
     """Uses so many MB more."""
     grow.memory = bytearray(os.urandom(1 << 20)) * int(argument)
     answer(data)
+
+
+@behaviour
+def grow_and_hang(_data, argument, _context):
+    """Uses so many MB more, and does not answer."""
+    grow.memory = bytearray(os.urandom(1 << 20)) * int(argument)
+    threading.Event().wait()
 
 
 @behaviour

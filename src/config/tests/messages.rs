@@ -19,6 +19,10 @@ fn a_wrong_value_is_reported_with_line_key_and_expected_form() {
             "3: centrifuge.pool.supervisor.max_worker_memory: expected a whole number of megabytes such as 128, found \"128MB\"",
         ),
         (
+            "centrifuge.pool.supervisor: {max_worker_memory: 1, max_worker_memory_hard: 1}\n",
+            "3: centrifuge.pool.supervisor.max_worker_memory_hard: expected a number greater than 1, such as 2, found \"1\"",
+        ),
+        (
             "centrifuge: {pool: {debug: maybe}}\n",
             "3: centrifuge.pool.debug: expected true or false, found \"maybe\"",
         ),

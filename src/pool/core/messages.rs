@@ -28,6 +28,8 @@ pub(in crate::pool) enum Reason {
     IdleTtl,
     /// It uses more memory than it may.
     MaxMemory,
+    /// It uses so much more memory that it is killed.
+    MaxMemoryHard,
     /// A reset replaces it.
     Reset,
     /// There is more workers than configured.
@@ -39,9 +41,9 @@ pub(in crate::pool) enum Reason {
 }
 
 impl Reason {
-    /// Whether the worker cannot be asked to stop any more.
-    pub(super) fn is_hard(self) -> bool {
-        matches!(self, Self::Faulty | Self::Abandoned | Self::ExecTtl)
+    /// Whether the worker is killed, and not asked to stop.
+    pub(in crate::pool) fn is_hard(self) -> bool {
+        matches!(self, Self::Faulty | Self::Abandoned | Self::ExecTtl | Self::MaxMemoryHard)
     }
 
     /// One word for metrics.
@@ -55,6 +57,7 @@ impl Reason {
             Self::Ttl => "ttl",
             Self::IdleTtl => "idle_ttl",
             Self::MaxMemory => "max_worker_memory",
+            Self::MaxMemoryHard => "max_worker_memory_hard",
             Self::Reset => "reset",
             Self::Surplus => "surplus",
             Self::Unneeded => "unneeded",
@@ -74,6 +77,7 @@ impl fmt::Display for Reason {
             Self::Ttl => "age limit reached (supervisor.ttl)",
             Self::IdleTtl => "idle limit reached (supervisor.idle_ttl)",
             Self::MaxMemory => "memory limit exceeded (supervisor.max_worker_memory)",
+            Self::MaxMemoryHard => "memory limit exceeded by far (supervisor.max_worker_memory_hard)",
             Self::Reset => "reset",
             Self::Surplus => "more workers than configured",
             Self::Unneeded => "added for load that has passed",
