@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
+use super::budget::{self, Memory, Share};
 use super::fence::{Fence, Verdict};
 use super::lines::Lines;
 use super::outcome::{Fault, Outcome};
@@ -56,6 +57,10 @@ pub(super) struct Connection {
     relay: Relay,
     decoder: Decoder,
     incoming: BytesMut,
+    /// The memory for `incoming`.
+    share: Share,
+    /// The memory of the last frame, if it was large.
+    arrived: Option<Memory>,
     outgoing: Outgoing,
     noise: Lines,
     work: Work,
@@ -63,7 +68,7 @@ pub(super) struct Connection {
     fence_frame: Bytes,
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
-    held: Option<Outcome>,
+    held: Option<(Outcome, Option<Memory>)>,
 }
 
 impl Connection {
@@ -74,6 +79,8 @@ impl Connection {
             relay,
             decoder: Decoder::lenient(max_message_size),
             incoming: BytesMut::new(),
+            share: Share::new(max_message_size),
+            arrived: None,
             outgoing: Outgoing::default(),
             noise: Lines::default(),
             work: Work::default(),
@@ -207,7 +214,7 @@ impl Connection {
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 // There is more to read, and the answer may be in it.
-                Poll::Pending if self.work.has_yielded() => return Poll::Pending,
+                Poll::Pending if self.has_more_to_read() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(self.poll_grace(cx));
                     return Poll::Ready(Ok(Outcome::Nothing));
@@ -224,11 +231,16 @@ impl Connection {
             }
             match self.poll_reply(cx) {
                 Poll::Ready(reply) => drop(self.sort(reply?)?),
-                Poll::Pending if self.work.has_yielded() => return Poll::Pending,
+                Poll::Pending if self.has_more_to_read() => return Poll::Pending,
                 Poll::Pending => ready!(self.poll_grace(cx)),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether reading was interrupted for the sake of others.
+    fn has_more_to_read(&self) -> bool {
+        self.work.has_yielded() || self.share.is_waiting()
     }
 
     /// After an early echo: ready when no answer is to be expected any more.
@@ -242,6 +254,7 @@ impl Connection {
 
     /// What a reply means for the request in hand.
     fn sort(&mut self, reply: Reply) -> Result<Option<Outcome>, Fault> {
+        let memory = self.arrived.take();
         let outcome = match reply {
             Reply::Pid(pid) => return self.take_echo(pid),
             Reply::Answer(payload) => Outcome::Answer(payload.body),
@@ -257,7 +270,8 @@ impl Connection {
             // It answers nothing, and no echo may follow it.
             Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
             Verdict::Hold => {
-                self.held = Some(outcome);
+                self.held =
+                    Some((outcome, memory.or_else(|| self.share.has_memory().then(|| self.take_buffer()))));
                 self.relay.acknowledge();
                 return Ok(None);
             }
@@ -304,7 +318,7 @@ impl Connection {
             }
             Verdict::Release => {
                 self.status.set_answered();
-                return Ok(self.held.take());
+                return Ok(self.held.take().map(|(outcome, _)| outcome));
             }
             Verdict::MadeUp => return Err(Fault::MadeUp),
             Verdict::FencedAgain => {
@@ -355,6 +369,9 @@ impl Connection {
                     // Most frames are the answer; if not, this was useless.
                     self.work.dropped(FRAME);
                     self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
+                    if !self.share.keeps_buffer_of(frame.payload.len()) {
+                        self.arrived = Some(self.take_buffer());
+                    }
                     return Poll::Ready(Ok(goridge::classify(frame)?));
                 }
                 None => match self.poll_read(cx) {
@@ -368,11 +385,20 @@ impl Connection {
         }
     }
 
+    /// Leaves the buffer to the frame that was read into it, with the memory for it.
+    fn take_buffer(&mut self) -> Memory {
+        self.incoming = BytesMut::from(&self.incoming[..]);
+        self.share.take_memory()
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let least = if self.work.useless() >= READ { READ_TEXT } else { READ };
-        let wanted = self.decoder.wanted(&self.incoming).clamp(least, READ_LARGE);
+        let (held, missing) = (self.incoming.len(), self.decoder.wanted(&self.incoming));
+        let wanted = missing.clamp(least, READ_LARGE);
+        ready!(self.share.poll_cover(cx, held + missing.min(READ_LARGE), held + missing));
         self.incoming.reserve(wanted);
-        match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut self.incoming)) {
+        let mut free = (&mut self.incoming).limit(wanted.max(budget::FREE));
+        match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut free)) {
             Ok(0) => {
                 self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
                 Poll::Ready(Err(self.closed(None)))

@@ -15,12 +15,14 @@
 //! - An exchange holds at most one request, and is *settled* when its worker is done with it: see `fence` for what that means.
 //! - What a worker prints is never an error: it goes to the log with its pid, wherever it was printed. It is dropped only beyond the
 //!   worker's `allowance`, and the log says so.
-//! - No worker keeps the runtime's thread busy for long, whatever it sends (`work`).
+//! - No worker keeps the runtime's thread busy for long, whatever it sends (`work`), and none makes the server hold more than a part of a
+//!   common `budget`.
 //!
 //! Deliberately absent: any decision when a worker starts or ends, and the bookkeeping for it, which are the pool's.
 
 mod allowance;
 mod boot;
+mod budget;
 mod command;
 mod config;
 mod connection;

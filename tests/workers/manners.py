@@ -50,6 +50,12 @@ def wait(data, argument, _context):
 
 
 @behaviour
+def large(_data, argument, _context):
+    """Answers with so many MB."""
+    answer(b"x" * (int(argument) << 20))
+
+
+@behaviour
 def error(_data, argument, _context):
     write(frame(ERROR, argument.encode()))
 

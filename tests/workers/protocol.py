@@ -2,7 +2,7 @@
 
 import threading
 
-from behaviour import answer, behaviour, when, write
+from behaviour import answer, behaviour, for_ever, say, when, write
 from goridge import frame
 
 
@@ -49,3 +49,14 @@ def trickle(data, argument, _context):
     when(argument, done.set)
     done.wait()
     write(whole[8:])
+
+
+@behaviour
+def stall(_data, argument, _context):
+    """Sends so many MB of an answer of 64 MB, and then nothing."""
+    header = frame(0, b"", (0,), size=64 << 20)
+    write(header)
+    for _ in range(int(argument)):
+        write(bytes(1 << 20))
+    say("it stalls")
+    for_ever()

@@ -1,6 +1,7 @@
 //! One side's misbehaviour is not felt by another: each test attacks a server and has a well-behaved caller beside it
 //! (`support::neighbour`). `tests/FAULTS.md` has the figures.
 
+mod answers;
 mod baseline;
 mod control;
 mod http2;
