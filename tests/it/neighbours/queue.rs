@@ -25,7 +25,7 @@ async fn keep_in_flight(server: &Server, calls: usize, method: &'static str) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn callers_with_thousands_of_calls_in_flight_do_not_delay_others() {
-    let setup = || worker().pool("num_workers: 4");
+    let setup = || worker().pool("num_workers: 8");
     // They sleep, so that it is the queue that is measured, and not how many programs share the processor.
     is_unharmed("2,000 short and 100 long calls in flight", 96, setup, async |server| {
         let (short, long) = tokio::join!(
