@@ -16,17 +16,22 @@ def child(_data, argument, _context):
     answer({"child": child.pid})
 
 
+def until(file):
+    """A shell's loop that ends when the file is there, or its folder, the test's own, is gone."""
+    return f"while test -d {os.path.dirname(file)} && ! test -e {file}; do sleep 0.05; done"
+
+
 @behaviour
 def daemon(_data, argument, _context):
     """Dies, and leaves a process in a session of its own, which holds the pipes until the file is there."""
-    subprocess.Popen(["sh", "-c", f"while ! test -e {argument}; do sleep 0.05; done"], start_new_session=True)
+    subprocess.Popen(["sh", "-c", until(argument)], start_new_session=True)
     os._exit(0)
 
 
 @behaviour
 def orphan(_data, argument, _context):
     """Leaves a grandchild whose parent ends at once; it ends itself when the file is there."""
-    subprocess.run(["sh", "-c", f"while ! test -e {argument}; do sleep 0.05; done &"])
+    subprocess.run(["sh", "-c", f"{until(argument)} &"])
     answer({})
 
 
