@@ -182,17 +182,14 @@ impl Output {
         }
     }
 
-    /// Reports from time to time.
-    async fn keep_reporting(&self) {
+    /// Reports from time to time. Only for one task, which lives as long as the worker.
+    pub(super) async fn keep_reporting(&self) {
         loop {
             let report_at = self.state().report_at;
             match report_at {
                 Some(at) => {
                     sleep_until(at).await;
-                    // A worker on sockets has two streams, and each of them checks.
-                    if self.state().report_at == Some(at) {
-                        self.report();
-                    }
+                    self.report();
                 }
                 None => self.dropping.notified().await,
             }
@@ -235,14 +232,7 @@ impl State {
 }
 
 /// Logs all that `reader` yields, until its end.
-pub(crate) async fn pump(reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
-    tokio::select! {
-        () = read(reader, source, output) => output.report(),
-        () = output.keep_reporting() => {}
-    }
-}
-
-async fn read(mut reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
+pub(crate) async fn pump(mut reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
     let mut lines = Lines::default();
     let (mut room, mut turn) = (READ, 0);
     loop {
@@ -266,6 +256,7 @@ async fn read(mut reader: impl AsyncRead + Unpin, source: Source, output: &Outpu
         }
     }
     output.log_unfinished(source, &mut lines);
+    output.report();
 }
 
 /// How long an unfinished line waits for more of it.

@@ -1,5 +1,6 @@
 //! A worker's life: one task owns the child process, and nothing else signals or reaps it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ async fn own(
     let mut end = End::default();
     // The farewell also reads what the worker still prints, so that a full pipe cannot keep it from leaving.
     let mut farewell = tokio::task::JoinSet::new();
+    // Whichever of its streams the worker closes.
+    let mut reports = pin!(worker.output.keep_reporting());
     let status = loop {
         let deadline = end.deadline();
         tokio::select! {
@@ -125,6 +128,7 @@ async fn own(
                     end.stop(true, DEAF);
                 }
             }
+            () = &mut reports => {}
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !end.killed => end.killed = true,
         }
         if end.killed {

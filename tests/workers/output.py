@@ -77,6 +77,13 @@ def print_yes(argument):
 
 
 @behaviour
+def mute(data, _argument, _context):
+    """Closes its stderr."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    answer(data)
+
+
+@behaviour
 def yes(data, argument, _context):
     """`STREAM,SECONDS`: prints the shortest lines, as fast as it can, and then answers."""
     print_yes(argument)

@@ -46,3 +46,16 @@ async fn an_answer_in_two_halves_is_whole() {
     others.noticed_nothing().await;
     scene.ends_well().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_output_is_reported_even_if_the_worker_has_closed_a_stream() {
+    for relay in ["pipes", "unix"] {
+        let server = worker().relay(relay).pool("num_workers: 1").start();
+        let client = server.client().await;
+        let pid = client.worker_pid().await;
+        assert_eq!(client.rpc("mute", "1").await.unwrap(), "1");
+        assert_eq!(client.rpc("yes:1,1", "2").await.unwrap(), "2");
+        server.wait_for_output("worker output dropped");
+        assert_eq!(client.worker_pid().await, pid);
+    }
+}
