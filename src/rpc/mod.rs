@@ -11,7 +11,8 @@
 //! Invariants:
 //! - Nothing that arrives on a connection affects more than that connection; a frame with a sequence number is always answered.
 //! - The memory that a peer can take is bounded, whether it sends, waits, or does not read.
-//! - A call that was started is finished, even if its caller has gone; only waiting for a lock ends with the caller.
+//! - A call that was started is finished, even if its caller has gone or is disconnected; only waiting for a lock ends with the caller.
+//!   (Of evicted connections, which only a flood of busy ones causes, 256 are finished at a time.)
 //!
 //! [`Client`] is the command line's side.
 //!

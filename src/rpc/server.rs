@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -16,6 +17,9 @@ use crate::os::process::Identity;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
+
+/// Evicted connections whose calls are finished at the same time; those of others are cancelled.
+const EVICTED: usize = 256;
 
 /// Connections closed for a fault that are logged one by one; of more in a row there is a line now and then.
 const FAULTS: u64 = 20;
@@ -56,12 +60,13 @@ impl Server {
     /// Answers calls until it is dropped, and all connections with it.
     pub async fn run(mut self, services: Arc<Services>) {
         let router = Arc::new(Router::new(services));
+        let evicted = Arc::new(Semaphore::new(EVICTED));
         let mut connections = JoinSet::new();
         let mut faults = Incident::new(CALM).with_burst(FAULTS);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
-                    connections.spawn(serve(accepted, Arc::clone(&router)));
+                    connections.spawn(serve(accepted, Arc::clone(&router), Arc::clone(&evicted)));
                 }
                 Some(ended) = connections.join_next() => {
                     if let Ok(Err((peer, reason))) = ended
@@ -75,10 +80,23 @@ impl Server {
     }
 }
 
-/// Serves a connection until it is closed, or evicted for another.
-async fn serve(accepted: Accepted, router: Arc<Router>) -> Result<(), (Peer, Fault)> {
+/// Serves a connection until it is closed, or evicted for another, and finishes its calls.
+async fn serve(
+    accepted: Accepted,
+    router: Arc<Router>,
+    evicted: Arc<Semaphore>,
+) -> Result<(), (Peer, Fault)> {
     let Accepted { mut stream, peer, registration } = accepted;
     let (reader, writer) = stream.split();
-    let connection = connection::serve(reader, writer, &registration, &router);
-    registration.until_evicted(connection).await.unwrap_or(Ok(())).map_err(|fault| (peer, fault))
+    let (ended, mut calls) = connection::serve(reader, writer, &registration, &router).await;
+    drop(stream);
+    if ended.is_some() {
+        // Until then it counts as a connection.
+        let _ = registration.until_evicted(calls.finish()).await;
+    }
+    drop(registration);
+    if let Ok(_permit) = evicted.try_acquire() {
+        calls.finish().await;
+    }
+    ended.unwrap_or(Ok(())).map_err(|fault| (peer, fault))
 }

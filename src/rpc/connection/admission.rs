@@ -23,7 +23,7 @@ const MAX_READ: usize = 128 << 10;
 /// Bytes of a refused frame that are read at once, at most.
 const SKIP: usize = 16 << 10;
 
-impl Connection<'_> {
+impl Connection<'_, '_> {
     pub(super) fn has_room(&mut self) -> bool {
         self.calls.len() < MAX_CALLS
             && self.calls.held() < MAX_HELD

@@ -29,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use super::envelope::{Call, NoCall};
+use super::envelope::{Call, MAX_METHOD, NoCall};
 use super::memory::{FREE, Share};
 use super::outbox::Outbox;
 use super::router::{MAX_CALL, Router, work};
@@ -49,6 +49,9 @@ const TURN: usize = 32;
 
 /// Waiting calls that are cancelled before the task yields.
 const CANCELLED: usize = 64;
+
+/// Bytes of the reply to a lock's owner, at most.
+const GRANT: usize = 4 << 10;
 
 /// How long a peer may take for its first call, for the rest of a frame, and to read some of its replies.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -71,22 +74,44 @@ pub(super) enum Fault {
     OutOfMemory,
 }
 
-/// Serves a connection until it is closed.
-///
-/// # Errors
-/// Why it was closed from this side.
-pub(super) async fn serve(
+/// Serves a connection until it is closed, or evicted. Returns how it ended, if it was not evicted, and the calls that are still in
+/// flight: to be finished, so that their outcome is certain.
+pub(super) async fn serve<'r>(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     registration: &Registration,
-    router: &Router,
-) -> Result<(), Fault> {
-    Connection::new(registration, router).run(reader, writer).await
+    router: &'r Router,
+) -> (Option<Result<(), Fault>>, Unfinished<'r>) {
+    let mut connection = Connection::new(registration, router);
+    let ended = registration.until_evicted(connection.run(reader, writer)).await;
+    connection.cancel_waiting().await;
+    (ended, connection.into_unfinished())
 }
 
-struct Connection<'a> {
-    registration: &'a Registration,
-    router: &'a Router,
+/// The calls in flight of a connection that has ended, with the memory that they hold.
+#[must_use = "calls are cancelled when this is dropped"]
+pub(super) struct Unfinished<'r> {
+    calls: Calls<'r>,
+    _share: Share,
+}
+
+impl Unfinished<'_> {
+    /// Finishes them; nothing waits for their results. May be dropped and called again.
+    pub(super) async fn finish(&mut self) {
+        let Calls { local, remote, .. } = &mut self.calls;
+        loop {
+            tokio::select! {
+                Some(_) = local.next() => {}
+                Some(_) = remote.next() => {}
+                else => return,
+            }
+        }
+    }
+}
+
+struct Connection<'c, 'r> {
+    registration: &'c Registration,
+    router: &'r Router,
     decoder: Decoder,
     input: BytesMut,
     /// Bytes to come that belong to a refused frame.
@@ -94,7 +119,7 @@ struct Connection<'a> {
     /// Whether the frame at the front, which has begun, may arrive as a whole.
     is_admitted: bool,
     output: Outbox,
-    calls: Calls<'a>,
+    calls: Calls<'r>,
     /// Whether more calls may arrive.
     is_open: bool,
     /// Whether replies can be sent.
@@ -108,8 +133,8 @@ struct Connection<'a> {
     write_deadline: Instant,
 }
 
-impl<'a> Connection<'a> {
-    fn new(registration: &'a Registration, router: &'a Router) -> Self {
+impl<'c, 'r> Connection<'c, 'r> {
+    fn new(registration: &'c Registration, router: &'r Router) -> Self {
         Self {
             registration,
             router,
@@ -126,6 +151,10 @@ impl<'a> Connection<'a> {
             work: 0,
             write_deadline: Instant::now(),
         }
+    }
+
+    fn into_unfinished(self) -> Unfinished<'r> {
+        Unfinished { calls: self.calls, _share: self.share }
     }
 
     async fn run(
@@ -158,13 +187,14 @@ impl<'a> Connection<'a> {
             let has_more = has_more || self.has_whole_frame() && self.has_room();
             let may_read = readable > 0;
             let may_reply = self.may_reply();
+            let may_grant = !self.calls.until_hangup.is_empty() && self.may_grant();
             let is_slow = self.holds_for_slow_peer();
             let wanted = is_slow.then(|| self.share.wanted_by_others(self.slow_since() + SHORT_PATIENCE));
             let Calls { local, remote, until_hangup, .. } = &mut self.calls;
             tokio::select! {
                 read = read_or_wait(
-                    read(&mut reader, &mut self.input, readable), may_read, until_hangup
-                ), if may_read || !until_hangup.is_empty() => match read {
+                    read(&mut reader, &mut self.input, readable), may_read, until_hangup, may_grant
+                ), if may_read || may_grant => match read {
                     Ok(read) => {
                         self.after_read(&read);
                         if !self.is_open {
@@ -188,6 +218,11 @@ impl<'a> Connection<'a> {
                 () = yield_now(), if has_more => {}
             }
         }
+    }
+
+    /// Whether a lock may be granted: only if there is memory for the reply, without which its owner would not know of it.
+    fn may_grant(&mut self) -> bool {
+        self.output.len() <= FREE || self.share.cover(self.held() + GRANT + MAX_METHOD)
     }
 
     /// Starts the calls that have arrived as a whole, as far as there is room, and no more than [`BATCH`]. True when there may be another.
@@ -301,11 +336,12 @@ async fn read_or_wait(
     read: impl Future<Output = io::Result<usize>>,
     may_read: bool,
     until_hangup: &mut FuturesUnordered<Running<'_>>,
+    may_grant: bool,
 ) -> Result<io::Result<usize>, Done> {
     tokio::select! {
         biased;
         read = read, if may_read => Ok(read),
-        Some(done) = until_hangup.next(), if !until_hangup.is_empty() => Err(done),
+        Some(done) = until_hangup.next(), if may_grant => Err(done),
         else => std::future::pending().await,
     }
 }

@@ -20,7 +20,7 @@ pub(super) const MAX_UNSENT: usize = 1 << 20;
 /// Bytes of unread replies, those of Centrifugo included. Beyond it a result is replaced by an error.
 const MAX_REPLIES: usize = 96 << 20;
 
-impl Connection<'_> {
+impl Connection<'_, '_> {
     pub(super) fn may_reply(&self) -> bool {
         self.output.len() < MAX_UNSENT
     }

@@ -3,21 +3,24 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
 use futures_util::poll;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::calls::{CALL, Done};
 use super::replies::MAX_UNSENT;
-use super::{CANCELLED, Call, Connection, READ, TURN, serve};
+use super::{CANCELLED, Call, Connection, FREE, Fault, READ, Running, Share, TURN, serve};
 use crate::api;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
 use crate::pools::UpcomingPools;
+use crate::rpc::envelope;
+use crate::rpc::memory::MAX_TOTAL;
 use crate::rpc::router::Router;
 use crate::rpc::services::Services;
 
@@ -271,4 +274,52 @@ fn a_call_in_flight_takes_no_more_memory_than_it_counts_as() {
     };
     let size = size_of_val(&router.answer(&call));
     assert!(size + size_of::<Done>() + 256 <= CALL, "{size}");
+}
+
+/// A call that ends when the sender is used or dropped, and sets the flag.
+fn slow_call() -> (oneshot::Sender<()>, Arc<AtomicBool>, Running<'static>) {
+    let (end, ended) = oneshot::channel();
+    let is_finished = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_finished);
+    let call = Box::pin(async move {
+        let _ = ended.await;
+        flag.store(true, Relaxed);
+        Done::refused(Flags::JSON, 1, Bytes::new(), String::new())
+    });
+    (end, is_finished, call)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_finished_though_its_connection_is_closed_for_a_fault() {
+    let (router, registration) = (router(), Registration::alone());
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let (theirs_read, theirs_write) = tokio::io::split(theirs);
+    let (_reader, mut writer) = tokio::io::split(ours);
+    let half = frame(Flags::JSON, &[1, 11], &[b"rpc.Version", b"true"]);
+    writer.write_all(&half[..20]).await.unwrap();
+    let mut connection = Connection::new(&registration, &router);
+    let (end, is_finished, call) = slow_call();
+    connection.calls.remote.push(call);
+    let fault = connection.run(theirs_read, theirs_write).await.unwrap_err();
+    assert!(matches!(fault, Fault::IncompleteCall), "{fault}");
+    let mut unfinished = connection.into_unfinished();
+    assert!(poll!(pin!(unfinished.finish())).is_pending());
+    end.send(()).unwrap();
+    unfinished.finish().await;
+    assert!(is_finished.load(Relaxed));
+}
+
+#[tokio::test]
+async fn no_lock_is_granted_without_memory_for_the_reply() {
+    let (router, registration) = (router(), Registration::alone());
+    let mut connection = Connection::new(&registration, &router);
+    assert!(connection.may_grant());
+    // Another connection holds all memory, and this one has unread replies.
+    let mut other = Share::new(Arc::clone(router.memory()));
+    assert!(other.cover(MAX_TOTAL + FREE));
+    let unread = Ok(Bytes::from(vec![b'x'; FREE]));
+    envelope::reply(&mut connection.output, Flags::JSON, 1, b"", &unread);
+    assert!(!connection.may_grant());
+    drop(other);
+    assert!(connection.may_grant());
 }
