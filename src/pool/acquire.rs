@@ -57,10 +57,12 @@ impl<'a> Acquire<'a> {
         let mut availability = queue.availability();
         let recipe = recipe.get();
         let waiter = queue.join(recipe.max_queue_size)?;
-        let until = self.until(&recipe);
+        // A request that its worker did not handle waits anew.
+        let begin = Instant::now();
+        let until = self.until(begin, &recipe);
         let mut down = pin!(availability.wait_for(Availability::turns_away));
         let mut unit = pin!(units.take(self.caller));
-        let mut alarm = pin!(sleep_until(until.min(self.begin + PATIENCE)));
+        let mut alarm = pin!(sleep_until(until.min(begin + PATIENCE)));
         let mut asked = false;
         loop {
             tokio::select! {
@@ -92,14 +94,17 @@ impl<'a> Acquire<'a> {
         }
         let recipe = self.parts.recipe.get();
         let _waiter = self.parts.queue.join(recipe.max_queue_size)?;
-        match tokio::time::timeout_at(self.until(&recipe), one_shots.turns.acquire(self.caller)).await {
+        match tokio::time::timeout_at(self.until(self.begin, &recipe), one_shots.turns.acquire(self.caller))
+            .await
+        {
             Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
             Err(_) => Err(self.too_late(&recipe)),
         }
     }
 
-    fn until(&self, recipe: &Recipe) -> Instant {
-        let patience = self.begin + recipe.allocate_timeout;
+    /// When a wait that has begun then is over.
+    fn until(&self, begin: Instant, recipe: &Recipe) -> Instant {
+        let patience = begin + recipe.allocate_timeout;
         self.deadline.map_or(patience, |deadline| deadline.min(patience))
     }
 

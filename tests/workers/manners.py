@@ -88,3 +88,10 @@ def stop(_data, argument, _context):
     else:
         open(argument, "w").close()
         write(frame(0, b'{"stop":true}', (13,)))
+
+
+@behaviour
+def stop_when(data, argument, context):
+    """The same, when the file is there."""
+    until(argument)
+    stop(data, argument + ".stopped", context)

@@ -125,16 +125,35 @@ async fn a_request_is_queued_no_longer_than_allocate_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_moves_to_another_worker_waits_anew() {
+    let scene = Scene::begin(worker(), 1, "allocate_timeout: 5s").await;
+    let flag = scene.path("flag");
+    let call = scene.client.spawn_rpc(&format!("stop_when:{flag}"), "");
+    // It takes longer than any request may wait.
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    std::fs::write(&flag, "").unwrap();
+    let answered = call.await.unwrap().unwrap();
+    assert!(json(&answered)["pid"].is_u64(), "{answered}");
+    scene.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_that_disconnect_leave_nothing_behind() {
     let scene = Scene::begin(worker(), 2, "").await;
+    let before = scene.pids().await;
     let others = scene.bystanders();
     let flag = scene.path("flag");
-    for _ in 0..2 {
-        let call = scene.client.spawn_rpc(&format!("wait:{flag}"), "1");
-        tokio::task::yield_now().await;
+    let calls = [1, 2].map(|n| scene.client.spawn_rpc(&format!("wait:{flag}"), &n.to_string()));
+    let waiting = || scene.server.count_output(&format!("it waits for {flag}"));
+    eventually("both workers are busy", || waiting() == 2).await;
+    for call in calls {
         call.abort();
     }
+    // A substitute serves as soon as the server knows that a caller has gone.
+    assert_eq!(scene.client.rpc("echo", "3").await.unwrap(), "3");
     std::fs::write(&flag, "").unwrap();
     others.noticed_nothing().await;
+    scene.is_whole_again().await;
+    assert_eq!(scene.pids().await, before, "both workers serve again");
     scene.ends_well().await;
 }

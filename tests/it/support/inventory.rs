@@ -1,6 +1,7 @@
 //! What a fault may not change: the processes, descriptors and tasks of a server, and the answers of everybody else.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -119,6 +120,13 @@ impl Scene {
         std::fs::write(file, "").unwrap();
         let done = format!("{file}.done");
         eventually("the worker has acted", || std::path::Path::new(&done).exists()).await;
+    }
+
+    /// The pids of its workers.
+    pub async fn pids(&self) -> BTreeSet<u64> {
+        let mut caller = self.caller.lock().await;
+        let list = caller.json("informer.Workers", &serde_json::json!("centrifuge")).await.unwrap();
+        list["workers"].as_array().unwrap().iter().map(|worker| worker["pid"].as_u64().unwrap()).collect()
     }
 
     /// Waits until no worker is at anything any more, its echo included.
