@@ -7,7 +7,6 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::real_centrifugo::free_port;
 use crate::support::{PATIENCE, Server, Setup, worker};
 
 /// The log channels of the pages.
@@ -215,7 +214,9 @@ async fn requests_on_one_connection_are_all_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sections_with_one_address_share_a_listener() {
-    let address = format!("127.0.0.1:{}", free_port());
+    // No other test has this address, and the kernel gives this port to none.
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let address = format!("127.{}.{b}.{c}:2112", 64 + (a & 63));
     let sections = format!("status: {{address: '{address}'}}\nmetrics: {{address: 'tcp://{address}'}}\n");
     let server = worker().more(&sections).start();
     assert_eq!(server.listening(METRICS), server.listening(HEALTH));

@@ -84,7 +84,20 @@ async fn a_stray_ends_with_the_server_however_it_ends() {
 async fn a_folder_left_by_a_killed_server_and_guard_is_removed_at_the_next_start() {
     let Some(cgroup) = cgroup() else { return };
     let old = cgroup.join(format!("causeway-{}-{:032x}", u32::MAX, std::process::id()));
-    std::fs::create_dir_all(old.join("1")).unwrap();
+    // Servers of other tests remove it, too, unless it is locked.
+    let lock = loop {
+        let _ = std::fs::create_dir(&old);
+        let Ok(lock) = std::fs::File::open(&old) else { continue };
+        lock.lock().unwrap();
+        if old.exists() {
+            break lock;
+        }
+    };
+    std::fs::create_dir(old.join("1")).unwrap();
+    let scene = Scene::begin(worker(), 1, "").await;
+    assert!(old.join("1").exists(), "it may be in use");
+    scene.ends_well().await;
+    drop(lock);
     let scene = Scene::begin(worker(), 1, "").await;
     assert!(!old.exists());
     scene.ends_well().await;
