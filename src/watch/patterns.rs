@@ -34,6 +34,8 @@ struct Pattern {
     /// The part before the first wildcard: a folder, or a file if there is no wildcard.
     base: PathBuf,
     rest: Option<GlobMatcher>,
+    /// The highest folder whose entries may be replaced on the way to the base, as a symlink to a release is.
+    top: PathBuf,
 }
 
 impl Patterns {
@@ -57,9 +59,25 @@ impl Patterns {
         self.0.iter().any(|pattern| pattern.reaches(folder))
     }
 
-    /// The folders to watch first.
+    /// Whether a file or folder of this name may matter, whatever it is.
+    pub(super) fn concern(&self, path: &Path) -> bool {
+        self.0.iter().any(|pattern| pattern.leads_through(path) || path.starts_with(&pattern.base))
+    }
+
+    /// Whether this folder is one of the [`roots`](Self::roots), or on the way to one.
+    pub(super) fn lead_through(&self, folder: &Path) -> bool {
+        self.0.iter().any(|pattern| pattern.leads_through(folder))
+    }
+
+    /// The folders that contain all matching files, directly or not.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(Pattern::root)
+    }
+
+    /// The folders on the way to the roots. In them, only what leads to a root matters.
+    pub(super) fn way(&self) -> impl Iterator<Item = &Path> {
+        let above = self.roots().flat_map(|root| root.ancestors().skip(1));
+        above.filter(|folder| self.lead_through(folder))
     }
 }
 
@@ -75,7 +93,10 @@ impl Pattern {
         } else {
             Some(GlobBuilder::new(&rest).literal_separator(true).build()?.compile_matcher())
         };
-        Ok(Self { base: work_dir.join(begin), rest })
+        let base = work_dir.join(begin);
+        let above = if base.starts_with(work_dir) { work_dir } else { &base };
+        let top = above.parent().unwrap_or(above).to_owned();
+        Ok(Self { base, rest, top })
     }
 
     fn root(&self) -> &Path {
@@ -83,6 +104,10 @@ impl Pattern {
             Some(_) => &self.base,
             None => self.base.parent().unwrap_or(&self.base),
         }
+    }
+
+    fn leads_through(&self, folder: &Path) -> bool {
+        self.root().starts_with(folder) && folder.starts_with(&self.top)
     }
 
     fn matches(&self, file: &Path) -> bool {

@@ -1,7 +1,8 @@
 //! Turns the kernel's events into changes.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Watch {
     patterns: Patterns,
     watcher: RecommendedWatcher,
-    folders: HashSet<PathBuf>,
+    /// In the order of their paths, so that those below a folder follow it.
+    folders: BTreeSet<PathBuf>,
     events: mpsc::UnboundedReceiver<notify::Result<Event>>,
 }
 
@@ -37,14 +39,10 @@ impl Watch {
         let (sender, events) = mpsc::unbounded_channel();
         let watcher =
             notify::recommended_watcher(move |event| drop(sender.send(event))).map_err(io::Error::other)?;
-        let mut watch = Self { patterns, watcher, folders: HashSet::new(), events };
-        let roots: Vec<_> = watch.patterns.roots().map(Path::to_owned).collect();
-        for root in roots {
-            if root.is_dir() {
-                watch.enter(&root);
-            } else {
-                warn!(target: "watch", folder = %root.display(), error = "not found", "cannot watch folder");
-            }
+        let mut watch = Self { patterns, watcher, folders: BTreeSet::new(), events };
+        watch.enter_all();
+        for root in watch.patterns.roots().filter(|root| !root.is_dir()) {
+            warn!(target: "watch", folder = %root.display(), "folder to watch does not exist");
         }
         Ok(watch)
     }
@@ -86,20 +84,47 @@ impl Watch {
             return None;
         }
         let mut changed = None;
-        for path in event.paths {
-            if event.kind.is_remove() {
-                // If there is a folder again, it is another one.
-                self.folders.remove(&path);
+        for path in &event.paths {
+            if !self.patterns.concern(path) {
+                continue;
+            }
+            if is_replacement(event.kind) {
+                // What was watched under this name is gone, even if there is another folder of that name by now.
+                self.leave(path);
             }
             if path.is_dir() {
-                changed = self.enter(&path).or(changed);
-            } else {
-                // If it was a folder, it is gone, and its watch with it.
-                self.folders.remove(&path);
-                changed = Some(path).filter(|path| self.patterns.matches(path)).or(changed);
+                changed = self.enter(path).or(changed);
+            } else if self.patterns.matches(path) {
+                changed = Some(path.clone());
             }
         }
         changed
+    }
+
+    /// Watches the roots of the patterns with all below them, and the folders on the way to them.
+    fn enter_all(&mut self) {
+        for folder in self.patterns.way().map(Path::to_owned).collect::<Vec<_>>() {
+            // Where that is impossible, only the replacement of what is in it goes unnoticed.
+            if self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                self.folders.insert(folder);
+            }
+        }
+        for root in self.patterns.roots().map(Path::to_owned).collect::<Vec<_>>() {
+            if root.is_dir() {
+                self.enter(&root);
+            }
+        }
+    }
+
+    /// Stops to watch a folder and those below it.
+    fn leave(&mut self, folder: &Path) {
+        let from_there = self.folders.range::<Path, _>((Bound::Included(folder), Bound::Unbounded));
+        let below = from_there.take_while(|below| below.starts_with(folder));
+        for folder in below.cloned().collect::<Vec<_>>() {
+            // Mostly the kernel has ended it already.
+            let _ = self.watcher.unwatch(&folder);
+            self.folders.remove(&folder);
+        }
     }
 
     /// Watches a folder and those below it. Returns a matching file in them, which may be older than the watch.
@@ -107,23 +132,32 @@ impl Watch {
         let mut found = None;
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            if !self.patterns.reach(&folder) || !self.folders.insert(folder.clone()) {
+            let matters = self.patterns.reach(&folder) || self.patterns.lead_through(&folder);
+            if !matters || !self.folders.insert(folder.clone()) {
                 continue;
             }
             if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                warn!(target: "watch", folder = %folder.display(), %error, "cannot watch folder");
+                warn!(target: "watch", folder = %folder.display(), %error, "cannot watch a folder");
                 self.folders.remove(&folder);
             }
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    Ok(_) if self.patterns.matches(&entry.path()) => found = Some(entry.path()),
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    // A link is followed only if a pattern names it.
+                    Ok(_) if self.patterns.lead_through(&path) && path.is_dir() => folders.push(path),
+                    Ok(_) if self.patterns.matches(&path) => found = Some(path),
                     _ => {}
                 }
             }
         }
         found
     }
+}
+
+/// Whether what had this name before is not what has it now.
+fn is_replacement(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
 }
 
 /// Reading is no change, nor are new permissions or another owner. A file that was opened for writing and closed counts even if it was only
@@ -229,5 +263,59 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join("y.php"), "").unwrap();
         before(&mut watch, &deep.join("y.php")).await;
+    }
+    /// A folder with one file.
+    fn release(folder: &Path, name: &str) -> PathBuf {
+        let release = folder.join(name);
+        fs::create_dir_all(release.join("src/sub")).unwrap();
+        fs::write(release.join("src/sub/a.php"), name).unwrap();
+        release
+    }
+
+    fn start_below(work_dir: &Path) -> Watch {
+        Watch::start(Patterns::new(work_dir, &[Glob::new("src/**/*.php").unwrap()]).unwrap()).unwrap()
+    }
+
+    /// A change is noticed now, and so is each one after it.
+    async fn goes_on(watch: &mut Watch, file: &Path) {
+        assert_eq!(next(watch).await, file);
+        fs::write(file, "more").unwrap();
+        assert_eq!(next(watch).await, file);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_takes_the_place_of_a_watched_one_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = release(folder.path(), "app");
+        release(folder.path(), "new");
+        let (src, file) = (app.join("src"), app.join("src/sub/a.php"));
+        let mut watch = start_below(&app);
+        fs::rename(&src, app.join("old")).unwrap();
+        fs::rename(folder.path().join("new/src"), &src).unwrap();
+        goes_on(&mut watch, &file).await;
+        fs::remove_dir_all(&src).unwrap();
+        release(folder.path(), "app");
+        goes_on(&mut watch, &file).await;
+    }
+
+    #[tokio::test]
+    async fn a_link_to_the_working_directory_that_points_elsewhere_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let current = folder.path().join("current");
+        std::os::unix::fs::symlink(release(folder.path(), "1"), &current).unwrap();
+        let mut watch = start_below(&current);
+        std::os::unix::fs::symlink(release(folder.path(), "2"), folder.path().join("next")).unwrap();
+        fs::rename(folder.path().join("next"), &current).unwrap();
+        goes_on(&mut watch, &current.join("src/sub/a.php")).await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_exist_yet_is_watched_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("app");
+        fs::create_dir(&app).unwrap();
+        let mut watch = start_below(&app);
+        release(folder.path(), "app");
+        goes_on(&mut watch, &app.join("src/sub/a.php")).await;
     }
 }
