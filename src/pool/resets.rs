@@ -96,7 +96,7 @@ impl Resets {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     /// Asks for a reset at this time.
     fn ask(resets: &mut Resets, at: Instant) -> oneshot::Receiver<ResetEnd> {

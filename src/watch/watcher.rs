@@ -64,7 +64,7 @@ impl Watch {
                 },
             };
             match event {
-                Some(Ok(event)) => changed = self.inspect(event).or(changed),
+                Some(Ok(event)) => changed = self.inspect(&event).or(changed),
                 Some(Err(error)) => {
                     warn!(target: "watch", %error, "file watcher failed, changes may be missed");
                 }
@@ -75,7 +75,7 @@ impl Watch {
     }
 
     /// The file that this event has changed, if it matches.
-    fn inspect(&mut self, event: Event) -> Option<PathBuf> {
+    fn inspect(&mut self, event: &Event) -> Option<PathBuf> {
         if event.need_rescan() {
             warn!(target: "watch", "file events lost, assuming a change");
             return self.patterns.roots().next().map(Path::to_owned);

@@ -6,17 +6,16 @@ impl Core {
     /// During a reset, begins it anew: what it has started may be too old for this one.
     pub(super) fn reset(&mut self, effects: &mut Vec<Effect>) {
         if self.phase != Phase::Running {
-            effects.push(Effect::ResetOver(ResetEnd::Closed));
-        } else {
-            self.resetting = true;
-            // What made starts fail may be what the reset is about: there is nothing to wait for.
-            self.pause = Pause::None;
-            self.failures = 0;
-            for id in [self.ids(State::Starting), self.ids(State::Standby)].concat() {
-                self.retire(id, Reason::Reset, effects);
-            }
-            self.generation += 1;
+            return effects.push(Effect::ResetOver(ResetEnd::Closed));
         }
+        self.resetting = true;
+        // What made starts fail may be what the reset is about: there is nothing to wait for.
+        self.pause = Pause::None;
+        self.failures = 0;
+        for id in [self.ids(State::Starting), self.ids(State::Standby)].concat() {
+            self.retire(id, Reason::Reset, effects);
+        }
+        self.generation += 1;
     }
 
     /// A reset is over when the workers of its generation carry the pool alone.
