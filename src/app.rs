@@ -4,9 +4,9 @@
 //!  start                                   shutdown                                         deadline
 //!  1 admin: health, metrics                1 readiness: /ready and grpc.health say no
 //!  2 rpc                                   2 proxy: refuses new calls, finishes the others  grace period
-//!  3 on_init                               3 pool: workers exit, all at once                grace period, at least WORKERS_EXIT
+//!  3 on_init                               3 pools: workers exit, all at once               grace period, at least WORKERS_EXIT
 //!  4 proxy: bind                           4 rpc
-//!  5 pool: all workers ready               5 admin
+//!  5 pools: workers ready, if required     5 admin
 //!  6 proxy: serve
 //! ```
 //!
@@ -16,7 +16,6 @@
 //! The grace period is `endure.grace_period`. When it is over, calls are dropped and workers killed.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +27,9 @@ use tracing::{error, info, warn};
 
 use crate::admin;
 use crate::api;
-use crate::compat;
 use crate::config::{Config, Loaded};
 use crate::net::Address;
-use crate::pools::{self, Pools, UpcomingPools};
+use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
 use crate::telemetry::{logs, metrics};
@@ -110,14 +108,14 @@ impl App {
             rpc: rpc_address,
         };
         run_on_init(config, &environment).await?;
-        let server = proxy::Server::bind(&config.proxy).await?;
+        let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?;
         services.metrics.register(server.statistics());
         let pools = start_pools(config, environment).await?;
         services.pools.set(pools.clone());
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
-        info!(target: "centrifuge", address, workers = config.pool.num_workers, "listening");
+        info!(target: "centrifuge", address, workers = config.workers(), "listening");
         Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _admin: admin })
     }
 
@@ -131,21 +129,29 @@ impl App {
         &self.pools
     }
 
-    /// Resets the pool whenever a file that matches `globs` changes; without globs, a file that is usually code.
+    /// Resets each pool whenever a file changes that matches its `watch`; if `all` is set, those without globs when a file changes that is
+    /// usually code.
     ///
     /// # Errors
     /// If files cannot be watched.
-    pub fn watch(&mut self, work_dir: &Path, globs: &[Glob]) -> io::Result<()> {
-        let patterns = Patterns::new(work_dir, globs).map_err(io::Error::other)?;
-        let (mut watch, pools) = (Watch::start(patterns)?, self.pools.clone());
-        self.watching.spawn(async move {
-            loop {
-                let file = watch.changed().await;
-                info!(target: "watch", file = %file.display(), "file changed, resetting the workers");
-                // The pools log the outcome.
-                pools.reset_all().await;
+    pub fn watch(&mut self, loaded: &Loaded, all: bool) -> io::Result<()> {
+        let config = &loaded.config;
+        let pools = std::iter::once(&config.pool).chain(config.pools.iter().map(|pool| &pool.pool));
+        let mut watched: Vec<(&[Glob], Vec<Arc<NamedPool>>)> = Vec::new();
+        for (settings, pool) in pools.zip(self.pools.all()) {
+            if settings.watch.is_empty() && !all {
+                continue;
             }
-        });
+            // Pools that watch the same files share a watch.
+            match watched.iter_mut().find(|(globs, _)| *globs == settings.watch) {
+                Some((_, pools)) => pools.push(Arc::clone(pool)),
+                None => watched.push((&settings.watch, vec![Arc::clone(pool)])),
+            }
+        }
+        for (globs, pools) in watched {
+            let patterns = Patterns::new(&loaded.work_dir, globs).map_err(io::Error::other)?;
+            self.watching.spawn(reset_on_changes(Watch::start(patterns)?, pools));
+        }
         Ok(())
     }
 
@@ -166,6 +172,15 @@ impl App {
     }
 }
 
+async fn reset_on_changes(mut watch: Watch, pools: Vec<Arc<NamedPool>>) {
+    loop {
+        let file = watch.changed().await;
+        info!(target: "watch", file = %file.display(), "file changed, resetting the workers");
+        // The pools log the outcome.
+        futures_util::future::join_all(pools.iter().map(|pool| pool.reset())).await;
+    }
+}
+
 /// What RPC methods work on. The pools are set once they have started.
 fn services(
     loaded: &Loaded,
@@ -175,7 +190,7 @@ fn services(
     let config = &loaded.config;
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
-        pools: UpcomingPools::new(vec![compat::PLUGIN]),
+        pools: UpcomingPools::new(&config.pools),
         config: loaded.shown.clone().into(),
         serving,
         metrics: declared(config)?,
@@ -212,15 +227,16 @@ async fn start_admin(
     Ok(running)
 }
 
-/// Starts the pools and waits until all workers are ready.
+/// Starts the pools and waits until all workers of those that are required are ready.
 async fn start_pools(config: &Config, environment: Environment) -> Result<Pools, pools::StartError> {
-    let start = pools::Start {
+    let settings = pools::Settings {
         pool: config.pool.clone(),
+        pools: config.pools.clone(),
         server: config.server.clone(),
         environment,
         max_message_size: config.proxy.max_message_size,
     };
-    Pools::start(start).await
+    Pools::start(settings).await
 }
 
 /// Serves RPC, if there is an `rpc` section. Returns its address, for workers.
@@ -243,7 +259,7 @@ async fn start_rpc(
 
 async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {
     let Some(on_init) = &config.server.on_init else { return Ok(()) };
-    match worker::run_on_init(on_init, &config.server, environment).await {
+    match worker::run_on_init("server", on_init, &config.server, environment).await {
         Ok(()) => Ok(()),
         Err(error) if on_init.exit_on_error => Err(error.into()),
         Err(reason) => {

@@ -2,11 +2,13 @@
 //!
 //! A server that answers is live: workers are replaced without help. It is ready if it can serve requests, however busy it is.
 //!
-//! A query may name plugins: `?plugin=centrifuge`, several times, or several separated by commas. There is one plugin; names of others
-//! are left out of the list that is answered, and the status is that of the server all the same. In RoadRunner it is 200 whatever the
-//! server's state is.
+//! A query may name pools: `?plugin=centrifuge`, several times, or several separated by commas. Then these are reported, and `/ready` also
+//! fails if one of them cannot serve. Without names, all are reported. Other names are left out; the status is that of the server all the
+//! same, which needs every required pool. In RoadRunner it is 200 whatever the server's state is.
 //!
 //! Source of paths, bodies and codes: RoadRunner 2025.1.15, where a busy pool is not ready.
+
+use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use serde::Serialize;
@@ -15,10 +17,9 @@ use tokio::sync::watch;
 use super::answer::{Answer, TEXT, answer, plain};
 use super::config::Status;
 use super::site::{Answering, Page};
-use crate::compat::PLUGIN;
-use crate::pools::{Pools, UpcomingPools};
+use crate::pools::{NamedPool, UpcomingPools};
 
-/// How often the plugin is reported in one answer, however often the query names it.
+/// Reports in one answer, at most, however often the query names pools.
 const MAX_REPORTS: usize = 16;
 
 /// One of the pages.
@@ -44,12 +45,20 @@ pub(super) struct ServerState {
     pub(super) serving: watch::Receiver<bool>,
 }
 
-/// The state of a plugin.
+/// The state of a pool.
 #[derive(Serialize)]
-struct Report {
-    plugin_name: &'static str,
+struct Report<'a> {
+    plugin_name: &'a str,
     error_message: &'static str,
     status_code: u16,
+}
+
+/// A pool, as probes see it.
+#[derive(Debug, Clone, Copy)]
+struct Seen<'a> {
+    name: &'a str,
+    is_ready: bool,
+    is_required: bool,
 }
 
 impl Probe {
@@ -62,15 +71,33 @@ impl Probe {
 impl Page for Probe {
     fn answer<'a>(&'a self, request: &'a Request<()>) -> Answering<'a> {
         let query = request.uri().query().unwrap_or_default();
-        let is_ready = self.server.pools.get().is_some_and(Pools::are_ready);
         let is_serving = *self.server.serving.borrow();
         let answer = match (is_serving, self.question) {
             (false, Question::Health) => shutting_down(StatusCode::OK),
             (false, Question::Ready) => shutting_down(self.unavailable),
-            (true, Question::Ready) if !is_ready => unavailable(self.unavailable, query),
-            (true, _) => well(query),
+            (true, question) => {
+                let mut pools = self.server.pools();
+                if question == Question::Health {
+                    pools.iter_mut().for_each(|pool| pool.is_ready = true);
+                }
+                reports(&pools, query, self.unavailable)
+            }
         };
         Box::pin(async { answer })
+    }
+}
+
+impl ServerState {
+    /// All pools. Until all that are required have started, none is ready.
+    fn pools(&self) -> Vec<Seen<'_>> {
+        let seen = |pool: &Arc<NamedPool>| (pool.is_ready(), pool.is_required());
+        let states = self.pools.get().map_or_else(Vec::new, |pools| pools.all().iter().map(seen).collect());
+        let states = states.into_iter().chain(std::iter::repeat((false, true)));
+        let names = self.pools.names().iter();
+        names
+            .zip(states)
+            .map(|(name, (is_ready, is_required))| Seen { name, is_ready, is_required })
+            .collect()
     }
 }
 
@@ -78,32 +105,36 @@ fn shutting_down(status: StatusCode) -> Answer {
     plain(status, "service is shutting down\n")
 }
 
-fn well(query: &str) -> Answer {
-    let report = Report { plugin_name: PLUGIN, error_message: "", status_code: 200 };
-    reports(StatusCode::OK, &report, count(query))
+/// Reports the pools that the query names, and all of a server that is not ready if none of these says so.
+fn reports(pools: &[Seen<'_>], query: &str, unavailable: StatusCode) -> Answer {
+    let named = named(pools, query);
+    let asks_for_all = named.is_none();
+    let mut shown = named.unwrap_or_else(|| pools.to_vec());
+    let fails = |pool: &Seen<'_>| !pool.is_ready && (pool.is_required || !asks_for_all);
+    if pools.iter().any(|pool| pool.is_required && !pool.is_ready) && !shown.iter().any(fails) {
+        shown.extend(pools.iter().filter(|pool| pool.is_required && !pool.is_ready));
+    }
+    let status = if shown.iter().any(fails) { unavailable } else { StatusCode::OK };
+    let reports: Vec<_> = shown
+        .iter()
+        .map(|pool| Report {
+            plugin_name: pool.name,
+            error_message: if pool.is_ready { "" } else { "no worker can serve" },
+            status_code: if pool.is_ready { StatusCode::OK } else { unavailable }.as_u16(),
+        })
+        .collect();
+    answer(status, TEXT, serde_json::to_vec(&reports).unwrap_or_default())
 }
 
-/// Reports the reason, whichever plugins the query names.
-fn unavailable(status: StatusCode, query: &str) -> Answer {
-    let status_code = status.as_u16();
-    let report = Report { plugin_name: PLUGIN, error_message: "no worker can serve", status_code };
-    reports(status, &report, count(query).max(1))
-}
-
-fn reports(status: StatusCode, report: &Report, count: usize) -> Answer {
-    answer(status, TEXT, serde_json::to_vec(&vec![report; count]).unwrap_or_default())
-}
-
-/// How often a query names the plugin; once if it names none at all.
-fn count(query: &str) -> usize {
+/// The pools that a query names, as often as it does; `None` if it names none at all.
+fn named<'a>(pools: &[Seen<'a>], query: &str) -> Option<Vec<Seen<'a>>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let mut values =
         pairs.filter(|(key, _)| decoded(key) == "plugin").map(|(_, value)| decoded(value)).peekable();
-    if values.peek().is_none() {
-        return 1;
-    }
-    let named = |value: String| value.split(',').filter(|name| name.trim() == PLUGIN).count();
-    values.map(named).sum::<usize>().min(MAX_REPORTS)
+    values.peek()?;
+    let find = |name: &str| pools.iter().find(|pool| pool.name == name.trim()).copied();
+    let found = values.flat_map(|value| value.split(',').filter_map(find).collect::<Vec<_>>());
+    Some(found.take(MAX_REPORTS).collect())
 }
 
 /// A part of a query without its percent-encoding; a plus sign is a space.
@@ -115,8 +146,14 @@ fn decoded(part: &str) -> String {
 mod tests {
     use super::*;
 
+    fn pool(name: &'static str, is_ready: bool, is_required: bool) -> Seen<'static> {
+        Seen { name, is_ready, is_required }
+    }
+
     #[test]
-    fn queries_name_plugins_in_many_ways() {
+    fn queries_name_pools_in_many_ways() {
+        let pools = [pool("centrifuge", true, true)];
+        let count = |query: &str| named(&pools, query).map_or(1, |named| named.len());
         for (query, reports) in [
             ("", 1),
             ("plugin=centrifuge", 1),
@@ -148,10 +185,38 @@ mod tests {
         let queries =
             ["", "plugin=centrifuge", "plugin=nope", "plugin=", "plugin", "foo=1", "plugin=http,jobs"];
         for query in queries {
-            let answer = unavailable(StatusCode::SERVICE_UNAVAILABLE, query);
-            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{query}");
-            assert!(answer.body().starts_with(b"[{"), "{query}");
-            assert_eq!(well(query).status(), StatusCode::OK, "{query}");
+            let ask = |is_ready| {
+                reports(&[pool("centrifuge", is_ready, true)], query, StatusCode::SERVICE_UNAVAILABLE)
+            };
+            assert_eq!(ask(false).status(), StatusCode::SERVICE_UNAVAILABLE, "{query}");
+            assert!(ask(false).body().starts_with(b"[{"), "{query}");
+            assert_eq!(ask(true).status(), StatusCode::OK, "{query}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_is_not_required_counts_where_it_is_named() {
+        let ask = |ready: [bool; 3], query: &str| {
+            let names = [("centrifuge", true), ("centrifuge.a", true), ("centrifuge.b", false)];
+            let pools: Vec<_> = names
+                .into_iter()
+                .zip(ready)
+                .map(|((name, required), ready)| pool(name, ready, required))
+                .collect();
+            let answer = reports(&pools, query, StatusCode::SERVICE_UNAVAILABLE);
+            let reports: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+            let shown = reports.as_array().unwrap().iter().map(|report| {
+                let name = report["plugin_name"].as_str().unwrap();
+                format!("{}:{}", name.rsplit('.').next().unwrap(), report["status_code"])
+            });
+            format!("{} {}", answer.status().as_u16(), shown.collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(ask([true, true, true], ""), "200 centrifuge:200 a:200 b:200");
+        assert_eq!(ask([true, true, false], ""), "200 centrifuge:200 a:200 b:503");
+        assert_eq!(ask([true, true, false], "plugin=centrifuge.b"), "503 b:503");
+        assert_eq!(ask([true, true, false], "plugin=centrifuge,centrifuge.a"), "200 centrifuge:200 a:200");
+        assert_eq!(ask([true, false, true], ""), "503 centrifuge:200 a:503 b:200");
+        assert_eq!(ask([true, false, true], "plugin=centrifuge"), "503 centrifuge:200 a:503");
+        assert_eq!(ask([true, false, true], "plugin=centrifuge.a"), "503 a:503");
     }
 }

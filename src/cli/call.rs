@@ -15,12 +15,14 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::format::{self, one_line};
+use super::say::say;
 use super::{Global, Mistake};
+use crate::compat;
 use crate::config::ServerAddress;
 use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
 use crate::proto::{self, json};
-use crate::proxy::SERVICE;
+use crate::proxy::{POOL_HEADER, SERVICE};
 
 /// The event to send, and where.
 #[derive(Debug, clap::Args)]
@@ -60,6 +62,9 @@ pub(super) struct Args {
     /// Print the answer as one line of JSON
     #[arg(long)]
     json: bool,
+    /// Print to standard error which pool answered
+    #[arg(short, long)]
+    verbose: bool,
     /// The server's address [default: centrifuge.proxy_address of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<Address>,
@@ -75,8 +80,14 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(call(&server, args, &method, request))?;
+    if args.verbose {
+        let metadata = answer.as_ref().map_or_else(Status::metadata, tonic::Response::metadata);
+        // A server that has one pool does not say so.
+        let pool = metadata.get(POOL_HEADER).and_then(|pool| pool.to_str().ok()).unwrap_or(compat::PLUGIN);
+        say(&format!("pool {}\n", one_line(pool)));
+    }
     let answer = match answer {
-        Ok(answer) => answer,
+        Ok(answer) => answer.into_inner(),
         Err(status) => bail!("{:?}: {}", status.code(), one_line(status.message())),
     };
     let message =
@@ -143,9 +154,12 @@ async fn call(
     args: &Args,
     method: &MethodDescriptor,
     body: Bytes,
-) -> anyhow::Result<Result<Bytes, Status>> {
+) -> anyhow::Result<Result<tonic::Response<Bytes>, Status>> {
     let mut request = tonic::Request::new(body);
     request.set_timeout(args.timeout);
+    if args.verbose {
+        request.metadata_mut().insert(POOL_HEADER, MetadataValue::from_static("?"));
+    }
     for header in &args.headers {
         let (name, value) =
             header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
@@ -174,7 +188,7 @@ async fn call(
         Ok(Err(status)) if status.code() == Code::Cancelled && status.message() == "Timeout expired" => {
             Err(late())
         }
-        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Ok(answer) => answer,
         Err(_) => Err(late()),
     })
 }

@@ -1,8 +1,9 @@
-//! `causeway workers -i`: the table of workers with the pool's statistics, refreshed every second.
+//! `causeway workers -i`: the tables of workers with the pools' statistics, refreshed every second.
 //!
 //! In a pipe, tables follow one another. On a terminal, each replaces the last one on the alternate screen, and the terminal is restored on
 //! any exit. If the server goes away, this retries until it is back, so that one can watch it restart.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::future::pending;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,7 +19,7 @@ use tokio_stream::StreamExt as _;
 use super::format::{count, latency, one_line};
 use super::reach::Server;
 use super::screen::Screen;
-use super::snapshot::{Snapshot, Stats};
+use super::snapshot::{Plugin, Snapshot, Stats};
 use super::table::{self, Style};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn run(server: Server, plugins: Vec<String>) -> anyhow::Result<ExitCode> {
     let on_terminal = io::stdout().is_terminal();
     let mut screen = on_terminal.then(Screen::enter).transpose().context("cannot draw on this terminal")?;
-    let mut view = View { server, plugins, before: None };
+    let mut view = View { server, plugins, before: HashMap::new() };
     let drawing = async {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,11 +84,11 @@ fn is_quit(event: &Event) -> bool {
         }
 }
 
-/// What is shown, and the number of requests at the last refresh.
+/// What is shown, and when each pool had served how many requests at the last refresh.
 struct View {
     server: Server,
     plugins: Vec<String>,
-    before: Option<(SystemTime, u64)>,
+    before: HashMap<String, (SystemTime, u64)>,
 }
 
 impl View {
@@ -105,33 +106,34 @@ impl View {
         };
         match snapshot {
             Ok(snapshot) => {
-                let rate = self.rate(&snapshot);
-                picture(&snapshot, rate, style)
+                let rates: Vec<_> =
+                    snapshot.plugins.iter().map(|plugin| self.rate(plugin, snapshot.taken)).collect();
+                picture(&snapshot, &rates, style)
             }
             Err(error) => {
-                self.before = None;
+                self.before.clear();
                 format!("{}; retrying\n", one_line(&format!("{error:#}")))
             }
         }
     }
 
-    /// Returns the requests per second since the last refresh.
-    fn rate(&mut self, snapshot: &Snapshot) -> Option<f64> {
-        let requests = snapshot.stats()?.requests;
-        let (then, before) = self.before.replace((snapshot.taken, requests))?;
-        let seconds = snapshot.taken.duration_since(then).ok()?.as_secs_f64();
+    /// Returns a pool's requests per second since the last refresh.
+    fn rate(&mut self, plugin: &Plugin, now: SystemTime) -> Option<f64> {
+        let requests = plugin.stats()?.requests;
+        let (then, before) = self.before.insert(plugin.name.clone(), (now, requests))?;
+        let seconds = now.duration_since(then).ok()?.as_secs_f64();
         // A server that was restarted counts from zero.
         let since = u32::try_from(requests.checked_sub(before)?).ok()?;
         (seconds > 0.0).then(|| f64::from(since) / seconds)
     }
 }
 
-fn picture(snapshot: &Snapshot, rate: Option<f64>, style: Style) -> String {
+fn picture(snapshot: &Snapshot, rates: &[Option<f64>], style: Style) -> String {
     let mut text = String::new();
-    if let Some(stats) = snapshot.stats() {
-        text.push_str(&summary(&stats, rate));
-    }
-    for plugin in &snapshot.plugins {
+    for (plugin, rate) in snapshot.plugins.iter().zip(rates) {
+        if let Some(stats) = plugin.stats() {
+            text.push_str(&summary(&stats, *rate));
+        }
         text.push_str(&table::show(plugin, snapshot.taken, style));
     }
     text
@@ -167,12 +169,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::snapshot::{Plugin, Worker};
+    use crate::cli::snapshot::Worker;
 
     fn snapshot(stats: Option<serde_json::Value>) -> Snapshot {
         let worker = Worker { pid: 7, status: "ready".into(), ..Worker::default() };
-        let plugin = Plugin { name: "centrifuge".into(), workers: vec![worker] };
-        Snapshot::of(vec![plugin], stats, UNIX_EPOCH)
+        let plugin = Plugin { name: "centrifuge".into(), workers: vec![worker], stats };
+        Snapshot { taken: UNIX_EPOCH, plugins: vec![plugin] }
     }
 
     #[test]
@@ -182,7 +184,7 @@ mod tests {
             "latency": {"p50": 0.0012, "p90": 0.0034, "p99": 0.01, "max": 1.25},
             "restarts": {"died": 1, "max_jobs": 1000},
         });
-        insta::assert_snapshot!(picture(&snapshot(Some(stats)), Some(210.25), Style::default()), @"
+        insta::assert_snapshot!(picture(&snapshot(Some(stats)), &[Some(210.25)], Style::default()), @"
         210.2 requests/s, 3 waiting, 4 workers wanted; 12,345 requests in total, 2 failed
         recent latency: p50 1.2 ms, p90 3.4 ms, p99 10 ms, max 1.2 s
         workers replaced: died 1, max_jobs 1,000
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_server_without_statistics_has_its_table_alone() {
-        let shown = picture(&snapshot(None), None, Style::default());
+        let shown = picture(&snapshot(None), &[None], Style::default());
         assert!(shown.starts_with("Workers of [centrifuge]:\n"), "{shown}");
     }
 

@@ -24,6 +24,7 @@ mod program;
 mod publish;
 mod reach;
 mod reset;
+mod route;
 mod rpc;
 mod say;
 mod screen;
@@ -117,10 +118,7 @@ enum Command {
     /// Start the workers and serve Centrifugo's calls
     Serve(serve::Args),
     /// Check the configuration and show what would run
-    #[command(
-        after_help = "Exit codes: 0 valid, even with warnings; 2 a mistake in the arguments or the configuration."
-    )]
-    Check,
+    Check(check::Args),
     /// Send an event to a running server, as Centrifugo would
     Call(Box<call::Args>),
     /// Show the workers of a running server
@@ -175,7 +173,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match &cli.command {
         Command::Serve(args) => serve::run(global, args),
-        Command::Check => check::run(global),
+        Command::Check(args) => check::run(global, args),
         Command::Call(args) => call::run(global, args),
         Command::Workers(args) => workers::run(global, args),
         Command::Reset(args) => reset::run(global, &program.name, args),

@@ -146,12 +146,9 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let watched = &loaded.config.pool.watch;
-    if args.watch || !watched.is_empty() {
-        // Serving goes on without: the kernel may have no inotify instance left.
-        if let Err(error) = app.watch(&loaded.work_dir, watched) {
-            warn!(target: "watch", %error, "cannot watch files, workers are not reset when code changes");
-        }
+    // Serving goes on without: the kernel may have no inotify instance left.
+    if let Err(error) = app.watch(loaded, args.watch) {
+        warn!(target: "watch", %error, "cannot watch files, workers are not reset when code changes");
     }
     if !global.silent {
         let version = env!("CARGO_PKG_VERSION");

@@ -14,6 +14,8 @@ use crate::rpc::ClientError;
 pub(super) struct Plugin {
     pub(super) name: String,
     pub(super) workers: Vec<Worker>,
+    /// As the server returned them; RoadRunner has none.
+    pub(super) stats: Option<Value>,
 }
 
 /// A worker as `informer.Workers` reports it.
@@ -62,8 +64,12 @@ pub(super) struct Latency {
 pub(super) struct Snapshot {
     pub(super) taken: SystemTime,
     pub(super) plugins: Vec<Plugin>,
-    /// As the server returned it; RoadRunner has none.
-    stats: Option<Value>,
+}
+
+impl Plugin {
+    pub(super) fn stats(&self) -> Option<Stats> {
+        Stats::deserialize(self.stats.as_ref()?).ok()
+    }
 }
 
 impl Worker {
@@ -75,28 +81,26 @@ impl Worker {
 }
 
 impl Snapshot {
-    /// Asks for the workers of these plugins and for the pool's statistics.
+    /// Asks for the workers and the statistics of these plugins.
     ///
     /// # Errors
     /// When a call fails.
     pub(super) async fn take(server: &mut Server, plugins: &[String]) -> anyhow::Result<Self> {
         let mut found = Vec::new();
         for name in plugins {
-            found.push(Plugin { name: name.clone(), workers: workers(server, name).await? });
+            let workers = workers(server, name).await?;
+            let stats = match server.call("causeway.Stats", &json!(name)).await {
+                Ok(stats) => Some(stats),
+                Err(ClientError::Server(_)) => None,
+                Err(error) => return Err(error.into()),
+            };
+            found.push(Plugin { name: name.clone(), workers, stats });
         }
-        let stats = match server.call("causeway.Stats", &Value::Null).await {
-            Ok(stats) => Some(stats),
-            Err(ClientError::Server(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Self { taken: SystemTime::now(), plugins: found, stats })
+        Ok(Self { taken: SystemTime::now(), plugins: found })
     }
 
-    pub(super) fn stats(&self) -> Option<Stats> {
-        Stats::deserialize(self.stats.as_ref()?).ok()
-    }
-
-    /// Formats it for programs: `{"workers": [...], "stats": {...}}`, in bytes, seconds, and percent of one core.
+    /// Formats it for programs: `{"workers": [...], "stats": {...}, "pools": {...}}`, in bytes, seconds, and percent of one core. `stats` is
+    /// that of the first pool, `pools` has it for each.
     pub(super) fn json(&self) -> Value {
         let describe = |plugin: &Plugin, worker: &Worker| {
             json!({
@@ -114,15 +118,14 @@ impl Snapshot {
         let workers: Vec<Value> =
             self.plugins.iter().flat_map(|plugin| plugin.workers.iter().map(of(plugin))).collect();
         let mut all = json!({"workers": workers});
-        if let Some(stats) = &self.stats {
-            all["stats"] = stats.clone();
+        let stats =
+            self.plugins.iter().filter_map(|plugin| Some((plugin.name.clone(), plugin.stats.clone()?)));
+        let pools: serde_json::Map<_, _> = stats.collect();
+        if let Some(first) = pools.values().next().cloned() {
+            all["stats"] = first;
+            all["pools"] = pools.into();
         }
         all
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(plugins: Vec<Plugin>, stats: Option<Value>, taken: SystemTime) -> Self {
-        Self { taken, plugins, stats }
     }
 }
 

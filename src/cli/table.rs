@@ -97,6 +97,7 @@ mod tests {
         Plugin {
             name: "centrifuge".into(),
             workers: vec![worker(4242, "ready", 17), worker(70000, "working", 1234)],
+            stats: None,
         }
     }
 
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn no_workers_are_an_empty_table() {
-        let shown = show(&Plugin { name: "x".into(), workers: Vec::new() }, now(), Style::default());
+        let shown = show(&Plugin { workers: Vec::new(), ..plugin() }, now(), Style::default());
         assert!(shown.contains("│ PID │"), "{shown}");
     }
 }

@@ -23,6 +23,9 @@ const IDLE: [(&str, &str); 11] = [
     ("lock.config", "locks are kept in memory"),
 ];
 
+/// Sections whose keys a pool of `centrifuge.pools` has as well.
+const POOL_SECTIONS: [&str; 2] = ["server", "centrifuge.pool"];
+
 /// Supported sections that have no settings.
 const WITHOUT_SETTINGS: [&str; 3] = ["app", "informer", "resetter"];
 
@@ -39,7 +42,7 @@ pub(super) fn check(tree: &Node, problems: &Problems) {
             problems.warn(&node.at, Some(&key), "has no effect: this section has no settings");
         }
     }
-    debug(tree, problems);
+    pools(tree, problems);
     channels(tree, problems);
     locks(tree, problems);
     programs(tree, problems);
@@ -65,17 +68,37 @@ fn find<'a>(tree: &'a Node, key: &str) -> Option<&'a Node> {
     Some(node).filter(|node| !node.is_nothing())
 }
 
+/// Keys of a pool without an effect: those of `server` and `centrifuge.pool`.
+fn pools(tree: &Node, problems: &Problems) {
+    let pools = find(tree, "centrifuge.pools").map_or(&[][..], Node::entries);
+    for (name, pool) in pools {
+        let section = format!("centrifuge.pools.{name}");
+        for (key, why) in IDLE {
+            let Some((_, key)) = key.rsplit_once('.').filter(|(section, _)| POOL_SECTIONS.contains(section))
+            else {
+                continue;
+            };
+            if let Some(node) = find(pool, key) {
+                problems.warn(&node.at, Some(&format!("{section}.{key}")), format!("has no effect: {why}"));
+            }
+        }
+        debug(pool, &section, problems);
+    }
+    if let Some(pool) = find(tree, "centrifuge.pool") {
+        debug(pool, "centrifuge.pool", problems);
+    }
+}
+
 /// Warns of limits of workers that serve one request each.
-fn debug(tree: &Node, problems: &Problems) {
+fn debug(pool: &Node, section: &str, problems: &Problems) {
     const KEYS: [&str; 5] =
         ["max_jobs", "dynamic_allocator", "watch", "supervisor.ttl", "supervisor.idle_ttl"];
-    let Some(pool) = find(tree, "centrifuge.pool") else { return };
     if find(pool, "debug").and_then(Node::text).and_then(numbers::truth) != Some(true) {
         return;
     }
     for key in KEYS {
         if let Some(node) = find(pool, key) {
-            let key = format!("centrifuge.pool.{key}");
+            let key = format!("{section}.{key}");
             problems.warn(&node.at, Some(&key), "has no effect: with debug, each request has a new worker");
         }
     }

@@ -1,5 +1,6 @@
 //! Mistakes in settings that can be read: each component checks its own, and this checks what involves two of them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -11,14 +12,22 @@ use super::shown;
 use crate::admin;
 use crate::findings::{Finding, Findings, Machine, Weight};
 use crate::net::{Address, host_and_port};
+use crate::pools;
+use crate::worker::{self, RelayAddress};
 
 /// Checks everything, the machine included: some settings can be wrong only on the machine where they are used.
 pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, problems: &Problems) {
     let mut findings = Findings::default();
     config.proxy.validate(machine, &mut findings);
     config.api.validate(machine, &mut findings);
-    config.server.validate(config.pool.command.as_ref(), machine, &mut findings);
+    let own = config.pool.command.as_ref().map(|command| ("centrifuge.pool", command));
+    config.server.validate(&|key| format!("server.{key}"), own, machine, &mut findings);
     config.pool.validate("centrifuge.pool", &mut findings);
+    for pool in &config.pools {
+        let section = format!("centrifuge.pools.{}", pool.key);
+        pool.validate(|key| find(tree, &format!("{section}.{key}")).1, machine, &mut findings);
+    }
+    pools::validate_routes(&config.pools, &mut findings);
     config.logs.validate(machine, &mut findings);
     if let Some(rpc) = &config.rpc {
         rpc.validate(machine, &mut findings);
@@ -32,7 +41,8 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     for finding in findings.into_list() {
         add(&finding, tree, problems);
     }
-    collisions(&listeners(config), tree, machine.work_dir, problems);
+    collisions(&listeners(config, tree), tree, machine.work_dir, problems);
+    owners(config, tree, problems);
     calls_to_itself(config, tree, problems);
 }
 
@@ -88,9 +98,9 @@ fn find<'a>(tree: &'a Node, key: &str) -> (&'a Node, bool) {
 }
 
 /// The address of a listener, and its key.
-type Listener = (&'static str, Address);
+type Listener = (Cow<'static, str>, Address);
 
-fn listeners(config: &Config) -> Vec<Listener> {
+fn listeners(config: &Config, tree: &Node) -> Vec<Listener> {
     let tcp = |address: &String| Address::Tcp(address.clone());
     let all = [
         ("centrifuge.proxy_address", Some(config.proxy.address.clone())),
@@ -99,7 +109,36 @@ fn listeners(config: &Config) -> Vec<Listener> {
         ("metrics.address", config.metrics.as_ref().map(|metrics| tcp(&metrics.address))),
         ("status.address", config.status.as_ref().map(|status| tcp(&status.address))),
     ];
-    all.into_iter().filter_map(|(key, address)| Some((key, address?))).collect()
+    let all = all.into_iter().map(|(key, address)| (Cow::Borrowed(key), address));
+    let pools = config.pools.iter().map(|pool| {
+        let key = format!("centrifuge.pools.{}.relay", pool.key);
+        // Otherwise it is that of `server`.
+        let relay = if find(tree, &key).1 { pool.server.relay.listener() } else { None };
+        (Cow::Owned(key), relay)
+    });
+    all.chain(pools).filter_map(|(key, address)| Some((key, address?))).collect()
+}
+
+/// Reports pools whose workers could not use the socket that they share: it has one owner.
+fn owners(config: &Config, tree: &Node, problems: &Problems) {
+    let owner = |server: &worker::Config| (server.user.clone(), server.group.clone());
+    let mut known = vec![("server".to_owned(), &config.server)];
+    for pool in &config.pools {
+        let section = format!("centrifuge.pools.{}", pool.key);
+        let shares = |(_, other): &&(String, &worker::Config)| {
+            matches!(other.relay, RelayAddress::Unix(_)) && other.relay == pool.server.relay
+        };
+        match known.iter().find(shares) {
+            Some((other, server)) if owner(server) != owner(&pool.server) => {
+                let key = format!("{section}.relay");
+                let text = format!(
+                    "workers of another user or group use the same socket ({other}.relay); expected another path"
+                );
+                problems.mistake(&place(tree, &key), Some(&key), text);
+            }
+            _ => known.push((section, &pool.server)),
+        }
+    }
 }
 
 /// Reports addresses that two listeners want.
@@ -126,7 +165,9 @@ fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &P
 /// Whether two settings are served by one listener.
 fn share(one: (&str, &Address), other: (&str, &Address)) -> bool {
     let is_admin = |key| matches!(key, "metrics.address" | "status.address");
+    let is_relay = |key: &str| key.ends_with(".relay");
     match (one, other) {
+        ((key, address), (other_key, other)) if is_relay(key) && is_relay(other_key) => address == other,
         ((key, Address::Tcp(address)), (other_key, Address::Tcp(other))) => {
             is_admin(key) && is_admin(other_key) && admin::is_same_listener(address, other)
         }
@@ -184,9 +225,9 @@ fn overlap(a: IpAddr, b: IpAddr) -> bool {
 /// Warns if calls to Centrifugo's API would come back to this server, because the two addresses were mixed up.
 fn calls_to_itself(config: &Config, tree: &Node, problems: &Problems) {
     let key = "centrifuge.grpc_api_address";
-    for (other, address) in listeners(config) {
+    for (other, address) in listeners(config, tree) {
         let Address::Tcp(address) = address else { continue };
-        if is_same_port(&config.api.address, &address) && !problems.spoil(key) && !problems.spoil(other) {
+        if is_same_port(&config.api.address, &address) && !problems.spoil(key) && !problems.spoil(&other) {
             let text = format!(
                 "this server itself listens there ({other}); expected the address of Centrifugo's gRPC API (grpc_api.port, 10000)"
             );

@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
-use super::{Config, Error, idle, inspect, overrides, shown, typed, yaml};
+use super::{Config, Error, idle, inspect, overrides, pool_list, shown, typed, yaml};
 use crate::findings::Machine;
 use crate::telemetry::logs;
 use crate::{pool, worker};
@@ -277,6 +277,7 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     let mut server: worker::Config = default_or(section("server"), "server", problems);
     check_server(&server, &pool, tree, problems);
     show_references(tree, &mut server, &mut pool);
+    let pools = pool_list::read(tree, &server, problems);
     let mut logs: logs::Config = default_or(section("logs"), "logs", problems);
     logs.references = shown::references(section("logs"));
     if version.starts_with("2.") {
@@ -291,6 +292,7 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
         proxy,
         api,
         pool,
+        pools,
         logs,
         metrics: optional(section("metrics"), "metrics", problems),
         status: optional(section("status"), "status", problems),
@@ -319,16 +321,16 @@ fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, probl
 /// Makes commands show the file's variable references instead of the values, which may be secrets.
 fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Config) {
     let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
-    let commands = [
-        (&["server", "command"][..], Some(&mut server.command)),
-        (&["server", "on_init", "command"], on_init),
-        (&["centrifuge", "pool", "command"], pool.command.as_mut()),
-    ];
-    for (keys, command) in commands {
-        let node = keys.iter().try_fold(tree, |node, key| node.get(key));
-        if let (Some(words), Some(command)) = (node.and_then(shown::command), command) {
-            command.show_as(&words);
-        }
+    show_reference(tree, &["server", "command"], Some(&mut server.command));
+    show_reference(tree, &["server", "on_init", "command"], on_init);
+    show_reference(tree, &["centrifuge", "pool", "command"], pool.command.as_mut());
+}
+
+/// Makes the command at this place below `node` show its references.
+pub(super) fn show_reference(node: &Node, keys: &[&str], command: Option<&mut worker::Command>) {
+    let node = keys.iter().try_fold(node, |node, key| node.get(key));
+    if let (Some(words), Some(command)) = (node.and_then(shown::command), command) {
+        command.show_as(&words);
     }
 }
 

@@ -26,6 +26,7 @@ mod nearest;
 mod node;
 mod numbers;
 mod overrides;
+mod pool_list;
 mod problems;
 mod running;
 mod sections;
@@ -40,7 +41,7 @@ pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};
 
-use crate::{admin, api, pool, proxy, rpc, telemetry, worker};
+use crate::{admin, api, pool, pools, proxy, rpc, telemetry, worker};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +56,10 @@ pub struct Config {
     pub proxy: proxy::Config,
     /// `centrifuge`: Centrifugo's own API.
     pub api: api::Config,
-    /// `centrifuge.pool`.
+    /// `centrifuge.pool`: the default pool.
     pub pool: pool::Config,
+    /// `centrifuge.pools`: others, in the order of the file.
+    pub pools: Vec<pools::Config>,
     /// `logs`.
     pub logs: telemetry::logs::Config,
     /// `metrics`.
@@ -67,6 +70,13 @@ pub struct Config {
     pub otel: Option<telemetry::Otel>,
     /// `endure.grace_period`: how long the shutdown may take; 30s.
     pub grace_period: Duration,
+}
+
+impl Config {
+    /// The configured number of workers of all pools.
+    pub fn workers(&self) -> usize {
+        self.pool.num_workers + self.pools.iter().map(|pool| pool.pool.num_workers).sum::<usize>()
+    }
 }
 
 #[cfg(test)]

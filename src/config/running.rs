@@ -8,9 +8,9 @@ use super::load::{default_or, optional, read, section, work_dir};
 use super::node::Node;
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
-use super::{Error, Sources, inspect};
+use super::{Error, Sources, inspect, pool_list};
 use crate::net::Address;
-use crate::{api, pool, proxy, rpc};
+use crate::{api, pool, proxy, rpc, worker};
 
 /// A server as its configuration describes it.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Running {
     pub proxy: Result<ServerAddress, Error>,
     /// How long its shutdown may take; the default if the setting cannot be read.
     pub grace_period: Duration,
-    /// How long a reset may take, the start of a worker included; the default if the settings cannot be read.
+    /// How long the reset of one pool may take, the start of a worker included; the default if the settings cannot be read.
     pub reset_time: Duration,
     /// How long a call to Centrifugo's API may take; the default if the setting cannot be read.
     pub api_timeout: Duration,
@@ -87,7 +87,9 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
     let centrifuge: Centrifuge = default_or(section(tree, "centrifuge"), "centrifuge", &problems);
     let (proxy, api, pool) = centrifuge.split();
-    running.reset_time = reset_time(&pool);
+    let pools = pool_list::read(tree, &worker::Config::default(), &Problems::default());
+    let pools = pools.iter().map(|pool| &pool.pool).chain([&pool]);
+    running.reset_time = pools.map(reset_time).max().unwrap_or_default();
     running.api_timeout = api.api_timeout;
     running.proxy = if problems.spoil("centrifuge.proxy_address") {
         problems.finish(&sources.path).map(|_| proxy.address.into())

@@ -59,6 +59,9 @@ pub(super) struct Centrifuge {
     name: Option<String>,
     version: Option<String>,
     pub(super) pool: pool::Config,
+    /// See `pool_list`.
+    #[serde(rename = "pools")]
+    _pools: IgnoredAny,
 }
 
 impl Centrifuge {

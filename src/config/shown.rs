@@ -20,7 +20,7 @@ const MAX_QUOTED: usize = 100;
 /// Bytes of a key that a message names.
 const MAX_KEY: usize = 200;
 
-/// The whole tree as JSON, keys sorted, secrets hidden.
+/// The whole tree as JSON, keys sorted except those of pools, secrets hidden.
 pub(super) fn shown(tree: &Node) -> String {
     json(tree, "", false).to_string()
 }
@@ -47,7 +47,10 @@ fn json(node: &Node, path: &str, hidden: bool) -> Json {
         Value::List(items) => items.iter().map(|item| json(item, path, hidden)).collect(),
         Value::Map(entries) => {
             let mut sorted: Vec<_> = entries.iter().collect();
-            sorted.sort_by(|a, b| a.0.cmp(&b.0));
+            // The first pool that matches a call answers it.
+            if path != "centrifuge.pools" {
+                sorted.sort_by(|a, b| a.0.cmp(&b.0));
+            }
             let member = |(key, node): &(String, Node)| {
                 let path = join(path, key);
                 let hidden = hidden || hides(&path);
@@ -87,8 +90,8 @@ fn join(path: &str, key: &str) -> String {
 fn hides(path: &str) -> bool {
     let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
     let key = key.split('[').next().unwrap_or(key);
-    // Collectors have names of their own, and the path of a key's file is no secret.
-    if section == "metrics.collect" || key == "key" {
+    // Collectors and pools have names of their own, and the path of a key's file is no secret.
+    if matches!(section, "metrics.collect" | "centrifuge.pools") || key == "key" {
         return false;
     }
     HIDDEN_SECTIONS.contains(&key) || is_secret(key)

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -25,11 +26,21 @@ const MAX_MISTAKES: usize = 100;
 /// Reads `node`, at the dotted path `path`. Wrong values go to `problems` and are then read as if they were absent, so that every mistake
 /// is found and the result can be checked further.
 pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, problems: &Problems) -> T {
+    read_part(node, path, &[], problems)
+}
+
+/// The same for a section that is read in parts: `keys` are those of all parts, and others are unknown.
+pub(super) fn read_part<T: DeserializeOwned + Default>(
+    node: &Node,
+    path: &str,
+    keys: &[&str],
+    problems: &Problems,
+) -> T {
     let mut wrong = HashSet::new();
     loop {
         // A failed pass is repeated, and its warnings with it.
         let found = Problems::default();
-        let reader = Reader { node, path: path.to_owned(), wrong: &wrong, problems: &found };
+        let reader = Reader { node, path: path.to_owned(), keys, wrong: &wrong, problems: &found };
         let error = match T::deserialize(reader) {
             Ok(value) => {
                 problems.append(found);
@@ -51,13 +62,49 @@ pub(super) fn read<T: DeserializeOwned + Default>(node: &Node, path: &str, probl
     }
 }
 
-/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
-const NEVER_NOTHING: [&str; 1] = ["allow"];
+/// Returns the keys of a section.
+pub(super) fn keys<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &[&str] = &[];
+    // It fails, since there is nothing to read.
+    let _ = T::deserialize(Keys(&mut keys));
+    keys
+}
+
+/// Takes the keys that a struct asks for.
+struct Keys<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Keys<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not a section"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(de::Error::custom("nothing to read"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in, or route every call.
+const NEVER_NOTHING: [&str; 4] = ["allow", "types", "methods", "channels"];
 
 /// One value, as serde sees it.
 struct Reader<'a> {
     node: &'a Node,
     path: String,
+    /// The keys of all parts of a section that is read in parts.
+    keys: &'a [&'a str],
     /// Paths that were found to be wrong and are skipped.
     wrong: &'a HashSet<String>,
     problems: &'a Problems,
@@ -66,7 +113,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn child(&self, key: impl fmt::Display, node: &'a Node) -> Self {
         let path = if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) };
-        Self { node, path, wrong: self.wrong, problems: self.problems }
+        Self { node, path, keys: &[], wrong: self.wrong, problems: self.problems }
     }
 
     /// Adds this value's place to an error.
@@ -277,7 +324,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
             // An item that a variable left empty is left out: `[stderr, $FILE]` without a file is `[stderr]`.
             let is_item = keeps_all || node.reference().is_none() || !node.is_nothing();
             if is_item && !wrong.contains(&path) {
-                let reader = Reader { node, path: path.clone(), wrong, problems };
+                let reader = Reader { node, path: path.clone(), keys: &[], wrong, problems };
                 return seed.deserialize(reader).map(Some).map_err(|wrong| wrong.or_at(node, path));
             }
         }
@@ -302,6 +349,8 @@ impl<'a> Entries<'a> {
     }
 
     fn warn(&self, key: &str, node: &Node, fields: &'static [&'static str]) {
+        let parts = self.parent.keys;
+        let fields = if parts.is_empty() { fields } else { parts };
         let hint = match nearest(key, fields.iter().copied()) {
             Some(known) => format!("unknown key; did you mean `{known}`?"),
             None => format!("unknown key; known keys: {}", fields.join(", ")),
@@ -320,7 +369,11 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             let path = self.parent.child(key, node).path;
             match self.fields {
                 _ if self.parent.wrong.contains(&path) => {}
-                Some(fields) if !fields.contains(&key.as_str()) => self.warn(key, node, fields),
+                Some(fields) if !fields.contains(&key.as_str()) => {
+                    if !self.parent.keys.contains(&key.as_str()) {
+                        self.warn(key, node, fields);
+                    }
+                }
                 // An empty value is the same as none: the default applies.
                 Some(_) if node.is_nothing() && !NEVER_NOTHING.contains(&key.as_str()) => {}
                 _ => {

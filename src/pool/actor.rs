@@ -44,6 +44,8 @@ pub(super) struct Actor {
     resets: Resets,
     /// A request that has just asked for a worker of its own.
     asking: Option<one_shot::Reply>,
+    /// What the core hears first.
+    start: Event,
     has_ended: bool,
 }
 
@@ -63,6 +65,7 @@ impl Actor {
         parts: Arc<Parts>,
         launcher: Launcher,
         config: &Config,
+        required: bool,
         first_boot: oneshot::Sender<Result<(), String>>,
     ) -> Self {
         let scaling = config
@@ -82,6 +85,7 @@ impl Actor {
             booting: HashMap::new(),
             resets: Resets::default(),
             asking: None,
+            start: if required { Event::Start } else { Event::StartOptional },
             has_ended: false,
         }
     }
@@ -92,7 +96,7 @@ impl Actor {
         mut messages: mpsc::UnboundedReceiver<Message>,
         mut one_shots: mpsc::UnboundedReceiver<one_shot::Reply>,
     ) {
-        self.notify_core(Event::Start);
+        self.notify_core(self.start.clone());
         self.set_limits_alarm();
         while !self.has_ended {
             tokio::select! {

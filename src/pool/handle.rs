@@ -22,7 +22,7 @@ use super::roster::Roster;
 use super::stats::Counters;
 use super::units::Units;
 use super::{Config, Error};
-use crate::worker::{self, Environment, Launcher, Terms};
+use crate::worker::{self, Environment, Launcher, Relays, Terms};
 
 /// How long the workers that are ready may take to leave when another one could not be started at first.
 const FAILED_START: Duration = Duration::from_secs(5);
@@ -30,10 +30,16 @@ const FAILED_START: Duration = Duration::from_secs(5);
 /// What a pool is made of.
 #[derive(Debug, Clone)]
 pub struct Start {
+    /// The pool's name, which its workers read from `CAUSEWAY_POOL`.
+    pub name: Arc<str>,
+    /// Whether the first workers must become ready. Otherwise the pool keeps trying to start them.
+    pub required: bool,
     /// `centrifuge.pool`.
     pub pool: Config,
     /// `server`.
     pub server: worker::Config,
+    /// The relays of all pools.
+    pub relays: Relays,
     /// Where workers run.
     pub environment: Environment,
     /// The largest frame in bytes that a worker may send.
@@ -51,6 +57,11 @@ pub enum StartError {
     Boot(String),
 }
 
+/// The outcome of a pool's first boot, once there is one; at once if the pool is not required.
+#[derive(Debug)]
+#[must_use = "it is not waited for"]
+pub struct FirstBoot(oneshot::Receiver<Result<(), String>>);
+
 /// A running pool. Clones are the same pool.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -63,9 +74,22 @@ impl Pool {
     /// # Errors
     /// When one of them does not become ready; then none is left.
     pub async fn start(start: Start) -> Result<Self, StartError> {
+        let (pool, first_boot) = Self::begin(&start).await?;
+        if let Err(error) = first_boot.over().await {
+            pool.stop(Instant::now() + FAILED_START).await;
+            return Err(error);
+        }
+        Ok(pool)
+    }
+
+    /// Begins to start all workers.
+    ///
+    /// # Errors
+    /// See [`StartError::Setup`].
+    pub async fn begin(start: &Start) -> Result<(Self, FirstBoot), StartError> {
         let config = &start.pool;
-        let launcher = Launcher::bind(&start.server, config.allocate_timeout).await?;
-        let recipe = recipe(&start, &launcher)?;
+        let launcher = Launcher::bind(&start.server, config.allocate_timeout, &start.relays).await?;
+        let recipe = recipe(start, &launcher)?;
         let (mailbox, messages) = Mailbox::new();
         let (one_shots, asking) = OneShots::new(config.num_workers);
         let parts = Arc::new(Parts {
@@ -78,17 +102,9 @@ impl Pool {
             mailbox,
         });
         let (booted, first_boot) = oneshot::channel();
-        let actor = Actor::new(Arc::clone(&parts), launcher, config, booted);
+        let actor = Actor::new(Arc::clone(&parts), launcher, config, start.required, booted);
         tokio::spawn(actor.run(messages, asking));
-        let pool = Self { parts };
-        match first_boot.await {
-            Ok(Ok(())) => Ok(pool),
-            Ok(Err(reason)) => {
-                pool.stop(Instant::now() + FAILED_START).await;
-                Err(StartError::Boot(reason))
-            }
-            Err(_) => Err(StartError::Boot("the pool was stopped while it was starting".into())),
-        }
+        Ok((Self { parts }, FirstBoot(first_boot)))
     }
 
     /// Runs one request on a worker and returns its answer.
@@ -150,10 +166,24 @@ impl Pool {
     }
 }
 
+impl FirstBoot {
+    /// Waits until all workers are ready.
+    ///
+    /// # Errors
+    /// When one of them does not become ready. The pool has shut down then, and [`Pool::stop`] waits for its end.
+    pub async fn over(self) -> Result<(), StartError> {
+        match self.0.await {
+            Ok(result) => result.map_err(StartError::Boot),
+            Err(_) => Err(StartError::Boot("the pool was stopped while it was starting".into())),
+        }
+    }
+}
+
 /// The first generation of workers.
 fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
-    let Start { pool: config, server, environment, max_message_size } = start;
+    let Start { name, pool: config, server, environment, max_message_size, .. } = start;
     let terms = Terms {
+        pool: Arc::clone(name),
         command: config.command.clone().unwrap_or_else(|| server.command.clone()),
         timeout: config.allocate_timeout,
         max_message_size: *max_message_size,

@@ -100,7 +100,7 @@ mod units;
 pub use caller::Caller;
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;
-pub use handle::{Pool, Start, StartError};
+pub use handle::{FirstBoot, Pool, Start, StartError};
 pub use lease::Answered;
 pub use operations::{ResetError, ShuttingDown};
 pub use roster::WorkerInfo;

@@ -1,103 +1,173 @@
-//! The pools by their names.
+//! The pools by their names and numbers.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::route::{Call, name_for};
+use super::config::Config;
+use super::named::{NamedPool, StartError};
+use super::route::Routes;
 use super::snapshot::Snapshot;
 use crate::compat;
 use crate::offload;
-use crate::pool::{Error, Pool, Start, StartError};
+use crate::pool::{self, Answered, Caller, Error, Start};
 use crate::single_flight::SingleFlight;
-use crate::worker::{self, Usage};
+use crate::worker::{self, Environment, Relays, Usage};
 
-/// All running pools. Clones are the same pools.
+/// How long workers that are ready may take to leave when others could not be started at first.
+const FAILED_START: Duration = Duration::from_secs(5);
+
+/// All pools. Clones are the same pools.
 #[derive(Debug, Clone)]
 pub struct Pools {
     shared: Arc<Shared>,
 }
 
-/// The pools, for parts that are started before them. Clones are the same pools.
-#[derive(Debug, Clone)]
-pub struct UpcomingPools(Arc<Upcoming>);
-
-#[derive(Debug)]
-struct Upcoming {
-    names: Vec<&'static str>,
-    started: SetOnce<Pools>,
-}
-
-impl UpcomingPools {
-    /// Takes the names of the pools that will be started, in the order of the configuration.
-    pub fn new(names: Vec<&'static str>) -> Self {
-        Self(Arc::new(Upcoming { names, started: SetOnce::new() }))
-    }
-
-    /// The names of the pools, whether they have started or not.
-    pub fn names(&self) -> &[&'static str] {
-        &self.0.names
-    }
-
-    /// Hands over the pools, once all their workers are ready.
-    pub fn set(&self, pools: Pools) {
-        // Only the first time counts.
-        let _ = self.0.started.set(pools);
-    }
-
-    /// Returns the pools if their workers are ready.
-    pub fn get(&self) -> Option<&Pools> {
-        self.0.started.get()
-    }
-
-    /// Waits until the workers are ready.
-    pub async fn wait(&self) -> &Pools {
-        self.0.started.wait().await
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
-    /// In the order of the configuration; the first one is the default.
-    pools: Vec<(&'static str, Pool)>,
+    /// The default one, then the others in the order of the file.
+    pools: Vec<Arc<NamedPool>>,
+    routes: Routes,
+    /// Tasks that start pools which are not required.
+    starting: Mutex<JoinSet<()>>,
     /// What process groups use, by their numbers.
     usage: SingleFlight<HashMap<u32, Usage>>,
 }
 
-impl Pools {
-    /// Starts all pools, and waits until their workers are ready.
-    ///
-    /// # Errors
-    /// When a worker does not become ready; then none is left.
-    pub async fn start(default: Start) -> Result<Self, StartError> {
-        let pools = vec![(compat::PLUGIN, Pool::start(default).await?)];
-        Ok(Self { shared: Arc::new(Shared { pools, usage: SingleFlight::default() }) })
+/// What all pools are made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `server`.
+    pub server: worker::Config,
+    /// `centrifuge.pool`.
+    pub pool: pool::Config,
+    /// `centrifuge.pools`.
+    pub pools: Vec<Config>,
+    /// Where workers run.
+    pub environment: Environment,
+    /// The largest frame in bytes that a worker may send.
+    pub max_message_size: usize,
+}
+
+/// The pools for parts that are started before them.
+#[derive(Debug, Clone)]
+pub struct UpcomingPools {
+    names: Arc<[String]>,
+    pools: Arc<SetOnce<Pools>>,
+}
+
+impl UpcomingPools {
+    /// Pools that have not started.
+    pub fn new(others: &[Config]) -> Self {
+        let others = others.iter().map(Config::name);
+        Self {
+            names: std::iter::once(compat::PLUGIN.to_owned()).chain(others).collect(),
+            pools: Arc::default(),
+        }
     }
 
-    /// Returns the pool that answers `call`.
+    /// The names of all pools, the default one first.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The pools, if all that are required have started.
+    pub fn get(&self) -> Option<&Pools> {
+        self.pools.get()
+    }
+
+    /// Waits for them.
+    pub async fn wait(&self) -> &Pools {
+        self.pools.wait().await
+    }
+
+    /// The pools have started.
+    pub fn set(&self, pools: Pools) {
+        // They start once.
+        let _ = self.pools.set(pools);
+    }
+}
+
+impl Pools {
+    /// Starts all pools, and waits until the workers of those that are required are ready.
     ///
     /// # Errors
-    /// When there is no pool of the name that the call is routed to.
-    pub fn answering(&self, call: &Call<'_>) -> Result<&Pool, Error> {
-        let name = name_for(call);
-        self.get(name).ok_or_else(|| Error::NoWorkers { reason: format!("there is no pool {name}") })
+    /// When a worker of a required pool does not become ready; then no worker is left.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let routes = Routes::new(settings.pools.iter().map(|pool| pool.routing.matches.clone()));
+        let pools: Vec<_> =
+            settings.starts().into_iter().map(|start| Arc::new(NamedPool::new(start))).collect();
+        let (starting, usage) = (Mutex::default(), SingleFlight::default());
+        let pools = Self { shared: Arc::new(Shared { pools, routes, starting, usage }) };
+        let result = pools.start_required().await;
+        if let Err(error) = result {
+            pools.stop(Instant::now() + FAILED_START).await;
+            return Err(error);
+        }
+        let mut starting = pools.shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        for pool in pools.all().iter().filter(|pool| !pool.is_required()).cloned() {
+            starting.spawn(async move { pool.keep_starting().await });
+        }
+        drop(starting);
+        Ok(pools)
+    }
+
+    /// Fails with the first that fails.
+    async fn start_required(&self) -> Result<(), StartError> {
+        let required = self.all().iter().filter(|pool| pool.is_required());
+        let mut starting: FuturesUnordered<_> = required.map(|pool| pool.start()).collect();
+        while let Some(result) = starting.next().await {
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Returns the number of the pool that answers a call of this type with this message.
+    #[inline]
+    pub fn route(&self, kind: &str, message: &[u8]) -> usize {
+        self.shared.routes.pool(kind, message)
+    }
+
+    /// Runs one request on a worker of the pool with this number; see [`Pool::exec`](pool::Pool::exec).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn exec(
+        &self,
+        pool: usize,
+        caller: Caller,
+        context: &[u8],
+        body: Bytes,
+        deadline: Option<Instant>,
+    ) -> Result<Answered, Error> {
+        self.shared.pools[pool].running()?.exec(caller, context, body, deadline).await
+    }
+
+    /// All of them, the default one first.
+    pub fn all(&self) -> &[Arc<NamedPool>] {
+        &self.shared.pools
     }
 
     /// Returns the pool of this name.
-    pub fn get(&self, name: &str) -> Option<&Pool> {
-        self.shared.pools.iter().find(|(other, _)| *other == name).map(|(_, pool)| pool)
+    pub fn get(&self, name: &str) -> Option<&NamedPool> {
+        self.all().iter().find(|pool| pool.name() == name).map(|pool| &**pool)
     }
 
-    /// Whether every pool serves requests.
+    /// Whether every required pool serves requests.
     pub fn are_ready(&self) -> bool {
-        self.shared.pools.iter().all(|(_, pool)| pool.is_ready())
+        self.all().iter().all(|pool| pool.is_ready() || !pool.is_required())
     }
 
     /// Returns the pools as they are now; what workers use is not measured, and shown as zero.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &HashMap::new())
+        Snapshot::of(self.all(), &HashMap::new())
     }
 
     /// Returns the pools as they are now, with what each worker uses, its descendants included. Callers that ask at the same time share one
@@ -105,18 +175,36 @@ impl Pools {
     pub async fn measured_snapshot(&self) -> Snapshot {
         let measure = async { offload::background(worker::usage_by_group).await.unwrap_or_default() };
         let usage = self.shared.usage.get(measure).await.unwrap_or_default();
-        Snapshot::of(self.shared.pools.iter().map(|(name, pool)| (*name, pool)), &usage)
+        Snapshot::of(self.all(), &usage)
     }
 
-    /// Replaces the workers of every pool. How that went is logged.
-    pub async fn reset_all(&self) {
-        let resets = self.shared.pools.iter().map(|(_, pool)| pool.reset());
-        futures_util::future::join_all(resets).await;
-    }
-
-    /// Shuts all pools down at the same time; see [`Pool::stop`]. Resolves to whether all workers left by themselves.
+    /// Shuts all pools down at the same time; see [`Pool::stop`](pool::Pool::stop). Resolves to whether all workers left by themselves.
     pub async fn stop(&self, deadline: Instant) -> bool {
-        let stops = self.shared.pools.iter().map(|(_, pool)| pool.stop(deadline));
+        let mut starting = {
+            let mut starting = self.shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *starting)
+        };
+        starting.shutdown().await;
+        let stops = self.all().iter().filter_map(|pool| pool.started()).map(|pool| pool.stop(deadline));
         futures_util::future::join_all(stops).await.into_iter().all(|by_themselves| by_themselves)
+    }
+}
+
+impl Settings {
+    fn starts(self) -> Vec<Start> {
+        let Self { mut server, pool, pools, environment, max_message_size } = self;
+        // Its `on_init` is run before anything else.
+        server.on_init = None;
+        let relays = Relays::default();
+        let start = |name: Arc<str>, required, server, pool| {
+            let (relays, environment) = (relays.clone(), environment.clone());
+            Start { name, required, pool, server, relays, environment, max_message_size }
+        };
+        let mut starts = vec![start(compat::PLUGIN.into(), true, server, pool)];
+        for other in pools {
+            let name = other.name().into();
+            starts.push(start(name, other.routing.required, other.server, other.pool));
+        }
+        starts
     }
 }

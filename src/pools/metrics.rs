@@ -1,4 +1,5 @@
-//! The figures of all pools for the metrics page: RoadRunner's series about workers, and what RoadRunner does not have under `causeway_`.
+//! The figures of all pools for the metrics page: RoadRunner's series about workers, of all pools together, and by pool under `causeway_` what
+//! RoadRunner does not have.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,29 +66,34 @@ fn write_workers<'a>(page: &mut Page, workers: impl Iterator<Item = &'a WorkerSn
 }
 
 fn write_stats(page: &mut Page, snapshot: &Snapshot) {
-    let (mut waiting, mut target, mut restarts) = (0, 0, BTreeMap::new());
-    for pool in &snapshot.pools {
-        waiting += pool.stats.waiting;
-        target += pool.stats.target;
-        for (reason, count) in &pool.stats.restarts {
-            *restarts.entry(*reason).or_default() += *count;
-        }
-    }
-    for (name, help, value) in [
-        ("causeway_requests_waiting", "Number of requests waiting for a worker.", waiting),
-        ("causeway_workers_target", "Configured number of workers.", target),
-    ] {
-        page.single(name, CollectorKind::Gauge, help, approximate(value as u64));
-    }
-    let mut family = FamilyText::new(
+    let mut ready = gauge("causeway_pool_ready", "Whether the pool serves requests: 1 or 0.");
+    let mut waiting = gauge("causeway_requests_waiting", "Number of requests waiting for a worker.");
+    let mut target = gauge("causeway_workers_target", "Configured number of workers.");
+    let mut workers = gauge("causeway_workers", "Number of workers, by state.");
+    let mut restarts = FamilyText::new(
         "causeway_worker_restarts_total",
         CollectorKind::Counter,
         "Number of workers that have exited, by reason.",
     );
-    for (reason, count) in restarts {
-        family.sample("", [("reason", reason)], approximate(count));
+    for pool in &snapshot.pools {
+        let (name, stats) = (("pool", &*pool.name), &pool.stats);
+        ready.sample("", [name], if pool.is_ready { 1.0 } else { 0.0 });
+        waiting.sample("", [name], approximate(stats.waiting as u64));
+        target.sample("", [name], approximate(stats.target as u64));
+        let mut states = BTreeMap::from([(State::Ready.name(), 0), (State::Working.name(), 0)]);
+        for worker in &pool.workers {
+            *states.entry(worker.info.state.name()).or_default() += 1;
+        }
+        for (state, count) in states {
+            workers.sample("", [name, ("state", state)], approximate(count));
+        }
+        for (reason, count) in &stats.restarts {
+            restarts.sample("", [name, ("reason", *reason)], approximate(*count));
+        }
     }
-    page.add(family);
+    for family in [ready, waiting, target, workers, restarts] {
+        page.add(family);
+    }
 }
 
 fn gauge(name: &str, help: &str) -> FamilyText {

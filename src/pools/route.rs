@@ -1,33 +1,81 @@
-//! Which pool answers a call. Pure: what is known of the call in, a name out.
+//! Which pool answers a call. Pure: what is known of the call in, the number of a pool out.
+//!
+//! The matches of `centrifuge.pools` are tried in the order of the file, and the first that fits decides. The type of a call is known from
+//! its path. Its message is scanned for the method or channel (`scan`) only if a match that fits otherwise asks for it, and at most once.
+//! A call that nothing matches goes to the default pool, and so does one whose message turns out to be broken.
 
-use crate::compat;
+use super::rule::{Match, Verdict};
+use super::scan;
+use super::types::{Subject, subject};
 
-/// What is known of a call before its message is decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Call<'a> {
-    /// Its type, as workers read it, such as `connect`.
-    pub kind: &'a str,
-    /// The method of an RPC, where it was looked for.
-    pub method: Option<&'a str>,
-    /// The channel, where it was looked for.
-    pub channel: Option<&'a str>,
+/// The number of the default pool.
+pub(super) const DEFAULT: usize = 0;
+
+/// The matches of all pools but the default one, whose number is 0, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Routes {
+    matches: Box<[Match]>,
 }
 
-/// Returns the name of the pool that answers `call`: the default one, since no configuration names others yet.
-pub(super) fn name_for(_call: &Call<'_>) -> &'static str {
-    compat::PLUGIN
+/// What a match says of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The number of the pool.
+    pub pool: usize,
+    /// Whether it answers the call, or why not.
+    pub verdict: Verdict,
+}
+
+impl Routes {
+    /// Routes by these matches, of the pools 1, 2 and so on.
+    pub fn new(matches: impl IntoIterator<Item = Match>) -> Self {
+        Self { matches: matches.into_iter().collect() }
+    }
+
+    /// Whether every call goes to the default pool, because there is no other.
+    #[inline]
+    pub(crate) fn are_none(&self) -> bool {
+        self.matches.is_empty()
+    }
+
+    /// Returns the number of the pool that answers a call of this type, as workers read it, with this message.
+    pub fn pool(&self, kind: &str, message: &[u8]) -> usize {
+        if self.are_none() {
+            return DEFAULT;
+        }
+        let (subject, field) = subject(kind).unzip();
+        let mut scanned = None;
+        let text = || *scanned.get_or_insert_with(|| scan::text(message, field?));
+        self.steps(kind, subject, text).last().map_or(DEFAULT, |step| match step.verdict {
+            Verdict::Fits => step.pool,
+            _ => DEFAULT,
+        })
+    }
+
+    /// Returns what the matches say of a call of this type with this method or channel, up to the one that decides.
+    pub fn explain(&self, kind: &str, text: &str) -> Vec<Step> {
+        let (subject, _) = subject(kind).unzip();
+        self.steps(kind, subject, || Some(text)).collect()
+    }
+
+    fn steps<'a>(
+        &self,
+        kind: &str,
+        subject: Option<Subject>,
+        mut text: impl FnMut() -> Option<&'a str>,
+    ) -> impl Iterator<Item = Step> {
+        let mut is_decided = false;
+        let all = self.matches.iter().zip(DEFAULT + 1..);
+        all.map_while(move |(rule, pool)| {
+            if is_decided {
+                return None;
+            }
+            let verdict = rule.verdict(kind, subject, &mut text);
+            is_decided = matches!(verdict, Verdict::Fits | Verdict::Broken);
+            Some(Step { pool, verdict })
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_call_goes_to_the_default_pool() {
-        let rpc = Call { kind: "rpc", method: Some("report.daily"), channel: None };
-        let publish = Call { kind: "publish", method: None, channel: Some("chat:1") };
-        for call in [rpc, publish, Call::default()] {
-            assert_eq!(name_for(&call), compat::PLUGIN);
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! What can be shown of the pools, at one moment.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::pool::{Pool, Stats, WorkerInfo};
+use super::named::NamedPool;
+use crate::pool::{Stats, WorkerInfo};
 use crate::worker::Usage;
 
 /// All pools, in the order of the configuration.
@@ -18,7 +20,7 @@ pub struct Snapshot {
 #[non_exhaustive]
 pub struct PoolSnapshot {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
     pub is_ready: bool,
     /// What its workers run, for people to read.
@@ -40,11 +42,8 @@ pub struct WorkerSnapshot {
 }
 
 impl Snapshot {
-    pub(super) fn of<'a>(
-        pools: impl Iterator<Item = (&'static str, &'a Pool)>,
-        usage: &HashMap<u32, Usage>,
-    ) -> Self {
-        Self { pools: pools.map(|(name, pool)| PoolSnapshot::of(name, pool, usage)).collect() }
+    pub(super) fn of(pools: &[Arc<NamedPool>], usage: &HashMap<u32, Usage>) -> Self {
+        Self { pools: pools.iter().map(|pool| PoolSnapshot::of(pool, usage)).collect() }
     }
 
     /// The pool of this name.
@@ -59,13 +58,13 @@ impl Snapshot {
 }
 
 impl PoolSnapshot {
-    fn of(name: &'static str, pool: &Pool, usage: &HashMap<u32, Usage>) -> Self {
+    fn of(pool: &NamedPool, usage: &HashMap<u32, Usage>) -> Self {
         let with_usage = |info: WorkerInfo| WorkerSnapshot {
             info,
             usage: usage.get(&info.group).copied().unwrap_or_default(),
         };
         Self {
-            name,
+            name: pool.name().into(),
             is_ready: pool.is_ready(),
             command: pool.command(),
             stats: pool.stats(),

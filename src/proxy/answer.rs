@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::Request;
+use http::{HeaderName, Request};
 use tracing::debug;
 
 use super::account::Reservation;
 use super::message::Message;
 use super::service::{CallHead, Outcome, Service};
 use super::statistics::Timed;
-use super::{Backend, send};
+use super::{Backend, POOL_HEADER, send};
 use crate::net::EvictionGuard;
 
 /// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It has the guard itself, since a future around
@@ -21,24 +21,30 @@ pub(super) async fn answer<B: Backend>(
     service: Arc<Service<B>>,
     head: CallHead,
     message: Message,
-    timed: Option<Timed>,
+    mut timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
     mut reservation: Reservation,
     _guard: EvictionGuard,
 ) {
     let outcome = tokio::select! {
         biased;
-        outcome = service.answer(head, message, &mut reservation) => outcome,
+        outcome = service.answer(&head, message, timed.as_mut(), &mut reservation) => outcome,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let outcome = outcome.within(&mut reservation);
+    let mut pool = None;
     if let Some(timed) = timed {
+        pool = if head.shows_pool { service.statistics.pool_of(&timed) } else { None };
         timed.end(outcome.code());
     }
     let sent = match outcome {
-        Outcome::Message(answer) => send::message(&answer.body, false, respond, reservation),
-        Outcome::Compressed(body) => send::message(&body, true, respond, reservation),
-        Outcome::Status(status) => send::head_alone(status.into_http(), respond).map(|()| None),
+        Outcome::Message(answer) => send::message(&answer.body, false, pool, respond, reservation),
+        Outcome::Compressed(body) => send::message(&body, true, pool, respond, reservation),
+        Outcome::Status(status) => {
+            let mut response = status.into_http();
+            response.headers_mut().extend(pool.map(|pool| (HeaderName::from_static(POOL_HEADER), pool)));
+            send::head_alone(response, respond).map(|()| None)
+        }
     };
     let sent = match sent {
         Ok(Some(blocked)) => Box::pin(blocked.send()).await,

@@ -30,7 +30,7 @@ use super::receive::{Failure, Incoming};
 use super::route::Route;
 use super::service::{CallHead, Service};
 use super::statistics::Timed;
-use super::{Backend, answer, context, send, status};
+use super::{Backend, POOL_HEADER, answer, context, send, status};
 use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
 
@@ -215,7 +215,9 @@ impl<B: Backend> Call<B> {
             message.body = Bytes::copy_from_slice(&message.body);
         }
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
-        let head = CallHead { kind, context, deadline, encoding };
+        let shows_pool =
+            self.service.statistics.has_several_pools() && head.headers.contains_key(POOL_HEADER);
+        let head = CallHead { kind, context, deadline, encoding, shows_pool };
         let Self { service, timed, respond, reservation, guard, .. } = self;
         tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
     }
@@ -228,6 +230,7 @@ mod tests {
 
     use super::super::BackendRequest;
     use super::super::health::Health;
+    use super::super::statistics::Statistics;
     use super::*;
     use crate::net::Registration;
     use crate::pools::{Answered, Error};
@@ -237,6 +240,10 @@ mod tests {
     struct NoBackend;
 
     impl Backend for NoBackend {
+        fn route(&self, _: &str, _: &[u8]) -> usize {
+            0
+        }
+
         async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
             Err(Error::NoAnswer)
         }
@@ -247,6 +254,10 @@ mod tests {
     struct Silent;
 
     impl Backend for Silent {
+        fn route(&self, _: &str, _: &[u8]) -> usize {
+            0
+        }
+
         async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
             std::future::pending().await
         }
@@ -262,7 +273,7 @@ mod tests {
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
-        let service = Arc::new(Service::new(backend, health, Arc::default(), 1 << 20));
+        let service = Arc::new(Service::new(backend, health, Arc::new(Statistics::new(&[])), 1 << 20));
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {

@@ -55,7 +55,7 @@ mod throttle;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pools::{self, Answered, Call, Caller, Pools};
+use crate::pools::{self, Answered, Caller, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
@@ -64,15 +64,21 @@ pub use statistics::Statistics;
 /// The full name of the service.
 pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 
+/// In a call's metadata, asks for the name of the pool that answers it; that is the value in the answer's. Only a server with several pools
+/// answers it.
+pub const POOL_HEADER: &str = "causeway-pool";
+
 /// A call as the backend gets it.
 #[derive(Debug, Clone)]
 pub struct BackendRequest<'a> {
+    /// The number of the pool that [`Backend::route`] has chosen.
+    pub pool: usize,
     /// The connection that it came on.
     pub caller: Caller,
     /// The type of the call, such as `connect`.
     pub kind: &'a str,
     /// The metadata and the type, as JSON.
-    pub context: Vec<u8>,
+    pub context: &'a [u8],
     /// The message.
     pub body: Bytes,
     /// When the caller stops waiting.
@@ -81,6 +87,9 @@ pub struct BackendRequest<'a> {
 
 /// Answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
+    /// Returns the number of the pool that answers a call of this type with this message.
+    fn route(&self, kind: &str, message: &[u8]) -> usize;
+
     /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
     fn call(
         &self,
@@ -89,9 +98,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
 }
 
 impl Backend for Pools {
+    #[inline]
+    fn route(&self, kind: &str, message: &[u8]) -> usize {
+        Self::route(self, kind, message)
+    }
+
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
-        let call = Call { kind: request.kind, ..Call::default() };
-        let BackendRequest { caller, kind: _, context, body, deadline } = request;
-        self.answering(&call)?.exec(caller, &context, body, deadline).await
+        let BackendRequest { pool, caller, kind: _, context, body, deadline } = request;
+        self.exec(pool, caller, context, body, deadline).await
     }
 }

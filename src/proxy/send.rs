@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tracing::debug;
 
+use super::POOL_HEADER;
 use super::account::Reservation;
 use crate::grpc;
 
@@ -34,10 +35,11 @@ struct Unsent {
     reservation: Reservation,
 }
 
-/// Sends a message and the status OK, if the caller's flow control allows all of it.
+/// Sends a message and the status OK, with the name of the pool if it was asked for, if the caller's flow control allows all of it.
 pub(super) fn message(
     message: &Bytes,
     is_compressed: bool,
+    pool: Option<HeaderValue>,
     mut respond: SendResponse<Bytes>,
     reservation: Reservation,
 ) -> Result<Option<Blocked>, h2::Error> {
@@ -52,6 +54,9 @@ pub(super) fn message(
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     if is_compressed {
         head.headers_mut().insert(grpc::ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Some(pool) = pool {
+        head.headers_mut().insert(POOL_HEADER, pool);
     }
     let mut stream = respond.send_response(head, false)?;
     let length = first.len() + second.len();
@@ -225,7 +230,7 @@ mod tests {
         let (_, respond) = server.accept().await.unwrap().unwrap();
         let (account, memory) = account();
         let reservation = account.reserve(10).unwrap();
-        let blocked = message(&Bytes::from_static(b"0123456789"), false, respond, reservation).unwrap();
+        let blocked = message(&Bytes::from_static(b"0123456789"), false, None, respond, reservation).unwrap();
         tokio::spawn(async move {
             let _sender = sender;
             while server.accept().await.is_some() {}

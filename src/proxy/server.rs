@@ -35,11 +35,11 @@ pub enum Stopped {
 }
 
 impl Server {
-    /// Binds the address.
+    /// Binds the address. Calls are counted under the names of the `pools` that answer them.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn bind(config: &Config) -> io::Result<Self> {
+    pub async fn bind(config: &Config, pools: &[String]) -> io::Result<Self> {
         let listener = Listener::bind(Options {
             key: "centrifuge.proxy_address",
             address: &config.address,
@@ -48,7 +48,8 @@ impl Server {
             limit: CONNECTIONS,
         })
         .await?;
-        Ok(Self { listener, max_message_size: config.max_message_size, statistics: Arc::default() })
+        let statistics = Arc::new(Statistics::new(pools));
+        Ok(Self { listener, max_message_size: config.max_message_size, statistics })
     }
 
     /// The address it listens on: `host:port`, or the path of the socket.

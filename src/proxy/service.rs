@@ -14,7 +14,7 @@ use super::in_flight::InFlight;
 use super::memory::Memory;
 use super::message::Message;
 use super::slice::Lane;
-use super::statistics::Statistics;
+use super::statistics::{Statistics, Timed};
 use super::{Backend, BackendRequest, status};
 use crate::pools::{self, Answered};
 
@@ -40,6 +40,8 @@ pub(super) struct CallHead {
     pub(super) context: Vec<u8>,
     pub(super) deadline: Option<Instant>,
     pub(super) encoding: Encoding,
+    /// Whether the answer is to name the pool.
+    pub(super) shows_pool: bool,
 }
 
 /// What a call is answered with.
@@ -94,21 +96,21 @@ impl<B: Backend> Service<B> {
     /// Passes the call to the backend and waits until its deadline.
     pub(super) async fn answer(
         &self,
-        head: CallHead,
+        head: &CallHead,
         message: Message,
+        timed: Option<&mut Timed>,
         reservation: &mut Reservation,
     ) -> Outcome {
         let Some(_call) = self.in_flight.begin() else {
             return Outcome::Status(status::of(&pools::Error::ShuttingDown));
         };
-        let CallHead { kind, context, deadline, encoding } = head;
-        let answer = self.forward(&kind, context, deadline, encoding, message, reservation);
-        let Some(deadline) = deadline else { return answer.await };
+        let answer = self.forward(head, message, timed, reservation);
+        let Some(deadline) = head.deadline else { return answer.await };
         tokio::select! {
             biased;
             outcome = answer => outcome,
             () = tokio::time::sleep_until(deadline) => {
-                debug!(target: "centrifuge", r#type = kind, "deadline exceeded");
+                debug!(target: "centrifuge", r#type = head.kind, "deadline exceeded");
                 Outcome::Status(status::too_late())
             }
         }
@@ -116,11 +118,9 @@ impl<B: Backend> Service<B> {
 
     async fn forward(
         &self,
-        kind: &str,
-        context: Vec<u8>,
-        deadline: Option<Instant>,
-        encoding: Encoding,
+        head: &CallHead,
         message: Message,
+        timed: Option<&mut Timed>,
         reservation: &mut Reservation,
     ) -> Outcome {
         let body = if message.is_compressed {
@@ -131,12 +131,18 @@ impl<B: Backend> Service<B> {
         } else {
             message.body
         };
+        let CallHead { kind, context, deadline, encoding, .. } = head;
+        let pool = self.backend.route(kind, &body);
+        if let Some(timed) = timed {
+            timed.pool = pool;
+        }
         let caller = reservation.account().caller();
-        let answer = match self.backend.call(BackendRequest { caller, kind, context, body, deadline }).await {
+        let request = BackendRequest { pool, caller, kind, context, body, deadline: *deadline };
+        let answer = match self.backend.call(request).await {
             Ok(answer) => answer,
             Err(error) => return Outcome::Status(failed(kind, &error)),
         };
-        if encoding != (Encoding::Gzip { answer: true }) {
+        if *encoding != (Encoding::Gzip { answer: true }) {
             return Outcome::Message(answer);
         }
         // The worker is released before the answer is compressed.

@@ -1,30 +1,15 @@
-//! Durations of calls by type and code.
+//! Durations of calls by type, pool and code.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::grpc::CODES;
+use crate::pools::TYPES;
 use crate::telemetry::histogram::{BOUNDS, Counts, SecondsHistogram};
 use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, ready};
-
-/// The types of Centrifugo's own methods. Each always has a label of its own.
-const KNOWN: [&str; 13] = [
-    "connect",
-    "refresh",
-    "subscribe",
-    "publish",
-    "rpc",
-    "subrefresh",
-    "notifycacheempty",
-    "notifychannelstate",
-    "mappublish",
-    "mapremove",
-    "sharedpollrefresh",
-    "subscribeunidirectional",
-    "subscribebidirectional",
-];
 
 /// Other types, say of a later Centrifugo, that get a label of their own, at most. Callers choose the names, so the rest share [`OTHER`].
 const MAX_UNKNOWN: usize = 16;
@@ -38,15 +23,19 @@ const OTHER: &str = "other";
 /// Counts calls. Written by every call, read now and then.
 #[derive(Debug)]
 pub struct Statistics {
-    known: [Arc<OfType>; KNOWN.len()],
+    pools: Box<[String]>,
+    /// Centrifugo's own types: each always has a label of its own.
+    known: [Arc<OfType>; TYPES.len()],
     /// Bounded by [`MAX_UNKNOWN`].
     unknown: RwLock<Vec<Arc<OfType>>>,
     other: Arc<OfType>,
 }
 
-/// The calls of one type that ended with one code.
+/// The calls of one type that one pool answered with one code.
 #[derive(Debug)]
 struct Durations {
+    /// The pool's name. A call that was refused before it had a pool counts for the default one.
+    pool: String,
     /// The type, as workers read it.
     kind: String,
     /// The gRPC code; `CANCELLED` if the caller went away.
@@ -57,34 +46,65 @@ struct Durations {
 #[derive(Debug)]
 struct OfType {
     kind: String,
-    codes: [SecondsHistogram; CODES.len()],
+    /// By the numbers of the pools, from the first call on that a pool has answered.
+    pools: Box<[OnceLock<Box<ByCode>>]>,
 }
+
+type ByCode = [SecondsHistogram; CODES.len()];
 
 /// A call in flight. When it is dropped without a code, its caller went away.
 #[derive(Debug)]
 #[must_use = "a call that is dropped at once counts as cancelled"]
 pub(super) struct Timed {
     of_type: Arc<OfType>,
+    /// The number of the pool that answers it.
+    pub(super) pool: usize,
     arrived: Instant,
     code: Code,
 }
 
 impl Statistics {
-    /// A call has arrived.
-    pub(super) fn begin(&self, kind: &str, arrived: Instant) -> Timed {
-        Timed { of_type: self.of_type(kind), arrived, code: Code::Cancelled }
+    /// Counts by these pools, the default one first.
+    pub(super) fn new(pools: &[String]) -> Self {
+        let of_type = |kind| OfType::new(kind, pools.len());
+        Self {
+            pools: pools.into(),
+            known: TYPES.map(|(kind, _)| of_type(kind)),
+            unknown: RwLock::default(),
+            other: of_type(OTHER),
+        }
     }
 
-    /// The counts so far, without types and codes that never occurred.
+    /// A call has arrived.
+    pub(super) fn begin(&self, kind: &str, arrived: Instant) -> Timed {
+        Timed { of_type: self.of_type(kind), pool: 0, arrived, code: Code::Cancelled }
+    }
+
+    /// Whether calls may go to one pool or another.
+    #[inline]
+    pub(super) fn has_several_pools(&self) -> bool {
+        self.pools.len() > 1
+    }
+
+    /// The name of the pool that answers a call.
+    pub(super) fn pool_of(&self, call: &Timed) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.pools.get(call.pool)?).ok()
+    }
+
+    /// The counts so far, without those that never occurred.
     fn durations(&self) -> Vec<Durations> {
         let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner).clone();
         let types = self.known.iter().chain(&unknown).chain([&self.other]);
         let all = types.flat_map(|of_type| {
-            let codes = CODES.into_iter().zip(&of_type.codes);
-            codes.map(|(code, histogram)| Durations {
-                kind: of_type.kind.clone(),
-                code,
-                counts: histogram.read(),
+            let pools = self.pools.iter().zip(&of_type.pools);
+            let pools = pools.filter_map(|(pool, codes)| Some((pool, codes.get()?)));
+            pools.flat_map(|(pool, codes)| {
+                CODES.into_iter().zip(&**codes).map(|(code, histogram)| Durations {
+                    pool: pool.clone(),
+                    kind: of_type.kind.clone(),
+                    code,
+                    counts: histogram.read(),
+                })
             })
         });
         all.filter(|durations| durations.counts.counts.iter().any(|count| *count > 0)).collect()
@@ -110,7 +130,7 @@ impl Statistics {
             if types.len() >= MAX_UNKNOWN {
                 return Arc::clone(&self.other);
             }
-            let of_type = OfType::new(kind);
+            let of_type = OfType::new(kind, self.pools.len());
             types.push(Arc::clone(&of_type));
             of_type
         })
@@ -123,10 +143,10 @@ impl Collect for Statistics {
             let mut family = FamilyText::new(
                 "causeway_request_duration_seconds",
                 CollectorKind::Histogram,
-                "Duration of calls from Centrifugo in seconds, queueing included, by type and gRPC code.",
+                "Duration of calls from Centrifugo in seconds, queueing included, by type, pool and gRPC code.",
             );
-            for Durations { kind, code, counts } in &self.durations() {
-                let labels = [("code", *code), ("type", &**kind)];
+            for Durations { pool, kind, code, counts } in &self.durations() {
+                let labels = [("code", *code), ("pool", &**pool), ("type", &**kind)];
                 family.histogram(&labels, &BOUNDS, &counts.counts, counts.sum.as_secs_f64());
             }
             page.add(family);
@@ -134,15 +154,9 @@ impl Collect for Statistics {
     }
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
-        Self { known: KNOWN.map(OfType::new), unknown: RwLock::default(), other: OfType::new(OTHER) }
-    }
-}
-
 impl OfType {
-    fn new(kind: &str) -> Arc<Self> {
-        Arc::new(Self { kind: kind.to_owned(), codes: Default::default() })
+    fn new(kind: &str, pools: usize) -> Arc<Self> {
+        Arc::new(Self { kind: kind.to_owned(), pools: (0..pools).map(|_| OnceLock::new()).collect() })
     }
 }
 
@@ -155,9 +169,9 @@ impl Timed {
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        if let Some(histogram) =
-            usize::try_from(self.code as i32).ok().and_then(|n| self.of_type.codes.get(n))
-        {
+        let Some(codes) = self.of_type.pools.get(self.pool) else { return };
+        let codes = codes.get_or_init(Box::default);
+        if let Some(histogram) = usize::try_from(self.code as i32).ok().and_then(|n| codes.get(n)) {
             histogram.observe(self.arrived.elapsed());
         }
     }
@@ -170,13 +184,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn calls_are_counted_by_type_and_code() {
-        let statistics = Statistics::default();
+    async fn calls_are_counted_by_type_pool_and_code() {
+        let statistics = Statistics::new(&["centrifuge".into(), "centrifuge.x".into()]);
         let begin = Instant::now();
         tokio::time::advance(Duration::from_millis(30)).await;
         statistics.begin("connect", begin).end(Code::Ok);
         statistics.begin("connect", begin).end(Code::Ok);
-        drop(statistics.begin("rpc", begin));
+        let mut elsewhere = statistics.begin("rpc", begin);
+        elsewhere.pool = 1;
+        drop(elsewhere);
         tokio::time::advance(Duration::from_mins(1)).await;
         statistics.begin("connect", begin).end(Code::Unavailable);
         let found: Vec<_> = statistics
@@ -185,27 +201,27 @@ mod tests {
             .map(|found| {
                 let Counts { counts, sum } = found.counts;
                 let bucket = counts.iter().position(|count| *count > 0).unwrap();
-                (found.kind, found.code, bucket, counts.iter().sum::<u64>(), sum.as_secs_f64())
+                (found.pool, found.kind, found.code, bucket, counts.iter().sum::<u64>(), sum.as_secs_f64())
             })
             .collect();
         let expected = [
-            ("connect".to_owned(), "OK", 6, 2, 0.06),
-            ("connect".to_owned(), "UNAVAILABLE", 14, 1, 60.03),
-            ("rpc".to_owned(), "CANCELLED", 6, 1, 0.03),
+            ("centrifuge".to_owned(), "connect".to_owned(), "OK", 6, 2, 0.06),
+            ("centrifuge".to_owned(), "connect".to_owned(), "UNAVAILABLE", 14, 1, 60.03),
+            ("centrifuge.x".to_owned(), "rpc".to_owned(), "CANCELLED", 6, 1, 0.03),
         ];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn invented_types_get_a_bounded_number_of_labels_and_take_none_from_centrifugo() {
-        let statistics = Statistics::default();
+        let statistics = Statistics::new(&["centrifuge".into()]);
         let call = |kind: &str| statistics.begin(kind, Instant::now()).end(Code::Ok);
         call(&"x".repeat(MAX_NAME + 1));
         call("line\nbreak");
         for number in 0..1000 {
             call(&format!("type{number}"));
         }
-        for kind in KNOWN {
+        for (kind, _) in TYPES {
             call(kind);
         }
         let found = statistics.durations();
@@ -213,21 +229,10 @@ mod tests {
             let durations = found.iter().filter(|durations| durations.kind == kind);
             durations.flat_map(|durations| &durations.counts.counts).sum()
         };
-        assert_eq!(found.len(), KNOWN.len() + MAX_UNKNOWN + 1);
-        for kind in KNOWN {
+        assert_eq!(found.len(), TYPES.len() + MAX_UNKNOWN + 1);
+        for (kind, _) in TYPES {
             assert_eq!(count(kind), 1, "{kind}");
         }
         assert_eq!((count("type0"), count("type15"), count(OTHER)), (1, 1, 1000 - 16 + 2));
-    }
-
-    #[test]
-    fn every_method_of_centrifugo_s_service_is_known() {
-        let proto = include_str!("../../proto/centrifugal/centrifugo/proxy.proto");
-        let methods: Vec<_> = proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")).collect();
-        assert!(methods.len() >= KNOWN.len(), "{methods:?}");
-        for method in methods {
-            let kind = method.split('(').next().unwrap().trim().to_ascii_lowercase();
-            assert!(KNOWN.contains(&kind.as_str()), "{kind}");
-        }
     }
 }

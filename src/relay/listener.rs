@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
@@ -18,7 +19,9 @@ use super::rejection::Rejection;
 use super::trust::Trust;
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
-use crate::net::{self, Accepted, Attributes, EvictionGuard, Incident, Limit, Options, Peer, Registration};
+use crate::net::{
+    self, Accepted, Address, Attributes, EvictionGuard, Incident, Limit, Options, Peer, Registration,
+};
 use crate::os::children;
 use crate::os::process::Identity;
 
@@ -33,31 +36,63 @@ const QUIET: Duration = Duration::from_secs(10);
 /// The longest answer to a handshake in bytes. Workers send `{"pid":4194304}`, those of our packages also a secret of 32 characters.
 const MAX_PID_ANSWER: usize = 4096;
 
-/// Accepts connections of workers until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    address: String,
-    registry: Arc<Registry>,
-    accepting: JoinHandle<()>,
-}
+/// The relays of all pools: pools that name the same address share one listener.
+#[derive(Debug, Clone, Default)]
+pub struct Relays(Arc<AsyncMutex<Vec<(Address, Weak<Accepting>)>>>);
 
-impl Listener {
+impl Relays {
     /// Listens, unless the relay is pipes. A connection has to send its pid within `patience`. The file of a unix socket belongs to `workers`,
     /// the user that workers run as, if that is not ours.
     ///
     /// # Errors
     /// If the address cannot be bound; the message names it.
-    pub(crate) async fn bind(
+    pub(crate) async fn listener(
+        &self,
         relay: &RelayAddress,
         workers: Option<&Identity>,
         patience: Duration,
-    ) -> io::Result<Option<Self>> {
+    ) -> io::Result<Option<Listener>> {
         let Some(address) = relay.listener() else { return Ok(None) };
+        let mut known = self.0.lock().await;
+        known.retain(|(_, accepting)| accepting.strong_count() > 0);
+        let open = known.iter().find(|(known, _)| *known == address).and_then(|(_, open)| open.upgrade());
+        if let Some(open) = open {
+            open.registry.allow(patience);
+            return Ok(Some(Listener::of(open)));
+        }
+        let open = Accepting::bind(&address, workers, patience).await?;
+        known.push((address, Arc::downgrade(&open)));
+        Ok(Some(Listener::of(open)))
+    }
+}
+
+/// A pool's share of a listener. It accepts connections of workers until all shares are closed or dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    address: String,
+    registry: Arc<Registry>,
+    accepting: Mutex<Option<Arc<Accepting>>>,
+}
+
+/// An open listener; it is closed when this is dropped.
+#[derive(Debug)]
+struct Accepting {
+    address: String,
+    registry: Arc<Registry>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    async fn bind(
+        address: &Address,
+        workers: Option<&Identity>,
+        patience: Duration,
+    ) -> io::Result<Arc<Self>> {
         let (uid, gid) = workers.map(Identity::owner).unwrap_or_default();
         let mode = if gid.is_some() { 0o660 } else { 0o600 };
         let listener = net::Listener::bind(Options {
             key: "server.relay",
-            address: &address,
+            address,
             attributes: Attributes { mode, uid, gid },
             allow: &[],
             limit: HANDSHAKES,
@@ -66,12 +101,27 @@ impl Listener {
         let address = listener.address().to_string();
         let registry = Arc::new(Registry {
             trust: Trust::new(),
+            patience: AtomicU64::new(0),
             children: Mutex::default(),
             dropped: Mutex::new(Incident::new(QUIET).with_burst(LOGGED)),
             changed: Notify::new(),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&registry), patience));
-        Ok(Some(Self { address, registry, accepting }))
+        registry.allow(patience);
+        let task = tokio::spawn(accept(listener, Arc::clone(&registry)));
+        Ok(Arc::new(Self { address, registry, task }))
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Listener {
+    fn of(open: Arc<Accepting>) -> Self {
+        let (address, registry) = (open.address.clone(), Arc::clone(&open.registry));
+        Self { address, registry, accepting: Mutex::new(Some(open)) }
     }
 
     /// The address for workers, in `RR_RELAY`.
@@ -95,15 +145,9 @@ impl Listener {
         Expected { pid, receiver, registry: Arc::clone(&self.registry) }
     }
 
-    /// Stops accepting, and closes the connections that are still in their handshake.
+    /// Gives up this share. The last one stops accepting, and closes the connections that are still in their handshake.
     pub(crate) fn close(&self) {
-        self.accepting.abort();
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.close();
+        drop(self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -134,6 +178,8 @@ impl Drop for Expected {
 #[derive(Debug)]
 struct Registry {
     trust: Trust,
+    /// How long a handshake may take, in milliseconds.
+    patience: AtomicU64,
     children: Mutex<Children>,
     dropped: Mutex<Incident>,
     /// A process is expected or has connected. A worker can connect before it is expected, and twice.
@@ -174,6 +220,16 @@ enum Claim {
 }
 
 impl Registry {
+    /// Gives connections at least this time for their handshake.
+    fn allow(&self, patience: Duration) {
+        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.patience.fetch_max(millis, Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Relaxed))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Children> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +302,7 @@ impl Children {
     }
 }
 
-async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: Duration) {
+async fn accept(mut listener: net::Listener, registry: Arc<Registry>) {
     // Handshakes end with the listener.
     let mut handshakes = tokio::task::JoinSet::new();
     loop {
@@ -255,7 +311,7 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
                 let registry = Arc::clone(&registry);
                 handshakes.spawn(async move {
                     let Accepted { stream, peer, registration } = accepted;
-                    let received = receive(Relay::Socket(stream), peer, &registration, &registry, patience);
+                    let received = receive(Relay::Socket(stream), peer, &registration, &registry);
                     // The listener logs evictions.
                     let _ = registration.until_evicted(received).await;
                 });
@@ -266,13 +322,8 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>, patience: 
 }
 
 /// Takes one connection through its handshake, and hands it to the boot that expects it or drops it.
-async fn receive(
-    mut relay: Relay,
-    peer: Peer,
-    registration: &Registration,
-    registry: &Registry,
-    patience: Duration,
-) {
+async fn receive(mut relay: Relay, peer: Peer, registration: &Registration, registry: &Registry) {
+    let patience = registry.patience();
     let admitted = admit(&mut relay, peer, registration, registry);
     let reason = match tokio::time::timeout(patience, admitted).await {
         Ok(Ok((boot, pid))) => {

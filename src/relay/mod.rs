@@ -22,4 +22,5 @@ mod trust;
 pub use address::RelayAddress;
 pub(crate) use address::SECRET;
 pub(crate) use listener::Listener;
+pub use listener::Relays;
 pub(crate) use stream::Relay;

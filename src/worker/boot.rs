@@ -20,7 +20,7 @@ use super::spawner::Spawner;
 use super::status::{Exit, State};
 use crate::compat;
 use crate::os::process::Spec;
-use crate::relay::{Listener, Relay, SECRET};
+use crate::relay::{Listener, Relay, Relays, SECRET};
 
 /// How long after the end of its relay a worker may take to exit, so that the message can have its exit status.
 const EXIT_STATUS: Duration = Duration::from_secs(1);
@@ -39,6 +39,8 @@ pub struct Environment {
 /// How workers are to be started and listened to.
 #[derive(Debug)]
 pub(crate) struct Terms {
+    /// The pool's name.
+    pub(crate) pool: Arc<str>,
     /// The program and its arguments.
     pub(crate) command: Command,
     /// How long the start and the handshake of one worker may take.
@@ -73,13 +75,13 @@ impl Launch {
 }
 
 impl Launcher {
-    /// Binds the relay's listener, if workers connect to one; a connection has `timeout` to show whose it is.
+    /// Binds the relay's listener, if workers connect to one that no other pool has bound; a connection has `timeout` to show whose it is.
     ///
     /// # Errors
     /// When the relay cannot listen, or the user does not exist.
-    pub(crate) async fn bind(config: &Config, timeout: Duration) -> io::Result<Self> {
+    pub(crate) async fn bind(config: &Config, timeout: Duration, relays: &Relays) -> io::Result<Self> {
         let identity = config.identity().map_err(io::Error::other)?;
-        let listener = Listener::bind(&config.relay, identity.as_ref(), timeout).await?;
+        let listener = relays.listener(&config.relay, identity.as_ref(), timeout).await?;
         Ok(Self { listener, spawner: Spawner::start()? })
     }
 
@@ -94,7 +96,7 @@ impl Launcher {
         environment: &Environment,
     ) -> io::Result<Launch> {
         let relay = self.listener.as_ref().map_or("pipes", Listener::address);
-        let mut env = variables(environment, relay, &config.env);
+        let mut env = variables(environment, relay, &config.env, &terms.pool);
         let secret = self.listener.as_ref().and_then(Listener::secret);
         env.extend(secret.map(|secret| (SECRET.into(), secret.into())));
         let spec = Spec {
@@ -193,11 +195,12 @@ async fn explain(cause: Cause, process: &Process) -> Cause {
     exit.map_or(cause, Cause::Exited)
 }
 
-/// The worker's whole environment, in RoadRunner's order: `server.env` may change the addresses, but not the version and the mode.
+/// The worker's whole environment, in RoadRunner's order: `server.env` may change the addresses, but not the version, the mode and the pool.
 fn variables(
     environment: &Environment,
     relay: &str,
     configured: &[(String, String)],
+    pool: &str,
 ) -> Vec<(OsString, OsString)> {
     let mut variables = environment.inherited.clone();
     let mut set = |name: &str, value: &str| variables.push((name.into(), value.into()));
@@ -210,6 +213,7 @@ fn variables(
     }
     set("RR_VERSION", compat::VERSION);
     set("RR_MODE", compat::PLUGIN);
+    set("CAUSEWAY_POOL", pool);
     variables
 }
 

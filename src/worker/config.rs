@@ -82,6 +82,21 @@ impl Config {
     }
 }
 
+impl Config {
+    /// These settings of a pool, with what it does not set from `server`: of the relay, `sets_relay` says so. `on_init` is not inherited,
+    /// since that of `server` runs before all pools, nor is the pool's own command here.
+    pub(crate) fn inherit(mut self, server: &Self, sets_relay: bool) -> Self {
+        self.command = server.command.clone();
+        self.user = self.user.or_else(|| server.user.clone());
+        self.group = self.group.or_else(|| server.group.clone());
+        self.env.splice(0..0, server.env.iter().cloned());
+        if !sets_relay {
+            self.relay = server.relay.clone();
+        }
+        self
+    }
+}
+
 impl fmt::Debug for OnInit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnInit")
@@ -112,26 +127,34 @@ impl Default for OnInit {
 }
 
 impl Config {
-    /// What would keep workers from being started. `own` is the pool's own command.
-    pub(crate) fn validate(&self, own: Option<&Command>, machine: Machine<'_>, findings: &mut Findings) {
-        findings.check("server.relay", self.relay.can_listen(machine.work_dir));
+    /// What would keep workers from being started. `key` names a key of `server` in full, `own` is the pool's own command and its section.
+    pub(crate) fn validate(
+        &self,
+        key: &impl Fn(&str) -> String,
+        own: Option<(&str, &Command)>,
+        machine: Machine<'_>,
+        findings: &mut Findings,
+    ) {
+        findings.check(key("relay"), self.relay.can_listen(machine.work_dir));
         if let Some(risk) = self.relay.risk() {
-            findings.odd("server.relay", risk);
+            findings.odd(key("relay"), risk);
         }
-        let (key, command) =
-            own.map_or(("server.command", &self.command), |own| ("centrifuge.pool.command", own));
-        findings.check(key, self.can_run(command, &[], machine));
-        check_identity("server.user", self.user.as_deref(), findings);
-        check_group(self.group.as_deref(), findings);
+        let (command_key, command) = own.map_or_else(
+            || (key("command"), &self.command),
+            |(section, own)| (format!("{section}.command"), own),
+        );
+        findings.check(command_key, self.can_run(command, &[], machine));
+        findings.check(key("user"), Identity::resolve(self.user.as_deref(), None).map(drop));
+        findings.check(key("group"), Identity::resolve(None, self.group.as_deref()).map(drop));
         if let Some(on_init) = &self.on_init {
-            let key = "server.on_init.command";
+            let command_key = key("on_init.command");
             match self.can_run(&on_init.command, &on_init.env, machine) {
-                Err(reason) if on_init.exit_on_error => findings.mistake(key, reason),
+                Err(reason) if on_init.exit_on_error => findings.mistake(command_key, reason),
                 // It fails, and the workers are started all the same.
-                Err(reason) => findings.odd(key, reason),
+                Err(reason) => findings.odd(command_key, reason),
                 Ok(()) => {}
             }
-            check_identity("server.on_init.user", on_init.user.as_deref(), findings);
+            findings.check(key("on_init.user"), Identity::resolve(on_init.user.as_deref(), None).map(drop));
         }
     }
 
@@ -150,14 +173,6 @@ impl Config {
         let shown = words.first().unwrap_or(name);
         found.map(drop).map_err(|reason| format!("`{shown}` {reason}"))
     }
-}
-
-fn check_identity(key: &str, user: Option<&str>, findings: &mut Findings) {
-    findings.check(key, Identity::resolve(user, None).map(drop));
-}
-
-fn check_group(group: Option<&str>, findings: &mut Findings) {
-    findings.check("server.group", Identity::resolve(None, group).map(drop));
 }
 
 /// A map, or a list of maps as in old files. Names are in upper case, as RoadRunner makes them.

@@ -43,7 +43,7 @@ mod spawner;
 mod status;
 mod work;
 
-pub use crate::relay::RelayAddress;
+pub use crate::relay::{RelayAddress, Relays};
 pub use boot::Environment;
 pub(crate) use boot::{BootError, Launch, Launcher, Terms};
 pub use command::Command;

@@ -1,4 +1,4 @@
-//! `server.on_init`: a command that runs once, before the workers.
+//! `on_init`: a command that runs once, before the workers.
 
 use std::io;
 use std::sync::Arc;
@@ -17,19 +17,28 @@ use crate::os::process::{Identity, Spec};
 #[non_exhaustive]
 pub enum OnInitError {
     /// Its user or group cannot be used.
-    #[error("server.on_init.user: {0}")]
-    User(String),
+    #[error("{section}.on_init.user: {reason}")]
+    User {
+        /// The section of `on_init`.
+        section: String,
+        /// The reason.
+        reason: String,
+    },
     /// It was not started.
-    #[error("server.on_init: `{command}` cannot be started: {error}")]
+    #[error("{section}.on_init: `{command}` cannot be started: {error}")]
     Start {
+        /// The section of `on_init`.
+        section: String,
         /// The command, without secrets.
         command: Command,
         /// The reason.
         error: io::Error,
     },
     /// It failed, or took too long.
-    #[error("server.on_init: `{command}` failed: {how}{}", indented(lines))]
+    #[error("{section}.on_init: `{command}` failed: {how}{}", indented(lines))]
     Failed {
+        /// The section of `on_init`.
+        section: String,
         /// The command, without secrets.
         command: Command,
         /// Its exit status, or that it took too long.
@@ -43,15 +52,17 @@ fn indented(lines: &[String]) -> String {
     lines.iter().flat_map(|line| ["\n  ", line]).collect()
 }
 
-/// Runs the command and waits for its end. What it prints goes to the log.
+/// Runs the command of `section` and waits for its end. What it prints goes to the log.
 ///
 /// # Errors
 /// If the command cannot be started, fails or takes too long.
 pub(crate) async fn run(
+    section: &str,
     on_init: &OnInit,
     server: &Config,
     environment: &Environment,
 ) -> Result<(), OnInitError> {
+    let section = section.to_owned();
     let command = &on_init.command;
     let user = on_init.user.as_deref().or(server.user.as_deref());
     let mut env = environment.inherited.clone();
@@ -63,7 +74,7 @@ pub(crate) async fn run(
         env,
         work_dir: environment.work_dir.clone(),
         identity: Identity::resolve(user, server.group.as_deref())
-            .map_err(|error| OnInitError::User(error.to_string()))?,
+            .map_err(|error| OnInitError::User { section: section.clone(), reason: error.to_string() })?,
         stdin: false,
         // It may have started a daemon that workers need.
         ends_family: false,
@@ -73,8 +84,11 @@ pub(crate) async fn run(
         let started = spawner.spawn(spec).await?;
         io::Result::Ok((spawner, Process::adopt(started, true)))
     };
-    let (_spawner, process) =
-        start.await.map_err(|error| OnInitError::Start { command: command.clone(), error })?;
+    let (_spawner, process) = start.await.map_err(|error| OnInitError::Start {
+        section: section.clone(),
+        command: command.clone(),
+        error,
+    })?;
     let status = Arc::clone(process.status());
     let ended = timeout(on_init.exec_timeout, process.status().exited()).await;
     let how = match ended {
@@ -83,9 +97,9 @@ pub(crate) async fn run(
         Err(_) => {
             process.kill();
             process.status().exited().await;
-            format!("it did not exit within {:?} (server.on_init.exec_timeout)", on_init.exec_timeout)
+            format!("it did not exit within {:?} ({section}.on_init.exec_timeout)", on_init.exec_timeout)
         }
     };
     let lines = status.output.tail();
-    Err(OnInitError::Failed { command: command.clone(), how, lines })
+    Err(OnInitError::Failed { section, command: command.clone(), how, lines })
 }

@@ -9,9 +9,9 @@ use crate::support::repository;
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
-        ("cli", &["app", "config", "net", "os", "proto", "proxy", "rpc", "telemetry", "worker"]),
+        ("cli", &["app", "config", "net", "os", "pools", "proto", "proxy", "rpc", "telemetry", "worker"]),
         ("app", &["config", "proxy", "api", "rpc", "admin", "net", "pools", "worker", "telemetry", "watch"]),
-        ("config", &["admin", "api", "net", "pool", "proxy", "rpc", "telemetry", "worker", "os"]),
+        ("config", &["admin", "api", "net", "pool", "pools", "proxy", "rpc", "telemetry", "worker", "os"]),
         // Side by side: none of these three imports another.
         ("proxy", &["pools", "goridge", "net", "telemetry"]),
         ("rpc", &["pools", "api", "goridge", "net", "os", "proto", "telemetry"]),

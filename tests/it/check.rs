@@ -414,3 +414,134 @@ fn addresses_reachable_from_other_machines_are_reported_before_the_start() {
     let said = accepted(&folder(&[(".rr.yaml", text)]));
     assert!(!said.contains("other machines"), "{said}");
 }
+
+const POOLS: &str = "version: '3'
+server: {command: cat}
+centrifuge:
+  pool: {num_workers: 4}
+  pools:
+    reports:
+      match: {types: [rpc], methods: ['report.*', export]}
+      command: [cat, reports, --password=hunter2]
+      relay: unix://reports.sock
+      num_workers: 2
+      required: false
+    chat: {match: {channels: ['chat:*']}, num_workers: 1}
+    rest: {match: {types: [rpc, connect]}, num_workers: 1}
+";
+
+#[test]
+fn the_routes_of_several_pools_are_a_table() {
+    insta::assert_snapshot!(accepted(&folder(&[(".rr.yaml", POOLS)])), @"
+    workers       4 x `cat`
+    program       /usr/bin/cat
+    directory     DIR
+    relay         pipes
+    proxy         tcp://127.0.0.1:30000
+    api           127.0.0.1:10000
+    rpc           none
+    grace period  30s
+    pool          centrifuge.reports: 2 x `cat reports --password=***`, unix://reports.sock, not required
+    pool          centrifuge.chat: 1 x `cat`, pipes
+    pool          centrifuge.rest: 1 x `cat`, pipes
+    route         pool               types        methods          channels
+    1             centrifuge.reports rpc          report.*, export -
+    2             centrifuge.chat    -            -                chat:*
+    3             centrifuge.rest    rpc, connect -                -
+    all other calls go to centrifuge
+    ");
+}
+
+#[test]
+fn check_route_says_which_pool_answers_a_call_and_why() {
+    let folder = folder(&[(".rr.yaml", POOLS)]);
+    let route = |arguments: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["check", "--route"]).args(arguments.split(' ')).current_dir(folder.path());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let mut text = String::new();
+    for arguments in
+        ["rpc report.daily", "rpc sum", "SubRefresh chat:1", "publish news", "connect", "invented"]
+    {
+        let (code, answer) = route(arguments);
+        assert_eq!(code, Some(0), "{answer}");
+        text.push_str(&answer);
+    }
+    insta::assert_snapshot!(text, @"
+    rpc report.daily is answered by centrifuge.reports
+      centrifuge.reports: it matches types rpc and methods report.*, export
+    rpc sum is answered by centrifuge.rest
+      centrifuge.reports: the method matches none of report.*, export
+      centrifuge.chat: calls of this type have no channel
+      centrifuge.rest: it matches types rpc, connect
+    subrefresh chat:1 is answered by centrifuge.chat
+      centrifuge.reports: the type matches none of rpc
+      centrifuge.chat: it matches channels chat:*
+    publish news is answered by centrifuge
+      centrifuge.reports: the type matches none of rpc
+      centrifuge.chat: the channel matches none of chat:*
+      centrifuge.rest: the type matches none of rpc, connect
+      centrifuge: no other pool matches
+    connect is answered by centrifuge.rest
+      centrifuge.reports: the type matches none of rpc
+      centrifuge.chat: calls of this type have no channel
+      centrifuge.rest: it matches types rpc, connect
+    invented is answered by centrifuge
+      centrifuge.reports: the type matches none of rpc
+      centrifuge.chat: calls of this type have no channel
+      centrifuge.rest: the type matches none of rpc, connect
+      centrifuge: no other pool matches
+    ");
+    let refused = (
+        Some(2),
+        "causeway: --route: calls of the type connect have neither a method nor a channel\n".to_owned(),
+    );
+    assert_eq!(route("connect chat:1"), refused);
+}
+
+#[test]
+fn pools_that_no_call_can_reach_are_warnings() {
+    let text = "version: '3'
+server: {command: cat}
+centrifuge:
+  pools:
+    none: {num_workers: 1}
+    first: {match: {types: [connect]}}
+    second: {match: {types: [rpc], methods: ['*']}}
+    third: {match: {types: [rpc, connect]}}
+    odd: {match: {methods: [a], channels: [b]}}
+    optional: {match: {types: [refresh]}, command: no-such-program, user: nosuchuser, required: false}
+";
+    let shown = accepted(&folder(&[(".rr.yaml", text)]));
+    let warnings: Vec<&str> = shown.lines().filter(|line| line.starts_with("warning")).collect();
+    insta::assert_snapshot!(warnings.join("\n"), @"
+    warning: .rr.yaml:5: centrifuge.pools.none.match: no call can reach this pool: expected types, methods or channels
+    warning: .rr.yaml:8: centrifuge.pools.third.match: no call can reach this pool: its calls go to centrifuge.pools.first and centrifuge.pools.second, which come first
+    warning: .rr.yaml:9: centrifuge.pools.odd.match: no call can reach this pool: no call has both a method and a channel
+    warning: .rr.yaml:10: centrifuge.pools.optional.command: `no-such-program` is not found in PATH (/usr/bin:/bin)
+    warning: .rr.yaml:10: centrifuge.pools.optional.user: there is no user `nosuchuser`
+    ");
+}
+
+#[test]
+fn mistakes_of_the_machine_are_found_in_pools_as_well() {
+    let text = "version: '3'
+server: {command: cat, relay: unix://a.sock}
+centrifuge:
+  pools:
+    missing: {match: {types: [connect]}, command: no-such-program}
+    shared: {match: {types: [rpc]}, user: daemon}
+    taken: {match: {types: [publish]}, relay: 'tcp://127.0.0.1:30000'}
+    same: {match: {types: [refresh]}, relay: 'unix://a.sock'}
+    nowhere: {match: {types: [refresh]}, relay: 'unix://no/such/folder.sock'}
+";
+    insta::assert_snapshot!(refused_text(text), @"
+    causeway: .rr.yaml:5: centrifuge.pools.missing.command: `no-such-program` is not found in PATH (/usr/bin:/bin)
+    causeway: .rr.yaml:6: centrifuge.pools.shared.relay: workers of another user or group use the same socket (server.relay); expected another path
+    causeway: .rr.yaml:7: centrifuge.pools.taken.relay: tcp://127.0.0.1:30000 is already used by centrifuge.proxy_address (.rr.yaml:4)
+    causeway: .rr.yaml:9: centrifuge.pools.nowhere.relay: cannot listen on unix://no/such/folder.sock: the directory DIR/no/such does not exist
+    causeway: warning: .rr.yaml:9: centrifuge.pools.nowhere.match: no call can reach this pool: its calls go to centrifuge.pools.same, which come first
+    ");
+}

@@ -29,6 +29,7 @@ mod neighbours;
 mod packages;
 mod pages;
 mod pid_one;
+mod pools;
 mod proxy;
 mod real;
 mod relays;

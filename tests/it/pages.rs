@@ -103,11 +103,11 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
         "rr_centrifugo_workers_working 0",
         "rr_centrifugo_workers_invalid 0",
         &format!("rr_centrifugo_worker_state{{pid=\"{pid}\",state=\"ready\"}} 0"),
-        "causeway_requests_waiting 0",
-        "causeway_workers_target 2",
+        "causeway_requests_waiting{pool=\"centrifuge\"} 0",
+        "causeway_workers_target{pool=\"centrifuge\"} 2",
         "causeway_log_lines_dropped_total{reason=\"slow_reader\"} 0",
-        "causeway_request_duration_seconds_count{code=\"OK\",type=\"rpc\"} 1",
-        "causeway_request_duration_seconds_count{code=\"INTERNAL\",type=\"rpc\"} 1",
+        "causeway_request_duration_seconds_count{code=\"OK\",pool=\"centrifuge\",type=\"rpc\"} 1",
+        "causeway_request_duration_seconds_count{code=\"INTERNAL\",pool=\"centrifuge\",type=\"rpc\"} 1",
     ] {
         assert!(page.has(line), "{line}\n{}", page.text());
     }
@@ -220,7 +220,7 @@ async fn sections_with_one_address_share_a_listener() {
     let sections = format!("status: {{address: '{address}'}}\nmetrics: {{address: 'tcp://{address}'}}\n");
     let server = worker().more(&sections).start();
     assert_eq!(server.listening(METRICS), server.listening(HEALTH));
-    assert!(get(&server, METRICS, "/metrics").await.has("causeway_workers_target 1"));
+    assert!(get(&server, METRICS, "/metrics").await.has("causeway_workers_target{pool=\"centrifuge\"} 1"));
     assert_eq!(get(&server, HEALTH, "/ready").await.code, 200);
     assert_eq!(get(&server, HEALTH, "/").await.code, 404);
 }

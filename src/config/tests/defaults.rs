@@ -44,6 +44,8 @@ fn every_known_key_is_in_the_reference() {
         "centrifuge.pool",
         "centrifuge.pool.supervisor",
         "centrifuge.pool.dynamic_allocator",
+        "centrifuge.pools.x",
+        "centrifuge.pools.x.match",
         "logs",
         "logs.file_logger_options",
         "metrics",

@@ -3,6 +3,7 @@
 mod defaults;
 mod fuzz;
 mod messages;
+mod pools;
 mod secrets;
 mod sources;
 mod unset;

@@ -91,6 +91,8 @@ impl fmt::Display for Reason {
 pub(in crate::pool) enum Event {
     /// The pool starts.
     Start,
+    /// The pool starts, and is not waited for: it tries again if its first workers do not become ready.
+    StartOptional,
     /// A worker is ready.
     Booted(WorkerId),
     /// A worker did not become ready; its process is gone.

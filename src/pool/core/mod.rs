@@ -185,7 +185,8 @@ impl Core {
     /// Handles an event; what is to be done is appended to `effects`.
     pub(super) fn handle(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Start => self.start(effects),
+            Event::Start => self.start(true, effects),
+            Event::StartOptional => self.start(false, effects),
             Event::Booted(id) => self.booted(id, effects),
             Event::BootFailed(id, reason) => self.boot_failed(id, reason, effects),
             Event::Retire(id, reason) => self.retire(id, reason, effects),
@@ -219,8 +220,8 @@ impl Core {
         }
     }
 
-    fn start(&mut self, effects: &mut Vec<Effect>) {
-        if self.target == 0 {
+    fn start(&mut self, required: bool, effects: &mut Vec<Effect>) {
+        if self.target == 0 || !required {
             self.phase = Phase::Running;
             effects.push(Effect::FirstBoot(Ok(())));
         }

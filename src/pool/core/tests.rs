@@ -303,3 +303,33 @@ fn events_of_workers_that_are_gone_change_nothing() {
     ResetTimeout
     "#);
 }
+
+#[test]
+fn a_pool_that_need_not_be_ready_waits_between_attempts_and_says_why_it_serves_nothing() {
+    let events = [
+        Event::StartOptional,
+        boot_failed(1),
+        Event::PauseOver,
+        boot_failed(2),
+        Event::PauseOver,
+        Event::Booted(3),
+    ];
+    insta::assert_snapshot!(transcript(1, events), @r#"
+    StartOptional
+        FirstBoot(Ok(()))
+        Spawn(1)
+    BootFailed(1, "no boot of 1")
+        Pause(100ms)
+        Announce(Down("no boot of 1"))
+    PauseOver
+        Spawn(2)
+        Announce(Serving)
+    BootFailed(2, "no boot of 2")
+        Pause(200ms)
+        Announce(Down("no boot of 2"))
+    PauseOver
+        Spawn(3)
+        Announce(Serving)
+    Booted(3)
+    "#);
+}

@@ -100,7 +100,7 @@ fn router() -> Router {
     let (stop, _) = mpsc::channel(1);
     Router::new(Arc::new(Services {
         api: api::Client::new(&api::Config::default()).unwrap(),
-        pools: UpcomingPools::new(vec!["centrifuge"]),
+        pools: UpcomingPools::new(&[]),
         config: Bytes::from_static(b"{}"),
         serving: watch::channel(true).1,
         metrics: Arc::default(),

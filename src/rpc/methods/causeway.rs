@@ -69,14 +69,18 @@ struct Latency {
     max: f64,
 }
 
-/// There is no default pool.
+/// There is no pool of this name.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no pool {PLUGIN}")]
-struct NoPool;
+#[error("there is no pool {0}")]
+struct NoPool(String);
 
-async fn stats(services: Arc<Services>, _: String) -> Result<Stats, NoPool> {
+/// The counts of a pool, the default one unless it is named.
+async fn stats(services: Arc<Services>, mut name: String) -> Result<Stats, NoPool> {
+    if name.is_empty() {
+        PLUGIN.clone_into(&mut name);
+    }
     let snapshot = services.pools.wait().await.snapshot();
-    let PoolSnapshot { stats, .. } = snapshot.pool(PLUGIN).ok_or(NoPool)?;
+    let PoolSnapshot { stats, .. } = snapshot.pool(&name).ok_or(NoPool(name))?;
     let latency = [stats.latency.p50, stats.latency.p90, stats.latency.p99, stats.latency.max];
     let [p50, p90, p99, max] = latency.map(|time: Duration| time.as_secs_f64());
     Ok(Stats {

@@ -1,4 +1,4 @@
-//! `informer`: lists workers, and adds or removes one.
+//! `informer`: lists workers, and adds or removes one. What RoadRunner calls a plugin is a pool here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::pools::{ShuttingDown, WorkerSnapshot};
+use crate::pools::{self, WorkerSnapshot};
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -95,7 +95,7 @@ struct Worker {
     status_str: &'static str,
 }
 
-/// The workers of a plugin; an empty list for an unknown plugin.
+/// The workers of a pool; an empty list for an unknown one.
 async fn workers(services: Arc<Services>, plugin: String) -> Result<WorkerList, Infallible> {
     let pools = services.pools.wait().await;
     if pools.get(&plugin).is_none() {
@@ -130,7 +130,7 @@ enum ResizeError {
     #[error("plugin {0} does not support workers management")]
     NoSuchPlugin(String),
     #[error(transparent)]
-    Pool(#[from] ShuttingDown),
+    Pool(#[from] pools::ResizeError),
 }
 
 /// Adds a worker or removes one; false when it was the last one, which stays.
@@ -138,5 +138,5 @@ async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Result<b
     let Some(pool) = services.pools.wait().await.get(&plugin) else {
         return Err(ResizeError::NoSuchPlugin(plugin));
     };
-    Ok(if more { pool.add_worker().await } else { pool.remove_worker().await }?)
+    Ok(pool.resize(more).await?)
 }

@@ -1,4 +1,4 @@
-//! `resetter`: lists the plugins with workers, and replaces their workers.
+//! `resetter`: lists the pools, and replaces the workers of one.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
-//! `status`: whether a plugin is alive, and whether it can serve.
+//! `status`: whether a pool is alive, and whether it can serve.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compat::PLUGIN;
-use crate::pools::Pools;
+use crate::pools::NamedPool;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -36,19 +35,20 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     ]
 }
 
-/// A known plugin is always alive, since the pool recovers by itself.
-async fn status(_: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
-    known(request, "status")?;
+/// A known pool is always alive, since it recovers by itself.
+async fn status(services: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
+    known(&services, request, "status")?;
     Ok(StatusResponse { code: OK, message: "" })
 }
 
 /// Ready, even if busy, unless no worker can serve.
 async fn ready(services: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
-    known(request, "ready")?;
+    let name = known(&services, request, "ready")?;
+    let is_ready = services.pools.get().and_then(|pools| pools.get(&name)).is_some_and(NamedPool::is_ready);
     let unavailable = |message| StatusResponse { code: UNAVAILABLE, message };
     Ok(if !*services.serving.borrow() {
         unavailable("service is shutting down")
-    } else if !services.pools.get().is_some_and(Pools::are_ready) {
+    } else if !is_ready {
         unavailable("no worker can serve")
     } else {
         StatusResponse { code: OK, message: "" }
@@ -63,6 +63,9 @@ struct NoSuchPlugin {
     plugin: String,
 }
 
-fn known(request: StatusRequest, method: &'static str) -> Result<(), NoSuchPlugin> {
-    if request.plugin == PLUGIN { Ok(()) } else { Err(NoSuchPlugin { method, plugin: request.plugin }) }
+/// The name of the pool that the request is about.
+fn known(services: &Services, request: StatusRequest, method: &'static str) -> Result<String, NoSuchPlugin> {
+    let StatusRequest { plugin } = request;
+    let is_known = services.pools.names().iter().any(|name| **name == plugin);
+    if is_known { Ok(plugin) } else { Err(NoSuchPlugin { method, plugin }) }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use causeway::config::{Sources, load};
 use causeway::pool::{Caller, Error, Pool, Start, StartError};
 use causeway::proto::proxy::{RpcRequest, RpcResponse};
-use causeway::worker::Environment;
+use causeway::worker::{Environment, Relays};
 use prost::Message as _;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -40,6 +40,9 @@ impl Setup {
         let loaded = load(&sources).unwrap();
         let environment = Environment { work_dir: loaded.work_dir, inherited: loaded.env, rpc: None };
         let start = Start {
+            name: "centrifuge".into(),
+            required: true,
+            relays: Relays::default(),
             pool: loaded.config.pool,
             server: loaded.config.server,
             environment,

@@ -1,0 +1,182 @@
+//! One pool under its name: how it is started, once or again and again.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{debug, error};
+
+use crate::compat;
+use crate::pool::{Error, Pool, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
+use crate::worker;
+
+/// The pauses between attempts to start a pool that is not required: 100 ms, doubling up to 10 s.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A pool and its name. One that is not required may be missing: it could not be started yet.
+#[derive(Debug)]
+pub struct NamedPool {
+    start: Start,
+    pool: OnceLock<Pool>,
+    /// Why it is missing.
+    missing: Mutex<String>,
+}
+
+/// Why a pool was not resized.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// The server shuts down.
+    #[error(transparent)]
+    ShuttingDown(#[from] ShuttingDown),
+    /// The pool, which is not required, has not started yet.
+    #[error("the pool has not started: {0}")]
+    Missing(String),
+}
+
+/// Why a pool could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{reason}", prefix(.name))]
+pub struct StartError {
+    /// The pool's name.
+    name: String,
+    reason: Failure,
+}
+
+/// The key of a pool that is not the default one: its place in the file is added to errors that begin with one.
+fn prefix(name: &str) -> String {
+    let key = name.strip_prefix(compat::PLUGIN).and_then(|name| name.strip_prefix('.'));
+    key.map_or_else(String::new, |key| format!("centrifuge.pools.{key}: "))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    OnInit(#[from] worker::OnInitError),
+    #[error(transparent)]
+    Pool(#[from] crate::pool::StartError),
+}
+
+impl NamedPool {
+    pub(super) fn new(start: Start) -> Self {
+        Self { start, pool: OnceLock::new(), missing: Mutex::new("it is starting".into()) }
+    }
+
+    /// Its name: `centrifuge`, or `centrifuge.` and its key in `centrifuge.pools`.
+    pub fn name(&self) -> &str {
+        &self.start.name
+    }
+
+    /// Whether the server is ready only with this pool.
+    pub fn is_required(&self) -> bool {
+        self.start.required
+    }
+
+    /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
+    pub fn is_ready(&self) -> bool {
+        self.pool.get().is_some_and(Pool::is_ready)
+    }
+
+    /// Replaces all workers; see [`Pool::reset`].
+    ///
+    /// # Errors
+    /// See [`ResetError`].
+    pub async fn reset(&self) -> Result<(), ResetError> {
+        match self.pool.get() {
+            Some(pool) => pool.reset().await,
+            None => Err(ResetError::Boot(self.reason())),
+        }
+    }
+
+    /// Keeps one worker more, or one less, from now on; see [`Pool::add_worker`] and [`Pool::remove_worker`].
+    ///
+    /// # Errors
+    /// See [`ResizeError`].
+    pub async fn resize(&self, more: bool) -> Result<bool, ResizeError> {
+        let pool = self.pool.get().ok_or_else(|| ResizeError::Missing(self.reason()))?;
+        Ok(if more { pool.add_worker().await } else { pool.remove_worker().await }?)
+    }
+
+    /// The pool, once it has started.
+    ///
+    /// # Errors
+    /// [`Error::NoWorkers`] until then.
+    #[inline]
+    pub(super) fn running(&self) -> Result<&Pool, Error> {
+        self.pool.get().ok_or_else(|| Error::NoWorkers { reason: self.reason() })
+    }
+
+    pub(super) fn workers(&self) -> Vec<WorkerInfo> {
+        self.pool.get().map_or_else(Vec::new, Pool::workers)
+    }
+
+    /// What its workers run, for people to read.
+    pub(super) fn command(&self) -> String {
+        let Start { pool, server, .. } = &self.start;
+        pool.command.as_ref().unwrap_or(&server.command).to_string()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.pool.get().map_or_else(Stats::default, Pool::stats)
+    }
+
+    /// Starts the pool, and waits until its workers are ready.
+    ///
+    /// # Errors
+    /// When one of them does not become ready. What has been started is left to [`Pools::stop`](super::Pools::stop).
+    pub(super) async fn start(&self) -> Result<(), StartError> {
+        self.begin().await.map_err(|reason| StartError { name: self.name().into(), reason })
+    }
+
+    async fn begin(&self) -> Result<(), Failure> {
+        self.run_on_init().await?;
+        let (pool, first_boot) = Pool::begin(&self.start).await?;
+        let _ = self.pool.set(pool);
+        Ok(first_boot.over().await?)
+    }
+
+    /// Starts the pool, however long that takes.
+    pub(super) async fn keep_starting(&self) {
+        let mut pause = FIRST_PAUSE;
+        while let Err(failure) = self.begin().await {
+            let (pool, reason) = (self.name(), failure.to_string());
+            if *self.missing() == reason {
+                debug!(target: "server", pool, error = reason, "pool cannot be started");
+            } else {
+                error!(target: "server", pool, error = reason, "pool cannot be started");
+            }
+            *self.missing() = reason;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Runs its own `on_init`; that of the server has been run.
+    async fn run_on_init(&self) -> Result<(), worker::OnInitError> {
+        let Start { server, environment, .. } = &self.start;
+        let Some(on_init) = &server.on_init else { return Ok(()) };
+        let section = self.name().replacen(compat::PLUGIN, "centrifuge.pools", 1);
+        match worker::run_on_init(&section, on_init, server, environment).await {
+            Err(reason) if on_init.exit_on_error => Err(reason),
+            Err(reason) => {
+                error!(target: "server", %reason, "on_init failed, starting the workers anyway");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn reason(&self) -> String {
+        self.missing().clone()
+    }
+
+    fn missing(&self) -> MutexGuard<'_, String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool, if it has started, to be stopped.
+    pub(super) fn started(&self) -> Option<&Pool> {
+        self.pool.get()
+    }
+}

@@ -1,0 +1,118 @@
+//! One text field of a protobuf message, without decoding the message.
+//!
+//! Source: <https://protobuf.dev/programming-guides/encoding/>. As in every decoder, the last value of a field that occurs more than once
+//! counts, and a field of another wire type is an unknown one.
+
+/// The fields that are read, at most. Centrifugo's messages have at most 16, and each of a client's labels is one more; a message of very
+/// many tiny fields would hold up other calls.
+const MAX_FIELDS: usize = 4096;
+
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const LENGTH_DELIMITED: u64 = 2;
+const FIXED32: u64 = 5;
+
+/// Returns the text of the field `number`; empty if the message does not have it, as in proto3. `None` if the message is broken, or uses
+/// groups, which Centrifugo's never did.
+pub(super) fn text(message: &[u8], number: u64) -> Option<&str> {
+    let (mut rest, mut found) = (message, &b""[..]);
+    for _ in 0..MAX_FIELDS {
+        if rest.is_empty() {
+            return str::from_utf8(found).ok();
+        }
+        let key = varint(&mut rest)?;
+        // Field numbers have 29 bits, and none is zero.
+        if key >> 3 == 0 || key > u64::from(u32::MAX) {
+            return None;
+        }
+        match key & 7 {
+            VARINT => drop(varint(&mut rest)?),
+            FIXED64 => drop(rest.split_off(..8)?),
+            FIXED32 => drop(rest.split_off(..4)?),
+            LENGTH_DELIMITED => {
+                let length = usize::try_from(varint(&mut rest)?).ok()?;
+                let value = rest.split_off(..length)?;
+                if key >> 3 == number {
+                    found = value;
+                }
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = rest.split_off_first()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            // The tenth byte has one bit left.
+            return (shift < 63 || *byte <= 1).then_some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::proxy::{PublishRequest, RpcRequest};
+
+    #[test]
+    fn a_field_is_found_wherever_it_is_and_the_last_one_counts() {
+        let mut message =
+            RpcRequest { user: "42".into(), method: "first".into(), ..RpcRequest::default() }.encode_to_vec();
+        assert_eq!(text(&message, 11), Some("first"));
+        assert_eq!(text(&message, 10), Some("42"));
+        assert_eq!(text(&message, 12), Some(""));
+        // A varint and both fixed sizes under the same number, unknown fields, and the field again.
+        message.extend([11 << 3, 0x96, 0x01, 11 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8, 11 << 3 | 5, 1, 2, 3, 4]);
+        assert_eq!(text(&message, 11), Some("first"));
+        message.extend([11 << 3 | 2, 6]);
+        message.extend(b"second");
+        assert_eq!(text(&message, 11), Some("second"));
+        assert_eq!(text(b"", 11), Some(""));
+    }
+
+    #[test]
+    fn a_broken_message_has_no_field() {
+        for message in [
+            &[11 << 3 | 2][..],
+            &[11 << 3 | 2, 5, b'a'],
+            &[11 << 3 | 2, 1, 0xff],
+            &[0x80],
+            &[0],
+            &[11 << 3 | 3, 11 << 3 | 4],
+            &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+            &[9, 1, 2],
+            &[0xf8, 0xff, 0xff, 0xff, 0x1f, 0],
+            &[11 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        ] {
+            assert_eq!(text(message, 11), None, "{message:?}");
+        }
+        assert_eq!(text(&[8, 0].repeat(MAX_FIELDS), 11), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_a_decoder_reads(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            // Bytes that look like messages now and then.
+            let bytes: Vec<u8> = bytes.iter().map(|byte| if byte % 3 == 0 { 11 << 3 | 2 } else { byte % 12 }).collect();
+            if let Ok(decoded) = PublishRequest::decode(&bytes[..])
+                && let Some(found) = text(&bytes, 11)
+            {
+                prop_assert_eq!(found, decoded.channel);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = text(&bytes, 11);
+        }
+    }
+}
