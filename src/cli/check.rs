@@ -78,7 +78,7 @@ fn pools(loaded: &Loaded) -> String {
     }
     for pool in &config.pools {
         let command = pool.pool.command.as_ref().unwrap_or(&pool.server.command);
-        let key = format!("centrifuge.pools.{}.relay", pool.key);
+        let key = format!("{}.relay", pool.section());
         let relay = loaded.hide("server.relay", loaded.hide(&key, relay(&pool.server.relay)));
         let relay = secrets::scrub(&relay);
         let optional = if pool.routing.required { "" } else { ", not required" };

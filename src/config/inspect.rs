@@ -24,7 +24,7 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     config.server.validate(&|key| format!("server.{key}"), own, machine, &mut findings);
     config.pool.validate("centrifuge.pool", &mut findings);
     for pool in &config.pools {
-        let section = format!("centrifuge.pools.{}", pool.key);
+        let section = pool.section();
         pool.validate(|key| find(tree, &format!("{section}.{key}")).1, machine, &mut findings);
     }
     pools::validate_routes(&config.pools, &mut findings);
@@ -111,7 +111,7 @@ fn listeners(config: &Config, tree: &Node) -> Vec<Listener> {
     ];
     let all = all.into_iter().map(|(key, address)| (Cow::Borrowed(key), address));
     let pools = config.pools.iter().map(|pool| {
-        let key = format!("centrifuge.pools.{}.relay", pool.key);
+        let key = format!("{}.relay", pool.section());
         // Otherwise it is that of `server`.
         let relay = if find(tree, &key).1 { pool.server.relay.listener() } else { None };
         (Cow::Owned(key), relay)
@@ -124,7 +124,7 @@ fn owners(config: &Config, tree: &Node, problems: &Problems) {
     let owner = |server: &worker::Config| (server.user.clone(), server.group.clone());
     let mut known = vec![("server".to_owned(), &config.server)];
     for pool in &config.pools {
-        let section = format!("centrifuge.pools.{}", pool.key);
+        let section = pool.section();
         let shares = |(_, other): &&(String, &worker::Config)| {
             matches!(other.relay, RelayAddress::Unix(_)) && other.relay == pool.server.relay
         };

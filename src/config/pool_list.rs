@@ -5,7 +5,7 @@ use super::nearest::nearest;
 use super::node::{Node, Value};
 use super::problems::Problems;
 use super::{shown, typed};
-use crate::pools::{Config, Routing, TYPES, is_of_unknown_type};
+use crate::pools::{Config, Glob, Match, Routing, TYPES, is_of_unknown_type};
 use crate::{pool, worker};
 
 /// Reads all of them, in the order of the file. What a pool does not set itself comes from `server`.
@@ -38,7 +38,7 @@ fn read_one(name: &str, node: &Node, keys: &[&str], server: &worker::Config, pro
     let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
     show_reference(node, &["on_init", "command"], on_init);
     check_commands(&server, &pool, node, &path, problems);
-    check_types(&routing, node, &path, problems);
+    check_match(&routing.matches, node, &path, problems);
     Config { key: name.to_owned(), routing, server, pool }
 }
 
@@ -75,17 +75,30 @@ fn check_commands(
     }
 }
 
+/// A key that is set must have a value: without one, perhaps because a variable is empty, it would match every call.
+fn check_match(matches: &Match, node: &Node, path: &str, problems: &Problems) {
+    let set = |key: &str| node.get("match").and_then(|node| node.get(key));
+    let Match { types, methods, channels } = matches;
+    for (name, globs) in [("types", types), ("methods", methods), ("channels", channels)] {
+        let key = format!("{path}.match.{name}");
+        if let Some(node) = set(name).filter(|_| globs.is_empty() && !problems.spoil(&key)) {
+            let text =
+                format!("expected at least one glob such as \"chat:*\", found {}", shown::found(node, &key));
+            problems.mistake(&node.at, Some(&key), text);
+        }
+    }
+    check_types(types, set("types").unwrap_or(node), &format!("{path}.match.types"), problems);
+}
+
 /// Warns of types that Centrifugo does not have; a later one may.
-fn check_types(routing: &Routing, node: &Node, path: &str, problems: &Problems) {
-    for glob in routing.matches.types.iter().filter(|glob| is_of_unknown_type(glob)) {
-        let key = format!("{path}.match.types");
-        let node = node.get("match").and_then(|node| node.get("types")).unwrap_or(node);
+fn check_types(types: &[Glob], node: &Node, key: &str, problems: &Problems) {
+    for glob in types.iter().filter(|glob| is_of_unknown_type(glob)) {
         let hint = match nearest(glob.as_str(), TYPES.map(|(kind, _)| kind)) {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("known types: {}", TYPES.map(|(kind, _)| kind).join(", ")),
         };
         let text =
-            shown::without_value(format!("Centrifugo has no type `{}`; {hint}", glob.as_str()), node, &key);
-        problems.warn(&node.at, Some(&key), text);
+            shown::without_value(format!("Centrifugo has no type `{}`; {hint}", glob.as_str()), node, key);
+        problems.warn(&node.at, Some(key), text);
     }
 }

@@ -96,8 +96,8 @@ impl<'de> Deserializer<'de> for Keys<'_> {
     }
 }
 
-/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in, or route every call.
-const NEVER_NOTHING: [&str; 4] = ["allow", "types", "methods", "channels"];
+/// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
+const NEVER_NOTHING: [&str; 1] = ["allow"];
 
 /// One value, as serde sees it.
 struct Reader<'a> {

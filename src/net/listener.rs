@@ -34,7 +34,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Options<'a> {
     /// The key of the address in the configuration, for messages.
-    pub(crate) key: &'static str,
+    pub(crate) key: &'a str,
     pub(crate) address: &'a Address,
     /// The attributes of a unix socket's file.
     pub(crate) attributes: Attributes,
@@ -49,7 +49,7 @@ pub(crate) struct Listener {
     /// Dropped before the socket: see [`SocketFile`].
     file: Option<SocketFile>,
     socket: Socket,
-    key: &'static str,
+    key: String,
     address: Address,
     allow: Vec<Network>,
     connections: Arc<Connections>,
@@ -108,7 +108,7 @@ impl Listener {
         Ok(Self {
             file: None,
             socket,
-            key: options.key,
+            key: options.key.to_owned(),
             address,
             allow: options.allow.to_vec(),
             connections: Connections::new(options.limit),
@@ -202,7 +202,7 @@ impl Listener {
         let registration = connections.register(|| {
             if let Some(times) = evicting.happened() {
                 warn!(
-                    target: "net", listener = *key, limit, closed = times,
+                    target: "net", listener = key.as_str(), limit, closed = times,
                     "connection limit reached: closing idle connections for new ones"
                 );
             }

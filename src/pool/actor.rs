@@ -227,7 +227,7 @@ impl Actor {
         let Some(Booting { recipe, slot, began, call_off, one_shot }) = self.booting.remove(&id) else {
             return;
         };
-        info!(target: "server", pid = process.status().pid(), "worker ready");
+        info!(target: "server", pid = process.status().pid(), pool = self.parts.label(), "worker ready");
         let (exit, mailbox) = (process.status().exited(), self.parts.mailbox.clone());
         tokio::spawn(async move { mailbox.send(Message::Exited(id, exit.await)) });
         let member = Arc::new(Member::new(id, Arc::clone(process.status()), recipe, slot));
@@ -265,13 +265,13 @@ impl Actor {
 
     /// Logged once per streak, and again when the streak has grown tenfold: a worker that cannot start would fill the log.
     fn log_failed_boot(&self, reason: &str) {
-        let attempts = self.core.streak() + 1;
+        let (attempts, pool) = (self.core.streak() + 1, self.parts.label());
         if self.first_boot.is_some() {
             // `serve` reports it.
         } else if attempts == 1 || attempts.is_multiple_of(10) {
-            error!(target: "server", attempts, error = reason, "cannot start worker");
+            error!(target: "server", pool, attempts, error = reason, "cannot start worker");
         } else {
-            debug!(target: "server", attempts, error = reason, "cannot start worker");
+            debug!(target: "server", pool, attempts, error = reason, "cannot start worker");
         }
     }
 
@@ -310,7 +310,7 @@ impl Actor {
             Effect::Pause(time) => self.alarms.set(Alarm::Pause, time),
             Effect::LookAgain(time) => self.alarms.set(Alarm::LookAgain, time),
             Effect::ResetOver(end) => {
-                self.resets.end(&end);
+                self.resets.end(&end, self.parts.label());
                 self.set_reset_alarm();
             }
             Effect::Announce(availability) => self.parts.queue.announce(availability),

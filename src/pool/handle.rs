@@ -16,11 +16,7 @@ use super::lease::{Answer, Answered};
 use super::mailbox::{Mailbox, Message};
 use super::one_shot::OneShots;
 use super::parts::Parts;
-use super::queue::Queue;
-use super::recipe::{CurrentRecipe, Recipe};
-use super::roster::Roster;
-use super::stats::Counters;
-use super::units::Units;
+use super::recipe::Recipe;
 use super::{Config, Error};
 use crate::worker::{self, Environment, Launcher, Relays, Terms};
 
@@ -40,6 +36,8 @@ pub struct Start {
     pub server: worker::Config,
     /// The relays of all pools.
     pub relays: Relays,
+    /// The setting that names its relay, for errors.
+    pub relay_key: String,
     /// Where workers run.
     pub environment: Environment,
     /// The largest frame in bytes that a worker may send.
@@ -88,19 +86,13 @@ impl Pool {
     /// See [`StartError::Setup`].
     pub async fn begin(start: &Start) -> Result<(Self, FirstBoot), StartError> {
         let config = &start.pool;
-        let launcher = Launcher::bind(&start.server, config.allocate_timeout, &start.relays).await?;
+        let launcher =
+            Launcher::bind(&start.server, config.allocate_timeout, &start.relays, &start.relay_key).await?;
         let recipe = recipe(start, &launcher)?;
         let (mailbox, messages) = Mailbox::new();
         let (one_shots, asking) = OneShots::new(config.num_workers);
-        let parts = Arc::new(Parts {
-            units: Arc::new(Units::new(mailbox.clone())),
-            queue: Queue::new(mailbox.clone()),
-            roster: Roster::default(),
-            recipe: CurrentRecipe::new(recipe),
-            counters: Counters::new(),
-            one_shots: config.debug.then_some(one_shots),
-            mailbox,
-        });
+        let one_shots = config.debug.then_some(one_shots);
+        let parts = Arc::new(Parts::new(&start.name, recipe, one_shots, mailbox));
         let (booted, first_boot) = oneshot::channel();
         let actor = Actor::new(Arc::clone(&parts), launcher, config, start.required, booted);
         tokio::spawn(actor.run(messages, asking));
@@ -154,7 +146,8 @@ impl Pool {
         if tokio::time::timeout_at(deadline, self.ended()).await.is_ok() {
             return true;
         }
-        warn!(target: "server", "shutdown deadline reached, killing the remaining workers");
+        let pool = self.parts.label();
+        warn!(target: "server", pool, "shutdown deadline reached, killing the remaining workers");
         self.parts.mailbox.send(Message::KillAll);
         self.ended().await;
         false

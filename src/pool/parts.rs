@@ -5,14 +5,17 @@ use std::sync::Arc;
 use super::mailbox::Mailbox;
 use super::one_shot::OneShots;
 use super::queue::Queue;
-use super::recipe::CurrentRecipe;
+use super::recipe::{CurrentRecipe, Recipe};
 use super::roster::Roster;
 use super::stats::Counters;
 use super::units::Units;
+use crate::compat;
 
 /// What a pool consists of, beside its actor.
 #[derive(Debug)]
 pub(super) struct Parts {
+    /// The pool's name in log entries; the default pool has none.
+    label: Option<Arc<str>>,
     /// Idle capacity; leases bring it back.
     pub(super) units: Arc<Units>,
     /// Requests that wait for it.
@@ -26,4 +29,30 @@ pub(super) struct Parts {
     pub(super) one_shots: Option<OneShots>,
     /// The way to the actor.
     pub(super) mailbox: Mailbox,
+}
+
+impl Parts {
+    /// The parts of the pool with this name; its workers are started from `recipe`.
+    pub(super) fn new(
+        name: &Arc<str>,
+        recipe: Recipe,
+        one_shots: Option<OneShots>,
+        mailbox: Mailbox,
+    ) -> Self {
+        Self {
+            label: Some(Arc::clone(name)).filter(|name| **name != *compat::PLUGIN),
+            units: Arc::new(Units::new(mailbox.clone())),
+            queue: Queue::new(mailbox.clone()),
+            roster: Roster::default(),
+            recipe: CurrentRecipe::new(recipe),
+            counters: Counters::new(),
+            one_shots,
+            mailbox,
+        }
+    }
+
+    /// The field `pool` of log entries.
+    pub(super) fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
 }

@@ -52,15 +52,15 @@ impl Resets {
         self.current.append(&mut self.next);
     }
 
-    /// The reset in progress is over.
-    pub(super) fn end(&mut self, end: &ResetEnd) {
+    /// The reset in progress is over, in the pool with this name in log entries.
+    pub(super) fn end(&mut self, end: &ResetEnd, pool: Option<&str>) {
         match end {
-            ResetEnd::Done => info!(target: "server", "reset done"),
+            ResetEnd::Done => info!(target: "server", pool, "reset done"),
             ResetEnd::BootFailed(reason) => {
-                error!(target: "server", %reason, "reset failed: workers not yet replaced keep running");
+                error!(target: "server", pool, %reason, "reset failed: workers not yet replaced keep running");
             }
             ResetEnd::TimedOut => {
-                error!(target: "server", "reset timed out: workers not yet replaced keep running");
+                error!(target: "server", pool, "reset timed out: workers not yet replaced keep running");
             }
             ResetEnd::Closed => {}
         }
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(resets.begins_in(start + PACE), Some(Duration::ZERO));
         resets.begin(start + PACE);
         assert!(first.try_recv().is_err(), "it is not over");
-        resets.end(&ResetEnd::Done);
+        resets.end(&ResetEnd::Done, None);
         assert_eq!(first.try_recv(), Ok(ResetEnd::Done));
         assert!(others.iter_mut().all(|end| end.try_recv() == Ok(ResetEnd::Done)));
     }
@@ -128,7 +128,7 @@ mod tests {
         let mut first = ask(&mut resets, start);
         resets.begin(start);
         let mut second = ask(&mut resets, start);
-        resets.end(&ResetEnd::Done);
+        resets.end(&ResetEnd::Done, None);
         assert_eq!(first.try_recv(), Ok(ResetEnd::Done));
         assert!(second.try_recv().is_err(), "workers may be older than this request");
         assert_eq!(resets.begins_in(start), Some(Duration::ZERO));

@@ -84,11 +84,11 @@ impl Staff {
         let asked_to_leave = member.is_retiring();
         drop(self.parts.units.recall(&member));
         self.parts.roster.remove(id);
-        let pid = member.status.pid();
+        let (pid, pool) = (member.status.pid(), self.parts.label());
         if asked_to_leave {
-            debug!(target: "server", pid, %exit, "worker stopped");
+            debug!(target: "server", pid, pool, %exit, "worker stopped");
         } else {
-            warn!(target: "server", pid, %exit, "worker died");
+            warn!(target: "server", pid, pool, %exit, "worker died");
             self.parts.counters.restart(None);
         }
         let was_useful = member.executions() > 0 || member.status.age() >= USEFUL_AGE;
@@ -101,7 +101,7 @@ impl Staff {
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
-        debug!(target: "server", pid = member.status.pid(), %reason, "retiring worker");
+        debug!(target: "server", pid = member.status.pid(), pool = self.parts.label(), %reason, "retiring worker");
         if reason == Reason::Shutdown {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.
             let patience = if member.status.has_answered() { LAST_WORK } else { LAST_REQUEST };
@@ -127,12 +127,12 @@ impl Staff {
         }
         // It may be idle; no request shall be sent to it any more.
         drop(self.parts.units.recall(member));
-        let pid = member.status.pid();
+        let (pid, pool) = (member.status.pid(), self.parts.label());
         if reason == Reason::Faulty {
             // What it did was logged where it was seen.
-            debug!(target: "server", pid, %reason, "killing worker");
+            debug!(target: "server", pid, pool, %reason, "killing worker");
         } else {
-            warn!(target: "server", pid, %reason, "killing worker");
+            warn!(target: "server", pid, pool, %reason, "killing worker");
         }
         let patience = if reason == Reason::MaxMemoryHard { Duration::ZERO } else { OWN_EXIT };
         process.stop(None, patience);

@@ -43,9 +43,14 @@ impl Config {
         format!("{}.{}", compat::PLUGIN, self.key)
     }
 
+    /// Its section in the file.
+    pub(crate) fn section(&self) -> String {
+        format!("centrifuge.pools.{}", self.key)
+    }
+
     /// Checks its own keys. Inherited ones are reported under `server`. What would fail the start is only odd if the pool is not required.
     pub(crate) fn validate(&self, has: impl Fn(&str) -> bool, machine: Machine<'_>, findings: &mut Findings) {
-        let section = format!("centrifuge.pools.{}", self.key);
+        let section = self.section();
         self.pool.validate(&section, findings);
         let mut own = Findings::default();
         let key = |key: &str| if has(key) { format!("{section}.{key}") } else { format!("server.{key}") };
@@ -67,14 +72,13 @@ impl Config {
 pub(crate) fn validate_routes(pools: &[Config], findings: &mut Findings) {
     let matches: Vec<Match> = pools.iter().map(|pool| pool.routing.matches.clone()).collect();
     for (index, pool) in pools.iter().enumerate() {
-        let key = format!("centrifuge.pools.{}.match", pool.key);
+        let key = format!("{}.match", pool.section());
         if let Some(why) = matches[index].unreachable() {
             findings.odd(key, format!("no call can reach this pool: {why}"));
             continue;
         }
         let earlier = matches[index].covered_by(&matches[..index]);
-        let names: Vec<_> =
-            earlier.iter().map(|earlier| format!("centrifuge.pools.{}", pools[*earlier].key)).collect();
+        let names: Vec<_> = earlier.iter().map(|earlier| pools[*earlier].section()).collect();
         if !names.is_empty() {
             let text = format!(
                 "no call can reach this pool: its calls go to {}, which come first",

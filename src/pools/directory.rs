@@ -196,14 +196,17 @@ impl Settings {
         // Its `on_init` is run before anything else.
         server.on_init = None;
         let relays = Relays::default();
-        let start = |name: Arc<str>, required, server, pool| {
+        let shared = server.relay.clone();
+        let start = |name: Arc<str>, section: &str, required, server: worker::Config, pool| {
             let (relays, environment) = (relays.clone(), environment.clone());
-            Start { name, required, pool, server, relays, environment, max_message_size }
+            let section = if server.relay == shared { "server" } else { section };
+            let relay_key = format!("{section}.relay");
+            Start { name, required, pool, server, relays, relay_key, environment, max_message_size }
         };
-        let mut starts = vec![start(compat::PLUGIN.into(), true, server, pool)];
+        let mut starts = vec![start(compat::PLUGIN.into(), "server", true, server, pool)];
         for other in pools {
             let name = other.name().into();
-            starts.push(start(name, other.routing.required, other.server, other.pool));
+            starts.push(start(name, &other.section(), other.routing.required, other.server, other.pool));
         }
         starts
     }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tracing::{debug, error};
 
 use crate::compat;
-use crate::pool::{Error, Pool, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
+use crate::pool::{self, Error, Pool, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
 use crate::worker;
 
 /// The pauses between attempts to start a pool that is not required: 100 ms, doubling up to 10 s.
@@ -35,27 +35,19 @@ pub enum ResizeError {
     Missing(String),
 }
 
-/// Why a pool could not be started.
+/// Why a pool could not be started. The text begins with the setting that it is about, unless that is the command of the default pool.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{reason}", prefix(.name))]
-pub struct StartError {
-    /// The pool's name.
-    name: String,
-    reason: Failure,
-}
-
-/// The key of a pool that is not the default one: its place in the file is added to errors that begin with one.
-fn prefix(name: &str) -> String {
-    let key = name.strip_prefix(compat::PLUGIN).and_then(|name| name.strip_prefix('.'));
-    key.map_or_else(String::new, |key| format!("centrifuge.pools.{key}: "))
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failure {
+#[non_exhaustive]
+pub enum StartError {
+    /// Its `on_init` failed, and `exit_on_error` is set.
     #[error(transparent)]
     OnInit(#[from] worker::OnInitError),
+    /// Its relay cannot listen, or its workers' user does not exist.
     #[error(transparent)]
-    Pool(#[from] crate::pool::StartError),
+    Setup(std::io::Error),
+    /// A worker did not become ready.
+    #[error("{0}")]
+    Boot(String),
 }
 
 impl NamedPool {
@@ -126,25 +118,33 @@ impl NamedPool {
     /// # Errors
     /// When one of them does not become ready. What has been started is left to [`Pools::stop`](super::Pools::stop).
     pub(super) async fn start(&self) -> Result<(), StartError> {
-        self.begin().await.map_err(|reason| StartError { name: self.name().into(), reason })
+        self.run_on_init().await?;
+        let begun = async {
+            let (pool, first_boot) = Pool::begin(&self.start).await?;
+            let _ = self.pool.set(pool);
+            first_boot.over().await
+        };
+        begun.await.map_err(|error| match (error, self.key()) {
+            (pool::StartError::Setup(error), _) => StartError::Setup(error),
+            (error, None) => StartError::Boot(error.to_string()),
+            (error, Some(key)) => StartError::Boot(format!("centrifuge.pools.{key}: {error}")),
+        })
     }
 
-    async fn begin(&self) -> Result<(), Failure> {
-        self.run_on_init().await?;
-        let (pool, first_boot) = Pool::begin(&self.start).await?;
-        let _ = self.pool.set(pool);
-        Ok(first_boot.over().await?)
+    /// Its key in `centrifuge.pools`.
+    fn key(&self) -> Option<&str> {
+        self.name().strip_prefix(compat::PLUGIN)?.strip_prefix('.')
     }
 
     /// Starts the pool, however long that takes.
     pub(super) async fn keep_starting(&self) {
         let mut pause = FIRST_PAUSE;
-        while let Err(failure) = self.begin().await {
+        while let Err(failure) = self.start().await {
             let (pool, reason) = (self.name(), failure.to_string());
             if *self.missing() == reason {
-                debug!(target: "server", pool, error = reason, "pool cannot be started");
+                debug!(target: "server", pool, error = reason, "cannot start pool");
             } else {
-                error!(target: "server", pool, error = reason, "pool cannot be started");
+                error!(target: "server", pool, error = reason, "cannot start pool");
             }
             *self.missing() = reason;
             sleep(pause).await;
@@ -156,11 +156,11 @@ impl NamedPool {
     async fn run_on_init(&self) -> Result<(), worker::OnInitError> {
         let Start { server, environment, .. } = &self.start;
         let Some(on_init) = &server.on_init else { return Ok(()) };
-        let section = self.name().replacen(compat::PLUGIN, "centrifuge.pools", 1);
+        let section = format!("centrifuge.pools.{}", self.key().unwrap_or_default());
         match worker::run_on_init(&section, on_init, server, environment).await {
             Err(reason) if on_init.exit_on_error => Err(reason),
             Err(reason) => {
-                error!(target: "server", %reason, "on_init failed, starting the workers anyway");
+                error!(target: "server", pool = self.name(), %reason, "on_init failed, starting the workers anyway");
                 Ok(())
             }
             Ok(()) => Ok(()),

@@ -15,10 +15,8 @@ pub struct Match {
     #[serde(deserialize_with = "types")]
     pub types: Vec<Glob>,
     /// Methods of RPCs.
-    #[serde(deserialize_with = "globs")]
     pub methods: Vec<Glob>,
     /// Channels.
-    #[serde(deserialize_with = "globs")]
     pub channels: Vec<Glob>,
 }
 
@@ -165,16 +163,7 @@ pub(crate) fn is_of_unknown_type(glob: &Glob) -> bool {
     !TYPES.iter().any(|(kind, _)| glob.matches(kind))
 }
 
-/// A key that is set must have a value: one that a variable left empty would match everything.
-fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Glob>, D::Error> {
-    let globs = Vec::<Glob>::deserialize(deserializer)?;
-    if globs.is_empty() {
-        return Err(de::Error::custom("expected at least one glob such as \"chat:*\""));
-    }
-    Ok(globs)
-}
-
 fn types<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Glob>, D::Error> {
-    let globs = globs(deserializer)?;
+    let globs = Vec::<Glob>::deserialize(deserializer)?;
     globs.iter().map(|glob| Glob::new(&normalised(glob.as_str())).map_err(de::Error::custom)).collect()
 }

@@ -140,7 +140,7 @@ impl<B: Backend> Service<B> {
         let request = BackendRequest { pool, caller, kind, context, body, deadline: *deadline };
         let answer = match self.backend.call(request).await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::Status(failed(kind, &error)),
+            Err(error) => return Outcome::Status(failed(kind, self.statistics.label_of(pool), &error)),
         };
         if *encoding != (Encoding::Gzip { answer: true }) {
             return Outcome::Message(answer);
@@ -153,17 +153,17 @@ impl<B: Backend> Service<B> {
 }
 
 /// Logs a failure and returns its status. A passed deadline is the caller's choice, and logged at debug level only.
-fn failed(kind: &str, error: &pools::Error) -> Status {
+fn failed(kind: &str, pool: Option<&str>, error: &pools::Error) -> Status {
     use pools::Error;
     match error {
         Error::ShuttingDown => {}
         Error::DeadlineExceeded => {
-            debug!(target: "centrifuge", r#type = kind, "deadline exceeded");
+            debug!(target: "centrifuge", r#type = kind, pool, "deadline exceeded");
         }
         Error::Worker(_) => {
-            warn!(target: "centrifuge", r#type = kind, %error, "worker answered with an error");
+            warn!(target: "centrifuge", r#type = kind, pool, %error, "worker answered with an error");
         }
-        _ => error!(target: "centrifuge", r#type = kind, %error, "call failed"),
+        _ => error!(target: "centrifuge", r#type = kind, pool, %error, "call failed"),
     }
     status::of(error)
 }

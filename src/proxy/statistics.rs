@@ -86,6 +86,11 @@ impl Statistics {
         self.pools.len() > 1
     }
 
+    /// The name of a pool in log entries; the default pool has none.
+    pub(super) fn label_of(&self, pool: usize) -> Option<&str> {
+        self.pools.get(pool).filter(|_| pool > 0).map(String::as_str)
+    }
+
     /// The name of the pool that answers a call.
     pub(super) fn pool_of(&self, call: &Timed) -> Option<HeaderValue> {
         HeaderValue::from_str(self.pools.get(call.pool)?).ok()

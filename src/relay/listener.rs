@@ -45,9 +45,10 @@ impl Relays {
     /// the user that workers run as, if that is not ours.
     ///
     /// # Errors
-    /// If the address cannot be bound; the message names it.
+    /// If the address cannot be bound; the message names it, and the setting `key`.
     pub(crate) async fn listener(
         &self,
+        key: &str,
         relay: &RelayAddress,
         workers: Option<&Identity>,
         patience: Duration,
@@ -60,7 +61,7 @@ impl Relays {
             open.registry.allow(patience);
             return Ok(Some(Listener::of(open)));
         }
-        let open = Accepting::bind(&address, workers, patience).await?;
+        let open = Accepting::bind(key, &address, workers, patience).await?;
         known.push((address, Arc::downgrade(&open)));
         Ok(Some(Listener::of(open)))
     }
@@ -84,6 +85,7 @@ struct Accepting {
 
 impl Accepting {
     async fn bind(
+        key: &str,
         address: &Address,
         workers: Option<&Identity>,
         patience: Duration,
@@ -91,7 +93,7 @@ impl Accepting {
         let (uid, gid) = workers.map(Identity::owner).unwrap_or_default();
         let mode = if gid.is_some() { 0o660 } else { 0o600 };
         let listener = net::Listener::bind(Options {
-            key: "server.relay",
+            key,
             address,
             attributes: Attributes { mode, uid, gid },
             allow: &[],

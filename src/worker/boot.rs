@@ -76,12 +76,18 @@ impl Launch {
 
 impl Launcher {
     /// Binds the relay's listener, if workers connect to one that no other pool has bound; a connection has `timeout` to show whose it is.
+    /// `key` is the setting that names it.
     ///
     /// # Errors
     /// When the relay cannot listen, or the user does not exist.
-    pub(crate) async fn bind(config: &Config, timeout: Duration, relays: &Relays) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        config: &Config,
+        timeout: Duration,
+        relays: &Relays,
+        key: &str,
+    ) -> io::Result<Self> {
         let identity = config.identity().map_err(io::Error::other)?;
-        let listener = relays.listener(&config.relay, identity.as_ref(), timeout).await?;
+        let listener = relays.listener(key, &config.relay, identity.as_ref(), timeout).await?;
         Ok(Self { listener, spawner: Spawner::start()? })
     }
 

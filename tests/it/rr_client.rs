@@ -134,6 +134,31 @@ async fn rr_reset_replaces_the_workers_and_an_unknown_plugin_is_an_error() {
     }
 }
 
+/// A text as Go's client sends it.
+fn gob_text(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    [&[length + 3, 0x0c, 0, length], text.as_bytes()].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rr_workers_and_rr_reset_go_through_every_pool() {
+    let pools =
+        "pools: {a: {match: {types: [rpc]}, num_workers: 1}, b: {match: {types: [connect]}, num_workers: 2}}";
+    let server = worker().rpc().centrifuge(pools).pool("num_workers: 3").start();
+    let names = ["centrifuge", "centrifuge.a", "centrifuge.b"];
+    assert_eq!(result(&replay(&server, "workers").await[0]), json!(names));
+    assert_eq!(result(&replay(&server, "reset").await[0]), json!(names));
+    // What it does next with the names that it got.
+    let mut caller = server.caller().await;
+    for (name, size) in names.into_iter().zip([3, 1, 2]) {
+        let before = pids(&result(&caller.call(Flags::GOB, "informer.Workers", &gob_text(name)).await));
+        assert_eq!(before.len(), size, "{name}");
+        assert_eq!(result(&caller.call(Flags::GOB, "resetter.Reset", &gob_text(name)).await), json!(true));
+        let after = pids(&result(&caller.call(Flags::GOB, "informer.Workers", &gob_text(name)).await));
+        assert!(after.len() == size && after.is_disjoint(&before), "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rr_jobs_fails_since_there_is_no_such_service() {
     let server = worker().rpc().start();

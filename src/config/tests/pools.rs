@@ -90,13 +90,16 @@ fn mistakes_in_a_pool_are_reported_like_all_others() {
         ("{a: {command: '\"x'}}", "centrifuge.pools.a.command: expected a command: missing closing quote"),
         (
             "{a: {match: {types: []}}}",
-            "centrifuge.pools.a.match.types: expected at least one glob such as \"chat:*\"",
+            "centrifuge.pools.a.match.types: expected at least one glob such as \"chat:*\", found a list",
         ),
         (
             "{a: {match: {channels: ''}}}",
-            "centrifuge.pools.a.match.channels[0]: expected a glob such as \"chat:*\"",
+            "centrifuge.pools.a.match.channels: expected at least one glob such as \"chat:*\", found \"\"",
         ),
-        ("{a: {match: {methods: $NONE}}}", "centrifuge.pools.a.match.methods"),
+        (
+            "{a: {match: {methods: $NONE}}}",
+            "centrifuge.pools.a.match.methods: expected at least one glob such as \"chat:*\", found nothing: ${NONE} is empty or not set",
+        ),
         (
             "{a: {match: {methods: ['a\\']}}}",
             "centrifuge.pools.a.match.methods[0]: expected a glob such as \"chat:*\"",

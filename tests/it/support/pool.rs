@@ -43,6 +43,7 @@ impl Setup {
             name: "centrifuge".into(),
             required: true,
             relays: Relays::default(),
+            relay_key: "server.relay".into(),
             pool: loaded.config.pool,
             server: loaded.config.server,
             environment,

@@ -44,8 +44,21 @@ impl RealCentrifugo {
         api_port: u16,
         asks_for_connect: bool,
     ) -> Self {
+        Self::start_with_rpcs(binary, [server, server], timeout, api_port, asks_for_connect).await
+    }
+
+    /// The same with RPCs going to the second server.
+    pub async fn start_with_rpcs(
+        binary: &PathBuf,
+        [server, of_rpcs]: [&Server; 2],
+        timeout: &str,
+        api_port: u16,
+        asks_for_connect: bool,
+    ) -> Self {
         let port = free_port();
-        let proxy = json!({"endpoint": format!("grpc://{}", server.address()), "timeout": timeout});
+        let proxy_to =
+            |server: &Server| json!({"endpoint": format!("grpc://{}", server.address()), "timeout": timeout});
+        let proxy = proxy_to(server);
         let mut connect = proxy.clone();
         connect["enabled"] = asks_for_connect.into();
         let config = json!({
@@ -58,7 +71,7 @@ impl RealCentrifugo {
                 "allow_anonymous_connect_without_token": !asks_for_connect,
                 "concurrency": 1024,
             },
-            "rpc": {"proxy": proxy, "without_namespace": {"proxy_enabled": true}},
+            "rpc": {"proxy": proxy_to(of_rpcs), "without_namespace": {"proxy_enabled": true}},
             "channel": {
                 "proxy": {"subscribe": proxy, "publish": proxy},
                 "without_namespace": {"subscribe_proxy_enabled": true, "publish_proxy_enabled": true},
