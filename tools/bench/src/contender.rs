@@ -163,7 +163,7 @@ fn launch(
     }
 }
 
-/// Writes `.rr.yaml`: the same for Causeway and for RoadRunner.
+/// Writes `.rr.yaml`: the same for Causeway and for RoadRunner, which knows no pools.
 fn configure(
     setup: &Setup,
     row: &Row,
@@ -178,6 +178,7 @@ fn configure(
         Relay::Unix => format!("unix://{}", folder.join("relay.sock").display()),
     };
     let command = serde_json::to_string(&setup.command(row.app))?;
+    let workers = if contender == Contender::Together { 2 * row.workers } else { row.workers };
     let mut text = format!(
         "version: '3'
 server:
@@ -194,10 +195,23 @@ centrifuge:
     num_workers: {}
 ",
         folder.join(RPC).display(),
-        row.workers
+        workers
     );
-    if contender == Contender::Unfenced {
-        writeln!(text, "    fence: false")?;
+    match contender {
+        Contender::Unfenced => writeln!(text, "    fence: false")?,
+        Contender::Apart => {
+            let matches = "{types: [rpc], methods: [slow]}";
+            writeln!(text, "  pools:\n    slow: {{match: {matches}, num_workers: {}}}", row.workers)?;
+        }
+        Contender::Routed => {
+            writeln!(text, "  pools:")?;
+            for number in 1..10 {
+                let matches = format!("{{types: [rpc], methods: ['service{number}.*', 'other{number}']}}");
+                writeln!(text, "    pool{number}: {{match: {matches}, num_workers: 1}}")?;
+            }
+            writeln!(text, "    last: {{match: {{methods: ['e*']}}, num_workers: {}}}", row.workers)?;
+        }
+        _ => {}
     }
     std::fs::write(folder.join(".rr.yaml"), text).context("cannot write .rr.yaml")
 }

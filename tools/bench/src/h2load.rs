@@ -56,6 +56,26 @@ impl Load {
         Ok(Self { uri, body, connections, streams, answer: answer + 5, folder })
     }
 
+    /// Makes calls until the process is dropped; no measurement takes as long as all of them.
+    ///
+    /// # Errors
+    /// If h2load cannot be started.
+    pub(crate) fn begin(&self) -> anyhow::Result<Process> {
+        Process::start(Path::new("h2load"), self.arguments(100_000), self.folder.path(), &[])
+    }
+
+    fn arguments(&self, requests: usize) -> Vec<String> {
+        vec![
+            format!("-n{requests}"),
+            format!("-c{}", self.connections),
+            format!("-m{}", self.streams),
+            format!("-d{}", self.body.display()),
+            "-Hcontent-type: application/grpc".into(),
+            "-Hte: trailers".into(),
+            self.uri.clone(),
+        ]
+    }
+
     /// Makes `requests` calls and waits for all answers.
     ///
     /// # Errors
@@ -65,16 +85,8 @@ impl Load {
         // h2load requires at least one request per connection, and appends to its log.
         let requests = requests.max(self.connections);
         let _ = std::fs::remove_file(&log);
-        let arguments = [
-            format!("-n{requests}"),
-            format!("-c{}", self.connections),
-            format!("-m{}", self.streams),
-            format!("-d{}", self.body.display()),
-            "-Hcontent-type: application/grpc".into(),
-            "-Hte: trailers".into(),
-            format!("--log-file={}", log.display()),
-            self.uri.clone(),
-        ];
+        let mut arguments = self.arguments(requests);
+        arguments.insert(0, format!("--log-file={}", log.display()));
         let mut process = Process::start(Path::new("h2load"), &arguments, self.folder.path(), &[])?;
         let status = process.wait(PATIENCE).context("h2load")?;
         let output = process.output();

@@ -10,6 +10,8 @@ use prost::Message as _;
 pub(crate) enum Message {
     /// An RPC with this many bytes of data.
     Rpc(usize),
+    /// An RPC for which the worker in C sleeps for 20 ms.
+    Slow,
     /// A connect with a few bytes of data, answered by the worker in C.
     Connect,
     /// A publication to Centrifugo.
@@ -21,7 +23,7 @@ impl Message {
     pub(crate) fn path(self) -> String {
         let proxy = causeway::proxy::SERVICE;
         match self {
-            Self::Rpc(_) => format!("/{proxy}/RPC"),
+            Self::Rpc(_) | Self::Slow => format!("/{proxy}/RPC"),
             Self::Connect => format!("/{proxy}/Connect"),
             Self::Publish => "/centrifugal.centrifugo.api.CentrifugoApi/Publish".into(),
         }
@@ -32,13 +34,13 @@ impl Message {
         let (client, data) = (format!("4f3a1c9e-8b7d-4c21-9f60-{number:012}"), self.data(number));
         let (transport, protocol, encoding) = ("websocket".into(), "json".into(), "json".into());
         match self {
-            Self::Rpc(_) => RpcRequest {
+            Self::Rpc(_) | Self::Slow => RpcRequest {
                 client,
                 transport,
                 protocol,
                 encoding,
                 user: "42".into(),
-                method: "echo".into(),
+                method: if matches!(self, Self::Slow) { "slow" } else { "echo" }.into(),
                 data,
                 ..RpcRequest::default()
             }
@@ -61,7 +63,7 @@ impl Message {
     /// Whether this is the answer to the request with this number.
     pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
         let data = match self {
-            Self::Rpc(_) => RpcResponse::decode(answer.clone())
+            Self::Rpc(_) | Self::Slow => RpcResponse::decode(answer.clone())
                 .ok()
                 .filter(|response| response.error.is_none() && response.disconnect.is_none())
                 .and_then(|response| response.result)

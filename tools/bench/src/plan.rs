@@ -11,6 +11,12 @@ pub(crate) enum Contender {
     Before,
     /// `pool.fence: false`.
     Unfenced,
+    /// Ten pools in `centrifuge.pools`, the last of which answers.
+    Routed,
+    /// Slow calls beside the load, with a pool of their own.
+    Apart,
+    /// Slow calls beside the load, in one pool with as many workers.
+    Together,
     /// A bare tonic server.
     Echo,
     /// A `grpc.aio` server.
@@ -63,7 +69,7 @@ pub(crate) struct Row {
     pub(crate) contenders: &'static [Contender],
 }
 
-use Contender::{Aio, Causeway, Direct, Echo, RoadRunner, Unfenced};
+use Contender::{Aio, Apart, Causeway, Direct, Echo, RoadRunner, Routed, Together, Unfenced};
 
 const ALL: &[Contender] = &[Causeway, Echo, RoadRunner];
 const BRIDGES: &[Contender] = &[Causeway, RoadRunner];
@@ -89,9 +95,13 @@ const fn publish(name: &'static str, connections: usize) -> Row {
 /// All rows, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
     calls("one call at a time", 1, 1, SMALL),
-    Row { contenders: &[Causeway, Unfenced, Echo, RoadRunner], ..calls("1 x 32", 1, 32, SMALL) },
+    Row { contenders: &[Causeway, Unfenced, Routed, Echo, RoadRunner], ..calls("1 x 32", 1, 32, SMALL) },
     calls("8 x 16", 8, 16, SMALL),
     calls("connect, 1 x 32", 1, 32, Message::Connect),
+    Row {
+        contenders: &[Causeway, Apart, Together],
+        ..calls("connect beside slow calls, 1 x 32", 1, 32, Message::Connect)
+    },
     Row { contenders: BRIDGES, ..calls("1 x 256, 4 workers", 1, 256, SMALL) },
     Row { workers: 64, ..calls("1 x 256, 64 workers", 1, 256, SMALL) },
     Row { workers: 500, contenders: BRIDGES, ..calls("1 x 32, 500 workers", 1, 32, SMALL) },
@@ -113,11 +123,19 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Contender {
+    /// Whether slow calls beside the load keep all workers busy that may answer them.
+    pub(crate) fn has_slow_calls(self) -> bool {
+        matches!(self, Apart | Together)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Causeway => "Causeway",
             Self::Before => "Causeway before",
             Unfenced => "Causeway, no fence",
+            Routed => "Causeway, ten routes",
+            Apart => "slow calls in their own pool",
+            Together => "slow calls in the same pool",
             Echo => "bare tonic",
             Aio => "grpc.aio",
             RoadRunner => "RoadRunner",
@@ -131,6 +149,9 @@ impl Contender {
             Causeway => "#1667b7",
             Self::Before => "#777777",
             Unfenced => "#7fb3e6",
+            Routed => "#4a8f9c",
+            Apart => "#2f8f4e",
+            Together => "#d0622b",
             Echo => "#2f8f4e",
             Aio => "#8a5fbf",
             RoadRunner => "#d0622b",

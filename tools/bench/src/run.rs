@@ -128,6 +128,9 @@ impl Bench<'_> {
     /// Starts a contender, measures it, and stops it.
     fn measure(&self, row: &Row, contender: Contender) -> anyhow::Result<Measured> {
         let running = Running::start(self.setup, self.runtime, row, contender)?;
+        // More of them than there are workers.
+        let slow = Load::new(&running.address, (1, 64), Message::Slow, 0)?;
+        let _slow = contender.has_slow_calls().then(|| slow.begin()).transpose()?;
         let measured = match row.work {
             Work::Calls { connections, streams, message } => {
                 self.calls(&running, (connections, streams), message)

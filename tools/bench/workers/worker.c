@@ -3,7 +3,7 @@
  * Speaks goridge over the relay in RR_RELAY: pipes, tcp://host:port or unix://path. It handles all complete frames of a read, and writes
  * the replies at once: an answer together with the echo of its fence.
  *
- * An RPC is answered with the data of its request, and so is a connect, with the user "bench". */
+ * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -111,6 +111,8 @@ static void answer(Buffer *out, const uint8_t *context, size_t size, const uint8
     static const char CONNECT[] = "\"type\":[\"connect\"]", USER[] = "\x0a\x05" "bench";
     int connect = memmem(context, size, CONNECT, sizeof CONNECT - 1) != NULL;
     size_t length, user = connect ? sizeof USER - 1 : 0;
+    const uint8_t *method = field(body, end, 11, &length);
+    if (!connect && length == 4 && !memcmp(method, "slow", 4)) usleep(20000);
     const uint8_t *data = field(body, end, connect ? 10 : 12, &length);
     uint8_t inner[12], outer[12];
     inner[0] = connect ? 0x2A : 0x0A;
