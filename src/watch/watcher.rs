@@ -78,6 +78,9 @@ impl Watch {
     fn inspect(&mut self, event: &Event) -> Option<PathBuf> {
         if event.need_rescan() {
             warn!(target: "watch", "file events lost, assuming a change");
+            // Folders may have been replaced, too.
+            self.leave(Path::new(""));
+            self.enter_all();
             return self.patterns.roots().next().map(Path::to_owned);
         }
         if !is_change(event.kind) {
@@ -317,5 +320,18 @@ mod tests {
         let mut watch = start_below(&app);
         release(folder.path(), "app");
         goes_on(&mut watch, &app.join("src/sub/a.php")).await;
+    }
+
+    #[tokio::test]
+    async fn after_lost_events_all_folders_are_looked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = release(folder.path(), "app");
+        let mut watch = start_below(&app);
+        let watched = watch.folders.clone();
+        assert!(watched.contains(&app.join("src/sub")), "{watched:?}");
+        watch.leave(&app.join("src"));
+        let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        assert_eq!(watch.inspect(&lost), Some(app.join("src")));
+        assert_eq!(watch.folders, watched);
     }
 }
