@@ -331,5 +331,6 @@ fn a_pool_that_need_not_be_ready_waits_between_attempts_and_says_why_it_serves_n
         Spawn(3)
         Announce(Serving)
     Booted(3)
+        Lend(3)
     "#);
 }
