@@ -124,7 +124,9 @@ impl Client {
         self.sequence = self.sequence.wrapping_add(1);
         let argument = if argument.is_null() { Bytes::new() } else { argument.to_string().into() };
         let method_bytes = Bytes::copy_from_slice(method.as_bytes());
-        let call = Call { sequence: self.sequence, method: method_bytes, argument, flags: Flags::JSON };
+        // Its result is a text of JSON as bytes, which the codec of JSON would return in base64.
+        let flags = if method == "rpc.Config" { Flags::RAW } else { Flags::JSON };
+        let call = Call { sequence: self.sequence, method: method_bytes, argument, flags };
         let mut output = BytesMut::new();
         call.write(&mut output)?;
         let deadline = Instant::now().checked_add(within);

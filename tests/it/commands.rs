@@ -219,6 +219,8 @@ async fn any_method_can_be_called_and_its_error_is_one_line() {
     let server = setup().start();
     assert_eq!(json(&run(&server, &["rpc", "informer.List", "true"]).succeeds()), json!(["centrifuge"]));
     assert_eq!(json(&run(&server, &["rpc", "rpc.Version"]).succeeds()), json!("2025.1.15"));
+    let config = json(&run(&server, &["rpc", "rpc.Config"]).succeeds());
+    assert_eq!(config["rpc"]["listen"], "unix://rpc.sock");
     let ran = run_in(server.folder.path(), &["rpc", "status.Ready", "-"], "{\"plugin\": \"centrifuge\"}\n");
     assert_eq!(json(&ran.succeeds())["code"], 200);
     assert_eq!(run(&server, &["rpc", "no.Such"]).fails(1), "rpc: can't find service no.Such");
