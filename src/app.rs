@@ -251,8 +251,8 @@ async fn start_rpc(
         Address::Tcp(_) => None,
     };
     let server = rpc::Server::bind(config, workers.as_ref()).await?;
-    let address = server.address().to_string();
-    info!(target: "rpc", address, "listening");
+    info!(target: "rpc", address = %server.address(), "listening");
+    let address = server.address().absolute().to_string();
     running.spawn(server.run(Arc::clone(services)));
     Ok((running, Some(address)))
 }

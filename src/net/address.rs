@@ -17,6 +17,9 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// The longest path of a socket in bytes: the kernel stores 108, including a terminating zero.
+pub(super) const MAX_SOCKET_PATH: usize = 107;
+
 /// The form of an address, for messages.
 const FORM: &str = "tcp://host:port or unix://path";
 
@@ -86,6 +89,18 @@ impl Address {
         }
     }
 
+    /// This address for a process in any working directory: with the whole path of a socket, unless that is too long to connect to.
+    pub(crate) fn absolute(&self) -> Self {
+        match self {
+            Self::Unix(path) => {
+                let absolute = std::path::absolute(path).ok();
+                let fits = absolute.filter(|path| path.as_os_str().len() <= MAX_SOCKET_PATH);
+                Self::Unix(fits.unwrap_or_else(|| path.clone()))
+            }
+            Self::Tcp(_) => self.clone(),
+        }
+    }
+
     /// This address, with the port that `bound` has if it leaves the port to the kernel.
     pub(super) fn with_port_of(self, bound: &Self) -> Self {
         match (self, bound) {
@@ -110,6 +125,18 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_a_socket_is_completed_unless_it_gets_too_long() {
+        let absolute = |path: &str| match Address::Unix(path.into()).absolute() {
+            Address::Unix(path) => path,
+            Address::Tcp(address) => panic!("{address}"),
+        };
+        assert_eq!(absolute("rpc.sock"), std::env::current_dir().unwrap().join("rpc.sock"));
+        assert_eq!(absolute("/run/rpc.sock"), PathBuf::from("/run/rpc.sock"));
+        let long = "x".repeat(MAX_SOCKET_PATH);
+        assert_eq!(absolute(&long), PathBuf::from(long));
+    }
 
     #[test]
     fn both_kinds_are_parsed_and_tcp_needs_no_scheme() {

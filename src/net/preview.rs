@@ -12,10 +12,8 @@ use std::path::Path;
 use socket2::{Domain, Socket, Type};
 
 use super::Address;
+use super::address::MAX_SOCKET_PATH;
 use crate::access::{can_create_in, folder_of};
-
-/// The longest path of a socket in bytes: the kernel stores 108, including a terminating zero.
-const MAX_SOCKET_PATH: usize = 107;
 
 /// Checks whether `address` can be listened on, unless it is in use. Relative paths start in `work_dir`.
 ///

@@ -100,7 +100,7 @@ impl Accepting {
             limit: HANDSHAKES,
         })
         .await?;
-        let address = listener.address().to_string();
+        let address = listener.address().absolute().to_string();
         let registry = Arc::new(Registry {
             trust: Trust::new(),
             patience: AtomicU64::new(0),

@@ -61,6 +61,16 @@ async fn a_worker_gets_roadrunner_s_environment_and_none_of_the_server_s_descrip
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_get_addresses_that_do_not_depend_on_their_directory() {
+    let server = worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n").start();
+    let env = json(&server.client().await.rpc("env", "").await.unwrap());
+    let folder = server.folder.path().canonicalize().unwrap();
+    for (name, socket) in [("RR_RELAY", "relay.sock"), ("RR_RPC", "rpc.sock")] {
+        assert_eq!(env[name], format!("unix://{}", folder.join(socket).display()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_behind_a_wrapper_connects_and_exits_with_it() {
     for relay in RELAYS {
         let path = crate::support::repository().join("tests/workers/worker.py");
