@@ -114,8 +114,8 @@ impl App {
         services.pools.set(pools.clone());
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
+        info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
         let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
-        info!(target: "centrifuge", address, workers = config.workers(), "listening");
         Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _admin: admin })
     }
 

@@ -64,14 +64,14 @@ impl Server {
                 let page = Probe::new(question, config, state.clone());
                 site.add(Path::Exact(path), Methods::Any, Arc::new(page));
             }
-            info!(target: "status", address = listener.local_address(), "listening");
+            info!(target: "status", address = %listener.address(), "listening");
         }
         if let Some(config) = metrics {
             let Bound { listener, site, .. } = server.at("metrics.address", &config.address).await?;
             // On an address of its own it answers at any path, as in RoadRunner: scrapers may rely on it.
             let path = if site.is_empty() { Path::Other } else { Path::Exact("/metrics") };
             site.add(path, Methods::Read, Arc::new(MetricsPage::new(registry)));
-            info!(target: "metrics", address = listener.local_address(), "listening");
+            info!(target: "metrics", address = %listener.address(), "listening");
         }
         Ok(server)
     }

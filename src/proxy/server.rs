@@ -12,7 +12,7 @@ use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
-use crate::net::{Attributes, Limit, Listener, Options};
+use crate::net::{Address, Attributes, Limit, Listener, Options};
 
 /// Concurrent connections. Centrifugo has one for all its calls.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
@@ -55,6 +55,11 @@ impl Server {
     /// The address it listens on: `host:port`, or the path of the socket.
     pub fn local_address(&self) -> String {
         self.listener.local_address()
+    }
+
+    /// The same address as it is configured, with the real port.
+    pub(crate) fn address(&self) -> &Address {
+        self.listener.address()
     }
 
     /// The durations of its calls.

@@ -257,10 +257,15 @@ impl Server {
         }
     }
 
-    /// Waits until the server of this log channel is listening. Returns its address.
-    pub fn listening(&self, channel: &str) -> String {
+    /// Waits until the server of this log channel is listening. Returns its address as it is logged.
+    pub fn logged_address(&self, channel: &str) -> String {
         let line = self.wait_for_output(&format!("{channel:12}\tlistening\t"));
         json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the server of this log channel is listening. Returns its host and port.
+    pub fn listening(&self, channel: &str) -> String {
+        self.logged_address(channel).strip_prefix("tcp://").unwrap().to_owned()
     }
 
     /// How many lines hold `part` so far.

@@ -48,7 +48,7 @@ impl Reply {
 impl Server {
     /// The address of RPC, as workers get it.
     pub fn rpc_address(&self) -> String {
-        self.listening("rpc")
+        self.logged_address("rpc")
     }
 
     pub async fn caller(&self) -> Caller {
