@@ -44,15 +44,46 @@ pub enum Error {
         workers: usize,
     },
     /// The worker answered with an error of its own; it is well.
-    #[error("{0}")]
-    Worker(String),
+    #[error("{message}")]
+    Worker {
+        /// The worker.
+        pid: u32,
+        /// Its error message.
+        message: String,
+    },
     /// The handler ended without an answer; the worker is well.
     #[error("the worker finished this request without answering it")]
-    NoAnswer,
+    NoAnswer {
+        /// The worker.
+        pid: u32,
+    },
     /// The worker died before it answered.
-    #[error("the worker died before it answered: {0}")]
-    WorkerDied(String),
+    #[error("the worker died before it answered: {how}")]
+    WorkerDied {
+        /// The worker.
+        pid: u32,
+        /// Its exit status, or what was seen of its end.
+        how: String,
+    },
     /// The worker broke the protocol; it is being replaced.
-    #[error("the worker broke the protocol: {0}")]
-    Broken(String),
+    #[error("the worker broke the protocol: {fault}")]
+    Broken {
+        /// The worker.
+        pid: u32,
+        /// What it did.
+        fault: String,
+    },
+}
+
+impl Error {
+    /// The worker that failed the request, if it was one.
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Worker { pid, .. }
+            | Self::NoAnswer { pid }
+            | Self::WorkerDied { pid, .. }
+            | Self::Broken { pid, .. } => Some(*pid),
+            _ => None,
+        }
+    }
 }

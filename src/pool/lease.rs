@@ -70,7 +70,10 @@ impl Lease {
         }
         member.status.set_state(State::Working);
         if let Err(too_large) = exchange.begin(context, body) {
-            return Answer::Done(Err(Error::Broken(too_large.to_string())));
+            return Answer::Done(Err(Error::Broken {
+                pid: member.status.pid(),
+                fault: too_large.to_string(),
+            }));
         }
         member.count_execution();
         let answer = exchange.answer();
@@ -85,10 +88,11 @@ impl Lease {
                 }
             }
         };
+        let pid = member.status.pid();
         match outcome {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, _worker: self })),
-            Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker(text))),
-            Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer)),
+            Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
+            Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
             Ok(Outcome::Stop) => {
                 self.dismiss(Reason::Requested);
                 Answer::RefusedBy(worker)
@@ -119,8 +123,8 @@ impl Lease {
     /// The worker cannot be used any more: says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
         let Some(unit) = self.unit.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
-        let worker = unit.member.id;
-        debug!(target: "server", pid = unit.member.status.pid(), error = %fault, "worker failed during a request");
+        let (worker, pid) = (unit.member.id, unit.member.status.pid());
+        debug!(target: "server", pid, error = %fault, "worker failed during a request");
         let is_too_large = unit.member.is_too_large();
         let exit = self.units.drop_faulty(unit, &fault);
         Answer::Done(Err(match fault {
@@ -131,10 +135,10 @@ impl Lease {
                     Ok(exit) => exit.to_string(),
                     Err(_) => fault.to_string(),
                 };
-                Error::WorkerDied(how)
+                Error::WorkerDied { pid, how }
             }
             Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep | Fault::MadeUp | Fault::Another(_) => {
-                Error::Broken(fault.to_string())
+                Error::Broken { pid, fault: fault.to_string() }
             }
         }))
     }

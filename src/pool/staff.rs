@@ -39,6 +39,8 @@ pub(super) struct Staff {
 struct Worker {
     process: Process,
     member: Arc<Member>,
+    /// It cannot be talked to any more, and was not leaving before.
+    is_faulty: bool,
 }
 
 /// What is left of a worker.
@@ -56,7 +58,7 @@ impl Staff {
 
     /// A worker has booted.
     pub(super) fn add(&mut self, process: Process, member: Arc<Member>) {
-        self.workers.insert(member.id, Worker { process, member });
+        self.workers.insert(member.id, Worker { process, member, is_faulty: false });
     }
 
     /// Keeps the unit of a worker until it is lent.
@@ -80,13 +82,17 @@ impl Staff {
     pub(super) fn remove(&mut self, id: WorkerId, exit: Exit) -> Option<Leftover> {
         self.found(id);
         drop(self.standbys.remove(&id));
-        let Worker { member, .. } = self.workers.remove(&id)?;
-        let asked_to_leave = member.is_retiring();
+        let Worker { member, is_faulty, .. } = self.workers.remove(&id)?;
+        let asked_to_leave = member.is_retiring() && !is_faulty;
         drop(self.parts.units.recall(&member));
         self.parts.roster.remove(id);
         let (pid, pool) = (member.status.pid(), self.parts.label());
         if asked_to_leave {
             debug!(target: "server", pid, pool, %exit, "worker stopped");
+        } else if is_faulty && exit.was_killed() {
+            let reason = Reason::Faulty;
+            warn!(target: "server", pid, pool, %reason, "worker killed");
+            self.parts.counters.restart(Some(reason));
         } else {
             warn!(target: "server", pid, pool, %exit, "worker died");
             self.parts.counters.restart(None);
@@ -97,7 +103,7 @@ impl Staff {
 
     /// Lets a worker leave after the request in hand, if any.
     pub(super) fn retire(&mut self, id: WorkerId, reason: Reason) {
-        let Some(Worker { process, member }) = self.workers.get(&id) else { return };
+        let Some(Worker { process, member, .. }) = self.workers.get(&id) else { return };
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
@@ -118,20 +124,21 @@ impl Staff {
     /// Kills a worker that cannot be talked to.
     pub(super) fn kill(&mut self, id: WorkerId, reason: Reason) {
         drop(self.standbys.remove(&id));
-        let Some(Worker { process, member }) = self.workers.get(&id) else { return };
-        if member.retire() {
-            self.parts.counters.restart(Some(reason));
-        }
+        let Some(Worker { process, member, is_faulty }) = self.workers.get_mut(&id) else { return };
+        let is_first = member.retire();
         if reason == Reason::MaxMemoryHard {
             member.set_too_large();
         }
         // It may be idle; no request shall be sent to it any more.
         drop(self.parts.units.recall(member));
-        let (pid, pool) = (member.status.pid(), self.parts.label());
         if reason == Reason::Faulty {
-            // What it did was logged where it was seen.
-            debug!(target: "server", pid, pool, %reason, "killing worker");
+            // It may have died, which closes its relay: `remove` learns how it ended.
+            *is_faulty |= is_first;
         } else {
+            if is_first {
+                self.parts.counters.restart(Some(reason));
+            }
+            let (pid, pool) = (member.status.pid(), self.parts.label());
             warn!(target: "server", pid, pool, %reason, "killing worker");
         }
         let patience = if reason == Reason::MaxMemoryHard { Duration::ZERO } else { OWN_EXIT };

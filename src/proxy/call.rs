@@ -245,7 +245,7 @@ mod tests {
         }
 
         async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
-            Err(Error::NoAnswer)
+            Err(Error::NoAnswer { pid: 1 })
         }
     }
 

@@ -160,10 +160,10 @@ fn failed(kind: &str, pool: Option<&str>, error: &pools::Error) -> Status {
         Error::DeadlineExceeded => {
             debug!(target: "centrifuge", r#type = kind, pool, "deadline exceeded");
         }
-        Error::Worker(_) => {
-            warn!(target: "centrifuge", r#type = kind, pool, %error, "worker answered with an error");
+        Error::Worker { pid, .. } => {
+            warn!(target: "centrifuge", r#type = kind, pid, pool, %error, "worker answered with an error");
         }
-        _ => error!(target: "centrifuge", r#type = kind, pool, %error, "call failed"),
+        _ => error!(target: "centrifuge", r#type = kind, pid = error.pid(), pool, %error, "call failed"),
     }
     status::of(error)
 }

@@ -14,9 +14,11 @@ pub(super) const MAX_QUOTED: usize = 512;
 pub(super) fn of(error: &Error) -> Status {
     let code = match error {
         Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory => Code::ResourceExhausted,
-        Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied(_) => Code::Unavailable,
+        Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied { .. } => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
-        Error::Worker(_) | Error::NoAnswer | Error::Broken(_) | Error::Refused { .. } => Code::Internal,
+        Error::Worker { .. } | Error::NoAnswer { .. } | Error::Broken { .. } | Error::Refused { .. } => {
+            Code::Internal
+        }
     };
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
 }
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_at_a_character() {
-        let status = of(&Error::Worker("ä".repeat(10_000)));
+        let status = of(&Error::Worker { pid: 1, message: "ä".repeat(10_000) });
         assert_eq!(status.message().len(), MAX_MESSAGE);
         assert_eq!(status.code(), Code::Internal);
     }
@@ -64,13 +66,13 @@ mod tests {
     fn each_error_has_its_code() {
         assert_eq!(of(&Error::QueueFull { limit: 1 }).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::NoWorkers { reason: String::new() }).code(), Code::Unavailable);
-        assert_eq!(of(&Error::WorkerDied("exit status 3".into())).code(), Code::Unavailable);
+        assert_eq!(of(&Error::WorkerDied { pid: 1, how: "exit status 3".into() }).code(), Code::Unavailable);
         assert_eq!(of(&Error::DeadlineExceeded).code(), Code::DeadlineExceeded);
         assert_eq!(
             of(&Error::ExecTtl { limit: std::time::Duration::from_secs(1) }).code(),
             Code::DeadlineExceeded
         );
         assert_eq!(of(&Error::TooMuchMemory).code(), Code::ResourceExhausted);
-        assert_eq!(of(&Error::NoAnswer).code(), Code::Internal);
+        assert_eq!(of(&Error::NoAnswer { pid: 1 }).code(), Code::Internal);
     }
 }

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use atomic_waker::AtomicWaker;
+use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -164,6 +165,12 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
+    /// Whether the supervisor ended it: a worker may also exit by itself just before the signal.
+    pub(crate) fn was_killed(&self) -> bool {
+        let is_sigkill = |status: ExitStatus| status.signal() == Some(Signal::SIGKILL as i32);
+        self.killed && self.status.is_none_or(is_sigkill)
+    }
+
     /// Whether it exited by itself with status 0.
     pub(crate) fn is_clean(&self) -> bool {
         !self.killed && self.status.is_some_and(|status| status.success())
@@ -176,8 +183,7 @@ impl fmt::Display for Exit {
         match (status.code(), status.signal()) {
             (Some(code), _) => write!(f, "exit status {code}"),
             (None, Some(number)) => {
-                let name = nix::sys::signal::Signal::try_from(number)
-                    .map_or("an unknown signal", |signal| signal.as_str());
+                let name = Signal::try_from(number).map_or("an unknown signal", |signal| signal.as_str());
                 write!(f, "killed by signal {number} ({name})")
             }
             (None, None) => write!(f, "{status}"),

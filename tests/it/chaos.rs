@@ -271,9 +271,10 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
         stop.store(true, Relaxed);
     };
     let ((), now_killed) = tokio::join!(calls, harm(scene, Chance(seed), Arc::clone(&stop)));
-    // A killed worker had one request at most. Those that the server killed are reported, too.
+    // A killed worker had one request at most. Those that the server killed, and those that died, are reported, too.
     let killed = killed + now_killed;
-    let all_killed = || killed + scene.server.count_output("killing worker") as u64;
+    let count = |line| scene.server.count_output(line) as u64;
+    let all_killed = || killed + count("killing worker") + count("worker killed") + count("worker died");
     let lost_theirs = ledger.lock().unwrap().killed;
     eventually(&format!("{lost_theirs} workers were killed"), || lost_theirs <= all_killed()).await;
     // Workers that have had children and live on would be left. The first reset may be one with another that began before the last call

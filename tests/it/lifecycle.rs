@@ -70,6 +70,8 @@ async fn a_hung_worker_is_killed_after_the_grace_period() {
     for pid in pids.into_iter().chain([other]) {
         assert!(!is_alive(pid));
     }
+    // It was not its own fault.
+    assert_eq!(server.count_output("relay closed"), 0, "{}", server.output());
 }
 
 #[tokio::test(flavor = "multi_thread")]

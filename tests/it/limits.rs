@@ -292,7 +292,7 @@ async fn in_debug_mode_each_request_has_a_new_worker_and_leaves_none_behind() {
         assert!(seen.insert(test.worker_pid().await));
     }
     let status = test.rpc("error:no", "").await.unwrap_err();
-    assert_eq!(status, Error::Worker("no".into()));
+    assert!(matches!(&status, Error::Worker { message, .. } if message == "no"), "{status:?}");
     test.rpc("exit:3", "").await.unwrap_err();
     // Callers who go while their worker starts, and while it works.
     let _ = tokio::time::timeout(Duration::from_millis(1), test.rpc("echo", "")).await;
@@ -353,7 +353,7 @@ async fn a_death_is_noticed_though_a_child_in_another_group_holds_the_pipes() {
     let pid = test.worker_pid().await;
     let folder = test.folder.path().join("stop");
     let call = test.rpc(&format!("daemon:{}", folder.display()), "").await;
-    assert!(matches!(call, Err(Error::WorkerDied(_))), "{call:?}");
+    assert!(matches!(call, Err(Error::WorkerDied { .. })), "{call:?}");
     assert_ne!(test.worker_pid().await, pid);
     std::fs::write(folder, "").unwrap();
     test.end().await;

@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 use tonic::Code;
 
 use crate::support::inventory::Scene;
-use crate::support::{eventually, is_alive, worker};
+use crate::support::{eventually, is_alive, json, worker};
 
 const RELAYS: [&str; 3] = ["pipes", "tcp", "unix"];
 
@@ -28,6 +28,34 @@ async fn a_worker_that_dies_fails_its_request_with_its_exit_status_and_is_replac
             scene.is_whole_again().await;
         }
         others.noticed_nothing().await;
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_during_a_request_is_logged_and_counted_as_a_death() {
+    for relay in RELAYS {
+        let scene = Scene::begin(worker().relay(relay), 1, "").await;
+        let logged = |message: &str| {
+            let line = scene.server.wait_for_output(&format!("\t{message}\t"));
+            json(line.rsplit_once('\t').unwrap().1)
+        };
+        let pid = scene.client.worker_pid().await;
+        scene.fails("error:no", Code::Internal, "no").await;
+        assert_eq!(logged("worker answered with an error")["pid"], pid);
+        scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
+        assert_eq!(logged("call failed")["pid"], pid);
+        let died = logged("worker died");
+        assert_eq!((&died["pid"], &died["exit"]), (&pid.into(), &"exit status 3".into()));
+        // This one only seems to have died, until it is killed.
+        let pid = scene.client.worker_pid().await;
+        scene.fails("closeout", Code::Unavailable, "the worker died before it answered").await;
+        assert_eq!(logged("worker killed")["pid"], pid);
+        scene.is_whole_again().await;
+        let mut caller = scene.server.caller().await;
+        let stats = caller.json("causeway.Stats", &"centrifuge".into()).await.unwrap();
+        assert_eq!(stats["restarts"], serde_json::json!({"died": 1, "faulty": 1}));
+        drop(caller);
         scene.ends_well().await;
     }
 }
