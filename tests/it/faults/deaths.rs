@@ -113,6 +113,8 @@ async fn a_request_to_a_worker_that_is_being_killed_is_answered_or_fails_with_th
                 assert!(status.message().contains("signal 9 (SIGKILL)"), "{status}");
             }
         }
+        // If another worker answered, this one may fail a later request until it is dead.
+        eventually("it is dead", || !is_alive(pid)).await;
         scene.is_whole_again().await;
     }
     scene.ends_well().await;
