@@ -10,6 +10,8 @@
 //!  cgroup           the cgroup of the run, which nothing leaves
 //!  guard_line       the socket over which the guard learns what to kill
 //!  children         what was started and not yet waited for; the guard has the same list
+//!  child            a child process that is waited for
+//!  vfork            starts a program without a copy of the server's memory
 //!  process          starts a child: marked, listed, with a parent-death signal
 //!  guard            kills all of it when the server is gone
 //!  family           kills what a dead worker has left behind, and reaps orphans
@@ -19,6 +21,7 @@
 
 pub(crate) mod allocator;
 pub(crate) mod cgroup;
+mod child;
 pub(crate) mod children;
 pub(crate) mod family;
 pub(crate) mod foreign_process;
@@ -33,3 +36,4 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod run;
 pub(crate) mod this_process;
+mod vfork;

@@ -1,18 +1,22 @@
 //! Starting a process so that it cannot outlive the server, and signalling its group.
 
 use std::ffi::{CString, OsString};
-use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::fs::File;
+use std::io::{self, pipe};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::LazyLock;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
-use tokio::process::{Child, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use super::child::{self, Child, Ours};
 use super::children::{Member, Starting};
+use super::vfork::Program;
 use super::{guard_line, limits, run};
 
 /// A process to start.
@@ -125,9 +129,39 @@ impl Identity {
 /// a thread that lives as long as the server, within a tokio runtime.
 ///
 /// # Errors
-/// Any error of fork(2), execve(2) or the change of user: no such file, permission denied, no more processes.
+/// Any error of clone(2), execve(2) or the change of user: no such file, permission denied, no more processes.
 pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
+    static HAS_PIDFDS: LazyLock<bool> = LazyLock::new(child::has_pidfds);
     let starting = Starting::begin();
+    let child = match &spec.identity {
+        None if *HAS_PIDFDS => vfork(spec, &starting)?,
+        // The C library changes the user of all threads that share the memory, and the kernel marks it.
+        _ => fork(spec, &starting)?,
+    };
+    let member = starting.done(child.id().unwrap_or_default(), spec.ends_family);
+    Ok(Started { child, member })
+}
+
+/// Starts it without a copy of this process's memory.
+fn vfork(spec: &Spec, starting: &Starting) -> io::Result<Child> {
+    let mark = starting.mark().map(|mark| (run::VARIABLE.into(), mark.into()));
+    let program = Program::new(&spec.argv, spec.env.iter().cloned().chain(mark).collect(), &spec.work_dir)?;
+    let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
+    let stdin = if spec.stdin { OwnedFd::from(stdin) } else { File::open("/dev/null")?.into() };
+    let mut preparation = Preparation::new();
+    let stdio = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
+    let pid = program.spawn(stdio, &mut || preparation.carry_out())?;
+    let mut child = Child::ours(Ours::adopt(pid)?);
+    if spec.stdin {
+        child.stdin = Some(ChildStdin::from_std(OwnedFd::from(input).into())?);
+    }
+    child.stdout = Some(ChildStdout::from_std(OwnedFd::from(output).into())?);
+    child.stderr = Some(ChildStderr::from_std(OwnedFd::from(errors).into())?);
+    Ok(child)
+}
+
+/// Starts it as the standard library does.
+fn fork(spec: &Spec, starting: &Starting) -> io::Result<Child> {
     let mut command = Command::new(&spec.argv[0]);
     command
         .args(&spec.argv[1..])
@@ -140,8 +174,7 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let (server, identity, guard) = (std::process::id(), spec.identity.clone(), guard_line::descriptor());
-    let open_files = limits::original_open_files();
+    let (identity, mut preparation) = (spec.identity.clone(), Preparation::new());
     // SAFETY: the closure only makes system calls; it allocates nothing and takes no lock.
     unsafe {
         command.as_std_mut().pre_exec(move || {
@@ -149,25 +182,47 @@ pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
                 identity.assume()?;
             }
             // After the change of user, since that clears the parent-death signal.
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            if nix::unistd::getppid() != Pid::from_raw(server.cast_signed()) {
-                // The server died before the signal was armed.
-                libc::_exit(1);
-            }
-            if let Some(line) = guard {
-                guard_line::write(line, &[libc::getpid()]);
-            }
-            if let Some(limits) = open_files {
-                limits::restore_open_files(limits)?;
-            }
-            // Descriptors that the server itself inherited stay with it. A kernel before 5.11 passes them on.
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            Ok(())
+            Ok(preparation.carry_out()?)
         });
     }
-    let child = command.spawn()?;
-    let member = starting.done(child.id().unwrap_or_default(), spec.ends_family);
-    Ok(Started { child, member })
+    Ok(Child::forked(command.spawn()?))
+}
+
+/// What a child does before it executes its program.
+struct Preparation {
+    server: Pid,
+    guard: Option<RawFd>,
+    open_files: Option<(u64, u64)>,
+}
+
+impl Preparation {
+    fn new() -> Self {
+        Self {
+            server: nix::unistd::getpid(),
+            guard: guard_line::descriptor(),
+            open_files: limits::original_open_files(),
+        }
+    }
+
+    /// Only makes system calls: it allocates nothing and takes no lock.
+    fn carry_out(&mut self) -> nix::Result<()> {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if nix::unistd::getppid() != self.server {
+            // The server died before the signal was armed.
+            // SAFETY: ends the process without running the server's exit handlers.
+            unsafe { libc::_exit(1) };
+        }
+        if let Some(line) = self.guard {
+            guard_line::write(line, &[nix::unistd::getpid().as_raw()]);
+        }
+        if let Some(limits) = self.open_files {
+            limits::restore_open_files(limits)?;
+        }
+        // Descriptors that the server itself inherited stay with it. A kernel before 5.11 passes them on.
+        // SAFETY: a plain system call.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+        Ok(())
+    }
 }
 
 /// Bytes in a pipe that have not been read yet.
