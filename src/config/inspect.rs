@@ -26,6 +26,7 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     for pool in &config.pools {
         let section = pool.section();
         pool.validate(|key| find(tree, &format!("{section}.{key}")).1, machine, &mut findings);
+        pool.pool.validate(&section, &mut findings);
     }
     pools::validate_routes(&config.pools, &mut findings);
     config.logs.validate(machine, &mut findings);

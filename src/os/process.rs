@@ -149,8 +149,8 @@ fn vfork(spec: &Spec, starting: &Starting) -> io::Result<Child> {
     let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
     let stdin = if spec.stdin { OwnedFd::from(stdin) } else { File::open("/dev/null")?.into() };
     let mut preparation = Preparation::new();
-    let stdio = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
-    let pid = program.spawn(stdio, &mut || preparation.carry_out())?;
+    let descriptors = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
+    let pid = program.spawn(descriptors, &mut || preparation.carry_out())?;
     let mut child = Child::ours(Ours::adopt(pid)?);
     if spec.stdin {
         child.stdin = Some(ChildStdin::from_std(OwnedFd::from(input).into())?);
