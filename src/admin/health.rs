@@ -78,7 +78,9 @@ impl Page for Probe {
             (true, question) => {
                 let mut pools = self.server.pools();
                 if question == Question::Health {
-                    pools.iter_mut().for_each(|pool| pool.is_ready = true);
+                    for pool in &mut pools {
+                        pool.is_ready = true;
+                    }
                 }
                 reports(&pools, query, self.unavailable)
             }

@@ -166,7 +166,7 @@ fn collisions(listeners: &[Listener], tree: &Node, work_dir: &Path, problems: &P
 /// Whether two settings are served by one listener.
 fn share(one: (&str, &Address), other: (&str, &Address)) -> bool {
     let is_admin = |key| matches!(key, "metrics.address" | "status.address");
-    let is_relay = |key: &str| key.ends_with(".relay");
+    let is_relay = |key: &str| key.rsplit('.').next() == Some("relay");
     match (one, other) {
         ((key, address), (other_key, other)) if is_relay(key) && is_relay(other_key) => address == other,
         ((key, Address::Tcp(address)), (other_key, Address::Tcp(other))) => {

@@ -60,7 +60,7 @@ impl Config {
             let is_own = finding.key.starts_with(&section);
             match finding.weight {
                 Weight::Mistake if self.routing.required || !is_own => {
-                    findings.mistake(finding.key, finding.message)
+                    findings.mistake(finding.key, finding.message);
                 }
                 _ => findings.odd(finding.key, finding.message),
             }

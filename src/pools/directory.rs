@@ -112,7 +112,8 @@ impl Pools {
             return Err(error);
         }
         let mut starting = pools.shared.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        for pool in pools.all().iter().filter(|pool| !pool.is_required()).cloned() {
+        for pool in pools.all().iter().filter(|pool| !pool.is_required()) {
+            let pool = Arc::clone(pool);
             starting.spawn(async move { pool.keep_starting().await });
         }
         drop(starting);

@@ -80,11 +80,11 @@ fn write_stats(page: &mut Page, snapshot: &Snapshot) {
         ready.sample("", [name], if pool.is_ready { 1.0 } else { 0.0 });
         waiting.sample("", [name], approximate(stats.waiting as u64));
         target.sample("", [name], approximate(stats.target as u64));
-        let mut states = BTreeMap::from([(State::Ready.name(), 0), (State::Working.name(), 0)]);
+        let mut by_state = BTreeMap::from([(State::Ready.name(), 0), (State::Working.name(), 0)]);
         for worker in &pool.workers {
-            *states.entry(worker.info.state.name()).or_default() += 1;
+            *by_state.entry(worker.info.state.name()).or_default() += 1;
         }
-        for (state, count) in states {
+        for (state, count) in by_state {
             workers.sample("", [name, ("state", state)], approximate(count));
         }
         for (reason, count) in &stats.restarts {

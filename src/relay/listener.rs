@@ -38,7 +38,10 @@ const MAX_PID_ANSWER: usize = 4096;
 
 /// The relays of all pools: pools that name the same address share one listener.
 #[derive(Debug, Clone, Default)]
-pub struct Relays(Arc<AsyncMutex<Vec<(Address, Weak<Accepting>)>>>);
+pub struct Relays(Arc<AsyncMutex<Vec<Known>>>);
+
+/// An address, and its listener as long as a pool uses it.
+type Known = (Address, Weak<Accepting>);
 
 impl Relays {
     /// Listens, unless the relay is pipes. A connection has to send its pid within `patience`. The file of a unix socket belongs to `workers`,

@@ -77,11 +77,11 @@ async fn php_answers_connects_and_python_rpcs_over_different_relays() {
         let path = "/centrifugal.centrifugo.proxy.CentrifugoProxy/Connect".parse().unwrap();
         grpc.unary(Request::new(request), path, codec).await.unwrap();
         assert_eq!(json(&client.rpc("sum", r#"{"a":1,"b":2}"#).await.unwrap()), json!({"sum": 3}));
-        let served = |pool: &str| {
+        let executions = |pool: &str| {
             json(&stdout(&server, &["workers", pool, "--json"]))["workers"][0]["executions"].clone()
         };
         assert_eq!(
-            (served("centrifuge"), served("centrifuge.python")),
+            (executions("centrifuge"), executions("centrifuge.python")),
             (json!(1), json!(1)),
             "{php_relay} {python_relay}"
         );

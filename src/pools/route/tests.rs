@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use prost::Message as _;
 
+use Verdict::{Fits, HasNoChannel, HasNoMethod, NoMatch, OtherChannel, OtherMethod, OtherType};
+
 use super::*;
 use crate::pools::{Glob, Match};
 use crate::proto::proxy::{
@@ -139,7 +141,6 @@ fn the_explanation_names_the_key_that_a_match_fails() {
     let verdicts = |kind: &str, text: &str| {
         routes.explain(kind, text).into_iter().map(|step| step.verdict).collect::<Vec<_>>()
     };
-    use Verdict::{Fits, HasNoChannel, HasNoMethod, NoMatch, OtherChannel, OtherMethod, OtherType};
     assert_eq!(verdicts("rpc", "report.a"), [OtherType, HasNoChannel, OtherMethod, NoMatch, Fits]);
     assert_eq!(verdicts("connect", ""), [Fits]);
     assert_eq!(
