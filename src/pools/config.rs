@@ -80,10 +80,7 @@ pub(crate) fn validate_routes(pools: &[Config], findings: &mut Findings) {
         let earlier = matches[index].covered_by(&matches[..index]);
         let names: Vec<_> = earlier.iter().map(|earlier| pools[*earlier].section()).collect();
         if !names.is_empty() {
-            let text = format!(
-                "no call can reach this pool: its calls go to {}, which come first",
-                names.join(" and ")
-            );
+            let text = format!("no call can reach this pool: its calls go to {}", names.join(" and "));
             findings.odd(key, text);
         }
     }

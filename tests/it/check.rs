@@ -518,7 +518,7 @@ centrifuge:
     let warnings: Vec<&str> = shown.lines().filter(|line| line.starts_with("warning")).collect();
     insta::assert_snapshot!(warnings.join("\n"), @"
     warning: .rr.yaml:5: centrifuge.pools.none.match: no call can reach this pool: expected types, methods or channels
-    warning: .rr.yaml:8: centrifuge.pools.third.match: no call can reach this pool: its calls go to centrifuge.pools.first and centrifuge.pools.second, which come first
+    warning: .rr.yaml:8: centrifuge.pools.third.match: no call can reach this pool: its calls go to centrifuge.pools.first and centrifuge.pools.second
     warning: .rr.yaml:9: centrifuge.pools.odd.match: no call can reach this pool: no call has both a method and a channel
     warning: .rr.yaml:10: centrifuge.pools.optional.command: `no-such-program` is not found in PATH (/usr/bin:/bin)
     warning: .rr.yaml:10: centrifuge.pools.optional.user: there is no user `nosuchuser`
@@ -542,6 +542,6 @@ centrifuge:
     causeway: .rr.yaml:6: centrifuge.pools.shared.relay: workers of another user or group use the same socket (server.relay); expected another path
     causeway: .rr.yaml:7: centrifuge.pools.taken.relay: tcp://127.0.0.1:30000 is already used by centrifuge.proxy_address (.rr.yaml:4)
     causeway: .rr.yaml:9: centrifuge.pools.nowhere.relay: cannot listen on unix://no/such/folder.sock: the directory DIR/no/such does not exist
-    causeway: warning: .rr.yaml:9: centrifuge.pools.nowhere.match: no call can reach this pool: its calls go to centrifuge.pools.same, which come first
+    causeway: warning: .rr.yaml:9: centrifuge.pools.nowhere.match: no call can reach this pool: its calls go to centrifuge.pools.same
     ");
 }
