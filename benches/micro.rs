@@ -25,9 +25,12 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use causeway::goridge::{self, Decoder, Flags, Item, Options, StreamBits};
+use causeway::pools::{Glob, Match, Routes};
+use causeway::proto::proxy::RpcRequest;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use http::HeaderMap;
+use prost::Message as _;
 
 fn main() {
     divan::main();
@@ -135,4 +138,25 @@ fn idle_hand_over<const CALLERS: usize>(bencher: Bencher<'_, '_>, waiters: usize
         }
     });
     assert!(unit.is_some());
+}
+
+/// Finding the pool of an RPC, which the last of this number of routes matches.
+#[divan::bench(args = [0, 1, 10])]
+fn route(bencher: Bencher<'_, '_>, routes: usize) {
+    let globs = |texts: &[&str]| texts.iter().filter_map(|text| Glob::new(text).ok()).collect();
+    let mut matches: Vec<Match> = (1..routes)
+        .map(|number| Match {
+            types: globs(&["rpc"]),
+            methods: globs(&[&format!("service{number}.*"), &format!("other{number}")]),
+            channels: Vec::new(),
+        })
+        .collect();
+    if routes > 0 {
+        matches.push(Match { methods: globs(&["e*"]), ..Match::default() });
+    }
+    let routes = Routes::new(matches);
+    let data = vec![b'x'; SIZES[0]].into();
+    let request = RpcRequest { user: "42".into(), method: "echo".into(), data, ..RpcRequest::default() };
+    let message = request.encode_to_vec();
+    bencher.bench_local(|| routes.pool(black_box("rpc"), black_box(&message)));
 }

@@ -15,6 +15,10 @@ use serde::de::{self, Deserializer};
 pub struct Glob {
     text: String,
     tokens: Box<[Token]>,
+    /// The characters before the first wildcard, which decide most comparisons.
+    prefix: Box<str>,
+    /// The tokens from there on.
+    rest: Box<[Token]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +55,19 @@ impl Glob {
         if tokens.is_empty() {
             return Err(InvalidGlob);
         }
-        Ok(Self { text: text.to_owned(), tokens: tokens.into() })
+        let literal = |token: &Token| if let Token::Char(char) = token { Some(*char) } else { None };
+        let prefix: String = tokens.iter().map_while(literal).collect();
+        let rest = tokens[prefix.chars().count()..].into();
+        Ok(Self { text: text.to_owned(), tokens: tokens.into(), prefix: prefix.into(), rest })
     }
 
     /// Whether it matches all of `text`.
     pub fn matches(&self, text: &str) -> bool {
-        matches(&self.tokens, text.chars())
+        let Some(rest) = text.strip_prefix(&*self.prefix) else { return false };
+        match &*self.rest {
+            [] => rest.is_empty(),
+            tokens => matches(tokens, rest.chars()),
+        }
     }
 
     /// Whether it certainly matches every text that `other` matches.
@@ -66,7 +77,7 @@ impl Glob {
 
     /// Whether it matches one text only.
     pub fn is_literal(&self) -> bool {
-        self.tokens.iter().all(|token| matches!(token, Token::Char(_)))
+        self.rest.is_empty()
     }
 
     /// The glob as it was written.
