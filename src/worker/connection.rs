@@ -142,7 +142,8 @@ impl Connection {
     /// Takes a request, to be written as it is awaited.
     pub(super) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
-        let placement = self.fence.begin();
+        // What has begun to arrive was sent before the request: its rest must not pass for the answer.
+        let placement = if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
         self.work.begin();
         let out = &mut self.outgoing;
         out.written = 0;

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Once a worker has sent an unrequested frame, the next requests have a fence in front as well: what still comes before the echo of that
-//! one is left over from earlier.
+//! one is left over from earlier. So has a request before which a frame has begun to arrive.
 //!
 //! A frame that comes behind the echo of its own request was sent by something that does not follow the order of requests, such as a
 //! thread. Once one worker *strayed* so, no answer of any worker of this pool is believed before its echo, since they all run the same
@@ -46,6 +46,11 @@ impl Order {
     /// `fenced` is `pool.fence`.
     pub(super) fn new(fenced: bool) -> Arc<Self> {
         Arc::new(Self { fenced: AtomicBool::new(fenced), strays: AtomicBool::new(false) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced.load(Relaxed)
     }
 }
 
@@ -140,8 +145,17 @@ impl Fence {
 
     /// A request is about to be written.
     pub(super) fn begin(&mut self) -> Placement {
+        self.place(self.doubtful)
+    }
+
+    /// A request is about to be written while a frame of an earlier time is still arriving.
+    pub(super) fn begin_in_front(&mut self) -> Placement {
+        self.place(true)
+    }
+
+    fn place(&mut self, front: bool) -> Placement {
         let fenced = self.order.fenced.load(Relaxed);
-        let placement = Placement { front: fenced && self.doubtful, behind: fenced };
+        let placement = Placement { front: fenced && front, behind: fenced };
         self.owed += u32::from(placement.front) + u32::from(placement.behind);
         self.request = Some(Pending {
             stage: if placement.front { Stage::Behind } else { Stage::Open },

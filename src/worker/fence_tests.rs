@@ -37,6 +37,26 @@ fn an_answer_while_idle_is_dropped_and_shows_that_these_workers_stray() {
 }
 
 #[test]
+fn a_frame_that_begins_before_a_request_and_ends_after_it_is_not_its_answer() {
+    let mut fence = fence();
+    assert_eq!(fence.begin_in_front(), Placement { front: true, behind: true });
+    assert_eq!(fence.on_response(), Verdict::Stray);
+    fence.on_echo();
+    assert_eq!(fence.on_response(), Verdict::Hold);
+    assert_eq!(fence.on_echo(), Verdict::Release);
+}
+
+#[test]
+fn text_that_looks_like_the_beginning_of_a_frame_costs_one_fence() {
+    let mut fence = fence();
+    assert!(fence.begin_in_front().front);
+    fence.on_echo();
+    assert_eq!(fence.on_response(), Verdict::Answer);
+    fence.on_echo();
+    assert!(!fence.begin().front);
+}
+
+#[test]
 fn once_one_worker_strayed_the_answers_of_all_are_held_until_their_echo() {
     let order = Order::new(true);
     let (mut stray, mut other) = (Fence::new(Arc::clone(&order)), Fence::new(order));

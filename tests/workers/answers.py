@@ -3,8 +3,9 @@
 import json
 import os
 import threading
+import time
 
-from behaviour import answer, behaviour, for_ever, response, say, until, when, write
+from behaviour import State, answer, behaviour, for_ever, response, say, until, when, write
 from goridge import CONTROL, frame
 
 OF_ANOTHER = b'"of another"'
@@ -45,6 +46,26 @@ def again(data, argument, _context):
     """Answers again when the file is there."""
     answer(data)
     when(argument, lambda: answer(OF_ANOTHER))
+
+
+@behaviour
+def halves(data, argument, _context):
+    """`BYTES,FILE`: when the file is there, sends so many bytes of another answer, and the rest when the next frame has arrived."""
+    answer(data)
+    size, path = argument.split(",", 1)
+    another = response(OF_ANOTHER)
+
+    def act():
+        until(path)
+        received = State.received
+        with State.writing:
+            State.relay.write(another[: int(size)])
+            open(path + ".done", "w").close()
+            while State.received == received:
+                time.sleep(0.001)
+            State.relay.write(another[int(size) :])
+
+    threading.Thread(target=act, daemon=True).start()
 
 
 @behaviour

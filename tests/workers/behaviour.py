@@ -15,6 +15,10 @@ class State:
     """The worker's own."""
 
     relay = None
+    # Held while a frame is written.
+    writing = threading.RLock()
+    # Frames that have arrived, and how many of them were requests.
+    received = 0
     handled = 0
     # Whether it ignores the stop frame.
     stubborn = False
@@ -31,7 +35,8 @@ def answer(value):
 
 
 def write(data):
-    State.relay.write(data)
+    with State.writing:
+        State.relay.write(data)
 
 
 def response(value):

@@ -86,6 +86,7 @@ def main():
     take = Ahead().put if "READS_AHEAD" in os.environ else handle
     while True:
         flags, options, payload = next_frame()
+        State.received += 1
         if flags & CONTROL:
             if b"stop" not in payload:
                 echo(own or os.getpid())

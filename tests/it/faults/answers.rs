@@ -89,6 +89,24 @@ async fn an_answer_from_an_idle_worker_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_begins_before_a_request_and_ends_after_it_is_not_taken_for_its_answer() {
+    for relay in ["pipes", "unix"] {
+        let scene = Scene::begin(worker().relay(relay), 1, "").await;
+        let pid = scene.client.worker_pid().await;
+        for bytes in [1, 11, 12, 20] {
+            let flag = scene.path(&format!("flag-{bytes}"));
+            assert_eq!(scene.client.rpc(&format!("halves:{bytes},{flag}"), "1").await.unwrap(), "1");
+            scene.rests().await;
+            scene.let_act(&flag).await;
+            let answer = scene.client.rpc("echo", &bytes.to_string()).await;
+            assert_eq!(answer.unwrap(), bytes.to_string(), "{bytes} bytes over {relay}");
+        }
+        assert_eq!(scene.client.worker_pid().await, pid);
+        scene.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_an_unexpected_answer_a_request_with_two_answers_gets_neither() {
     let scene = Scene::begin(worker(), 1, "").await;
     let flag = scene.path("flag");
