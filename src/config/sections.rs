@@ -148,6 +148,9 @@ impl<'de> Deserialize<'de> for Size {
 /// The smallest size: the messages of a worker's start have to fit.
 const MIN_SIZE: f64 = 1024.0;
 
+/// The largest size: a frame's length is a 32-bit number, and in front of the message it holds a context, which is made of 64 KB of headers.
+const MAX_SIZE: u32 = u32::MAX - (1 << 20);
+
 fn size(text: &str) -> Option<usize> {
     let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
     let scale = match unit.to_ascii_lowercase().as_str() {
@@ -158,8 +161,7 @@ fn size(text: &str) -> Option<usize> {
         _ => return None,
     };
     let bytes = number.trim().replace('_', "").parse::<f64>().ok()? * f64::from(scale);
-    // A frame's length is a 32-bit number.
-    let is_size = (MIN_SIZE..=f64::from(u32::MAX)).contains(&bytes);
+    let is_size = (MIN_SIZE..=f64::from(MAX_SIZE)).contains(&bytes);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
     is_size.then_some(bytes as usize)
 }
@@ -173,7 +175,10 @@ mod tests {
         assert_eq!(size("67108864"), Some(64 << 20));
         assert_eq!(size("64MB"), Some(64 << 20));
         assert_eq!(size("1 KiB"), Some(1024));
-        assert_eq!(["1e6", "64_000_000", "1.5MB"].map(size), [1_000_000, 64_000_000, 3 << 19].map(Some));
+        assert_eq!(
+            ["1e6", "64_000_000", "1.5MB", "4094MB"].map(size),
+            [1_000_000, 64_000_000, 3 << 19, 4094 << 20].map(Some)
+        );
         for text in [
             "1B",
             "1e2",
@@ -187,6 +192,7 @@ mod tests {
             "5T",
             "-1",
             "5GB",
+            "4095.5MB",
             "99999999999999999999",
         ] {
             assert_eq!(size(text), None, "{text}");

@@ -62,15 +62,12 @@ pub fn request(out: &mut BytesMut, context: &[u8], body: &[u8]) -> Result<(), To
     encode(out, Flags::PROTO, StreamBits::empty(), options, &[context, body])
 }
 
-/// Appends a request to `out`, except its body of `body` bytes, which has to follow.
+/// The header of a request, which its context and its body of `body` bytes follow.
 ///
 /// # Errors
 /// If context and body are too long for a frame.
-pub fn request_head(out: &mut BytesMut, context: &[u8], body: usize) -> Result<(), TooLarge> {
-    let head = Head::new(Flags::PROTO, StreamBits::empty(), context_option(context)?, context.len() + body)?;
-    out.extend_from_slice(head.as_ref());
-    out.extend_from_slice(context);
-    Ok(())
+pub fn request_head(context: &[u8], body: usize) -> Result<Head, TooLarge> {
+    Head::new(Flags::PROTO, StreamBits::empty(), context_option(context)?, context.len() + body)
 }
 
 fn context_option(context: &[u8]) -> Result<Options, TooLarge> {

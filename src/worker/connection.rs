@@ -140,23 +140,32 @@ impl Connection {
     }
 
     /// Takes a request, to be written as it is awaited.
+    ///
+    /// # Errors
+    /// If it is too long for a frame; nothing has changed then.
     pub(super) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
+        let head = goridge::request_head(context, body.len())?;
         // What has begun to arrive was sent before the request: its rest must not pass for the answer.
-        let placement = if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
+        let placement =
+            if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
         self.work.begin();
         let out = &mut self.outgoing;
         out.written = 0;
         if placement.front {
             out.head.extend_from_slice(&self.fence_frame);
         }
-        if body.len() < COPY_LIMIT {
-            goridge::request(&mut out.head, context, &body)?;
+        let is_small = body.len() < COPY_LIMIT;
+        let copied = if is_small { body.len() + self.fence_frame.len() } else { 0 };
+        out.head.reserve(head.as_ref().len() + context.len() + copied);
+        out.head.extend_from_slice(head.as_ref());
+        out.head.extend_from_slice(context);
+        if is_small {
+            out.head.extend_from_slice(&body);
             if placement.behind {
                 out.head.extend_from_slice(&self.fence_frame);
             }
         } else {
-            goridge::request_head(&mut out.head, context, body.len())?;
             out.body = body;
             if placement.behind {
                 out.tail = self.fence_frame.clone();
