@@ -86,10 +86,11 @@ impl Reservation {
         is_taken
     }
 
-    /// Reserves more as soon as there is enough.
-    pub(super) async fn grow_when_free(&mut self, bytes: usize) {
-        self.account.share.take_when_free(bytes).await;
-        self.bytes += bytes;
+    /// Reserves more as soon as there is enough; false, and nothing changed, if that would take too long.
+    pub(super) async fn grow_when_free(&mut self, bytes: usize) -> bool {
+        let is_taken = self.account.share.take_when_free(self.bytes, bytes).await;
+        self.bytes += if is_taken { bytes } else { 0 };
+        is_taken
     }
 
     /// Reserves memory for an answer in place of what was reserved.
@@ -113,7 +114,9 @@ pub(super) fn size(headers: &HeaderMap) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::{IN_ALL, PER_CONNECTION};
+    use tokio::time::Instant;
+
+    use super::super::memory::{IN_ALL, PATIENCE, PER_CONNECTION};
     use super::*;
 
     const MB: usize = 1 << 20;
@@ -167,6 +170,41 @@ mod tests {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(wait.as_mut().poll(&mut context).is_pending());
         drop(other);
-        wait.await;
+        assert!(wait.await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_waits_for_memory_only_for_a_while() {
+        let [one] = accounts();
+        let _other = one.reserve(PER_CONNECTION - CALL).unwrap();
+        let mut reservation = one.reserve(CALL).unwrap();
+        let begin = Instant::now();
+        assert!(!reservation.grow_when_free(MB).await);
+        assert_eq!(begin.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_calls_that_wait_for_what_each_other_holds_only_as_many_are_refused_as_must_be() {
+        let [one] = accounts();
+        let calls: Vec<_> = (0..6).map(|_| one.reserve(14 * MB).unwrap()).collect();
+        let begin = Instant::now();
+        let grown = calls.into_iter().map(async |mut call| call.grow_when_free(60 * MB).await);
+        let grown = futures_util::future::join_all(grown).await;
+        // With 14 MB each, four leave room for 60 MB within 128 MB.
+        assert_eq!(grown.iter().filter(|grown| **grown).count(), 4, "{grown:?}");
+        assert!(begin.elapsed().is_zero(), "nothing was to be waited for");
+        assert!(one.reserve(PER_CONNECTION).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_of_many_connections_do_not_wait_for_each_other_for_ever() {
+        let accounts: [_; 4] = accounts();
+        let calls: Vec<_> =
+            accounts.iter().flat_map(|one| (0..4).map(|_| one.reserve(15 * MB).unwrap())).collect();
+        let begin = Instant::now();
+        let grown = calls.into_iter().map(async |mut call| call.grow_when_free(60 * MB).await);
+        let grown = futures_util::future::join_all(grown).await;
+        assert!(grown.contains(&true), "{grown:?}");
+        assert!(begin.elapsed().is_zero(), "nothing was to be waited for");
     }
 }

@@ -102,7 +102,9 @@ impl Gzip {
             return Err(status::too_large(max_message_size));
         };
         // No turn is held while waiting for memory.
-        reservation.grow_when_free(size).await;
+        if !reservation.grow_when_free(size).await {
+            return Err(status::out_of_memory());
+        }
         let plain = self.beside(move || decompress(&message, size, size)).await?;
         match plain.map_err(|error| malformed(&error))? {
             Some(plain) => Ok(plain.into()),
@@ -160,7 +162,7 @@ mod tests {
 
     use super::super::account::Account;
     use super::super::in_flight::InFlight;
-    use super::super::memory::Memory;
+    use super::super::memory::{Memory, PER_CONNECTION};
     use super::*;
 
     const MB: usize = 1 << 20;
@@ -193,6 +195,16 @@ mod tests {
             let status = decompressed(packed(&vec![0; size]), limit).await.unwrap_err();
             assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_for_which_there_can_be_no_memory_is_refused() {
+        let memory = Arc::new(Memory::new(MB));
+        let account = Account::open(Arc::new(InFlight::new()), memory);
+        let mut reservation = account.reserve(PER_CONNECTION).unwrap();
+        let refused = Gzip::new().decompress(packed(&vec![0; MB]).into(), MB, &mut reservation).await;
+        let status = refused.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
     }
 
     #[tokio::test]

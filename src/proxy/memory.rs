@@ -9,8 +9,10 @@ use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 /// Bytes that the calls of one connection may hold; or twice the largest message, if that is more.
 pub(super) const PER_CONNECTION: usize = 128 << 20;
@@ -21,6 +23,9 @@ pub(super) const IN_ALL: usize = 256 << 20;
 /// Bytes that a connection may hold whatever others do.
 const ALWAYS: usize = 256 << 10;
 
+/// How long the first call of a connection's queue waits for memory.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What all calls hold.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -28,9 +33,11 @@ pub(super) struct Memory {
     connections: AtomicUsize,
     per_connection: usize,
     in_all: usize,
-    /// Calls that wait for memory.
-    waiting: AtomicUsize,
-    released: Notify,
+    /// The part of `held` that calls hold which wait for more.
+    held_by_waiting: AtomicUsize,
+    /// Calls that wait at the front of their connection's queue.
+    at_front: AtomicUsize,
+    changed: Notify,
 }
 
 /// What the calls of one connection hold.
@@ -38,6 +45,8 @@ pub(super) struct Memory {
 pub(super) struct Share {
     memory: Arc<Memory>,
     held: AtomicUsize,
+    /// The part of `held` that calls hold which wait for more.
+    held_by_waiting: AtomicUsize,
     /// One call of a connection at a time waits for memory, so that released memory wakes one for each.
     queue: Semaphore,
 }
@@ -49,8 +58,9 @@ impl Memory {
             connections: AtomicUsize::new(0),
             per_connection: PER_CONNECTION.max(max_message_size.saturating_mul(2)),
             in_all: IN_ALL.max(max_message_size.saturating_mul(4)),
-            waiting: AtomicUsize::new(0),
-            released: Notify::new(),
+            held_by_waiting: AtomicUsize::new(0),
+            at_front: AtomicUsize::new(0),
+            changed: Notify::new(),
         }
     }
 
@@ -59,12 +69,18 @@ impl Memory {
         self.held.load(SeqCst)
     }
 
-    /// Whether one share may hold this many bytes.
-    fn allows(&self, held: usize) -> bool {
+    /// Whether one share may hold this many bytes while all hold `in_all`.
+    fn allows(&self, held: usize, in_all: usize) -> bool {
         held <= ALWAYS
             || held <= self.per_connection
-                && (self.held.load(Relaxed) <= self.in_all
-                    || held <= self.in_all / self.connections.load(Relaxed).max(1))
+                && (in_all <= self.in_all || held <= self.in_all / self.connections.load(Relaxed).max(1))
+    }
+
+    /// Has those at the front of a queue look again.
+    fn wake(&self) {
+        if self.at_front.load(SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
     }
 }
 
@@ -72,14 +88,15 @@ impl Share {
     /// The share of one more connection.
     pub(super) fn new(memory: Arc<Memory>) -> Self {
         memory.connections.fetch_add(1, Relaxed);
-        Self { memory, held: AtomicUsize::new(0), queue: Semaphore::new(1) }
+        let (held, held_by_waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { memory, held, held_by_waiting, queue: Semaphore::new(1) }
     }
 
     /// Takes memory; false, and nothing taken, if there is not enough.
     pub(super) fn take(&self, bytes: usize) -> bool {
-        self.memory.held.fetch_add(bytes, Relaxed);
+        let in_all = self.memory.held.fetch_add(bytes, Relaxed) + bytes;
         let held = self.held.fetch_add(bytes, Relaxed) + bytes;
-        if self.memory.allows(held) {
+        if self.memory.allows(held, in_all) {
             return true;
         }
         // Nothing that others wait for is released by this.
@@ -88,24 +105,38 @@ impl Share {
         false
     }
 
-    /// Takes memory as soon as there is enough.
-    pub(super) async fn take_when_free(&self, bytes: usize) {
+    /// Takes memory for a call that holds `held` bytes, as soon as there is enough. False, and nothing taken, if there is not enough within
+    /// [`PATIENCE`], or would not be enough even if only calls that wait held any.
+    pub(super) async fn take_when_free(&self, held: usize, bytes: usize) -> bool {
+        let _waiting = Waiting::new(self, held);
         // The semaphore is never closed.
         let _turn = self.queue.acquire().await;
-        loop {
-            let released = self.memory.released.notified();
-            let _waiting = Waiting::new(&self.memory.waiting);
-            if self.take(bytes) {
-                return;
+        let wait = async {
+            loop {
+                let changed = self.memory.changed.notified();
+                let _front = AtFront::new(&self.memory.at_front);
+                if self.take(bytes) {
+                    return true;
+                }
+                if !self.is_enough_for_waiting(bytes) {
+                    return false;
+                }
+                changed.await;
             }
-            released.await;
-        }
+        };
+        timeout(PATIENCE, wait).await.unwrap_or(false)
+    }
+
+    /// Whether these bytes can be taken once all calls have ended but those that wait, each of which keeps what it holds until its turn.
+    fn is_enough_for_waiting(&self, bytes: usize) -> bool {
+        let in_all = self.memory.held_by_waiting.load(SeqCst) + bytes;
+        self.memory.allows(self.held_by_waiting.load(SeqCst) + bytes, in_all)
     }
 
     /// Takes memory for an answer, which exists already, in place of what its call held. Refused only if the other calls hold too much.
     pub(super) fn exchange(&self, held: usize, bytes: usize) -> bool {
         let others = self.held.load(Relaxed).saturating_sub(held);
-        if !self.memory.allows(others) {
+        if !self.memory.allows(others, self.memory.held.load(Relaxed)) {
             return false;
         }
         self.memory.held.fetch_add(bytes, Relaxed);
@@ -117,9 +148,7 @@ impl Share {
     pub(super) fn release(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Relaxed);
         self.memory.held.fetch_sub(bytes, SeqCst);
-        if self.memory.waiting.load(SeqCst) > 0 {
-            self.memory.released.notify_waiters();
-        }
+        self.memory.wake();
     }
 }
 
@@ -129,17 +158,40 @@ impl Drop for Share {
     }
 }
 
-/// A call that waits for memory.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A call that waits for memory, with what it holds.
+struct Waiting<'a> {
+    share: &'a Share,
+    held: usize,
+}
 
 impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, SeqCst);
-        Self(waiting)
+    fn new(share: &'a Share, held: usize) -> Self {
+        share.held_by_waiting.fetch_add(held, SeqCst);
+        share.memory.held_by_waiting.fetch_add(held, SeqCst);
+        // What another one waits for may be held by this one now.
+        share.memory.wake();
+        Self { share, held }
     }
 }
 
 impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.share.held_by_waiting.fetch_sub(self.held, SeqCst);
+        self.share.memory.held_by_waiting.fetch_sub(self.held, SeqCst);
+    }
+}
+
+/// The call at the front of its connection's queue.
+struct AtFront<'a>(&'a AtomicUsize);
+
+impl<'a> AtFront<'a> {
+    fn new(at_front: &'a AtomicUsize) -> Self {
+        at_front.fetch_add(1, SeqCst);
+        Self(at_front)
+    }
+}
+
+impl Drop for AtFront<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
