@@ -7,18 +7,22 @@
 /// many tiny fields would hold up other calls.
 const MAX_FIELDS: usize = 4096;
 
+/// The longest text in bytes that is compared with globs, since comparing a longer one would hold up other calls. Centrifugo's own limit for
+/// channels is 255 bytes (`channel.max_length`).
+const MAX_TEXT: usize = 1024;
+
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED32: u64 = 5;
 
-/// Returns the text of the field `number`; empty if the message does not have it, as in proto3. `None` if the message is broken, or uses
-/// groups, which Centrifugo's never did.
+/// Returns the text of the field `number`; empty if the message does not have it, as in proto3. `None` if the message is broken, uses
+/// groups, which Centrifugo's never did, or the text is too long to be compared.
 pub(super) fn text(message: &[u8], number: u64) -> Option<&str> {
     let (mut rest, mut found) = (message, &b""[..]);
     for _ in 0..MAX_FIELDS {
         if rest.is_empty() {
-            return str::from_utf8(found).ok();
+            return if found.len() <= MAX_TEXT { str::from_utf8(found).ok() } else { None };
         }
         let key = varint(&mut rest)?;
         // Field numbers have 29 bits, and none is zero.
@@ -77,6 +81,14 @@ mod tests {
         message.extend(b"second");
         assert_eq!(text(&message, 11), Some("second"));
         assert_eq!(text(b"", 11), Some(""));
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_to_be_compared_is_none() {
+        let named =
+            |length| RpcRequest { method: "a".repeat(length), ..RpcRequest::default() }.encode_to_vec();
+        assert!(text(&named(MAX_TEXT), 11).is_some_and(|text| text.len() == MAX_TEXT));
+        assert_eq!(text(&named(MAX_TEXT + 1), 11), None);
     }
 
     #[test]

@@ -37,3 +37,17 @@ pub(super) async fn callers_with_thousands_of_calls_in_flight_do_not_delay_other
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn long_methods_are_not_compared_with_the_globs_of_pools() {
+    let pools = "pools: {odd: {match: {methods: ['*.private', '*aaaaaaab']}, num_workers: 1}}";
+    let setup = || worker().pool("num_workers: 2").centrifuge(pools);
+    is_unharmed("methods of 8 MB", 96, setup, async |server| {
+        let client = server.client().await;
+        for _ in 0..3 {
+            // Centrifugo's clients can send methods of any length that fits into a message.
+            client.rpc(&"a".repeat(8 << 20), "").await.unwrap_err();
+        }
+    })
+    .await;
+}
