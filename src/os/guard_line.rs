@@ -1,8 +1,8 @@
 //! The line to the guard: a socket over which it learns which process groups to kill when the server is gone.
 //!
 //! A record is a number: the pid of a group's leader puts the group on the guard's list, its negative takes it off, and [`CLEAR`] empties
-//! the list, and is the first record: it puts the guard in charge. Messages of whole records arrive in order. Writing neither waits nor raises SIGPIPE; what a guard has missed because its socket
-//! was full is made up for by the whole list.
+//! the list, and is the first record: it puts the guard in charge. Messages of whole records arrive in order. Writing neither waits nor
+//! raises SIGPIPE; what a guard has missed because its socket was full is made up for by the whole list.
 //!
 //! The server's end keeps its descriptor number for life, because a child between `fork` and `exec` writes to it.
 

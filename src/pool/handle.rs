@@ -102,8 +102,9 @@ impl Pool {
     /// Runs one request on a worker and returns its answer.
     ///
     /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; requests of one `caller` are
-    /// served in their order, and callers in turns. A request whose deadline has passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the worker
-    /// goes on by itself.
+    /// served in their order, and callers in turns. A request that its worker did not handle waits anew, for another one. A request whose
+    /// deadline has passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the
+    /// worker goes on by itself.
     ///
     /// # Errors
     /// See [`Error`].
