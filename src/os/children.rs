@@ -73,6 +73,19 @@ impl Starting {
         drop((children, self));
         Member { pid, number, ends_family }
     }
+
+    /// There is no child, or no longer. If it is on the guard's list and known by its pid, that is `pid`.
+    pub(super) fn failed(self, pid: Option<u32>) {
+        let children = children();
+        match pid {
+            // Another child may have got the number by now.
+            Some(pid) if children.contains_key(&pid) => {}
+            Some(pid) => guard_line::send(-pid.cast_signed()),
+            None if guard_line::send_list(children.keys().copied()) => {}
+            None => guard_line::missed(),
+        }
+        drop((children, self));
+    }
 }
 
 impl Drop for Starting {

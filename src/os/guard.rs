@@ -246,8 +246,7 @@ fn start_another() -> io::Result<u32> {
     // What was missed until now is on the list; what is missed from now on is not.
     guard_line::take_missed();
     if !children::send_list() {
-        guard_line::set_missed();
-        guard_line::wake();
+        guard_line::missed();
     }
     Ok(pid)
 }
@@ -338,17 +337,7 @@ fn watch(line: &OwnedFd) -> Option<Vec<i32>> {
             Err(nix::errno::Errno::EINTR) => continue,
             Err(_) => return list,
         };
-        let groups: &mut Vec<i32> = list.get_or_insert_default();
-        let (records, _) = buffer[..read].as_chunks::<4>();
-        for record in records {
-            match i32::from_ne_bytes(*record) {
-                guard_line::CLEAR => groups.clear(),
-                value => {
-                    groups.retain(|group| *group != value.abs());
-                    groups.extend((value > 0).then_some(value));
-                }
-            }
-        }
+        guard_line::apply(&buffer[..read], list.get_or_insert_default());
     }
 }
 

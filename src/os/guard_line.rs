@@ -68,7 +68,7 @@ pub(super) fn set_waker(pipe: OwnedFd) {
 }
 
 /// Wakes the guard's keeper.
-pub(super) fn wake() {
+fn wake() {
     if let Some(pipe) = WAKE.get() {
         // A full pipe wakes it as well.
         let _ = nix::unistd::write(pipe, &[0]);
@@ -90,8 +90,27 @@ pub(super) fn send(record: i32) {
     if let Some(line) = descriptor()
         && !write(line, &[record])
     {
-        set_missed();
-        wake();
+        missed();
+    }
+}
+
+/// Has the keeper send the whole list.
+pub(super) fn missed() {
+    set_missed();
+    wake();
+}
+
+/// Applies the records of a message to the guard's list.
+pub(super) fn apply(message: &[u8], groups: &mut Vec<i32>) {
+    let (records, _) = message.as_chunks::<4>();
+    for record in records {
+        match i32::from_ne_bytes(*record) {
+            CLEAR => groups.clear(),
+            value => {
+                groups.retain(|group| *group != value.abs());
+                groups.extend((value > 0).then_some(value));
+            }
+        }
     }
 }
 

@@ -133,22 +133,30 @@ impl Identity {
 pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
     static HAS_PIDFDS: LazyLock<bool> = LazyLock::new(child::has_pidfds);
     let starting = Starting::begin();
+    let mut preparation = Preparation::new();
     let child = match &spec.identity {
-        None if *HAS_PIDFDS => vfork(spec, &starting)?,
+        None if *HAS_PIDFDS => vfork(spec, &starting, &mut preparation),
         // The C library changes the user of all threads that share the memory, and the kernel marks it.
-        _ => fork(spec, &starting)?,
+        _ => fork(spec, &starting),
     };
-    let member = starting.done(child.id().unwrap_or_default(), spec.ends_family);
-    Ok(Started { child, member })
+    match child {
+        Ok(child) => {
+            let member = starting.done(child.id().unwrap_or_default(), spec.ends_family);
+            Ok(Started { child, member })
+        }
+        Err(error) => {
+            starting.failed(preparation.pid);
+            Err(error)
+        }
+    }
 }
 
 /// Starts it without a copy of this process's memory.
-fn vfork(spec: &Spec, starting: &Starting) -> io::Result<Child> {
+fn vfork(spec: &Spec, starting: &Starting, preparation: &mut Preparation) -> io::Result<Child> {
     let mark = starting.mark().map(|mark| (run::VARIABLE.into(), mark.into()));
     let program = Program::new(&spec.argv, spec.env.iter().cloned().chain(mark).collect(), &spec.work_dir)?;
     let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
     let stdin = if spec.stdin { OwnedFd::from(stdin) } else { File::open("/dev/null")?.into() };
-    let mut preparation = Preparation::new();
     let descriptors = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
     let pid = program.spawn(descriptors, &mut || preparation.carry_out())?;
     let mut child = Child::ours(Ours::adopt(pid)?);
@@ -193,6 +201,8 @@ struct Preparation {
     server: Pid,
     guard: Option<RawFd>,
     open_files: Option<(u64, u64)>,
+    /// The child's pid, from when it is on the guard's list. Only a child that shares the memory sets it here.
+    pid: Option<u32>,
 }
 
 impl Preparation {
@@ -201,6 +211,7 @@ impl Preparation {
             server: nix::unistd::getpid(),
             guard: guard_line::descriptor(),
             open_files: limits::original_open_files(),
+            pid: None,
         }
     }
 
@@ -213,7 +224,9 @@ impl Preparation {
             unsafe { libc::_exit(1) };
         }
         if let Some(line) = self.guard {
-            guard_line::write(line, &[nix::unistd::getpid().as_raw()]);
+            let pid = nix::unistd::getpid().as_raw();
+            guard_line::write(line, &[pid]);
+            self.pid = Some(pid.cast_unsigned());
         }
         if let Some(limits) = self.open_files {
             limits::restore_open_files(limits)?;
@@ -241,4 +254,57 @@ pub(crate) fn kill_group(leader: u32) {
 /// Continues every process of the group of `leader` that was stopped by a signal.
 pub(crate) fn continue_group(leader: u32) {
     let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGCONT);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+    use std::time::{Duration, Instant};
+
+    use nix::poll::{PollFd, PollFlags, poll};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    use super::super::children;
+    use super::*;
+
+    fn spec(program: &str) -> Spec {
+        Spec {
+            argv: vec![program.into()],
+            env: Vec::new(),
+            work_dir: "/".into(),
+            identity: None,
+            stdin: false,
+            ends_family: false,
+        }
+    }
+
+    /// Follows the guard's list until each group on it is known as a child's. Other tests may start children meanwhile.
+    fn settles(line: &OwnedFd) -> bool {
+        let (mut list, mut records) = (Vec::new(), [0; 1024]);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLIN)], 10_u8).unwrap() > 0 {
+                let read = nix::unistd::read(line, &mut records).unwrap();
+                guard_line::apply(&records[..read], &mut list);
+            } else if list.iter().all(|group| children::is_child(group.cast_unsigned())) {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn the_guard_forgets_a_child_that_could_not_execute_its_program() {
+        // With room for what other tests send, too.
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        guard_line::use_first(ours);
+        assert!(spawn(&spec("/nosuch")).is_err());
+        assert!(settles(&theirs));
+        // As with another user, where this process does not learn the child's pid.
+        let starting = Starting::begin();
+        assert!(fork(&spec("/nosuch"), &starting).is_err());
+        starting.failed(None);
+        assert!(settles(&theirs));
+    }
 }
