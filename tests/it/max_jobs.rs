@@ -95,3 +95,16 @@ async fn requests_wait_while_the_successors_of_exhausted_workers_cannot_be_start
     assert_eq!(test.pool.stats().failures, 0);
     test.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_ends_under_a_load_that_exhausts_each_worker_at_once() {
+    let pool = "num_workers: 2, max_jobs: 1, reset_timeout: 20s";
+    let test = worker().pool(pool).env("BOOT_TAKES", "0.05").pool_alone().await;
+    let load = test.load(6, "echo");
+    load.goes_on(6).await;
+    for _ in 0..3 {
+        assert_eq!(test.pool.reset().await, Ok(()));
+    }
+    load.end().await;
+    test.end().await;
+}

@@ -80,6 +80,8 @@ struct Worker {
     waited: bool,
     /// The generation of the recipe that it was started from.
     generation: Generation,
+    /// It has become ready.
+    booted: bool,
     /// It goes on with a request that no caller waits for.
     abandoned: bool,
     /// How many failures had been counted when it was started.
@@ -88,7 +90,16 @@ struct Worker {
 
 impl Worker {
     fn new(state: State, generation: Generation, round: u64) -> Self {
-        Self { state, due: None, left: Left::Enough, waited: false, generation, abandoned: false, round }
+        Self {
+            state,
+            due: None,
+            left: Left::Enough,
+            waited: false,
+            generation,
+            booted: false,
+            abandoned: false,
+            round,
+        }
     }
 }
 
@@ -120,6 +131,8 @@ pub(super) struct Core {
     generation: Generation,
     /// Workers of older generations are being replaced.
     resetting: bool,
+    /// Workers of this generation that were of use and have exited.
+    spent: usize,
     /// Starts that failed, in a row.
     failures: u32,
     /// Workers that died at once and unused, in a row.
@@ -146,6 +159,7 @@ impl Core {
             phase: Phase::FirstBoot,
             generation: 0,
             resetting: false,
+            spent: 0,
             failures: 0,
             crashes: 0,
             pause: Pause::None,
@@ -235,6 +249,7 @@ impl Core {
             State::OneShot => worker.state = State::Retiring,
             State::Standby | State::Ready | State::Retiring | State::Dying => return,
         }
+        worker.booted = true;
         self.failures = 0;
         self.lend_standbys(effects);
         if self.phase == Phase::FirstBoot && self.count(State::Ready) == self.target {
@@ -288,6 +303,7 @@ impl Core {
         let Some(worker) = self.workers.remove(&id) else { return };
         self.exhausted &= worker.state == State::Retiring;
         if useful {
+            self.spent += usize::from(worker.booted && !self.is_outdated(&worker));
             self.crashes = 0;
         } else if worker.state != State::Retiring && self.owe_pause(worker.round, how) {
             self.crashes = self.crashes.saturating_add(1);

@@ -30,7 +30,7 @@ impl Core {
                 worker.state = State::Ready;
                 effects.push(Effect::Lend(id));
             }
-            if let Some((id, reason)) = due.filter(|_| !is_missing) {
+            if let Some((id, reason)) = due.filter(|(id, _)| !is_missing || self.is_reset_next(*id)) {
                 self.retire(id, reason, effects);
             }
         }

@@ -246,3 +246,59 @@ fn standbys_end_with_the_pool() {
         Ended
     "#);
 }
+
+#[test]
+fn a_reset_ends_though_each_new_worker_is_exhausted_before_the_next_one_is_ready() {
+    let events = [
+        exhausted(1),
+        Event::Reset,
+        boot_failed(3),
+        exhausted(2),
+        Event::Booted(4),
+        exhausted(4),
+        exited(1, true),
+        Event::Booted(5),
+    ];
+    insta::assert_snapshot!(after_start(2, events), @r#"
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Spawn(3)
+    Reset
+        Retire(3, Reset)
+        Spawn(4)
+        Spawn(5)
+    BootFailed(3, "no boot of 3")
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+    Booted(4)
+        Lend(4)
+    Retire(4, MaxJobs)
+        Retire(4, MaxJobs)
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Spawn(6)
+    Booted(5)
+        Lend(5)
+        ResetOver(Done)
+    "#);
+}
+
+#[test]
+fn a_reset_replaces_a_worker_in_a_long_request_though_new_workers_are_exhausted_at_once() {
+    let events = [Event::Reset, exhausted(2), Event::Booted(3), exhausted(3), Event::Booted(4)];
+    insta::assert_snapshot!(after_start(2, events), @r"
+    Reset
+        Spawn(3)
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+        Spawn(4)
+    Booted(3)
+        Lend(3)
+    Retire(3, MaxJobs)
+        Retire(3, MaxJobs)
+    Booted(4)
+        Lend(4)
+        Retire(1, Reset)
+        Spawn(5)
+        ResetOver(Done)
+    ");
+}
