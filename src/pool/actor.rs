@@ -194,7 +194,7 @@ impl Actor {
     /// Begins a reset, if one has been asked for, now or when its time has come.
     fn begin_reset(&mut self) {
         let now = Instant::now();
-        match self.resets.begins_in(now) {
+        match self.resets.begins_in(now, self.forecast.boot()) {
             None => {}
             Some(Duration::ZERO) => {
                 self.resets.begin(now);

@@ -2,7 +2,8 @@
 //!
 //! A reset counts from the moment of its request: what was started before may run older code. So a request during a reset begins another
 //! one, in which that one is absorbed; the end of it is the end of both. Many requests at once are one: a reset that goes on is left alone
-//! for a moment before it begins anew. Each request has its own time limit.
+//! for a while before it begins anew, and for twice as long each further time, so that it ends however often one is asked for. Each request
+//! has its own time limit.
 
 use std::time::Duration;
 
@@ -12,8 +13,14 @@ use tracing::{error, info};
 
 use super::core::ResetEnd;
 
-/// The least time between two beginnings of a reset that goes on: each calls off what is being started.
+/// The least time before a reset that goes on begins anew, which calls off what is being started.
 const PACE: Duration = Duration::from_secs(1);
+
+/// The same in boots, if that is longer.
+const PACE_IN_BOOTS: u32 = 2;
+
+/// As often it doubles.
+const MOST_DOUBLINGS: u32 = 20;
 
 /// All requests for resets that have not been answered.
 #[derive(Debug, Default)]
@@ -23,6 +30,8 @@ pub(super) struct Resets {
     /// The ones that came since it began.
     next: Vec<Request>,
     begun: Option<Instant>,
+    /// How often the reset in progress has begun anew.
+    restarts: u32,
 }
 
 #[derive(Debug)]
@@ -37,17 +46,21 @@ impl Resets {
         self.next.push(Request { reply, until });
     }
 
-    /// How long it takes until a reset has to begin; `None` if none has been asked for.
-    pub(super) fn begins_in(&self, now: Instant) -> Option<Duration> {
+    /// How long it takes until a reset has to begin, where a worker boots in `boot`; `None` if none has been asked for.
+    pub(super) fn begins_in(&self, now: Instant, boot: Duration) -> Option<Duration> {
         if self.next.is_empty() {
             return None;
         }
-        let goes_on = self.begun.filter(|_| !self.current.is_empty());
-        Some(goes_on.map_or(Duration::ZERO, |begun| (begun + PACE).saturating_duration_since(now)))
+        let Some(begun) = self.begun.filter(|_| !self.current.is_empty()) else {
+            return Some(Duration::ZERO);
+        };
+        let pace = PACE.max(boot * PACE_IN_BOOTS).saturating_mul(1 << self.restarts.min(MOST_DOUBLINGS));
+        Some(pace.saturating_sub(now.saturating_duration_since(begun)))
     }
 
     /// A reset begins for all requests.
     pub(super) fn begin(&mut self, now: Instant) {
+        self.restarts = if self.current.is_empty() { 0 } else { self.restarts.saturating_add(1) };
         self.begun = Some(now);
         self.current.append(&mut self.next);
     }
@@ -98,6 +111,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_mins(1);
 
+    const BOOT: Duration = Duration::from_millis(100);
+
     /// Asks for a reset at this time.
     fn ask(resets: &mut Resets, at: Instant) -> oneshot::Receiver<ResetEnd> {
         let (reply, end) = oneshot::channel();
@@ -109,17 +124,40 @@ mod tests {
     fn a_reset_goes_on_for_a_moment_before_it_begins_anew_for_all_that_asked_since() {
         let (mut resets, start) = (Resets::default(), Instant::now());
         let mut first = ask(&mut resets, start);
-        assert_eq!(resets.begins_in(start), Some(Duration::ZERO));
+        assert_eq!(resets.begins_in(start, BOOT), Some(Duration::ZERO));
         resets.begin(start);
-        assert_eq!(resets.begins_in(start), None);
+        assert_eq!(resets.begins_in(start, BOOT), None);
         let mut others = [1, 2].map(|n| ask(&mut resets, start + n * PACE / 4));
-        assert_eq!(resets.begins_in(start + PACE / 2), Some(PACE / 2));
-        assert_eq!(resets.begins_in(start + PACE), Some(Duration::ZERO));
+        assert_eq!(resets.begins_in(start + PACE / 2, BOOT), Some(PACE / 2));
+        assert_eq!(resets.begins_in(start + PACE, BOOT), Some(Duration::ZERO));
         resets.begin(start + PACE);
         assert!(first.try_recv().is_err(), "it is not over");
         resets.end(&ResetEnd::Done, None);
         assert_eq!(first.try_recv(), Ok(ResetEnd::Done));
         assert!(others.iter_mut().all(|end| end.try_recv() == Ok(ResetEnd::Done)));
+    }
+
+    #[test]
+    fn a_reset_that_is_asked_for_all_the_time_is_left_alone_for_longer_and_longer() {
+        let (mut resets, mut now) = (Resets::default(), Instant::now());
+        let boot = 3 * PACE;
+        let mut paces = Vec::new();
+        let mut ends = vec![ask(&mut resets, now)];
+        resets.begin(now);
+        for _ in 0..4 {
+            ends.push(ask(&mut resets, now));
+            let pace = resets.begins_in(now, boot).unwrap();
+            paces.push(pace.as_secs());
+            now += pace;
+            resets.begin(now);
+        }
+        assert_eq!(paces, [6, 12, 24, 48]);
+        resets.end(&ResetEnd::Done, None);
+        assert!(ends.iter_mut().all(|end| end.try_recv() == Ok(ResetEnd::Done)));
+        ends = vec![ask(&mut resets, now)];
+        resets.begin(now);
+        ends.push(ask(&mut resets, now));
+        assert_eq!(resets.begins_in(now, BOOT), Some(PACE), "the next one starts afresh");
     }
 
     #[test]
@@ -131,7 +169,7 @@ mod tests {
         resets.end(&ResetEnd::Done, None);
         assert_eq!(first.try_recv(), Ok(ResetEnd::Done));
         assert!(second.try_recv().is_err(), "workers may be older than this request");
-        assert_eq!(resets.begins_in(start), Some(Duration::ZERO));
+        assert_eq!(resets.begins_in(start, BOOT), Some(Duration::ZERO));
     }
 
     #[test]

@@ -114,6 +114,25 @@ async fn after_a_reset_during_a_reset_no_worker_runs_code_from_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resets_that_come_faster_than_workers_boot_replace_them_all_the_same() {
+    let setup = worker().pool("num_workers: 2, reset_timeout: 60s");
+    let test = setup.env("BOOT_TAKES", "1.5").pool_alone().await;
+    let mut old = test.pids();
+    let mut resets = Vec::new();
+    while !old.is_empty() {
+        let pool = test.pool.clone();
+        resets.push(tokio::spawn(async move { pool.reset().await }));
+        assert!(resets.len() < 60, "{old:?} were not replaced");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        old.retain(|pid| test.pids().contains(pid));
+    }
+    for reset in resets {
+        assert_eq!(reset.await.unwrap(), Ok(()));
+    }
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_does_not_wait_for_requests_and_lets_them_finish() {
     let setup = worker().pool("num_workers: 1");
     let flag = setup.path("flag");
