@@ -130,6 +130,7 @@ impl Actor {
             }
             Message::Faulty(id) => self.notify_core(Event::Retire(id, Reason::Faulty)),
             Message::Progress(id) => self.on_progress(id),
+            Message::Reconsider(id) => self.on_reconsider(id),
             Message::Abandoned(id) => {
                 self.notify_core(Event::Abandoned(id));
                 self.check_queue();
@@ -182,6 +183,19 @@ impl Actor {
         match self.forecast.check(id, most, member.executions(), now) {
             Verdict::ReportAt(executions) => member.report_at(executions),
             Verdict::NearlyExhausted => self.notify_core(Event::NearlyExhausted(id)),
+        }
+    }
+
+    /// Decides between a worker and its successor, which has waited for long.
+    fn on_reconsider(&mut self, id: WorkerId) {
+        let now = self.supervision.now();
+        let Some(member) = self.staff.member(id) else { return };
+        let Some(most) = member.recipe.max_jobs else { return };
+        if let Some(executions) = self.forecast.reconsider(id, most, member.executions(), now) {
+            member.report_at(executions);
+            self.notify_core(Event::FarFromExhausted(id));
+        } else {
+            self.notify_core(Event::Due(id, Reason::MaxJobs));
         }
     }
 
@@ -305,6 +319,7 @@ impl Actor {
                 let patience = STANDBY_PATIENCE.max(self.forecast.boot() * 4);
                 self.alarms.set(Alarm::Standbys, patience);
             }
+            Effect::Reconsider(id) => self.parts.mailbox.send(Message::Reconsider(id)),
             Effect::Retire(id, reason) => self.retire(id, reason),
             Effect::Kill(id, reason) => self.staff.kill(id, reason),
             Effect::Pause(time) => self.alarms.set(Alarm::Pause, time),

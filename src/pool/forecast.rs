@@ -13,6 +13,9 @@ use super::core::WorkerId;
 /// A successor is started when what is left lasts for no longer than this many boots.
 const MARGIN: u32 = 2;
 
+/// A worker with this part of its requests left, or less, is replaced early rather than served by a standby that waits for long.
+const LAST_PART: u64 = 4;
+
 /// A boot that was faster than the estimate changes it by this part of the difference.
 const SMOOTHING: u32 = 8;
 
@@ -64,19 +67,41 @@ impl Forecast {
     /// A worker that may have `most` requests has had `executions` by now.
     pub(super) fn check(&mut self, id: WorkerId, most: u64, executions: u64, now: Duration) -> Verdict {
         let Some(progress) = self.workers.get_mut(&id) else { return Verdict::ReportAt(u64::MAX) };
-        let enough = progress.requests_in(self.boot * MARGIN, executions, now);
-        // How long it was idle before its first request says nothing about the rate.
-        let last = if progress.last.0 == 0 { (executions, now) } else { progress.last };
-        *progress = Progress { earlier: last, last: (executions, now) };
         let left = most.saturating_sub(executions);
+        if progress.last.0 == 0 {
+            // How soon its first request came after it was lent says nothing about the rate.
+            return Verdict::ReportAt(progress.begin_anew(left, executions, now));
+        }
+        let enough = progress.requests_in(self.boot * MARGIN, executions, now);
+        *progress = Progress { earlier: progress.last, last: (executions, now) };
         if left <= enough {
             return Verdict::NearlyExhausted;
         }
         Verdict::ReportAt(executions + (left - enough).min(left / 4).max(1))
     }
+
+    /// A worker was nearly exhausted, but its successor has waited for long, so the rate has fallen. Returns at how many requests it is to
+    /// report again; `None` if it has so few left that the successor may as well replace it.
+    pub(super) fn reconsider(
+        &mut self,
+        id: WorkerId,
+        most: u64,
+        executions: u64,
+        now: Duration,
+    ) -> Option<u64> {
+        let left = most.saturating_sub(executions);
+        let progress = self.workers.get_mut(&id).filter(|_| left > most / LAST_PART)?;
+        Some(progress.begin_anew(left, executions, now))
+    }
 }
 
 impl Progress {
+    /// The rate counts from now on. Returns at how many requests the worker is to report.
+    fn begin_anew(&mut self, left: u64, executions: u64, now: Duration) -> u64 {
+        *self = Self { earlier: (executions, now), last: (executions, now) };
+        executions + (left / 4).max(1)
+    }
+
     /// Requests that will come within `time`, at the rate since the last report, or since the one before if that is higher.
     fn requests_in(&self, time: Duration, executions: u64, now: Duration) -> u64 {
         let since = |(before, at): (u64, Duration)| {
@@ -148,6 +173,23 @@ mod tests {
     #[test]
     fn a_rare_request_starts_no_successor() {
         assert_eq!(life(&mut forecast(), 100, |executions| Duration::from_secs(60 * executions)).0, 0);
+    }
+
+    #[test]
+    fn one_request_right_after_a_worker_was_lent_starts_no_successor() {
+        assert_eq!(forecast().check(1, 200, 1, Duration::from_millis(1)), Verdict::ReportAt(50));
+    }
+
+    #[test]
+    fn a_worker_whose_successor_has_waited_for_long_goes_on_unless_few_requests_are_left() {
+        let mut forecast = forecast();
+        let burst = Duration::from_millis(1);
+        assert_eq!(forecast.check(1, 200, 1, burst), Verdict::ReportAt(50));
+        assert_eq!(forecast.check(1, 200, 50, 2 * burst), Verdict::NearlyExhausted);
+        let later = Duration::from_secs(20);
+        assert_eq!(forecast.reconsider(1, 200, 60, later), Some(95));
+        assert_eq!(forecast.check(1, 200, 95, later + Duration::from_mins(1)), Verdict::ReportAt(121));
+        assert_eq!(forecast.reconsider(1, 200, 150, later), None);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) enum Message {
     Faulty(WorkerId),
     /// A worker has had the number of requests at which it was to report.
     Progress(WorkerId),
+    /// A worker that is nearly exhausted has a successor that has waited for long.
+    Reconsider(WorkerId),
     /// A worker goes on with a request that no caller waits for.
     Abandoned(WorkerId),
     /// It is done with it.

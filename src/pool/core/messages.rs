@@ -125,6 +125,8 @@ pub(in crate::pool) enum Event {
     ResetTimeout,
     /// The pause is over.
     PauseOver,
+    /// It has so many requests left, and gets so few, that it needs no successor yet.
+    FarFromExhausted(WorkerId),
     /// Standbys have waited for another while.
     StandbysWaited,
     /// The pool shuts down.
@@ -150,6 +152,8 @@ pub(in crate::pool) enum Effect {
     LookAgain(Duration),
     /// Wake the core with [`Event::StandbysWaited`] after a while.
     WatchStandbys,
+    /// Answer with [`Event::FarFromExhausted`], or [`Event::Due`] if few requests are left: the worker's successor has waited for long.
+    Reconsider(WorkerId),
     /// Requests can, could soon, or cannot be served.
     Announce(Availability),
     /// The first boot is over, or failed with a reason.

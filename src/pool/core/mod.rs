@@ -206,6 +206,7 @@ impl Core {
             Event::Retire(id, reason) => self.retire(id, reason, effects),
             Event::Due(id, reason) => self.due(id, reason),
             Event::NearlyExhausted(id) => self.nearly_exhausted(id),
+            Event::FarFromExhausted(id) => self.far_from_exhausted(id),
             Event::Exited { id, useful, how } => self.exited(id, useful, how),
             Event::Abandoned(id) => self.set_abandoned(id, true),
             Event::CameBack(id) => self.set_abandoned(id, false),
@@ -217,7 +218,7 @@ impl Core {
             Event::Reset => self.reset(effects),
             Event::ResetTimeout => self.end_reset(ResetEnd::TimedOut, effects),
             Event::PauseOver => self.pause = Pause::None,
-            Event::StandbysWaited => self.standbys_waited(),
+            Event::StandbysWaited => self.standbys_waited(effects),
             Event::Shutdown => self.shutdown(effects),
         }
         if matches!(self.phase, Phase::FirstBoot | Phase::Running) {

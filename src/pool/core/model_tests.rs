@@ -47,6 +47,10 @@ struct World {
     now: u64,
     look_again: Option<u64>,
     watching: bool,
+    /// Workers whose successors have waited for long.
+    reconsidered: Vec<WorkerId>,
+    /// Those of them that have few requests left.
+    nearly_done: BTreeSet<WorkerId>,
     /// Workers from before the reset that goes on.
     old: Option<BTreeSet<WorkerId>>,
     ended: bool,
@@ -68,6 +72,8 @@ impl World {
             now: 0,
             look_again: None,
             watching: false,
+            reconsidered: Vec::new(),
+            nearly_done: BTreeSet::new(),
             old: None,
             ended: false,
         };
@@ -102,6 +108,7 @@ impl World {
                 assert_eq!(self.processes.insert(id, Process::Idle), Some(Process::Standby));
             }
             Effect::WatchStandbys => assert!(!std::mem::replace(&mut self.watching, true)),
+            Effect::Reconsider(id) => self.reconsidered.push(id),
             Effect::Retire(id, reason) => self.retire(id, reason),
             Effect::Kill(id, _) => {
                 let process = self.processes.insert(id, Process::Leaving);
@@ -136,6 +143,9 @@ impl World {
     fn retire(&mut self, id: WorkerId, reason: Reason) {
         let process = self.processes.get_mut(&id).expect("a worker that is asked to leave exists");
         let served = matches!(process, Process::Idle | Process::Busy(_));
+        if reason == Reason::MaxJobs && *process != Process::Exhausted {
+            assert!(self.nearly_done.contains(&id), "a worker with many requests left stays");
+        }
         match process {
             Process::Starting { called_off } => *called_off = true,
             Process::Standby | Process::Idle | Process::Exhausted => *process = Process::Leaving,
@@ -271,6 +281,14 @@ impl World {
     fn standbys_wait(&mut self) {
         if std::mem::take(&mut self.watching) {
             self.notify(Event::StandbysWaited);
+        }
+        for id in std::mem::take(&mut self.reconsidered) {
+            if id % 2 == 0 {
+                self.nearly_done.insert(id);
+                self.notify(Event::Due(id, Reason::MaxJobs));
+            } else {
+                self.notify(Event::FarFromExhausted(id));
+            }
         }
     }
 

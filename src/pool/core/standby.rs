@@ -2,14 +2,20 @@
 //!
 //! A worker that is nearly exhausted goes on until it has had all its requests, and its successor waits for that. A standby takes whatever
 //! place is free first: of a worker that died, too. When a standby has waited for long, because the load is over, it takes the place of a
-//! worker that is nearly exhausted, and the pool has its usual size again.
+//! worker with few requests left, or leaves if there are many, and the pool has its usual size again.
 
-use super::{Core, Effect, Left, Reason, State, WorkerId};
+use super::{Core, Effect, Left, State, WorkerId};
 
 impl Core {
     pub(super) fn nearly_exhausted(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.left == Left::Enough) {
             worker.left = Left::Few;
+        }
+    }
+
+    pub(super) fn far_from_exhausted(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.left == Left::Few) {
+            worker.left = Left::Enough;
         }
     }
 
@@ -44,17 +50,15 @@ impl Core {
         }
     }
 
-    /// Standbys that waited before, and still do, take the places of workers that are nearly exhausted.
-    pub(super) fn standbys_waited(&mut self) {
+    /// For each standby that waited before, and still does, one of the workers that are nearly exhausted is reconsidered.
+    pub(super) fn standbys_waited(&mut self, effects: &mut Vec<Effect>) {
         self.watches_standbys = false;
         let mut patient = 0;
         for worker in self.workers.values_mut().filter(|worker| worker.state == State::Standby) {
             patient += usize::from(std::mem::replace(&mut worker.waited, true));
         }
-        let ready = self.workers.values_mut().filter(|worker| worker.state == State::Ready);
-        for worker in ready.filter(|worker| worker.left == Left::Few).take(patient) {
-            worker.due.get_or_insert(Reason::MaxJobs);
-        }
+        let nearly_exhausted = self.ready().filter(|(_, worker)| worker.left == Left::Few);
+        effects.extend(nearly_exhausted.take(patient).map(|(id, _)| Effect::Reconsider(id)));
     }
 
     fn oldest_standby(&self) -> Option<WorkerId> {

@@ -120,16 +120,16 @@ fn a_nearly_exhausted_worker_that_dies_is_replaced_by_its_standby() {
     "#);
 }
 
+/// A standby waits for long.
+fn standby_waits() -> [Event; 4] {
+    [Event::NearlyExhausted(1), Event::Booted(2), Event::StandbysWaited, Event::StandbysWaited]
+}
+
 #[test]
-fn a_standby_that_waits_for_long_takes_the_place_of_the_worker_that_is_nearly_exhausted() {
-    let events = [
-        Event::NearlyExhausted(1),
-        Event::Booted(2),
-        Event::StandbysWaited,
-        Event::StandbysWaited,
-        exited(1, true),
-    ];
-    insta::assert_snapshot!(after_start(1, events), @r#"
+fn a_standby_that_waits_for_long_takes_the_place_of_a_worker_with_few_requests_left() {
+    let text =
+        after_start(1, standby_waits().into_iter().chain([Event::Due(1, Reason::MaxJobs), exited(1, true)]));
+    insta::assert_snapshot!(text, @r#"
     NearlyExhausted(1)
         Spawn(2)
     Booted(2)
@@ -137,9 +137,34 @@ fn a_standby_that_waits_for_long_takes_the_place_of_the_worker_that_is_nearly_ex
     StandbysWaited
         WatchStandbys
     StandbysWaited
+        Reconsider(1)
+        WatchStandbys
+    Due(1, MaxJobs)
         Lend(2)
         Retire(1, MaxJobs)
     Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+}
+
+#[test]
+fn a_standby_that_waits_for_long_leaves_if_its_worker_has_many_requests_left() {
+    let more = [Event::FarFromExhausted(1), exited(2, false), Event::NearlyExhausted(1)];
+    let text = after_start(1, standby_waits().into_iter().chain(more));
+    insta::assert_snapshot!(text, @r#"
+    NearlyExhausted(1)
+        Spawn(2)
+    Booted(2)
+        WatchStandbys
+    StandbysWaited
+        WatchStandbys
+    StandbysWaited
+        Reconsider(1)
+        WatchStandbys
+    FarFromExhausted(1)
+        Retire(2, Surplus)
+    Exited { id: 2, useful: false, how: "exit of 2" }
+    NearlyExhausted(1)
+        Spawn(3)
     "#);
 }
 
