@@ -169,7 +169,7 @@ pub(in crate::pool) enum Effect {
 pub(in crate::pool) enum Availability {
     /// Workers are ready, or about to be: a request may wait.
     Serving,
-    /// No worker is ready or about to be: the last ones had all their requests, and no successor could be started yet. A request may wait.
+    /// No worker is ready or about to be: the last one had all its requests, and there is no successor yet. A request may wait.
     Exhausted,
     /// No worker is ready or about to be.
     Down(String),

@@ -42,6 +42,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between attempts to start a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// Starts that failed in a row after which requests no longer wait for a successor of an exhausted worker: after about 3 s.
+const HOPELESS: u32 = 6;
+
 /// The most workers that a pool may be asked to keep; RoadRunner's own limit.
 pub(super) const MAX_WORKERS: usize = 500;
 
@@ -101,6 +104,11 @@ impl Worker {
             round,
         }
     }
+
+    /// Whether it has booted, and does not leave.
+    fn is_up(&self) -> bool {
+        matches!(self.state, State::Standby | State::Ready)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +149,7 @@ pub(super) struct Core {
     /// Failures that were counted, ever.
     round: u64,
     last_failure: String,
-    /// The last worker that went away was exhausted, and did not die.
+    /// The last worker that was ready was exhausted, and did not die.
     exhausted: bool,
     /// Standbys are being watched.
     watches_standbys: bool,
@@ -274,6 +282,9 @@ impl Core {
 
     fn retire(&mut self, id: WorkerId, reason: Reason, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.is_up() {
+            self.exhausted = reason == Reason::MaxJobs;
+        }
         match worker.state {
             State::Dying => {}
             // It was asked to leave and cannot be talked to any more: nothing else would end it.
@@ -287,7 +298,6 @@ impl Core {
                 worker.state = State::Retiring;
                 if reason == Reason::MaxJobs {
                     worker.left = Left::None;
-                    self.exhausted = true;
                 }
                 effects.push(Effect::Retire(id, reason));
             }
@@ -302,7 +312,7 @@ impl Core {
 
     fn exited(&mut self, id: WorkerId, useful: bool, how: String) {
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.exhausted &= worker.state == State::Retiring;
+        self.exhausted &= !worker.is_up();
         if useful {
             self.spent += usize::from(worker.booted && !self.is_outdated(&worker));
             self.crashes = 0;
@@ -395,9 +405,11 @@ impl Core {
     fn announce(&mut self, effects: &mut Vec<Effect>) {
         let now = match self.phase {
             Phase::Ending | Phase::Ended => Availability::Closed,
-            // Without a pause, one is started as soon as there is room.
-            _ if self.target == 0 || self.present() > 0 || self.pause == Pause::None => Availability::Serving,
-            _ if self.exhausted => Availability::Exhausted,
+            _ if self.target == 0 || self.present() > 0 => Availability::Serving,
+            // Without a pause, one is started as soon as an exhausted one has exited.
+            _ if self.pause == Pause::None || self.exhausted && self.failures < HOPELESS => {
+                Availability::Exhausted
+            }
             _ => Availability::Down(self.last_failure.clone()),
         };
         if now != self.announced {

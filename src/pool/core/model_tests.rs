@@ -212,11 +212,7 @@ impl World {
         let at_once = (core.target / 4).max(1) + core.count_nearly_exhausted();
         assert!(replaced <= at_once.min(core.target), "a quarter is replaced at a time, and exhausted ones");
         let cannot_serve = matches!(core.announced, Availability::Down(_) | Availability::Exhausted);
-        assert_eq!(
-            cannot_serve,
-            present == 0 && self.pausing,
-            "requests are turned away only when no worker is ready or starting"
-        );
+        assert_eq!(cannot_serve, present == 0, "the pool serves as long as a worker is ready or starting");
         assert_eq!(core.resetting, self.old.is_some());
     }
 

@@ -84,8 +84,10 @@ fn a_pool_whose_exhausted_workers_do_not_exit_starts_no_more_than_it_has() {
         Lend(2)
     Retire(2, MaxJobs)
         Retire(2, MaxJobs)
+        Announce(Exhausted)
     Exited { id: 1, useful: true, how: "exit of 1" }
         Spawn(3)
+        Announce(Serving)
     Booted(3)
         Lend(3)
     "#);
@@ -165,6 +167,84 @@ fn a_standby_that_waits_for_long_leaves_if_its_worker_has_many_requests_left() {
     Exited { id: 2, useful: false, how: "exit of 2" }
     NearlyExhausted(1)
         Spawn(3)
+    "#);
+}
+
+#[test]
+fn whether_requests_wait_depends_on_the_last_worker_that_was_ready_and_not_on_the_order_of_exits() {
+    let killed = Event::Retire(1, Reason::Faulty);
+    let events = [killed.clone(), boot_failed(3), exhausted(2), exited(2, true), exited(1, true)];
+    insta::assert_snapshot!(after_start(2, events), @r#"
+    Retire(1, Faulty)
+        Kill(1, Faulty)
+        Spawn(3)
+    BootFailed(3, "no boot of 3")
+        Pause(100ms)
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+        Announce(Exhausted)
+    Exited { id: 2, useful: true, how: "exit of 2" }
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    "#);
+    let events = [exhausted(2), boot_failed(3), killed, exited(1, true), exited(2, true)];
+    insta::assert_snapshot!(after_start(2, events), @r#"
+    Retire(2, MaxJobs)
+        Retire(2, MaxJobs)
+        Spawn(3)
+    BootFailed(3, "no boot of 3")
+        Pause(100ms)
+    Retire(1, Faulty)
+        Kill(1, Faulty)
+        Announce(Down("no boot of 3"))
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Exited { id: 2, useful: true, how: "exit of 2" }
+    "#);
+}
+
+#[test]
+fn requests_no_longer_wait_when_starts_have_failed_six_times() {
+    let failures = (2..8).flat_map(|id| [boot_failed(id), Event::PauseOver]);
+    let text = after_start(1, [exhausted(1)].into_iter().chain(failures));
+    insta::assert_snapshot!(text, @r#"
+    Retire(1, MaxJobs)
+        Retire(1, MaxJobs)
+        Spawn(2)
+    BootFailed(2, "no boot of 2")
+        Pause(100ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(3)
+        Announce(Serving)
+    BootFailed(3, "no boot of 3")
+        Pause(200ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(4)
+        Announce(Serving)
+    BootFailed(4, "no boot of 4")
+        Pause(400ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(5)
+        Announce(Serving)
+    BootFailed(5, "no boot of 5")
+        Pause(800ms)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(6)
+        Announce(Serving)
+    BootFailed(6, "no boot of 6")
+        Pause(1.6s)
+        Announce(Exhausted)
+    PauseOver
+        Spawn(7)
+        Announce(Serving)
+    BootFailed(7, "no boot of 7")
+        Pause(3.2s)
+        Announce(Down("no boot of 7"))
+    PauseOver
+        Spawn(8)
+        Announce(Serving)
     "#);
 }
 
