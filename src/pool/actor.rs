@@ -53,7 +53,6 @@ pub(super) struct Actor {
 struct Booting {
     recipe: Arc<Recipe>,
     slot: Slot,
-    began: Instant,
     /// Dropping it calls the start off; None once that has happened.
     call_off: Option<oneshot::Sender<()>>,
     /// The request that it is started for, if it is for one alone.
@@ -238,7 +237,7 @@ impl Actor {
             Ok(booted) => booted,
             Err(error) => return self.on_boot_failed(id, &error.to_string()),
         };
-        let Some(Booting { recipe, slot, began, call_off, one_shot }) = self.booting.remove(&id) else {
+        let Some(Booting { recipe, slot, call_off, one_shot }) = self.booting.remove(&id) else {
             return;
         };
         info!(target: "server", pid = process.status().pid(), pool = self.parts.label(), "worker ready");
@@ -251,7 +250,8 @@ impl Actor {
             member.retire();
             return self.staff.stop(unit);
         }
-        self.forecast.observe_boot(began.elapsed());
+        // Without the time in which it waited to be started.
+        self.forecast.observe_boot(member.status.age());
         self.parts.roster.add(Arc::clone(&member));
         let units = &self.parts.units;
         if let Some(reply) = one_shot {
@@ -352,9 +352,7 @@ impl Actor {
         };
         let recipe = self.parts.recipe.get();
         let (call_off, called_off) = oneshot::channel();
-        let began = Instant::now();
-        let booting =
-            Booting { recipe: Arc::clone(&recipe), slot, began, call_off: Some(call_off), one_shot };
+        let booting = Booting { recipe: Arc::clone(&recipe), slot, call_off: Some(call_off), one_shot };
         self.booting.insert(id, booting);
         tokio::spawn(async move {
             let result = launcher.boot(&recipe.launch, called_off).await;
