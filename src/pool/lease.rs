@@ -76,15 +76,14 @@ impl Lease {
             }));
         }
         member.count_execution();
-        let answer = exchange.answer();
         let outcome = match member.recipe.exec_ttl {
-            None => answer.await,
+            None => exchange.answer().await,
             Some(limit) => {
                 let ends = Instant::now() + limit;
                 self.ends = Some(ends);
-                match timeout_at(ends, answer).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return self.too_long(limit),
+                match exchange.answer_by(ends).await {
+                    Some(outcome) => outcome,
+                    None => return self.too_long(limit),
                 }
             }
         };
@@ -137,9 +136,12 @@ impl Lease {
                 };
                 Error::WorkerDied { pid, how }
             }
-            Fault::Violation(_) | Fault::Streamed | Fault::OutOfStep | Fault::MadeUp | Fault::Another(_) => {
-                Error::Broken { pid, fault: fault.to_string() }
-            }
+            Fault::Violation(_)
+            | Fault::Streamed
+            | Fault::Stalled
+            | Fault::OutOfStep
+            | Fault::MadeUp
+            | Fault::Another(_) => Error::Broken { pid, fault: fault.to_string() },
         }))
     }
 }
@@ -159,20 +161,23 @@ impl Drop for Lease {
 
 /// Waits, while no caller does, until the worker is done; what it still answers is dropped.
 async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>) {
-    let (until, reason) = match ends {
-        Some(ends) => (ends, Reason::ExecTtl),
-        None => (Instant::now() + unit.member.recipe.abandon_ttl, Reason::Abandoned),
+    let (until, reason) = if let Some(ends) = ends {
+        (ends, Reason::ExecTtl)
+    } else {
+        let until = Instant::now() + unit.member.recipe.abandon_ttl;
+        // What it has waited until now is over.
+        (until.checked_sub(unit.exchange.waited()).unwrap_or(until), Reason::Abandoned)
     };
-    let soon = until.min(Instant::now() + PATIENCE);
-    let mut settled = timeout_at(soon, unit.exchange.abandon()).await;
-    if settled.is_err() {
+    let soon = Instant::now() + PATIENCE;
+    let mut settled = timeout_at(soon, unit.exchange.abandon()).await.ok();
+    if settled.is_none() {
         units.report_abandoned(&unit);
-        settled = timeout_at(until, unit.exchange.abandon()).await;
+        settled = unit.exchange.abandon_by(until).await;
         units.report_back(&unit);
     }
     match settled {
-        Ok(Ok(())) => units.give_back(unit),
-        Ok(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
-        Err(_) => units.dismiss(unit, reason),
+        Some(Ok(())) => units.give_back(unit),
+        Some(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
+        None => units.dismiss(unit, reason),
     }
 }

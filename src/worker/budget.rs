@@ -3,14 +3,18 @@
 //! Each connection's buffer may hold [`FREE`] bytes, and an equal part of [`SHARED`]. Beyond that a frame needs memory for all of it, from
 //! [`WHOLE`]; until there is enough, no more of it is read, and its worker waits in its write. So workers that stop in the middle of large
 //! frames never make the server hold more than these limits; small frames never wait; and since memory is taken for a whole frame, each
-//! one that has it can be finished.
+//! one that has it can be finished. One that has it and [makes no progress](Stall) while others wait is given up.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::PollSemaphore;
+
+use super::stall::Stall;
 
 /// Bytes that each connection may hold without the budget: more than most frames.
 pub(super) const FREE: usize = 64 << 10;
@@ -38,6 +42,8 @@ struct Budget {
     whole: Arc<Semaphore>,
     /// The units of `whole`, free or not.
     units: Mutex<usize>,
+    /// Connections that wait for `whole`.
+    waiting: AtomicUsize,
 }
 
 /// Memory for one frame, released when this is dropped.
@@ -53,7 +59,10 @@ pub(super) struct Memory {
 pub(super) struct Share {
     memory: Memory,
     queue: PollSemaphore,
-    is_waiting: bool,
+    waiting_since: Option<Instant>,
+    /// How long it waited before that, since [`Share::begin`].
+    waited: Duration,
+    stall: Stall,
 }
 
 impl Default for Budget {
@@ -63,6 +72,7 @@ impl Default for Budget {
             shared: AtomicUsize::new(0),
             whole: Arc::new(Semaphore::new(WHOLE / UNIT)),
             units: Mutex::new(WHOLE / UNIT),
+            waiting: AtomicUsize::new(0),
         }
     }
 }
@@ -72,7 +82,8 @@ impl Budget {
         self.connections.fetch_add(1, Relaxed);
         self.grow_for(max_payload);
         let queue = PollSemaphore::new(Arc::clone(&self.whole));
-        Share { memory: Memory::none(self), queue, is_waiting: false }
+        let (memory, waited, stall) = (Memory::none(self), Duration::ZERO, Stall::default());
+        Share { memory, queue, waiting_since: None, waited, stall }
     }
 
     /// Makes the largest frame fit into [`WHOLE`]; its header is within [`FREE`].
@@ -95,13 +106,13 @@ impl Share {
         if bytes <= FREE + self.memory.shared || self.memory.whole.is_some() {
             return Poll::Ready(());
         }
-        if !self.is_waiting && self.memory.extend(bytes - FREE) {
+        if !self.is_waiting() && self.memory.extend(bytes - FREE) {
             return Poll::Ready(());
         }
         let units = u32::try_from(frame.saturating_sub(FREE).div_ceil(UNIT)).unwrap_or(u32::MAX);
-        self.is_waiting = true;
+        self.wait();
         let whole = ready!(self.queue.poll_acquire_many(cx, units));
-        self.is_waiting = false;
+        self.end_wait();
         self.memory.release_shared();
         self.memory.whole = whole;
         Poll::Ready(())
@@ -109,7 +120,50 @@ impl Share {
 
     /// Whether the connection waits for memory.
     pub(super) fn is_waiting(&self) -> bool {
-        self.is_waiting
+        self.waiting_since.is_some()
+    }
+
+    fn wait(&mut self) {
+        if self.waiting_since.is_none() {
+            self.waiting_since = Some(Instant::now());
+            self.memory.budget.waiting.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn end_wait(&mut self) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+            self.memory.budget.waiting.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&mut self) {
+        self.waited = Duration::ZERO;
+        if let Some(since) = &mut self.waiting_since {
+            *since = Instant::now();
+        }
+    }
+
+    /// How long the connection has waited for memory since the request began.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited + self.waiting_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// Bytes of the frame were read.
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.stall.read(bytes);
+    }
+
+    /// Whether the worker keeps others from memory and makes no progress. To be asked while there is nothing to read; `kept` is the memory of
+    /// a frame that was read before.
+    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>, kept: Option<&Memory>) -> bool {
+        let has_whole = |memory: &Memory| memory.whole.is_some();
+        if !has_whole(&self.memory) && !kept.is_some_and(has_whole) {
+            self.stall.end();
+            return false;
+        }
+        self.stall.poll(cx) && self.memory.budget.waiting.load(Relaxed) > 0
     }
 
     /// Whether the connection may keep its buffer, and the memory for it, after a frame with so many bytes.
@@ -124,6 +178,7 @@ impl Share {
 
     /// Takes the memory away, with the frame for which it was taken.
     pub(super) fn take_memory(&mut self) -> Memory {
+        self.stall.end();
         let none = Memory::none(&self.memory.budget);
         std::mem::replace(&mut self.memory, none)
     }
@@ -161,6 +216,7 @@ impl Drop for Memory {
 
 impl Drop for Share {
     fn drop(&mut self) {
+        self.end_wait();
         self.memory.budget.connections.fetch_sub(1, Relaxed);
     }
 }
@@ -224,6 +280,52 @@ mod tests {
         drop(shares);
         assert_eq!(budget.shared.load(Relaxed), 0);
         assert_eq!(budget.whole.available_permits(), WHOLE / UNIT);
+    }
+
+    /// Whether a frame that got so many bytes in each of the last half seconds is given up.
+    async fn is_given_up(share: &mut Share, kept: Option<&Memory>, read: [usize; 4]) -> bool {
+        let mut is_stalled = false;
+        for bytes in read {
+            share.read(bytes);
+            let cx = &mut Context::from_waker(Waker::noop());
+            share.poll_stalled(cx, kept);
+            tokio::time::advance(Duration::from_millis(510)).await;
+            is_stalled = share.poll_stalled(cx, kept);
+        }
+        is_stalled
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_that_has_memory_and_makes_no_progress_is_given_up_once_another_waits() {
+        let (_, [mut first, mut second]) = shares(WHOLE);
+        assert_eq!(fill(&mut first, WHOLE), WHOLE);
+        assert!(!is_given_up(&mut first, None, [0; 4]).await, "none waits");
+        assert!(fill(&mut second, WHOLE) < WHOLE && second.is_waiting());
+        assert!(is_given_up(&mut first, None, [0; 4]).await);
+        assert!(is_given_up(&mut first, None, [1; 4]).await);
+        assert!(!is_given_up(&mut first, None, [0, 0, 0, FREE]).await);
+        assert!(!is_given_up(&mut first, None, [0, FREE, 0, 0]).await);
+        assert!(!is_given_up(&mut second, None, [0; 4]).await, "it is not its worker's turn");
+        // The same for a frame that is complete, and kept.
+        let kept = first.take_memory();
+        assert!(!is_given_up(&mut first, Some(&kept), [0, 0, 0, FREE]).await);
+        assert!(is_given_up(&mut first, Some(&kept), [0; 4]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_does_not_use_up_its_time_while_its_answer_waits_for_memory() {
+        let (_, [mut first, mut second]) = shares(WHOLE);
+        fill(&mut first, WHOLE);
+        fill(&mut second, WHOLE);
+        second.begin();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(second.waited(), Duration::from_secs(5));
+        drop(first);
+        assert_eq!(fill(&mut second, WHOLE), WHOLE);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(second.waited(), Duration::from_secs(5));
+        second.begin();
+        assert_eq!(second.waited(), Duration::ZERO);
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Connection {
         let placement =
             if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
         self.work.begin();
+        self.share.begin();
         let out = &mut self.outgoing;
         out.written = 0;
         if placement.front {
@@ -173,6 +174,16 @@ impl Connection {
         }
         self.status.set_unanswered();
         Ok(())
+    }
+
+    /// How long this connection has waited for memory since the request in hand began.
+    pub(super) fn waited(&self) -> Duration {
+        self.share.waited()
+    }
+
+    /// Whether it waits for memory now.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.share.is_waiting()
     }
 
     /// Waits for the answer to the request in hand. May be dropped and called again.
@@ -405,16 +416,30 @@ impl Connection {
         let least = if self.work.useless() >= READ { READ_TEXT } else { READ };
         let (held, missing) = (self.incoming.len(), self.decoder.wanted(&self.incoming));
         let wanted = missing.clamp(least, READ_LARGE);
+        if self.held.is_some() && held + missing > budget::FREE {
+            // A second answer. It needs memory, perhaps that which the first one keeps.
+            return Poll::Ready(Err(Fault::OutOfStep));
+        }
         ready!(self.share.poll_cover(cx, held + missing.min(READ_LARGE), held + missing));
         self.incoming.reserve(wanted);
         let mut free = (&mut self.incoming).limit(wanted.max(budget::FREE));
-        match ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut free)) {
+        let Poll::Ready(read) = tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut free)
+        else {
+            let kept = self.held.as_ref().and_then(|(_, memory)| memory.as_ref());
+            return if self.share.poll_stalled(cx, kept) {
+                Poll::Ready(Err(Fault::Stalled))
+            } else {
+                Poll::Pending
+            };
+        };
+        match read {
             Ok(0) => {
                 self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
                 Poll::Ready(Err(self.closed(None)))
             }
             Ok(read) => {
                 self.work.read(read);
+                self.share.read(read);
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(self.closed(Some(error)))),

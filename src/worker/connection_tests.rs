@@ -7,10 +7,13 @@ use bolero::TypeGenerator;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
+use super::budget::Share;
 use super::connection::Connection;
+use super::exchange::Exchange;
 use super::fence::{Fence, Order};
-use super::outcome::Outcome;
+use super::outcome::{Fault, Outcome};
 use super::status::Status;
 use crate::goridge::{Flags, Options, StreamBits, encode};
 use crate::net::Stream;
@@ -132,6 +135,55 @@ fn whatever_a_worker_sends_its_requests_end_and_get_nothing_from_elsewhere() {
         .with_type::<Vec<Piece>>()
         .with_iterations(5_000)
         .for_each(|pieces| runtime.block_on(play(pieces)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_answer_waits_for_memory_its_time_does_not_pass() {
+    const ALL: usize = 128 << 20;
+    // With so many connections each has a small part, and one has all of the rest.
+    let mut others: Vec<_> = (0..2000).map(|_| Share::new(ALL)).collect();
+    std::future::poll_fn(|cx| others[0].poll_cover(cx, ALL, ALL)).await;
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (status, relay) = (Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)));
+    let mut exchange = Exchange::new(Connection::new(status, relay, Fence::new(Order::new(true)), ALL));
+    let mut large = BytesMut::new();
+    let options = Options::from_slice(&[0]).unwrap();
+    encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 20]]).unwrap();
+    exchange.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+    let answered = tokio::spawn(async move {
+        let answer = exchange.answer_by(Instant::now() + Duration::from_mins(1)).await;
+        (answer, exchange.abandon_by(Instant::now() + Duration::from_mins(1)).await.is_none())
+    });
+    let sender = tokio::spawn(async move {
+        theirs.write_all(&large).await.unwrap();
+        theirs
+    });
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    drop(others);
+    let (answer, is_overdue) = answered.await.unwrap();
+    assert!(matches!(answer, Some(Ok(Outcome::Answer(body))) if body.len() == 1 << 20));
+    assert!(is_overdue, "there is no echo");
+    drop(sender.await);
+}
+
+#[tokio::test]
+async fn a_second_large_answer_fails_before_it_is_read() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (status, relay) = (Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)));
+    let mut connection = Connection::new(status, relay, Fence::new(Order::new(true)), 1 << 20);
+    // An unrequested answer: from now on others are held until their echo.
+    theirs.write_all(&bytes(&Piece::Answer(STRAY))).await.unwrap();
+    tokio::task::yield_now().await;
+    connection.drop_leftovers().await.unwrap();
+    connection.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+    let mut large = BytesMut::new();
+    let options = Options::from_slice(&[0]).unwrap();
+    encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 19]]).unwrap();
+    // The answer to the fence in front of the request, the answer, and the beginning of another one.
+    let sent = [bytes(&Piece::Echo), bytes(&Piece::Answer(1)), large[..100].to_vec()].concat();
+    theirs.write_all(&sent).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), connection.answer()).await.unwrap();
+    assert!(matches!(answer, Err(Fault::OutOfStep)), "{answer:?}");
 }
 
 #[tokio::test]

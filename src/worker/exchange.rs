@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::outcome::{Fault, Outcome};
@@ -20,6 +20,9 @@ use crate::goridge;
 /// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
 /// the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How often a request that has little time left is checked, at most, while its answer waits for memory.
+const MEMORY_CHECK: Duration = Duration::from_millis(100);
 
 /// The right and the means to run one request on a worker. Every wait may be dropped and started again.
 #[derive(Debug)]
@@ -53,6 +56,40 @@ impl Exchange {
     /// When the worker cannot be used any more.
     pub(crate) async fn answer(&mut self) -> Result<Outcome, Fault> {
         while_alive(&self.status, self.connection.answer()).await
+    }
+
+    /// Like [`Self::answer`]; `None` if there is none by `ends`. The time in which the answer waits for memory does not count.
+    pub(crate) async fn answer_by(&mut self, ends: Instant) -> Option<Result<Outcome, Fault>> {
+        let mut due = ends;
+        loop {
+            match timeout_at(due, self.answer()).await {
+                Ok(answer) => return Some(answer),
+                Err(_) => due = self.due(ends)?,
+            }
+        }
+    }
+
+    /// Like [`Self::abandon`]; `None` if the worker is not done by `ends`, counted as for [`Self::answer_by`].
+    pub(crate) async fn abandon_by(&mut self, ends: Instant) -> Option<Result<(), Fault>> {
+        let mut due = ends;
+        loop {
+            match timeout_at(due, self.abandon()).await {
+                Ok(settled) => return Some(settled),
+                Err(_) => due = self.due(ends)?,
+            }
+        }
+    }
+
+    /// How long the request in hand has waited for memory.
+    pub(crate) fn waited(&self) -> Duration {
+        self.connection.waited()
+    }
+
+    /// When a request that has time until `ends` is overdue; `None` if it is. While it waits for memory, this is when to ask again.
+    fn due(&self, ends: Instant) -> Option<Instant> {
+        let (now, due) = (Instant::now(), ends + self.connection.waited());
+        let is_waiting = self.connection.is_waiting();
+        (due > now).then(|| if is_waiting { due.max(now + MEMORY_CHECK) } else { due })
     }
 
     /// Whether the worker is done with the request; does not wait.

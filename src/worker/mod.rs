@@ -40,6 +40,7 @@ mod process;
 mod program;
 mod scalar;
 mod spawner;
+mod stall;
 mod status;
 mod work;
 

@@ -34,6 +34,9 @@ pub(crate) enum Fault {
     /// It streams its answer to a call that takes one message.
     #[error("it streamed its answer, but the call is unary")]
     Streamed,
+    /// It has memory for a large frame, for which others wait, and makes no progress.
+    #[error("it stopped in a large answer while others waited for the memory")]
+    Stalled,
     /// It reads ahead or answers unasked, and got out of step.
     #[error("it answers out of order: cannot tell which request this answer belongs to")]
     OutOfStep,
