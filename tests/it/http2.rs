@@ -29,8 +29,13 @@ impl Caller {
     /// `window` is how many bytes of an answer it takes before it has to be asked to take more.
     async fn connect(server: &Server, window: u32) -> Self {
         let stream = TcpStream::connect(server.address()).await.unwrap();
-        let (calls, connection) =
-            Builder::new().initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
+        let (calls, connection) = Builder::new()
+            .initial_window_size(window)
+            // Answers that nothing reads are no reason for this side to disconnect.
+            .data_frame_budget(usize::MAX)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         Self { calls, address: server.address().to_owned() }
     }
