@@ -105,6 +105,7 @@ fn the_core_of_the_pool_knows_nothing_but_the_standard_library() {
         "std::",
         "growth::",
         "messages::",
+        "super::{Availability, Core,",
         "super::{Core,",
         "super::core::{Reason, WorkerId}",
         "super::core::WorkerId",

@@ -23,6 +23,7 @@
 //! A worker that is *exhausted* has had as many requests as it may, and leaves at once: this limit is strict. So that no request waits for
 //! a boot, a worker that is *nearly exhausted* has its successor started before, which is the pool's standby until then (`standby`).
 
+mod availability;
 mod counts;
 mod growth;
 mod messages;
@@ -41,9 +42,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause between attempts to start a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// Starts that failed in a row after which requests no longer wait for a successor of an exhausted worker: after about 3 s.
-const HOPELESS: u32 = 6;
 
 /// The most workers that a pool may be asked to keep; RoadRunner's own limit.
 pub(super) const MAX_WORKERS: usize = 500;
@@ -399,22 +397,6 @@ impl Core {
         for _ in 0..attempts {
             let id = self.admit(State::Starting);
             effects.push(Effect::Spawn(id));
-        }
-    }
-
-    fn announce(&mut self, effects: &mut Vec<Effect>) {
-        let now = match self.phase {
-            Phase::Ending | Phase::Ended => Availability::Closed,
-            _ if self.target == 0 || self.present() > 0 => Availability::Serving,
-            // Without a pause, one is started as soon as an exhausted one has exited.
-            _ if self.pause == Pause::None || self.exhausted && self.failures < HOPELESS => {
-                Availability::Exhausted
-            }
-            _ => Availability::Down(self.last_failure.clone()),
-        };
-        if now != self.announced {
-            self.announced = now.clone();
-            effects.push(Effect::Announce(now));
         }
     }
 
