@@ -92,16 +92,21 @@ impl Share {
         Self { memory, held, held_by_waiting, queue: Semaphore::new(1) }
     }
 
-    /// Takes memory; false, and nothing taken, if there is not enough.
+    /// Takes memory; false, and nothing taken, if there is not enough. Not even for a moment is more held than allowed: another call would be
+    /// refused for that.
     pub(super) fn take(&self, bytes: usize) -> bool {
-        let in_all = self.memory.held.fetch_add(bytes, Relaxed) + bytes;
-        let held = self.held.fetch_add(bytes, Relaxed) + bytes;
-        if self.memory.allows(held, in_all) {
+        let more = |held| {
+            let in_all = self.memory.held.load(SeqCst) + bytes;
+            self.memory.allows(held + bytes, in_all).then_some(held + bytes)
+        };
+        let Ok(before) = self.held.fetch_update(SeqCst, SeqCst, more) else { return false };
+        let more = |in_all| self.memory.allows(before + bytes, in_all + bytes).then_some(in_all + bytes);
+        if self.memory.held.fetch_update(SeqCst, SeqCst, more).is_ok() {
             return true;
         }
-        // Nothing that others wait for is released by this.
-        self.memory.held.fetch_sub(bytes, Relaxed);
-        self.held.fetch_sub(bytes, Relaxed);
+        // Another connection was faster. A call of this one may have been refused for what is given back.
+        self.held.fetch_sub(bytes, SeqCst);
+        self.memory.wake();
         false
     }
 
@@ -146,7 +151,7 @@ impl Share {
     }
 
     pub(super) fn release(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Relaxed);
+        self.held.fetch_sub(bytes, SeqCst);
         self.memory.held.fetch_sub(bytes, SeqCst);
         self.memory.wake();
     }
@@ -194,5 +199,31 @@ impl<'a> AtFront<'a> {
 impl Drop for AtFront<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: usize = 1 << 20;
+
+    #[test]
+    fn a_call_is_not_refused_for_memory_that_another_one_is_refused() {
+        let memory = Arc::new(Memory::new(0));
+        let [full, half, refused, fits] = std::array::from_fn(|_| Share::new(Arc::clone(&memory)));
+        assert!(full.take(100 * MB) && half.take(60 * MB));
+        std::thread::scope(|scope| {
+            let fits = scope.spawn(move || {
+                for _ in 0..100_000 {
+                    assert!(fits.take(65 * MB), "there is room for it");
+                    fits.release(65 * MB);
+                }
+            });
+            while !fits.is_finished() {
+                assert!(!refused.take(127 * MB));
+            }
+        });
+        assert_eq!(memory.held(), 160 * MB);
     }
 }
