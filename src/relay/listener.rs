@@ -144,6 +144,7 @@ impl Listener {
         let (sender, receiver) = oneshot::channel();
         let mut children = self.registry.lock();
         children.connected.remove(&pid);
+        children.called_off.remove(&pid);
         children.expected.insert(pid, sender);
         drop(children);
         self.registry.changed.notify_waiters();
@@ -175,7 +176,13 @@ impl Future for Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.registry.lock().expected.remove(&self.pid);
+        let mut children = self.registry.lock();
+        if children.expected.remove(&self.pid).is_some() {
+            children.called_off.retain(|child| children::is_child(*child));
+            children.called_off.insert(self.pid);
+            drop(children);
+            self.registry.changed.notify_waiters();
+        }
     }
 }
 
@@ -187,7 +194,7 @@ struct Registry {
     patience: AtomicU64,
     children: Mutex<Children>,
     dropped: Mutex<Incident>,
-    /// A process is expected or has connected. A worker can connect before it is expected, and twice.
+    /// A process is expected, or no longer, or has connected. A worker can connect before it is expected, and twice.
     changed: Notify,
 }
 
@@ -197,6 +204,8 @@ struct Children {
     expected: HashMap<u32, oneshot::Sender<(Relay, u32)>>,
     /// Those whose connection has been handed over, while they live.
     connected: HashSet<u32>,
+    /// Those that are not expected any more and have not connected, while they live.
+    called_off: HashSet<u32>,
     /// Those with a protected connection.
     protected: HashSet<u32>,
 }
@@ -218,8 +227,8 @@ impl Drop for Protection<'_> {
 enum Claim {
     /// The expected one.
     First(oneshot::Sender<(Relay, u32)>),
-    /// One too many.
-    Second,
+    /// One that is not wanted.
+    Unwanted(Rejection),
     /// Its process is not expected, or not yet.
     Unknown,
 }
@@ -239,8 +248,8 @@ impl Registry {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims the expected connection of a process of this lineage.
-    fn take(&self, lineage: &[u32]) -> Claim {
+    /// Claims the expected connection of the process `pid`, which has this lineage.
+    fn take(&self, pid: u32, lineage: &[u32]) -> Claim {
         let mut children = self.lock();
         match lineage.iter().find_map(|child| children.expected.remove_entry(child)) {
             Some((child, sender)) => {
@@ -250,21 +259,20 @@ impl Registry {
                 self.changed.notify_waiters();
                 Claim::First(sender)
             }
-            None if children.have_connected(lineage) => Claim::Second,
-            None => Claim::Unknown,
+            None => children.rejection(pid, lineage).map_or(Claim::Unknown, Claim::Unwanted),
         }
     }
 
-    /// Like [`Registry::take`], for a worker that may connect before it is expected. `None` if it is already connected.
-    async fn claim(&self, lineage: &[u32]) -> Option<oneshot::Sender<(Relay, u32)>> {
+    /// Like [`Registry::take`], for a worker that may connect before it is expected.
+    async fn claim(&self, pid: u32, lineage: &[u32]) -> Result<oneshot::Sender<(Relay, u32)>, Rejection> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Armed before the check, so that no change in between is missed.
             changed.as_mut().enable();
-            match self.take(lineage) {
-                Claim::First(sender) => return Some(sender),
-                Claim::Second => return None,
+            match self.take(pid, lineage) {
+                Claim::First(sender) => return Ok(sender),
+                Claim::Unwanted(rejection) => return Err(rejection),
                 Claim::Unknown => changed.await,
             }
         }
@@ -277,14 +285,14 @@ impl Registry {
         is_first.then(|| Protection { registry: self, child, _guard: registration.call() })
     }
 
-    /// Resolves once the process `pid`, or an ancestor of it, has connected: any other connection of it is one too many. Until then it is
-    /// protected.
-    async fn has_connected<'a>(
+    /// Resolves once the process `pid`, or an ancestor of it, has connected or is not expected any more: any other connection of it is
+    /// unwanted. Until then it is protected.
+    async fn unwanted<'a>(
         &'a self,
         pid: u32,
         registration: &Registration,
         protection: &mut Option<Protection<'a>>,
-    ) {
+    ) -> Rejection {
         let lineage = self.trust.lineage(pid).await;
         if protection.is_none() {
             *protection = self.protect(&lineage, registration);
@@ -293,8 +301,8 @@ impl Registry {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.lock().have_connected(&lineage) {
-                return;
+            if let Some(rejection) = self.lock().rejection(pid, &lineage) {
+                return rejection;
             }
             changed.await;
         }
@@ -302,8 +310,15 @@ impl Registry {
 }
 
 impl Children {
-    fn have_connected(&self, lineage: &[u32]) -> bool {
-        lineage.iter().any(|child| self.connected.contains(child))
+    /// Why a connection of the process `pid`, which has this lineage, is unwanted, if it is.
+    fn rejection(&self, pid: u32, lineage: &[u32]) -> Option<Rejection> {
+        let is_one_of = |children: &HashSet<u32>| lineage.iter().any(|child| children.contains(child));
+        if is_one_of(&self.connected) {
+            return Some(Rejection::Second(pid));
+        }
+        // A process that was called off may be gone, and its pid in use again.
+        let is_expected = lineage.iter().any(|child| self.expected.contains_key(child));
+        (is_one_of(&self.called_off) && !is_expected).then_some(Rejection::CalledOff(pid))
     }
 }
 
@@ -337,6 +352,10 @@ async fn receive(mut relay: Relay, peer: Peer, registration: &Registration, regi
             let _ = boot.send((relay, pid));
             return;
         }
+        Ok(Err(rejection @ Rejection::CalledOff(_))) => {
+            debug!(target: "server", %peer, reason = %rejection, "relay connection dropped");
+            return;
+        }
         Ok(Err(rejection)) => rejection,
         Err(_) => Rejection::Late(patience),
     };
@@ -364,7 +383,7 @@ async fn admit(
         Some(real) => tokio::select! {
             biased;
             greeting = ask_pid(relay) => greeting?,
-            () = registry.has_connected(real, registration, &mut protection) => return Err(Rejection::Second(real)),
+            rejection = registry.unwanted(real, registration, &mut protection) => return Err(rejection),
         },
         None => ask_pid(relay).await?,
     };
@@ -375,14 +394,14 @@ async fn admit(
     }
     let lineage = registry.trust.lineage(pid).await;
     // Cheaper than to search among all connections of the machine.
-    if registry.lock().have_connected(&lineage) {
-        return Err(Rejection::Second(pid));
+    if let Some(rejection) = registry.lock().rejection(pid, &lineage) {
+        return Err(rejection);
     }
     registry.trust.check(&greeting, &lineage, peer, relay.local_address()).await?;
     if protection.is_none() {
         protection = registry.protect(&lineage, registration);
     }
-    let boot = registry.claim(&lineage).await.ok_or(Rejection::Second(pid))?;
+    let boot = registry.claim(pid, &lineage).await?;
     drop(protection);
     Ok((boot, pid))
 }
@@ -405,3 +424,6 @@ async fn ask_pid(relay: &mut Relay) -> Result<Greeting, Rejection> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,9 @@ pub(super) enum Rejection {
     /// That process has a connection already.
     #[error("process {0} is already connected")]
     Second(u32),
+    /// The start of that process was cancelled, or took too long.
+    #[error("process {0} is not expected any more")]
+    CalledOff(u32),
     /// The pid is not that of a child or a descendant of one.
     #[error("process {0} is not a worker of this server")]
     NoWorker(u32),
