@@ -19,6 +19,8 @@ use super::caller::Caller;
 /// Entries of all callers.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
+    /// How many entries of one caller are served in its turn.
+    turn: usize,
     entries: Slab<Node<Entry<T>>>,
     lines: Slab<Node<Line>>,
     line_of: HashMap<Caller, usize>,
@@ -40,6 +42,8 @@ struct Entry<T> {
 #[derive(Debug)]
 struct Line {
     caller: Caller,
+    /// How many were served in this turn.
+    served: usize,
     entries: List,
 }
 
@@ -58,14 +62,21 @@ struct Node<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn new() -> Self {
-        Self { entries: Slab::new(), lines: Slab::new(), line_of: HashMap::new(), ring: List::default() }
+    /// A queue in which `turn` entries of one caller are served before those of the next one.
+    pub(super) fn new(turn: usize) -> Self {
+        Self {
+            turn,
+            entries: Slab::new(),
+            lines: Slab::new(),
+            line_of: HashMap::new(),
+            ring: List::default(),
+        }
     }
 
     /// Adds an entry behind the others of its caller. It is kept, served or not, until it is removed.
     pub(super) fn join(&mut self, caller: Caller, value: T) -> Key {
         let line = *self.line_of.entry(caller).or_insert_with(|| {
-            let line = self.lines.insert(Node::new(Line { caller, entries: List::default() }));
+            let line = self.lines.insert(Node::new(Line { caller, served: 0, entries: List::default() }));
             self.ring.push_back(&mut self.lines, line);
             line
         });
@@ -78,8 +89,13 @@ impl<T> FairQueue<T> {
     pub(super) fn serve_next(&mut self) -> Option<&mut T> {
         let line = self.ring.front?;
         let key = self.lines[line].item.entries.front?;
-        self.ring.unlink(&mut self.lines, line);
-        self.ring.push_back(&mut self.lines, line);
+        let served = &mut self.lines[line].item.served;
+        *served += 1;
+        if *served == self.turn {
+            *served = 0;
+            self.ring.unlink(&mut self.lines, line);
+            self.ring.push_back(&mut self.lines, line);
+        }
         self.leave(line, key);
         self.get_mut(Key(key))
     }
@@ -111,7 +127,7 @@ impl<T> FairQueue<T> {
     /// Takes an entry out of its line, and the line out of the ring if it was the last one.
     fn leave(&mut self, line: usize, key: usize) {
         self.entries[key].item.line = None;
-        let Line { caller, entries } = &mut self.lines[line].item;
+        let Line { caller, entries, .. } = &mut self.lines[line].item;
         entries.unlink(&mut self.entries, key);
         if entries.front.is_none() {
             self.line_of.remove(caller);

@@ -33,7 +33,7 @@ fn serve(queue: &mut FairQueue<usize>) -> Option<usize> {
 fn a_caller_with_one_request_is_served_next_but_one_beside_a_caller_with_a_thousand() {
     let (one, other) = (Caller::unique(), Caller::unique());
     for served_before in [0, 1, 500] {
-        let mut queue = FairQueue::new();
+        let mut queue = FairQueue::new(1);
         for number in 0..1000 {
             queue.join(one, number);
         }
@@ -47,9 +47,20 @@ fn a_caller_with_one_request_is_served_next_but_one_beside_a_caller_with_a_thous
 }
 
 #[test]
+fn in_longer_turns_a_caller_is_served_several_times_before_the_next_one() {
+    let callers = [Caller::unique(), Caller::unique()];
+    let mut queue = FairQueue::new(3);
+    for number in 0..10 {
+        queue.join(callers[number % 2], number);
+    }
+    let order: Vec<_> = (0..10).map(|_| serve(&mut queue).unwrap()).collect();
+    assert_eq!(order, [0, 2, 4, 1, 3, 5, 6, 8, 7, 9]);
+}
+
+#[test]
 fn a_caller_that_asks_again_at_once_does_not_starve_those_that_wait() {
     let (eager, patient) = (Caller::unique(), Caller::unique());
-    let mut queue = FairQueue::new();
+    let mut queue = FairQueue::new(1);
     for number in 0..3 {
         queue.join(patient, number);
     }
@@ -68,26 +79,31 @@ fn a_caller_that_asks_again_at_once_does_not_starve_those_that_wait() {
 
 proptest! {
     #[test]
-    fn callers_are_served_in_turns_whatever_joins_and_leaves(steps in prop::collection::vec(step(), 0..200)) {
+    fn callers_are_served_in_turns_whatever_joins_and_leaves(
+        turn in 1_usize..4,
+        steps in prop::collection::vec(step(), 0..200),
+    ) {
         let callers: [Caller; 5] = std::array::from_fn(|_| Caller::unique());
-        let mut queue = FairQueue::new();
-        // Callers in their order, with their waiting entries, and the keys of all entries that were not removed.
-        let mut ring: VecDeque<(usize, VecDeque<usize>)> = VecDeque::new();
+        let mut queue = FairQueue::new(turn);
+        // Callers in their order, with how many were served in this turn and those that wait; and the keys of all that were not removed.
+        let mut ring: VecDeque<(usize, usize, VecDeque<usize>)> = VecDeque::new();
         let mut kept: Vec<(Key, usize)> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Join(caller) => {
                     kept.push((queue.join(callers[caller], number), number));
-                    match ring.iter_mut().find(|(other, _)| *other == caller) {
-                        Some((_, line)) => line.push_back(number),
-                        None => ring.push_back((caller, VecDeque::from([number]))),
+                    match ring.iter_mut().find(|(other, ..)| *other == caller) {
+                        Some((.., line)) => line.push_back(number),
+                        None => ring.push_back((caller, 0, VecDeque::from([number]))),
                     }
                 }
                 Step::Serve => {
-                    let expected = ring.pop_front().map(|(caller, mut line)| {
+                    let expected = ring.pop_front().map(|(caller, served, mut line)| {
                         let first = line.pop_front().unwrap();
-                        if !line.is_empty() {
-                            ring.push_back((caller, line));
+                        match served + 1 {
+                            _ if line.is_empty() => {}
+                            served if served < turn => ring.push_front((caller, served, line)),
+                            _ => ring.push_back((caller, 0, line)),
                         }
                         first
                     });
@@ -96,10 +112,10 @@ proptest! {
                 Step::Remove(index) if !kept.is_empty() => {
                     let (key, number) = kept.remove(index.index(kept.len()));
                     prop_assert_eq!(queue.remove(key), Some(number));
-                    for (_, line) in &mut ring {
+                    for (.., line) in &mut ring {
                         line.retain(|other| *other != number);
                     }
-                    ring.retain(|(_, line)| !line.is_empty());
+                    ring.retain(|(.., line)| !line.is_empty());
                 }
                 Step::Remove(_) => {}
             }

@@ -1,7 +1,7 @@
 //! Permits, and the queue of those who wait for one: a semaphore that is fair between callers.
 //!
 //! Waiters of one caller are served first come, first served, and callers in turns, so that a caller with a thousand requests delays
-//! another one by one request. While nothing waits, taking and adding a permit is one atomic operation. While something waits, there is no
+//! another one by a few. While nothing waits, taking and adding a permit is one atomic operation. While something waits, there is no
 //! free permit: each goes to the next waiter under a lock, and a newcomer cannot overtake. A waiter that is dropped passes on what it was
 //! given.
 
@@ -19,6 +19,9 @@ const WAITING: usize = 1;
 const CLOSED: usize = 2;
 /// One permit.
 const ONE: usize = 4;
+
+/// How many requests of one caller are served in its turn. More than one, since answers that become ready together are written together.
+const TURN: usize = 4;
 
 /// Permits that are free, or else waiters.
 pub(super) struct Permits {
@@ -58,7 +61,7 @@ impl std::fmt::Debug for Permits {
 
 impl Permits {
     pub(super) fn new(free: usize) -> Self {
-        Self { state: AtomicUsize::new(free * ONE), queue: Mutex::new(FairQueue::new()) }
+        Self { state: AtomicUsize::new(free * ONE), queue: Mutex::new(FairQueue::new(TURN)) }
     }
 
     /// Adds a permit, for the next waiter if there is one.
