@@ -321,17 +321,9 @@ fn check_server(server: &worker::Config, pool: &pool::Config, tree: &Node, probl
 /// Makes commands show the file's variable references instead of the values, which may be secrets.
 fn show_references(tree: &Node, server: &mut worker::Config, pool: &mut pool::Config) {
     let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
-    show_reference(tree, &["server", "command"], Some(&mut server.command));
-    show_reference(tree, &["server", "on_init", "command"], on_init);
-    show_reference(tree, &["centrifuge", "pool", "command"], pool.command.as_mut());
-}
-
-/// Makes the command at this place below `node` show its references.
-pub(super) fn show_reference(node: &Node, keys: &[&str], command: Option<&mut worker::Command>) {
-    let node = keys.iter().try_fold(node, |node, key| node.get(key));
-    if let (Some(words), Some(command)) = (node.and_then(shown::command), command) {
-        command.show_as(&words);
-    }
+    shown::show_reference(tree, &["server", "command"], Some(&mut server.command));
+    shown::show_reference(tree, &["server", "on_init", "command"], on_init);
+    shown::show_reference(tree, &["centrifuge", "pool", "command"], pool.command.as_mut());
 }
 
 /// A section; an empty one counts as absent.

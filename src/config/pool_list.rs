@@ -1,6 +1,5 @@
 //! `centrifuge.pools`: each pool has the keys of `server` and of `centrifuge.pool` in one section, and two of its own.
 
-use super::load::show_reference;
 use super::nearest::nearest;
 use super::node::{Node, Value};
 use super::problems::Problems;
@@ -34,9 +33,9 @@ fn read_one(name: &str, node: &Node, keys: &[&str], server: &worker::Config, pro
     let mut pool: pool::Config = typed::read_part(node, &path, keys, problems);
     let sets_relay = node.get("relay").is_some_and(|node| !node.is_nothing());
     let mut server = own.inherit(server, sets_relay);
-    show_reference(node, &["command"], pool.command.as_mut());
+    shown::show_reference(node, &["command"], pool.command.as_mut());
     let on_init = server.on_init.as_mut().map(|on_init| &mut on_init.command);
-    show_reference(node, &["on_init", "command"], on_init);
+    shown::show_reference(node, &["on_init", "command"], on_init);
     check_commands(&server, &pool, node, &path, problems);
     check_match(&routing.matches, node, &path, problems);
     Config { key: name.to_owned(), routing, server, pool }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::node::{At, Node, Shown, Value};
 use crate::secrets::{HIDDEN, is_secret, scrub, scrub_words};
+use crate::worker;
 
 /// Sections whose values are always hidden: any of them may be a secret.
 const HIDDEN_SECTIONS: [&str; 7] =
@@ -196,6 +197,14 @@ fn replaced(message: &str, text: &str, shown: &str) -> String {
         rest = behind;
     }
     out + rest
+}
+
+/// Makes the command at this place below `node` show its references.
+pub(super) fn show_reference(node: &Node, keys: &[&str], command: Option<&mut worker::Command>) {
+    let node = keys.iter().try_fold(node, |node, key| node.get(key));
+    if let (Some(words), Some(command)) = (node.and_then(self::command), command) {
+        command.show_as(&words);
+    }
 }
 
 /// The words of a command, or its text, with references to variables, if it has any.
