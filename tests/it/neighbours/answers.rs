@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
+use crate::support::inventory::Scene;
 use crate::support::neighbour::is_unharmed;
 use crate::support::{Server, eventually, worker};
 
@@ -41,20 +42,20 @@ pub(super) async fn unfinished_answers_of_many_workers_are_bounded_in_total() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_answers_that_are_held_until_their_echo_are_bounded_in_total() {
-    let server = worker().pool("num_workers: 12").start();
-    let client = server.client().await;
+    let scene = Scene::begin(worker(), 12, "").await;
+    let (server, client) = (&scene.server, &scene.client);
     // A worker answers while it is idle; so all answers are held from then on.
-    let flag = server.folder.path().join("flag");
-    assert_eq!(client.rpc(&format!("again:{}", flag.display()), "1").await.unwrap(), "1");
-    std::fs::write(&flag, "").unwrap();
-    eventually("it has answered again", || flag.with_extension("done").exists()).await;
+    let flag = scene.path("flag");
+    assert_eq!(client.rpc(&format!("again:{flag}"), "1").await.unwrap(), "1");
+    scene.rests().await;
+    scene.let_act(&flag).await;
     assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
     server.wait_for_output("answers are now held");
     let callers: Vec<_> = futures_util::future::join_all((0..10).map(|_| server.client())).await;
     let _stalled: Vec<_> = callers.iter().map(|caller| caller.spawn_rpc("stall:64", "")).collect();
     eventually("two answers are held", || server.count_output("it stalls") >= 2).await;
     assert_eq!(client.rpc("large:5", "").await.unwrap().len(), 5 << 20);
-    assert!(resident(&server) < 320, "{} MB", resident(&server));
+    assert!(resident(server) < 320, "{} MB", resident(server));
 }
 
 #[tokio::test(flavor = "multi_thread")]
