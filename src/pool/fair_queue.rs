@@ -1,7 +1,7 @@
 //! A queue in which callers take turns.
 //!
 //! ```text
-//!  ring ──▶ A ──▶ B ──▶ C     callers with entries; the front one is served next, and goes to the back if it has more
+//!  ring ──▶ A ──▶ B ──▶ C     callers with entries; the front one is served next, and goes to the back after its turn if it has more
 //!           │     │     │
 //!           1     4     5     the entries of each: first come, first served
 //!           2
