@@ -30,6 +30,7 @@ centrifuge:
 logs:
   level: warn
 YAML
+    : >"$folder/out"
     "$causeway" serve -c "$folder/.rr.yaml" >"$folder/out" &
     server=$!
     until grep -q 'address: ' "$folder/out"; do
