@@ -38,16 +38,25 @@ pub(super) fn parse_pid(payload: &[u8]) -> Option<u32> {
     serde_json::from_slice::<Pid>(payload).ok().map(|answer| answer.pid)
 }
 
-/// A worker's answer to the handshake on a socket.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+/// A worker's answer to the handshake. All but the pid is optional: workers for RoadRunner send nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
 pub struct Greeting {
     /// Its pid.
     pub pid: u32,
-    /// The secret that proves it is a worker, if it knows one.
+    /// The secret that proves on a socket that it is a worker.
     pub secret: Option<String>,
+    /// The version of the protocol that it speaks: 1, or 2 if its requests are to be numbered.
+    pub protocol: Option<u64>,
+    /// How many requests it takes at a time, with protocol 2.
+    pub concurrency: Option<u64>,
+    /// The name and version of its library, for the log.
+    pub name: Option<String>,
+    /// How bodies are encoded; see [`Codec::named`](super::Codec::named).
+    pub codec: Option<String>,
 }
 
 /// Parses a greeting; `None` if the frame is something else.
 pub fn greeting(frame: &Frame) -> Option<Greeting> {
-    if frame.flags.contains(Flags::CONTROL) { serde_json::from_slice(&frame.payload).ok() } else { None }
+    let is_greeting = frame.flags.contains(Flags::CONTROL) && frame.payload.len() <= MAX_ANSWER;
+    if is_greeting { serde_json::from_slice(&frame.payload).ok() } else { None }
 }

@@ -19,6 +19,7 @@
 //!
 //! Source: the public implementations in Go and PHP, and frames that they have produced (`tests/vectors/goridge-frames.json`).
 
+mod codec;
 mod control;
 mod decoder;
 mod error;
@@ -26,6 +27,7 @@ mod frame;
 mod header;
 mod reply;
 
+pub use codec::Codec;
 pub use control::{Greeting, greeting, pid_request, stop};
 pub use decoder::{Begun, Decoder, Item};
 pub use error::{TooLarge, Violation};

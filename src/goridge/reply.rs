@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::codec::Codec;
 use super::control::parse_pid;
 use super::error::{TooLarge, Violation, preview};
 use super::frame::{Frame, encode};
@@ -62,12 +63,12 @@ pub fn request(out: &mut BytesMut, context: &[u8], body: &[u8]) -> Result<(), To
     encode(out, Flags::PROTO, StreamBits::empty(), options, &[context, body])
 }
 
-/// The header of a request, which its context and its body of `body` bytes follow.
+/// The header of a request, which its context and its body of `body` bytes in this codec follow.
 ///
 /// # Errors
 /// If context and body are too long for a frame.
-pub fn request_head(context: &[u8], body: usize) -> Result<Head, TooLarge> {
-    Head::new(Flags::PROTO, StreamBits::empty(), context_option(context)?, context.len() + body)
+pub fn request_head(codec: Codec, context: &[u8], body: usize) -> Result<Head, TooLarge> {
+    Head::new(codec.flag(), StreamBits::empty(), context_option(context)?, context.len() + body)
 }
 
 fn context_option(context: &[u8]) -> Result<Options, TooLarge> {

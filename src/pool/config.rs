@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, Unexpected};
 use super::core::MAX_WORKERS;
 use crate::duration;
 use crate::findings::Findings;
-use crate::worker::Command;
+use crate::worker::{Codec, Command};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -42,6 +42,10 @@ pub struct Config {
     pub command: Option<Command>,
     /// Whether each request is followed by a fence (Causeway's own key); true.
     pub fence: bool,
+    /// Requests that a worker of protocol 2 may have in flight, at most (Causeway's own key); 0: as many as it offers.
+    pub concurrency: usize,
+    /// The codec of workers that name none in their handshake (Causeway's own key); protobuf.
+    pub codec: Codec,
     /// How long a worker may go on with a request that no caller waits for any more, when `exec_ttl` is not set (Causeway's own key); 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub abandon_ttl: Duration,
@@ -118,6 +122,8 @@ impl Default for Config {
             debug: false,
             command: None,
             fence: true,
+            concurrency: 0,
+            codec: Codec::Proto,
             abandon_ttl: MINUTE,
             watch: Vec::new(),
             supervisor: None,

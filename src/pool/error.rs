@@ -51,6 +51,12 @@ pub enum Error {
         /// Its error message.
         message: String,
     },
+    /// The message or its answer cannot be turned into the codec of the other side.
+    #[error("{message}")]
+    Codec {
+        /// What cannot be turned into what, and why.
+        message: String,
+    },
     /// The handler ended without an answer; the worker is well.
     #[error("the worker finished this request without answering it")]
     NoAnswer {

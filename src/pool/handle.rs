@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
@@ -11,6 +10,7 @@ use tracing::warn;
 use super::acquire::Acquire;
 use super::actor::Actor;
 use super::attempts::Attempts;
+use super::body::Body;
 use super::caller::Caller;
 use super::lease::{Answer, Answered};
 use super::mailbox::{Mailbox, Message};
@@ -112,7 +112,7 @@ impl Pool {
         &self,
         caller: Caller,
         context: &[u8],
-        body: Bytes,
+        body: &impl Body,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
         let begin = Instant::now();
@@ -125,7 +125,7 @@ impl Pool {
         &self,
         caller: Caller,
         context: &[u8],
-        body: Bytes,
+        body: &impl Body,
         begin: Instant,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
@@ -133,7 +133,7 @@ impl Pool {
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {
-            match acquire.lease().await?.exchange(context, body.clone()).await {
+            match acquire.lease().await?.exchange(context, body).await {
                 Answer::Done(result) => return result,
                 Answer::RefusedBy(worker) => attempts.refused(worker, self.parts.roster.newest())?,
             }
@@ -182,6 +182,7 @@ fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
         timeout: config.allocate_timeout,
         max_message_size: *max_message_size,
         fence: config.fence,
+        codec: config.codec,
     };
     Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))
 }

@@ -12,10 +12,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::Error;
+use super::body::Body;
 use super::core::{Reason, WorkerId};
 use super::unit::Unit;
 use super::units::Units;
-use crate::worker::{Fault, Outcome, State};
+use crate::worker::{Codec, Fault, Outcome, State};
 
 /// How long an error waits for the exit status of a worker that died in a request. One that does not exit by itself is killed before that;
 /// only a busy machine makes this wait.
@@ -42,6 +43,8 @@ pub(super) struct Lease {
 pub struct Answered {
     /// The body of the worker's answer.
     pub body: Bytes,
+    /// How it is encoded.
+    pub codec: Codec,
     _worker: Lease,
 }
 
@@ -59,10 +62,17 @@ impl Lease {
     }
 
     /// Runs one request. May be dropped at any time.
-    pub(super) async fn exchange(mut self, context: &[u8], body: Bytes) -> Answer {
+    pub(super) async fn exchange(mut self, context: &[u8], body: &impl Body) -> Answer {
         let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
         let Unit { exchange, member } = &mut **unit;
-        let worker = member.id;
+        let (worker, codec) = (member.id, exchange.codec());
+        let body = match codec {
+            Codec::Proto => body.proto(),
+            Codec::Json => match body.json().await {
+                Ok(body) => body,
+                Err(error) => return Answer::Done(Err(error)),
+            },
+        };
         if let Err(fault) = exchange.drop_leftovers().await {
             // Whatever it did, this request has no part in it.
             self.give_up(&fault);
@@ -89,7 +99,7 @@ impl Lease {
         };
         let pid = member.status.pid();
         match outcome {
-            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, _worker: self })),
+            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, _worker: self })),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
             Ok(Outcome::Stop) => {

@@ -66,6 +66,7 @@ mod acquire;
 mod actor;
 mod alarms;
 mod attempts;
+mod body;
 mod caller;
 mod config;
 mod core;
@@ -97,6 +98,8 @@ mod sync;
 mod unit;
 mod units;
 
+pub use crate::worker::Codec;
+pub use body::Body;
 pub use caller::Caller;
 pub use config::{Config, DynamicAllocator, Supervisor};
 pub use error::Error;

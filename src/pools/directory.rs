@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
@@ -17,7 +16,7 @@ use super::route::Routes;
 use super::snapshot::Snapshot;
 use crate::compat;
 use crate::offload;
-use crate::pool::{self, Answered, Caller, Error, Start};
+use crate::pool::{self, Answered, Body, Caller, Error, Start};
 use crate::single_flight::SingleFlight;
 use crate::worker::{self, Environment, Relays, Usage};
 
@@ -145,7 +144,7 @@ impl Pools {
         pool: usize,
         caller: Caller,
         context: &[u8],
-        body: Bytes,
+        body: &impl Body,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
         self.shared.pools[pool].running()?.exec(caller, context, body, deadline).await

@@ -105,6 +105,6 @@ impl Backend for Pools {
 
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
         let BackendRequest { pool, caller, kind: _, context, body, deadline } = request;
-        self.exec(pool, caller, context, body, deadline).await
+        self.exec(pool, caller, context, &body, deadline).await
     }
 }

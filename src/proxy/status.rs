@@ -16,9 +16,11 @@ pub(super) fn of(error: &Error) -> Status {
         Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory => Code::ResourceExhausted,
         Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied { .. } => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
-        Error::Worker { .. } | Error::NoAnswer { .. } | Error::Broken { .. } | Error::Refused { .. } => {
-            Code::Internal
-        }
+        Error::Worker { .. }
+        | Error::Codec { .. }
+        | Error::NoAnswer { .. }
+        | Error::Broken { .. }
+        | Error::Refused { .. } => Code::Internal,
     };
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
 }

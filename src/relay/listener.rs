@@ -157,17 +157,17 @@ impl Listener {
     }
 }
 
-/// An expected connection: resolves to the relay and the pid that the worker has sent.
+/// An expected connection: resolves to the relay and the greeting that the worker has sent.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Expected {
     pid: u32,
-    receiver: oneshot::Receiver<(Relay, u32)>,
+    receiver: oneshot::Receiver<(Relay, Greeting)>,
     registry: Arc<Registry>,
 }
 
 impl Future for Expected {
-    type Output = io::Result<(Relay, u32)>;
+    type Output = io::Result<(Relay, Greeting)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.receiver).poll(cx).map_err(|_| io::ErrorKind::NotConnected.into())
@@ -201,7 +201,7 @@ struct Registry {
 /// By pid of the started process.
 #[derive(Debug, Default)]
 struct Children {
-    expected: HashMap<u32, oneshot::Sender<(Relay, u32)>>,
+    expected: HashMap<u32, oneshot::Sender<(Relay, Greeting)>>,
     /// Those whose connection has been handed over, while they live.
     connected: HashSet<u32>,
     /// Those that are not expected any more and have not connected, while they live.
@@ -226,7 +226,7 @@ impl Drop for Protection<'_> {
 /// What a connection is to the process whose pid it has sent.
 enum Claim {
     /// The expected one.
-    First(oneshot::Sender<(Relay, u32)>),
+    First(oneshot::Sender<(Relay, Greeting)>),
     /// One that is not wanted.
     Unwanted(Rejection),
     /// Its process is not expected, or not yet.
@@ -264,7 +264,11 @@ impl Registry {
     }
 
     /// Like [`Registry::take`], for a worker that may connect before it is expected.
-    async fn claim(&self, pid: u32, lineage: &[u32]) -> Result<oneshot::Sender<(Relay, u32)>, Rejection> {
+    async fn claim(
+        &self,
+        pid: u32,
+        lineage: &[u32],
+    ) -> Result<oneshot::Sender<(Relay, Greeting)>, Rejection> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -346,10 +350,10 @@ async fn receive(mut relay: Relay, peer: Peer, registration: &Registration, regi
     let patience = registry.patience();
     let admitted = admit(&mut relay, peer, registration, registry);
     let reason = match tokio::time::timeout(patience, admitted).await {
-        Ok(Ok((boot, pid))) => {
-            debug!(target: "server", pid, %peer, "worker connected to the relay");
+        Ok(Ok((boot, greeting))) => {
+            debug!(target: "server", pid = greeting.pid, %peer, "worker connected to the relay");
             // The boot may have given up meanwhile; then the connection is closed.
-            let _ = boot.send((relay, pid));
+            let _ = boot.send((relay, greeting));
             return;
         }
         Ok(Err(rejection @ Rejection::CalledOff(_))) => {
@@ -371,7 +375,7 @@ async fn admit(
     peer: Peer,
     registration: &Registration,
     registry: &Registry,
-) -> Result<(oneshot::Sender<(Relay, u32)>, u32), Rejection> {
+) -> Result<(oneshot::Sender<(Relay, Greeting)>, Greeting), Rejection> {
     let known = match peer {
         Peer::Process(pid) => pid,
         Peer::Address(_) => None,
@@ -403,7 +407,7 @@ async fn admit(
     }
     let boot = registry.claim(pid, &lineage).await?;
     drop(protection);
-    Ok((boot, pid))
+    Ok((boot, greeting))
 }
 
 /// Sends our pid and reads the peer's.

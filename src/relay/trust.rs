@@ -133,7 +133,8 @@ mod tests {
     use super::*;
 
     async fn check(trust: &Trust, peer: &str, secret: Option<&str>) -> Result<(), Rejection> {
-        let greeting = Greeting { pid: std::process::id(), secret: secret.map(Into::into) };
+        let greeting =
+            Greeting { pid: std::process::id(), secret: secret.map(Into::into), ..Greeting::default() };
         let own = "192.0.2.1:7000".parse().ok();
         let lineage = [std::process::id()];
         trust.check(&greeting, &lineage, Peer::Address(peer.parse().unwrap()), own).await
@@ -162,7 +163,7 @@ mod tests {
             assert!(matches!(rejection, Rejection::WrongPid(_)), "{rejection}");
         }
         check(&trust, "127.0.0.1:5", Some(trust.secret())).await.unwrap();
-        let greeting = Greeting { pid: 1, secret: None };
+        let greeting = Greeting { pid: 1, ..Greeting::default() };
         assert!(trust.check(&greeting, &[1], Peer::Process(None), None).await.is_err());
         let stranger = Peer::Address("192.0.2.2:5".parse().unwrap());
         let rejection = trust.check(&greeting, &[1], stranger, None).await.unwrap_err();

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tracing::debug;
 
 use super::command::Command;
 use super::config::Config;
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::fence::{Fence, Order};
+use super::offer::{self, Offer, Unsupported};
 use super::outcome::Fault;
 use super::process::Process;
 use super::spawner::Spawner;
 use super::status::{Exit, State};
 use crate::compat;
+use crate::goridge::Codec;
 use crate::os::process::Spec;
 use crate::relay::{Listener, Relay, Relays, SECRET};
 
@@ -49,6 +52,8 @@ pub(crate) struct Terms {
     pub(crate) max_message_size: usize,
     /// `pool.fence`.
     pub(crate) fence: bool,
+    /// `pool.codec`.
+    pub(crate) codec: Codec,
 }
 
 /// Starts workers, whatever they run: the relay that they connect to, and the threads that start processes.
@@ -174,20 +179,23 @@ impl Launcher {
         let fence = Fence::new(Arc::clone(&launch.order));
         let (relay, known) = match (&self.listener, pipes) {
             (Some(listener), _) => {
-                let (relay, pid) = listener.expect(status.group()).await.map_err(Cause::Relay)?;
-                (relay, Some(pid))
+                let (relay, greeting) = listener.expect(status.group()).await.map_err(Cause::Relay)?;
+                (relay, Some(greeting))
             }
             (None, Some(relay)) => (relay.map_err(Cause::Relay)?, None),
             (None, None) => return Err(Cause::Relay(io::ErrorKind::NotConnected.into())),
         };
         let mut connection =
             Connection::new(Arc::clone(&status), relay, fence, launch.terms.max_message_size);
-        let pid = match known {
-            Some(pid) => pid,
+        let greeting = match known {
+            Some(greeting) => greeting,
             None => connection.handshake().await.map_err(Cause::Fault)?,
         };
+        let Offer { pid, codec, name } =
+            Offer::new(greeting, launch.terms.codec).map_err(Cause::Unsupported)?;
         status.set_pid(pid);
-        Ok(Exchange::new(connection))
+        debug!(target: "server", pid, codec = codec.name(), name, "worker connected");
+        Ok(Exchange::new(connection, codec))
     }
 }
 
@@ -220,6 +228,9 @@ fn variables(
     set("RR_VERSION", compat::VERSION);
     set("RR_MODE", compat::PLUGIN);
     set("CAUSEWAY_POOL", pool);
+    for (name, offered) in [offer::PROTOCOLS, offer::CODECS] {
+        set(name, offered);
+    }
     variables
 }
 
@@ -238,6 +249,7 @@ enum Cause {
     Relay(io::Error),
     Exited(Exit),
     Fault(Fault),
+    Unsupported(Unsupported),
     Timeout(Duration),
     CalledOff,
 }
@@ -250,6 +262,7 @@ impl fmt::Display for BootError {
             Cause::Relay(error) => write!(f, "`{command}` cannot be connected to: {error}")?,
             Cause::Exited(exit) => write!(f, "`{command}` exited before it was ready: {exit}")?,
             Cause::Fault(fault) => write!(f, "`{command}` failed before it was ready: {fault}")?,
+            Cause::Unsupported(offer) => write!(f, "`{command}` cannot be served: {offer}")?,
             Cause::CalledOff => write!(f, "`{command}` was cancelled before it was ready")?,
             Cause::Timeout(patience) => {
                 write!(f, "`{command}` was not ready within {patience:?} (pool.allocate_timeout)")?;
@@ -270,6 +283,7 @@ impl std::error::Error for BootError {
         match &self.cause {
             Cause::Spawn(error) | Cause::Relay(error) => Some(error),
             Cause::Fault(fault) => Some(fault),
+            Cause::Unsupported(offer) => Some(offer),
             Cause::Exited(_) | Cause::Timeout(_) | Cause::CalledOff => None,
         }
     }

@@ -22,7 +22,7 @@ use super::outgoing::Outgoing;
 use super::output::Source;
 use super::status::Status;
 use super::work::Work;
-use crate::goridge::{self, Decoder, Item, Reply, Violation};
+use crate::goridge::{self, Codec, Decoder, Frame, Greeting, Item, Reply, Violation};
 use crate::relay::Relay;
 
 /// The grace period in which an answer may follow its echo. A handler that ended without an answer fails its request after this time.
@@ -95,18 +95,19 @@ impl Connection {
         &self.status
     }
 
-    /// Asks for the worker's pid and waits for it. What it prints meanwhile goes to the log.
+    /// Asks for the worker's greeting and waits for it. What it prints meanwhile goes to the log.
     ///
     /// # Errors
     /// When the worker closes its side or sends another frame.
-    pub(super) async fn handshake(&mut self) -> Result<u32, Fault> {
+    pub(super) async fn handshake(&mut self) -> Result<Greeting, Fault> {
         self.outgoing.head.extend_from_slice(&self.fence_frame);
         poll_fn(|cx| {
             let _ = self.poll_write(cx)?;
-            match ready!(self.poll_reply(cx))? {
-                Reply::Pid(pid) => Poll::Ready(Ok(pid)),
-                other => Poll::Ready(Err(Fault::Violation(Violation::unexpected(&other)))),
-            }
+            let frame = ready!(self.poll_frame(cx))?;
+            Poll::Ready(match goridge::greeting(&frame) {
+                Some(greeting) => Ok(greeting),
+                None => Err(Violation::unexpected(&goridge::classify(frame)?).into()),
+            })
         })
         .await
     }
@@ -143,9 +144,14 @@ impl Connection {
     ///
     /// # Errors
     /// If it is too long for a frame; nothing has changed then.
-    pub(super) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
+    pub(super) fn begin(
+        &mut self,
+        codec: Codec,
+        context: &[u8],
+        body: Bytes,
+    ) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
-        let head = goridge::request_head(context, body.len())?;
+        let head = goridge::request_head(codec, context, body.len())?;
         // What has begun to arrive was sent before the request: its rest must not pass for the answer.
         let placement =
             if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
@@ -374,8 +380,13 @@ impl Connection {
         if unseen && !self.fence.is_settled() { Fault::Unsent } else { Fault::Closed(error) }
     }
 
-    /// The next frame; noise in front of it is logged. Pending, too, when other tasks have their turn: see [`Work::has_yielded`].
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Fault>> {
+        let frame = ready!(self.poll_frame(cx))?;
+        Poll::Ready(Ok(goridge::classify(frame)?))
+    }
+
+    /// The next frame; noise in front of it is logged. Pending, too, when other tasks have their turn: see [`Work::has_yielded`].
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>> {
         loop {
             ready!(self.work.poll_turn(cx));
             match self.decoder.decode(&mut self.incoming)? {
@@ -393,7 +404,7 @@ impl Connection {
                     if !self.share.keeps_buffer_of(frame.payload.len()) {
                         self.arrived = Some(self.take_buffer());
                     }
-                    return Poll::Ready(Ok(goridge::classify(frame)?));
+                    return Poll::Ready(Ok(frame));
                 }
                 None => match self.poll_read(cx) {
                     Poll::Ready(read) => read?,

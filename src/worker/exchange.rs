@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connection::Connection;
 use super::outcome::{Fault, Outcome};
 use super::status::Status;
-use crate::goridge;
+use crate::goridge::{self, Codec};
 
 /// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
 /// the pipes open.
@@ -29,12 +29,19 @@ const MEMORY_CHECK: Duration = Duration::from_millis(100);
 pub(crate) struct Exchange {
     connection: Connection,
     status: Arc<Status>,
+    codec: Codec,
 }
 
 impl Exchange {
-    pub(super) fn new(connection: Connection) -> Self {
+    /// The exchange of a worker whose bodies are in this codec.
+    pub(super) fn new(connection: Connection, codec: Codec) -> Self {
         let status = Arc::clone(connection.status());
-        Self { connection, status }
+        Self { connection, status, codec }
+    }
+
+    /// How the bodies of requests and answers are encoded.
+    pub(crate) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Drops what the worker sent since its last request.
@@ -45,9 +52,9 @@ impl Exchange {
         self.connection.drop_leftovers().await
     }
 
-    /// Takes a request; it is written as its answer is awaited.
+    /// Takes a request, whose body is in the worker's codec; it is written as its answer is awaited.
     pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
-        self.connection.begin(context, body)
+        self.connection.begin(self.codec, context, body)
     }
 
     /// Waits for the answer.

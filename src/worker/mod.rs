@@ -32,6 +32,7 @@ mod exchange;
 mod fence;
 mod lines;
 mod memory;
+mod offer;
 mod on_init;
 mod outcome;
 mod outgoing;
@@ -44,6 +45,7 @@ mod stall;
 mod status;
 mod work;
 
+pub use crate::goridge::Codec;
 pub use crate::relay::{RelayAddress, Relays};
 pub use boot::Environment;
 pub(crate) use boot::{BootError, Launch, Launcher, Terms};

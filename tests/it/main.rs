@@ -19,6 +19,7 @@ mod commands;
 mod docs;
 mod examples;
 mod faults;
+mod handshake;
 mod http2;
 mod interactive;
 mod lifecycle;

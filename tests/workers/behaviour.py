@@ -20,6 +20,8 @@ class State:
     # Frames that have arrived, and how many of them were requests.
     received = 0
     handled = 0
+    # The flags of the last request.
+    flags = 0
     # Whether it ignores the stop frame.
     stubborn = False
 

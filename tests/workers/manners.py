@@ -36,6 +36,11 @@ def pid(_data, _argument, _context):
 
 
 @behaviour
+def flags(_data, _argument, _context):
+    answer({"flags": State.flags})
+
+
+@behaviour
 def sleep(data, argument, _context):
     time.sleep(float(argument))
     answer(data)

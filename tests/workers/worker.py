@@ -16,6 +16,10 @@ from behaviour import BEHAVIOURS, State, say, write
 from goridge import CONTROL, ERROR, Relay, fields, frame
 
 
+# What it adds to its pid, in its handshake and in each echo.
+OFFERS = json.loads(os.environ.get("OFFERS", "{}"))
+
+
 def handle(method, data, context):
     name, _, argument = method.partition(":")
     if name in BEHAVIOURS:
@@ -70,7 +74,7 @@ def next_frame():
 
 def echo(pid):
     try:
-        write(frame(CONTROL, json.dumps({"pid": pid}).encode()))
+        write(frame(CONTROL, json.dumps({"pid": pid, **OFFERS}).encode()))
     except ConnectionError:
         if not connect.other:
             raise
@@ -94,6 +98,7 @@ def main():
                 os._exit(0)
             continue
         State.handled += 1
+        State.flags = flags
         context, body = payload[: options[0]], payload[options[0] :]
         message = fields(body)
         take(message.get(11, b"").decode(), message.get(12, b""), context)

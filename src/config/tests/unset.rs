@@ -28,6 +28,8 @@ fn a_setting_that_expands_to_nothing_has_its_default() {
         "centrifuge.pool.debug",
         "centrifuge.pool.command",
         "centrifuge.pool.fence",
+        "centrifuge.pool.concurrency",
+        "centrifuge.pool.codec",
         "centrifuge.pool.abandon_ttl",
         "centrifuge.pool.watch",
         "centrifuge.pool.supervisor",

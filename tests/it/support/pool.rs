@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use causeway::config::{Sources, load};
 use causeway::pool::{Caller, Error, Pool, Start, StartError};
 use causeway::proto::proxy::{RpcRequest, RpcResponse};
@@ -157,7 +158,8 @@ impl Load {
 async fn rpc(pool: &Pool, method: &str, data: &str, deadline: Option<Instant>) -> Result<String, Error> {
     let request =
         RpcRequest { method: method.into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() };
-    let answer = pool.exec(Caller::NONE, b"{}", request.encode_to_vec().into(), deadline).await?;
+    let body = Bytes::from(request.encode_to_vec());
+    let answer = pool.exec(Caller::NONE, b"{}", &body, deadline).await?;
     let response = RpcResponse::decode(answer.body.clone()).unwrap();
     Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
 }
