@@ -6,6 +6,9 @@
 #[path = "../src/pool/caller.rs"]
 mod caller;
 #[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/codec/mod.rs"]
+mod codec;
+#[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/proxy/context.rs"]
 mod context;
 #[allow(unused, reason = "not all of it is measured")]
@@ -26,6 +29,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::BytesMut;
 use causeway::goridge::{self, Decoder, Flags, Item, Options, StreamBits};
 use causeway::pools::{Glob, Match, Routes};
+#[allow(unused_imports, reason = "the tests of a module use it")]
+use causeway::proto;
 use causeway::proto::proxy::RpcRequest;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -84,6 +89,45 @@ fn context_json(bencher: Bencher<'_, '_>) {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
     bencher.bench_local(|| context::build(black_box("rpc"), Some("127.0.0.1:10001"), &headers));
+}
+
+/// An RPC whose data has this size.
+fn rpc(size: usize) -> RpcRequest {
+    RpcRequest {
+        client: "8f7d3c21-9f60-4b7d-8c21-4f3a1c9e0000".into(),
+        transport: "websocket".into(),
+        protocol: "json".into(),
+        encoding: "json".into(),
+        user: "42".into(),
+        method: "sum".into(),
+        data: json(size).into(),
+        ..RpcRequest::default()
+    }
+}
+
+/// JSON of about this size, as applications send it.
+fn json(size: usize) -> String {
+    let item = r#"{"id":12345,"name":"J\u00e4ger \"x\"","tags":["a","b"],"price":12.5,"ok":true}"#;
+    format!("[{}]", vec![item; size.div_ceil(item.len())].join(","))
+}
+
+/// A request for a worker without protobuf.
+#[divan::bench(args = SIZES)]
+fn request_as_json(bencher: Bencher<'_, '_>, size: usize) {
+    let (Some(event), body) = (codec::event("rpc"), rpc(size).encode_to_vec()) else { return };
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| event.request.to_json(black_box(&body), 64 << 20));
+}
+
+/// An answer of such a worker.
+#[divan::bench(args = SIZES)]
+fn answer_from_json(bencher: Bencher<'_, '_>, size: usize) {
+    let Some(event) = codec::event("rpc") else { return };
+    let body = format!(r#"{{"result":{{"data":{}}}}}"#, json(size));
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| event.answer.to_protobuf(black_box(body.as_bytes())));
 }
 
 /// Taking a unit out of the idle ones and putting it back, among this number of workers.

@@ -24,6 +24,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("watch", &[]),
         ("proto", &[]),
         // The base.
+        ("codec", &[]),
         ("goridge", &[]),
         ("net", &[]),
         ("os", &[]),

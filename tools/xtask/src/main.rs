@@ -5,6 +5,7 @@
 
 mod docs;
 mod proto;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fs;
