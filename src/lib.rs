@@ -14,10 +14,7 @@
 //! In one sentence: a pure state machine decides about the pool, one actor executes its decisions, one task owns each process, and
 //! everything else is a thin adapter.
 //!
-//! Who may import whom: `main → cli → app → {config, proxy, api, rpc, admin, pools, telemetry}`; `config` knows the `Config` structs that
-//! live beside the components, never the reverse; `proxy, rpc, admin → pools`, side by side, and none of them imports another; `rpc → api`;
-//! `pools → pool → worker → relay → goridge`; `pool::{core, policy} → std` only. `net`, `telemetry`, `os` and `goridge` are the base:
-//! they import no other module. `tests/it/architecture.rs` checks this.
+//! ARCHITECTURE.md has the modules, who may import whom, and the decisions worth knowing.
 
 mod access;
 pub mod admin;

@@ -1,11 +1,11 @@
-//! The plugins that a command is about: the named ones, or all.
+//! The pools that a command is about: the named ones, or all.
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::reach::Server;
 
-/// The plugins to go through, and named ones that do not exist.
+/// The pools to go through, and named ones that do not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plugins {
     pub(super) known: Vec<String>,
@@ -14,7 +14,7 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    /// Calls `list`, such as `informer.List`, for the server's plugins.
+    /// Calls `list`, such as `informer.List`, for the server's pools.
     ///
     /// # Errors
     /// When the call fails.
@@ -40,16 +40,16 @@ impl Plugins {
         Self { known, unknown, all }
     }
 
-    /// Fails if a plugin was named that does not exist.
+    /// Fails if a pool was named that does not exist.
     ///
     /// # Errors
-    /// One line that names the unknown plugins and the known ones.
+    /// One line that names the unknown pools and the known ones.
     pub(super) fn all_known(&self) -> anyhow::Result<()> {
         if self.unknown.is_empty() {
             return Ok(());
         }
         let known = if self.all.is_empty() { "none".into() } else { self.all.join(", ") };
-        bail!("no plugin {} with workers; known plugins: {known}", self.unknown.join(", "))
+        bail!("no pool {}; known pools: {known}", self.unknown.join(", "))
     }
 }
 
@@ -63,12 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn all_plugins_unless_named_each_once_and_unknown_ones_are_an_error() {
+    fn all_pools_unless_named_each_once_and_unknown_ones_are_an_error() {
         assert_eq!(choose(&["centrifuge", "http"], &[]).known, ["centrifuge", "http"]);
         let some = choose(&["centrifuge", "http"], &["http", "nope", "http"]);
         assert_eq!(some.known, ["http"]);
         let error = some.all_known().unwrap_err().to_string();
-        assert_eq!(error, "no plugin nope with workers; known plugins: centrifuge, http");
+        assert_eq!(error, "no pool nope; known pools: centrifuge, http");
         choose(&["http"], &[]).all_known().unwrap();
     }
 }

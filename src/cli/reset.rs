@@ -17,19 +17,19 @@ use super::{Global, snapshot};
 /// How often progress is shown.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// The plugins to reset, and the server.
+/// The pools to reset, and the server.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Each worker finishes its request and exits once its successor is ready. If the new code does not start, the old \
 workers stay, and the reason is printed.
 
-Exit codes: 0 all workers were replaced; 1 they were not, the server cannot be reached, or a plugin does not exist; 2 a mistake in the \
+Exit codes: 0 all workers were replaced; 1 they were not, the server cannot be reached, or a pool does not exist; 2 a mistake in the \
 arguments or the configuration."
 )]
 #[command(mut_arg("timeout", waits("pool.reset_timeout + pool.allocate_timeout + 10s")))]
 pub(super) struct Args {
-    /// The plugins [default: all that have workers]
-    #[arg(value_name = "PLUGIN")]
+    /// The pools, such as centrifuge or centrifuge.reports [default: all]
+    #[arg(value_name = "POOL")]
     plugins: Vec<String>,
     #[command(flatten)]
     reach: Reach,

@@ -9,7 +9,7 @@ use super::snapshot::Snapshot;
 use super::table::{self, Style};
 use super::{Global, live};
 
-/// The plugins, the format and the server.
+/// The pools, the format and the server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway workers
@@ -18,11 +18,11 @@ use super::{Global, live};
 
 CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its descendants.
 
-Exit codes: 0 success; 1 the server cannot be reached, or a plugin does not exist; 2 a mistake in the arguments or the configuration.")]
+Exit codes: 0 success; 1 the server cannot be reached, or a pool does not exist; 2 a mistake in the arguments or the configuration.")]
 #[command(mut_arg("timeout", waits("5s")))]
 pub(super) struct Args {
-    /// The plugins [default: all that have workers]
-    #[arg(value_name = "PLUGIN")]
+    /// The pools, such as centrifuge or centrifuge.reports [default: all]
+    #[arg(value_name = "POOL")]
     plugins: Vec<String>,
     /// Refresh the table every second, until q or Ctrl-C
     #[arg(short, long)]

@@ -97,16 +97,16 @@ async fn workers_are_shown_as_a_table_and_as_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_plugin_is_reported_with_the_known_ones() {
+async fn an_unknown_pool_is_reported_with_the_known_ones() {
     let server = setup().start();
     let before = pids(&server);
     let ran = run(&server, &["workers", "nope", "centrifuge"]);
     assert!(ran.out.contains("Workers of [centrifuge]:"), "{ran:?}");
-    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
+    assert_eq!(ran.fails(1), "no pool nope; known pools: centrifuge");
     let ran = run(&server, &["workers", "-i", "nope"]);
-    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
+    assert_eq!(ran.fails(1), "no pool nope; known pools: centrifuge");
     let ran = run(&server, &["reset", "nope"]);
-    assert_eq!(ran.fails(1), "no plugin nope with workers; known plugins: centrifuge");
+    assert_eq!(ran.fails(1), "no pool nope; known pools: centrifuge");
     assert_eq!(pids(&server), before);
 }
 

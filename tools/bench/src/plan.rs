@@ -123,7 +123,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Contender {
-    /// Whether slow calls beside the load keep all workers busy that may answer them.
+    /// Whether slow calls beside the load keep busy every worker that may answer them.
     pub(crate) fn has_slow_calls(self) -> bool {
         matches!(self, Apart | Together)
     }

@@ -1,8 +1,8 @@
-//! The structure of idle units and its queue, under every order in which threads can run.
+//! The structure of idle units and its queue, under many orders in which threads can run.
 //!
-//! `src/pool/idle.rs` and `src/pool/permits.rs` are compiled here once more, with the primitives of `shuttle` in place of the real ones: each
-//! access to memory that threads share is a point at which another thread may go on, and a scheduler tries thousands of such orders. What
-//! it checks is the order of operations; the memory model's reorderings are not played.
+//! `idle.rs`, `permits.rs` and `fair_queue.rs` of `src/pool/` are compiled here once more, with the primitives of `shuttle` in place of the
+//! real ones: each access to memory that threads share is a point at which another thread may go on, and a scheduler tries thousands of
+//! such orders. What it checks is the order of operations; the memory model's reorderings are not played.
 
 #![cfg(test)]
 

@@ -69,7 +69,8 @@ fn heading(page: &mut String, name: &str, block: &str) {
 fn command_line(root: &Path) -> Result<String> {
     let program = build(root)?;
     let mut page = String::from(
-        "# Command line\n\nThe output of `causeway --help`, and of `--help` for each command.\n",
+        "# Command line\n\nThe output of `causeway --help`, and of `--help` for each command, without the global options, \
+         which are the same everywhere.\n",
     );
     let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(&program, None)?);
     for command in COMMANDS {
