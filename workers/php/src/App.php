@@ -4,8 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway;
 
-use Causeway\Proto\Proxy;
-use Google\Protobuf\Internal\Message;
+use Causeway\Codec\JsonCodec;
+use Causeway\Codec\ProtoCodec;
 
 /**
  * An application: the handlers of Centrifugo's events.
@@ -13,6 +13,8 @@ use Google\Protobuf\Internal\Message;
  * A handler takes a request and returns a result, null for an empty result, an {@see Error} or a {@see Disconnect}; the last two may
  * be thrown as well. {@see Stop} hands the request to another worker. Any other exception fails the request; the worker logs it and
  * goes on. Every request gets exactly one answer.
+ *
+ * A handler of a stream may be a generator, which yields a result and then {@see Publication}s.
  *
  * An event without a handler is answered with Centrifugo's error 108, "not available".
  */
@@ -30,6 +32,17 @@ final class App
     /** The last context and what it contains: unless client headers are forwarded, few contexts differ. */
     private string $context = '';
     private ?Headers $headers = null;
+
+    private ?ProtoCodec $proto = null;
+    private ?JsonCodec $json = null;
+
+    /**
+     * @param string|null $codec how messages are encoded: `proto` or `json`. By default JSON if the server offers it, unless the extension
+     *                           `protobuf` is loaded, which is faster
+     */
+    public function __construct(private readonly ?string $codec = null)
+    {
+    }
 
     /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null)) $handler */
     public function onConnect(callable $handler): self
@@ -107,6 +120,34 @@ final class App
     }
 
     /**
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator<int, Result\SubscribeResult|Publication|null>)) $handler
+     */
+    public function onSubscribeUnidirectional(callable $handler): self
+    {
+        return $this->on(Event::SubscribeUnidirectional, $handler);
+    }
+
+    /**
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator<int, Result\SubscribeResult|Publication|null>)) $handler
+     */
+    public function onSubscribeBidirectional(callable $handler): self
+    {
+        return $this->on(Event::SubscribeBidirectional, $handler);
+    }
+
+    /** @param (callable(Event\StreamPublishRequest): (Result\PublishResult|Error|Disconnect|null)) $handler */
+    public function onStreamPublish(callable $handler): self
+    {
+        return $this->on(Event::StreamPublish, $handler);
+    }
+
+    /** @param (callable(Event\StreamEndRequest): (Result\StreamEndResult|null)) $handler */
+    public function onStreamEnd(callable $handler): self
+    {
+        return $this->on(Event::StreamEnd, $handler);
+    }
+
+    /**
      * Handles any type of event.
      *
      * @throws \LogicException when the event has a handler already
@@ -121,22 +162,21 @@ final class App
     /**
      * Serves requests until the server stops this worker.
      *
-     * @throws \LogicException when Google's protobuf library is not installed
+     * @throws \LogicException when the codec cannot be used here
      */
     public function run(?Worker $worker = null): void
     {
-        if (!class_exists(Message::class)) {
-            throw new \LogicException('google/protobuf is missing: install it with Composer, or Debian\'s php-google-protobuf, or the extension protobuf');
-        }
-        ($worker ?? new Worker())->run($this->answer(...));
+        $codec = Codec::choose($this->codec);
+        ($worker ?? new Worker())->run($this->answer(...), $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : []);
     }
 
     /**
-     * Returns the encoded response to one request.
+     * Returns the encoded response to one request, or the encoded messages of a stream.
      *
+     * @return string|iterable<string>
      * @throws WorkerException when the event is unknown or its handler returns what cannot be its answer
      */
-    public function answer(Payload $payload): string
+    public function answer(Payload $payload): string|iterable
     {
         if ($this->headers === null || $payload->context !== $this->context) {
             $this->headers = Headers::fromContext($payload->context);
@@ -145,27 +185,36 @@ final class App
         $headers = $this->headers;
         $type = $headers->get('type') ?? '';
         $event = Event::tryFrom($type) ?? throw new WorkerException("unknown event type \"$type\"");
-        $request = $event->request($payload->body, $headers);
+        $codec = $payload->isJson ? $this->json ??= new JsonCodec() : $this->proto ??= new ProtoCodec();
+        $class = $event->requestClass();
+        $request = new $class($codec->decode($event->requestMessage(), $payload->body), $headers, $codec, $payload);
         $handler = $request instanceof Event\RpcRequest ? $this->methods[$request->method] ?? null : null;
         $handler ??= $this->handlers[$event->value] ?? null;
         if ($handler === null) {
-            return $this->withoutHandler($event, $request)->serializeToString();
+            return $this->withoutHandler($event, $request, $codec);
         }
         try {
             $answer = $handler($request);
         } catch (Error | Disconnect $refusal) {
             $answer = $refusal;
         }
+        if ($answer instanceof \Generator && $event->isStream()) {
+            $stream = new Stream($event, $answer, $codec, self::place($handler));
+            $answer = $stream->rejection();
+            if ($answer === null) {
+                return $stream->messages();
+            }
+        }
         try {
-            return self::response($event, $answer)->serializeToString();
+            return $codec->answer($event, $answer);
         } catch (\Throwable $error) {
             $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
             throw new WorkerException(self::place($handler) . ": $problem{$error->getMessage()}", previous: $error);
         }
     }
 
-    /** Answers an event without a handler. The response to an empty cache has no error, so that its result is empty instead. */
-    private function withoutHandler(Event $event, Request $request): Message
+    /** Answers an event without a handler. Where the response has no error, its result is empty instead. */
+    private function withoutHandler(Event $event, Request $request, Codec $codec): string
     {
         if (!isset($this->missing[$event->value])) {
             $this->missing[$event->value] = true;
@@ -173,44 +222,7 @@ final class App
             fwrite(STDERR, "no handler for $event->value$method (logged once)\n");
         }
 
-        return self::response($event, $event === Event::NotifyCacheEmpty ? null : Error::notAvailable());
-    }
-
-    /** @throws WorkerException when this cannot be the answer to such an event */
-    private static function response(Event $event, mixed $answer): Message
-    {
-        $response = $event->response();
-        if ($answer instanceof Error) {
-            $error = new Proxy\Error(['code' => $answer->getCode(), 'message' => $answer->getMessage(), 'temporary' => $answer->temporary]);
-
-            return self::set($event, $response, 'setError', $error);
-        }
-        if ($answer instanceof Disconnect) {
-            $disconnect = new Proxy\Disconnect(['code' => $answer->getCode(), 'reason' => $answer->reason]);
-
-            return self::set($event, $response, 'setDisconnect', $disconnect);
-        }
-        $found = get_debug_type($answer);
-        if ($answer !== null && $found !== $event->resultClass()) {
-            $refusals = array_filter(['Error', 'Disconnect'], static fn (string $name): bool => method_exists($response, "set$name"));
-            $expected = implode(', ', ["{$event->name}Result", ...$refusals]);
-            throw new WorkerException("the handler of $event->value returned $found, expected $expected or null");
-        }
-        $result = $event->result();
-        $answer?->fill($result);
-
-        return self::set($event, $response, 'setResult', $result);
-    }
-
-    private static function set(Event $event, Message $response, string $setter, Message $value): Message
-    {
-        if (!method_exists($response, $setter)) {
-            $found = strtolower(substr($setter, 3));
-            throw new WorkerException("Centrifugo takes no $found in answer to $event->value");
-        }
-        $response->$setter($value);
-
-        return $response;
+        return $event->takesError() ? $codec->refusal($event, Error::notAvailable()) : $codec->result($event, null);
     }
 
     /** What a client sent, as a short piece of a log line. */

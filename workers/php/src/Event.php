@@ -4,9 +4,6 @@ declare(strict_types=1);
 
 namespace Causeway;
 
-use Causeway\Proto\Proxy;
-use Google\Protobuf\Internal\Message;
-
 /** The types of events, as a request's context names them. */
 enum Event: string
 {
@@ -21,81 +18,66 @@ enum Event: string
     case MapPublish = 'mappublish';
     case MapRemove = 'mapremove';
     case SharedPollRefresh = 'sharedpollrefresh';
+    case SubscribeUnidirectional = 'subscribeunidirectional';
+    case SubscribeBidirectional = 'subscribebidirectional';
+    case StreamPublish = 'streampublish';
+    case StreamEnd = 'streamend';
 
-    /**
-     * Decodes a request.
-     *
-     * @throws \Exception when the body is not such a message
-     */
-    public function request(string $body, Headers $headers): Request
+    /** Whether a stream answers the event. */
+    public function isStream(): bool
     {
-        return match ($this) {
-            self::Connect => new Event\ConnectRequest(self::decode(new Proxy\ConnectRequest(), $body), $headers),
-            self::Refresh => new Event\RefreshRequest(self::decode(new Proxy\RefreshRequest(), $body), $headers),
-            self::Subscribe => new Event\SubscribeRequest(self::decode(new Proxy\SubscribeRequest(), $body), $headers),
-            self::Publish => new Event\PublishRequest(self::decode(new Proxy\PublishRequest(), $body), $headers),
-            self::Rpc => new Event\RpcRequest(self::decode(new Proxy\RPCRequest(), $body), $headers),
-            self::SubRefresh => new Event\SubRefreshRequest(self::decode(new Proxy\SubRefreshRequest(), $body), $headers),
-            self::NotifyCacheEmpty => new Event\NotifyCacheEmptyRequest(self::decode(new Proxy\NotifyCacheEmptyRequest(), $body), $headers),
-            self::NotifyChannelState => new Event\NotifyChannelStateRequest(self::decode(new Proxy\NotifyChannelStateRequest(), $body), $headers),
-            self::MapPublish => new Event\MapPublishRequest(self::decode(new Proxy\MapPublishRequest(), $body), $headers),
-            self::MapRemove => new Event\MapRemoveRequest(self::decode(new Proxy\MapRemoveRequest(), $body), $headers),
-            self::SharedPollRefresh => new Event\SharedPollRefreshRequest(self::decode(new Proxy\SharedPollRefreshRequest(), $body), $headers),
-        };
+        return $this === self::SubscribeUnidirectional || $this === self::SubscribeBidirectional;
     }
 
-    /** An empty response message. */
-    public function response(): Message
+    /** @return class-string<Request> what a handler takes */
+    public function requestClass(): string
     {
-        return match ($this) {
-            self::Connect => new Proxy\ConnectResponse(),
-            self::Refresh => new Proxy\RefreshResponse(),
-            self::Subscribe => new Proxy\SubscribeResponse(),
-            self::Publish => new Proxy\PublishResponse(),
-            self::Rpc => new Proxy\RPCResponse(),
-            self::SubRefresh => new Proxy\SubRefreshResponse(),
-            self::NotifyCacheEmpty => new Proxy\NotifyCacheEmptyResponse(),
-            self::NotifyChannelState => new Proxy\NotifyChannelStateResponse(),
-            self::MapPublish => new Proxy\MapPublishResponse(),
-            self::MapRemove => new Proxy\MapRemoveResponse(),
-            self::SharedPollRefresh => new Proxy\SharedPollRefreshResponse(),
-        };
-    }
-
-    /** An empty result message. */
-    public function result(): Message
-    {
-        return match ($this) {
-            self::Connect => new Proxy\ConnectResult(),
-            self::Refresh => new Proxy\RefreshResult(),
-            self::Subscribe => new Proxy\SubscribeResult(),
-            self::Publish => new Proxy\PublishResult(),
-            self::Rpc => new Proxy\RPCResult(),
-            self::SubRefresh => new Proxy\SubRefreshResult(),
-            self::NotifyCacheEmpty => new Proxy\NotifyCacheEmptyResult(),
-            self::NotifyChannelState => new Proxy\NotifyChannelStateResult(),
-            self::MapPublish => new Proxy\MapPublishResult(),
-            self::MapRemove => new Proxy\MapRemoveResult(),
-            self::SharedPollRefresh => new Proxy\SharedPollRefreshResult(),
-        };
+        /** @var class-string<Request> */
+        return $this->isStream() ? Event\SubscribeStreamRequest::class : "Causeway\\Event\\{$this->name}Request";
     }
 
     /** @return class-string<Result> what a handler returns */
     public function resultClass(): string
     {
         /** @var class-string<Result> */
-        return "Causeway\\Result\\{$this->name}Result";
+        return match ($this) {
+            self::SubscribeUnidirectional, self::SubscribeBidirectional => Result\SubscribeResult::class,
+            self::StreamPublish => Result\PublishResult::class,
+            default => "Causeway\\Result\\{$this->name}Result",
+        };
     }
 
-    /**
-     * @template M of Message
-     * @param M $message
-     * @return M
-     */
-    private static function decode(Message $message, string $body): Message
+    /** Centrifugo's message that carries the request. */
+    public function requestMessage(): string
     {
-        $message->mergeFromString($body);
+        return "{$this->message()}Request";
+    }
 
-        return $message;
+    /** Centrifugo's message that carries the result. */
+    public function resultMessage(): string
+    {
+        return "{$this->message()}Result";
+    }
+
+    /** Whether {@see Error} can be the answer. */
+    public function takesError(): bool
+    {
+        return $this !== self::NotifyCacheEmpty && $this !== self::StreamEnd;
+    }
+
+    /** Whether {@see Disconnect} can be the answer. */
+    public function takesDisconnect(): bool
+    {
+        return $this->takesError() && $this !== self::NotifyChannelState && $this !== self::SharedPollRefresh;
+    }
+
+    private function message(): string
+    {
+        return match ($this) {
+            self::Rpc => 'RPC',
+            self::SubscribeUnidirectional, self::SubscribeBidirectional, self::StreamEnd => 'Subscribe',
+            self::StreamPublish => 'Publish',
+            default => $this->name,
+        };
     }
 }

@@ -20,6 +20,12 @@ final class Frame
     public const ERROR = 0x40;
     public const PROTO = 0x80;
 
+    /** Bits of a frame in a stream. */
+    public const STREAM = 0x01;
+    public const STOP = 0x02;
+    public const PING = 0x04;
+    public const PONG = 0x08;
+
     /** Bytes of a header without options. */
     private const FIXED = 12;
 

@@ -11,6 +11,11 @@ namespace Causeway;
  */
 final class Json
 {
+    /** Fields of Centrifugo's messages that carry JSON, in both spellings. */
+    public const FIELDS = [
+        'data' => true, 'info' => true, 'meta' => true, 'streamData' => true, 'stream_data' => true, 'prevData' => true, 'prev_data' => true,
+    ];
+
     /**
      * Encodes any value but {@see Raw}, whose bytes are returned as they are.
      *

@@ -4,10 +4,36 @@ declare(strict_types=1);
 
 namespace Causeway;
 
+use Causeway\Async\Task;
+
 /** A request as it comes from the server: a JSON context with the event type and headers, and an encoded message. */
 final class Payload
 {
-    public function __construct(public readonly string $context, public readonly string $body)
+    private static ?Cancellation $never = null;
+
+    /** Requested when the answer is no longer awaited. */
+    public readonly Cancellation $cancellation;
+
+    /**
+     * @param bool $isJson whether the message is JSON, and not protobuf
+     * @param Task|null $task the request in a worker that handles many at a time
+     */
+    public function __construct(
+        public readonly string $context,
+        public readonly string $body,
+        public readonly bool $isJson = false,
+        private readonly ?Task $task = null,
+    ) {
+        $this->cancellation = $task?->cancellation ?? self::$never ??= new Cancellation();
+    }
+
+    /**
+     * The encoded messages of the client of a bidirectional stream, if this worker gets them.
+     *
+     * @return \Generator<int, string>|null
+     */
+    public function messages(): ?\Generator
     {
+        return $this->task?->messages();
     }
 }

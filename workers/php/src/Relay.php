@@ -17,7 +17,7 @@ final class Relay
      * @param resource $input
      * @param resource $output
      */
-    public function __construct(private $input, private $output)
+    public function __construct(public readonly mixed $input, public readonly mixed $output)
     {
         // Reads take everything there is; a buffer in between would only copy it, 8 KB at a time.
         stream_set_read_buffer($input, 0);
@@ -70,6 +70,47 @@ final class Relay
             $bytes = substr($bytes, $written);
         }
         fflush($this->output);
+    }
+
+    /** Whether there are bytes to read, or the end of the stream. */
+    public function isReadable(): bool
+    {
+        $read = [$this->input];
+        $none = [];
+
+        return @stream_select($read, $none, $none, 0) === 1;
+    }
+
+    /** From now on, {@see self::tryRead()} and {@see self::tryWrite()} are to be used. */
+    public function unblock(): void
+    {
+        stream_set_blocking($this->input, false);
+        stream_set_blocking($this->output, false);
+        // A buffer would split a write into pieces of 8 KB.
+        stream_set_write_buffer($this->output, 0);
+    }
+
+    /** From now on, {@see self::read()} and {@see self::write()} are to be used again. */
+    public function block(): void
+    {
+        stream_set_blocking($this->input, true);
+        stream_set_blocking($this->output, true);
+    }
+
+    /** Reads what has arrived; returns null at the end of the stream. */
+    public function tryRead(): ?string
+    {
+        $chunk = @fread($this->input, 65536);
+
+        return ($chunk === false || $chunk === '') && feof($this->input) ? null : (string) $chunk;
+    }
+
+    /** Writes what the server takes now, and returns how many bytes that was; null when it has closed the relay. */
+    public function tryWrite(string $bytes): ?int
+    {
+        $written = @fwrite($this->output, $bytes);
+
+        return $written === false ? null : $written;
     }
 
     /** Standard input and output, out of reach of the application and its child processes. */

@@ -4,8 +4,6 @@ declare(strict_types=1);
 
 namespace Causeway;
 
-use Google\Protobuf\Internal\Message;
-
 /**
  * What all events have in common. A field that an event does not have is empty.
  *
@@ -13,12 +11,6 @@ use Google\Protobuf\Internal\Message;
  */
 abstract class Request
 {
-    /** The headers of Centrifugo's call. */
-    public readonly Headers $headers;
-
-    /** The protobuf message. */
-    public readonly Message $message;
-
     /** The id of the client's connection. */
     public readonly string $client;
 
@@ -37,24 +29,27 @@ abstract class Request
     /** The data that the client sent; decoded if Centrifugo sent it as base64. */
     public readonly string $data;
 
-    final public function __construct(Message $message, Headers $headers)
-    {
-        $this->message = $message;
-        $this->headers = $headers;
-        // Requests are decoded for every event: one check covers what all events of clients have.
-        $isOfClient = method_exists($message, 'getClient');
-        $this->client = $isOfClient ? $message->getClient() : '';
-        $this->transport = $isOfClient ? $message->getTransport() : '';
-        $this->protocol = $isOfClient ? $message->getProtocol() : '';
-        $this->encoding = $isOfClient ? $message->getEncoding() : '';
-        $this->user = method_exists($message, 'getUser') ? $message->getUser() : '';
-        if (method_exists($message, 'getData')) {
-            $encoded = $message->getB64data();
-            $decoded = $encoded === '' ? $message->getData() : base64_decode($encoded, true);
-            $this->data = $decoded === false ? throw new \UnexpectedValueException('b64data is not base64') : $decoded;
-        } else {
-            $this->data = '';
-        }
+    /** Requested when the answer is no longer awaited. */
+    public readonly Cancellation $cancellation;
+
+    /**
+     * @param object $message the message: a class in `Causeway\Proto\Proxy`, or with JSON an object with the same getters
+     * @param Headers $headers the headers of Centrifugo's call
+     */
+    final public function __construct(
+        public readonly object $message,
+        public readonly Headers $headers,
+        protected readonly Codec $codec,
+        protected readonly Payload $payload,
+    ) {
+        $this->cancellation = $payload->cancellation;
+        $this->client = $this->text('client');
+        $this->user = $this->text('user');
+        $this->transport = $this->text('transport');
+        $this->protocol = $this->text('protocol');
+        $this->encoding = $this->text('encoding');
+        // Its first reader decodes it, see __get().
+        unset($this->data);
         $this->read();
     }
 
@@ -71,6 +66,10 @@ abstract class Request
      */
     public function json(): mixed
     {
+        if ($this->text('b64data') === '') {
+            return $this->codec->json($this->message, 'data');
+        }
+
         return $this->data === '' ? null : json_decode($this->data, true, flags: JSON_THROW_ON_ERROR);
     }
 
@@ -81,19 +80,46 @@ abstract class Request
      */
     public function meta(): mixed
     {
-        $meta = method_exists($this->message, 'getMeta') ? $this->message->getMeta() : '';
-
-        return $meta === '' ? null : json_decode($meta, true, flags: JSON_THROW_ON_ERROR);
+        return $this->codec->json($this->message, 'meta');
     }
 
     /** @return array<string, string> the labels that the application attached to the connection */
     public function labels(): array
     {
-        return method_exists($this->message, 'getLabels') ? iterator_to_array($this->message->getLabels()) : [];
+        return $this->values('labels');
+    }
+
+    /** @internal the data, when it is read for the first time */
+    public function __get(string $name): string
+    {
+        if ($name !== 'data') {
+            throw new \LogicException('there is no property ' . static::class . "::\$$name");
+        }
+        $encoded = $this->text('b64data');
+        $data = $encoded === '' ? $this->codec->raw($this->message, 'data') : base64_decode($encoded, true);
+
+        return $this->data = $data === false ? throw new \UnexpectedValueException('b64data is not base64') : $data;
+    }
+
+    /** @internal */
+    public function __isset(string $name): bool
+    {
+        return $name === 'data';
     }
 
     /** Reads the fields of one type of event. */
     protected function read(): void
     {
+    }
+
+    final protected function text(string $field): string
+    {
+        return $this->codec->text($this->message, $field);
+    }
+
+    /** @return array<mixed> */
+    final protected function values(string $field): array
+    {
+        return $this->codec->values($this->message, $field);
     }
 }

@@ -13,6 +13,7 @@ use Causeway\Rpc\Metrics;
 use Causeway\Rpc\Resetter;
 use Causeway\Rpc\RpcException;
 use Causeway\Rpc\Status;
+use Causeway\Rpc\Streams;
 use Google\Protobuf\Internal\Message;
 
 /**
@@ -20,6 +21,8 @@ use Google\Protobuf\Internal\Message;
  *
  * Connects with the first call and keeps the connection. A call reconnects if the server has closed the connection in the meantime;
  * a call that the server may have received is never repeated. After a fork, the child opens its own connection.
+ *
+ * In a worker that handles many requests at a time, a call lets others run while it waits, and has a connection to itself.
  *
  * All methods, and those of the services, throw an {@see RpcException}.
  */
@@ -51,6 +54,9 @@ final class Rpc
     /** The health of a pool. */
     public readonly Status $status;
 
+    /** The streams of subscriptions that the server holds. */
+    public readonly Streams $stream;
+
     public readonly string $address;
 
     private readonly Client $client;
@@ -70,6 +76,7 @@ final class Rpc
         $this->logger = new Logger($this->client);
         $this->lock = new Lock($this->client);
         $this->status = new Status($this->client);
+        $this->stream = new Streams($this->client);
     }
 
     /** The process-wide client, with the address in `RR_RPC`. */

@@ -17,6 +17,9 @@ final class Worker
 {
     private const STOP = '{"stop":true}';
 
+    /** After so many messages of a stream, the worker waits for the server. RoadRunner's own package does the same. */
+    private const PING_INTERVAL = 5;
+
     private readonly Relay $relay;
 
     /** Bytes that have arrived; the frames before `$offset` are handled. */
@@ -30,6 +33,12 @@ final class Worker
     private string $fence = '';
     private string $echo = '';
 
+    /** @var list<Frame> frames that arrived while an answer was streamed */
+    private array $later = [];
+
+    /** @var array<string, string|int> what this worker says about itself in its first echo */
+    private array $offer = [];
+
     /** @param Relay|null $relay by default the one that the environment variable `RR_RELAY` names */
     public function __construct(?Relay $relay = null)
     {
@@ -42,11 +51,13 @@ final class Worker
      * {@see Stop} hands the request to another worker and ends the loop. Any other exception of `$handler` fails the request; the
      * loop logs it to standard error and goes on.
      *
-     * @param callable(Payload): string $handler
+     * @param callable(Payload): (string|iterable<string>) $handler returns an answer, or the messages of a stream
+     * @param array<string, string|int> $offer what this worker can do, for the handshake
      * @throws FrameException when the relay's bytes are not frames
      */
-    public function run(callable $handler): void
+    public function run(callable $handler, array $offer = []): void
     {
+        $this->offer = $offer;
         try {
             try {
                 while (($frame = $this->next()) !== null && $this->handle($frame, $handler)) {
@@ -64,6 +75,9 @@ final class Worker
     private function next(): ?Frame
     {
         for (;;) {
+            if ($this->later !== []) {
+                return array_shift($this->later);
+            }
             if ($this->fence !== '' && substr($this->input, $this->offset, strlen($this->fence)) === $this->fence) {
                 $this->offset += strlen($this->fence);
                 $this->output .= $this->echo;
@@ -74,33 +88,46 @@ final class Worker
                 return $frame;
             }
             $this->flush();
-            $this->input = substr($this->input, $this->offset);
-            $this->offset = 0;
-            $chunk = $this->relay->read();
-            if ($chunk === '') {
+            if (!$this->read()) {
                 return null;
             }
-            $this->input .= $chunk;
         }
+    }
+
+    /** Waits for more bytes; returns false at the end of the stream. */
+    private function read(): bool
+    {
+        $this->input = substr($this->input, $this->offset);
+        $this->offset = 0;
+        $chunk = $this->relay->read();
+        $this->input .= $chunk;
+
+        return $chunk !== '';
     }
 
     /**
      * Handles a frame; returns whether the loop goes on.
      *
-     * @param callable(Payload): string $handler
+     * @param callable(Payload): (string|iterable<string>) $handler
      */
     private function handle(Frame $frame, callable $handler): bool
     {
         if (($frame->flags & Frame::CONTROL) !== 0) {
             return $this->control($frame);
         }
+        if ($frame->stream !== 0) {
+            // About a stream that has ended.
+            return true;
+        }
         $this->flush();
         $length = $frame->options[0] ?? 0;
-        $payload = new Payload(substr($frame->payload, 0, $length), substr($frame->payload, $length));
+        $isJson = ($frame->flags & Frame::JSON) !== 0;
+        $payload = new Payload(substr($frame->payload, 0, $length), substr($frame->payload, $length), $isJson);
         $level = ob_get_level();
         try {
             try {
-                $answer = new Frame($handler($payload), options: [0]);
+                $answer = $handler($payload);
+                $answer = new Frame(is_string($answer) ? $answer : $this->stream($answer), options: [0]);
             } finally {
                 // Output buffers that the handler left open would hold back all output, and grow.
                 while (ob_get_level() > $level && @ob_end_flush()) {
@@ -111,12 +138,10 @@ final class Worker
             $this->output = (new Frame(self::STOP, options: [strlen(self::STOP)]))->encode();
 
             return false;
-        } catch (WorkerException $error) {
-            fwrite(STDERR, $error->getMessage() . PHP_EOL);
-            $answer = new Frame($error->getMessage(), Frame::ERROR);
+        } catch (RelayClosed $closed) {
+            throw $closed;
         } catch (\Throwable $error) {
-            fwrite(STDERR, $error . PHP_EOL);
-            $answer = new Frame($error::class . ': ' . $error->getMessage(), Frame::ERROR);
+            $answer = new Frame(Failure::log($error), Frame::ERROR);
         }
         $this->output = $answer->encode();
 
@@ -126,24 +151,88 @@ final class Worker
     /** Echoes a fence, or stops; returns whether the loop goes on. */
     private function control(Frame $frame): bool
     {
-        $command = json_decode($frame->payload, true);
-        if (is_array($command) && ($command['stop'] ?? false) === true) {
+        if (self::isStop($frame)) {
             return false;
         }
         $isFirst = $this->fence === '';
         $this->fence = $frame->encode();
-        $this->echo = (new Frame('{"pid":' . getmypid() . '}', Frame::CONTROL))->encode();
-        $secret = getenv('CAUSEWAY_RELAY_SECRET');
-        if ($isFirst && is_string($secret) && $secret !== '') {
-            // On a tcp relay, the first echo also proves that this is the worker and not a stranger that knows its pid.
-            $greeting = json_encode(['pid' => getmypid(), 'secret' => $secret], JSON_THROW_ON_ERROR);
-            $this->output .= (new Frame($greeting, Frame::CONTROL))->encode();
-
-            return true;
-        }
-        $this->output .= $this->echo;
+        $this->echo = Handshake::echo()->encode();
+        $this->output .= $isFirst ? Handshake::greeting($this->offer)->encode() : $this->echo;
 
         return true;
+    }
+
+    private static function isStop(Frame $frame): bool
+    {
+        $command = ($frame->flags & Frame::CONTROL) !== 0 ? json_decode($frame->payload, true) : null;
+
+        return is_array($command) && ($command['stop'] ?? false) === true;
+    }
+
+    /**
+     * Sends the messages of a stream, and returns the payload of its last frame.
+     *
+     * With every fifth message the worker asks whether the server is still there, and waits for its answer. The server can say at any
+     * time that nobody wants the stream any more.
+     *
+     * @param iterable<string> $messages
+     */
+    private function stream(iterable $messages): string
+    {
+        $sent = 0;
+        foreach ($messages as $message) {
+            if (!$this->isWanted()) {
+                break;
+            }
+            $isPing = ++$sent % self::PING_INTERVAL === 0;
+            $this->output = (new Frame($message, options: [0], stream: $isPing ? Frame::STREAM | Frame::PING : Frame::STREAM))->encode();
+            $this->flush();
+            if ($isPing && !$this->awaitPong()) {
+                break;
+            }
+        }
+
+        return '';
+    }
+
+    /** Whether the server has not ended the stream. */
+    private function isWanted(): bool
+    {
+        while (($frame = $this->inStream()) !== null || ($this->relay->isReadable() && $this->read())) {
+            if ($frame !== null && ($frame->stream & Frame::PONG) === 0) {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /** Waits for the server; returns false when it ends the stream. */
+    private function awaitPong(): bool
+    {
+        while (($frame = $this->inStream()) === null) {
+            if (!$this->read()) {
+                throw new RelayClosed('the server has closed the relay');
+            }
+        }
+
+        return ($frame->stream & Frame::PONG) !== 0;
+    }
+
+    /** The next frame that is about the stream, or stops the worker; any other one is handled after the stream. */
+    private function inStream(): ?Frame
+    {
+        while (($frame = Frame::decode($this->input, $this->offset)) !== null) {
+            if ($frame->stream !== 0) {
+                return $frame;
+            }
+            $this->later[] = $frame;
+            if (self::isStop($frame)) {
+                return $frame;
+            }
+        }
+
+        return null;
     }
 
     private function flush(): void

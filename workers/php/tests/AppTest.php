@@ -51,21 +51,21 @@ final class AppTest extends TestCase
         $app = new App();
         $event === Event::Rpc ? $app->onRpc('*', $handler) : $app->{"on$event->name"}($handler);
         $response = self::ask($app, $event);
-        self::assertInstanceOf("Causeway\\Event\\{$event->name}Request", $seen);
+        self::assertInstanceOf($event->requestClass(), $seen);
         self::assertTrue($response->hasResult());
     }
 
     /** @dataProvider events */
     public function testRequestsAndResultsHaveAllFieldsOfTheirMessages(Event $event): void
     {
-        $class = new \ReflectionClass("Causeway\\Event\\{$event->name}Request");
-        foreach (self::fields($event, 'Request') as $field) {
+        $class = new \ReflectionClass($event->requestClass());
+        foreach (self::fields($event->requestMessage()) as $field) {
             $isPublic = $class->hasMethod($field) ? $class->getMethod($field)->isPublic() : $class->getProperty($field)->isPublic();
             self::assertTrue($isPublic, $field);
         }
         $parameters = (new \ReflectionClass($event->resultClass()))->getConstructor()?->getParameters() ?? [];
         $names = array_map(static fn (\ReflectionParameter $parameter): string => $parameter->getName(), $parameters);
-        self::assertEqualsCanonicalizing(self::fields($event, 'Result'), $names);
+        self::assertEqualsCanonicalizing($event === Event::StreamEnd ? [] : self::fields($event->resultMessage()), $names);
     }
 
     public function testAMethodHasPrecedenceOverTheHandlerOfAllOtherCalls(): void
@@ -257,17 +257,19 @@ final class AppTest extends TestCase
 
     private static function ask(App $app, Event $event, ?Message $request = null): Message
     {
-        $response = $event->response();
-        $response->mergeFromString($app->answer(new Payload("{\"type\":[\"$event->value\"]}", $request?->serializeToString() ?? '')));
+        $class = 'Causeway\\Proto\\Proxy\\' . substr($event->resultMessage(), 0, -6) . 'Response';
+        $response = new $class();
+        $answer = $app->answer(new Payload("{\"type\":[\"$event->value\"]}", $request?->serializeToString() ?? ''));
+        self::assertIsString($answer);
+        $response->mergeFromString($answer);
 
         return $response;
     }
 
     /** @return list<string> the fields of a message in camel case, without those for base64, which requests decode and results do not need */
-    private static function fields(Event $event, string $kind): array
+    private static function fields(string $message): array
     {
-        $class = 'Causeway\\Proto\\Proxy\\' . ($event === Event::Rpc ? 'RPC' : $event->name) . $kind;
-        $setters = preg_grep('~^set(?!B64)~', get_class_methods($class)) ?: [];
+        $setters = preg_grep('~^set(?!B64)~', get_class_methods("Causeway\\Proto\\Proxy\\$message")) ?: [];
 
         return array_map(static fn (string $setter): string => lcfirst(substr($setter, 3)), array_values($setters));
     }

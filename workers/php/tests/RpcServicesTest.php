@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Causeway\Tests;
 
 use Causeway\Proto\Api;
+use Causeway\Publication;
 use Causeway\Raw;
 use Causeway\Rpc;
 
@@ -33,6 +34,29 @@ final class RpcServicesTest extends RpcTestCase
             self::assertInstanceOf($method === 'Batch' ? Api\BatchResponse::class : "{$class}Result", $result);
         }
         $this->server?->finish();
+    }
+
+    public function testStreamsArePublishedToClosedAndListed(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $peer->answer($peer->expect('stream.Publish{"id":"s","data":{"a":[]},"tags":{"0":"x"}}'), '{}');
+            $peer->answer($peer->expect('stream.Publish{"id":"s","b64data":"/w=="}'), '{}');
+            $peer->answer($peer->expect('stream.Publish{"id":"s"}'), '{}');
+            $peer->answer($peer->expect('stream.Close{"id":"s","resubscribe":true}'), '{}');
+            $peer->answer($peer->expect('stream.List{"channel":"c","user":"","client":"","limit":2}'), '{"streams":[{"id":"s","held":true,"sent":7}],"total":1}');
+            $peer->answer($peer->receive(), '{}');
+            $peer->refuse($peer->receive(), 'no such stream');
+        });
+        $rpc->stream->publish('s', ['a' => []], ['x']);
+        $rpc->stream->publish('s', new Raw("\xff"));
+        $rpc->stream->publish('s', new Publication());
+        $rpc->stream->close('s', resubscribe: true);
+        $stream = $rpc->stream->list(channel: 'c', limit: 2)[0];
+        self::assertSame(['s', '', true, false, 7, 0], [$stream->id, $stream->channel, $stream->held, $stream->bidirectional, $stream->sent, $stream->opened]);
+        self::assertSame([], $rpc->stream->list());
+        $this->expectException(Rpc\ServerException::class);
+        $this->expectExceptionMessage('no such stream');
+        $rpc->stream->publish('gone', 1);
     }
 
     public function testAnUnknownMethodNeedsTheClassOfItsResponse(): void

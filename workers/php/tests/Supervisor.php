@@ -16,7 +16,7 @@ final class Supervisor
     private $process;
 
     /** @var array<int, resource> */
-    private array $pipes = [];
+    public array $pipes = [];
 
     /** @var resource */
     private $input;
@@ -28,8 +28,11 @@ final class Supervisor
 
     public readonly string $pid;
 
-    /** @param list<string> $arguments of PHP */
-    public function __construct(string $script, string $relay, array $arguments = [])
+    /**
+     * @param list<string> $arguments of PHP
+     * @param array<string, string> $environment more variables
+     */
+    public function __construct(string $script, string $relay, array $arguments = [], array $environment = [])
     {
         $listener = match ($relay) {
             'tcp' => stream_socket_server('tcp://127.0.0.1:0'),
@@ -37,7 +40,7 @@ final class Supervisor
             default => null,
         };
         $address = $listener ? $relay . '://' . stream_socket_get_name($listener, false) : 'pipes';
-        $environment = ['RR_RELAY' => $address] + getenv();
+        $environment += ['RR_RELAY' => $address] + getenv();
         $process = proc_open(['php', ...$arguments, $script], [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, null, $environment);
         assert(is_resource($process));
         $this->process = $process;
@@ -99,10 +102,10 @@ final class Supervisor
     }
 
     /** Sends a request and its fence; returns the answer once the echo has arrived. */
-    public function ask(string $type, string $body): Frame
+    public function ask(string $type, string $body, int $codec = Frame::PROTO): Frame
     {
         $context = json_encode(['type' => [$type], 'x-user' => ['7']], JSON_THROW_ON_ERROR);
-        $request = new Frame($context . $body, Frame::PROTO, [strlen($context)]);
+        $request = new Frame($context . $body, $codec, [strlen($context)]);
         $this->send($request, new Frame('{"pid":1}', Frame::CONTROL | Frame::JSON));
         $answer = $this->receive();
         $echo = $this->receive();
@@ -111,6 +114,48 @@ final class Supervisor
         }
 
         return $answer;
+    }
+
+    /** Sends a request of protocol 2: an RPC. */
+    public function request(int $id, string $method, string $data = 'null'): void
+    {
+        $this->send(self::rpc($id, $method, $data));
+    }
+
+    /** A request of protocol 2, in JSON: an RPC. */
+    public static function rpc(int $id, string $method, string $data = 'null'): Frame
+    {
+        return self::event($id, 'rpc', '{"method":' . json_encode($method, JSON_THROW_ON_ERROR) . ",\"data\":$data}");
+    }
+
+    /** A request of protocol 2, in JSON. */
+    public static function event(int $id, string $type, string $body): Frame
+    {
+        $context = "{\"stream\":[\"s-$id\"],\"type\":[\"$type\"]}";
+
+        return new Frame($context . $body, Frame::JSON, [strlen($context), $id]);
+    }
+
+    /** Sends a command of protocol 2. */
+    public function command(mixed ...$command): void
+    {
+        $this->send(new Frame(json_encode($command, JSON_THROW_ON_ERROR), Frame::CONTROL | Frame::JSON));
+    }
+
+    /**
+     * Receives answers of protocol 2.
+     *
+     * @return array<int, string> by number: payloads, in the order of their arrival; errors begin with "!"
+     */
+    public function answers(int $count): array
+    {
+        $answers = [];
+        while (count($answers) < $count) {
+            $frame = $this->receive();
+            $answers[$frame->options[1]] = ($frame->flags & Frame::ERROR ? '!' : '') . $frame->payload;
+        }
+
+        return $answers;
     }
 
     /** Waits for the worker to exit; returns its exit status and standard error. */

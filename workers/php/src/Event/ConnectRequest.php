@@ -20,8 +20,8 @@ final class ConnectRequest extends Request
 
     protected function read(): void
     {
-        $this->name = $this->message->getName();
-        $this->version = $this->message->getVersion();
-        $this->channels = iterator_to_array($this->message->getChannels());
+        $this->name = $this->text('name');
+        $this->version = $this->text('version');
+        $this->channels = $this->values('channels');
     }
 }

@@ -17,7 +17,7 @@ final class MapPublishRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->message->getChannel();
-        $this->key = $this->message->getKey();
+        $this->channel = $this->text('channel');
+        $this->key = $this->text('key');
     }
 }

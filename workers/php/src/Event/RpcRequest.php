@@ -14,6 +14,6 @@ final class RpcRequest extends Request
 
     protected function read(): void
     {
-        $this->method = $this->message->getMethod();
+        $this->method = $this->text('method');
     }
 }

@@ -12,12 +12,12 @@ final class SharedPollRefreshRequest extends Request
     /** The channel. */
     public readonly string $channel;
 
-    /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> the items to return: each has a key, and the version that Centrifugo knows */
+    /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> the items to return: each has a key, and the version that Centrifugo knows; with JSON, objects with the same getters */
     public readonly array $items;
 
     protected function read(): void
     {
-        $this->channel = $this->message->getChannel();
-        $this->items = iterator_to_array($this->message->getItems());
+        $this->channel = $this->text('channel');
+        $this->items = $this->values('items');
     }
 }

@@ -14,6 +14,6 @@ final class SubRefreshRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->message->getChannel();
+        $this->channel = $this->text('channel');
     }
 }

@@ -17,7 +17,7 @@ final class SubscribeRequest extends Request
 
     protected function read(): void
     {
-        $this->channel = $this->message->getChannel();
-        $this->token = $this->message->getToken();
+        $this->channel = $this->text('channel');
+        $this->token = $this->text('token');
     }
 }

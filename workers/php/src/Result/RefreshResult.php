@@ -14,7 +14,7 @@ final class RefreshResult extends Result
      * @param bool $expired whether the connection has expired
      * @param mixed $info shown in presence and join events, as JSON
      * @param mixed $meta attached to the connection and hidden from the client, as JSON
-     * @param list<\Causeway\Proto\Proxy\ChannelsCapability> $caps what the client may do in which channels
+     * @param list<array<string, mixed>|\Causeway\Proto\Proxy\ChannelsCapability> $caps what the client may do in which channels
      */
     public function __construct(
         public readonly int $expireAt = 0,

@@ -10,7 +10,7 @@ use Causeway\Result;
 final class SharedPollRefreshResult extends Result
 {
     /**
-     * @param list<\Causeway\Proto\Proxy\SharedPollRefreshResultItem> $items the items
+     * @param list<array<string, mixed>|\Causeway\Proto\Proxy\SharedPollRefreshResultItem> $items the items
      * @param string $epoch a new epoch means that versions start again
      */
     public function __construct(

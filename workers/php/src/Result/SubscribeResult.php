@@ -16,16 +16,16 @@ final class SubscribeResult extends Result
      * @param mixed $info shown in presence and join events, as JSON
      * @param int $expireAt when the subscription expires, in Unix seconds; 0: never
      * @param list<string> $allow what the client may do in the channel
-     * @param SubscribeOptionOverride|null $override channel options to override
-     * @param FilterNode|null $serverTagsFilter selects publications by their tags
+     * @param array<string, mixed>|SubscribeOptionOverride|null $override channel options to override
+     * @param array<string, mixed>|FilterNode|null $serverTagsFilter selects publications by their tags
      */
     public function __construct(
         public readonly mixed $data = null,
         public readonly mixed $info = null,
         public readonly int $expireAt = 0,
         public readonly array $allow = [],
-        public readonly ?SubscribeOptionOverride $override = null,
-        public readonly ?FilterNode $serverTagsFilter = null,
+        public readonly array|SubscribeOptionOverride|null $override = null,
+        public readonly array|FilterNode|null $serverTagsFilter = null,
     ) {
     }
 }
