@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway;
 
+use Causeway\Async\RevoltLoop;
 use Causeway\Codec\JsonCodec;
 use Causeway\Codec\ProtoCodec;
 
@@ -162,12 +163,17 @@ final class App
     /**
      * Serves requests until the server stops this worker.
      *
+     * With `$concurrency`, up to this many handlers run at a time, each in a fiber: while one of them waits in {@see Async}, in a call of
+     * {@see Rpc} or in a library for Revolt, such as amphp, others go on. That needs `revolt/event-loop`, and a server that sends many
+     * requests at a time; otherwise the worker logs why, and handles one request at a time.
+     *
      * @throws \LogicException when the codec cannot be used here
      */
-    public function run(?Worker $worker = null): void
+    public function run(Worker|Async\Worker|null $worker = null, int $concurrency = 1): void
     {
         $codec = Codec::choose($this->codec);
-        ($worker ?? new Worker())->run($this->answer(...), $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : []);
+        $worker ??= self::worker($concurrency);
+        $worker->run($this->answer(...), $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : []);
     }
 
     /**
@@ -211,6 +217,25 @@ final class App
             $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
             throw new WorkerException(self::place($handler) . ": $problem{$error->getMessage()}", previous: $error);
         }
+    }
+
+    /** The worker that can handle so many requests at a time, or one at a time. */
+    private static function worker(int $concurrency): Worker|Async\Worker
+    {
+        $missing = match (true) {
+            $concurrency <= 1 => '',
+            !Handshake::offers('CAUSEWAY_PROTOCOLS', '2') => 'the server does not offer protocol 2',
+            !RevoltLoop::isInstalled() => 'revolt/event-loop is not installed',
+            default => null,
+        };
+        if ($missing === null) {
+            return new Async\Worker(Relay::open(), new RevoltLoop(), min($concurrency, 65535));
+        }
+        if ($missing !== '') {
+            fwrite(STDERR, "this worker handles one request at a time: $missing\n");
+        }
+
+        return new Worker();
     }
 
     /** Answers an event without a handler. Where the response has no error, its result is empty instead. */

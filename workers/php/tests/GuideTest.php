@@ -49,6 +49,36 @@ final class GuideTest extends RpcTestCase
         self::assertSame('6', self::rpc($worker, 'sum', '[1,2,3]'));
     }
 
+    public function testTheGuidesApplicationForManyRequestsAnswers(): void
+    {
+        $worker = $this->start(self::blocks(self::GUIDE)[1]);
+        self::assertSame('[1]', self::rpc($worker, 'later', '[1]'));
+        self::assertStringStartsWith('this worker handles one request at a time: ', $worker->wait()[1]);
+    }
+
+    public function testTheGuidesStreamsAreOpened(): void
+    {
+        $this->serve(fn (Peer $peer) => $peer->answer($peer->expect('stream.Publish{"id":"s-1","data":{"you sent":[1]}}'), '{}'));
+        putenv("RR_RPC={$this->server?->address}");
+        $worker = $this->start(self::blocks(self::GUIDE)[2]);
+        $ask = static function (string $type, string $body) use ($worker): string {
+            $worker->send(Supervisor::event(1, $type, $body));
+
+            return $worker->receive()->payload;
+        };
+        self::assertSame('{"result":{"data":{"stream":"s-1"}}}', $ask('subscribebidirectional', '{}'));
+        self::assertSame('{"result":{}}', $ask('streampublish', '{"data":[1]}'));
+        $this->server?->finish();
+        self::assertSame('{"error":{"code":403,"message":"permission denied"}}', $ask('subscribeunidirectional', '{"user":""}'));
+        self::assertSame('{"subscribe_response":{"result":{}}}', $ask('subscribeunidirectional', '{"user":"42"}'));
+        foreach ([3, 2, 1] as $number) {
+            self::assertSame("{\"publication\":{\"data\":$number}}", $worker->receive()->payload);
+        }
+        self::assertSame('', $worker->receive()->payload);
+        self::assertSame('{"result":{}}', $ask('streamend', '{"user":"42","channel":"c"}'));
+        self::assertStringContainsString('42 has left c', $worker->wait()[1]);
+    }
+
     public function testTheReadmesApplicationAnswersAndPublishes(): void
     {
         $this->serve(static function (Peer $peer): void {
@@ -81,7 +111,7 @@ final class GuideTest extends RpcTestCase
         });
         putenv("RR_RPC=$rpc->address");
         $id = null;
-        eval(self::blocks(self::GUIDE)[1]);
+        eval(self::blocks(self::GUIDE)[3]);
         self::assertSame(32, strlen((string) $id));
         $this->server?->finish();
     }
@@ -95,7 +125,8 @@ final class GuideTest extends RpcTestCase
             [, $handler, $request, $result] = $rows[$number];
             self::assertSame(["on$event->name"], $handler);
             self::assertTrue(method_exists(App::class, $handler[0]));
-            self::assertSame(array_values(array_diff(self::members("Causeway\\Event\\{$event->name}Request"), $common)), $request, $event->value);
+            $request = preg_replace('~\(.*~', '', $request);
+            self::assertSame(array_values(array_diff(self::members($event->requestClass()), $common)), $request, $event->value);
             $parameters = (new \ReflectionClass($event->resultClass()))->getConstructor()?->getParameters() ?? [];
             self::assertSame(array_map(static fn (\ReflectionParameter $one): string => $one->getName(), $parameters), $result, $event->value);
         }
@@ -106,8 +137,8 @@ final class GuideTest extends RpcTestCase
 
     public function testEveryServiceStandsInTheTableWithItsMethods(): void
     {
-        foreach (self::rows('~^\| `(centrifugo|informer|resetter|metrics|logger|lock|status)` \| `~') as [[$service], $methods]) {
-            $class = 'Causeway\\Rpc\\' . ucfirst($service);
+        foreach (self::rows('~^\| `(centrifugo|informer|resetter|metrics|logger|lock|status|stream)` \| `~') as [[$service], $methods]) {
+            $class = 'Causeway\\Rpc\\' . ($service === 'stream' ? 'Streams' : ucfirst($service));
             $documented = preg_grep('~^\w+(\(|$)~', $methods) ?: [];
             $expected = array_diff(get_class_methods($class), ['__construct']);
             self::assertEqualsCanonicalizing($expected, preg_replace('~\(.*~', '', $documented), $service);
@@ -173,6 +204,6 @@ final class GuideTest extends RpcTestCase
         $members = [...$reflection->getProperties(\ReflectionProperty::IS_PUBLIC), ...$reflection->getMethods(\ReflectionMethod::IS_PUBLIC)];
         $names = array_map(static fn (\ReflectionProperty|\ReflectionMethod $member): string => $member->getName(), $members);
 
-        return array_values(array_diff($names, ['__construct']));
+        return array_values(array_diff($names, ['__construct', '__get', '__isset']));
     }
 }

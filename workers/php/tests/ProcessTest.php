@@ -85,6 +85,29 @@ final class ProcessTest extends TestCase
         self::assertSame(0, $worker->wait()[0]);
     }
 
+    public function testTheExampleOfStreamsPublishesToAllOfARoom(): void
+    {
+        $server = new RpcServer([static function (Peer $peer): void {
+            $list = $peer->expect('stream.List{"channel":"room","user":"","client":"","limit":0}');
+            $peer->answer($list, '{"streams":[{"id":"a"},{"id":"gone"},{"id":"b"}]}');
+            $peer->answer($peer->expect('stream.Publish{"id":"a","data":{"from":"42","text":"hi"}}'), '{}');
+            $peer->refuse($peer->expect('stream.Publish{"id":"gone","data":{"from":"42","text":"hi"}}'), 'no such stream');
+            $peer->answer($peer->expect('stream.Publish{"id":"b","data":{"from":"42","text":"hi"}}'), '{}');
+        }]);
+        $worker = new Supervisor(__DIR__ . '/../examples/streams.php', 'pipes', [], ['RR_RPC' => $server->address]);
+        $worker->send(Supervisor::event(1, 'streampublish', '{"channel":"room","user":"42","data":"hi"}'));
+        self::assertSame('{"result":{}}', $worker->receive()->payload);
+        $server->finish();
+        $worker->send(Supervisor::event(1, 'subscribeunidirectional', '{"channel":"clock"}'));
+        self::assertSame('{"subscribe_response":{"result":{}}}', $worker->receive()->payload);
+        self::assertMatchesRegularExpression('~^\{"publication":\{"data":\{"time":"20~', $worker->receive()->payload);
+        $worker->send(new Frame('', stream: Frame::STOP));
+        while (($worker->receive()->stream & Frame::STREAM) !== 0) {
+            continue;
+        }
+        self::assertSame(0, $worker->wait()[0]);
+    }
+
     public function testOutputOfHandlersGoesToStandardErrorAndTheWorkerExitsWhenItsInputEnds(): void
     {
         $worker = $this->script('$app->onRpc("*", function () { echo "printed"; });');
@@ -170,6 +193,85 @@ final class ProcessTest extends TestCase
         self::assertSame(1, substr_count($worker->wait()[1], 'Undefined variable $nothing'));
     }
 
+    public function testAWorkerWithoutTheExtensionOffersJson(): void
+    {
+        if (extension_loaded('protobuf')) {
+            self::markTestSkipped('protobuf is faster than JSON');
+        }
+        // Nothing of protobuf is on the include path.
+        $worker = $this->script('ini_set("include_path", "/nowhere"); $app->onRpc("*", fn ($request) => new Causeway\Result\RpcResult($request->json()));', [
+            'CAUSEWAY_PROTOCOLS' => '1', 'CAUSEWAY_CODECS' => 'proto,json',
+        ]);
+        $name = 'causeway/worker on PHP ' . PHP_VERSION;
+        self::assertSame(['pid' => $worker->child(), 'codec' => 'json', 'name' => $name], json_decode($worker->pid, true));
+        self::assertSame('{"result":{"data":[1]}}', $worker->ask('rpc', '{"data":[1]}', Frame::JSON)->payload);
+        self::assertSame([0, ''], $worker->wait());
+    }
+
+    public function testAGeneratorIsAStreamThatAsksWhetherTheServerIsThere(): void
+    {
+        $worker = $this->script('$app->onSubscribeUnidirectional(function () { for ($i = 1; $i < 12; $i++) yield new Causeway\Publication($i); })->onRpc("*", fn () => null);');
+        $context = '{"type":["subscribeunidirectional"]}';
+        $fence = new Frame('{"pid":1}', Frame::CONTROL | Frame::JSON);
+        $worker->send(new Frame("$context{}", Frame::JSON, [strlen($context)]), $fence);
+        for ($sent = 1; $sent <= 12; ++$sent) {
+            $isPing = $sent % 5 === 0;
+            $payload = $sent === 1 ? '{"subscribe_response":{"result":{}}}' : '{"publication":{"data":' . ($sent - 1) . '}}';
+            self::assertEquals(new Frame($payload, 0, [0], $isPing ? Frame::STREAM | Frame::PING : Frame::STREAM), $worker->receive());
+            if ($isPing) {
+                $worker->send(new Frame('', stream: Frame::PONG));
+            }
+        }
+        self::assertEquals(new Frame('', 0, [0]), $worker->receive());
+        self::assertSame(Frame::CONTROL, $worker->receive()->flags);
+        self::assertSame('{"result":{}}', $worker->ask('rpc', '{}', Frame::JSON)->payload);
+    }
+
+    public function testTheServerEndsAStreamAtAPingOrAtAnyOtherMessage(): void
+    {
+        $stop = new Frame('', stream: Frame::STOP);
+        $worker = $this->script('$app->onSubscribeUnidirectional(function ($request) {
+            try { for (;;) { if ($request->channel === "slow") { usleep(1000); } yield new Causeway\Publication(1); } } finally { fwrite(STDERR, "closed\n"); } })->onRpc("*", fn () => null);');
+        $context = '{"type":["subscribeunidirectional"]}';
+        foreach (['fast', 'slow'] as $channel) {
+            $worker->send(new Frame("$context{\"channel\":\"$channel\"}", Frame::JSON, [strlen($context)]));
+            for ($sent = 1; $channel === 'fast' && $sent < 5; ++$sent) {
+                $worker->receive();
+            }
+            $worker->receive();
+            $worker->send($stop);
+            while (($worker->receive()->stream & Frame::STREAM) !== 0) {
+                continue;
+            }
+            // What crossed the end of the stream does not concern the next request.
+            $worker->send(new Frame('', stream: Frame::PONG), $stop);
+            self::assertSame('{"result":{}}', $worker->ask('rpc', '{}', Frame::JSON)->payload);
+        }
+        self::assertSame([0, "closed\nclosed\n"], $worker->wait());
+    }
+
+    public function testAWorkerThatIsStoppedEndsItsStream(): void
+    {
+        $worker = $this->script('$app->onSubscribeUnidirectional(function () { for (;;) { usleep(1000); yield new Causeway\Publication(1); } });');
+        $context = '{"type":["subscribeunidirectional"]}';
+        $worker->send(new Frame("$context{}", Frame::JSON, [strlen($context)]));
+        $worker->receive();
+        $worker->send(new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON));
+        while (($worker->receive()->stream & Frame::STREAM) !== 0) {
+            continue;
+        }
+        self::assertSame([0, ''], $worker->wait());
+    }
+
+    public function testAGeneratorThatFailsEndsItsStreamWithAnError(): void
+    {
+        $worker = $this->script('$app->onSubscribeUnidirectional(function () { yield new Causeway\Publication(1); throw new DomainException("x"); })->onRpc("*", fn () => null);');
+        $worker->send(new Frame('{"type":["subscribeunidirectional"]}', Frame::PROTO, [36]));
+        self::assertSame([Frame::STREAM, Frame::STREAM], [$worker->receive()->stream, $worker->receive()->stream]);
+        self::assertEquals(new Frame('DomainException: x', Frame::ERROR), $worker->receive());
+        self::assertTrue(self::rpc($worker, 'x')->hasResult());
+    }
+
     public function testAWorkerCanAskToBeReplaced(): void
     {
         $worker = $this->script('$app->onRpc("*", fn () => throw new Causeway\Stop());');
@@ -178,14 +280,18 @@ final class ProcessTest extends TestCase
         self::assertSame(0, $worker->wait()[0]);
     }
 
-    /** An application of one line. */
-    private function script(string $line): Supervisor
+    /**
+     * An application of one line.
+     *
+     * @param array<string, string> $environment
+     */
+    private function script(string $line, array $environment = []): Supervisor
     {
         $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
         $autoload = var_export(realpath(__DIR__ . '/../autoload.php'), true);
         file_put_contents($this->script, "<?php require $autoload; \$app = new Causeway\\App(); $line \$app->run();");
 
-        return new Supervisor($this->script, 'pipes');
+        return new Supervisor($this->script, 'pipes', [], $environment);
     }
 
     private static function rpc(Supervisor $worker, string $method, mixed $data = null): Proxy\RPCResponse

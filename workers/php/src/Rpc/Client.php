@@ -9,7 +9,7 @@ use Causeway\Json;
 use Google\Protobuf\Internal\Message;
 
 /**
- * goridge RPC, over one connection.
+ * goridge RPC, over one connection per call in flight; so over one, unless calls are made in fibers.
  *
  * A request is a frame with two options, a sequence number and the length of the method's name. Its payload is the name and the
  * argument, and its flag is the argument's codec. The reply has the same options, name and codec, or the flag ERROR and a text.
@@ -18,7 +18,8 @@ use Google\Protobuf\Internal\Message;
  */
 final class Client
 {
-    private ?Connection $connection = null;
+    /** @var list<Connection> connections that no call uses */
+    private array $idle = [];
 
     /** @param float $timeout seconds that a call may take */
     public function __construct(private readonly string $address, public readonly float $timeout)
@@ -71,9 +72,8 @@ final class Client
     {
         $deadline = Connection::now() + ($timeout ?? $this->timeout);
         for (;;) {
-            $connection = $this->connection?->isUsable() ? $this->connection : new Connection($this->address, $deadline);
             // It is put back once the call has succeeded; otherwise it is not used again.
-            $this->connection = null;
+            $connection = $this->idle() ?? new Connection($this->address, $deadline);
             try {
                 $reply = $connection->exchange($method, $argument, $codec, $deadline);
             } catch (ConnectionException $error) {
@@ -84,7 +84,7 @@ final class Client
                 // The server closed a connection that had worked before, and has not seen this call.
                 continue;
             }
-            $this->connection = $connection;
+            $this->idle[] = $connection;
 
             return self::result($reply, $codec);
         }
@@ -92,7 +92,19 @@ final class Client
 
     public function close(): void
     {
-        $this->connection = null;
+        $this->idle = [];
+    }
+
+    /** A connection that can be used. */
+    private function idle(): ?Connection
+    {
+        while (($connection = array_pop($this->idle)) !== null) {
+            if ($connection->isUsable()) {
+                return $connection;
+            }
+        }
+
+        return null;
     }
 
     private static function result(Frame $reply, int $codec): string

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Async;
 use Causeway\Frame;
 use Causeway\FrameException;
 use Causeway\Socket;
@@ -136,6 +137,19 @@ final class Connection
      * @param resource|null $writing
      */
     private static function wait($reading, $writing, float $seconds): bool
+    {
+        if ($seconds <= 0 || !Async::isRunning()) {
+            return self::select($reading, $writing, $seconds);
+        }
+
+        return self::select($reading, $writing, 0) || Async::await($reading, $writing, $seconds);
+    }
+
+    /**
+     * @param resource|null $reading
+     * @param resource|null $writing
+     */
+    private static function select($reading, $writing, float $seconds): bool
     {
         $deadline = self::now() + $seconds;
         for (;;) {
