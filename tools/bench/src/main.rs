@@ -35,6 +35,7 @@ mod process;
 mod publish;
 mod report;
 mod role;
+mod rpc;
 mod run;
 mod setup;
 mod soak;

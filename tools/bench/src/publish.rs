@@ -4,20 +4,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use bytes::{Bytes, BytesMut};
-use causeway::goridge::{Decoder, Flags, Frame, Item, Options, StreamBits, encode};
+use bytes::Bytes;
+use causeway::goridge::Flags;
 use causeway::proto::api::PublishResponse;
 use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::h2load::Outcome;
 use crate::message::publication;
+use crate::rpc::Caller;
 
-const METHOD: &[u8] = b"centrifuge.Publish";
+const METHOD: &str = "centrifuge.Publish";
 
-/// How long Centrifugo may take to start, and a call to be answered.
+/// How long Centrifugo may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause between two attempts meanwhile.
@@ -73,50 +72,24 @@ impl Publisher {
     async fn publish(&self, number: usize, calls: usize) -> anyhow::Result<Vec<u32>> {
         let publication = publication(number);
         let message = publication.encode_to_vec();
-        let mut stream = UnixStream::connect(&self.socket)
-            .await
-            .with_context(|| format!("cannot connect to {}", self.socket.display()))?;
+        let mut caller = Caller::connect(&self.socket).await?;
         let mut latencies = Vec::with_capacity(calls);
-        let (mut out, mut read) = (BytesMut::new(), BytesMut::new());
-        for sequence in (1_u32..).take(calls) {
+        for _ in 0..calls {
             let begin = Instant::now();
-            let length = u32::try_from(METHOD.len())?;
-            let options = Options::from_slice(&[sequence, length]).context("two options fit")?;
-            out.clear();
-            encode(&mut out, Flags::PROTO, StreamBits::empty(), options, &[METHOD, &message])?;
-            stream.write_all(&out).await?;
-            let reply = tokio::time::timeout(PATIENCE, receive(&mut stream, &mut read))
-                .await
-                .context("a call was not answered")??;
+            let reply = caller.call(METHOD, Flags::PROTO, &message).await?;
             latencies.push(u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX));
-            self.check(&reply, options, &publication.channel)?;
+            self.check(reply, &publication.channel)?;
         }
         Ok(latencies)
     }
 
-    fn check(&self, reply: &Frame, asked: Options, channel: &str) -> anyhow::Result<()> {
-        let body = reply.payload.strip_prefix(METHOD);
-        let Some(body) = body.filter(|_| reply.flags == Flags::PROTO && reply.options == asked) else {
-            bail!("the call of {channel} was answered with {reply:?}");
-        };
-        let response = PublishResponse::decode(Bytes::copy_from_slice(body))?;
+    fn check(&self, reply: Bytes, channel: &str) -> anyhow::Result<()> {
+        let response = PublishResponse::decode(reply)?;
         match response.result {
             Some(result) if response.error.is_none() && (!self.is_simulated || result.epoch == channel) => {
                 Ok(())
             }
             result => bail!("the call of {channel} was answered with {:?}, {result:?}", response.error),
-        }
-    }
-}
-
-async fn receive(stream: &mut UnixStream, read: &mut BytesMut) -> anyhow::Result<Frame> {
-    let mut decoder = Decoder::strict(1 << 20);
-    loop {
-        match decoder.decode(read)? {
-            Some(Item::Frame(frame)) => return Ok(frame),
-            Some(Item::Noise(_)) => bail!("received something other than frames"),
-            None if stream.read_buf(read).await? == 0 => bail!("the connection was closed"),
-            None => {}
         }
     }
 }
