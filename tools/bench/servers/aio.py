@@ -8,7 +8,9 @@ from causeway._proto import proxy_pb2 as pb
 
 
 async def rpc(request: pb.RPCRequest, context: grpc.aio.ServicerContext) -> pb.RPCResponse:
-    """Give back what was sent."""
+    """Return what was sent."""
+    if request.method == "wait":
+        await asyncio.sleep(0.05)
     return pb.RPCResponse(result=pb.RPCResult(data=request.data))
 
 

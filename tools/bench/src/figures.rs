@@ -4,14 +4,30 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::plan::Table;
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// Calls per second.
     Rate,
+    /// The same in percent of what the waiting of the handlers allows.
+    Ideal,
     /// Microseconds of CPU time per call, of the process itself.
     CpuUs,
+    /// The same of the bridge and its workers.
+    ServerUs,
+    /// The bridge's part.
+    BridgeUs,
+    /// The part of the workers, or of a contender without a bridge.
+    WorkersUs,
+    /// Microseconds of Centrifugo's CPU time per call.
+    CentrifugoUs,
+    /// Microseconds of the load's CPU time per call.
+    LoadUs,
+    /// How often a worker falls asleep per call.
+    WorkerSleeps,
     /// Microseconds within which half of the calls were answered.
     P50Us,
     /// 99 % of them.
@@ -25,18 +41,6 @@ pub(crate) enum Figure {
     /// Milliseconds from the start of the process to its first answer.
     StartMs,
 }
-
-/// All figures, in the order of the table's columns, with their headings.
-pub(crate) const FIGURES: [(Figure, &str); 8] = [
-    (Figure::Rate, "requests/s"),
-    (Figure::CpuUs, "CPU µs"),
-    (Figure::P50Us, "p50 µs"),
-    (Figure::P99Us, "p99 µs"),
-    (Figure::P999Us, "p99.9 µs"),
-    (Figure::PeakMb, "peak MB"),
-    (Figure::IdleMb, "idle MB"),
-    (Figure::StartMs, "start ms"),
-];
 
 /// The quantiles that are kept for the picture.
 pub(crate) const QUANTILES: [f64; 14] =
@@ -53,7 +57,9 @@ pub(crate) struct Measured {
 impl Measured {
     /// Without the figures of the process, if it is not the contender's.
     pub(crate) fn without_the_process(mut self) -> Self {
-        self.figures.retain(|figure, _| !matches!(figure, Figure::CpuUs | Figure::PeakMb));
+        self.figures.retain(|figure, _| {
+            matches!(figure, Figure::Rate | Figure::P50Us | Figure::P99Us | Figure::P999Us)
+        });
         self
     }
 }
@@ -71,6 +77,8 @@ pub(crate) struct Series {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RowResult {
     pub(crate) row: &'static str,
+    #[serde(skip)]
+    pub(crate) table: Table,
     pub(crate) series: Vec<Series>,
 }
 

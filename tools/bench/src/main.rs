@@ -5,17 +5,18 @@
 //!      start it ─▶ check a sample of its answers ─▶ warm up ─▶ h2load ─▶ figures ─▶ stop it
 //! ```
 //!
-//! *Contenders* are Causeway, with and without its fence; a bare tonic server that answers by itself, the lower bound for anything that
-//! speaks gRPC; a `grpc.aio` server, which a Python team would write instead; RoadRunner, if `$RR` is its binary; and, for publishing, no
-//! bridge at all. Causeway and RoadRunner run the same workers from the same `.rr.yaml`.
+//! *Contenders* are Causeway, with and without its fence, with classic workers and with one of protocol 2; a bare tonic server that answers
+//! by itself, the lower bound for anything that speaks gRPC; what a team would write instead, a `grpc.aio` server, an application behind
+//! uvicorn or behind nginx and php-fpm; RoadRunner, if `$RR` is its binary; and, for publishing, no bridge at all. Causeway and RoadRunner
+//! run the same workers from the same `.rr.yaml`. In some rows a real Centrifugo is in front, and WebSocket clients in front of it.
 //!
 //! Rules:
 //! - Only ratios between contenders of one row are meaningful: the load, the workers and the bridge share the machine, perhaps with other
 //!   programs. So contenders take turns, each round measures all of them, and the table has the medians over the rounds, of figures and
 //!   of ratios. The JSON has all rounds.
-//! - CPU time is that of the bridge's own process, without its workers and the load.
+//! - CPU time is that of the bridge's own process, without its workers and the load, unless the table says otherwise.
 //! - h2load does not understand gRPC. So a sample of answers is compared with the requests before and after each measurement, and the bytes
-//!   of all answers are counted: a failed call has no message, so bytes are missing.
+//!   of all answers are counted: a failed call has no message, so bytes are missing. Clients compare every answer with its request.
 //! - A wrong answer aborts the benchmark. A slow one never does.
 //!
 //! The program runs as several of the contenders (see [`role`]), so that it needs only `h2load` and a C compiler beside it.
@@ -24,11 +25,13 @@
 
 mod answers;
 mod check;
+mod configure;
 mod contender;
 mod figures;
 mod floor;
 mod h2load;
 mod message;
+mod needs;
 mod picture;
 mod plan;
 mod process;
@@ -37,8 +40,10 @@ mod report;
 mod role;
 mod rpc;
 mod run;
+mod running;
 mod setup;
 mod soak;
+mod websocket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,10 +84,10 @@ pub(crate) struct Args {
     /// RoadRunner's binary
     #[arg(long, value_name = "FILE", env = "RR")]
     rr: Option<PathBuf>,
-    /// Centrifugo's binary, for the rows that publish [default: its API is simulated]
+    /// Centrifugo's binary [default: target/bin/centrifugo for the rows through it, and a simulation for those that publish]
     #[arg(long, value_name = "FILE", env = "CENTRIFUGO")]
     centrifugo: Option<PathBuf>,
-    /// A Python with protobuf and grpcio
+    /// A Python with protobuf, grpcio, uvicorn, uvloop and httptools
     #[arg(long, value_name = "FILE", env = "PYTHON", default_value = "python3")]
     python: PathBuf,
     /// The application of the PHP row [default: workers/php/examples/app.php]

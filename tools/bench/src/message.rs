@@ -1,5 +1,7 @@
 //! Centrifugo's requests and the right answers.
 
+use std::time::Duration;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use causeway::proto::api::{PublishRequest, PublishResponse};
 use causeway::proto::proxy::{ConnectRequest, ConnectResponse, RpcRequest, RpcResponse};
@@ -12,6 +14,8 @@ pub(crate) enum Message {
     Rpc(usize),
     /// An RPC for which the worker in C sleeps for 20 ms.
     Slow,
+    /// An RPC whose handler waits for 50 ms, with 100 bytes of data.
+    Wait,
     /// A connect with a few bytes of data, answered by the worker in C.
     Connect,
     /// A publication to Centrifugo.
@@ -23,10 +27,24 @@ impl Message {
     pub(crate) fn path(self) -> String {
         let proxy = causeway::proxy::SERVICE;
         match self {
-            Self::Rpc(_) | Self::Slow => format!("/{proxy}/RPC"),
+            Self::Rpc(_) | Self::Slow | Self::Wait => format!("/{proxy}/RPC"),
             Self::Connect => format!("/{proxy}/Connect"),
             Self::Publish => "/centrifugal.centrifugo.api.CentrifugoApi/Publish".into(),
         }
+    }
+
+    /// The method of an RPC.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Wait => "wait",
+            Self::Rpc(_) | Self::Connect | Self::Publish => "echo",
+        }
+    }
+
+    /// How long its handler waits.
+    pub(crate) fn waits(self) -> Option<Duration> {
+        matches!(self, Self::Wait).then_some(Duration::from_millis(50))
     }
 
     /// A request that differs for each number.
@@ -34,13 +52,13 @@ impl Message {
         let (client, data) = (format!("4f3a1c9e-8b7d-4c21-9f60-{number:012}"), self.data(number));
         let (transport, protocol, encoding) = ("websocket".into(), "json".into(), "json".into());
         match self {
-            Self::Rpc(_) | Self::Slow => RpcRequest {
+            Self::Rpc(_) | Self::Slow | Self::Wait => RpcRequest {
                 client,
                 transport,
                 protocol,
                 encoding,
                 user: "42".into(),
-                method: if matches!(self, Self::Slow) { "slow" } else { "echo" }.into(),
+                method: self.method().into(),
                 data,
                 ..RpcRequest::default()
             }
@@ -63,7 +81,7 @@ impl Message {
     /// Whether this is the answer to the request with this number.
     pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
         let data = match self {
-            Self::Rpc(_) | Self::Slow => RpcResponse::decode(answer.clone())
+            Self::Rpc(_) | Self::Slow | Self::Wait => RpcResponse::decode(answer.clone())
                 .ok()
                 .filter(|response| response.error.is_none() && response.disconnect.is_none())
                 .and_then(|response| response.result)
@@ -82,11 +100,14 @@ impl Message {
     }
 
     /// JSON whose length does not depend on the number.
-    fn data(self, number: usize) -> Bytes {
+    pub(crate) fn data(self, number: usize) -> Bytes {
         let mut text = format!("{{\"number\":\"{number:012}\",\"text\":\"");
-        if let Self::Rpc(size) = self {
-            text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len() + 2)));
-        }
+        let size = match self {
+            Self::Rpc(size) => size,
+            Self::Wait => 100,
+            Self::Slow | Self::Connect | Self::Publish => 0,
+        };
+        text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len() + 2)));
         text.push_str("\"}");
         text.into()
     }

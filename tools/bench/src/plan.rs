@@ -1,31 +1,10 @@
-//! What is measured: the rows of the table.
+//! What is measured: the rows of the tables.
 
+use crate::contender::Contender::{
+    self, Aio, Apart, Causeway, Classic, Concurrent, Direct, Echo, Fpm, OneClassic, RoadRunner, Routed,
+    Together, Unfenced, Uvicorn,
+};
 use crate::message::Message;
-
-/// A contender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contender {
-    /// With its defaults.
-    Causeway,
-    /// Another binary of Causeway, to measure a change; in each row with Causeway.
-    Before,
-    /// `pool.fence: false`.
-    Unfenced,
-    /// Ten pools in `centrifuge.pools`, the last of which answers.
-    Routed,
-    /// Slow calls beside the load, with a pool of their own.
-    Apart,
-    /// Slow calls beside the load, in one pool with as many workers.
-    Together,
-    /// A bare tonic server.
-    Echo,
-    /// A `grpc.aio` server.
-    Aio,
-    /// The binary in `$RR`.
-    RoadRunner,
-    /// No bridge: the load calls Centrifugo directly.
-    Direct,
-}
 
 /// The application of the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +15,8 @@ pub(crate) enum App {
     Php,
     /// `workers/python/examples/app.py`.
     Python,
+    /// `tools/bench/workers/app.py`, whose handlers are coroutines where the worker speaks protocol 2.
+    Handlers,
 }
 
 /// The relay to the workers.
@@ -51,6 +32,8 @@ pub(crate) enum Relay {
 pub(crate) enum Work {
     /// Calls: `streams` at a time on each connection.
     Calls { connections: usize, streams: usize, message: Message },
+    /// RPCs of clients of a real Centrifugo, which are WebSockets: `in_flight` at a time of each.
+    Clients { clients: usize, in_flight: usize, message: Message },
     /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each connection. Without a bridge, as many at a time on
     /// one connection, as a bridge has.
     Publish { connections: usize },
@@ -58,10 +41,24 @@ pub(crate) enum Work {
     Idle,
 }
 
+/// The table that a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// What a bridge costs.
+    Bridges,
+    /// What workers at rest cost.
+    Idle,
+    /// What bridge and workers cost together.
+    Workers,
+    /// The same behind a real Centrifugo.
+    Clients,
+}
+
 /// One row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
+    pub(crate) table: Table,
     pub(crate) workers: usize,
     pub(crate) app: App,
     pub(crate) relay: Relay,
@@ -69,7 +66,17 @@ pub(crate) struct Row {
     pub(crate) contenders: &'static [Contender],
 }
 
-use Contender::{Aio, Apart, Causeway, Direct, Echo, RoadRunner, Routed, Together, Unfenced};
+impl Row {
+    /// Calls per second that the waiting of the handlers allows with as many calls in flight.
+    pub(crate) fn ideal(&self) -> Option<f64> {
+        let (in_flight, message) = match self.work {
+            Work::Calls { connections, streams, message } => (connections * streams, message),
+            Work::Clients { clients, in_flight, message } => (clients * in_flight, message),
+            Work::Publish { .. } | Work::Idle => return None,
+        };
+        Some(in_flight as f64 / message.waits()?.as_secs_f64())
+    }
+}
 
 const ALL: &[Contender] = &[Causeway, Echo, RoadRunner];
 const BRIDGES: &[Contender] = &[Causeway, RoadRunner];
@@ -80,19 +87,40 @@ const SMALL: Message = Message::Rpc(100);
 /// Four workers in C over pipes.
 const fn calls(name: &'static str, connections: usize, streams: usize, message: Message) -> Row {
     let work = Work::Calls { connections, streams, message };
-    Row { name, workers: 4, app: App::C, relay: Relay::Pipes, work, contenders: ALL }
+    let (table, app, relay) = (Table::Bridges, App::C, Relay::Pipes);
+    Row { name, table, workers: 4, app, relay, work, contenders: ALL }
 }
 
 const fn idle(name: &'static str, workers: usize) -> Row {
-    Row { name, workers, app: App::C, relay: Relay::Pipes, work: Work::Idle, contenders: BRIDGES }
+    Row { table: Table::Idle, workers, work: Work::Idle, contenders: BRIDGES, ..calls(name, 0, 0, SMALL) }
 }
 
 const fn publish(name: &'static str, connections: usize) -> Row {
     let contenders = &[Causeway, Direct, RoadRunner];
-    Row { work: Work::Publish { connections }, contenders, ..idle(name, 4) }
+    Row { work: Work::Publish { connections }, contenders, ..calls(name, 0, 0, SMALL) }
 }
 
-/// All rows, in the order of the table.
+/// Python workers with one call at a time, or with many.
+const fn concurrent(name: &'static str, streams: usize, message: Message) -> Row {
+    let contenders = &[Concurrent, Classic, OneClassic, Aio];
+    Row { table: Table::Workers, app: App::Handlers, contenders, ..calls(name, 1, streams, message) }
+}
+
+/// The same behind Centrifugo.
+const fn clients(name: &'static str, clients: usize, in_flight: usize, message: Message) -> Row {
+    let work = Work::Clients { clients, in_flight, message };
+    let contenders = &[Concurrent, Classic, Aio, Uvicorn, RoadRunner];
+    Row { table: Table::Clients, app: App::Handlers, work, contenders, ..calls(name, 0, 0, message) }
+}
+
+/// One worker in C with many calls at a time.
+pub(crate) const PROTOCOL_2: Row = Row {
+    app: App::C,
+    contenders: &[Concurrent, Classic, OneClassic, Echo],
+    ..concurrent("C handler, 1 x 256", 256, SMALL)
+};
+
+/// All rows, in the order of the tables.
 pub(crate) const ROWS: &[Row] = &[
     calls("one call at a time", 1, 1, SMALL),
     Row { contenders: &[Causeway, Unfenced, Routed, Echo, RoadRunner], ..calls("1 x 32", 1, 32, SMALL) },
@@ -120,42 +148,14 @@ pub(crate) const ROWS: &[Row] = &[
     idle("idle, 1 worker", 1),
     idle("idle, 64 workers", 64),
     idle("idle, 500 workers", 500),
+    PROTOCOL_2,
+    concurrent("Python handler, 1 x 256", 256, SMALL),
+    concurrent("Python handler waits 50 ms, 1 x 1000", 1000, Message::Wait),
+    clients("Python handler, 200 clients", 200, 1, SMALL),
+    clients("Python handler waits 50 ms, 200 clients x 5", 200, 5, Message::Wait),
+    Row {
+        app: App::Php,
+        contenders: &[Classic, Fpm, RoadRunner],
+        ..clients("PHP handler, 200 clients", 200, 1, SMALL)
+    },
 ];
-
-impl Contender {
-    /// Whether slow calls beside the load keep busy every worker that may answer them.
-    pub(crate) fn has_slow_calls(self) -> bool {
-        matches!(self, Apart | Together)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Causeway => "Causeway",
-            Self::Before => "Causeway before",
-            Unfenced => "Causeway, no fence",
-            Routed => "Causeway, ten routes",
-            Apart => "slow calls in their own pool",
-            Together => "slow calls in the same pool",
-            Echo => "bare tonic",
-            Aio => "grpc.aio",
-            RoadRunner => "RoadRunner",
-            Direct => "no bridge",
-        }
-    }
-
-    /// Its colour in the picture.
-    pub(crate) fn colour(self) -> &'static str {
-        match self {
-            Causeway => "#1667b7",
-            Self::Before => "#777777",
-            Unfenced => "#7fb3e6",
-            Routed => "#4a8f9c",
-            Apart => "#5aa86f",
-            Together => "#b5472f",
-            Echo => "#2f8f4e",
-            Aio => "#8a5fbf",
-            RoadRunner => "#d0622b",
-            Direct => "#b8a13a",
-        }
-    }
-}

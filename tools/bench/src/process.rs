@@ -1,5 +1,6 @@
 //! Processes that are measured, or that measure. They never outlive this one, and are read off `/proc`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
@@ -53,18 +56,13 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn nix_pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
     /// CPU time that the process has used, without its children.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let clock = ClockId::pid_cpu_clock_id(self.nix_pid()).context("the process has no CPU clock")?;
-        Ok(clock.now().context("the process's CPU clock cannot be read")?.into())
+        cpu(self.pid())
     }
 
     /// Memory in MB (10^6 bytes), by its name in `/proc/PID/status`: `VmHWM` is the peak resident size, `VmRSS` the current one.
@@ -110,12 +108,55 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = kill(self.nix_pid(), Signal::SIGTERM);
+        let _ = kill(self.pid(), Signal::SIGTERM);
         if self.wait(FAREWELL).is_err() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
+}
+
+/// CPU time that a process has used, without its children.
+pub(crate) fn cpu(pid: Pid) -> anyhow::Result<Duration> {
+    let clock = ClockId::pid_cpu_clock_id(pid).context("the process has no CPU clock")?;
+    Ok(clock.now().context("the process's CPU clock cannot be read")?.into())
+}
+
+/// CPU time that this process has used, and its children that have exited.
+pub(crate) fn own_cpu() -> anyhow::Result<Duration> {
+    let children = getrusage(UsageWho::RUSAGE_CHILDREN).context("the CPU time of children is unknown")?;
+    let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);
+    let children = micros(children.user_time()) + micros(children.system_time());
+    Ok(cpu(Pid::this())? + Duration::from_micros(children))
+}
+
+/// How often a process fell asleep so far, over all of its threads.
+pub(crate) fn sleeps(pid: Pid) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_thread = |thread: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    threads.filter_map(of_thread).sum()
+}
+
+/// All children of a process, their children, and so on.
+pub(crate) fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The second field, in brackets, is a name that may contain anything; the fourth is the parent.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        children.entry(parent.unwrap_or(0)).or_default().push(child);
+    }
+    let mut found = vec![pid.as_raw()];
+    for index in 0.. {
+        let Some(parent) = found.get(index) else { break };
+        found.extend(children.remove(parent).unwrap_or_default());
+    }
+    found.into_iter().skip(1).map(Pid::from_raw).collect()
 }
 
 /// A port that was free a moment ago. It may be taken by now.

@@ -1,4 +1,4 @@
-//! The table and the JSON.
+//! The tables and the JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,50 +6,108 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::figures::{FIGURES, Figure, Measured, QUANTILES, RowResult, Series};
+use crate::figures::{Figure, Measured, QUANTILES, RowResult, Series};
+use crate::plan::Table;
+
+/// A column: its figure, its heading, and whether contenders are compared by it.
+type Column = (Figure, &'static str, bool);
+
+const RATE: Column = (Figure::Rate, "requests/s", true);
+const P50: Column = (Figure::P50Us, "p50 µs", true);
+const P99: Column = (Figure::P99Us, "p99 µs", true);
+
+impl Table {
+    /// All tables, in the order of the report.
+    const ALL: [Self; 4] = [Self::Bridges, Self::Idle, Self::Workers, Self::Clients];
+
+    /// The heading of its rows.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Bridges => "load",
+            Self::Idle => "workers",
+            Self::Workers => "bridge and workers",
+            Self::Clients => "through Centrifugo",
+        }
+    }
+
+    /// Its columns, some of which may not have been measured.
+    const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Bridges => &[
+                RATE,
+                (Figure::CpuUs, "CPU µs", true),
+                P50,
+                P99,
+                (Figure::P999Us, "p99.9 µs", true),
+                (Figure::PeakMb, "peak MB", true),
+            ],
+            Self::Idle => &[(Figure::IdleMb, "idle MB", true), (Figure::StartMs, "start ms", true)],
+            Self::Workers | Self::Clients => &[
+                RATE,
+                (Figure::Ideal, "% of ideal", false),
+                (Figure::ServerUs, "CPU µs", true),
+                (Figure::BridgeUs, "bridge", false),
+                (Figure::WorkersUs, "workers", false),
+                (Figure::CentrifugoUs, "Centrifugo", false),
+                (Figure::LoadUs, "load", false),
+                (Figure::WorkerSleeps, "sleeps", false),
+                P50,
+                P99,
+            ],
+        }
+    }
+}
 
 /// One measurement in one line.
-pub(crate) fn line(measured: &Measured) -> String {
+pub(crate) fn line(measured: &Measured, table: Table) -> String {
     let mut text = String::new();
-    for (figure, heading) in FIGURES {
-        if let Some(value) = measured.figures.get(&figure) {
+    for (figure, heading, _) in table.columns() {
+        if let Some(value) = measured.figures.get(figure) {
             let _ = write!(text, "{}{} {heading}", if text.is_empty() { "" } else { ", " }, number(*value));
         }
     }
     text
 }
 
-/// Prints the table, with a column for each figure that was measured.
+/// Prints the tables, with a column for each figure that was measured.
 pub(crate) fn print(results: &[RowResult], markdown: bool, rounds: usize) {
-    let columns: Vec<(Figure, &str)> = FIGURES
-        .into_iter()
-        .filter(|(figure, _)| {
-            results.iter().flat_map(|row| &row.series).any(|series| series.median(*figure).is_some())
-        })
-        .collect();
-    let mut table =
-        vec![["", ""].into_iter().chain(columns.iter().map(|(_, name)| *name)).map(str::to_owned).collect()];
-    for row in results {
+    println!("\n{}\n", machine());
+    println!(
+        "Medians of {rounds} rounds. In brackets: the first contender's figure divided by this one. For requests/s more is better, for all others less."
+    );
+    for table in Table::ALL {
+        let rows: Vec<_> = results.iter().filter(|row| row.table == table).collect();
+        if !rows.is_empty() {
+            let cells = cells(table, &rows);
+            print!("\n{}", if markdown { as_markdown(&cells) } else { as_text(&cells) });
+        }
+    }
+}
+
+fn cells(table: Table, rows: &[&RowResult]) -> Vec<Vec<String>> {
+    let is_measured = |column: &&Column| {
+        rows.iter().flat_map(|row| &row.series).any(|series| series.median(column.0).is_some())
+    };
+    let columns: Vec<&Column> = table.columns().iter().filter(is_measured).collect();
+    let headings = columns.iter().map(|(_, heading, _)| *heading);
+    let mut out = vec![[table.heading(), ""].into_iter().chain(headings).map(str::to_owned).collect()];
+    for row in rows {
         for (index, series) in row.series.iter().enumerate() {
             let mut cells = vec![
                 if index == 0 { row.row.to_owned() } else { String::new() },
                 series.contender.to_owned(),
             ];
-            cells.extend(columns.iter().map(|(figure, _)| cell(&row.series[0], series, index, *figure)));
-            table.push(cells);
+            cells.extend(columns.iter().map(|column| cell(&row.series[0], series, index, **column)));
+            out.push(cells);
         }
     }
-    println!("\n{}\n", machine());
-    println!(
-        "Medians of {rounds} rounds. In brackets: the first contender's figure divided by this one. For requests/s more is better, for all others less.\n"
-    );
-    print!("{}", if markdown { as_markdown(&table) } else { as_text(&table) });
+    out
 }
 
-fn cell(first: &Series, series: &Series, index: usize, figure: Figure) -> String {
+fn cell(first: &Series, series: &Series, index: usize, (figure, _, is_compared): Column) -> String {
     let Some(value) = series.median(figure) else { return String::new() };
     match first.ratio(series, figure) {
-        Some(ratio) if index > 0 => format!("{} ({ratio:.2})", number(value)),
+        Some(ratio) if index > 0 && is_compared => format!("{} ({ratio:.2})", number(value)),
         _ => number(value),
     }
 }

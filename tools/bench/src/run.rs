@@ -8,13 +8,15 @@ use tokio::runtime::Runtime;
 
 use crate::Args;
 use crate::check;
-use crate::contender::Running;
+use crate::contender::Contender;
 use crate::figures::{Figure, Measured, QUANTILES, RowResult, Series, quantile};
 use crate::h2load::{Load, Outcome};
 use crate::message::Message;
-use crate::plan::{Contender, ROWS, Row, Work};
+use crate::plan::{ROWS, Row, Work};
 use crate::publish::Publisher;
+use crate::running::Running;
 use crate::setup::Setup;
+use crate::websocket::Clients;
 use crate::{picture, report, soak};
 
 /// How long an idle contender is left alone before its memory is read.
@@ -23,17 +25,21 @@ const REST: Duration = Duration::from_millis(500);
 /// Calls of a row in the short version; fewer if messages are large.
 const FEW: usize = 64;
 
-/// How long the warm-up lasts, in seconds.
+/// How long a run of the warm-up lasts at least, in seconds.
 const WARM_UP: f64 = 0.3;
+
+/// Runs of the warm-up at most.
+const WARM_UPS: usize = 8;
 
 /// Runs the rows that `args` selects, and reports.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let setup = Setup::new(args)?;
+    let mut setup = Setup::new(args)?;
     // Everything but the checks runs on the first thread, since children die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(minutes) = args.soak {
         return soak::run(&setup, &runtime, minutes);
     }
+    setup.try_protocol_2(&runtime);
     let mut bench = Bench { args, setup: &setup, runtime: &runtime, reported: BTreeSet::new() };
     let mut results = Vec::new();
     let exact: Vec<&Row> = ROWS.iter().filter(|row| args.rows.iter().any(|name| name == row.name)).collect();
@@ -84,11 +90,14 @@ impl Bench<'_> {
                 None => found.push(*contender),
                 Some(reason) => self.report_missing(reason),
             }
-            if *contender == Contender::Causeway && self.setup.before.is_some() {
-                found.push(Contender::Before);
+            if let Some(before) = contender.before().filter(|_| self.setup.before.is_some()) {
+                match self.setup.lacks(row, before) {
+                    None => found.push(before),
+                    Some(reason) => self.report_missing(reason),
+                }
             }
         }
-        if matches!(row.work, Work::Publish { .. }) && self.setup.centrifugo.is_none() {
+        if matches!(row.work, Work::Publish { .. }) && self.setup.api.is_none() {
             self.report_missing(
                 "a real Centrifugo: its API is simulated; set $CENTRIFUGO to its binary to publish into it",
             );
@@ -118,11 +127,11 @@ impl Bench<'_> {
             for (contender, series) in contenders.iter().zip(&mut series) {
                 let what = format!("{}, {}", row.name, contender.name());
                 let measured = self.measure(row, *contender).with_context(|| what.clone())?;
-                eprintln!("{round}/{} {what}: {}", self.rounds(), report::line(&measured));
+                eprintln!("{round}/{} {what}: {}", self.rounds(), report::line(&measured, row.table));
                 series.rounds.push(measured);
             }
         }
-        Ok((!series.is_empty()).then_some(RowResult { row: row.name, series }))
+        Ok((!series.is_empty()).then_some(RowResult { row: row.name, table: row.table, series }))
     }
 
     /// Starts a contender, measures it, and stops it.
@@ -131,9 +140,12 @@ impl Bench<'_> {
         // More of them than there are workers.
         let slow = Load::new(&running.address, (1, 64), Message::Slow, 0)?;
         let _slow = contender.has_slow_calls().then(|| slow.begin()).transpose()?;
-        let measured = match row.work {
+        let mut measured = match row.work {
             Work::Calls { connections, streams, message } => {
                 self.calls(&running, (connections, streams), message)
+            }
+            Work::Clients { clients, in_flight, message } => {
+                self.clients(&running, (clients, in_flight), message)
             }
             Work::Publish { connections } if contender == Contender::Direct => {
                 self.calls(&running, (1, connections), Message::Publish).map(Measured::without_the_process)
@@ -141,6 +153,10 @@ impl Bench<'_> {
             Work::Publish { connections } => self.publish(&running, connections),
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };
+        if let (Ok(measured), Some(ideal)) = (&mut measured, row.ideal()) {
+            let part = measured.figures.get(&Figure::Rate).map(|rate| 100.0 * rate / ideal);
+            measured.figures.extend(part.map(|part| (Figure::Ideal, part)));
+        }
         measured.with_context(|| format!("its output ends with: {:?}", running.process.last_words()))
     }
 
@@ -148,49 +164,80 @@ impl Bench<'_> {
         let check = || self.runtime.block_on(check::sample(&running.address, message));
         let answer = check()?;
         let load = Load::new(&running.address, shape, message, answer)?;
-        let few = FEW.min((8 << 20) / answer).max(shape.0 * shape.1);
+        // Of calls that wait, a classic worker answers few.
+        let at_least = if message.waits().is_some() { shape.0 } else { shape.0 * shape.1 };
+        let few = FEW.min((8 << 20) / answer).max(at_least);
         let measured = self.under_load(running, few, |requests| load.run(requests))?;
         // Its answers are still right after the load.
         check()?;
         Ok(measured)
     }
 
+    fn clients(
+        &self,
+        running: &Running,
+        shape: (usize, usize),
+        message: Message,
+    ) -> anyhow::Result<Measured> {
+        let front = running.front.as_ref().context("there is no Centrifugo")?.address;
+        let (number, in_flight) = shape;
+        let mut clients = self.runtime.block_on(Clients::connect(front, number, message))?;
+        let few = if message.waits().is_some() { FEW } else { FEW.max(number * in_flight) };
+        self.under_load(running, few, |calls| self.runtime.block_on(clients.run(calls, in_flight)))
+    }
+
     fn publish(&self, running: &Running, connections: usize) -> anyhow::Result<Measured> {
-        let is_simulated = self.setup.centrifugo.is_none();
+        let is_simulated = self.setup.api.is_none();
         let publisher = Publisher { socket: running.rpc(), connections, is_simulated };
         self.runtime.block_on(publisher.wait())?;
         self.under_load(running, FEW.max(connections), |calls| self.runtime.block_on(publisher.run(calls)))
     }
 
-    /// Warms up, then measures. The short version makes only `few` calls.
+    /// Warms up, then measures. Each run of the warm-up tells how many calls the next one takes. The short version makes only `few` calls.
     fn under_load(
         &self,
         running: &Running,
         few: usize,
-        load: impl Fn(usize) -> anyhow::Result<Outcome>,
+        mut load: impl FnMut(usize) -> anyhow::Result<Outcome>,
     ) -> anyhow::Result<Measured> {
-        let warm = load(few)?;
-        let requests = if self.args.short {
-            few
-        } else {
-            let warm = load(warm.calls_within(WARM_UP))?;
-            warm.calls_within(self.args.seconds)
-        };
-        let before = running.process.cpu()?;
+        let mut warm = load(few)?;
+        let mut requests = few;
+        if !self.args.short {
+            for _ in 0..WARM_UPS {
+                let calls = warm.calls_within(WARM_UP);
+                warm = load(calls)?;
+                // Few calls keep fewer workers busy than many.
+                if calls as f64 >= 0.5 * WARM_UP * warm.requests_per_second {
+                    break;
+                }
+            }
+            requests = warm.calls_within(self.args.seconds);
+        }
+        let before = running.used()?;
         let outcome = load(requests)?;
-        let cpu = running.process.cpu()?.saturating_sub(before);
+        let used = running.used()?.since(&before);
         let latency = |part| quantile(&outcome.latencies, part);
-        Ok(Measured {
+        let calls = outcome.latencies.len() as f64;
+        let per_call = |cpu: Duration| cpu.as_secs_f64() * 1e6 / calls;
+        let mut measured = Measured {
             figures: BTreeMap::from([
                 (Figure::Rate, outcome.requests_per_second),
-                (Figure::CpuUs, cpu.as_secs_f64() * 1e6 / outcome.latencies.len() as f64),
+                (Figure::ServerUs, per_call(used.bridge + used.workers)),
+                (Figure::CpuUs, per_call(used.own)),
+                (Figure::BridgeUs, per_call(used.bridge)),
+                (Figure::WorkersUs, per_call(used.workers)),
+                (Figure::LoadUs, per_call(used.load)),
+                (Figure::WorkerSleeps, used.sleeps as f64 / calls),
                 (Figure::P50Us, latency(0.5)),
                 (Figure::P99Us, latency(0.99)),
                 (Figure::P999Us, latency(0.999)),
                 (Figure::PeakMb, running.process.memory("VmHWM")?),
             ]),
             latencies_us: QUANTILES.into_iter().map(latency).collect(),
-        })
+        };
+        let centrifugo = used.centrifugo.map(|cpu| (Figure::CentrifugoUs, per_call(cpu)));
+        measured.figures.extend(centrifugo);
+        Ok(measured)
     }
 }
 

@@ -1,14 +1,29 @@
 //! What this machine has to measure, and to measure with.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::Args;
-use crate::plan::{App, Contender, Row};
+use crate::contender::Contender;
+use crate::needs::Need;
+use crate::plan::{App, PROTOCOL_2, Row};
 use crate::role;
+use crate::running::Running;
+
+/// Fails if the Python kit does not know protocol 2.
+const KIT: &str = concat!(
+    "import inspect, sys; sys.path.insert(0, '",
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../workers/python/src'); import causeway; inspect.signature(causeway.App.run).parameters['concurrency']"
+);
+
+/// Requests that a worker of protocol 2 takes at a time.
+const CONCURRENCY: &str = "1024";
 
 /// Programs and files, with absolute paths.
 #[derive(Debug)]
@@ -18,12 +33,16 @@ pub(crate) struct Setup {
     pub(crate) echo: PathBuf,
     pub(crate) before: Option<PathBuf>,
     pub(crate) roadrunner: Option<PathBuf>,
+    /// Centrifugo, to publish into it; otherwise its API is simulated.
+    pub(crate) api: Option<PathBuf>,
+    /// Centrifugo, to call its proxy.
     pub(crate) centrifugo: Option<PathBuf>,
+    pub(crate) nginx: Option<PathBuf>,
+    pub(crate) fpm: Option<PathBuf>,
     pub(crate) python: PathBuf,
     pub(crate) worker: PathBuf,
     php: Option<PathBuf>,
-    has_protobuf: bool,
-    has_grpc: bool,
+    lacking: Vec<Need>,
     _programs: TempDir,
 }
 
@@ -45,44 +64,71 @@ impl Setup {
             None => role::program(programs.path(), role::CAUSEWAY)?,
         };
         let php = args.php_app.clone().unwrap_or_else(|| repository().join("workers/php/examples/app.php"));
-        let python = which(&args.python)?;
-        Ok(Self {
+        let before = args.before.as_deref().map(absolute).transpose().context("--before")?;
+        let api = args.centrifugo.as_deref().map(absolute).transpose().context("$CENTRIFUGO")?;
+        let installed = || Some(repository().join("target/bin/centrifugo")).filter(|path| path.exists());
+        let mut setup = Self {
             worker: compile(&out)?,
             out,
             causeway,
             echo: role::program(programs.path(), role::ECHO)?,
-            before: args.before.as_deref().map(absolute).transpose().context("--before")?,
-            centrifugo: args.centrifugo.as_deref().map(absolute).transpose().context("$CENTRIFUGO")?,
+            before,
+            centrifugo: api.clone().or_else(installed),
+            api,
             roadrunner: args.rr.as_deref().map(absolute).transpose().context("--rr or $RR")?,
             php: runs("php", &["--version"]).then(|| absolute(&php)).transpose()?,
-            has_protobuf: runs(&python, &["-c", "import google.protobuf"]),
-            has_grpc: runs(&python, &["-c", "import grpc, google.protobuf"]),
-            python,
+            nginx: find(|name| name == "nginx"),
+            fpm: find(is_fpm),
+            python: which(&args.python)?,
+            lacking: Vec::new(),
             _programs: programs,
-        })
+        };
+        setup.lacking = setup.look_around();
+        Ok(setup)
+    }
+
+    /// What is missing.
+    fn look_around(&self) -> Vec<Need> {
+        let imports = |modules: &str| runs(&self.python, &["-c", &format!("import {modules}")]);
+        let found = [
+            (Need::Centrifugo, self.centrifugo.is_some()),
+            (Need::RoadRunner, self.roadrunner.is_some()),
+            (Need::Php, self.php.is_some()),
+            (Need::Fpm, self.nginx.is_some() && self.fpm.is_some()),
+            (Need::Protobuf, imports("google.protobuf")),
+            (Need::Grpc, imports("grpc, google.protobuf")),
+            (Need::Uvicorn, imports("uvicorn, uvloop, httptools")),
+            (Need::ProtocolTwoInPython, runs(&self.python, &["-c", KIT])),
+        ];
+        found.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| need).collect()
+    }
+
+    /// Tries whether the binaries of Causeway that may be older than this program serve a worker of protocol 2.
+    pub(crate) fn try_protocol_2(&mut self, runtime: &Runtime) {
+        let starts = |contender| Running::start(self, runtime, &PROTOCOL_2, contender).is_ok();
+        let lacks_it = !starts(Contender::Concurrent);
+        let before_lacks_it = self.before.is_some() && !starts(Contender::BeforeConcurrent);
+        self.lacking.extend(lacks_it.then_some(Need::ProtocolTwo));
+        self.lacking.extend(before_lacks_it.then_some(Need::ProtocolTwoBefore));
     }
 
     /// Why this contender cannot be measured in this row; `None` if it can.
     pub(crate) fn lacks(&self, row: &Row, contender: Contender) -> Option<&'static str> {
-        match (contender, row.app) {
-            (Contender::RoadRunner, _) if self.roadrunner.is_none() => {
-                Some("RoadRunner: $RR is not set to its binary")
-            }
-            (Contender::Aio, _) if !self.has_grpc => Some("grpc.aio: $PYTHON has no grpcio and protobuf"),
-            (Contender::Aio | Contender::Echo | Contender::Direct, _) => None,
-            (_, App::Php) if self.php.is_none() => Some("the PHP row: php is not installed"),
-            (_, App::Python) if !self.has_protobuf => Some("the Python row: $PYTHON has no protobuf"),
-            _ => None,
-        }
+        let missing = Need::of(row, contender).into_iter().find(|need| self.lacking.contains(need));
+        missing.map(Need::missing)
     }
 
-    /// `server.command` for this application.
-    pub(crate) fn command(&self, app: App) -> Vec<String> {
-        let words = match app {
+    /// `server.command` for this application. Those that know protocol 2 speak it when they are told how many requests to take.
+    pub(crate) fn command(&self, app: App, contender: Contender) -> Vec<String> {
+        let mut words = match app {
             App::C => vec![self.worker.clone()],
             App::Php => vec!["php".into(), self.php.clone().unwrap_or_default()],
             App::Python => vec![self.python.clone(), repository().join("workers/python/examples/app.py")],
+            App::Handlers => vec![self.python.clone(), repository().join("tools/bench/workers/app.py")],
         };
+        if contender.is_concurrent() {
+            words.push(CONCURRENCY.into());
+        }
         words.iter().map(|word| word.display().to_string()).collect()
     }
 }
@@ -107,7 +153,7 @@ fn compile(out: &Path) -> anyhow::Result<PathBuf> {
     Ok(worker)
 }
 
-fn runs(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
+fn runs(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
     let quiet = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -123,6 +169,22 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     }
     // Not canonical: a virtual environment's Python is a symlink that must stay one.
     Ok(std::path::absolute(path)?)
+}
+
+/// A server program with such a name. Debian has them in folders that are not in every `$PATH`.
+fn find(is_wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let files = folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    files
+        .map(|file| file.path())
+        .find(|path| path.file_name().and_then(OsStr::to_str).is_some_and(&is_wanted))
+}
+
+/// `php-fpm`, or `php-fpm8.2` as Debian calls it.
+fn is_fpm(name: &str) -> bool {
+    let version = name.strip_prefix("php-fpm");
+    version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
 /// The path of a program, since contenders run in folders of their own.

@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::check;
-use crate::contender::Running;
+use crate::contender::Contender;
 use crate::figures::median;
 use crate::h2load::Load;
-use crate::plan::{Contender, ROWS, Row, Work};
+use crate::plan::{ROWS, Row, Work};
 use crate::report::number;
+use crate::running::Running;
 use crate::setup::Setup;
 
 /// The load: four workers, one connection, 32 calls in flight.

@@ -3,7 +3,9 @@
  * Speaks goridge over the relay in RR_RELAY: pipes, tcp://host:port or unix://path. It handles all complete frames of a read, and writes
  * the replies at once: an answer together with the echo of its fence.
  *
- * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms. */
+ * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms.
+ *
+ * With an argument it speaks protocol 2, with that many requests at a time: the second option of a frame is the number of its request. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,7 +19,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CONTROL = 0x01, HEADER = 12 };
+enum { CONTROL = 0x01, PING = 0x04, PONG = 0x08, HEADER = 12 };
+
+/* Requests at a time; none if this is a classic worker. */
+static const char *concurrency;
 
 typedef struct {
     uint8_t *bytes;
@@ -61,17 +66,26 @@ static void write_u32(uint8_t *at, uint32_t value) {
     for (int byte = 0; byte < 4; byte++) at[byte] = (uint8_t)(value >> 8 * byte);
 }
 
-/* A header. Unless it is that of a control frame, it has one option, the length of an empty context. */
-static void head(Buffer *out, uint8_t flags, size_t payload) {
-    uint8_t bytes[HEADER + 4] = {0};
-    size_t options = flags & CONTROL ? 0 : 1;
+/* A header with options. */
+static void head(Buffer *out, uint8_t flags, uint8_t stream, size_t payload, size_t options, const uint8_t *values) {
+    uint8_t bytes[HEADER] = {0};
     bytes[0] = (uint8_t)(0x10 | (3 + options));
     bytes[1] = flags;
     write_u32(bytes + 2, (uint32_t)payload);
     uint32_t crc = 0xFFFFFFFF;
     for (int at = 0; at < 6; at++) crc = crc >> 8 ^ table[(crc ^ bytes[at]) & 0xFF];
     write_u32(bytes + 6, ~crc);
-    append(out, bytes, HEADER + 4 * options);
+    bytes[10] = stream;
+    append(out, bytes, HEADER);
+    if (options) append(out, values, 4 * options);
+}
+
+/* The header of an answer: it has an empty context, and the number of its request if that has one. */
+static void answer_head(Buffer *out, const uint8_t *request, size_t payload) {
+    uint8_t values[8] = {0};
+    size_t options = request[0] & 0x0F;
+    if (options > 4) memcpy(values + 4, request + HEADER + 4, 4);
+    head(out, 0, 0, payload, options > 4 ? 2 : 1, values);
 }
 
 static uint64_t varint(const uint8_t **at, const uint8_t *end) {
@@ -107,9 +121,10 @@ static const uint8_t *field(const uint8_t *at, const uint8_t *end, uint64_t numb
 }
 
 /* Field 1, `result`, whose field `number` is the data. */
-static void answer(Buffer *out, const uint8_t *context, size_t size, const uint8_t *body, const uint8_t *end) {
+static void answer(Buffer *out, const uint8_t *request, const uint8_t *context, size_t size, const uint8_t *end) {
     static const char CONNECT[] = "\"type\":[\"connect\"]", USER[] = "\x0a\x05" "bench";
     int connect = memmem(context, size, CONNECT, sizeof CONNECT - 1) != NULL;
+    const uint8_t *body = context + size;
     size_t length, user = connect ? sizeof USER - 1 : 0;
     const uint8_t *method = field(body, end, 11, &length);
     if (!connect && length == 4 && !memcmp(method, "slow", 4)) usleep(20000);
@@ -119,7 +134,7 @@ static void answer(Buffer *out, const uint8_t *context, size_t size, const uint8
     size_t inner_length = 1 + put_varint(inner + 1, length);
     outer[0] = 0x0A;
     size_t outer_length = 1 + put_varint(outer + 1, user + inner_length + length);
-    head(out, 0, outer_length + user + inner_length + length);
+    answer_head(out, request, outer_length + user + inner_length + length);
     append(out, outer, outer_length);
     append(out, USER, user);
     append(out, inner, inner_length);
@@ -127,10 +142,13 @@ static void answer(Buffer *out, const uint8_t *context, size_t size, const uint8
 }
 
 static void control(Buffer *out, const uint8_t *payload, size_t length) {
-    if (memmem(payload, length, "stop", 4)) exit(0);
-    char text[32];
-    int size = snprintf(text, sizeof text, "{\"pid\":%d}", (int)getpid());
-    head(out, CONTROL, (size_t)size);
+    if (memmem(payload, length, "\"stop\"", 6)) exit(0);
+    if (!memmem(payload, length, "\"pid\"", 5)) return;
+    char text[96];
+    int size = concurrency ? snprintf(text, sizeof text, "{\"pid\":%d,\"protocol\":2,\"concurrency\":%d,\"name\":\"bench\"}",
+                                      (int)getpid(), atoi(concurrency))
+                           : snprintf(text, sizeof text, "{\"pid\":%d}", (int)getpid());
+    head(out, CONTROL, 0, (size_t)size, 0, NULL);
     append(out, text, (size_t)size);
 }
 
@@ -144,10 +162,12 @@ static size_t handle(const Buffer *in, Buffer *out) {
         const uint8_t *start = frame + header;
         if (frame[1] & CONTROL) {
             control(out, start, payload);
+        } else if (frame[10] & PING) {
+            head(out, 0, PONG, 0, 0, NULL);
         } else {
             size_t context = header > HEADER ? read_u32(frame + HEADER) : 0;
             if (context > payload) exit(2);
-            answer(out, start, context, start + context, start + payload);
+            answer(out, frame, start, context, start + payload);
         }
         done += header + payload;
     }
@@ -173,7 +193,8 @@ static int dial(const char *relay) {
     return -1;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    concurrency = argc > 1 ? argv[1] : NULL;
     const char *relay = getenv("RR_RELAY");
     int fd = dial(relay ? relay : "pipes"), from = fd < 0 ? 0 : fd, to = fd < 0 ? 1 : fd;
     Buffer in = {0}, out = {0};
