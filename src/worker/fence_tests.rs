@@ -127,12 +127,18 @@ fn an_answer_behind_its_echo_is_taken_and_turns_the_fence_off_for_all_workers() 
     assert!(other.is_settled());
 }
 
-#[test]
-fn an_answer_after_its_request_was_given_up_is_dropped_and_turns_the_fence_off() {
+/// The echo came without an answer, and the request was given up.
+fn given_up() -> Fence {
     let mut fence = fence();
     fence.begin();
     fence.on_echo();
     fence.give_up();
+    fence
+}
+
+#[test]
+fn an_answer_after_its_request_was_given_up_is_dropped_and_turns_the_fence_off() {
+    let mut fence = given_up();
     assert_eq!(fence.on_response(), Verdict::LateAnswer);
     assert_eq!(fence.begin(), Placement { front: false, behind: false });
 }
@@ -165,10 +171,7 @@ fn the_real_echo_may_come_when_the_next_request_is_already_in_hand() {
 
 #[test]
 fn a_late_answer_behind_a_made_up_echo_turns_the_fence_off_only_until_the_real_one_comes() {
-    let mut fence = fence();
-    fence.begin();
-    fence.on_echo();
-    fence.give_up();
+    let mut fence = given_up();
     assert_eq!(fence.on_response(), Verdict::LateAnswer);
     assert_eq!(fence.on_echo(), Verdict::FencedAgain);
     assert!(fence.begin().behind);
@@ -193,10 +196,7 @@ fn an_unrequested_echo_while_idle_does_no_harm_and_turns_on_no_fence_that_was_of
 
 #[test]
 fn after_a_request_that_was_given_up_an_answer_behind_an_early_echo_is_ambiguous() {
-    let mut fence = fence();
-    fence.begin();
-    fence.on_echo();
-    fence.give_up();
+    let mut fence = given_up();
     fence.begin();
     assert_eq!(fence.on_echo(), Verdict::Nothing);
     assert_eq!(fence.on_echo(), Verdict::EarlyEcho);

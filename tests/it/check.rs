@@ -5,16 +5,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{BINARY, worker};
-
-/// A folder with files; `.rr.yaml` is the configuration.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
+use crate::support::{BINARY, folder, worker};
 
 fn run(command: &str, folder: &Path) -> Output {
     Command::new(BINARY)

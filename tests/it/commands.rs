@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use causeway::proto::api::{Error, PublishRequest, PublishResponse, PublishResult};
@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::support::centrifugo::{FakeApi, silent_listener};
-use crate::support::{BINARY, Server, Setup, eventually, is_alive, json, worker};
+use crate::support::{BINARY, Killed, Server, Setup, eventually, is_alive, json, worker};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -125,9 +125,8 @@ async fn a_reset_replaces_all_workers_and_reports_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_to_code_that_does_not_boot_fails_with_the_worker_s_own_message() {
-    let setup = setup().pool("num_workers: 2");
-    let flag = setup.path("no-boot");
-    let server = setup.env("NO_BOOT", &flag.display().to_string()).start();
+    let (setup, flag) = setup().pool("num_workers: 2").boots_unless("NO_BOOT");
+    let server = setup.start();
     let before = pids(&server);
     std::fs::write(&flag, "").unwrap();
     let ran = run(&server, &["reset"]);
@@ -297,14 +296,5 @@ fn a_configuration_without_rpc_is_reported_with_the_key() {
     for args in [&["workers"][..], &["reset"], &["rpc", "x.y"], &["publish", "c", "1"], &["stop"]] {
         let error = run_in(folder.path(), args, "").fails(2);
         assert!(error.contains(".rr.yaml: rpc.listen: missing"), "{error}");
-    }
-}
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -11,16 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::tcgetattr;
 use nix::unistd::Pid;
 
-use crate::support::{BINARY, PATIENCE, Server, worker};
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::support::{BINARY, Killed, PATIENCE, Server, worker};
 
 /// What a process shows.
 struct Shown {

@@ -152,10 +152,9 @@ async fn no_worker_outlives_a_killed_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_first_boot_is_reported_with_command_exit_status_and_last_lines() {
-    let setup = worker();
-    let flag = setup.path("no-boot");
+    let (setup, flag) = worker().pool("num_workers: 3").boots_unless("NO_BOOT");
     std::fs::write(&flag, "").unwrap();
-    let mut server = setup.env("NO_BOOT", &flag.display().to_string()).pool("num_workers: 3").spawn();
+    let mut server = setup.spawn();
     assert_eq!(server.exit().await.code(), Some(1));
     let line = server.wait_for_output("causeway: `python3");
     assert!(line.contains("worker.py` exited before it was ready: exit status 7"), "{line}");

@@ -269,10 +269,10 @@ async fn no_more_workers_are_added_in_a_second_than_spawn_rate_allows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_start_of_an_additional_worker_fails_no_request() {
-    let setup = worker()
-        .pool("num_workers: 1, dynamic_allocator: {max_workers: 2, spawn_rate: 10, idle_timeout: 1m}");
-    let flag = setup.path("no-boot");
-    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let (setup, flag) = worker()
+        .pool("num_workers: 1, dynamic_allocator: {max_workers: 2, spawn_rate: 10, idle_timeout: 1m}")
+        .boots_unless("NO_BOOT");
+    let test = setup.pool_alone().await;
     std::fs::write(&flag, "").unwrap();
     let load = test.load(4, "sleep:0.02");
     load.goes_on(50).await;
@@ -314,9 +314,8 @@ async fn in_debug_mode_each_request_has_a_new_worker_and_leaves_none_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_debug_mode_a_worker_that_does_not_boot_fails_its_request_with_the_reason() {
-    let setup = worker().pool("num_workers: 1, debug: true");
-    let flag = setup.path("no-boot");
-    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let (setup, flag) = worker().pool("num_workers: 1, debug: true").boots_unless("NO_BOOT");
+    let test = setup.pool_alone().await;
     std::fs::write(&flag, "").unwrap();
     for _ in 0..3 {
         let error = test.rpc("echo", "1").await.unwrap_err().to_string();

@@ -86,9 +86,8 @@ async fn workers_that_are_exhausted_at_the_same_time_leave_no_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_wait_while_the_successors_of_exhausted_workers_cannot_be_started() {
-    let setup = worker().pool("num_workers: 1, max_jobs: 1");
-    let flag = setup.path("no-boot");
-    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let (setup, flag) = worker().pool("num_workers: 1, max_jobs: 1").boots_unless("NO_BOOT");
+    let test = setup.pool_alone().await;
     std::fs::write(&flag, "").unwrap();
     assert_eq!(test.rpc("echo", "1").await.unwrap(), "1");
     eventually("no worker is left", || !test.pool.is_ready()).await;

@@ -4,16 +4,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::{BINARY, worker};
-
-/// A folder with files; the configuration is one of them.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
+use crate::support::{BINARY, folder, worker};
 
 fn run(folder: &TempDir, args: &[&str]) -> Output {
     Command::new(BINARY).args(args).env("V", "hunter2").current_dir(folder.path()).output().unwrap()

@@ -48,9 +48,8 @@ async fn while_workers_are_replaced_there_are_never_fewer_than_num_workers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_that_does_not_boot_keeps_the_old_workers_and_says_why() {
-    let setup = worker().pool("num_workers: 3");
-    let flag = setup.path("no-boot");
-    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let (setup, flag) = worker().pool("num_workers: 3").boots_unless("NO_BOOT");
+    let test = setup.pool_alone().await;
     let load = test.load(4, "echo");
     let before = test.pids();
     std::fs::write(&flag, "").unwrap();
@@ -206,9 +205,8 @@ async fn workers_can_be_added_and_removed_except_the_last_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_retries_failed_starts_at_once() {
-    let setup = worker();
-    let flag = setup.path("no-boot");
-    let test = setup.env("NO_BOOT", &flag.display().to_string()).pool_alone().await;
+    let (setup, flag) = worker().boots_unless("NO_BOOT");
+    let test = setup.pool_alone().await;
     std::fs::write(&flag, "").unwrap();
     test.rpc("exit:3", "").await.unwrap_err();
     eventually("starts have failed", || !test.pool.is_ready()).await;

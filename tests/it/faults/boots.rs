@@ -5,15 +5,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use crate::support::inventory::{Scene, processes};
-use crate::support::{PATIENCE, Setup, eventually, is_alive, worker};
-
-/// A worker whose boots fail while a file exists.
-fn bootless(variable: &str, suffix: &str) -> (Setup, std::path::PathBuf) {
-    let setup = worker();
-    let flag = setup.path("flag");
-    let value = format!("{}{suffix}", flag.display());
-    (setup.env(variable, &value), flag)
-}
+use crate::support::{PATIENCE, eventually, is_alive, worker};
 
 async fn is_served(scene: &Scene) {
     let deadline = Instant::now() + PATIENCE;
@@ -25,7 +17,7 @@ async fn is_served(scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_whose_workers_cannot_start_fails_requests_at_once_and_recovers_by_itself() {
-    let (setup, flag) = bootless("NO_BOOT", "");
+    let (setup, flag) = worker().boots_unless("NO_BOOT");
     let scene = Scene::begin(setup, 2, "").await;
     std::fs::write(&flag, "").unwrap();
     for _ in 0..2 {
@@ -41,14 +33,14 @@ async fn a_pool_whose_workers_cannot_start_fails_requests_at_once_and_recovers_b
     scene.ends_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_cannot_be_replaced_does_not_affect_the_others() {
-    let (setup, flag) = bootless("NO_BOOT", "");
-    let scene = Scene::begin(setup, 2, "").await;
+/// A worker dies, and its successors do not start until later; `message` is the reason that is logged.
+async fn a_successor_does_not_start(variable: &str, pool: &str, message: &str) {
+    let (setup, flag) = worker().boots_unless(variable);
+    let scene = Scene::begin(setup, 2, pool).await;
     let others = scene.bystanders();
     std::fs::write(&flag, "").unwrap();
     scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
-    scene.server.wait_for_output("cannot start worker");
+    scene.server.wait_for_output(message);
     std::fs::remove_file(&flag).unwrap();
     scene.is_whole_again().await;
     others.noticed_nothing().await;
@@ -56,17 +48,14 @@ async fn a_worker_that_cannot_be_replaced_does_not_affect_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_be_replaced_does_not_affect_the_others() {
+    a_successor_does_not_start("NO_BOOT", "", "cannot start worker").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_never_becomes_ready_is_given_up_and_leaves_nothing() {
-    let (setup, flag) = bootless("BOOT_HANGS", "");
-    let scene = Scene::begin(setup, 2, "allocate_timeout: 8s").await;
-    let others = scene.bystanders();
-    std::fs::write(&flag, "").unwrap();
-    scene.fails("exit:3", Code::Unavailable, "exit status 3").await;
-    scene.server.wait_for_output("was not ready within 8s (pool.allocate_timeout)");
-    std::fs::remove_file(&flag).unwrap();
-    scene.is_whole_again().await;
-    others.noticed_nothing().await;
-    scene.ends_well().await;
+    let pool = "allocate_timeout: 8s";
+    a_successor_does_not_start("BOOT_HANGS", pool, "was not ready within 8s (pool.allocate_timeout)").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +81,7 @@ async fn calls_wait_for_a_worker_that_is_starting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_boots_are_retried_with_growing_pauses() {
-    let (setup, flag) = bootless("BOOT_FAILS", ":8");
+    let (setup, flag) = worker().boots_unless_with("BOOT_FAILS", ":8");
     let scene = Scene::begin(setup, 4, "").await;
     std::fs::write(&flag, "").unwrap();
     let begin = Instant::now();
@@ -146,7 +135,7 @@ async fn a_worker_that_connects_twice_is_served_on_the_connection_that_it_uses()
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_a_handshake_do_not_delay_shutdown() {
     for relay in ["tcp", "unix"] {
-        let (setup, flag) = bootless("BOOT_HANGS", "");
+        let (setup, flag) = worker().boots_unless("BOOT_HANGS");
         let scene = Scene::begin(setup.relay(relay), 2, "").await;
         let silent: Vec<Box<dyn std::any::Any>> = (0..3)
             .map(|_| match relay {

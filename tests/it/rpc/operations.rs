@@ -96,9 +96,8 @@ async fn twenty_resets_in_a_row_fail_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_to_code_that_does_not_boot_fails_with_the_reason_and_keeps_the_workers() {
-    let setup = worker().rpc();
-    let flag = setup.path("no-boot");
-    let server = setup.env("NO_BOOT", &flag.display().to_string()).start();
+    let (setup, flag) = worker().rpc().boots_unless("NO_BOOT");
+    let server = setup.start();
     let (client, mut caller) = (server.client().await, server.caller().await);
     let before = client.worker_pid().await;
     std::fs::write(&flag, "").unwrap();

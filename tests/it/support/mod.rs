@@ -124,6 +124,18 @@ impl Setup {
         self
     }
 
+    /// Workers whose boots go wrong while the returned file exists, in the way that `variable` names (tests/workers/worker.py).
+    pub fn boots_unless(self, variable: &str) -> (Self, PathBuf) {
+        self.boots_unless_with(variable, "")
+    }
+
+    /// The same with a `suffix` to the variable's value.
+    pub fn boots_unless_with(self, variable: &str, suffix: &str) -> (Self, PathBuf) {
+        let flag = self.path("flag");
+        let value = format!("{}{suffix}", flag.display());
+        (self.env(variable, &value), flag)
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
         self
@@ -394,4 +406,23 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with(['Z', 'X']))
+}
+
+/// A folder with files.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// A process that is killed with the test.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
