@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Optional
 
 from causeway import frame
 
@@ -22,9 +23,17 @@ PATIENCE = 20.0
 class Supervisor:
     """The server's side of the relay to a real process."""
 
-    def __init__(self, command: list[str], relay: str, tmp_path: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        relay: str,
+        tmp_path: Path,
+        environment: Optional[dict[str, str]] = None,
+        claims: Optional[dict[str, Any]] = None,
+    ) -> None:
+        """Start a command; its greeting has these claims beside the pid, which depend on the environment."""
         self.listener = None
-        env = {**os.environ, "RR_RELAY": "pipes"}
+        env = {**os.environ, "RR_RELAY": "pipes", **(environment or {})}
         if relay == "unix":
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(tmp_path / "relay.sock"))
@@ -43,14 +52,22 @@ class Supervisor:
             self.connection.settimeout(PATIENCE)
         self.buffer = bytearray()
         self.send(FENCE)
-        assert json.loads(self.receive().payload) == {"pid": self.process.pid}
+        assert json.loads(self.receive().payload) == {"pid": self.process.pid, **(claims or {})}
 
     @classmethod
-    def of_code(cls, code: str, tmp_path: Path) -> Supervisor:
+    def of_code(
+        cls, code: str, tmp_path: Path, environment: Optional[dict[str, str]] = None, claims: Optional[dict[str, Any]] = None
+    ) -> Supervisor:
         """Run an application on pipes."""
         path = tmp_path / "app.py"
         path.write_text(code)
-        return cls(["env", f"PYTHONPATH={ROOT / 'workers/python/src'}", sys.executable, str(path)], "pipes", tmp_path)
+        return cls(
+            ["env", f"PYTHONPATH={ROOT / 'workers/python/src'}", sys.executable, str(path)],
+            "pipes",
+            tmp_path,
+            environment,
+            claims,
+        )
 
     def send(self, data: bytes) -> None:
         if self.connection:

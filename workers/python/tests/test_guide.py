@@ -26,8 +26,12 @@ def applications(tmp_path: Path) -> Iterator[Any]:
     """Run code as a worker."""
     running = []
 
-    def start(code: str) -> Supervisor:
-        running.append(Supervisor.of_code(code, tmp_path))
+    def start(code: str, *, concurrency: int = 0) -> Supervisor:
+        if concurrency:
+            claims = {"protocol": 2, "concurrency": concurrency, "name": f"causeway-worker {causeway.__version__}"}
+            running.append(Supervisor.of_code(code, tmp_path, {"CAUSEWAY_PROTOCOLS": "1,2"}, claims))
+        else:
+            running.append(Supervisor.of_code(code, tmp_path))
         return running[-1]
 
     yield start
@@ -37,6 +41,19 @@ def applications(tmp_path: Path) -> Iterator[Any]:
 
 def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def block(file: str) -> str:
+    """Return the example of the guide that names its file."""
+    (found,) = [block for block in blocks(GUIDE) if block.startswith(f"# {file}\n")]
+    return found
+
+
+def numbered(worker: Supervisor, number: int, event: Event, message: Any, stream: str = "") -> frame.Frame:
+    """Send a request with a number, and return its answer."""
+    context = f'{{"stream":["{stream}"],"type":["{event.value}"]}}'.encode()
+    worker.send(frame.encode(context + message.SerializeToString(), frame.PROTO, (len(context), number)))
+    return worker.receive()
 
 
 def rows(pattern: str) -> list[list[list[str]]]:
@@ -77,7 +94,10 @@ def test_the_application_of_the_guide_answers(applications: Any) -> None:
     assert call(worker, "sum", b"[1,2,3]") == b"6"
 
 
-def test_the_application_of_the_readme_answers_and_publishes(applications: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_applications_of_the_readme_answer_and_publish(
+    applications: Any, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
         expected = api.PublishRequest(channel="news", data=b'{"from":"42","text":"hello"}')
@@ -86,7 +106,7 @@ def test_the_application_of_the_readme_answers_and_publishes(applications: Any, 
 
     with Server(part) as server:
         monkeypatch.setenv("RR_RPC", server.address)
-        assert call(applications(blocks(README)[0]), "announce", b'"hello"') == b'"done"'
+        assert call(applications(blocks(README)[index]), "announce", b'"hello"') == b'"done"'
 
 
 def test_the_calls_of_the_guide_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +122,8 @@ def test_the_calls_of_the_guide_are_made(monkeypatch: pytest.MonkeyPatch) -> Non
     with Server(part) as server:
         monkeypatch.setenv("RR_RPC", server.address)
         names: dict[str, Any] = {}
-        exec(blocks(GUIDE)[1], names)
+        (calls,) = [block for block in blocks(GUIDE) if block.startswith("import causeway\n\nrpc = causeway.Rpc()")]
+        exec(calls, names)
         names["rpc"].close()
     published = api.PublishRequest(channel="news", data=b'{"text":"hello"}', tags={"kind": "greeting"})
     assert seen[0] == b"centrifuge.Publish" + published.SerializeToString()
@@ -114,6 +135,50 @@ def test_the_calls_of_the_guide_are_made(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen[4] == lock % names["lock_id"].encode()
 
 
+def test_the_concurrent_application_of_the_guide_answers_and_publishes(
+    applications: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        expected = api.PublishRequest(channel="news", data=b'{"from":"42","text":"hello"}')
+        assert request.payload == b"centrifuge.Publish" + expected.SerializeToString()
+        peer.answer(request, b"")
+
+    with Server(part) as server:
+        monkeypatch.setenv("RR_RPC", server.address)
+        worker = applications(block("concurrent.py"), concurrency=64)
+        connect = proxy.ConnectResponse.FromString(numbered(worker, 1, Event.CONNECT, proxy.ConnectRequest()).payload)
+        assert connect.result.user == "42"
+        for number, (method, data) in enumerate({"announce": b'"done"', "report": b'"written"'}.items(), 2):
+            request = proxy.RPCRequest(method=method, user="42", data=b'"hello"')
+            answer = numbered(worker, number, Event.RPC, request)
+            assert proxy.RPCResponse.FromString(answer.payload).result.data == data
+        worker.close()
+
+
+def test_the_streams_of_the_guide_are_sent_and_published_to(applications: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        assert request.payload.startswith(b"stream.Publish\n\x02s1") and b'{"from":"42","text":"hello"}' in request.payload
+        peer.answer(request, b"")
+
+    with Server(part) as server:
+        monkeypatch.setenv("RR_RPC", server.address)
+        worker = applications("from __future__ import annotations\n" + block("streams.py"), concurrency=64)
+        first = numbered(worker, 1, Event.SUBSCRIBE_UNIDIRECTIONAL, proxy.SubscribeRequest())
+        messages = [first, *(worker.receive() for _ in range(3))]
+        received = [proxy.StreamSubscribeResponse.FromString(message.payload).publication.data for message in messages]
+        assert received == [b"", b'{"second":0}', b'{"second":1}', b'{"second":2}']
+        assert worker.receive().stream == frame.STREAM | frame.STOP
+        joined = numbered(worker, 2, Event.SUBSCRIBE_BIDIRECTIONAL, proxy.SubscribeRequest(user="42"), "s1")
+        assert proxy.SubscribeResponse.FromString(joined.payload).HasField("result")
+        said = proxy.PublishRequest(user="42", data=b'"hello"')
+        for number, event, message in ((3, Event.STREAM_PUBLISH, said), (4, Event.STREAM_END, proxy.SubscribeRequest())):
+            answer = numbered(worker, number, event, message, "s1")
+            assert event.response.FromString(answer.payload).HasField("result")
+        worker.close()
+
+
 def test_every_event_is_in_the_table_with_its_fields() -> None:
     table = rows(r"\| .* \| `on_")
     assert len(table) == len(Event)
@@ -123,13 +188,13 @@ def test_every_event_is_in_the_table_with_its_fields() -> None:
         assert public(event.request) == request
         assert [field.name for field in fields(event.result)] == result  # type: ignore[arg-type]
     requests = [name.split("(")[0] for name in documented("Field of requests")]
-    assert sorted(requests) == sorted([*public(causeway.Request), "message"])
+    assert sorted(requests) == sorted(public(causeway.Request))
     assert sorted(documented("Field of results")) == sorted({name for row in table for name in row[3]})
 
 
 def test_every_service_is_in_the_table_with_its_methods() -> None:
-    table = rows(r"\| `(centrifugo|informer|resetter|metrics|logger|lock|status)` \| `")
-    assert len(table) == 7
+    table = rows(r"\| `(centrifugo|informer|resetter|metrics|logger|lock|status|stream)` \| `")
+    assert len(table) == 8
     for (service,), methods in table:
         names = [name.split("(")[0] for name in methods if re.match(r"\w+(\(|$)", name)]
         found = inspect.getmembers(getattr(causeway.Rpc(), service), inspect.ismethod)

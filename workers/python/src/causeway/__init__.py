@@ -25,10 +25,12 @@ In the other direction, ``causeway.Rpc`` calls Centrifugo's server API and the s
 The messages of Centrifugo's server API are in ``causeway.api``, those of its events in ``causeway.proxy``.
 """
 
-from ._proto import api_pb2 as api
-from ._proto import proxy_pb2 as proxy
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .app import App
-from .events import Disconnect, Error, Event, Stop
+from .events import Disconnect, Error, Event
+from .handlers import current_request
 from .relay import Relay
 from .requests import (
     ConnectRequest,
@@ -41,8 +43,11 @@ from .requests import (
     Request,
     RpcRequest,
     SharedPollRefreshRequest,
+    StreamEndRequest,
+    StreamPublishRequest,
     SubRefreshRequest,
     SubscribeRequest,
+    SubscribeStreamRequest,
 )
 from .results import (
     ConnectResult,
@@ -50,16 +55,19 @@ from .results import (
     MapRemoveResult,
     NotifyCacheEmptyResult,
     NotifyChannelStateResult,
+    Publication,
     PublishResult,
     RefreshResult,
     Result,
     RpcResult,
     SharedPollRefreshResult,
+    StreamEndResult,
     SubRefreshResult,
     SubscribeResult,
 )
 from .rpc import (
     ApiError,
+    AsyncRpc,
     Centrifugo,
     GrpcError,
     Informer,
@@ -74,13 +82,17 @@ from .rpc import (
     RpcTimeoutError,
     ServerError,
     Status,
+    StreamInfo,
+    Streams,
     WorkerState,
 )
-from .worker import Payload, Worker, WorkerError
+from .streams import Message
+from .worker import Payload, Stop, Worker, WorkerError
 
 __all__ = [
     "ApiError",
     "App",
+    "AsyncRpc",
     "Centrifugo",
     "ConnectRequest",
     "ConnectResult",
@@ -95,6 +107,7 @@ __all__ = [
     "MapPublishResult",
     "MapRemoveRequest",
     "MapRemoveResult",
+    "Message",
     "Metrics",
     "NotifyCacheEmptyRequest",
     "NotifyCacheEmptyResult",
@@ -102,6 +115,7 @@ __all__ = [
     "NotifyChannelStateResult",
     "Payload",
     "PluginStatus",
+    "Publication",
     "PublishRequest",
     "PublishResult",
     "RefreshRequest",
@@ -121,14 +135,34 @@ __all__ = [
     "SharedPollRefreshResult",
     "Status",
     "Stop",
+    "StreamEndRequest",
+    "StreamEndResult",
+    "StreamInfo",
+    "StreamPublishRequest",
+    "Streams",
     "SubRefreshRequest",
     "SubRefreshResult",
     "SubscribeRequest",
     "SubscribeResult",
+    "SubscribeStreamRequest",
     "Worker",
     "WorkerError",
     "WorkerState",
     "api",
+    "current_request",
     "proxy",
 ]
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ._proto import api_pb2 as api
+    from ._proto import proxy_pb2 as proxy
+
+
+def __getattr__(name: str) -> Any:
+    # Workers whose messages are JSON do without protobuf.
+    modules = {"api": "api_pb2", "proxy": "proxy_pb2"}
+    if name not in modules:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = globals()[name] = importlib.import_module(f"._proto.{modules[name]}", __name__)
+    return module

@@ -4,54 +4,75 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-import re
+import os
 import sys
-from collections.abc import Awaitable
-from typing import Any, Callable, Optional, TypeVar, Union
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
+from . import codec as codecs
 from . import requests, results
-from .events import Answer, Disconnect, Error, Event
+from .codec import Codec
+from .events import Disconnect, Error, Event
+from .handlers import CURRENT, Handler, Handlers, encode, event_of, respond
+from .relay import Relay
 from .requests import Request
-from .results import Result
-from .worker import Payload, Worker, WorkerError
+from .results import Publication, Result
+from .streams import StreamEncoder
+from .worker import Payload, Worker
+
+if TYPE_CHECKING:
+    from .protocol2 import Session
 
 Q = TypeVar("Q", bound=Request)
 A = TypeVar("A")
-Handler = Callable[[Q], Union[A, Awaitable[A]]]
-AnyHandler = Callable[[Any], Any]
-H = TypeVar("H", bound=AnyHandler)
-K = TypeVar("K")
+Answers = Callable[[Q], Union[A, Awaitable[A]]]
+H = TypeVar("H", bound=Callable[[Any], Any])
 Refusal = Union[Error, Disconnect, None]
 # Decorators return what they take, so that an application's own code and tests can call its handlers.
-ConnectHandler = TypeVar("ConnectHandler", bound=Handler[requests.ConnectRequest, Union[results.ConnectResult, Refusal]])
-RefreshHandler = TypeVar("RefreshHandler", bound=Handler[requests.RefreshRequest, Union[results.RefreshResult, Refusal]])
-SubscribeHandler = TypeVar("SubscribeHandler", bound=Handler[requests.SubscribeRequest, Union[results.SubscribeResult, Refusal]])
-PublishHandler = TypeVar("PublishHandler", bound=Handler[requests.PublishRequest, Union[results.PublishResult, Refusal]])
-RpcHandler = TypeVar("RpcHandler", bound=Handler[requests.RpcRequest, Union[results.RpcResult, Refusal]])
+ConnectHandler = TypeVar("ConnectHandler", bound=Answers[requests.ConnectRequest, Union[results.ConnectResult, Refusal]])
+RefreshHandler = TypeVar("RefreshHandler", bound=Answers[requests.RefreshRequest, Union[results.RefreshResult, Refusal]])
+SubscribeHandler = TypeVar("SubscribeHandler", bound=Answers[requests.SubscribeRequest, Union[results.SubscribeResult, Refusal]])
+PublishHandler = TypeVar("PublishHandler", bound=Answers[requests.PublishRequest, Union[results.PublishResult, Refusal]])
+RpcHandler = TypeVar("RpcHandler", bound=Answers[requests.RpcRequest, Union[results.RpcResult, Refusal]])
 SubRefreshHandler = TypeVar(
-    "SubRefreshHandler", bound=Handler[requests.SubRefreshRequest, Union[results.SubRefreshResult, Refusal]]
+    "SubRefreshHandler", bound=Answers[requests.SubRefreshRequest, Union[results.SubRefreshResult, Refusal]]
 )
 NotifyCacheEmptyHandler = TypeVar(
-    "NotifyCacheEmptyHandler", bound=Handler[requests.NotifyCacheEmptyRequest, Optional[results.NotifyCacheEmptyResult]]
+    "NotifyCacheEmptyHandler", bound=Answers[requests.NotifyCacheEmptyRequest, Optional[results.NotifyCacheEmptyResult]]
 )
 NotifyChannelStateHandler = TypeVar(
     "NotifyChannelStateHandler",
-    bound=Handler[requests.NotifyChannelStateRequest, Union[results.NotifyChannelStateResult, Error, None]],
+    bound=Answers[requests.NotifyChannelStateRequest, Union[results.NotifyChannelStateResult, Error, None]],
 )
 MapPublishHandler = TypeVar(
-    "MapPublishHandler", bound=Handler[requests.MapPublishRequest, Union[results.MapPublishResult, Refusal]]
+    "MapPublishHandler", bound=Answers[requests.MapPublishRequest, Union[results.MapPublishResult, Refusal]]
 )
-MapRemoveHandler = TypeVar("MapRemoveHandler", bound=Handler[requests.MapRemoveRequest, Union[results.MapRemoveResult, Refusal]])
+MapRemoveHandler = TypeVar("MapRemoveHandler", bound=Answers[requests.MapRemoveRequest, Union[results.MapRemoveResult, Refusal]])
 SharedPollRefreshHandler = TypeVar(
     "SharedPollRefreshHandler",
-    bound=Handler[requests.SharedPollRefreshRequest, Union[results.SharedPollRefreshResult, Error, None]],
+    bound=Answers[requests.SharedPollRefreshRequest, Union[results.SharedPollRefreshResult, Error, None]],
 )
+Streamed = Union[results.SubscribeResult, Error, Disconnect, Publication]
+SubscribeStreamHandler = TypeVar(
+    "SubscribeStreamHandler",
+    bound=Callable[
+        [requests.SubscribeStreamRequest],
+        Union[
+            results.SubscribeResult,
+            Refusal,
+            Awaitable[Union[results.SubscribeResult, Refusal]],
+            Iterator[Streamed],
+            AsyncIterator[Streamed],
+        ],
+    ],
+)
+StreamPublishHandler = TypeVar(
+    "StreamPublishHandler", bound=Answers[requests.StreamPublishRequest, Union[results.PublishResult, Refusal]]
+)
+StreamEndHandler = TypeVar("StreamEndHandler", bound=Answers[requests.StreamEndRequest, Optional[results.StreamEndResult]])
 
-_EVENTS = {event.value: event for event in Event}
 
-# The event type, as Causeway and RoadRunner write it. No header can pass for it: in a JSON string, quotes are escaped.
-_TYPE = re.compile(rb',"type":\["([a-z]+)"')
+_END = object()
 
 
 class App:
@@ -63,14 +84,17 @@ class App:
 
     An event without a handler is answered with Centrifugo's error 108, "not available".
 
-    Handlers may be ``async``. A worker serves one request at a time, and its event loop runs only while a handler does.
+    Handlers may be ``async``. ``run(concurrency=64)`` serves many requests at a time. Without it, a worker serves one at a
+    time, and its event loop runs only while a handler does.
     """
 
-    def __init__(self) -> None:
-        self._handlers: dict[Event, AnyHandler] = {}
-        self._methods: dict[str, AnyHandler] = {}
-        self._missing: set[Event] = set()
+    def __init__(self, *, codec: Optional[str] = None) -> None:
+        """Take the encoding of messages, ``proto`` or ``json``; by default ``proto`` where its fast implementation exists."""
+        self._wanted_codec = codec
+        self._codec: Optional[Codec] = None
+        self._handlers = Handlers()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._session: Optional[Session] = None
 
     def on_connect(self, handler: ConnectHandler) -> ConnectHandler:
         """Handle connects."""
@@ -96,7 +120,7 @@ class App:
             return self.on(Event.RPC)
 
         def register(handler: RpcHandler) -> RpcHandler:
-            return _register(self._methods, method, handler, f"RPC method {method!r}")
+            return self._handlers.register(Event.RPC, handler, method)
 
         return register
 
@@ -124,45 +148,124 @@ class App:
         """Handle shared polls."""
         return self.on(Event.SHARED_POLL_REFRESH)(handler)
 
+    def on_subscribe_unidirectional(self, handler: SubscribeStreamHandler) -> SubscribeStreamHandler:
+        """Handle subscriptions that get a stream of their own.
+
+        A handler that returns a result is done: whoever knows ``request.stream`` publishes to it with ``Rpc.stream``. A handler
+        that is a generator yields the publications itself, after a ``SubscribeResult`` that accepts the subscription.
+        """
+        return self.on(Event.SUBSCRIBE_UNIDIRECTIONAL)(handler)
+
+    def on_subscribe_bidirectional(self, handler: SubscribeStreamHandler) -> SubscribeStreamHandler:
+        """Handle subscriptions that get a stream of their own to which the client publishes, too."""
+        return self.on(Event.SUBSCRIBE_BIDIRECTIONAL)(handler)
+
+    def on_stream_publish(self, handler: StreamPublishHandler) -> StreamPublishHandler:
+        """Handle what clients publish to their streams. An ``Error`` or ``Disconnect`` ends the stream."""
+        return self.on(Event.STREAM_PUBLISH)(handler)
+
+    def on_stream_end(self, handler: StreamEndHandler) -> StreamEndHandler:
+        """Handle the end of streams."""
+        return self.on(Event.STREAM_END)(handler)
+
     def on(self, event: Event) -> Callable[[H], H]:
         """Handle any type of event; raise ``ValueError`` when it has a handler already."""
 
         def register(handler: H) -> H:
-            return _register(self._handlers, event, handler, event.value)
+            return self._handlers.register(event, handler)
 
         return register
 
-    def run(self, worker: Optional[Worker] = None) -> None:
-        """Serve requests until the server stops this worker."""
-        (worker or Worker()).run(self.answer)
+    def run(
+        self,
+        worker: Optional[Worker] = None,
+        *,
+        concurrency: Optional[int] = None,
+        threads: Optional[int] = None,
+        blocking_limit: Optional[float] = 0.1,
+    ) -> None:
+        """Serve requests until the server stops this worker.
 
-    def answer(self, payload: Payload) -> bytes:
-        """Return the encoded response to one request.
+        With ``concurrency``, up to so many requests are handled at a time: ``async`` handlers on one event loop, others on up to
+        ``threads`` threads, by default 32 or ``concurrency``, whichever is less; with 0 they run on the event loop, too. A
+        handler that blocks the event loop for ``blocking_limit`` seconds is logged with its place in the code. Where the server
+        does not support all this, requests are handled one at a time.
+        """
+        if concurrency is not None:
+            if worker is not None:
+                raise ValueError("a Worker handles one request at a time: leave out worker or concurrency")
+            if not 1 <= concurrency <= 65535:
+                raise ValueError(f"expected a concurrency from 1 to 65535, found {concurrency}")
+            if "2" in os.environ.get("CAUSEWAY_PROTOCOLS", "1").split(","):
+                from . import protocol2
+
+                limit = min(32, concurrency) if threads is None else threads
+                protocol2.run(lambda relay: self.open_session(relay, concurrency, limit, blocking_limit))
+                return
+            message = "this worker handles one request at a time: the server does not offer protocol 2"
+            print(message, file=sys.stderr, flush=True)
+        if worker is None:
+            worker = Worker(codec=self.codec.name)
+        worker.run(self.answer)
+
+    def open_session(
+        self, relay: Relay, concurrency: int = 64, threads: int = 32, blocking_limit: Optional[float] = 0.1
+    ) -> Session:
+        """Serve requests from a relay on the running event loop, until the session is ``finished``; see ``run``."""
+        from .protocol2 import Session
+
+        self._session = Session(
+            relay, self._handlers, self.codec, concurrency=concurrency, threads=threads, blocking_limit=blocking_limit
+        )
+        return self._session
+
+    @property
+    def codec(self) -> Codec:
+        """The encoding of messages."""
+        if self._codec is None:
+            self._codec = codecs.choose(self._wanted_codec)
+        return self._codec
+
+    def limit(self, credit: int) -> None:
+        """Take at most so many requests at a time from now on, 0 for none, from any handler and thread.
+
+        It has no effect on what is being handled, on more than ``concurrency``, and where requests are handled one at a time.
+        """
+        if credit < 0:
+            raise ValueError(f"expected a number of requests, found {credit}")
+        if self._session is not None:
+            self._session.limit(credit)
+
+    def answer(self, payload: Payload) -> Union[bytes, Iterator[bytes]]:
+        """Return the encoded response to one request, or an iterator of messages when its handler is a generator.
 
         Raises ``WorkerError`` when the event is unknown or its handler returns what cannot be its answer.
         """
-        kind = _event_type(payload.context)
-        event = _EVENTS.get(kind)
-        if event is None:
-            raise WorkerError(f'unknown event type "{kind}"')
-        request: Any = event.request(payload.body, payload.context)
-        handler = (self._methods.get(request.method) if kind == "rpc" else None) or self._handlers.get(event)
+        codec = self._codec or self.codec
+        event = event_of(payload.context)
+        request = event.request(payload.body, payload.context, codec)
+        handler = self._handlers.find(event, request)
         if handler is None:
-            return self._without_handler(event, request)
+            return respond(codec, event, self._handlers.missing(event, request))
+        CURRENT.set(request)
         try:
             answer = self._call(handler, request)
+            if event.is_stream and (inspect.isgenerator(answer) or inspect.isasyncgen(answer)):
+                return self._stream(event, handler, request, answer)
         except (Error, Disconnect) as refusal:
             answer = refusal
-        try:
-            return _response(event, answer)
-        except Exception as error:
-            problem = "" if isinstance(error, WorkerError) else f"cannot encode the answer to {event.value}: "
-            raise WorkerError(f"{_place(handler)}: {problem}{error}") from error
+        finally:
+            CURRENT.set(None)
+        return encode(codec, event, handler, answer)
 
-    def _call(self, handler: AnyHandler, request: Request) -> Any:
-        answer = handler(request)
+    def _call(self, handler: Handler, request: Request) -> Any:
+        answer = handler.function(request)
         if isinstance(answer, Result) or not inspect.isawaitable(answer):
             return answer
+        return self._complete(answer)
+
+    def _complete(self, answer: Awaitable[Any]) -> Any:
+        """Run the event loop until there is the answer."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         try:
@@ -171,65 +274,44 @@ class App:
             # No subclass of Exception: it would end the worker.
             raise RuntimeError("the handler was cancelled") from error
 
-    def _without_handler(self, event: Event, request: Any) -> bytes:
-        """Answer an event without a handler. The response to an empty cache has no error, so that its result is empty instead."""
-        if event not in self._missing:
-            self._missing.add(event)
-            method = f" method {json.dumps(request.method[:100])}" if event is Event.RPC else ""
-            print(f"no handler for {event.value}{method} (logged once)", file=sys.stderr, flush=True)
-        return _response(event, None if event is Event.NOTIFY_CACHE_EMPTY else Error.not_available())
+    def _stream(self, event: Event, handler: Handler, request: Request, generator: Any) -> Union[bytes, Iterator[bytes]]:
+        """Return the messages of a generator, or the answer if it rejects the subscription."""
+        items: Any = generator if inspect.isgenerator(generator) else self._synchronous(generator)
+        encoder = StreamEncoder(self.codec, event, handler)
+        try:
+            first = next(items, _END)
+        except (Error, Disconnect) as refusal:
+            first = refusal
+        rejection = encoder.rejection(first)
+        if rejection is not None:
+            items.close()
+            return rejection
+        return _messages(encoder, first, items, request)
+
+    def _synchronous(self, generator: Any) -> Generator[Any, None, None]:
+        """Return a generator for an async one, which runs the event loop for each item."""
+        try:
+            while True:
+                try:
+                    item = self._complete(generator.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            self._complete(generator.aclose())
 
 
-def _response(event: Event, answer: Answer) -> bytes:
-    response: Any = event.response()
-    if answer is None or isinstance(answer, event.result):
-        result = response.result
-        result.SetInParent()
-        if answer is not None:
-            answer.fill(result)
-    elif isinstance(answer, Error):
-        error = _field(event, response, "error")
-        error.code, error.message, error.temporary = answer.code, answer.message, answer.temporary
-    elif isinstance(answer, Disconnect):
-        disconnect = _field(event, response, "disconnect")
-        disconnect.code, disconnect.reason = answer.code, answer.reason
-    else:
-        refusals = [name for name in ("error", "disconnect") if name in event.response.DESCRIPTOR.fields_by_name]
-        expected = ", ".join((event.result.__name__, *map(str.capitalize, refusals)))
-        raise WorkerError(f"the handler of {event.value} returned {type(answer).__name__}, expected {expected} or None")
-    serialized: bytes = response.SerializeToString()
-    return serialized
-
-
-def _field(event: Event, response: Any, name: str) -> Any:
-    if name not in event.response.DESCRIPTOR.fields_by_name:
-        raise WorkerError(f"Centrifugo takes no {name} in answer to {event.value}")
-    field = getattr(response, name)
-    field.SetInParent()
-    return field
-
-
-def _register(handlers: dict[K, AnyHandler], key: K, handler: H, what: str) -> H:
-    if key in handlers:
-        raise ValueError(f"{what} has a handler already: {_place(handlers[key])}")
-    handlers[key] = handler
-    return handler
-
-
-def _place(handler: AnyHandler) -> str:
-    """Return where a handler is defined: file and line."""
-    code = getattr(inspect.unwrap(handler), "__code__", None) or getattr(type(handler).__call__, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(handler)
-
-
-def _event_type(context: bytes) -> str:
-    # Decoding all headers costs ten times as much, and few handlers need them.
-    found = _TYPE.search(context)
-    if found:
-        return found[1].decode()
-    decoded = json.loads(context) if context else None
-    types = decoded.get("type") if isinstance(decoded, dict) else None
-    return str(types[0] if isinstance(types, list) and types else types or "")
+def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], request: Request) -> Iterator[bytes]:
+    CURRENT.set(request)
+    try:
+        if first is not _END:
+            yield from encoder.messages(first)
+        for item in items:
+            yield from encoder.messages(item)
+        yield from encoder.end()
+    finally:
+        items.close()
+        CURRENT.set(None)
 
 
 async def _wait(answer: Awaitable[Any]) -> Any:

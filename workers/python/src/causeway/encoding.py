@@ -8,7 +8,11 @@ from typing import Any
 Json = Any
 """Any value that JSON can represent, or ``bytes``, which are sent as they are."""
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+JSON_FIELDS = frozenset(("data", "info", "meta", "stream_data", "prev_data"))
+"""Bytes fields of Centrifugo's messages that carry JSON."""
+
+to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Encodes a value as JSON. Raises ``TypeError`` or ``ValueError`` when JSON cannot represent it, such as NaN."""
 
 
 def to_bytes(value: Json) -> bytes:
@@ -16,4 +20,4 @@ def to_bytes(value: Json) -> bytes:
 
     Raises ``TypeError`` or ``ValueError`` when JSON cannot represent the value, such as NaN.
     """
-    return value if isinstance(value, bytes) else _encode(value).encode()
+    return value if isinstance(value, bytes) else to_text(value).encode()

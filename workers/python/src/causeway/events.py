@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Union
-
-from google.protobuf.message import Message
+from functools import cache
+from typing import Any, Union
 
 from . import requests, results
-from ._proto import proxy_pb2 as pb
 from .requests import Request
 from .results import Result
+from .worker import Stop
 
 
 @dataclass(unsafe_hash=True)
@@ -52,53 +51,89 @@ class Disconnect(Exception):  # noqa: N818 - an answer, not an error
         return f"{self.code}: {self.reason}"
 
 
-class Stop(Exception):  # noqa: N818 - a request, not an error
-    """Raise it to hand the request to another worker and have this one replaced."""
-
+__all__ = ["Answer", "Disconnect", "Error", "Event", "Stop"]
 
 Answer = Union[Result, Error, Disconnect, None]
+
+
+_REFUSALS = ("error", "disconnect")
 
 
 class Event(str, Enum):
     """The types of events, as a request's context names them."""
 
-    CONNECT = "connect", requests.ConnectRequest, results.ConnectResult, pb.ConnectResponse
-    REFRESH = "refresh", requests.RefreshRequest, results.RefreshResult, pb.RefreshResponse
-    SUBSCRIBE = "subscribe", requests.SubscribeRequest, results.SubscribeResult, pb.SubscribeResponse
-    PUBLISH = "publish", requests.PublishRequest, results.PublishResult, pb.PublishResponse
-    RPC = "rpc", requests.RpcRequest, results.RpcResult, pb.RPCResponse
-    SUB_REFRESH = "subrefresh", requests.SubRefreshRequest, results.SubRefreshResult, pb.SubRefreshResponse
+    CONNECT = "connect", requests.ConnectRequest, results.ConnectResult
+    REFRESH = "refresh", requests.RefreshRequest, results.RefreshResult
+    SUBSCRIBE = "subscribe", requests.SubscribeRequest, results.SubscribeResult
+    PUBLISH = "publish", requests.PublishRequest, results.PublishResult
+    RPC = "rpc", requests.RpcRequest, results.RpcResult, "RPCResult"
+    SUB_REFRESH = "subrefresh", requests.SubRefreshRequest, results.SubRefreshResult
     NOTIFY_CACHE_EMPTY = (
         "notifycacheempty",
         requests.NotifyCacheEmptyRequest,
         results.NotifyCacheEmptyResult,
-        pb.NotifyCacheEmptyResponse,
+        "NotifyCacheEmptyResult",
+        (),
     )
     NOTIFY_CHANNEL_STATE = (
         "notifychannelstate",
         requests.NotifyChannelStateRequest,
         results.NotifyChannelStateResult,
-        pb.NotifyChannelStateResponse,
+        "NotifyChannelStateResult",
+        ("error",),
     )
-    MAP_PUBLISH = "mappublish", requests.MapPublishRequest, results.MapPublishResult, pb.MapPublishResponse
-    MAP_REMOVE = "mapremove", requests.MapRemoveRequest, results.MapRemoveResult, pb.MapRemoveResponse
+    MAP_PUBLISH = "mappublish", requests.MapPublishRequest, results.MapPublishResult
+    MAP_REMOVE = "mapremove", requests.MapRemoveRequest, results.MapRemoveResult
     SHARED_POLL_REFRESH = (
         "sharedpollrefresh",
         requests.SharedPollRefreshRequest,
         results.SharedPollRefreshResult,
-        pb.SharedPollRefreshResponse,
+        "SharedPollRefreshResult",
+        ("error",),
     )
+    SUBSCRIBE_UNIDIRECTIONAL = "subscribeunidirectional", requests.SubscribeStreamRequest, results.SubscribeResult
+    SUBSCRIBE_BIDIRECTIONAL = "subscribebidirectional", requests.SubscribeStreamRequest, results.SubscribeResult
+    STREAM_PUBLISH = "streampublish", requests.StreamPublishRequest, results.PublishResult
+    STREAM_END = "streamend", requests.StreamEndRequest, results.StreamEndResult, "SubscribeResult", ()
 
     request: type[Request]
     """What a handler takes."""
     result: type[Result]
     """What a handler returns."""
-    response: type[Message]
-    """The response message, which holds the result, an error or a disconnect."""
+    result_message: str
+    """The message that carries the result."""
+    refusals: tuple[str, ...]
+    """What may be in a response instead of the result: ``error`` and ``disconnect``, one of them or neither."""
 
-    def __new__(cls, value: str, request: type[Request], result: type[Result], response: type[Message]) -> Event:
+    def __new__(
+        cls,
+        value: str,
+        request: type[Request],
+        result: type[Result],
+        message: str = "",
+        refusals: tuple[str, ...] = _REFUSALS,
+    ) -> Event:
         """Create a member whose value is the type in the context."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.request, member.result, member.response = request, result, response
+        member.request, member.result, member.refusals = request, result, refusals
+        member.result_message = message or result.__name__
         return member
+
+    @property
+    def response(self) -> type[Any]:
+        """The protobuf message that holds the result, an error or a disconnect."""
+        return _response(self.result_message)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a stream answers the event."""
+        return self in (Event.SUBSCRIBE_UNIDIRECTIONAL, Event.SUBSCRIBE_BIDIRECTIONAL)
+
+
+@cache
+def _response(result: str) -> type[Any]:
+    from ._proto import proxy_pb2
+
+    found: type[Any] = getattr(proxy_pb2, result[: -len("Result")] + "Response")
+    return found

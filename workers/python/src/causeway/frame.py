@@ -19,6 +19,12 @@ GOB = 0x20
 ERROR = 0x40
 PROTO = 0x80
 
+# Stream bits.
+STREAM = 0x01
+STOP = 0x02
+PING = 0x04
+PONG = 0x08
+
 _CHECKED = struct.Struct("<BBI")
 _REST = struct.Struct("<IBB")
 _HEADER = struct.Struct("<BBIIBB")

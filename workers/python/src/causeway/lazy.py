@@ -1,7 +1,8 @@
-"""``cached_property``: a property that is computed when it is first read."""
+"""What is computed or imported when it is first used."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -24,4 +25,15 @@ else:
             return value
 
 
-__all__ = ["cached_property"]
+class LazyModule:
+    """Imports a module with the first use of one of its names."""
+
+    def __init__(self, name: str) -> None:
+        self._module = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.__dict__[name] = getattr(importlib.import_module(self._module), name)
+        return value
+
+
+__all__ = ["LazyModule", "cached_property"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 from abc import ABC, abstractmethod
-from typing import Optional
+from typing import Optional, Union
 
 _PATIENCE = 60.0
 """Connect timeout in seconds."""
@@ -41,6 +42,14 @@ class Relay(ABC):
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
 
+    def is_readable(self) -> bool:
+        """Whether reading returns at once."""
+        return False
+
+    def descriptors(self) -> tuple[int, int]:
+        """Return the file descriptors to read from and to write to, for an event loop."""
+        raise TypeError(f"{type(self).__name__} has no file descriptors")
+
 
 class _PipesRelay(Relay):
     """Standard input and output, out of the application's reach: what it or a C library prints goes to standard error."""
@@ -53,6 +62,12 @@ class _PipesRelay(Relay):
         os.close(null)
         os.dup2(2, 1)
         sys.stdout = sys.stderr
+
+    def descriptors(self) -> tuple[int, int]:
+        return self._input, self._output
+
+    def is_readable(self) -> bool:
+        return bool(select.select([self._input], [], [], 0)[0])
 
     def read(self) -> bytes:
         return os.read(self._input, _READ)
@@ -69,6 +84,12 @@ class _SocketRelay(Relay):
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
+    def descriptors(self) -> tuple[int, int]:
+        return self._connection.fileno(), self._connection.fileno()
+
+    def is_readable(self) -> bool:
+        return bool(select.select([self._connection], [], [], 0)[0])
+
     def read(self) -> bytes:
         return self._connection.recv(_READ)
 
@@ -76,24 +97,35 @@ class _SocketRelay(Relay):
         self._connection.sendall(data)
 
 
+def parse(address: str) -> Union[tuple[str, int], str]:
+    """Return the host and port in ``tcp://host:port``, or the path in ``unix://path``.
+
+    Raises ``ValueError`` when the address is invalid.
+    """
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme == "tcp" and port.isdigit():
+        return host.strip("[]") or "127.0.0.1", int(port)
+    if scheme == "unix" and rest:
+        return rest
+    raise ValueError(f'expected tcp://host:port or unix://path, found "{address}"')
+
+
 def connect(address: str, seconds: float) -> socket.socket:
     """Connect to ``tcp://host:port`` or ``unix://path`` within ``seconds``, which remain the socket's timeout.
 
     Raises ``ValueError`` when the address is invalid and ``OSError`` when the connection fails.
     """
-    scheme, _, rest = address.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme == "tcp" and port.isdigit():
-        connection = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), seconds)
+    where = parse(address)
+    if not isinstance(where, str):
+        connection = socket.create_connection(where, seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
-    if scheme == "unix" and rest:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(seconds)
-            connection.connect(rest)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-    raise ValueError(f'expected tcp://host:port or unix://path, found "{address}"')
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(where)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

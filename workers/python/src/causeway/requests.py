@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Optional
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
-from google.protobuf.message import Message
-
-from ._proto import proxy_pb2 as pb
+from .codec import Codec, by_name
 from .encoding import Json
 from .lazy import cached_property
+
+if TYPE_CHECKING:
+    from .streams import Message
 
 
 class Request:
@@ -20,12 +21,18 @@ class Request:
     Fields that carry nested messages, and those of newer versions of Centrifugo, are in ``message``.
     """
 
-    _message: ClassVar[type[Message]]
+    _message: ClassVar[str]
 
-    def __init__(self, body: bytes, context: bytes) -> None:
-        self.message: Any = self._message.FromString(body)
-        """The protobuf message."""
+    def __init__(self, body: bytes, context: bytes, codec: Optional[Codec] = None) -> None:
+        """Take an encoded message and the context, by default in protobuf."""
+        self._codec = codec or by_name("proto")
+        self._body = body
         self._context = context
+
+    @cached_property
+    def message(self) -> Any:
+        """The message with all its fields: a class in ``causeway.proxy``, or with JSON an object with the same attributes."""
+        return self._codec.decode(self._message, self._body)
 
     @cached_property
     def headers(self) -> Mapping[str, Sequence[str]]:
@@ -68,18 +75,19 @@ class Request:
     def data(self) -> bytes:
         """The data that the client sent; decoded if Centrifugo sent it as base64."""
         encoded = self._text("b64data")
-        return base64.b64decode(encoded, validate=True) if encoded else getattr(self.message, "data", b"")
+        return base64.b64decode(encoded, validate=True) if encoded else self._codec.raw(self.message, "data")
 
     @cached_property
     def json(self) -> Json:
         """The data, decoded as JSON; ``None`` when there is none."""
-        return json.loads(self.data) if self.data else None
+        if self._text("b64data"):
+            return json.loads(self.data)
+        return self._codec.json(self.message, "data")
 
     @cached_property
     def meta(self) -> Json:
         """What the application attached to the connection, hidden from the client; ``None`` when there is nothing."""
-        meta = bytes(getattr(self.message, "meta", b""))
-        return json.loads(meta) if meta else None
+        return self._codec.json(self.message, "meta")
 
     @property
     def labels(self) -> dict[str, str]:
@@ -108,7 +116,7 @@ class _KeyRequest(_ChannelRequest):
 class ConnectRequest(Request):
     """A client connects."""
 
-    _message = pb.ConnectRequest
+    _message = "ConnectRequest"
 
     @property
     def name(self) -> str:
@@ -129,13 +137,13 @@ class ConnectRequest(Request):
 class RefreshRequest(Request):
     """A connection is about to expire."""
 
-    _message = pb.RefreshRequest
+    _message = "RefreshRequest"
 
 
 class SubscribeRequest(_ChannelRequest):
     """A client subscribes to a channel."""
 
-    _message = pb.SubscribeRequest
+    _message = "SubscribeRequest"
 
     @property
     def token(self) -> str:
@@ -146,13 +154,13 @@ class SubscribeRequest(_ChannelRequest):
 class PublishRequest(_ChannelRequest):
     """A client publishes to a channel."""
 
-    _message = pb.PublishRequest
+    _message = "PublishRequest"
 
 
 class RpcRequest(Request):
     """A client calls a method."""
 
-    _message = pb.RPCRequest
+    _message = "RPCRequest"
 
     @property
     def method(self) -> str:
@@ -163,19 +171,19 @@ class RpcRequest(Request):
 class SubRefreshRequest(_ChannelRequest):
     """A subscription is about to expire."""
 
-    _message = pb.SubRefreshRequest
+    _message = "SubRefreshRequest"
 
 
 class NotifyCacheEmptyRequest(_ChannelRequest):
     """A cache channel has no publication."""
 
-    _message = pb.NotifyCacheEmptyRequest
+    _message = "NotifyCacheEmptyRequest"
 
 
 class NotifyChannelStateRequest(Request):
     """Channels were occupied or vacated."""
 
-    _message = pb.NotifyChannelStateRequest
+    _message = "NotifyChannelStateRequest"
 
     @property
     def events(self) -> list[Any]:
@@ -186,24 +194,72 @@ class NotifyChannelStateRequest(Request):
 class MapPublishRequest(_KeyRequest):
     """A client sets an entry of a map channel."""
 
-    _message = pb.MapPublishRequest
+    _message = "MapPublishRequest"
 
 
 class MapRemoveRequest(_KeyRequest):
     """A client removes an entry from a map channel."""
 
-    _message = pb.MapRemoveRequest
+    _message = "MapRemoveRequest"
 
 
 class SharedPollRefreshRequest(_ChannelRequest):
     """Centrifugo polls the state of items for its clients."""
 
-    _message = pb.SharedPollRefreshRequest
+    _message = "SharedPollRefreshRequest"
 
     @property
     def items(self) -> list[Any]:
         """The items to return: each has ``key``, and the ``version`` that Centrifugo knows."""
         return list(self.message.items)
+
+
+class _StreamRequest(_ChannelRequest):
+    @property
+    def stream(self) -> str:
+        """The id of the stream, with which ``Rpc.stream`` publishes to it and closes it."""
+        return self.header("stream") or ""
+
+
+class SubscribeStreamRequest(_StreamRequest):
+    """A client subscribes to a channel, and gets a stream of its own."""
+
+    _message = "SubscribeRequest"
+
+    _messages: Optional[AsyncIterator[Message]] = None
+
+    @property
+    def token(self) -> str:
+        """The client's subscription token."""
+        return str(self.message.token)
+
+    @property
+    def messages(self) -> AsyncIterator[Message]:
+        """What the client publishes to the stream, for a handler that is an async generator.
+
+        Raises ``RuntimeError`` if there is no such iterator: the stream is unidirectional, or the server runs one request at a
+        time; there, and if the handler returns a result, ``on_stream_publish`` gets what the client publishes.
+        """
+        if self._messages is None:
+            raise RuntimeError("messages are for generators that answer a bidirectional subscription, with concurrency")
+        return self._messages
+
+
+class StreamPublishRequest(_StreamRequest):
+    """A client publishes to the stream of its bidirectional subscription."""
+
+    _message = "PublishRequest"
+
+
+class StreamEndRequest(_StreamRequest):
+    """The stream of a subscription has ended."""
+
+    _message = "SubscribeRequest"
+
+    @property
+    def token(self) -> str:
+        """The client's subscription token."""
+        return str(self.message.token)
 
 
 def _strings(values: Any) -> list[str]:

@@ -4,49 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from google.protobuf.message import Message
+from .encoding import Json
 
-from ._proto import proxy_pb2 as pb
-from .encoding import Json, to_bytes
+if TYPE_CHECKING:
+    from ._proto import proxy_pb2 as pb
 
-_JSON = frozenset(("data", "info", "meta", "stream_data"))
-"""Bytes fields that carry JSON."""
+Fields = Mapping[str, Any]
+"""A nested message, as a mapping from the names of its fields to their values."""
 
 
 class Result:
     """What all results have in common: attributes named after the fields of a protobuf message."""
-
-    def fill(self, message: Any) -> None:
-        """Copy the attributes that are set to a protobuf result."""
-        for name, value in vars(self).items():
-            if value is None:
-                continue
-            try:
-                # In proto3, zero and empty mean "not set"; in JSON, they are values.
-                if name in _JSON:
-                    setattr(message, name, to_bytes(value))
-                elif value:
-                    _set(message, name, value)
-            except (AttributeError, TypeError, ValueError) as error:
-                raise TypeError(f"{name}: {error}") from error
-
-
-def _set(message: Any, name: str, value: Any) -> None:
-    if isinstance(value, Message):
-        getattr(message, name).CopyFrom(value)
-    elif isinstance(value, Mapping):
-        target = getattr(message, name)
-        for key, entry in value.items():
-            if isinstance(entry, Message):
-                target[key].CopyFrom(entry)
-            else:
-                target[key] = entry
-    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        getattr(message, name).extend(value)
-    else:
-        setattr(message, name, value)
 
 
 @dataclass
@@ -67,9 +37,9 @@ class ConnectResult(Result):
     """Attached to the connection and hidden from the client."""
     labels: Optional[Mapping[str, str]] = None
     """Attached to the connection, to filter connections by."""
-    subs: Optional[Mapping[str, pb.SubscribeOptions]] = None
+    subs: Optional[Mapping[str, Union[pb.SubscribeOptions, Fields]]] = None
     """Channels to subscribe the client to, with options."""
-    caps: Sequence[pb.ChannelsCapability] = ()
+    caps: Sequence[Union[pb.ChannelsCapability, Fields]] = ()
     """What the client may do in which channels."""
 
 
@@ -85,7 +55,7 @@ class RefreshResult(Result):
     """Shown in presence and join events."""
     meta: Json = None
     """Attached to the connection and hidden from the client."""
-    caps: Sequence[pb.ChannelsCapability] = ()
+    caps: Sequence[Union[pb.ChannelsCapability, Fields]] = ()
     """What the client may do in which channels."""
 
 
@@ -101,9 +71,9 @@ class SubscribeResult(Result):
     """When the subscription expires, in Unix seconds; 0: never."""
     allow: Sequence[str] = ()
     """What the client may do in the channel."""
-    override: Optional[pb.SubscribeOptionOverride] = None
+    override: Union[pb.SubscribeOptionOverride, Fields, None] = None
     """Channel options to override."""
-    server_tags_filter: Optional[pb.FilterNode] = None
+    server_tags_filter: Union[pb.FilterNode, Fields, None] = None
     """Selects publications by their tags."""
 
 
@@ -202,7 +172,22 @@ class MapRemoveResult(Result):
 class SharedPollRefreshResult(Result):
     """Returns the state of the items."""
 
-    items: Sequence[pb.SharedPollRefreshResultItem] = ()
+    items: Sequence[Union[pb.SharedPollRefreshResultItem, Fields]] = ()
     """The items."""
     epoch: str = ""
     """A new epoch means that versions start again."""
+
+
+@dataclass
+class StreamEndResult(Result):
+    """Acknowledges the end of a stream."""
+
+
+@dataclass
+class Publication:
+    """A message of a stream, for the client. Handlers of streams that are generators yield it."""
+
+    data: Json = None
+    """For the client."""
+    tags: Optional[Mapping[str, str]] = None
+    """Attached to the publication."""

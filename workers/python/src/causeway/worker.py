@@ -6,14 +6,15 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional, Union
 
 from . import frame
-from .events import Stop
-from .frame import CONTROL, ERROR
+from .frame import CONTROL, ERROR, PING, PONG, STOP, STREAM
 from .relay import Relay
 
-_STOP = b'{"stop":true}'
+REPLACE = b'{"stop":true}'
+"""The context of an answer that hands the request to another worker and has this one replaced."""
 
 
 class Payload(NamedTuple):
@@ -23,8 +24,16 @@ class Payload(NamedTuple):
     body: bytes
 
 
+class Stop(Exception):  # noqa: N818 - a request, not an error
+    """Raise it to hand the request to another worker and have this one replaced."""
+
+
 class WorkerError(Exception):
     """Fails the request with this message, which is logged without a traceback; the worker goes on."""
+
+
+Handle = Callable[[Payload], Union[bytes, Iterator[bytes]]]
+Received = Union[bytes, bytearray]
 
 
 class Worker:
@@ -37,22 +46,23 @@ class Worker:
     before a handler runs. So an answer and the echo behind it are one write if the fence came along with the request.
     """
 
-    def __init__(self, relay: Optional[Relay] = None) -> None:
-        """Take a relay, by default the one that the environment variable ``RR_RELAY`` names."""
+    def __init__(self, relay: Optional[Relay] = None, *, codec: str = "proto") -> None:
+        """Take a relay, by default the one that the environment variable ``RR_RELAY`` names, and the encoding of messages."""
         self._relay = relay or Relay.open()
         self._output: list[bytes] = []
-        self._echo = _control({"pid": os.getpid()})
+        self._stream: Optional[Iterator[bytes]] = None
+        self._echo = control({"pid": os.getpid()})
         # The last fence. Mostly the next one has the same bytes and need not be decoded.
         self._fence = self._echo
-        # On a tcp relay, the first echo also proves that this is the worker and not a stranger that knows its pid.
-        secret = os.environ.get("CAUSEWAY_RELAY_SECRET")
-        self._greeting: Optional[bytes] = _control({"pid": os.getpid(), "secret": secret}) if secret else None
+        first = greeting({} if codec == "proto" else {"codec": codec})
+        self._greeting: Optional[bytes] = None if first == self._echo else first
 
-    def run(self, handler: Callable[[Payload], bytes]) -> None:
+    def run(self, handler: Handle) -> None:
         """Serve requests until the server stops this worker or closes the relay.
 
-        ``Stop`` hands the request to another worker and ends the loop. Any other exception of ``handler`` fails the request; the
-        loop logs it to standard error and goes on. Raises ``FrameError`` when the relay's bytes are not frames.
+        ``handler`` returns the answer, or an iterator of the messages of a streamed answer. ``Stop`` hands the request to another
+        worker and ends the loop. Any other exception of ``handler`` fails the request; the loop logs it to standard error and
+        goes on. Raises ``FrameError`` when the relay's bytes are not frames.
         """
         try:
             try:
@@ -62,25 +72,23 @@ class Worker:
         except (ConnectionError, KeyboardInterrupt):
             return
 
-    def _serve(self, handler: Callable[[Payload], bytes]) -> None:
+    def _serve(self, handler: Handle) -> None:
         # The start of a frame whose rest has not arrived; mostly nothing, as frames arrive in one piece.
         rest = bytearray()
         while chunk := self._relay.read():
             if rest:
                 rest += chunk
-                end = self._handle(handler, rest)
-                if end is None:
-                    return
-                del rest[:end]
+                left = self._handle(handler, rest)
             else:
-                end = self._handle(handler, chunk)
-                if end is None:
-                    return
-                rest += chunk[end:]
+                left = self._handle(handler, chunk)
+            if left is None:
+                return
+            if left is not rest:
+                rest = bytearray(left)
             self._flush()
 
-    def _handle(self, handler: Callable[[Payload], bytes], received: Union[bytes, bytearray]) -> Optional[int]:
-        """Handle all complete frames and return where they end; return ``None`` to stop."""
+    def _handle(self, handler: Handle, received: Received) -> Optional[Received]:
+        """Handle all complete frames and return what is left; return ``None`` to stop."""
         start = 0
         while start < len(received):
             if received.startswith(self._fence, start):
@@ -90,9 +98,12 @@ class Worker:
             found = frame.locate(received, start)
             if found is None:
                 break
-            flags, _, options, body, end = found
-            if flags & CONTROL:
-                if _asks_to_stop(received[body:end]):
+            flags, stream, options, body, end = found
+            if stream & (STOP | PONG) and body == end:
+                # Crossed the end of the stream that it was for.
+                pass
+            elif flags & CONTROL:
+                if asks_to_stop(received[body:end]):
                     return None
                 self._fence = bytes(received[start:end])
                 self._output.append(self._greeting or self._echo)
@@ -102,24 +113,52 @@ class Worker:
                 border = min(body + options[0], end) if options else body
                 if not self._answer(handler, Payload(bytes(received[body:border]), bytes(received[border:end]))):
                     return None
+                if self._stream is not None:
+                    received, end = self._answer_with(self._stream, received[end:]), 0
+                    self._stream = None
             start = end
-        return start
+        return received[start:] if start else received
 
-    def _answer(self, handler: Callable[[Payload], bytes], request: Payload) -> bool:
+    def _answer(self, handler: Handle, request: Payload) -> bool:
         """Answer a request; return whether the loop goes on."""
         try:
-            answer = frame.encode(handler(request), options=(0,))
+            answer = handler(request)
+            if not isinstance(answer, bytes):
+                self._stream = answer
+                return True
+            answer = frame.encode(answer, options=(0,))
         except Stop:
-            self._output.append(frame.encode(_STOP, options=(len(_STOP),)))
+            self._output.append(frame.encode(REPLACE, options=(len(REPLACE),)))
             return False
-        except WorkerError as error:
-            print(error, file=sys.stderr, flush=True)
-            answer = frame.encode(str(error).encode(errors="replace"), ERROR)
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            answer = frame.encode(f"{type(error).__name__}: {_text(error)}".encode(errors="replace"), ERROR)
+            answer = frame.encode(failure(error), ERROR)
         self._output.append(answer)
         return True
+
+    def _answer_with(self, messages: Iterator[bytes], received: Received) -> bytearray:
+        """Write the messages of a stream, and return what was received and is not handled yet.
+
+        As in PHP, every fifth message asks for a pong, and the next one waits for it; so a server that reads slowly is not
+        overrun. An empty frame with STOP ends the stream. Other frames, such as the fence, are handled after it.
+        """
+        side = _Side(self._relay, received)
+        try:
+            for number, message in enumerate(messages, 1):
+                ping = number % 5 == 0
+                self._relay.write(frame.encode(message, options=(0,), stream=STREAM | PING if ping else STREAM))
+                if side.is_stopped(ping):
+                    break
+            last = frame.encode(b"", options=(0,))
+        except ConnectionError:
+            raise
+        except Exception as error:
+            last = frame.encode(failure(error), ERROR)
+        finally:
+            close = getattr(messages, "close", None)
+            if close:
+                close()
+        self._output.append(last)
+        return side.left()
 
     def _flush(self) -> None:
         if self._output:
@@ -128,8 +167,62 @@ class Worker:
             self._relay.write(output)
 
 
-def _control(value: dict[str, object]) -> bytes:
+class _Side:
+    """The server's side while a stream is written."""
+
+    def __init__(self, relay: Relay, received: Received) -> None:
+        self._relay = relay
+        self._received = bytearray(received)
+        # Frames for after the stream.
+        self._later = bytearray()
+
+    def is_stopped(self, ping: bool) -> bool:
+        """Whether the server has asked to end the stream; after a ping, wait for the pong or for that."""
+        while True:
+            while (found := frame.decode(self._received)) is not None:
+                (_, flags, _, stream), end = found
+                handled = self._received[:end]
+                del self._received[:end]
+                if flags == 0 and stream & STOP:
+                    return True
+                if flags == 0 and stream & PONG:
+                    ping = False
+                else:
+                    self._later += handled
+            if not ping and not self._relay.is_readable():
+                return False
+            chunk = self._relay.read()
+            if not chunk:
+                raise ConnectionResetError("the server closed the relay in the middle of a stream")
+            self._received += chunk
+
+    def left(self) -> bytearray:
+        """Return what is not handled yet."""
+        return self._later + self._received
+
+
+def control(value: dict[str, object]) -> bytes:
+    """Return a control frame."""
     return frame.encode(json.dumps(value, separators=(",", ":")).encode(), CONTROL)
+
+
+def greeting(claims: dict[str, object]) -> bytes:
+    """Return the answer to the server's first frame: the pid and what this worker claims."""
+    value: dict[str, object] = {"pid": os.getpid()}
+    # On a tcp relay, it also proves that this is the worker and not a stranger that knows its pid.
+    secret = os.environ.get("CAUSEWAY_RELAY_SECRET")
+    if secret:
+        value["secret"] = secret
+    return control({**value, **claims})
+
+
+def failure(error: Exception) -> bytes:
+    """Log why a request failed, and return the text for the server."""
+    if isinstance(error, WorkerError):
+        print(error, file=sys.stderr, flush=True)
+        return str(error).encode(errors="replace")
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    return f"{type(error).__name__}: {_text(error)}".encode(errors="replace")
 
 
 def _text(error: Exception) -> str:
@@ -139,7 +232,8 @@ def _text(error: Exception) -> str:
         return "its text could not be produced"
 
 
-def _asks_to_stop(command: Union[bytes, bytearray]) -> bool:
+def asks_to_stop(command: Received) -> bool:
+    """Whether a control frame asks this worker to stop."""
     try:
         decoded = json.loads(command)
     except ValueError:

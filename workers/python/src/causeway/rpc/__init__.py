@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, ClassVar, Optional, TypeVar
-
-from google.protobuf.message import Message
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, TypeVar
 
 from ..frame import RAW
+from .aio import AsyncRpc
 from .centrifugo import Centrifugo
 from .client import Client
 from .errors import ApiError, GrpcError, RpcConnectionError, RpcError, RpcTimeoutError, ServerError
-from .services import Informer, Lock, Logger, Metrics, PluginStatus, Resetter, Status, WorkerState
+from .services import Informer, Lock, Logger, Metrics, Resetter, Status, Streams
+from .values import DEFAULT_ADDRESS, PluginStatus, StreamInfo, WorkerState
 
 __all__ = [
     "ApiError",
+    "AsyncRpc",
     "Centrifugo",
     "GrpcError",
     "Informer",
@@ -30,13 +31,15 @@ __all__ = [
     "RpcTimeoutError",
     "ServerError",
     "Status",
+    "StreamInfo",
+    "Streams",
     "WorkerState",
 ]
 
-M = TypeVar("M", bound=Message)
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
-DEFAULT_ADDRESS = "tcp://127.0.0.1:6001"
-"""Where Causeway and RoadRunner listen unless ``rpc.listen`` says otherwise."""
+M = TypeVar("M", bound="Message")
 
 
 class Rpc:
@@ -73,6 +76,8 @@ class Rpc:
         """Locks shared by all workers."""
         self.status = Status(self._client)
         """The health of a pool."""
+        self.stream = Streams(self._client)
+        """The streams of subscriptions that the server holds."""
 
     @classmethod
     def shared(cls) -> Rpc:

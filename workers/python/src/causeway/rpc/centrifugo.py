@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from google.protobuf.message import Message
-
-from .._proto import api_pb2 as api
 from ..encoding import Json, to_bytes
+from ..lazy import LazyModule
 from .client import Client
 from .errors import ApiError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from .._proto import api_pb2 as api
+else:
+    api = LazyModule("causeway._proto.api_pb2")
 
 
 class Centrifugo:

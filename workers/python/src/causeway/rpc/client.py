@@ -11,9 +11,7 @@ import os
 import socket
 import time
 from collections import deque
-from typing import Any, Optional, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from .. import frame
 from ..encoding import to_bytes
@@ -21,7 +19,10 @@ from ..frame import ERROR, JSON, PROTO
 from ..relay import connect
 from .errors import RpcConnectionError, RpcTimeoutError, ServerError
 
-M = TypeVar("M", bound=Message)
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+M = TypeVar("M", bound="Message")
 
 _READ = 64 * 1024
 
@@ -38,20 +39,11 @@ class Client:
 
     def call(self, method: str, argument: Any, timeout: Optional[float] = None) -> Any:
         """Call a method with JSON."""
-        result = self.call_bytes(method, to_bytes(argument), JSON, timeout)
-        try:
-            return json.loads(result)
-        except (ValueError, RecursionError) as error:
-            raise RpcConnectionError(f"the result of {method} is not JSON: {error}", may_have_run=True) from error
+        return decode_json(method, self.call_bytes(method, to_bytes(argument), JSON, timeout))
 
     def call_proto(self, method: str, argument: Message, result: type[M], timeout: Optional[float] = None) -> M:
         """Call a method with protobuf messages."""
-        encoded = self.call_bytes(method, argument.SerializeToString(), PROTO, timeout)
-        try:
-            return result.FromString(encoded)
-        except DecodeError as error:
-            message = f"the result of {method} is not a {result.__name__}: {error}"
-            raise RpcConnectionError(message, may_have_run=True) from error
+        return decode_proto(method, result, self.call_bytes(method, argument.SerializeToString(), PROTO, timeout))
 
     def call_bytes(self, method: str, argument: bytes, codec: int, timeout: Optional[float] = None) -> bytes:
         """Call a method with an encoded argument, and return its result, encoded alike."""
@@ -70,7 +62,7 @@ class Client:
                 connection.close()
                 raise
             self._idle.append(connection)
-            return _result(reply, codec)
+            return result_of(reply, codec)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -171,7 +163,27 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _result(reply: frame.Frame, codec: int) -> bytes:
+def decode_json(method: str, result: bytes) -> Any:
+    """Decode a result that is JSON."""
+    try:
+        return json.loads(result)
+    except (ValueError, RecursionError) as error:
+        raise RpcConnectionError(f"the result of {method} is not JSON: {error}", may_have_run=True) from error
+
+
+def decode_proto(method: str, message: type[M], result: bytes) -> M:
+    """Decode a result that is a protobuf message."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message.FromString(result)
+    except DecodeError as error:
+        text = f"the result of {method} is not a {message.__name__}: {error}"
+        raise RpcConnectionError(text, may_have_run=True) from error
+
+
+def result_of(reply: frame.Frame, codec: int) -> bytes:
+    """Return the encoded result in a reply; raise the error that it carries."""
     if reply.flags & ERROR:
         raise ServerError.from_text(reply.payload.decode(errors="replace"))
     if not reply.flags & codec:

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
+from ..encoding import Json
+from ..frame import PROTO
+from ..results import Publication
 from .client import Client
-
-PLUGIN = "centrifuge"
-"""The name of Causeway's pool."""
+from .values import PLUGIN, PluginStatus, StreamInfo, WorkerState, clean, encode_publication, microseconds, text
 
 
 class _Service:
     def __init__(self, client: Client) -> None:
         self._client = client
-
-
-@dataclass(frozen=True)
-class WorkerState:
-    """A worker, as the server sees it."""
-
-    pid: int
-    status: str
-    """Such as ``ready``, ``working`` or ``stopping``."""
-    executions: int
-    """Number of requests handled."""
-    created: int
-    """Start time in Unix nanoseconds."""
-    memory: int
-    """Resident memory in bytes."""
-    cpu_percent: float
-    command: str
 
 
 class Informer(_Service):
@@ -45,19 +27,8 @@ class Informer(_Service):
 
     def workers(self, plugin: str = PLUGIN) -> Sequence[WorkerState]:
         """Return the workers of a pool, none if the pool does not exist."""
-        found = self._client.call("informer.Workers", plugin).get("workers") or ()
-        return [
-            WorkerState(
-                pid=worker["pid"],
-                status=worker["statusStr"],
-                executions=worker["numExecs"],
-                created=worker["created"],
-                memory=worker["memoryUsage"],
-                cpu_percent=worker["CPUPercent"],
-                command=worker["command"],
-            )
-            for worker in found
-        ]
+        result = self._client.call("informer.Workers", plugin)
+        return [WorkerState.from_json(worker) for worker in result.get("workers") or ()]
 
     def add_worker(self, plugin: str = PLUGIN) -> None:
         """Add one worker to the pool."""
@@ -166,11 +137,11 @@ class Logger(_Service):
 
     def _write(self, level: str, message: str, context: Optional[Mapping[str, Any]], end: str = "") -> None:
         if not context:
-            self._client.call(f"app.{level}", _clean(message) + end)
+            self._client.call(f"app.{level}", clean(message) + end)
             return
-        attributes = [{"key": _clean(key), "value": _text(value)} for key, value in context.items()]
+        attributes = [{"key": clean(key), "value": text(value)} for key, value in context.items()]
         attributes[-1]["value"] += end
-        self._client.call(f"app.{level}WithContext", {"message": _clean(message), "log_attrs": attributes})
+        self._client.call(f"app.{level}WithContext", {"message": clean(message), "log_attrs": attributes})
 
 
 class Lock(_Service):
@@ -206,28 +177,20 @@ class Lock(_Service):
 
     def update_ttl(self, resource: str, id: str, ttl: float) -> bool:
         """Make a lock expire ``ttl`` from now; return ``False`` when there is no lock with this id."""
-        return self._ask("lock.UpdateTTL", {"resource": resource, "id": id, "ttl": _microseconds(ttl)})
+        return self._ask("lock.UpdateTTL", {"resource": resource, "id": id, "ttl": microseconds(ttl)})
 
     def _take(self, method: str, resource: str, id: Optional[str], ttl: Optional[float], wait: Optional[float]) -> Optional[str]:
         id = os.urandom(16).hex() if id is None else id
         request: dict[str, Any] = {"resource": resource, "id": id}
         if ttl is not None:
-            request["ttl"] = _microseconds(ttl)
+            request["ttl"] = microseconds(ttl)
         if wait is not None:
-            request["wait"] = _microseconds(wait)
+            request["wait"] = microseconds(wait)
         return id if self._ask(method, request, wait or 0) else None
 
     def _ask(self, method: str, request: Mapping[str, Any], wait: float = 0) -> bool:
         response = self._client.call(method, request, self._client.timeout + wait)
         return bool(response.get("ok", False))
-
-
-@dataclass(frozen=True)
-class PluginStatus:
-    """The health of a pool: an HTTP status code, 200 if it is healthy, and a text."""
-
-    code: int
-    message: str
 
 
 class Status(_Service):
@@ -246,22 +209,22 @@ class Status(_Service):
         return PluginStatus(int(response.get("code", 0)), response.get("message", ""))
 
 
-def _microseconds(seconds: float) -> int:
-    # More microseconds do not fit into 64 bits.
-    if not 0 <= seconds < 9e12:
-        raise ValueError(f"expected seconds, found {seconds}")
-    return round(seconds * 1_000_000)
+class Streams(_Service):
+    """The streams of subscriptions that the server holds: those whose handler returned a result.
 
+    Ids are those in the requests that opened them. Methods raise a ``ServerError`` when there is no such stream, or no longer.
+    """
 
-def _clean(text: str) -> str:
-    """Return valid Unicode: a bad character must not cost the log line."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    def publish(self, id: str, data: Union[Json, Publication], *, tags: Optional[Mapping[str, str]] = None) -> None:
+        """Send a message to the client: a value that JSON can represent, bytes, which are sent as they are, or a publication."""
+        self._client.call_bytes("stream.Publish", encode_publication(id, data, tags), PROTO)
 
+    def close(self, id: str, *, resubscribe: bool = False) -> None:
+        """End a stream after what was published to it; the client stays away, or subscribes again."""
+        self._client.call("stream.Close", {"id": id, "resubscribe": resubscribe})
 
-def _text(value: Any) -> str:
-    if value is not None and not isinstance(value, (bool, int, float, list, tuple, dict)):
-        return _clean(str(value))
-    try:
-        return _clean(json.dumps(value, default=str, separators=(",", ":"), ensure_ascii=False))
-    except (TypeError, ValueError, RecursionError):
-        return _clean(repr(value))
+    def list(self, *, channel: str = "", user: str = "", client: str = "", limit: int = 0) -> Sequence[StreamInfo]:
+        """Return the open streams, or those of a channel, a user and a client; up to ``limit``, by default 1000."""
+        filter = {"channel": channel, "user": user, "client": client, "limit": limit}
+        result = self._client.call("stream.List", filter)
+        return [StreamInfo.from_json(stream) for stream in result.get("streams") or ()]

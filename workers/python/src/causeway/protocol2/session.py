@@ -1,0 +1,373 @@
+"""What a worker has in hand: requests by number, until each has been answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import zlib
+from collections import deque
+from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Callable, NoReturn, Optional
+
+from .. import frame
+from ..codec import Codec
+from ..events import Disconnect, Error, Event
+from ..frame import CONTROL, ERROR, PING, STOP, STREAM, FrameError
+from ..handlers import CURRENT, Handler, Handlers, Style, encode, event_of, respond
+from ..relay import Relay
+from ..requests import Request, SubscribeStreamRequest
+from ..results import Result
+from ..worker import Stop, failure, greeting
+from . import wire
+from .connection import Connection, Received
+from .streamed import Stream, asynchronous
+from .threads import Threads
+from .watchdog import Watchdog
+
+
+class Session:
+    """Serves the requests of one relay.
+
+    A request is in ``_tasks`` if its handler is ``async`` or a generator, and in ``_calls`` if it is a function, which runs on a
+    thread. ``_finish`` takes it out and sends the answer, once.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        handlers: Handlers,
+        codec: Codec,
+        *,
+        concurrency: int,
+        threads: int,
+        blocking_limit: Optional[float],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handlers = handlers
+        self._codec = codec
+        self._claims: dict[str, object] = {"protocol": 2, "concurrency": concurrency, "name": _name()}
+        if codec.name != "proto":
+            self._claims["codec"] = codec.name
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._streams: dict[int, Stream] = {}
+        self._calls: set[int] = set()
+        self._cancelled: set[int] = set()
+        # Calls that no thread has begun yet.
+        self._queued: dict[int, Callable[[], Callable[[], None]]] = {}
+        self._threads = Threads(threads) if threads else None
+        # What threads leave to the event loop.
+        self._left: deque[Callable[[], None]] = deque()
+        self._woken = False
+        self._stopping = False
+        self._context = b""
+        self._event = Event.RPC
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        """Is done when the server has stopped this worker and all is answered, or when the relay is closed."""
+        self._watchdog = Watchdog(self._loop, blocking_limit, self._is_busy)
+        self._connection = Connection(relay, self._received, self._lost)
+        self._send = self._connection.send
+
+    def limit(self, credit: int) -> None:
+        """Tell the server to have at most so many requests in hand, from any thread."""
+        self._loop.call_soon_threadsafe(self._send, wire.command({"credit": credit}))
+
+    def close(self) -> None:
+        """Let go of the relay."""
+        self._watchdog.stop()
+        self._connection.close()
+
+    # What arrives.
+
+    def _received(self, data: Received) -> int:
+        """Handle all complete frames and return where they end."""
+        start = 0
+        size = len(data)
+        unpack = wire.NUMBERED.unpack_from
+        while size - start >= 12:
+            if size - start >= 20:
+                first, flags, length, checksum, stream, _, border, number = unpack(data, start)
+                if first == wire.NUMBERED_FIRST and not stream and not flags & (CONTROL | ERROR):
+                    if zlib.crc32(data[start : start + 6]) != checksum:
+                        raise FrameError(f"wrong checksum of a frame: {data[start : start + 12].hex()}")
+                    body = start + 20
+                    end = body + length
+                    if end > size:
+                        break
+                    border = min(body + border, end)
+                    self._begin(number, bytes(data[body:border]), bytes(data[border:end]))
+                    start = end
+                    continue
+            found = frame.locate(data, start)
+            if found is None:
+                break
+            flags, stream, options, body, end = found
+            if flags & CONTROL:
+                self._command(wire.decode_command(data[body:end]))
+            elif stream & PING:
+                self._send(wire.PONG_FRAME)
+            elif stream & STREAM and len(options) == 2 and options[1] in self._streams:
+                message = bytes(data[min(body + options[0], end) : end])
+                self._streams[options[1]].receive(message, last=bool(stream & STOP))
+            start = end
+        return start
+
+    def _command(self, command: dict[str, Any]) -> None:
+        if "pid" in command:
+            self._send(greeting(self._claims))
+        elif isinstance(command.get("cancel"), int):
+            self._cancel(command["cancel"])
+        elif isinstance(command.get("window"), int):
+            stream = self._streams.get(command["window"])
+            if stream is not None:
+                stream.window.grant(int(command.get("messages", 0)))
+        elif command.get("stop") is True:
+            self._stop()
+
+    def _lost(self, error: Optional[Exception]) -> None:
+        if self.finished.done():
+            return
+        if error is None:
+            self.finished.set_result(None)
+        else:
+            self.finished.set_exception(error)
+
+    def _is_busy(self) -> bool:
+        return bool(self._tasks or self._calls)
+
+    # Requests.
+
+    def _begin(self, number: int, context: bytes, body: bytes) -> None:
+        """Start to handle a request."""
+        if self._stopping:
+            self._send(wire.replace(number))
+            return
+        try:
+            # Mostly the same as the one before.
+            if context != self._context:
+                self._event = event_of(context)
+                self._context = context
+            event = self._event
+            request = event.request(body, context, self._codec)
+            handler = self._handlers.find(event, request)
+            if handler is None:
+                self._send(*wire.answer(number, respond(self._codec, event, self._handlers.missing(event, request))))
+                return
+        except Exception as error:
+            self._send(wire.error(number, failure(error)))
+            return
+        style = handler.style
+        if style is Style.COROUTINE:
+            self._start(number, self._answer(number, event, handler, request, handler.function))
+        elif style is not Style.PLAIN and event.is_stream:
+            self._start_stream(number, event, handler, request, handler.function)
+        else:
+            self._calls.add(number)
+            context_of_call = copy_context()
+            context_of_call.run(CURRENT.set, request)
+            call = partial(_in_context, context_of_call, partial(self._call, number, event, handler, request))
+            if self._threads is None:
+                call()()
+            else:
+                self._queued[number] = call
+                self._threads.submit(partial(self._run_queued, number))
+        if not self._watchdog.is_awake:
+            self._watchdog.wake()
+
+    def _start(self, number: int, coroutine: Any) -> None:
+        task: asyncio.Task[None] = asyncio.Task(coroutine, loop=self._loop, **_EAGER)
+        if not task.done():
+            self._tasks[number] = task
+
+    async def _answer(
+        self, number: int, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
+    ) -> None:
+        """Answer with what an ``async`` handler returns."""
+        CURRENT.set(request)
+        try:
+            try:
+                answer = await function(request)
+            except (Error, Disconnect) as refusal:
+                answer = refusal
+            parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
+        except asyncio.CancelledError:
+            parts = (self._cancellation(number),)
+        except Exception as error:
+            parts = (_failure(number, error),)
+        self._finish(number, *parts)
+
+    def _finish(self, number: int, *parts: bytes) -> None:
+        """Send the one answer to a request."""
+        self._tasks.pop(number, None)
+        self._send(*parts)
+        if self._cancelled:
+            self._cancelled.discard(number)
+        if self._stopping:
+            self._leave_when_done()
+
+    # Handlers that are functions: on threads, or on the event loop if there are none.
+
+    def _run_queued(self, number: int) -> None:
+        """On a thread, call a handler unless it has been cancelled."""
+        call = self._queued.pop(number, None)
+        if call is not None:
+            self._leave_to_loop(call())
+
+    def _call(self, number: int, event: Event, handler: Handler, request: Request) -> Callable[[], None]:
+        """Call a handler, and return what is left to do on the event loop, in this context."""
+        try:
+            try:
+                answer = handler.function(request)
+            except (Error, Disconnect) as refusal:
+                answer = refusal
+            if not isinstance(answer, Result):
+                if inspect.isawaitable(answer):
+                    coroutine = self._answer(number, event, handler, request, lambda _: answer)
+                    return self._continuation(number, partial(self._start, number, coroutine))
+                if event.is_stream and (inspect.isgenerator(answer) or inspect.isasyncgen(answer)):
+                    start = partial(self._start_stream, number, event, handler, request, lambda _: answer)
+                    return self._continuation(number, start)
+            parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
+        except Exception as error:
+            parts = (_failure(number, error),)
+        except BaseException as error:
+            # Such as SystemExit, which ends the process from the main thread only.
+            return partial(_raise, error)
+        return self._continuation(number, partial(self._finish, number, *parts))
+
+    def _continuation(self, number: int, function: Callable[[], None]) -> Callable[[], None]:
+        context = copy_context()
+
+        def run() -> None:
+            self._calls.discard(number)
+            context.run(function)
+
+        return run
+
+    def _leave_to_loop(self, function: Callable[[], None]) -> None:
+        """From a thread, run a function on the event loop, together with those of other threads."""
+        self._left.append(function)
+        if not self._woken:
+            self._woken = True
+            # A closed loop raises RuntimeError: the process exits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._run_left)
+
+    def _run_left(self) -> None:
+        self._woken = False
+        while self._left:
+            self._left.popleft()()
+
+    # Streams.
+
+    def _start_stream(
+        self, number: int, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
+    ) -> None:
+        stream = self._streams[number] = Stream(number, self._send)
+        if event is Event.SUBSCRIBE_BIDIRECTIONAL and isinstance(request, SubscribeStreamRequest):
+            request._messages = stream.inbox
+        self._start(number, self._answer_stream(stream, event, handler, request, function))
+
+    async def _answer_stream(
+        self, stream: Stream, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
+    ) -> None:
+        """Answer with the messages of a generator."""
+        CURRENT.set(request)
+        number = stream.number
+        parts: tuple[bytes, ...]
+        try:
+            items: Any = function(request)
+            blocks = inspect.isgenerator(items)
+            items = asynchronous(items, self._run_in_thread) if blocks else items
+            rejection = await stream.send(items, self._codec, event, handler)
+            parts = (wire.end(number),) if rejection is None else wire.answer(number, rejection)
+        except asyncio.CancelledError:
+            parts = (self._cancellation(number),)
+        except Exception as error:
+            parts = (_failure(number, error),)
+        del self._streams[number]
+        self._finish(number, *parts)
+
+    def _run_in_thread(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Call a function on a thread."""
+        future = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                settle = partial(future.set_result, function())
+            except BaseException as error:
+                settle = partial(future.set_exception, error)
+            self._leave_to_loop(settle)
+
+        if self._threads is None:
+            run()
+        else:
+            self._threads.submit(run)
+        return future
+
+    # Cancelling and leaving.
+
+    def _cancel(self, number: int) -> None:
+        """Cancel a handler. Its request is finished when it has ended, which it may delay."""
+        task = self._tasks.get(number)
+        if task is not None:
+            self._cancelled.add(number)
+            if number in self._streams:
+                self._streams[number].cancel()
+            task.cancel()
+            # A task whose first step has not run ends without running.
+            task.add_done_callback(lambda task: self._end_unstarted(number, task))
+        elif self._queued.pop(number, None) is not None:
+            self._calls.discard(number)
+            self._finish(number, wire.error(number, b"cancelled"))
+
+    def _end_unstarted(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(number) is task:
+            self._streams.pop(number, None)
+            self._finish(number, wire.error(number, b"cancelled"))
+
+    def _cancellation(self, number: int) -> bytes:
+        """Return the answer of a handler that was cancelled by the server, or by itself."""
+        if number in self._cancelled or self.finished.done():
+            return wire.error(number, b"cancelled")
+        return _failure(number, RuntimeError("the handler was cancelled"))
+
+    def _stop(self) -> None:
+        """Finish what is in hand, and end. Streams have no end of their own."""
+        if not self._stopping:
+            self._stopping = True
+            for number in list(self._streams):
+                self._cancel(number)
+            self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        if not self._is_busy() and not self.finished.done():
+            self._leaving = asyncio.ensure_future(self._leave())
+
+    async def _leave(self) -> None:
+        await self._connection.drain()
+        self._lost(None)
+
+
+_EAGER: Any = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+"""Handlers that do not wait are done at once."""
+
+
+def _failure(number: int, error: Exception) -> bytes:
+    return wire.replace(number) if isinstance(error, Stop) else wire.error(number, failure(error))
+
+
+def _in_context(context: Context, call: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+    return context.run(call)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _name() -> str:
+    from .. import __version__
+
+    return f"causeway-worker {__version__}"

@@ -1,0 +1,83 @@
+"""How far one side of a stream may be ahead of the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Callable, Optional
+
+from ..streams import Message
+
+SIZE = 64
+"""Messages that may be sent before the receiver has granted any."""
+
+
+class Window:
+    """The messages that may still be sent to the server."""
+
+    def __init__(self) -> None:
+        self._left = SIZE
+        self._waiter: Optional[asyncio.Future[None]] = None
+
+    def grant(self, messages: int) -> None:
+        """Allow more messages."""
+        self._left += messages
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def take(self) -> None:
+        """Wait until a message may be sent, and count it as sent."""
+        while self._left <= 0:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._left -= 1
+
+
+class Inbox:
+    """What the client has published and the handler has not taken: an asynchronous iterator, which ends when the client leaves.
+
+    ``grant`` tells the server how many messages more it may send; it is called for half of the window at a time.
+    """
+
+    def __init__(self, grant: Callable[[int], None]) -> None:
+        self._grant = grant
+        self._messages: deque[Message] = deque()
+        self._taken = 0
+        self._ended = False
+        self._waiter: Optional[asyncio.Future[None]] = None
+
+    def put(self, data: bytes) -> None:
+        """Add a message."""
+        self._messages.append(Message(data))
+        self._wake()
+
+    def end(self) -> None:
+        """End the iteration after what has arrived."""
+        self._ended = True
+        self._wake()
+
+    def __aiter__(self) -> Inbox:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._messages:
+            if self._ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages.popleft()
+        self._taken += 1
+        if self._taken == SIZE // 2 and not self._ended:
+            self._taken = 0
+            self._grant(SIZE // 2)
+        return message
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
