@@ -21,7 +21,6 @@ pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;
-#[allow(dead_code, unused_imports, reason = "until workers name their codec")]
 mod codec;
 mod compat;
 pub mod config;

@@ -62,7 +62,7 @@ impl InvalidAnswer {
 
 impl fmt::Display for InvalidAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the worker's answer is not the JSON of a {}: ", self.message)?;
+        write!(f, "the worker's answer is not a valid {}: ", self.message)?;
         for (index, name) in self.path.iter().rev().enumerate() {
             write!(f, "{}{name}", if index > 0 { "." } else { "" })?;
         }

@@ -39,5 +39,5 @@ mod to_json;
 mod to_protobuf;
 mod wire;
 
-pub(crate) use error::{InvalidAnswer, InvalidRequest};
-pub(crate) use shape::{Event, Message, event};
+pub(crate) use error::InvalidRequest;
+pub(crate) use shape::{Event, event};

@@ -41,7 +41,6 @@ pub(super) enum Label {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Bool,
-    Int32,
     Int64,
     Uint32,
     Uint64,
@@ -71,6 +70,7 @@ pub(crate) struct Event {
     /// What it answers.
     pub(crate) answer: &'static Message,
     /// What it sends in a stream.
+    #[allow(dead_code, reason = "no worker streams yet")]
     pub(crate) part: Option<&'static Message>,
 }
 

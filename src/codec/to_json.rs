@@ -324,7 +324,6 @@ fn entry_of(entry: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 fn integer(kind: Kind, value: u64) -> Option<String> {
     let text = match kind {
         Kind::Bool => return (value != 0).then(|| "true".to_owned()),
-        Kind::Int32 => (value as i32).to_string(),
         Kind::Int64 => value.cast_signed().to_string(),
         Kind::Uint32 => (value as u32).to_string(),
         _ => value.to_string(),
@@ -334,6 +333,6 @@ fn integer(kind: Kind, value: u64) -> Option<String> {
 
 impl Kind {
     fn is_varint(self) -> bool {
-        matches!(self, Self::Bool | Self::Int32 | Self::Int64 | Self::Uint32 | Self::Uint64)
+        matches!(self, Self::Bool | Self::Int64 | Self::Uint32 | Self::Uint64)
     }
 }

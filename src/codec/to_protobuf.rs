@@ -155,7 +155,6 @@ impl<'a> Converter<'a> {
             return Err(self.error(Mistake::Expected("an integer")));
         }
         let value = match kind {
-            Kind::Int32 => number.parse::<i32>().map(|value| i64::from(value).cast_unsigned()),
             Kind::Int64 => number.parse::<i64>().map(i64::cast_unsigned),
             Kind::Uint32 => number.parse::<u32>().map(u64::from),
             _ => number.parse::<u64>(),

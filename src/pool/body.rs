@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 
-use super::Error;
+use super::{Answered, Error};
 
 /// The body of a request, in the codec of the worker that gets it. It is asked for when the worker is known, and once more for each other
 /// worker if that one does not handle the request.
@@ -14,8 +14,14 @@ pub trait Body: Send + Sync {
     /// The body as JSON; the worker waits for it. Boxed, so that other requests do not pay for it.
     ///
     /// # Errors
-    /// [`Error::Codec`] if it cannot be expressed as JSON.
+    /// [`Error::UnknownType`], [`Error::InvalidRequest`] or [`Error::TooLarge`] if it cannot be expressed as JSON.
     fn json(&self) -> BoxFuture<'_, Result<Bytes, Error>>;
+
+    /// Converts the JSON of an answer to protobuf.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAnswer`].
+    fn answer(&self, json: Answered) -> BoxFuture<'_, Result<Answered, Error>>;
 }
 
 /// A body that is in its worker's codec already.
@@ -26,5 +32,9 @@ impl Body for Bytes {
 
     fn json(&self) -> BoxFuture<'_, Result<Bytes, Error>> {
         Box::pin(ready(Ok(self.clone())))
+    }
+
+    fn answer(&self, json: Answered) -> BoxFuture<'_, Result<Answered, Error>> {
+        Box::pin(ready(Ok(json)))
     }
 }

@@ -51,11 +51,31 @@ pub enum Error {
         /// Its error message.
         message: String,
     },
-    /// The message or its answer cannot be turned into the codec of the other side.
-    #[error("{message}")]
-    Codec {
-        /// What cannot be turned into what, and why.
-        message: String,
+    /// The worker wants JSON, and the messages of this type of call have none.
+    #[error("calls of the type `{kind}` are unknown, and cannot be answered by a worker with the codec json")]
+    UnknownType {
+        /// The type.
+        kind: String,
+    },
+    /// The worker wants JSON, and the request is no message of its type.
+    #[error("{reason}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The worker wants JSON, and the request is too large for that, or for what others have at this moment.
+    #[error("{reason}")]
+    TooLarge {
+        /// Which limit it exceeds.
+        reason: String,
+    },
+    /// The worker's answer is not the JSON of its message; the worker is well.
+    #[error("{reason}")]
+    InvalidAnswer {
+        /// The worker.
+        pid: u32,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The handler ended without an answer; the worker is well.
     #[error("the worker finished this request without answering it")]
@@ -86,6 +106,7 @@ impl Error {
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Worker { pid, .. }
+            | Self::InvalidAnswer { pid, .. }
             | Self::NoAnswer { pid }
             | Self::WorkerDied { pid, .. }
             | Self::Broken { pid, .. } => Some(*pid),

@@ -18,7 +18,7 @@ use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::recipe::Recipe;
 use super::{Config, Error};
-use crate::worker::{self, Environment, Launcher, Relays, Terms};
+use crate::worker::{self, Codec, Environment, Launcher, Relays, Terms};
 
 /// How long the workers that are ready may take to leave when another one could not be started at first.
 const FAILED_START: Duration = Duration::from_secs(5);
@@ -134,6 +134,7 @@ impl Pool {
         let mut attempts = Attempts::default();
         loop {
             match acquire.lease().await?.exchange(context, body).await {
+                Answer::Done(Ok(answer)) if answer.codec == Codec::Json => return body.answer(answer).await,
                 Answer::Done(result) => return result,
                 Answer::RefusedBy(worker) => attempts.refused(worker, self.parts.roster.newest())?,
             }

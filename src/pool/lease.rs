@@ -45,7 +45,8 @@ pub struct Answered {
     pub body: Bytes,
     /// How it is encoded.
     pub codec: Codec,
-    _worker: Lease,
+    /// `None` if it was given back already.
+    worker: Option<Lease>,
 }
 
 /// What became of a request.
@@ -54,6 +55,19 @@ pub(super) enum Answer {
     Done(Result<Answered, Error>),
     /// This worker did not handle it, so another one may.
     RefusedBy(WorkerId),
+}
+
+impl Answered {
+    /// The worker that has answered; 0 if it was given back.
+    pub fn pid(&self) -> u32 {
+        let unit = self.worker.as_ref().and_then(|lease| lease.unit.as_ref());
+        unit.map_or(0, |unit| unit.member.status.pid())
+    }
+
+    /// Gives the worker back before the answer is passed on.
+    pub fn release(&mut self) {
+        self.worker = None;
+    }
 }
 
 impl Lease {
@@ -99,7 +113,7 @@ impl Lease {
         };
         let pid = member.status.pid();
         match outcome {
-            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, _worker: self })),
+            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
             Ok(Outcome::Stop) => {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
@@ -14,9 +15,10 @@ use super::config::Config;
 use super::named::{NamedPool, StartError};
 use super::route::Routes;
 use super::snapshot::Snapshot;
+use super::translation::Request;
 use crate::compat;
 use crate::offload;
-use crate::pool::{self, Answered, Body, Caller, Error, Start};
+use crate::pool::{self, Answered, Caller, Error, Start};
 use crate::single_flight::SingleFlight;
 use crate::worker::{self, Environment, Relays, Usage};
 
@@ -38,6 +40,7 @@ struct Shared {
     starting: Mutex<JoinSet<()>>,
     /// What process groups use, by their numbers.
     usage: SingleFlight<HashMap<u32, Usage>>,
+    max_message_size: usize,
 }
 
 /// What all pools are made of.
@@ -101,10 +104,11 @@ impl Pools {
     /// When a worker of a required pool does not become ready; then no worker is left.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let routes = Routes::new(settings.pools.iter().map(|pool| pool.routing.matches.clone()));
+        let max_message_size = settings.max_message_size;
         let pools: Vec<_> =
             settings.starts().into_iter().map(|start| Arc::new(NamedPool::new(start))).collect();
         let (starting, usage) = (Mutex::default(), SingleFlight::default());
-        let pools = Self { shared: Arc::new(Shared { pools, routes, starting, usage }) };
+        let pools = Self { shared: Arc::new(Shared { pools, routes, starting, usage, max_message_size }) };
         let result = pools.start_required().await;
         if let Err(error) = result {
             pools.stop(Instant::now() + FAILED_START).await;
@@ -135,7 +139,8 @@ impl Pools {
         self.shared.routes.pool(kind, message)
     }
 
-    /// Runs one request on a worker of the pool with this number; see [`Pool::exec`](pool::Pool::exec).
+    /// Runs a request of the type `kind` on a worker of the pool with this number; see [`Pool::exec`](pool::Pool::exec). Body and answer
+    /// are protobuf, whatever the worker reads and writes.
     ///
     /// # Errors
     /// See [`Error`].
@@ -143,11 +148,13 @@ impl Pools {
         &self,
         pool: usize,
         caller: Caller,
+        kind: &str,
         context: &[u8],
-        body: &impl Body,
+        body: Bytes,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
-        self.shared.pools[pool].running()?.exec(caller, context, body, deadline).await
+        let request = Request { kind, body, max_message_size: self.shared.max_message_size };
+        self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
     }
 
     /// All of them, the default one first.

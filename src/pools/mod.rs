@@ -27,9 +27,10 @@ mod route;
 mod rule;
 mod scan;
 mod snapshot;
+mod translation;
 mod types;
 
-pub use crate::pool::{Answered, Body, Caller, Codec, Error, ResetError, Stats};
+pub use crate::pool::{Answered, Caller, Error, ResetError, Stats};
 pub use crate::worker::{State, Usage};
 pub(crate) use config::validate_routes;
 pub use config::{Config, Routing};

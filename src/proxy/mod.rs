@@ -104,7 +104,7 @@ impl Backend for Pools {
     }
 
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
-        let BackendRequest { pool, caller, kind: _, context, body, deadline } = request;
-        self.exec(pool, caller, context, &body, deadline).await
+        let BackendRequest { pool, caller, kind, context, body, deadline } = request;
+        self.exec(pool, caller, kind, context, body, deadline).await
     }
 }

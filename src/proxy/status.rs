@@ -13,11 +13,15 @@ pub(super) const MAX_QUOTED: usize = 512;
 /// The status of a failed call.
 pub(super) fn of(error: &Error) -> Status {
     let code = match error {
-        Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory => Code::ResourceExhausted,
+        Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory | Error::TooLarge { .. } => {
+            Code::ResourceExhausted
+        }
         Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied { .. } => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
+        Error::InvalidRequest { .. } => Code::InvalidArgument,
+        Error::UnknownType { .. } => Code::Unimplemented,
         Error::Worker { .. }
-        | Error::Codec { .. }
+        | Error::InvalidAnswer { .. }
         | Error::NoAnswer { .. }
         | Error::Broken { .. }
         | Error::Refused { .. } => Code::Internal,
@@ -76,5 +80,9 @@ mod tests {
         );
         assert_eq!(of(&Error::TooMuchMemory).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::NoAnswer { pid: 1 }).code(), Code::Internal);
+        assert_eq!(of(&Error::UnknownType { kind: "x".into() }).code(), Code::Unimplemented);
+        assert_eq!(of(&Error::InvalidRequest { reason: String::new() }).code(), Code::InvalidArgument);
+        assert_eq!(of(&Error::TooLarge { reason: String::new() }).code(), Code::ResourceExhausted);
+        assert_eq!(of(&Error::InvalidAnswer { pid: 1, reason: String::new() }).code(), Code::Internal);
     }
 }

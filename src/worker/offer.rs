@@ -4,7 +4,7 @@ use crate::goridge::{Codec, Greeting};
 
 /// The variables with the protocols and codecs that a worker may offer.
 pub(super) const PROTOCOLS: (&str, &str) = ("CAUSEWAY_PROTOCOLS", "1");
-pub(super) const CODECS: (&str, &str) = ("CAUSEWAY_CODECS", "proto");
+pub(super) const CODECS: (&str, &str) = ("CAUSEWAY_CODECS", "proto,json");
 
 /// Bytes of a worker's name that are kept, at most.
 const MAX_NAME: usize = 100;

@@ -17,7 +17,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rpc", &["pools", "api", "goridge", "net", "os", "proto", "telemetry"]),
         ("admin", &["pools", "net", "os", "telemetry"]),
         ("api", &["net"]),
-        ("pools", &["pool", "worker", "telemetry"]),
+        ("pools", &["codec", "pool", "worker", "telemetry"]),
         ("pool", &["worker", "telemetry"]),
         ("worker", &["relay", "goridge", "os", "telemetry"]),
         ("relay", &["goridge", "net", "os"]),

@@ -46,7 +46,6 @@ fn single(field: &FieldDescriptor, json: bool, entropy: &mut impl FnMut() -> u8,
     let mut number = || (0..8).fold(0_u64, |number, _| number << 8 | u64::from(entropy()));
     match field.kind() {
         Kind::Bool => Value::Bool(entropy().is_multiple_of(2)),
-        Kind::Int32 => Value::I32(((number() >> 32) as u32).cast_signed()),
         Kind::Int64 => Value::I64(number().cast_signed()),
         Kind::Uint32 => Value::U32((number() >> 32) as u32),
         Kind::Uint64 => Value::U64(number()),

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
-use super::shape::{Kind, Label, MAX_FIELDS};
+use super::event;
+use super::shape::{Kind, Label, MAX_FIELDS, Message};
 use super::tables::EVENTS;
-use super::{Message, event};
 
 const LIMIT: usize = 1 << 20;
 
@@ -34,7 +34,7 @@ fn answer(kind: &str, json: &str) -> Result<Vec<u8>, String> {
 
 fn mistake(json: &str) -> String {
     let text = answer("connect", json).unwrap_err();
-    text.strip_prefix("the worker's answer is not the JSON of a ConnectResponse: ").unwrap().to_owned()
+    text.strip_prefix("the worker's answer is not a valid ConnectResponse: ").unwrap().to_owned()
 }
 
 /// All messages that occur in the tables.

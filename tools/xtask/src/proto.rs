@@ -49,7 +49,9 @@ fn rust(root: &Path, scratch: &Path, output: &mut Output) -> Result<()> {
         plain.file.iter_mut().for_each(|file| file.source_code_info = None);
         output.insert(Path::new("src/proto/generated").join(name), plain.encode_to_vec());
     }
-    output.insert("src/codec/tables.rs".into(), tables::generate(descriptors.clone())?.into_bytes());
+    let (tables, page) = tables::generate(descriptors.clone())?;
+    output.insert("src/codec/tables.rs".into(), tables.into_bytes());
+    output.insert("docs/reference/json.md".into(), page.into_bytes());
     // The service has a method `Connect`, which would clash with the generated constructors.
     tonic_prost_build::configure()
         .build_transport(false)
