@@ -22,6 +22,7 @@ mod faults;
 mod handshake;
 mod http2;
 mod interactive;
+mod json;
 mod lifecycle;
 mod limits;
 mod max_jobs;

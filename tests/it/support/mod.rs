@@ -289,6 +289,10 @@ impl Server {
         self.text.lines().join("\n")
     }
 
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub fn address(&self) -> &str {
         &self.address
     }

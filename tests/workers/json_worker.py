@@ -1,0 +1,54 @@
+"""A worker without protobuf. It keeps what it gets in the file `requests`, and answers with the bytes in the file `answer.TYPE`, or `answer`.
+
+Some RPCs are answered by themselves: `pid`, `echo`, `flags`, and `repeat:N` with the data, a string, N times and nothing around it.
+"""
+
+import json
+import os
+
+from goridge import CONTROL, ERROR, Relay, frame
+
+JSON = 0x08
+
+
+def answer(kind, flags, body):
+    method = body.get("method", "") if kind == "rpc" else ""
+    if method == "pid":
+        return {"result": {"data": {"pid": os.getpid()}}}
+    if method == "flags":
+        return {"result": {"data": {"flags": flags}}}
+    if method == "echo":
+        return {"result": {name: body[name] for name in ("data", "b64data") if name in body}}
+    if method.startswith("repeat:"):
+        return body["data"].encode() * int(method[7:])
+    for name in (f"answer.{kind}", "answer"):
+        if os.path.exists(name):
+            with open(name, "rb") as file:
+                return file.read()
+    return {}
+
+
+def main():
+    relay = Relay()
+    greeting = {"pid": os.getpid()}
+    if "SAYS_NOTHING" not in os.environ:
+        greeting["codec"] = "json"
+    while True:
+        flags, options, payload = relay.receive()
+        if flags & CONTROL:
+            if b"stop" in payload:
+                return
+            relay.write(frame(CONTROL, json.dumps(greeting).encode()))
+            continue
+        context, body = json.loads(payload[: options[0]]), payload[options[0] :]
+        kind = context["type"][0]
+        try:
+            with open("requests", "a") as file:
+                file.write(json.dumps([kind, body.decode()]) + "\n")
+            reply = answer(kind, flags, json.loads(body))
+            relay.write(frame(JSON, reply if isinstance(reply, bytes) else json.dumps(reply).encode(), (0,)))
+        except Exception as error:
+            relay.write(frame(ERROR, repr(error).encode()))
+
+
+main()
