@@ -1,9 +1,10 @@
 """A browser's part: connects to Centrifugo's WebSocket, plays one scenario, and prints what it saw as JSON.
 
-Usage: client.py PORT chat | deadlines CLIENTS CALLS
+Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary
 """
 
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -138,10 +139,99 @@ async def deadlines(address, clients, calls):
     return {"ends": ends, "after": after}
 
 
+def remembers(name):
+    async def remember(self, ctx):
+        # Those of the client itself, which come before and after, have small codes.
+        if getattr(ctx, "code", 1000) >= 100 and not self.event(name).done():
+            self.event(name).set_result(ctx)
+
+    return remember
+
+
+class Record(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
+    """Remembers the first of each kind of event, of a client or of a subscription."""
+
+    def __init__(self):
+        self.events = {}
+
+    def event(self, name):
+        return self.events.setdefault(name, asyncio.get_running_loop().create_future())
+
+    async def first(self, name):
+        return await asyncio.wait_for(asyncio.shield(self.event(name)), 20)
+
+    on_connected = remembers("connected")
+    on_connecting = remembers("connecting")
+    on_disconnected = remembers("disconnected")
+    on_subscribed = remembers("subscribed")
+    on_subscribing = remembers("subscribing")
+    on_unsubscribed = remembers("unsubscribed")
+    on_publication = remembers("publication")
+
+
+def shown(data):
+    """Data as JSON: what is binary is base64."""
+    return {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data
+
+
+async def both_ways(address, kind):
+    """Every event once, by a client that sends JSON or binary data: what it sees depends on the answers alone."""
+    is_binary = kind == "binary"
+    data = b"\x00\xff\x80data" if is_binary else {"text": "ä\u2028<&>\"\\", "numbers": [1, -2.5e3, 9007199254740993], "none": None}
+
+    async def connect(name):
+        record = Record()
+        url = f"ws://{address}/connection/websocket"
+        options = {"use_protobuf": is_binary, "version": "1.0", "timeout": 10, "proxy": None}
+        one = centrifuge.Client(url, events=record, name=name, data=data, **options)
+        await one.connect()
+        return one, record
+
+    one, record = await connect("test")
+    seen = {"connect": shown((await record.first("connected")).data)}
+    for method in ["result", "absent", "null", "empty", "odd", "error", "broken", "wrong"]:
+        seen[method] = shown(await outcome(one.rpc(method, data)))
+
+    denied = Record()
+    await one.new_subscription("denied", denied).subscribe()
+    error = await denied.first("unsubscribed")
+    seen["denied"] = {"code": error.code, "reason": error.reason}
+    room = Record()
+    subscription = one.new_subscription("room", room, data=data)
+    await subscription.subscribe()
+    seen["room"] = shown((await room.first("subscribed")).data)
+    await subscription.publish(data)
+    publication = (await room.first("publication")).pub
+    seen["publication"] = {
+        "data": shown(publication.data),
+        "tags": publication.tags,
+        "info": shown(publication.info.chan_info),
+        "user": [publication.info.user, shown(publication.info.conn_info)],
+    }
+    seen["readonly"] = shown(await outcome(one.publish("readonly", data)))
+
+    # The answers to refreshes say that subscription and connection have expired.
+    expiring = Record()
+    await one.new_subscription("expiring", expiring).subscribe()
+    other, refreshed = await connect("expiring")
+    for name, end in [("subscription", expiring.first("subscribing")), ("connection", refreshed.first("connecting"))]:
+        end = await end
+        seen[name] = {"code": end.code, "reason": end.reason}
+    await other.disconnect()
+
+    lost = asyncio.ensure_future(outcome(one.rpc("kick", data)))
+    end = await record.first("disconnected")
+    seen["kick"] = {"code": end.code, "reason": end.reason}
+    lost.cancel()
+    return seen
+
+
 async def main():
     address, scenario, *numbers = sys.argv[1:]
     if scenario == "chat":
         seen = await chat(address)
+    elif scenario == "both_ways":
+        seen = await both_ways(address, *numbers)
     else:
         seen = await deadlines(address, *map(int, numbers))
     print(json.dumps(seen), flush=True)

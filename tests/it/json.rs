@@ -14,7 +14,7 @@ use crate::support::{Client, Server, Setup, repository};
 
 const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 
-fn json_worker() -> Setup {
+pub fn json_worker() -> Setup {
     Setup::new(&format!("python3 {}", repository().join("tests/workers/json_worker.py").display()))
 }
 
@@ -27,7 +27,7 @@ async fn call(client: &Client, method: &str, message: impl Into<Bytes>) -> Resul
 }
 
 /// What workers got: types and bodies.
-fn requests(server: &Server) -> Vec<(String, Value)> {
+pub fn requests(server: &Server) -> Vec<(String, Value)> {
     let lines = std::fs::read_to_string(server.path("requests")).unwrap_or_default();
     let entry = |line: &str| {
         let (kind, body): (String, String) = serde_json::from_str(line).unwrap();

@@ -11,6 +11,7 @@
 
 mod api;
 mod architecture;
+mod both_ways;
 mod chaos;
 mod check;
 mod closed_streams;

@@ -1,10 +1,12 @@
-"""A worker without protobuf. It keeps what it gets in the file `requests`, and answers with the bytes in the file `answer.TYPE`, or `answer`.
+"""A worker without protobuf. It keeps what it gets in the file `requests`, and answers with the bytes in the first of these files:
+`answer.TYPE.NAME`, where NAME is the method, the channel or the client's name, `answer.TYPE`, `answer`. `"SOON"` in it is in four seconds.
 
 Some RPCs are answered by themselves: `pid`, `echo`, `flags`, and `repeat:N` with the data, a string, N times and nothing around it.
 """
 
 import json
 import os
+import time
 
 from goridge import CONTROL, ERROR, Relay, frame
 
@@ -21,10 +23,11 @@ def answer(kind, flags, body):
         return {"result": {name: body[name] for name in ("data", "b64data") if name in body}}
     if method.startswith("repeat:"):
         return body["data"].encode() * int(method[7:])
-    for name in (f"answer.{kind}", "answer"):
+    name = body.get("method") or body.get("channel") or body.get("name")
+    for name in (f"answer.{kind}.{name}", f"answer.{kind}", "answer"):
         if os.path.exists(name):
             with open(name, "rb") as file:
-                return file.read()
+                return file.read().replace(b'"SOON"', str(int(time.time()) + 4).encode())
     return {}
 
 

@@ -4,6 +4,7 @@ pub mod centrifugo;
 pub mod chance;
 pub mod frames;
 pub mod gob;
+pub mod http_app;
 pub mod inventory;
 pub mod neighbour;
 pub mod pool;

@@ -78,8 +78,13 @@ impl RealCentrifugo {
                 "namespaces": [{"name": "private", "subscribe_proxy_enabled": true}],
             },
             "grpc_api": {"enabled": true, "address": HOST, "port": api_port},
-            "log": {"level": "none"},
         });
+        Self::start_as(binary, port, config).await
+    }
+
+    /// Starts it with this configuration, in which it listens on `port`.
+    pub async fn start_as(binary: &PathBuf, port: u16, mut config: Value) -> Self {
+        config["log"] = json!({"level": "none"});
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("centrifugo.json");
         std::fs::write(&file, config.to_string()).unwrap();
