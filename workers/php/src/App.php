@@ -39,7 +39,7 @@ final class App
 
     /**
      * @param string|null $codec how messages are encoded: `proto` or `json`. By default JSON if the server offers it, unless the extension
-     *                           `protobuf` is loaded, which is faster
+     *                           `protobuf` is loaded
      */
     public function __construct(private readonly ?string $codec = null)
     {

@@ -34,12 +34,12 @@ final class Async
     public static function delay(float $seconds): void
     {
         if (!self::isRunning()) {
-            usleep((int) ($seconds * 1e6));
+            usleep((int) (max($seconds, 0.0) * 1e6));
 
             return;
         }
         $waiter = new Waiter(self::$loop);
-        $timer = self::$loop->delay($seconds, static fn () => $waiter->resume());
+        $timer = self::$loop->delay(max($seconds, 0.0), static fn () => $waiter->resume());
         try {
             $waiter->wait(self::cancellation());
         } finally {

@@ -21,7 +21,7 @@ abstract class Codec
     public const NAME = '';
 
     /**
-     * The codec that an application wants, or by default the faster one: protobuf only if its extension is loaded.
+     * The codec that an application wants; by default JSON if the server offers it, unless the extension protobuf is loaded.
      *
      * @throws \LogicException when the codec cannot be used here
      */

@@ -118,6 +118,24 @@ final class AsyncTest extends TestCase
         }
     }
 
+    public function testAHandlerThatStopsTheLoopDoesNotStopTheWorker(): void
+    {
+        [$worker, $near, $far] = self::pair();
+        $stop = (new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON))->encode();
+        fwrite($far, Supervisor::rpc(1, 'a')->encode());
+        $worker->run(static function () use ($worker, $far, $stop): string {
+            $worker->loop->defer(static function () use ($far, $stop): void {
+                fwrite($far, Supervisor::rpc(2, 'b')->encode() . $stop);
+            });
+            $worker->loop->stop();
+
+            return 'answer';
+        });
+        $answers = array_map(static fn (int $id): string => (new Frame('answer', options: [0, $id]))->encode(), [1, 2]);
+        self::assertSame(implode('', $answers), (string) stream_get_contents($far));
+        unset($near);
+    }
+
     public function testBytesThatAreNoFrameEndTheWorkerBehindItsAnswers(): void
     {
         foreach ([str_repeat('?', 12), (new Frame('x', Frame::JSON, [0]))->encode()] as $broken) {

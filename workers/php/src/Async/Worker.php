@@ -50,6 +50,7 @@ final class Worker
     private int $pid = 0;
     private bool $isGreeted = false;
     private bool $isStopping = false;
+    private bool $isOver = false;
     private ?FrameException $failure = null;
 
     /** The level of output buffers outside of handlers. */
@@ -84,7 +85,10 @@ final class Worker
         register_shutdown_function($this->finish(...));
         Async::start($this);
         try {
-            $this->loop->run();
+            // Whoever else stops the loop does not stop the worker.
+            while (!$this->isOver) {
+                $this->loop->run();
+            }
         } finally {
             Async::stop();
             $this->loop->cancel($this->reader);
@@ -127,7 +131,7 @@ final class Worker
             }
         } catch (FrameException $error) {
             $this->failure = $error;
-            $this->loop->stop();
+            $this->end();
         }
         if ($this->offset > 0) {
             $this->input = substr($this->input, $this->offset);
@@ -212,7 +216,7 @@ final class Worker
         $this->isForked();
         unset($this->tasks[$task->id]);
         if ($this->isStopping && $this->tasks === []) {
-            $this->loop->stop();
+            $this->end();
         }
     }
 
@@ -258,7 +262,7 @@ final class Worker
     {
         $this->isStopping = true;
         if ($this->tasks === []) {
-            $this->loop->stop();
+            $this->end();
         }
         foreach ($this->tasks as $task) {
             if ($task->isStreaming()) {
@@ -276,12 +280,12 @@ final class Worker
         $this->loop->cancel($this->reader);
         $this->isStopping = true;
         if ($this->tasks === []) {
-            $this->loop->stop();
+            $this->end();
         }
         foreach ($this->tasks as $task) {
             $task->cancellation->request('gone');
         }
-        $this->deadline = $this->loop->delay(self::PATIENCE, $this->loop->stop(...));
+        $this->deadline = $this->loop->delay(self::PATIENCE, $this->end(...));
     }
 
     /** A process that a handler has forked must neither take the parent's requests nor send its answers. */
@@ -291,9 +295,15 @@ final class Worker
             return false;
         }
         $this->output->drop();
-        $this->loop->stop();
+        $this->end();
 
         return true;
+    }
+
+    private function end(): void
+    {
+        $this->isOver = true;
+        $this->loop->stop();
     }
 
     /** Sends what is left. */
