@@ -39,7 +39,7 @@ final class Centrifugo
         int $version = 0,
         string $versionEpoch = '',
     ): Api\PublishResult {
-        return $this->call('Publish', new Api\PublishRequest([
+        return $this->send('Publish', [
             'channel' => $channel,
             'data' => Json::encode($data),
             'skip_history' => $skipHistory,
@@ -48,7 +48,7 @@ final class Centrifugo
             'delta' => $delta,
             'version' => $version,
             'version_epoch' => $versionEpoch,
-        ]));
+        ]);
     }
 
     /**
@@ -68,7 +68,7 @@ final class Centrifugo
         int $version = 0,
         string $versionEpoch = '',
     ): Api\BroadcastResult {
-        return $this->call('Broadcast', new Api\BroadcastRequest([
+        return $this->send('Broadcast', [
             'channels' => $channels,
             'data' => Json::encode($data),
             'skip_history' => $skipHistory,
@@ -77,7 +77,7 @@ final class Centrifugo
             'delta' => $delta,
             'version' => $version,
             'version_epoch' => $versionEpoch,
-        ]));
+        ]);
     }
 
     /**
@@ -98,7 +98,7 @@ final class Centrifugo
         ?Api\StreamPosition $recoverSince = null,
         ?Api\SubscribeOptionOverride $override = null,
     ): void {
-        $this->call('Subscribe', new Api\SubscribeRequest(self::given([
+        $this->send('Subscribe', [
             'channel' => $channel,
             'user' => $user,
             'client' => $client,
@@ -110,7 +110,7 @@ final class Centrifugo
             'expire_at' => $expireAt,
             'recover_since' => $recoverSince,
             'override' => $override,
-        ])));
+        ]);
     }
 
     /** Unsubscribes connections from a channel. */
@@ -122,14 +122,14 @@ final class Centrifugo
         bool $allUsers = false,
         ?Api\FilterNode $labelFilter = null,
     ): void {
-        $this->call('Unsubscribe', new Api\UnsubscribeRequest(self::given([
+        $this->send('Unsubscribe', [
             'channel' => $channel,
             'user' => $user,
             'client' => $client,
             'session' => $session,
             'all_users' => $allUsers,
             'label_filter' => $labelFilter,
-        ])));
+        ]);
     }
 
     /**
@@ -147,15 +147,15 @@ final class Centrifugo
         bool $allUsers = false,
         ?Api\FilterNode $labelFilter = null,
     ): void {
-        $this->call('Disconnect', new Api\DisconnectRequest(self::given([
+        $this->send('Disconnect', [
             'user' => $user,
-            'disconnect' => $code === 0 ? null : new Api\Disconnect(['code' => $code, 'reason' => $reason]),
+            'disconnect' => $code === 0 ? null : self::message('Disconnect', ['code' => $code, 'reason' => $reason]),
             'client' => $client,
             'session' => $session,
             'whitelist' => $whitelist,
             'all_users' => $allUsers,
             'label_filter' => $labelFilter,
-        ])));
+        ]);
     }
 
     /**
@@ -173,7 +173,7 @@ final class Centrifugo
         bool $allUsers = false,
         ?Api\FilterNode $labelFilter = null,
     ): void {
-        $this->call('Refresh', new Api\RefreshRequest(self::given([
+        $this->send('Refresh', [
             'user' => $user,
             'client' => $client,
             'session' => $session,
@@ -182,19 +182,19 @@ final class Centrifugo
             'info' => self::optional($info),
             'all_users' => $allUsers,
             'label_filter' => $labelFilter,
-        ])));
+        ]);
     }
 
     /** The clients in a channel, by client id. */
     public function presence(string $channel): Api\PresenceResult
     {
-        return $this->call('Presence', new Api\PresenceRequest(['channel' => $channel]));
+        return $this->send('Presence', ['channel' => $channel]);
     }
 
     /** The number of clients and users in a channel. */
     public function presenceStats(string $channel): Api\PresenceStatsResult
     {
-        return $this->call('PresenceStats', new Api\PresenceStatsRequest(['channel' => $channel]));
+        return $this->send('PresenceStats', ['channel' => $channel]);
     }
 
     /** Up to `$limit` publications after `$since`, and the position of the stream; with a limit of 0, only the position. */
@@ -202,25 +202,25 @@ final class Centrifugo
     {
         $fields = ['channel' => $channel, 'limit' => $limit, 'since' => $since, 'reverse' => $reverse];
 
-        return $this->call('History', new Api\HistoryRequest(self::given($fields)));
+        return $this->send('History', $fields);
     }
 
     /** Removes the publications of a channel. */
     public function historyRemove(string $channel): void
     {
-        $this->call('HistoryRemove', new Api\HistoryRemoveRequest(['channel' => $channel]));
+        $this->send('HistoryRemove', ['channel' => $channel]);
     }
 
     /** Centrifugo's nodes. */
     public function info(): Api\InfoResult
     {
-        return $this->call('Info', new Api\InfoRequest());
+        return $this->send('Info', []);
     }
 
     /** The channels that have subscribers, by name; with a pattern, only those that match. */
     public function channels(string $pattern = ''): Api\ChannelsResult
     {
-        return $this->call('Channels', new Api\ChannelsRequest(['pattern' => $pattern]));
+        return $this->send('Channels', ['pattern' => $pattern]);
     }
 
     /**
@@ -231,7 +231,7 @@ final class Centrifugo
      */
     public function batch(array $commands, bool $parallel = false): array
     {
-        $response = $this->call('Batch', new Api\BatchRequest(['commands' => $commands, 'parallel' => $parallel]));
+        $response = $this->send('Batch', ['commands' => $commands, 'parallel' => $parallel]);
 
         return iterator_to_array($response->getReplies());
     }
@@ -255,6 +255,31 @@ final class Centrifugo
         return method_exists($response, 'getResult') ? $response->getResult() ?? self::emptyResult($response) : $response;
     }
 
+    /**
+     * Calls a method with the fields that are not null.
+     *
+     * @param array<string, mixed> $fields
+     */
+    private function send(string $method, array $fields): Message
+    {
+        return $this->call($method, self::message("{$method}Request", $fields));
+    }
+
+    /**
+     * A message of `Causeway\Proto\Api` with the fields that are not null.
+     *
+     * @param array<string, mixed> $fields
+     */
+    private static function message(string $name, array $fields): Message
+    {
+        if (!class_exists(Message::class)) {
+            throw new \LogicException('google/protobuf is missing: install it, or call(\'centrifuge...\') of Rpc, which takes JSON');
+        }
+        $class = "Causeway\\Proto\\Api\\$name";
+
+        return new $class(array_filter($fields, static fn (mixed $value): bool => $value !== null));
+    }
+
     /** The result of a response without one. */
     private static function emptyResult(Message $response): Message
     {
@@ -266,16 +291,5 @@ final class Centrifugo
     private static function optional(mixed $value): ?string
     {
         return $value === null ? null : Json::encode($value);
-    }
-
-    /**
-     * The fields that are set.
-     *
-     * @param array<string, mixed> $fields
-     * @return array<string, mixed>
-     */
-    private static function given(array $fields): array
-    {
-        return array_filter($fields, static fn (mixed $value): bool => $value !== null);
     }
 }
