@@ -16,14 +16,17 @@ use Causeway\Result;
 /**
  * Messages as JSON, in the shape of Centrifugo's HTTP proxy: https://centrifugal.dev/docs/server/proxy
  *
- * Names are those of the protobuf fields. `data`, `info` and `meta` are JSON; what is sent as it is, {@see Raw}, is base64 in `b64data`,
- * `b64info` and `b64meta`, since it need not be JSON.
+ * Names are those of the protobuf fields. `data`, `info` and `meta` are JSON; what is not JSON, which {@see Raw} may be, is base64 in
+ * `b64data`, `b64info` and `b64meta`.
  *
  * @internal
  */
 final class JsonCodec extends Codec
 {
     public const NAME = 'json';
+
+    /** Levels of nesting in data that the server takes, 500 in an answer as a whole. */
+    private const DEPTH = 490;
 
     public function decode(string $message, string $body): Record
     {
@@ -109,9 +112,22 @@ final class JsonCodec extends Codec
         if (!$value instanceof Raw) {
             return "\"$field\":" . Json::encode($value);
         }
+        if ($value->bytes === '') {
+            return '';
+        }
 
         // The server takes this prefix where Centrifugo does not have the field as well.
-        return $value->bytes === '' ? '' : "\"b64$field\":\"" . base64_encode($value->bytes) . '"';
+        return self::isJson($value->bytes) ? "\"$field\":$value->bytes" : "\"b64$field\":\"" . base64_encode($value->bytes) . '"';
+    }
+
+    private static function isJson(string $text): bool
+    {
+        if (PHP_VERSION_ID >= 80300) {
+            return json_validate($text, self::DEPTH);
+        }
+        json_decode($text, true, self::DEPTH);
+
+        return json_last_error() === JSON_ERROR_NONE;
     }
 
     /** @param string|array<int|string, string> $kind */
