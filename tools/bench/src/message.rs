@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use causeway::proto::api::{PublishRequest, PublishResponse};
 use causeway::proto::proxy::{ConnectRequest, ConnectResponse, RpcRequest, RpcResponse};
@@ -85,12 +87,12 @@ impl Message {
                 .ok()
                 .filter(|response| response.error.is_none() && response.disconnect.is_none())
                 .and_then(|response| response.result)
-                .map(|result| result.data),
+                .and_then(|result| plain(result.data, &result.b64data)),
             Self::Connect => ConnectResponse::decode(answer.clone())
                 .ok()
                 .and_then(|response| response.result)
                 .filter(|result| result.user == "bench")
-                .map(|result| result.data),
+                .and_then(|result| plain(result.data, &result.b64data)),
             Self::Publish => {
                 return PublishResponse::decode(answer.clone())
                     .is_ok_and(|response| response.error.is_none() && response.result.is_some());
@@ -111,6 +113,11 @@ impl Message {
         text.push_str("\"}");
         text.into()
     }
+}
+
+/// Data, which a worker may send in base64.
+fn plain(data: Bytes, base64: &str) -> Option<Bytes> {
+    if base64.is_empty() { Some(data) } else { STANDARD.decode(base64).ok().map(Bytes::from) }
 }
 
 /// The publication of the connection with this number.
