@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 use crate::contender::Contender;
 use crate::plan::{Relay, Row};
 use crate::process::free_port;
+
+/// How long a bridge may take to stop.
+pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// The socket of `rpc.listen`.
 pub(crate) const RPC: &str = "rpc.sock";
@@ -35,6 +39,8 @@ server:
   relay: {relay}
 logs:
   level: error
+endure:
+  grace_period: {}s
 rpc:
   listen: unix://{}
 centrifuge:
@@ -43,6 +49,7 @@ centrifuge:
   pool:
     num_workers: {}
 ",
+        GRACE_PERIOD.as_secs(),
         folder.join(RPC).display(),
         contender.workers(row.workers)
     );
@@ -125,7 +132,8 @@ pm.max_children = {workers}
     Ok(name)
 }
 
-/// Writes the file of an nginx that passes all requests on to `script` in php-fpm, over connections that it keeps.
+/// Writes the file of an nginx that passes all requests on to `script` in php-fpm. It keeps no connections there, since each would keep a
+/// worker.
 pub(crate) fn nginx(address: &str, script: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let (folder_name, script) = (folder.display(), script.display());
     let text = format!(
@@ -142,12 +150,10 @@ http {{
   proxy_temp_path {folder_name}/proxy;
   uwsgi_temp_path {folder_name}/uwsgi;
   scgi_temp_path {folder_name}/scgi;
-  upstream fpm {{ server unix:{folder_name}/fpm.sock; keepalive 64; }}
   server {{
     listen {address} backlog=4096;
     location / {{
-      fastcgi_pass fpm;
-      fastcgi_keep_conn on;
+      fastcgi_pass unix:{folder_name}/fpm.sock;
       fastcgi_param SCRIPT_FILENAME {script};
       fastcgi_param REQUEST_METHOD $request_method;
       fastcgi_param CONTENT_TYPE $content_type;

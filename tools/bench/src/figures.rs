@@ -40,6 +40,14 @@ pub(crate) enum Figure {
     IdleMb,
     /// Milliseconds from the start of the process to its first answer.
     StartMs,
+    /// Streams opened per second.
+    OpenRate,
+    /// Resident memory of an open stream, in KB.
+    StreamKb,
+    /// Milliseconds that a reset of the workers takes.
+    ResetMs,
+    /// Milliseconds from SIGTERM to the exit.
+    StopMs,
 }
 
 /// The quantiles that are kept for the picture.

@@ -43,6 +43,7 @@ mod run;
 mod running;
 mod setup;
 mod soak;
+mod streams;
 mod websocket;
 
 use std::path::PathBuf;

@@ -17,6 +17,10 @@ pub(crate) enum Need {
     ProtocolTwo,
     /// The same of the other binary.
     ProtocolTwoBefore,
+    /// A Causeway that knows subscription streams.
+    Streams,
+    /// The same of the other binary.
+    StreamsBefore,
     /// A Python package that knows protocol 2.
     ProtocolTwoInPython,
 }
@@ -27,6 +31,9 @@ impl Need {
         let mut needs = Vec::new();
         if matches!(row.work, Work::Clients { .. }) {
             needs.push(Self::Centrifugo);
+        }
+        if matches!(row.work, Work::Streams { .. }) {
+            needs.push(if contender == Contender::Before { Self::StreamsBefore } else { Self::Streams });
         }
         match contender {
             Contender::Echo | Contender::Direct => return needs,
@@ -66,6 +73,8 @@ impl Need {
             Self::Uvicorn => "uvicorn: $PYTHON has no uvicorn, uvloop and httptools",
             Self::ProtocolTwo => "protocol 2: this version of Causeway does not know it",
             Self::ProtocolTwoBefore => "protocol 2 before: that version of Causeway does not know it",
+            Self::Streams => "streams: this version of Causeway does not know them",
+            Self::StreamsBefore => "streams before: that version of Causeway does not know them",
             Self::ProtocolTwoInPython => "protocol 2 in Python: the package does not know it",
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Work {
     /// A worker's calls of `centrifuge.Publish` over `rpc.listen`, one at a time on each connection. Without a bridge, as many at a time on
     /// one connection, as a bridge has.
     Publish { connections: usize },
+    /// Messages into this many subscription streams, through `stream.Publish`; then a reset, and the stop.
+    Streams { streams: usize },
     /// Nothing after the start.
     Idle,
 }
@@ -52,6 +54,8 @@ pub(crate) enum Table {
     Workers,
     /// The same behind a real Centrifugo.
     Clients,
+    /// What subscription streams cost.
+    Streams,
 }
 
 /// One row.
@@ -72,7 +76,7 @@ impl Row {
         let (in_flight, message) = match self.work {
             Work::Calls { connections, streams, message } => (connections * streams, message),
             Work::Clients { clients, in_flight, message } => (clients * in_flight, message),
-            Work::Publish { .. } | Work::Idle => return None,
+            Work::Publish { .. } | Work::Streams { .. } | Work::Idle => return None,
         };
         Some(in_flight as f64 / message.waits()?.as_secs_f64())
     }
@@ -120,6 +124,15 @@ pub(crate) const PROTOCOL_2: Row = Row {
     ..concurrent("C handler, 1 x 256", 256, SMALL)
 };
 
+/// Streams that no worker is held by.
+pub(crate) const STREAMS: Row = Row {
+    table: Table::Streams,
+    workers: 2,
+    work: Work::Streams { streams: 10_000 },
+    contenders: &[Causeway],
+    ..calls("10,000 streams, 2 workers", 0, 0, SMALL)
+};
+
 /// All rows, in the order of the tables.
 pub(crate) const ROWS: &[Row] = &[
     calls("one call at a time", 1, 1, SMALL),
@@ -158,4 +171,5 @@ pub(crate) const ROWS: &[Row] = &[
         contenders: &[Classic, Fpm, RoadRunner],
         ..clients("PHP handler, 200 clients", 200, 1, SMALL)
     },
+    STREAMS,
 ];

@@ -92,6 +92,14 @@ impl Process {
         }
     }
 
+    /// Asks it to stop. Returns how long that took.
+    pub(crate) fn stop(&mut self, patience: Duration) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        kill(self.pid(), Signal::SIGTERM).context("cannot ask it to stop")?;
+        self.wait(patience)?;
+        Ok(begin.elapsed())
+    }
+
     /// All of its output.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()

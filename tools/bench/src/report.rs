@@ -18,7 +18,7 @@ const P99: Column = (Figure::P99Us, "p99 µs", true);
 
 impl Table {
     /// All tables, in the order of the report.
-    const ALL: [Self; 4] = [Self::Bridges, Self::Idle, Self::Workers, Self::Clients];
+    const ALL: [Self; 5] = [Self::Bridges, Self::Idle, Self::Workers, Self::Clients, Self::Streams];
 
     /// The heading of its rows.
     fn heading(self) -> &'static str {
@@ -27,6 +27,7 @@ impl Table {
             Self::Idle => "workers",
             Self::Workers => "bridge and workers",
             Self::Clients => "through Centrifugo",
+            Self::Streams => "subscription streams",
         }
     }
 
@@ -53,6 +54,17 @@ impl Table {
                 (Figure::WorkerSleeps, "sleeps", false),
                 P50,
                 P99,
+            ],
+            Self::Streams => &[
+                (Figure::Rate, "messages/s", true),
+                (Figure::CpuUs, "CPU µs", true),
+                (Figure::LoadUs, "load", false),
+                P50,
+                P99,
+                (Figure::OpenRate, "opened/s", true),
+                (Figure::StreamKb, "KB/stream", true),
+                (Figure::ResetMs, "reset ms", true),
+                (Figure::StopMs, "stop ms", true),
             ],
         }
     }

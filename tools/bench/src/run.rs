@@ -1,7 +1,7 @@
 //! Runs rows, rounds and contenders in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
@@ -16,8 +16,9 @@ use crate::plan::{ROWS, Row, Work};
 use crate::publish::Publisher;
 use crate::running::Running;
 use crate::setup::Setup;
+use crate::streams::Streams;
 use crate::websocket::Clients;
-use crate::{picture, report, soak};
+use crate::{configure, picture, report, soak};
 
 /// How long an idle contender is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(minutes) = args.soak {
         return soak::run(&setup, &runtime, minutes);
     }
-    setup.try_protocol_2(&runtime);
+    setup.try_binaries(&runtime);
     let mut bench = Bench { args, setup: &setup, runtime: &runtime, reported: BTreeSet::new() };
     let mut results = Vec::new();
     let exact: Vec<&Row> = ROWS.iter().filter(|row| args.rows.iter().any(|name| name == row.name)).collect();
@@ -136,7 +137,7 @@ impl Bench<'_> {
 
     /// Starts a contender, measures it, and stops it.
     fn measure(&self, row: &Row, contender: Contender) -> anyhow::Result<Measured> {
-        let running = Running::start(self.setup, self.runtime, row, contender)?;
+        let mut running = Running::start(self.setup, self.runtime, row, contender)?;
         // More of them than there are workers.
         let slow = Load::new(&running.address, (1, 64), Message::Slow, 0)?;
         let _slow = contender.has_slow_calls().then(|| slow.begin()).transpose()?;
@@ -151,6 +152,7 @@ impl Bench<'_> {
                 self.calls(&running, (1, connections), Message::Publish).map(Measured::without_the_process)
             }
             Work::Publish { connections } => self.publish(&running, connections),
+            Work::Streams { streams } => self.streams(&mut running, streams),
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };
         if let (Ok(measured), Some(ideal)) = (&mut measured, row.ideal()) {
@@ -191,6 +193,28 @@ impl Bench<'_> {
         let publisher = Publisher { socket: running.rpc(), connections, is_simulated };
         self.runtime.block_on(publisher.wait())?;
         self.under_load(running, FEW.max(connections), |calls| self.runtime.block_on(publisher.run(calls)))
+    }
+
+    fn streams(&self, running: &mut Running, number: usize) -> anyhow::Result<Measured> {
+        let number = if self.args.short { FEW } else { number };
+        let before = running.process.memory("VmRSS")?;
+        let begin = Instant::now();
+        let opening = Streams::open(&running.address, running.rpc(), number);
+        let mut streams = self.runtime.block_on(opening)?;
+        let opened = begin.elapsed().as_secs_f64();
+        let memory = running.process.memory("VmRSS")? - before;
+        let publish = |messages| self.runtime.block_on(streams.publish(messages));
+        let mut measured = self.under_load(running, number, publish)?;
+        let reset = self.runtime.block_on(streams.reset())?;
+        let stop = running.process.stop(2 * configure::GRACE_PERIOD)?;
+        self.runtime.block_on(streams.ended())?;
+        measured.figures.extend([
+            (Figure::OpenRate, number as f64 / opened),
+            (Figure::StreamKb, memory * 1e3 / number as f64),
+            (Figure::ResetMs, reset.as_secs_f64() * 1e3),
+            (Figure::StopMs, stop.as_secs_f64() * 1e3),
+        ]);
+        Ok(measured)
     }
 
     /// Warms up, then measures. Each run of the warm-up tells how many calls the next one takes. The short version makes only `few` calls.

@@ -122,7 +122,9 @@ impl Running {
         let (address, message) = match (contender, row.work) {
             (Contender::Direct, _) => (api.address, Message::Publish),
             (_, Work::Calls { message, .. }) => (address, message),
-            (_, Work::Publish { .. } | Work::Idle | Work::Clients { .. }) => (address, Message::Rpc(100)),
+            (_, Work::Publish { .. } | Work::Streams { .. } | Work::Idle | Work::Clients { .. }) => {
+                (address, Message::Rpc(100))
+            }
         };
         if !contender.is_http() {
             until_answered(contender.name(), &mut process, || {
@@ -216,7 +218,7 @@ impl Api {
                 let config = configure::api(&address, free_port()?, folder)?;
                 Some(Process::start(binary, ["-c", config], folder, &[])?)
             }
-            (Work::Calls { .. } | Work::Clients { .. } | Work::Idle, _) => None,
+            (Work::Calls { .. } | Work::Clients { .. } | Work::Streams { .. } | Work::Idle, _) => None,
         };
         Ok(Self { address, process })
     }

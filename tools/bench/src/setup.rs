@@ -11,9 +11,10 @@ use tokio::runtime::Runtime;
 use crate::Args;
 use crate::contender::Contender;
 use crate::needs::Need;
-use crate::plan::{App, PROTOCOL_2, Row};
+use crate::plan::{App, PROTOCOL_2, Row, STREAMS};
 use crate::role;
 use crate::running::Running;
+use crate::streams::Streams;
 
 /// Fails if the Python kit does not know protocol 2.
 const KIT: &str = concat!(
@@ -103,13 +104,24 @@ impl Setup {
         found.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| need).collect()
     }
 
-    /// Tries whether the binaries of Causeway that may be older than this program serve a worker of protocol 2.
-    pub(crate) fn try_protocol_2(&mut self, runtime: &Runtime) {
-        let starts = |contender| Running::start(self, runtime, &PROTOCOL_2, contender).is_ok();
-        let lacks_it = !starts(Contender::Concurrent);
-        let before_lacks_it = self.before.is_some() && !starts(Contender::BeforeConcurrent);
-        self.lacking.extend(lacks_it.then_some(Need::ProtocolTwo));
-        self.lacking.extend(before_lacks_it.then_some(Need::ProtocolTwoBefore));
+    /// Tries whether the binaries of Causeway, which may be older than this program, know what some rows need.
+    pub(crate) fn try_binaries(&mut self, runtime: &Runtime) {
+        let starts = |row, contender| Running::start(self, runtime, row, contender);
+        let concurrent = |contender| starts(&PROTOCOL_2, contender).is_ok();
+        let streams = |contender| {
+            let open =
+                |bridge: &Running| runtime.block_on(Streams::open(&bridge.address, bridge.rpc(), 1)).is_ok();
+            starts(&STREAMS, contender).is_ok_and(|bridge| open(&bridge))
+        };
+        let mut found = vec![
+            (Need::ProtocolTwo, concurrent(Contender::Concurrent)),
+            (Need::Streams, streams(Contender::Causeway)),
+        ];
+        if self.before.is_some() {
+            found.push((Need::ProtocolTwoBefore, concurrent(Contender::BeforeConcurrent)));
+            found.push((Need::StreamsBefore, streams(Contender::Before)));
+        }
+        self.lacking.extend(found.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| need));
     }
 
     /// Why this contender cannot be measured in this row; `None` if it can.

@@ -4,6 +4,7 @@
  * the replies at once: an answer together with the echo of its fence.
  *
  * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms.
+ * A subscription stream is accepted.
  *
  * With an argument it speaks protocol 2, with that many requests at a time: the second option of a frame is the number of its request. */
 
@@ -120,8 +121,26 @@ static const uint8_t *field(const uint8_t *at, const uint8_t *end, uint64_t numb
     return found;
 }
 
+/* Accepts a subscription; its data is the id of its stream. Field 1, `result`, whose field 4 is the data. */
+static void accept_stream(Buffer *out, const uint8_t *request, const char *id, size_t length) {
+    uint8_t bytes[6] = {0x0A, (uint8_t)(length + 4), 0x22, (uint8_t)(length + 2), '"'};
+    if (length > 100) exit(3);
+    answer_head(out, request, length + 6);
+    append(out, bytes, 5);
+    append(out, id, length);
+    append(out, "\"", 1);
+}
+
 /* Field 1, `result`, whose field `number` is the data. */
 static void answer(Buffer *out, const uint8_t *request, const uint8_t *context, size_t size, const uint8_t *end) {
+    static const char STREAM[] = "\"stream\":[\"", END[] = "\"type\":[\"streamend\"]";
+    const char *id = memmem(context, size, STREAM, sizeof STREAM - 1);
+    if (id) {
+        if (memmem(context, size, END, sizeof END - 1)) return answer_head(out, request, 0);
+        id += sizeof STREAM - 1;
+        const char *last = memchr(id, '"', (size_t)((const char *)context + size - id));
+        return accept_stream(out, request, id, last ? (size_t)(last - id) : 0);
+    }
     static const char CONNECT[] = "\"type\":[\"connect\"]", USER[] = "\x0a\x05" "bench";
     int connect = memmem(context, size, CONNECT, sizeof CONNECT - 1) != NULL;
     const uint8_t *body = context + size;
@@ -195,6 +214,11 @@ static int dial(const char *relay) {
 
 int main(int argc, char **argv) {
     concurrency = argc > 1 ? argv[1] : NULL;
+    const char *offered = getenv("CAUSEWAY_PROTOCOLS");
+    if (concurrency && !(offered && strchr(offered, '2'))) {
+        fputs("the server does not offer protocol 2\n", stderr);
+        return 1;
+    }
     const char *relay = getenv("RR_RELAY");
     int fd = dial(relay ? relay : "pipes"), from = fd < 0 ? 0 : fd, to = fd < 0 ? 1 : fd;
     Buffer in = {0}, out = {0};
