@@ -94,6 +94,8 @@ class App:
         self._codec: Optional[Codec] = None
         self._handlers = Handlers()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._context: Optional[bytes] = None
+        self._event = Event.RPC
         self._session: Optional[Session] = None
 
     def on_connect(self, handler: ConnectHandler) -> ConnectHandler:
@@ -242,27 +244,29 @@ class App:
         Raises ``WorkerError`` when the event is unknown or its handler returns what cannot be its answer.
         """
         codec = self._codec or self.codec
-        event = event_of(payload.context)
-        request = event.request(payload.body, payload.context, codec)
+        context, body = payload
+        # Mostly the same as the one before.
+        if context != self._context:
+            self._event = event_of(context)
+            self._context = context
+        event = self._event
+        request = event.request(body, context, codec)
         handler = self._handlers.find(event, request)
         if handler is None:
             return respond(codec, event, self._handlers.missing(event, request))
         CURRENT.set(request)
         try:
-            answer = self._call(handler, request)
-            if event.is_stream and (inspect.isgenerator(answer) or inspect.isasyncgen(answer)):
-                return self._stream(event, handler, request, answer)
+            answer = handler.function(request)
+            if not isinstance(answer, Result):
+                if inspect.isawaitable(answer):
+                    answer = self._complete(answer)
+                if event.is_stream and (inspect.isgenerator(answer) or inspect.isasyncgen(answer)):
+                    return self._stream(event, handler, request, answer)
         except (Error, Disconnect) as refusal:
             answer = refusal
         finally:
             CURRENT.set(None)
         return encode(codec, event, handler, answer)
-
-    def _call(self, handler: Handler, request: Request) -> Any:
-        answer = handler.function(request)
-        if isinstance(answer, Result) or not inspect.isawaitable(answer):
-            return answer
-        return self._complete(answer)
 
     def _complete(self, answer: Awaitable[Any]) -> Any:
         """Run the event loop until there is the answer."""

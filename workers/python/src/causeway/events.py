@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from typing import Any, Union
 
 from . import requests, results
+from .lazy import cached_property
 from .requests import Request
 from .results import Result
 from .worker import Stop
@@ -102,6 +102,8 @@ class Event(str, Enum):
     """What a handler returns."""
     result_message: str
     """The message that carries the result."""
+    is_stream: bool
+    """Whether a stream answers the event."""
     refusals: tuple[str, ...]
     """What may be in a response instead of the result: ``error`` and ``disconnect``, one of them or neither."""
 
@@ -118,22 +120,13 @@ class Event(str, Enum):
         member._value_ = value
         member.request, member.result, member.refusals = request, result, refusals
         member.result_message = message or result.__name__
+        member.is_stream = request is requests.SubscribeStreamRequest
         return member
 
-    @property
+    @cached_property
     def response(self) -> type[Any]:
         """The protobuf message that holds the result, an error or a disconnect."""
-        return _response(self.result_message)
+        from ._proto import proxy_pb2
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether a stream answers the event."""
-        return self in (Event.SUBSCRIBE_UNIDIRECTIONAL, Event.SUBSCRIBE_BIDIRECTIONAL)
-
-
-@cache
-def _response(result: str) -> type[Any]:
-    from ._proto import proxy_pb2
-
-    found: type[Any] = getattr(proxy_pb2, result[: -len("Result")] + "Response")
-    return found
+        found: type[Any] = getattr(proxy_pb2, self.result_message[: -len("Result")] + "Response")
+        return found

@@ -18,6 +18,8 @@ from .worker import WorkerError
 AnyHandler = Callable[[Any], Any]
 H = TypeVar("H", bound=AnyHandler)
 
+# Looking it up in the class takes longer.
+_RPC = Event.RPC
 _EVENTS = {event.value: event for event in Event}
 
 # The event type, as Causeway and RoadRunner write it. No header can pass for it: in a JSON string, quotes are escaped.
@@ -84,7 +86,7 @@ class Handlers:
 
     def find(self, event: Event, request: Any) -> Optional[Handler]:
         """Return the handler that takes a request."""
-        if event is Event.RPC and self._by_method:
+        if event is _RPC and self._by_method:
             return self._by_method.get(request.method) or self._by_event.get(event)
         return self._by_event.get(event)
 
@@ -117,6 +119,8 @@ def event_of(context: bytes) -> Event:
 def encode(codec: Codec, event: Event, handler: Handler, answer: Any) -> bytes:
     """Encode what a handler returned; raise ``WorkerError`` with its place when that cannot be its answer."""
     try:
+        if isinstance(answer, event.result):
+            return codec.result(event, answer)
         return respond(codec, event, answer)
     except Exception as error:
         problem = "" if isinstance(error, WorkerError) else f"cannot encode the answer to {event.value}: "
@@ -124,9 +128,9 @@ def encode(codec: Codec, event: Event, handler: Handler, answer: Any) -> bytes:
 
 
 def respond(codec: Codec, event: Event, answer: Any) -> bytes:
-    """Encode the response to an event."""
-    if answer is None or isinstance(answer, event.result):
-        return codec.result(event, answer)
+    """Encode the response to an event, unless it is a result with content."""
+    if answer is None:
+        return codec.result(event, None)
     if isinstance(answer, Error):
         fields = {"code": answer.code, "message": answer.message, "temporary": answer.temporary}
         return codec.refusal(event, _accepted(event, "error"), fields)

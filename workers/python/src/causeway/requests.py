@@ -26,13 +26,10 @@ class Request:
     def __init__(self, body: bytes, context: bytes, codec: Optional[Codec] = None) -> None:
         """Take an encoded message and the context, by default in protobuf."""
         self._codec = codec or by_name("proto")
-        self._body = body
         self._context = context
-
-    @cached_property
-    def message(self) -> Any:
+        # Nearly every handler looks at it. To decode it when it is first used would take longer.
+        self.message: Any = self._codec.decoders[self._message](body)
         """The message with all its fields: a class in ``causeway.proxy``, or with JSON an object with the same attributes."""
-        return self._codec.decode(self._message, self._body)
 
     @cached_property
     def headers(self) -> Mapping[str, Sequence[str]]:
@@ -74,13 +71,14 @@ class Request:
     @cached_property
     def data(self) -> bytes:
         """The data that the client sent; decoded if Centrifugo sent it as base64."""
-        encoded = self._text("b64data")
-        return base64.b64decode(encoded, validate=True) if encoded else self._codec.raw(self.message, "data")
+        message = self.message
+        encoded = getattr(message, "b64data", "")
+        return base64.b64decode(encoded, validate=True) if encoded else self._codec.raw(message, "data")
 
     @cached_property
     def json(self) -> Json:
         """The data, decoded as JSON; ``None`` when there is none."""
-        if self._text("b64data"):
+        if getattr(self.message, "b64data", ""):
             return json.loads(self.data)
         return self._codec.json(self.message, "data")
 

@@ -83,7 +83,7 @@ class Worker:
                 left = self._handle(handler, chunk)
             if left is None:
                 return
-            if left is not rest:
+            if left is not rest and (left or rest):
                 rest = bytearray(left)
             self._flush()
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional
 
 if TYPE_CHECKING:
     from ..events import Event
     from ..results import Publication, Result
+
+
+class Decoders(dict[str, Callable[[bytes], Any]]):
+    """Creates a function when it is first used."""
+
+    def __init__(self, create: Callable[[str], Callable[[bytes], Any]]) -> None:
+        super().__init__()
+        self._create = create
+
+    def __missing__(self, message: str) -> Callable[[bytes], Any]:
+        decoder = self[message] = self._create(message)
+        return decoder
 
 
 class Codec(ABC):
@@ -17,9 +29,9 @@ class Codec(ABC):
     name: ClassVar[str]
     """The name in the handshake."""
 
-    @abstractmethod
-    def decode(self, message: str, body: bytes) -> Any:
-        """Return a message, an object whose attributes are named after its fields; fields that are not set are empty."""
+    decoders: Decoders
+    """Functions that decode a message, by its name. Attributes of what they return are named after its fields; those of fields
+    that are not set are empty."""
 
     @abstractmethod
     def result(self, event: Event, result: Optional[Result]) -> bytes:

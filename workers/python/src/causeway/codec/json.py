@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..encoding import to_text
-from .base import Codec
+from .base import Codec, Decoders
 from .shapes import EMPTY, INTEGERS, MESSAGES, Kind
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ class _JsonCodec(Codec):
 
     name = "json"
 
-    def decode(self, message: str, body: bytes) -> Record:
-        fields = json.loads(body) if body else {}
-        if not isinstance(fields, dict):
-            raise ValueError(f"expected a JSON object, found {body[:50]!r}")
-        return Record(message, fields, body)
+    decoders = Decoders(lambda message: partial(_decode, message))
 
     def result(self, event: Event, result: Optional[Result]) -> bytes:
         fields = _message(event.result_message, vars(result)) if result is not None else "{}"
@@ -62,13 +59,13 @@ CODEC = _JsonCodec()
 class Record:
     """A decoded message: its attributes are named after its fields, and are empty where a field is not set."""
 
-    __slots__ = ("_body", "_fields", "_name")
+    __slots__ = ("_fields", "_name", "_text")
 
-    def __init__(self, name: str, fields: dict[str, Any], body: bytes) -> None:
-        """Take the name of the message, its decoded fields and the bytes that they were decoded from."""
+    def __init__(self, name: str, fields: dict[str, Any], text: str) -> None:
+        """Take the name of the message, its decoded fields and the JSON that they were decoded from."""
         self._name = name
         self._fields = fields
-        self._body = body
+        self._text = text
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -79,7 +76,12 @@ class Record:
         """Return the JSON of a field as it was sent; nothing when it is not set."""
         if name not in self._fields:
             return b""
-        return _slices(self._body.decode()).get(name, "").encode()
+        # In a JSON string the quotes would be escaped: what is found once is the field.
+        key = f'"{name}":'
+        if self._text.count(key) == 1:
+            start = _skip(self._text, self._text.index(key) + len(key))
+            return self._text[start : _scan_value(self._text, start)[1]].encode()
+        return _slices(self._text).get(name, "").encode()
 
     def __getattr__(self, name: str) -> Any:
         kind = MESSAGES[self._name].get(name)
@@ -98,8 +100,16 @@ class Record:
         return f"{self._name}({self._fields})"
 
 
+def _decode(message: str, body: bytes) -> Record:
+    text = body.decode() or "{}"
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected a JSON object, found {text[:50]!r}")
+    return Record(message, fields, text)
+
+
 def _record(kind: str, value: Any) -> Any:
-    return Record(kind, value, json.dumps(value).encode()) if kind in MESSAGES else value
+    return Record(kind, value, json.dumps(value)) if kind in MESSAGES else value
 
 
 def _slices(text: str) -> dict[str, str]:

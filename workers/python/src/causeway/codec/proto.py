@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from google.protobuf.message import Message
 
 from .._proto import proxy_pb2 as pb
 from ..encoding import JSON_FIELDS, to_bytes
-from .base import Codec
+from .base import Codec, Decoders
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -22,21 +22,16 @@ class _ProtoCodec(Codec):
 
     name = "proto"
 
-    def __init__(self) -> None:
-        self._decoders: dict[str, Callable[[bytes], Any]] = {}
-
-    def decode(self, message: str, body: bytes) -> Any:
-        decoder = self._decoders.get(message)
-        if decoder is None:
-            decoder = self._decoders[message] = getattr(pb, message).FromString
-        return decoder(body)
+    decoders = Decoders(lambda message: getattr(pb, message).FromString)
 
     def result(self, event: Event, result: Optional[Result]) -> bytes:
         response: Any = event.response()
-        response.result.SetInParent()
+        message = response.result
+        message.SetInParent()
         if result is not None:
-            _fill(response.result, vars(result))
-        return _serialize(response)
+            _fill(message, vars(result))
+        serialized: bytes = response.SerializeToString()
+        return serialized
 
     def refusal(self, event: Event, kind: str, fields: Mapping[str, Any]) -> bytes:
         response: Any = event.response()
@@ -60,7 +55,8 @@ class _ProtoCodec(Codec):
         return _serialize(message)
 
     def raw(self, message: Any, field: str) -> bytes:
-        return bytes(getattr(message, field, b""))
+        value: bytes = getattr(message, field, b"")
+        return value
 
     def json(self, message: Any, field: str) -> Any:
         value = getattr(message, field, b"")

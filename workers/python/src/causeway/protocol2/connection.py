@@ -11,6 +11,7 @@ import os
 import sys
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from typing import Callable, Optional, Union
 
 from ..relay import Relay
@@ -42,7 +43,7 @@ class Connection:
         self._loop.add_reader(self._input, self._read)
         _CONNECTIONS.add(self)
 
-    def send(self, *parts: bytes) -> None:
+    def send(self, parts: Iterable[bytes]) -> None:
         """Send bytes with the next write."""
         self._parts += parts
         if not self._scheduled:

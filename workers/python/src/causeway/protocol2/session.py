@@ -62,17 +62,19 @@ class Session:
         self._left: deque[Callable[[], None]] = deque()
         self._woken = False
         self._stopping = False
-        self._context = b""
+        self._context: Optional[bytes] = None
         self._event = Event.RPC
         self.finished: asyncio.Future[None] = self._loop.create_future()
         """Is done when the server has stopped this worker and all is answered, or when the relay is closed."""
-        self._watchdog = Watchdog(self._loop, blocking_limit, self._is_busy)
+        self._spawn: Callable[[Any], asyncio.Task[None]] = partial(asyncio.Task, loop=self._loop, **_EAGER)
+        self._receiving = False
+        self._watchdog = Watchdog(self._loop, blocking_limit, lambda: self._receiving or self._is_busy())
         self._connection = Connection(relay, self._received, self._lost)
         self._send = self._connection.send
 
     def limit(self, credit: int) -> None:
         """Tell the server to have at most so many requests in hand, from any thread."""
-        self._loop.call_soon_threadsafe(self._send, wire.command({"credit": credit}))
+        self._loop.call_soon_threadsafe(self._send, (wire.command({"credit": credit}),))
 
     def close(self) -> None:
         """Let go of the relay."""
@@ -83,6 +85,16 @@ class Session:
 
     def _received(self, data: Received) -> int:
         """Handle all complete frames and return where they end."""
+        # Handlers may run before this returns.
+        self._receiving = True
+        if not self._watchdog.is_awake:
+            self._watchdog.wake()
+        try:
+            return self._handle(data)
+        finally:
+            self._receiving = False
+
+    def _handle(self, data: Received) -> int:
         start = 0
         size = len(data)
         unpack = wire.NUMBERED.unpack_from
@@ -107,7 +119,7 @@ class Session:
             if flags & CONTROL:
                 self._command(wire.decode_command(data[body:end]))
             elif stream & PING:
-                self._send(wire.PONG_FRAME)
+                self._send((wire.PONG_FRAME,))
             elif stream & STREAM and len(options) == 2 and options[1] in self._streams:
                 message = bytes(data[min(body + options[0], end) : end])
                 self._streams[options[1]].receive(message, last=bool(stream & STOP))
@@ -116,7 +128,7 @@ class Session:
 
     def _command(self, command: dict[str, Any]) -> None:
         if "pid" in command:
-            self._send(greeting(self._claims))
+            self._send((greeting(self._claims),))
         elif isinstance(command.get("cancel"), int):
             self._cancel(command["cancel"])
         elif isinstance(command.get("window"), int):
@@ -142,7 +154,7 @@ class Session:
     def _begin(self, number: int, context: bytes, body: bytes) -> None:
         """Start to handle a request."""
         if self._stopping:
-            self._send(wire.replace(number))
+            self._send((wire.replace(number),))
             return
         try:
             # Mostly the same as the one before.
@@ -153,10 +165,10 @@ class Session:
             request = event.request(body, context, self._codec)
             handler = self._handlers.find(event, request)
             if handler is None:
-                self._send(*wire.answer(number, respond(self._codec, event, self._handlers.missing(event, request))))
+                self._send(wire.answer(number, respond(self._codec, event, self._handlers.missing(event, request))))
                 return
         except Exception as error:
-            self._send(wire.error(number, failure(error)))
+            self._send((wire.error(number, failure(error)),))
             return
         style = handler.style
         if style is Style.COROUTINE:
@@ -173,11 +185,9 @@ class Session:
             else:
                 self._queued[number] = call
                 self._threads.submit(partial(self._run_queued, number))
-        if not self._watchdog.is_awake:
-            self._watchdog.wake()
 
     def _start(self, number: int, coroutine: Any) -> None:
-        task: asyncio.Task[None] = asyncio.Task(coroutine, loop=self._loop, **_EAGER)
+        task = self._spawn(coroutine)
         if not task.done():
             self._tasks[number] = task
 
@@ -196,12 +206,12 @@ class Session:
             parts = (self._cancellation(number),)
         except Exception as error:
             parts = (_failure(number, error),)
-        self._finish(number, *parts)
+        self._finish(number, parts)
 
-    def _finish(self, number: int, *parts: bytes) -> None:
+    def _finish(self, number: int, parts: tuple[bytes, ...]) -> None:
         """Send the one answer to a request."""
         self._tasks.pop(number, None)
-        self._send(*parts)
+        self._send(parts)
         if self._cancelled:
             self._cancelled.discard(number)
         if self._stopping:
@@ -235,7 +245,7 @@ class Session:
         except BaseException as error:
             # Such as SystemExit, which ends the process from the main thread only.
             return partial(_raise, error)
-        return self._continuation(number, partial(self._finish, number, *parts))
+        return self._continuation(number, partial(self._finish, number, parts))
 
     def _continuation(self, number: int, function: Callable[[], None]) -> Callable[[], None]:
         context = copy_context()
@@ -265,7 +275,7 @@ class Session:
     def _start_stream(
         self, number: int, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
     ) -> None:
-        stream = self._streams[number] = Stream(number, self._send)
+        stream = self._streams[number] = Stream(number, lambda data: self._send((data,)))
         if event is Event.SUBSCRIBE_BIDIRECTIONAL and isinstance(request, SubscribeStreamRequest):
             request._messages = stream.inbox
         self._start(number, self._answer_stream(stream, event, handler, request, function))
@@ -288,7 +298,7 @@ class Session:
         except Exception as error:
             parts = (_failure(number, error),)
         del self._streams[number]
-        self._finish(number, *parts)
+        self._finish(number, parts)
 
     def _run_in_thread(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Call a function on a thread."""
@@ -321,12 +331,12 @@ class Session:
             task.add_done_callback(lambda task: self._end_unstarted(number, task))
         elif self._queued.pop(number, None) is not None:
             self._calls.discard(number)
-            self._finish(number, wire.error(number, b"cancelled"))
+            self._finish(number, (wire.error(number, b"cancelled"),))
 
     def _end_unstarted(self, number: int, task: asyncio.Task[None]) -> None:
         if self._tasks.get(number) is task:
             self._streams.pop(number, None)
-            self._finish(number, wire.error(number, b"cancelled"))
+            self._finish(number, (wire.error(number, b"cancelled"),))
 
     def _cancellation(self, number: int) -> bytes:
         """Return the answer of a handler that was cancelled by the server, or by itself."""
