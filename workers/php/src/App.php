@@ -121,7 +121,8 @@ final class App
     }
 
     /**
-     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator<int, Result\SubscribeResult|Publication|null>)) $handler
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator)) $handler a generator yields
+     *     a result, and then {@see Publication}s
      */
     public function onSubscribeUnidirectional(callable $handler): self
     {
@@ -129,7 +130,8 @@ final class App
     }
 
     /**
-     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator<int, Result\SubscribeResult|Publication|null>)) $handler
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator)) $handler a generator yields
+     *     a result, and then {@see Publication}s
      */
     public function onSubscribeBidirectional(callable $handler): self
     {

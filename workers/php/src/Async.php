@@ -106,4 +106,12 @@ final class Async
             self::$cancellations[\Fiber::getCurrent()] = $cancellation;
         }
     }
+
+    /** @internal The current fiber has handled its request. */
+    public static function leave(): void
+    {
+        if (self::$cancellations !== null) {
+            unset(self::$cancellations[\Fiber::getCurrent()]);
+        }
+    }
 }

@@ -38,7 +38,8 @@ abstract class Codec
             return new JsonCodec();
         }
         if (!class_exists(Message::class)) {
-            throw new \LogicException('google/protobuf is missing: install it with Composer, or Debian\'s php-google-protobuf, or the extension protobuf');
+            $missing = 'google/protobuf is missing: install it with Composer, or Debian\'s php-google-protobuf, or the extension protobuf';
+            throw new \LogicException($missing);
         }
 
         return new ProtoCodec();
@@ -56,7 +57,8 @@ abstract class Codec
             if ($answer instanceof Error ? $event->takesError() : $event->takesDisconnect()) {
                 return $this->refusal($event, $answer);
             }
-            throw new WorkerException('Centrifugo takes no ' . ($answer instanceof Error ? 'error' : 'disconnect') . " in answer to $event->value");
+            $refusal = $answer instanceof Error ? 'error' : 'disconnect';
+            throw new WorkerException("Centrifugo takes no $refusal in answer to $event->value");
         }
         $found = get_debug_type($answer);
         if ($answer !== null && $found !== $event->resultClass()) {

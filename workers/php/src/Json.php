@@ -13,7 +13,8 @@ final class Json
 {
     /** Fields of Centrifugo's messages that carry JSON, in both spellings. */
     public const FIELDS = [
-        'data' => true, 'info' => true, 'meta' => true, 'streamData' => true, 'stream_data' => true, 'prevData' => true, 'prev_data' => true,
+        'data' => true, 'info' => true, 'meta' => true,
+        'streamData' => true, 'stream_data' => true, 'prevData' => true, 'prev_data' => true,
     ];
 
     /**

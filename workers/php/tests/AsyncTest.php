@@ -334,7 +334,7 @@ final class AsyncTest extends TestCase
     public function testAForkedProcessTakesNoRequestsAndSendsNoAnswers(): void
     {
         $worker = $this->worker('
-            $app->onRpc("fork", function () { $pid = pcntl_fork(); if ($pid === 0) { echo "child\n"; return new RpcResult("child"); } pcntl_waitpid($pid, $status); return new RpcResult(pcntl_wexitstatus($status)); })
+            $app->onRpc("fork", function () { $pid = pcntl_fork(); if ($pid === 0) { echo "child\n"; Async::delay(0); return new RpcResult("child"); } pcntl_waitpid($pid, $status); return new RpcResult(pcntl_wexitstatus($status)); })
                 ->onRpc("*", fn () => null);');
         $worker->send(Supervisor::rpc(1, 'x'), Supervisor::rpc(2, 'fork'), Supervisor::rpc(3, 'x'));
         $answers = $worker->answers(3);
@@ -491,6 +491,53 @@ final class AsyncTest extends TestCase
         $answers = $worker->answers(2);
         ksort($answers);
         self::assertSame(['{"result":{"data":"one"}}', '{"result":{"data":"two"}}'], array_values($answers));
+        self::assertSame([0, ''], $this->end($worker));
+    }
+
+    public function testARequestIsAnsweredOnceWhateverFailsAfterItsAnswer(): void
+    {
+        $worker = $this->worker('
+            $app->onSubscribeUnidirectional(function ($request) {
+                    try { yield new Publication(1); if ($request->channel === "end") { return; } yield new Publication(2); } finally { throw new DomainException("late"); }
+                })
+                ->onRpc("*", function ($request) {
+                    $dead = new class { function __destruct() { throw new DomainException("dead"); } };
+                    $request->cancellation->subscribe(fn () => $dead);
+                    return null;
+                });');
+        foreach (['end', 'more'] as $channel) {
+            $worker->send(Supervisor::event(1, 'subscribeunidirectional', "{\"channel\":\"$channel\"}"));
+            while (($frame = $worker->receive())->stream !== 0) {
+                continue;
+            }
+            self::assertEquals(new Frame('DomainException: late', Frame::ERROR, [0, 1]), $frame);
+        }
+        $worker->request(2, 'x');
+        self::assertCount(1, $worker->answers(1));
+        $worker->request(3, 'x');
+        self::assertSame([3], array_keys($worker->answers(1)));
+        self::assertSame(0, $this->end($worker)[0]);
+    }
+
+    public function testAStreamThatBeginsWhileTheWorkerIsStoppedDoesNotGoOn(): void
+    {
+        $worker = $this->worker('
+            $app->onSubscribeUnidirectional(function () { Async::delay(0.05); for (;;) { yield new Publication(1); } });');
+        $worker->send(Supervisor::event(1, 'subscribeunidirectional', '{}'), new Frame('', stream: Frame::PING));
+        $worker->receive();
+        $worker->command(stop: true);
+        self::assertSame([1 => '!cancelled: stop'], $worker->answers(1));
+        self::assertSame([0, ''], $worker->wait());
+    }
+
+    public function testACancellationThatALibraryWrapsIsNotLogged(): void
+    {
+        $worker = $this->worker('
+            $app->onRpc("*", function () { try { Async::delay(60); } catch (Throwable $cancelled) { throw new RuntimeException("wrapped", 0, $cancelled); } });');
+        $worker->send(Supervisor::rpc(1, 'x'), new Frame('', stream: Frame::PING));
+        $worker->receive();
+        $worker->command(cancel: 1, reason: 'deadline');
+        self::assertSame([1 => '!cancelled: deadline'], $worker->answers(1));
         self::assertSame([0, ''], $this->end($worker));
     }
 

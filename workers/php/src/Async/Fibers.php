@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Async;
 
+use Causeway\Failure;
+
 /**
  * Runs each task in a fiber, so many at a time. Fibers are used again: a new one costs more than most handlers.
  *
@@ -23,7 +25,7 @@ final class Fibers
     /** How often a fiber has given way to others. */
     private int $turns = 0;
 
-    /** @param \Closure(Task): void $serve must not throw */
+    /** @param \Closure(Task): void $serve answers a task; what it throws is logged */
     public function __construct(private readonly Loop $loop, private readonly int $limit, private readonly \Closure $serve)
     {
         $this->waiting = new \SplQueue();
@@ -59,17 +61,19 @@ final class Fibers
     {
         for (;;) {
             while (!$this->waiting->isEmpty()) {
-                $this->run($this->waiting->dequeue());
+                try {
+                    $task = $this->waiting->dequeue();
+                    ($this->serve)($task);
+                    $task = null;
+                } catch (\Throwable $error) {
+                    // A destructor of something that was attached to the request, which is answered.
+                    Failure::log($error);
+                }
+                $this->loop->forget();
             }
             --$this->busy;
             $this->idle[] = \Fiber::getCurrent();
             \Fiber::suspend();
         }
-    }
-
-    private function run(Task $task): void
-    {
-        ($this->serve)($task);
-        $this->loop->forget();
     }
 }

@@ -26,9 +26,12 @@ final class Output
     /** The callback that waits for the relay, while it takes no more. */
     private ?string $blocked = null;
 
+    private readonly int $pid;
+
     /** @param \Closure(): void $closed called when the server has closed the relay */
     public function __construct(private readonly Relay $relay, private readonly Loop $loop, private readonly \Closure $closed)
     {
+        $this->pid = (int) getmypid();
     }
 
     /** Writes these bytes together with all others of this turn of the loop. */
@@ -58,11 +61,10 @@ final class Output
     /** Writes everything before the process ends. */
     public function finish(): void
     {
-        $bytes = substr($this->bytes, $this->offset);
-        $this->drop();
-        if ($this->blocked !== null) {
-            $this->loop->cancel($this->blocked);
-            $this->blocked = null;
+        $bytes = $this->isOwn() ? substr($this->bytes, $this->offset) : '';
+        $this->done();
+        if ($bytes === '') {
+            return;
         }
         try {
             $this->relay->block();
@@ -72,32 +74,37 @@ final class Output
         }
     }
 
-    /** Forgets everything: in a forked process, it is the parent's. */
-    public function drop(): void
-    {
-        [$this->bytes, $this->offset] = ['', 0];
-    }
-
     private function write(): void
     {
-        while ($this->offset < strlen($this->bytes)) {
+        while ($this->offset < strlen($this->bytes) && $this->isOwn()) {
             $rest = strlen($this->bytes) - $this->offset;
             $piece = $this->offset === 0 && $rest <= self::CHUNK ? $this->bytes : substr($this->bytes, $this->offset, self::CHUNK);
             $written = $this->relay->tryWrite($piece);
-            if ($written === null) {
-                $this->drop();
-                ($this->closed)();
-
-                return;
-            }
-            $this->offset += $written;
             if ($written === 0) {
                 $this->blocked ??= $this->loop->onWritable($this->relay->output, $this->write(...));
 
                 return;
             }
+            if ($written === null) {
+                $this->done();
+                ($this->closed)();
+
+                return;
+            }
+            $this->offset += $written;
         }
-        $this->drop();
+        $this->done();
+    }
+
+    /** In a process that a handler has forked, the bytes are the parent's. */
+    private function isOwn(): bool
+    {
+        return getmypid() === $this->pid;
+    }
+
+    private function done(): void
+    {
+        [$this->bytes, $this->offset] = ['', 0];
         if ($this->blocked !== null) {
             $this->loop->cancel($this->blocked);
             $this->blocked = null;

@@ -42,6 +42,12 @@ final class Task
         return new Payload(substr($this->request->payload, 0, $length), substr($this->request->payload, $length), $isJson, $this);
     }
 
+    /** A frame of the answer. */
+    public function frame(string $payload, int $flags = 0, int $stream = 0, int $context = 0): Frame
+    {
+        return new Frame($payload, $flags, [$context, $this->id], $stream);
+    }
+
     /**
      * What the client of a bidirectional stream publishes, encoded.
      *
@@ -57,7 +63,9 @@ final class Task
     /** What the client of a bidirectional stream publishes. */
     public function inbox(): Inbox
     {
-        return $this->inbox ??= new Inbox($this->worker->loop, $this->cancellation, fn (int $messages) => $this->worker->grant($this->id, $messages));
+        $grant = fn (int $messages) => $this->worker->grant($this->id, $messages);
+
+        return $this->inbox ??= new Inbox($this->worker->loop, $this->cancellation, $grant);
     }
 
     /**

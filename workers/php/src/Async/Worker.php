@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace Causeway\Async;
 
 use Causeway\Async;
-use Causeway\Cancelled;
 use Causeway\Failure;
 use Causeway\Frame;
 use Causeway\FrameException;
@@ -82,7 +81,7 @@ final class Worker
         $this->relay->unblock();
         $this->reader = $this->loop->onReadable($this->relay->input, $this->read(...));
         // A handler may exit: answers that others have given are sent nevertheless.
-        register_shutdown_function($this->finish(...));
+        register_shutdown_function($this->output->finish(...));
         Async::start($this);
         try {
             // Whoever else stops the loop does not stop the worker.
@@ -93,7 +92,7 @@ final class Worker
             Async::stop();
             $this->loop->cancel($this->reader);
             $this->loop->cancel($this->deadline);
-            $this->finish();
+            $this->output->finish();
         }
         if ($this->failure !== null) {
             throw $this->failure;
@@ -176,9 +175,7 @@ final class Worker
     {
         $command = (array) json_decode($frame->payload, true);
         if (isset($command['pid'])) {
-            $this->output->add((
-                $this->isGreeted ? Handshake::echo() : Handshake::greeting($this->offer)
-            )->encode());
+            $this->output->add(($this->isGreeted ? Handshake::echo() : Handshake::greeting($this->offer))->encode());
             $this->isGreeted = true;
         } elseif (isset($command['cancel'])) {
             ($this->tasks[$command['cancel']] ?? null)?->cancellation->request((string) ($command['reason'] ?? 'gone'));
@@ -197,45 +194,39 @@ final class Worker
         $level = ob_get_level();
         $turn = $this->fibers->turn();
         try {
-            $task->cancellation->throwIfRequested();
-            $answer = ($this->handler)($task->payload());
-            if (is_string($answer)) {
-                $this->send($task, $answer);
-            } else {
-                $this->stream($task, $answer);
-            }
+            $answer = $this->answer($task);
         } catch (Stop) {
-            $this->send($task, self::STOP, context: strlen(self::STOP));
-        } catch (Cancelled $cancelled) {
-            $this->send($task, $cancelled->getMessage(), Frame::ERROR);
+            $answer = $task->frame(self::STOP, context: strlen(self::STOP));
         } catch (\Throwable $error) {
-            $this->send($task, Failure::log($error), Frame::ERROR);
+            $answer = $task->frame(Failure::log($error), Frame::ERROR);
         }
-        unset($answer);
         $this->closeBuffers($this->fibers->turn() === $turn ? $level : null);
+        $this->output->add($answer->encode());
         $this->isForked();
         unset($this->tasks[$task->id]);
         if ($this->isStopping && $this->tasks === []) {
             $this->end();
         }
+        Async::leave();
     }
 
-    /**
-     * @param iterable<string> $messages
-     * @throws Cancelled
-     */
-    private function stream(Task $task, iterable $messages): void
+    /** The answer to a request, or the last frame of its stream. Nothing of the handler is left then: a destructor may throw. */
+    private function answer(Task $task): Frame
     {
-        foreach ($messages as $message) {
-            $task->take();
-            $this->send($task, $message, stream: Frame::STREAM);
+        $task->cancellation->throwIfRequested();
+        $answer = ($this->handler)($task->payload());
+        if (is_string($answer)) {
+            return $task->frame($answer);
         }
-        $this->send($task, '', stream: Frame::STREAM | Frame::STOP);
-    }
+        foreach ($answer as $message) {
+            if ($this->isStopping) {
+                $task->cancellation->request('stop');
+            }
+            $task->take();
+            $this->output->add($task->frame($message, stream: Frame::STREAM)->encode());
+        }
 
-    private function send(Task $task, string $payload, int $flags = 0, int $stream = 0, int $context = 0): void
-    {
-        $this->output->add((new Frame($payload, $flags, [$context, $task->id], $stream))->encode());
+        return $task->frame('', stream: Frame::STREAM | Frame::STOP);
     }
 
     /** @param array<string, int> $command */
@@ -288,13 +279,12 @@ final class Worker
         $this->deadline = $this->loop->delay(self::PATIENCE, $this->end(...));
     }
 
-    /** A process that a handler has forked must neither take the parent's requests nor send its answers. */
+    /** A process that a handler has forked must not take the parent's requests, as {@see Output} does not send its answers. */
     private function isForked(): bool
     {
         if (getmypid() === $this->pid) {
             return false;
         }
-        $this->output->drop();
         $this->end();
 
         return true;
@@ -304,13 +294,5 @@ final class Worker
     {
         $this->isOver = true;
         $this->loop->stop();
-    }
-
-    /** Sends what is left. */
-    private function finish(): void
-    {
-        if (!$this->isForked()) {
-            $this->output->finish();
-        }
     }
 }

@@ -60,9 +60,12 @@ final class JsonCodec extends Codec
 
     public function refusal(Event $event, Error|Disconnect $refusal): string
     {
-        return $refusal instanceof Error
-            ? '{"error":' . self::encode('Error', ['code' => $refusal->getCode(), 'message' => $refusal->getMessage(), 'temporary' => $refusal->temporary]) . '}'
-            : '{"disconnect":' . self::encode('Disconnect', ['code' => $refusal->getCode(), 'reason' => $refusal->reason]) . '}';
+        if ($refusal instanceof Disconnect) {
+            return '{"disconnect":' . self::encode('Disconnect', ['code' => $refusal->getCode(), 'reason' => $refusal->reason]) . '}';
+        }
+        $fields = ['code' => $refusal->getCode(), 'message' => $refusal->getMessage(), 'temporary' => $refusal->temporary];
+
+        return '{"error":' . self::encode('Error', $fields) . '}';
     }
 
     public function opening(string $response): string

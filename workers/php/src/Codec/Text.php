@@ -55,7 +55,8 @@ final class Text
         }
         $at += strspn($object, " \t\n\r", $at);
         if (substr($object, $at, 1) !== '}') {
-            throw new \UnexpectedValueException('expected a JSON object, found ' . json_encode(substr($object, 0, 50), JSON_INVALID_UTF8_SUBSTITUTE));
+            $found = json_encode(substr($object, 0, 50), JSON_INVALID_UTF8_SUBSTITUTE);
+            throw new \UnexpectedValueException("expected a JSON object, found $found");
         }
 
         return $members;

@@ -9,7 +9,10 @@ use Causeway\Request;
 /** Channels were occupied or vacated. */
 final class NotifyChannelStateRequest extends Request
 {
-    /** @var list<\Causeway\Proto\Proxy\ChannelEvent> what happened: each event has a time, a channel and a type; with JSON, objects with the same getters */
+    /**
+     * @var list<\Causeway\Proto\Proxy\ChannelEvent> what happened: each event has a time, a channel and a type; with JSON, objects with the
+     *                                                same getters
+     */
     public readonly array $events;
 
     protected function read(): void

@@ -12,7 +12,10 @@ final class SharedPollRefreshRequest extends Request
     /** The channel. */
     public readonly string $channel;
 
-    /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> the items to return: each has a key, and the version that Centrifugo knows; with JSON, objects with the same getters */
+    /**
+     * @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> the items to return: each has a key, and the version that Centrifugo knows; with
+     *                                                         JSON, objects with the same getters
+     */
     public readonly array $items;
 
     protected function read(): void

@@ -17,7 +17,7 @@ final class ConnectResult extends Result
      * @param mixed $info shown in presence and join events, as JSON
      * @param mixed $meta attached to the connection and hidden from the client, as JSON
      * @param array<string, string> $labels attached to the connection, to filter connections by
-     * @param array<string, array<string, mixed>|\Causeway\Proto\Proxy\SubscribeOptions> $subs channels to subscribe the client to, with options
+     * @param array<string, array<string, mixed>|\Causeway\Proto\Proxy\SubscribeOptions> $subs channels to subscribe to, with options
      * @param list<array<string, mixed>|\Causeway\Proto\Proxy\ChannelsCapability> $caps what the client may do in which channels
      */
     public function __construct(
