@@ -22,6 +22,8 @@ pub(crate) enum Malformed {
     NotUtf8(&'static str),
     #[error("{0} is not JSON")]
     NotJson(&'static str),
+    #[error("{0} has too many entries")]
+    TooMany(&'static str),
     #[error("nested too deeply")]
     TooDeep,
 }

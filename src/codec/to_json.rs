@@ -11,6 +11,9 @@ use super::wire::{Reader, Value};
 /// What JSON adds to most requests: their fields' names.
 const NAMES: usize = 192;
 
+/// Entries of a map, at most: each takes more memory here than in a message, which may consist of empty ones.
+const MAX_ENTRIES: usize = 65_536;
+
 impl Message {
     /// Converts a message of this type from protobuf to JSON of at most `limit` bytes.
     ///
@@ -162,6 +165,9 @@ impl Writer {
         while let Some(found) = from.next()? {
             let (number, Value::Bytes(entry)) = found else { continue };
             if number == field.number {
+                if entries.len() == MAX_ENTRIES {
+                    return Err(Malformed::TooMany(field.name).into());
+                }
                 entries.push(entry_of(entry)?);
             }
         }

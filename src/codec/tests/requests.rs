@@ -130,6 +130,16 @@ fn broken_requests_are_refused() {
 }
 
 #[test]
+fn a_map_of_very_many_entries_is_refused() {
+    // Entries with an empty key and value, in two bytes each.
+    let labels = |entries| [15 << 3 | 2, 0].repeat(entries);
+    let rpc = event("rpc").unwrap().request;
+    assert_eq!(rpc.to_json(&labels(65_536), LIMIT).unwrap(), br#"{"user":"","labels":{"":""}}"#);
+    let error = rpc.to_json(&labels(65_537), LIMIT).unwrap_err();
+    assert_eq!(error.to_string(), "the request is not a valid RPCRequest: labels has too many entries");
+}
+
+#[test]
 fn a_request_may_not_grow_beyond_the_limit() {
     let rpc = event("rpc").unwrap().request;
     for message in [
