@@ -110,6 +110,9 @@ def test_data_is_as_the_client_sent_it() -> None:
     for data in ("1.10", "null", '"\\u00fc}"', " [ 1 , {} ]", "123456789012345678901234567890"):
         ask(app, Event.RPC, raw=f'{{"method":"x","data":{data} ,"user":"42"}}'.encode())
         assert seen[-1] == (data.strip().encode(), json.loads(data))
+    for raw in (b'{"meta":{"data":1},"data": [2] }', b'{"meta":{"data":1} , "data" : [2] }', b'{"data" :[2], "meta":{"data":1}}'):
+        ask(app, Event.RPC, raw=raw)
+        assert seen[-1] == (b"[2]", [2])
     ask(app, Event.RPC, {"b64data": base64.b64encode(b"[1]").decode()})
     assert seen[-1] == (b"[1]", [1])
     ask(app, Event.RPC, {})

@@ -125,6 +125,22 @@ async def test_a_function_that_returns_a_result_leaves_the_stream_to_the_server(
 
 
 @asynchronous
+async def test_a_function_may_return_a_generator() -> None:
+    async def later(request: SubscribeStreamRequest) -> Any:
+        await asyncio.sleep(0)
+        return count(request)
+
+    for handler in (later, lambda request: count(request), lambda request: later(request)):
+        async with Bridge(application(handler)) as bridge:
+            number = await bridge.start(BIDI)
+            opened(await bridge.receive(), number)
+            for _ in range(3):
+                published(await bridge.receive(), number)
+            assert (await bridge.receive()).stream == END
+            assert await bridge.is_idle()
+
+
+@asynchronous
 async def test_publications_and_ends_of_streams_are_handled() -> None:
     app = App()
     seen: list[Any] = []
@@ -178,6 +194,23 @@ async def test_a_generator_is_never_ahead_of_its_window() -> None:
         await bridge.command(window=number, messages=1000)
         for index in range(73, 200):
             assert published(await bridge.receive(), number).data == b"%d" % index
+        assert (await bridge.receive()).stream == END
+
+
+@asynchronous
+async def test_large_messages_use_half_of_the_window() -> None:
+    async def handler(request: SubscribeStreamRequest) -> Yielded:
+        for _ in range(40):
+            yield Publication("x" * 10_000)
+
+    async with Bridge(application(handler)) as bridge:
+        number = await bridge.start(UNI)
+        for _ in range(32):
+            await bridge.receive()
+        assert await bridge.is_idle()
+        await bridge.command(window=number, messages=32)
+        for _ in range(9):
+            await bridge.receive()
         assert (await bridge.receive()).stream == END
 
 
@@ -267,6 +300,8 @@ async def test_a_stream_that_fails_ends_with_an_error() -> None:
             raise causeway.Error(1, "late")
         if request.channel == "result":
             yield SubscribeResult()
+        if request.channel == "stop":
+            raise causeway.Stop
         yield Publication({1}) if request.channel == "set" else "text"
 
     async with Bridge(application(handler)) as bridge:
@@ -274,6 +309,7 @@ async def test_a_stream_that_fails_ends_with_an_error() -> None:
         expected = {
             "zero": "ZeroDivisionError: division by zero",
             "error": f"{place}the stream ended with Error 1: late",
+            "stop": f"{place}a stream that has begun cannot go to another worker",
             "result": f"{place}the handler of subscribeunidirectional yielded SubscribeResult, expected a Publication",
             "set": f"{place}cannot encode a publication: data: Object of type set is not JSON serializable",
             "text": f"{place}the handler of subscribeunidirectional yielded str, expected a Publication",

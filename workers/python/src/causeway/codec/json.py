@@ -80,7 +80,9 @@ class Record:
         key = f'"{name}":'
         if self._text.count(key) == 1:
             start = _skip(self._text, self._text.index(key) + len(key))
-            return self._text[start : _scan_value(self._text, start)[1]].encode()
+            value, end = _scan_value(self._text, start)
+            if value == self._fields[name]:
+                return self._text[start:end].encode()
         return _slices(self._text).get(name, "").encode()
 
     def __getattr__(self, name: str) -> Any:

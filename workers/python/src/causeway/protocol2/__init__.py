@@ -31,10 +31,16 @@ def run(start: Callable[[Relay], Session]) -> None:
     relay = Relay.open()
     loop = _new_event_loop()
     asyncio.set_event_loop(loop)
+    serving = loop.create_task(_serve(relay, start))
     try:
         with suppress(KeyboardInterrupt):
-            loop.run_until_complete(_serve(relay, start))
+            loop.run_until_complete(serving)
     finally:
+        if not serving.done():
+            # A signal or sys.exit() has stopped the loop.
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(serving)
         asyncio.set_event_loop(None)
         loop.close()
 

@@ -201,6 +201,9 @@ class Session:
                 answer = await function(request)
             except (Error, Disconnect) as refusal:
                 answer = refusal
+            if event.is_stream and (inspect.isgenerator(answer) or inspect.isasyncgen(answer)):
+                await self._answer_stream(self._open(number, event, request), event, handler, request, lambda _: answer)
+                return
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
         except asyncio.CancelledError:
             parts = (self._cancellation(number),)
@@ -275,10 +278,14 @@ class Session:
     def _start_stream(
         self, number: int, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
     ) -> None:
+        stream = self._open(number, event, request)
+        self._start(number, self._answer_stream(stream, event, handler, request, function))
+
+    def _open(self, number: int, event: Event, request: Request) -> Stream:
         stream = self._streams[number] = Stream(number, lambda data: self._send((data,)))
         if event is Event.SUBSCRIBE_BIDIRECTIONAL and isinstance(request, SubscribeStreamRequest):
             request._messages = stream.inbox
-        self._start(number, self._answer_stream(stream, event, handler, request, function))
+        return stream
 
     async def _answer_stream(
         self, stream: Stream, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]

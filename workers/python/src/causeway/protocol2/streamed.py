@@ -12,7 +12,7 @@ from ..codec import Codec
 from ..events import Disconnect, Error, Event
 from ..handlers import Handler
 from ..streams import StreamEncoder
-from ..worker import WorkerError
+from ..worker import Stop, WorkerError
 from . import wire
 from .window import Inbox, Window
 
@@ -50,6 +50,10 @@ class Stream:
                 if rejection is not None:
                     return rejection
                 await self._send_all(encoder.messages(item))
+        except Stop as stop:
+            if encoder.accepted:
+                raise WorkerError(f"{handler.place}: a stream that has begun cannot go to another worker") from stop
+            raise
         except (Error, Disconnect) as refusal:
             rejection = encoder.rejection(refusal)
             if rejection is None:
@@ -62,7 +66,7 @@ class Stream:
 
     async def _send_all(self, messages: list[bytes]) -> None:
         for message in messages:
-            await self.window.take()
+            await self.window.take(len(message))
             self._send(wire.message(self.number, message))
 
 

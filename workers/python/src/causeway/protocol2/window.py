@@ -11,29 +11,42 @@ from ..streams import Message
 SIZE = 64
 """Messages that may be sent before the receiver has granted any."""
 
+BYTES = 256 * 1024
+"""Bytes that may be sent likewise, unless they are few messages."""
+
 
 class Window:
-    """The messages that may still be sent to the server."""
+    """The messages that may still be sent to the server, which grants more for those that it has passed on.
+
+    It grants half a window at a time. So that many large messages do not fill its memory, only half of the window is used while
+    what it has not granted again exceeds ``BYTES``.
+    """
 
     def __init__(self) -> None:
         self._left = SIZE
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
         self._waiter: Optional[asyncio.Future[None]] = None
 
     def grant(self, messages: int) -> None:
         """Allow more messages."""
         self._left += messages
+        for _ in range(min(messages, len(self._sizes))):
+            self._bytes -= self._sizes.popleft()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def take(self) -> None:
-        """Wait until a message may be sent, and count it as sent."""
-        while self._left <= 0:
+    async def take(self, size: int) -> None:
+        """Wait until a message of this size may be sent, and count it as sent."""
+        while self._left <= 0 or (self._bytes >= BYTES and len(self._sizes) >= SIZE // 2):
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
         self._left -= 1
+        self._sizes.append(size)
+        self._bytes += size
 
 
 class Inbox:
