@@ -1,7 +1,7 @@
 """Messages as JSON, in the shape of Centrifugo's HTTP proxy.
 
-Names are those of the protobuf fields. ``data``, ``info`` and ``meta`` are JSON; what is not JSON is base64, in ``b64data`` and
-``b64info``. Centrifugo's own description: https://centrifugal.dev/docs/server/proxy.
+Names are those of the protobuf fields. ``data``, ``info`` and ``meta`` are JSON; what is not JSON is base64, in ``b64data``,
+``b64info`` and ``b64meta``. Centrifugo's own description: https://centrifugal.dev/docs/server/proxy.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional
 
 from ..encoding import to_text
 from .base import Codec, Decoders
@@ -50,7 +51,9 @@ class _JsonCodec(Codec):
         return message.raw(field)
 
     def json(self, message: Record, field: str) -> Any:
-        return message.fields.get(field)
+        fields = message.fields
+        # What is not JSON, or is nested deeply, is base64.
+        return json.loads(message.raw(field)) if f"b64{field}" in fields else fields.get(field)
 
 
 CODEC = _JsonCodec()
@@ -75,7 +78,7 @@ class Record:
     def raw(self, name: str) -> bytes:
         """Return the JSON of a field as it was sent; nothing when it is not set."""
         if name not in self._fields:
-            return b""
+            return base64.b64decode(self._fields.get(f"b64{name}", ""), validate=True)
         # In a JSON string the quotes would be escaped: what is found once is the field.
         key = f'"{name}":'
         if self._text.count(key) == 1:
@@ -148,7 +151,8 @@ def _message(name: str, fields: Any) -> str:
             if kind is None:
                 raise AttributeError(f"{name} has no such field")
             if kind == "bytes":
-                members.append(_embedded(shape, field, value))
+                if value != b"":
+                    members.append(_embedded(field, value))
             elif value or isinstance(value, Mapping):
                 text = _value(kind, value)
                 if text:
@@ -158,14 +162,30 @@ def _message(name: str, fields: Any) -> str:
     return f"{{{','.join(members)}}}"
 
 
-def _embedded(shape: Mapping[str, Kind], field: str, value: Any) -> str:
-    """Encode a field that holds JSON; bytes are base64 where the message has a field for it, since they need not be JSON."""
+def _embedded(field: str, value: Any) -> str:
+    """Encode a field that holds JSON. Bytes are embedded if they are JSON, so that logs are readable, or else base64."""
     if not isinstance(value, bytes):
         return f'"{field}":{to_text(value)}'
-    if f"b64{field}" in shape:
-        return f'"b64{field}":"{base64.b64encode(value).decode()}"'
-    json.loads(value)
-    return f'"{field}":{value.decode()}'
+    if len(value) <= _LARGE and value.count(b"[") + value.count(b"{") <= _DEPTH:
+        with suppress(ValueError):
+            text = value.decode()
+            _decode_strictly(text)
+            return f'"{field}":{text}'
+    # The server takes this prefix even where Centrifugo's message does not have the field.
+    return f'"b64{field}":"{base64.b64encode(value).decode()}"'
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_LARGE = 64 * 1024
+"""Bytes that are not worth looking at."""
+
+_DEPTH = 490
+"""Levels of nesting that the server takes in any case."""
+
+_decode_strictly = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _value(kind: Kind, value: Any) -> str:
