@@ -37,6 +37,7 @@ class Connection:
         self._parts: list[bytes] = []
         self._unsent: deque[memoryview] = deque()
         self._scheduled = False
+        self._reading = False
         self._forked = False
         self._drained: Optional[asyncio.Future[None]] = None
         self.is_open = True
@@ -49,6 +50,12 @@ class Connection:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
+
+    def send_now(self, parts: Iterable[bytes]) -> None:
+        """Send bytes and what waits to be sent: nothing more will be ready soon."""
+        self._parts += parts
+        if not self._reading:
+            self._flush()
 
     async def drain(self) -> None:
         """Wait until everything has been written or the connection is lost."""
@@ -76,8 +83,8 @@ class Connection:
         if not chunk:
             self._end(None)
             return
-        # Answers that are ready before all of it has been handled are sent without another turn of the loop.
-        scheduled, self._scheduled = self._scheduled, True
+        # Answers that are ready before all of it has been handled are one write, without another turn of the loop.
+        self._reading = self._scheduled = True
         try:
             if self._rest:
                 self._rest += chunk
@@ -91,15 +98,14 @@ class Connection:
             self._flush()
             self._end(error)
             return
-        if scheduled:
-            return
-        if self._parts:
-            self._flush()
-        else:
-            self._scheduled = False
+        finally:
+            self._reading = False
+        self._flush()
 
     def _flush(self) -> None:
         self._scheduled = False
+        if not self._parts:
+            return
         data = b"".join(self._parts)
         self._parts.clear()
         if self._forked:

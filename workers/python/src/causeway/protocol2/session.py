@@ -214,7 +214,10 @@ class Session:
     def _finish(self, number: int, parts: tuple[bytes, ...]) -> None:
         """Send the one answer to a request."""
         self._tasks.pop(number, None)
-        self._send(parts)
+        if self._tasks or self._calls:
+            self._send(parts)
+        else:
+            self._connection.send_now(parts)
         if self._cancelled:
             self._cancelled.discard(number)
         if self._stopping:
