@@ -5,6 +5,7 @@ mod answers;
 mod baseline;
 mod control;
 mod http2;
+mod json;
 mod output;
 mod processes;
 mod queue;
