@@ -36,6 +36,8 @@ pub(super) struct Ours {
     /// Readable when it has ended; `None` when it was waited for.
     pidfd: Option<AsyncFd<OwnedFd>>,
     status: Option<ExitStatus>,
+    /// It was killed, and is waited for in a task.
+    killed: bool,
 }
 
 impl Child {
@@ -74,7 +76,7 @@ impl Ours {
     /// # Errors
     /// If there can be no more descriptors; then the child is killed.
     pub(super) fn adopt(pid: Pid) -> io::Result<Self> {
-        let mut ours = Self { pid, pidfd: None, status: None };
+        let mut ours = Self { pid, pidfd: None, status: None, killed: false };
         let pidfd = pidfd(pid)?;
         // SAFETY: the descriptor is owned, and so stays open and the same.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
@@ -103,9 +105,10 @@ impl Drop for Ours {
             return;
         }
         let _ = kill(self.pid, Signal::SIGKILL);
-        let mut rest = Self { pid: self.pid, pidfd: self.pidfd.take(), status: None };
+        let mut rest = Self { pid: self.pid, pidfd: self.pidfd.take(), status: None, killed: true };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if rest.pidfd.is_some() => drop(runtime.spawn(async move {
+            // A runtime that shuts down drops the task at once.
+            Ok(runtime) if rest.pidfd.is_some() && !self.killed => drop(runtime.spawn(async move {
                 let _ = rest.wait().await;
                 rest.forget();
             })),
