@@ -18,6 +18,9 @@ mod fair_queue;
 #[path = "../src/pool/idle.rs"]
 mod idle;
 #[allow(unused, reason = "not all of it is measured")]
+#[path = "../src/pool/loads.rs"]
+mod loads;
+#[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/pool/permits.rs"]
 mod permits;
 #[path = "../src/pool/sync.rs"]
@@ -133,7 +136,7 @@ fn answer_from_json(bencher: Bencher<'_, '_>, size: usize) {
 /// Taking a unit out of the idle ones and putting it back, among this number of workers.
 #[divan::bench(args = [4, 500])]
 fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
-    let idle = idle::Idle::new(1);
+    let idle = idle::Idle::new();
     for slot in 0..workers {
         idle.put(slot, Box::new(slot));
     }
@@ -144,10 +147,27 @@ fn idle_take_and_put(bencher: Bencher<'_, '_>, workers: usize) {
     });
 }
 
+/// Taking one of several units and giving it back, among this number of workers, which have one request in hand already.
+#[divan::bench(args = [4, 500])]
+fn one_of_several_take_and_give(bencher: Bencher<'_, '_>, workers: usize) {
+    let idle = idle::Idle::new();
+    for slot in 0..workers {
+        let another = |slot: &usize| Some(Box::new(*slot));
+        let units = loads::Several { template: Box::new(slot), another, rest: |_| {}, most: 64 };
+        idle.open(slot, units, u64::MAX);
+    }
+    let _taken: Vec<_> = (0..workers).map(|_| idle.try_take()).collect();
+    bencher.bench_local(|| {
+        if let Some(slot) = idle.try_take() {
+            idle.give(*slot, loads::Use::Done);
+        }
+    });
+}
+
 /// The same by several threads at once.
 #[divan::bench(threads = [1, 2, 4])]
 fn idle_under_contention(bencher: Bencher<'_, '_>) {
-    let idle = idle::Idle::new(1);
+    let idle = idle::Idle::new();
     for slot in 0..8 {
         idle.put(slot, Box::new(slot));
     }
@@ -161,7 +181,7 @@ fn idle_under_contention(bencher: Bencher<'_, '_>) {
 /// Handing a unit over to the next of this number of waiters, of one caller or of eight.
 #[divan::bench(args = [1, 31, 1000], consts = [1, 8])]
 fn idle_hand_over<const CALLERS: usize>(bencher: Bencher<'_, '_>, waiters: usize) {
-    let idle = idle::Idle::new(1);
+    let idle = idle::Idle::new();
     let callers: [caller::Caller; CALLERS] = std::array::from_fn(|_| caller::Caller::unique());
     let mut context = Context::from_waker(Waker::noop());
     let mut wait = |number: usize| {

@@ -6,7 +6,7 @@ use super::frame::{Frame, encode};
 use super::header::{Flags, Options, StreamBits};
 
 /// The longest control frame that is parsed, in bytes. It holds a pid; anything beside that must cost no time.
-const MAX_ANSWER: usize = 4096;
+pub(super) const MAX_ANSWER: usize = 4096;
 
 /// `CONTROL|JSON {"pid":n}`: sends our pid and asks for the receiver's. The handshake, and the fence after each request.
 pub fn pid_request(own: u32) -> Bytes {
@@ -18,7 +18,7 @@ pub fn stop() -> Bytes {
     control(br#"{"stop":true}"#)
 }
 
-fn control(payload: &[u8]) -> Bytes {
+pub(super) fn control(payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     // A short payload always fits into a frame.
     let _ =

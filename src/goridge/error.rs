@@ -30,6 +30,12 @@ pub enum Violation {
         /// The number of options.
         found: usize,
     },
+    /// A frame of protocol 2 without exactly two options.
+    #[error("expected two options, the length of the context and the number of the request, found {found}")]
+    NumberedOptions {
+        /// The number of options.
+        found: usize,
+    },
     /// A response whose context would be longer than its payload.
     #[error("context of {context} bytes in a payload of {payload}")]
     Context {
@@ -41,6 +47,12 @@ pub enum Violation {
     /// A control frame without a pid.
     #[error("control frame without a pid: \"{read}\"")]
     Control {
+        /// The payload, escaped.
+        read: String,
+    },
+    /// A control frame of protocol 2 that means nothing.
+    #[error("control frame without a credit or a window: \"{read}\"")]
+    Command {
         /// The payload, escaped.
         read: String,
     },

@@ -87,6 +87,10 @@ impl Head {
     /// If that is no 32-bit number.
     pub fn new(flags: Flags, stream: StreamBits, options: Options, payload: usize) -> Result<Self, TooLarge> {
         let length = u32::try_from(payload).map_err(|_| TooLarge(payload))?;
+        Ok(Self::encoded(flags, stream, options, length))
+    }
+
+    fn encoded(flags: Flags, stream: StreamBits, options: Options, length: u32) -> Self {
         let len = MIN_HEADER + 4 * usize::from(options.len);
         let mut bytes = [0; MIN_HEADER + 4 * MAX_OPTIONS];
         bytes[0] = VERSION << 4 | (3 + options.len);
@@ -98,7 +102,12 @@ impl Head {
         for (place, option) in bytes[MIN_HEADER..].chunks_exact_mut(4).zip(options.as_slice()) {
             place.copy_from_slice(&option.to_le_bytes());
         }
-        Ok(Self { bytes, len })
+        Self { bytes, len }
+    }
+
+    /// Encodes the header of a frame without options and payload.
+    pub(super) fn empty(flags: Flags, stream: StreamBits) -> Self {
+        Self::encoded(flags, stream, Options::default(), 0)
     }
 }
 

@@ -1,4 +1,4 @@
-//! goridge, version 1: the frames between the server, its workers and its RPC clients. Pure bytes, no I/O.
+//! goridge: the frames between the server, its workers and its RPC clients. Pure bytes, no I/O.
 //!
 //! ```text
 //!  0        1       2        6     10      11   12                  4·HL
@@ -25,6 +25,7 @@ mod decoder;
 mod error;
 mod frame;
 mod header;
+mod numbered;
 mod reply;
 
 pub use codec::Codec;
@@ -33,4 +34,8 @@ pub use decoder::{Begun, Decoder, Item};
 pub use error::{TooLarge, Violation};
 pub use frame::{Frame, encode};
 pub use header::{Flags, Head, MAX_OPTIONS, Options, StreamBits};
+pub use numbered::{
+    Cancel, Message, Part, cancel, drain, message_head, numbered_head, parse_numbered, ping, pong,
+    stop_stream, window,
+};
 pub use reply::{Payload, Reply, classify, request, request_head};

@@ -9,7 +9,7 @@ use super::frame::{Frame, encode};
 use super::header::{Flags, Head, Options, StreamBits};
 
 /// The context of a reply that declines a request and asks to be replaced; the body is empty.
-const STOP: &[u8] = br#"{"stop":true}"#;
+pub(super) const STOP: &[u8] = br#"{"stop":true}"#;
 
 /// Context and body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -47,7 +47,7 @@ impl<'a> Acquire<'a> {
         };
         match self.deadline {
             Some(deadline) if deadline <= now => Err(Error::DeadlineExceeded),
-            _ => Ok(lease),
+            _ => Ok(lease.until(self.deadline)),
         }
     }
 

@@ -10,6 +10,7 @@ use tracing::{debug, error, info};
 
 use super::alarms::{Alarm, Alarms};
 use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
+use super::driving::drive;
 use super::forecast::{Forecast, Verdict};
 use super::idle::Idle;
 use super::lease::Lease;
@@ -24,7 +25,7 @@ use super::supervision::{Supervision, shrink_interval};
 use super::unit::{Member, Unit};
 use super::{Config, Error};
 use crate::offload;
-use crate::worker::{self, BootError, Exchange, Launcher, Process};
+use crate::worker::{self, BootError, Booted, Launcher};
 
 /// The shortest time after which a standby that is not needed takes the place of a worker that is nearly exhausted.
 const STANDBY_PATIENCE: Duration = Duration::from_secs(10);
@@ -127,6 +128,8 @@ impl Actor {
                 self.notify_core(Event::Retire(unit.member.id, reason));
                 self.staff.stop(unit);
             }
+            Message::Leave(id, reason) => self.notify_core(Event::Retire(id, reason)),
+            Message::Due(id, reason) => self.notify_core(Event::Due(id, reason)),
             Message::Faulty(id) => self.notify_core(Event::Retire(id, Reason::Faulty)),
             Message::Progress(id) => self.on_progress(id),
             Message::Reconsider(id) => self.on_reconsider(id),
@@ -135,6 +138,7 @@ impl Actor {
                 self.check_queue();
             }
             Message::CameBack(id) => self.notify_core(Event::CameBack(id)),
+            Message::Lost(id) => self.on_lost(id),
             Message::Waiting => self.check_queue(),
             Message::LeftQueue => self.staff.find_leaving(),
             Message::Measured(memory) => self.check_limits(&memory),
@@ -172,6 +176,13 @@ impl Actor {
             Alarm::Limits => self.measure(),
             Alarm::Shrink => self.shrink(),
         }
+    }
+
+    /// What counts is how it is now: messages of several tasks come in any order.
+    fn on_lost(&mut self, id: WorkerId) {
+        let is_abandoned = self.staff.member(id).is_some_and(|member| self.parts.units.is_abandoned(member));
+        self.notify_core(if is_abandoned { Event::Abandoned(id) } else { Event::CameBack(id) });
+        self.check_queue();
     }
 
     /// A worker has had the number of requests at which it was to report.
@@ -232,18 +243,23 @@ impl Actor {
         self.asking = None;
     }
 
-    fn on_boot(&mut self, id: WorkerId, result: Result<(Process, Exchange), BootError>) {
-        let (process, exchange) = match result {
+    fn on_boot(&mut self, id: WorkerId, result: Result<Booted, BootError>) {
+        let Booted { process, exchange, numbered } = match result {
             Ok(booted) => booted,
             Err(error) => return self.on_boot_failed(id, &error.to_string()),
         };
         let Some(Booting { recipe, slot, call_off, one_shot }) = self.booting.remove(&id) else {
             return;
         };
-        info!(target: "server", pid = process.status().pid(), pool = self.parts.label(), "worker ready");
+        let concurrency = numbered.as_ref().map(|numbered| numbered.concurrency);
+        let pid = process.status().pid();
+        info!(target: "server", pid, pool = self.parts.label(), concurrency, "worker ready");
         let (exit, mailbox) = (process.status().exited(), self.parts.mailbox.clone());
         tokio::spawn(async move { mailbox.send(Message::Exited(id, exit.await)) });
-        let member = Arc::new(Member::new(id, Arc::clone(process.status()), recipe, slot));
+        let member = Arc::new(Member::new(id, Arc::clone(process.status()), recipe, concurrency, slot));
+        if let Some(numbered) = numbered {
+            tokio::spawn(drive(numbered.driver, Arc::clone(&member), Arc::clone(&self.parts)));
+        }
         self.staff.add(process, Arc::clone(&member));
         let unit = Box::new(Unit { exchange, member: Arc::clone(&member) });
         if call_off.is_none() {
@@ -370,7 +386,8 @@ impl Actor {
 
     /// Lets the core know of requests that wait, if there are any.
     fn check_queue(&mut self) {
-        let requests = self.parts.queue.len();
+        // A worker takes as many of them as it may have in flight.
+        let requests = self.parts.queue.len().div_ceil(self.staff.concurrency());
         if requests > 0 {
             self.notify_core(Event::Waiting { requests, now: self.supervision.now() });
             self.set_shrink_alarm();

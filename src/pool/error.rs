@@ -83,6 +83,12 @@ pub enum Error {
         /// The worker.
         pid: u32,
     },
+    /// The worker streamed its answer, which has to be one message; it is well.
+    #[error("the worker streamed its answer, but the call is unary")]
+    Streamed {
+        /// The worker.
+        pid: u32,
+    },
     /// The worker died before it answered.
     #[error("the worker died before it answered: {how}")]
     WorkerDied {
@@ -108,6 +114,7 @@ impl Error {
             Self::Worker { pid, .. }
             | Self::InvalidAnswer { pid, .. }
             | Self::NoAnswer { pid }
+            | Self::Streamed { pid }
             | Self::WorkerDied { pid, .. }
             | Self::Broken { pid, .. } => Some(*pid),
             _ => None,

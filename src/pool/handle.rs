@@ -184,6 +184,7 @@ fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
         max_message_size: *max_message_size,
         fence: config.fence,
         codec: config.codec,
+        concurrency: config.concurrency,
     };
     Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))
 }

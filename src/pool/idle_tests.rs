@@ -12,7 +12,7 @@ const ME: Caller = Caller::NONE;
 
 #[tokio::test]
 async fn the_lowest_place_is_taken_first() {
-    let idle = Idle::new(1);
+    let idle = Idle::new();
     for slot in [70, 3, 5] {
         idle.put(slot, Box::new(slot));
     }
@@ -24,19 +24,9 @@ async fn the_lowest_place_is_taken_first() {
     assert!(idle.try_take().is_none());
 }
 
-#[test]
-fn no_worker_gets_a_second_request_before_every_idle_one_has_its_first() {
-    let idle = Idle::new(2);
-    for (row, slot) in [(0, 0), (1, 0), (0, 9), (1, 9)] {
-        idle.put(Idle::<(usize, usize)>::place(row, slot), Box::new((row, slot)));
-    }
-    let order: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|unit| *unit).collect();
-    assert_eq!(order, [(0, 0), (0, 9), (1, 0), (1, 9)]);
-}
-
 #[tokio::test]
 async fn waiters_are_served_in_order_and_may_leave() {
-    let idle = Arc::new(Idle::new(1));
+    let idle = Arc::new(Idle::new());
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take(ME))).collect();
     for future in &mut waiting {
         assert!(futures_poll(future).is_none());
@@ -51,7 +41,7 @@ async fn waiters_are_served_in_order_and_may_leave() {
 
 #[tokio::test]
 async fn a_waiter_that_leaves_after_it_was_promised_a_unit_passes_it_on() {
-    let idle = Idle::new(1);
+    let idle = Idle::new();
     let mut first = Box::pin(idle.take(ME));
     let mut second = Box::pin(idle.take(ME));
     assert!(futures_poll(&mut first).is_none());
@@ -63,7 +53,7 @@ async fn a_waiter_that_leaves_after_it_was_promised_a_unit_passes_it_on() {
 
 #[test]
 fn callers_take_turns_and_a_newcomer_overtakes_nobody() {
-    let idle = Idle::new(1);
+    let idle = Idle::new();
     let (one, other) = (Caller::unique(), Caller::unique());
     let mut many: Vec<_> = (0..1000).map(|_| Box::pin(idle.take(one))).collect();
     for future in &mut many {
@@ -89,7 +79,7 @@ fn callers_take_turns_and_a_newcomer_overtakes_nobody() {
 
 #[test]
 fn a_queue_whose_waiters_have_all_left_hands_units_out_as_before() {
-    let idle = Idle::new(1);
+    let idle = Idle::new();
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(idle.take(Caller::unique()))).collect();
     for future in &mut waiting {
         assert!(futures_poll(future).is_none());
@@ -102,7 +92,7 @@ fn a_queue_whose_waiters_have_all_left_hands_units_out_as_before() {
 
 #[test]
 fn a_unit_that_is_promised_cannot_be_removed() {
-    let idle = Idle::new(1);
+    let idle = Idle::new();
     idle.put(4, Box::new(()));
     assert!(idle.remove(5).is_none());
     assert!(idle.try_take().is_some());
@@ -114,7 +104,7 @@ fn a_unit_that_is_promised_cannot_be_removed() {
 
 #[tokio::test]
 async fn closing_turns_every_waiter_away() {
-    let idle = Idle::<()>::new(1);
+    let idle = Idle::<()>::new();
     let mut waiting = Box::pin(idle.take(ME));
     assert!(futures_poll(&mut waiting).is_none());
     idle.close();
@@ -124,7 +114,7 @@ async fn closing_turns_every_waiter_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_contention_each_unit_has_one_holder_and_none_is_lost() {
-    let idle = Arc::new(Idle::new(1));
+    let idle = Arc::new(Idle::new());
     let holders: Arc<Vec<AtomicU64>> = Arc::new((0..100).map(|_| AtomicU64::new(0)).collect());
     for slot in 0..100_usize {
         idle.put(slot, Box::new(slot));

@@ -4,7 +4,7 @@
 //! worker has to leave, and settled in the background when the caller goes away or has its answer before the worker is done.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +14,10 @@ use tracing::debug;
 use super::Error;
 use super::body::Body;
 use super::core::{Reason, WorkerId};
+use super::loads::Use;
 use super::unit::Unit;
 use super::units::Units;
-use crate::worker::{Codec, Fault, Outcome, State};
+use crate::worker::{Cancel, Codec, Fault, Outcome, State};
 
 /// How long an error waits for the exit status of a worker that died in a request. One that does not exit by itself is killed before that;
 /// only a busy machine makes this wait.
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub(super) struct Lease {
     unit: Option<Box<Unit>>,
     units: Arc<Units>,
+    /// When its caller stops waiting.
+    deadline: Option<Instant>,
     /// When the request has to be done, if there is a limit.
     ends: Option<Instant>,
 }
@@ -72,7 +75,13 @@ impl Answered {
 
 impl Lease {
     pub(super) fn new(unit: Box<Unit>, units: Arc<Units>) -> Self {
-        Self { unit: Some(unit), units, ends: None }
+        Self { unit: Some(unit), units, deadline: None, ends: None }
+    }
+
+    /// The same for a caller that waits until then.
+    pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// Runs one request. May be dropped at any time.
@@ -92,30 +101,34 @@ impl Lease {
             self.give_up(&fault);
             return Answer::RefusedBy(worker);
         }
-        member.status.set_state(State::Working);
-        if let Err(too_large) = exchange.begin(context, body) {
+        match member.concurrency {
+            None => member.status.set_state(State::Working),
+            Some(_) => member.status.set_working(true),
+        }
+        if let Err(too_large) = exchange.begin(context, body, false) {
             return Answer::Done(Err(Error::Broken {
                 pid: member.status.pid(),
                 fault: too_large.to_string(),
             }));
         }
-        member.count_execution();
-        let outcome = match member.recipe.exec_ttl {
-            None => exchange.answer().await,
+        self.units.count_execution(unit);
+        let outcome = match unit.member.recipe.exec_ttl {
+            None => unit.exchange.answer().await,
             Some(limit) => {
                 let ends = Instant::now() + limit;
                 self.ends = Some(ends);
-                match exchange.answer_by(ends).await {
+                match unit.exchange.answer_by(ends).await {
                     Some(outcome) => outcome,
                     None => return self.too_long(limit),
                 }
             }
         };
-        let pid = member.status.pid();
+        let pid = unit.member.status.pid();
         match outcome {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
+            Ok(Outcome::Streaming | Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
             Ok(Outcome::Stop) => {
                 self.dismiss(Reason::Requested);
                 Answer::RefusedBy(worker)
@@ -124,9 +137,11 @@ impl Lease {
         }
     }
 
-    /// The request has used up its time: its worker is killed.
+    /// The request has used up its time: its worker is killed, unless it has others in hand.
     fn too_long(&mut self, limit: Duration) -> Answer {
-        self.dismiss(Reason::ExecTtl);
+        if self.unit.as_ref().is_some_and(|unit| !unit.exchange.is_one_of_many()) {
+            self.dismiss(Reason::ExecTtl);
+        }
         Answer::Done(Err(Error::ExecTtl { limit }))
     }
 
@@ -160,12 +175,9 @@ impl Lease {
                 };
                 Error::WorkerDied { pid, how }
             }
-            Fault::Violation(_)
-            | Fault::Streamed
-            | Fault::Stalled
-            | Fault::OutOfStep
-            | Fault::MadeUp
-            | Fault::Another(_) => Error::Broken { pid, fault: fault.to_string() },
+            Fault::Violation(_) | Fault::Stalled | Fault::OutOfStep | Fault::MadeUp | Fault::Another(_) => {
+                Error::Broken { pid, fault: fault.to_string() }
+            }
         }))
     }
 }
@@ -174,8 +186,19 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut unit) = self.unit.take() else { return };
         let units = Arc::clone(&self.units);
+        let (deadline, ends) = (self.deadline, self.ends);
+        let reason = || {
+            let is_over = |time: Option<Instant>| time.is_some_and(|time| time <= Instant::now());
+            if is_over(ends) {
+                Cancel::ExecTtl
+            } else if is_over(deadline) {
+                Cancel::Deadline
+            } else {
+                Cancel::Gone
+            }
+        };
         // Often the echo came with the answer, and the worker is done already.
-        match unit.exchange.poll_settled(&mut Context::from_waker(Waker::noop())) {
+        match unit.exchange.release(reason) {
             Poll::Ready(Ok(())) => units.give_back(unit),
             Poll::Ready(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
             Poll::Pending => drop(tokio::spawn(settle(unit, units, self.ends))),
@@ -193,13 +216,23 @@ async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>) {
         (until.checked_sub(unit.exchange.waited()).unwrap_or(until), Reason::Abandoned)
     };
     let soon = Instant::now() + PATIENCE;
+    let mut used = Use::Done;
     let mut settled = timeout_at(soon, unit.exchange.abandon()).await.ok();
     if settled.is_none() {
         units.report_abandoned(&unit);
+        used = Use::Abandoned;
         settled = unit.exchange.abandon_by(until).await;
         units.report_back(&unit);
     }
+    if settled.is_none() && units.report_overdue(&unit) {
+        // Others are in hand as well: the unit is lost until the worker is done with this one, or ends.
+        used = Use::Overdue;
+        settled = Some(unit.exchange.abandon().await);
+    }
     match settled {
+        Some(result) if unit.exchange.is_one_of_many() => {
+            units.give_one_back(unit, used, result.err().as_ref())
+        }
         Some(Ok(())) => units.give_back(unit),
         Some(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
         None => units.dismiss(unit, reason),

@@ -6,13 +6,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core::{Reason, ResetEnd, WorkerId};
 use super::unit::Unit;
-use crate::worker::{BootError, Exchange, Exit, Process};
+use crate::worker::{BootError, Booted, Exit};
 
 /// What the actor hears of.
 #[derive(Debug)]
 pub(super) enum Message {
     /// A start has ended.
-    Boot(WorkerId, Box<Result<(Process, Exchange), BootError>>),
+    Boot(WorkerId, Box<Result<Booted, BootError>>),
     /// A start was not tried, since there are as many workers as there may be.
     NoSlot(WorkerId),
     /// A process is gone.
@@ -21,6 +21,10 @@ pub(super) enum Message {
     Returned(Box<Unit>),
     /// A worker has to leave, and is in no request.
     Leaving(Box<Unit>, Reason),
+    /// A worker has to leave, and may be in requests.
+    Leave(WorkerId, Reason),
+    /// A worker is to be replaced.
+    Due(WorkerId, Reason),
     /// A worker cannot be talked to any more.
     Faulty(WorkerId),
     /// A worker has had the number of requests at which it was to report.
@@ -31,6 +35,8 @@ pub(super) enum Message {
     Abandoned(WorkerId),
     /// It is done with it.
     CameBack(WorkerId),
+    /// So many requests of a worker are abandoned that it counts as abandoned, or it is no longer so.
+    Lost(WorkerId),
     /// A request has waited for a while.
     Waiting,
     /// A request has left the queue without a worker while workers that have to leave were not found.

@@ -70,6 +70,7 @@ mod body;
 mod caller;
 mod config;
 mod core;
+mod driving;
 mod error;
 mod fair_queue;
 #[cfg(test)]
@@ -80,6 +81,7 @@ mod idle;
 #[cfg(test)]
 mod idle_tests;
 mod lease;
+mod loads;
 mod mailbox;
 mod one_shot;
 mod operations;

@@ -82,7 +82,7 @@ impl Pool {
 
     /// The workers that are ready, working or leaving, oldest first.
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        self.parts.roster.workers()
+        self.parts.roster.workers(&self.parts.units)
     }
 
     /// What workers run, for people to read.

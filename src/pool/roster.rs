@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::core::WorkerId;
 use super::unit::Member;
+use super::units::Units;
 use crate::worker::State;
 
 /// The workers that are ready, working or leaving, written by the actor.
@@ -31,6 +32,10 @@ pub struct WorkerInfo {
     pub is_retiring: bool,
     /// Requests that were handed to it.
     pub executions: u64,
+    /// Requests that it has in hand.
+    pub in_hand: usize,
+    /// How many it may have in hand.
+    pub concurrency: usize,
     /// When it was started.
     pub created: SystemTime,
     /// How long ago that was.
@@ -47,8 +52,8 @@ impl Roster {
     }
 
     /// All of them, oldest first.
-    pub(super) fn workers(&self) -> Vec<WorkerInfo> {
-        self.members().values().map(|member| member.info()).collect()
+    pub(super) fn workers(&self, units: &Units) -> Vec<WorkerInfo> {
+        self.members().values().map(|member| member.info(units.in_hand(member))).collect()
     }
 
     /// The one that was started last.
@@ -70,7 +75,7 @@ impl Roster {
 }
 
 impl Member {
-    fn info(&self) -> WorkerInfo {
+    fn info(&self, in_hand: usize) -> WorkerInfo {
         let status = &self.status;
         WorkerInfo {
             pid: status.pid(),
@@ -78,6 +83,8 @@ impl Member {
             state: status.state(),
             is_retiring: self.is_retiring(),
             executions: self.executions(),
+            in_hand,
+            concurrency: self.concurrency.unwrap_or(1),
             created: status.created(),
             age: status.age(),
         }

@@ -69,7 +69,7 @@ impl Staff {
     /// Lends a worker to requests from now on.
     pub(super) fn lend(&mut self, id: WorkerId) {
         if let Some(unit) = self.standbys.remove(&id) {
-            self.parts.units.give_back(unit);
+            self.parts.units.lend(unit);
         }
     }
 
@@ -168,6 +168,12 @@ impl Staff {
         if let Some(worker) = self.workers.get(&member.id) {
             worker.process.stop(Some(exchange), member.recipe.destroy_timeout);
         }
+    }
+
+    /// How many requests the newest worker may have in flight.
+    pub(super) fn concurrency(&self) -> usize {
+        let newest = self.workers.last_key_value().and_then(|(_, worker)| worker.member.concurrency);
+        newest.unwrap_or(1)
     }
 
     /// Samples of the workers that are not leaving, with the limits of each; `memory` is that of process groups.

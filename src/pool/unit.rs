@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::core::WorkerId;
+use super::core::{Reason, WorkerId};
 use super::recipe::Recipe;
 use super::slots::Slot;
 use crate::worker::{Exchange, Status};
@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) status: Arc<Status>,
     /// What it was started from, and lives by.
     pub(super) recipe: Arc<Recipe>,
+    /// How many requests it may have in flight, if it numbers them.
+    pub(super) concurrency: Option<usize>,
     slot: Slot,
     executions: AtomicU64,
     retiring: AtomicBool,
@@ -32,13 +34,29 @@ pub(super) struct Member {
     report_at: AtomicU64,
 }
 
+impl Unit {
+    /// One more of the same worker, to be used at once.
+    pub(super) fn another(&self) -> Option<Box<Self>> {
+        let exchange = self.exchange.another()?;
+        self.member.status.set_working(true);
+        Some(Box::new(Self { exchange, member: Arc::clone(&self.member) }))
+    }
+}
+
 impl Member {
-    pub(super) fn new(id: WorkerId, status: Arc<Status>, recipe: Arc<Recipe>, slot: Slot) -> Self {
+    pub(super) fn new(
+        id: WorkerId,
+        status: Arc<Status>,
+        recipe: Arc<Recipe>,
+        concurrency: Option<usize>,
+        slot: Slot,
+    ) -> Self {
         let report_at = recipe.max_jobs.map_or(u64::MAX, |_| 1);
         Self {
             id,
             status,
             recipe,
+            concurrency,
             slot,
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
@@ -60,6 +78,11 @@ impl Member {
     /// Requests that were handed to it.
     pub(super) fn executions(&self) -> u64 {
         self.executions.load(Relaxed)
+    }
+
+    /// Why it leaves if it does not end its requests.
+    pub(super) fn overdue_reason(&self) -> Reason {
+        if self.recipe.exec_ttl.is_some() { Reason::ExecTtl } else { Reason::Abandoned }
     }
 
     /// From now on its units come back to the actor and not to the idle ones. False when this was so already.

@@ -23,6 +23,7 @@ pub(super) fn of(error: &Error) -> Status {
         Error::Worker { .. }
         | Error::InvalidAnswer { .. }
         | Error::NoAnswer { .. }
+        | Error::Streamed { .. }
         | Error::Broken { .. }
         | Error::Refused { .. } => Code::Internal,
     };

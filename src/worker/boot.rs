@@ -15,6 +15,7 @@ use super::config::Config;
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::fence::{Fence, Order};
+use super::numbered::Driver;
 use super::offer::{self, Offer, Unsupported};
 use super::outcome::Fault;
 use super::process::Process;
@@ -56,6 +57,27 @@ pub(crate) struct Terms {
     pub(crate) fence: bool,
     /// `pool.codec`.
     pub(crate) codec: Codec,
+    /// `pool.concurrency`; 0 is no limit.
+    pub(crate) concurrency: usize,
+}
+
+/// A worker that is ready.
+#[derive(Debug)]
+pub(crate) struct Booted {
+    pub(crate) process: Process,
+    /// The first of its exchanges.
+    pub(crate) exchange: Exchange,
+    /// If it numbers its requests.
+    pub(crate) numbered: Option<Concurrent>,
+}
+
+/// A worker that numbers its requests.
+#[derive(Debug)]
+pub(crate) struct Concurrent {
+    /// Has to be polled as long as the worker lives.
+    pub(crate) driver: Driver,
+    /// How many requests it may have in flight.
+    pub(crate) concurrency: usize,
 }
 
 /// Starts workers, whatever they run: the relay that they connect to, and the threads that start processes.
@@ -138,7 +160,7 @@ impl Launcher {
         &self,
         launch: &Launch,
         called_off: oneshot::Receiver<()>,
-    ) -> Result<(Process, Exchange), BootError> {
+    ) -> Result<Booted, BootError> {
         let Terms { command, timeout, .. } = &launch.terms;
         let failed = |cause| BootError { command: command.to_string(), cause, last_lines: Vec::new() };
         let mut started =
@@ -159,9 +181,9 @@ impl Launcher {
             }
         });
         let cause = match introduced.await {
-            Ok(Ok(exchange)) => {
+            Ok(Ok((exchange, numbered))) => {
                 process.status().set_state(State::Ready);
-                return Ok((process, exchange));
+                return Ok(Booted { process, exchange, numbered });
             }
             Ok(Err(cause)) => cause,
             Err(_) => Cause::Timeout(*timeout),
@@ -176,7 +198,7 @@ impl Launcher {
         launch: &Launch,
         process: &Process,
         pipes: Option<io::Result<Relay>>,
-    ) -> Result<Exchange, Cause> {
+    ) -> Result<(Exchange, Option<Concurrent>), Cause> {
         let status = Arc::clone(process.status());
         let fence = Fence::new(Arc::clone(&launch.order));
         let (relay, known) = match (&self.listener, pipes) {
@@ -193,11 +215,15 @@ impl Launcher {
             Some(greeting) => greeting,
             None => connection.handshake().await.map_err(Cause::Fault)?,
         };
-        let Offer { pid, codec, name } =
-            Offer::new(greeting, launch.terms.codec).map_err(Cause::Unsupported)?;
+        let offer = Offer::new(greeting, launch.terms.codec).map_err(Cause::Unsupported)?;
+        let Offer { pid, codec, concurrency, name } = offer;
         status.set_pid(pid);
-        debug!(target: "server", pid, codec = codec.name(), name, "worker connected");
-        Ok(Exchange::new(connection, codec))
+        debug!(target: "server", pid, name, codec = codec.name(), concurrency, "worker connected");
+        let Some(offered) = concurrency else { return Ok((Exchange::single(connection, codec), None)) };
+        let (relay, incoming) = connection.into_parts();
+        let (driver, unit) = Driver::new(status, codec, relay, incoming);
+        let limit = Some(launch.terms.concurrency).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        Ok((Exchange::Numbered(unit), Some(Concurrent { driver, concurrency: offered.min(limit) })))
     }
 }
 

@@ -10,19 +10,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
-use super::budget::{self, Memory, Share};
 use super::fence::{Fence, Verdict};
-use super::lines::Lines;
+use super::incoming::{Held, Incoming, Reading};
 use super::outcome::{Fault, Outcome};
 use super::outgoing::Outgoing;
-use super::output::Source;
 use super::status::Status;
-use super::work::Work;
-use crate::goridge::{self, Codec, Decoder, Frame, Greeting, Item, Reply, Violation};
+use crate::goridge::{self, Codec, Frame, Greeting, Reply, Violation};
 use crate::relay::Relay;
 
 /// The grace period in which an answer may follow its echo. A handler that ended without an answer fails its request after this time.
@@ -35,60 +32,41 @@ const COPY_LIMIT: usize = 16 * 1024;
 /// on sending gets a fence in front of the request, behind which only what belongs to it follows.
 const LEFTOVERS: usize = 1 << 20;
 
-/// An error's text is cut at this size: callers get 4 KB of it.
-const MAX_ERROR: usize = 64 * 1024;
-
-/// How much is read at once, at least: the buffer that each idle worker keeps, and more than most answers.
-const READ: usize = 2 * 1024;
-
-/// The same while the worker prints text.
-const READ_TEXT: usize = 16 * 1024;
-
-/// How much is read at once, at most, while a large frame arrives.
-const READ_LARGE: usize = 256 * 1024;
-
-/// What a frame counts as work, beside its bytes.
-const FRAME: usize = 256;
+/// More than most answers are read at once; a large one leaves its buffer to the next.
+const READING: Reading = Reading { least: 2 * 1024, keeps: usize::MAX };
 
 /// The connection to one worker.
 #[derive(Debug)]
 pub(super) struct Connection {
     status: Arc<Status>,
     relay: Relay,
-    decoder: Decoder,
-    incoming: BytesMut,
-    /// The memory for `incoming`.
-    share: Share,
-    /// The memory of the last frame, if it was large.
-    arrived: Option<Memory>,
+    incoming: Incoming,
     outgoing: Outgoing,
-    noise: Lines,
-    work: Work,
     fence: Fence,
     fence_frame: Bytes,
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
-    held: Option<(Outcome, Option<Memory>)>,
+    held: Option<Held>,
 }
 
 impl Connection {
     /// A connection over a relay; `max_message_size` bytes are the most that a frame may hold.
     pub(super) fn new(status: Arc<Status>, relay: Relay, fence: Fence, max_message_size: usize) -> Self {
         Self {
+            incoming: Incoming::new(Arc::clone(&status), max_message_size, READING),
             status,
             relay,
-            decoder: Decoder::lenient(max_message_size),
-            incoming: BytesMut::new(),
-            share: Share::new(max_message_size),
-            arrived: None,
             outgoing: Outgoing::default(),
-            noise: Lines::default(),
-            work: Work::default(),
             fence,
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
             held: None,
         }
+    }
+
+    /// What reads and writes, for requests that are numbered.
+    pub(super) fn into_parts(self) -> (Relay, Incoming) {
+        (self.relay, self.incoming)
     }
 
     pub(super) fn status(&self) -> &Arc<Status> {
@@ -117,18 +95,19 @@ impl Connection {
     /// # Errors
     /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
     pub(super) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
-        self.work.begin();
+        self.incoming.work().begin();
         poll_fn(|cx| self.poll_leftovers(cx)).await
     }
 
     fn poll_leftovers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
             match self.poll_reply(cx) {
-                Poll::Pending if self.work.has_yielded() && self.work.useless() < LEFTOVERS => {
-                    return Poll::Pending;
-                }
                 Poll::Pending => {
-                    if self.work.has_yielded() {
+                    let work = self.incoming.work();
+                    if work.has_yielded() && work.useless() < LEFTOVERS {
+                        return Poll::Pending;
+                    }
+                    if work.has_yielded() {
                         self.fence.distrust();
                     }
                     return Poll::Ready(Ok(()));
@@ -155,8 +134,7 @@ impl Connection {
         // What has begun to arrive was sent before the request: its rest must not pass for the answer.
         let placement =
             if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
-        self.work.begin();
-        self.share.begin();
+        self.incoming.begin();
         let out = &mut self.outgoing;
         out.written = 0;
         if placement.front {
@@ -184,12 +162,12 @@ impl Connection {
 
     /// How long this connection has waited for memory since the request in hand began.
     pub(super) fn waited(&self) -> Duration {
-        self.share.waited()
+        self.incoming.waited()
     }
 
     /// Whether it waits for memory now.
     pub(super) fn is_waiting(&self) -> bool {
-        self.share.is_waiting()
+        self.incoming.is_waiting()
     }
 
     /// Waits for the answer to the request in hand. May be dropped and called again.
@@ -241,7 +219,7 @@ impl Connection {
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 // There is more to read, and the answer may be in it.
-                Poll::Pending if self.has_more_to_read() => return Poll::Pending,
+                Poll::Pending if self.incoming.has_more() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(self.poll_grace(cx));
                     return Poll::Ready(Ok(Outcome::Nothing));
@@ -258,16 +236,11 @@ impl Connection {
             }
             match self.poll_reply(cx) {
                 Poll::Ready(reply) => drop(self.sort(reply?)?),
-                Poll::Pending if self.has_more_to_read() => return Poll::Pending,
+                Poll::Pending if self.incoming.has_more() => return Poll::Pending,
                 Poll::Pending => ready!(self.poll_grace(cx)),
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether reading was interrupted for the sake of others.
-    fn has_more_to_read(&self) -> bool {
-        self.work.has_yielded() || self.share.is_waiting()
     }
 
     /// After an early echo: ready when no answer is to be expected any more.
@@ -281,15 +254,13 @@ impl Connection {
 
     /// What a reply means for the request in hand.
     fn sort(&mut self, reply: Reply) -> Result<Option<Outcome>, Fault> {
-        let memory = self.arrived.take();
+        let memory = self.incoming.take_arrived();
         let outcome = match reply {
             Reply::Pid(pid) => return self.take_echo(pid),
             Reply::Answer(payload) => Outcome::Answer(payload.body),
-            Reply::Error(text) => {
-                Outcome::Error(String::from_utf8_lossy(&text[..text.len().min(MAX_ERROR)]).into_owned())
-            }
+            Reply::Error(text) => Outcome::error(&text),
             Reply::Stop => Outcome::Stop,
-            Reply::Chunk { .. } => return Err(Fault::Streamed),
+            Reply::Chunk { .. } => Outcome::Streamed,
         };
         let pid = self.status.pid();
         match self.fence.on_response() {
@@ -297,8 +268,7 @@ impl Connection {
             // It answers nothing, and no echo may follow it.
             Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
             Verdict::Hold => {
-                self.held =
-                    Some((outcome, memory.or_else(|| self.share.has_memory().then(|| self.take_buffer()))));
+                self.held = Some((outcome, memory.or_else(|| self.incoming.take_memory())));
                 self.relay.acknowledge();
                 return Ok(None);
             }
@@ -385,75 +355,12 @@ impl Connection {
         Poll::Ready(Ok(goridge::classify(frame)?))
     }
 
-    /// The next frame; noise in front of it is logged. Pending, too, when other tasks have their turn: see [`Work::has_yielded`].
+    /// The next frame: see [`Incoming::poll_frame`].
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>> {
-        loop {
-            ready!(self.work.poll_turn(cx));
-            match self.decoder.decode(&mut self.incoming)? {
-                Some(Item::Noise(text)) => {
-                    self.work.dropped(text.len());
-                    self.noise.push(&text);
-                    if !self.status.output.log_whole(Source::Stdout, &mut self.noise) {
-                        self.work.slow_down();
-                    }
-                }
-                Some(Item::Frame(frame)) => {
-                    // Most frames are the answer; if not, this was useless.
-                    self.work.dropped(FRAME);
-                    self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
-                    if !self.share.keeps_buffer_of(frame.payload.len()) {
-                        self.arrived = Some(self.take_buffer());
-                    }
-                    return Poll::Ready(Ok(frame));
-                }
-                None => match self.poll_read(cx) {
-                    Poll::Ready(read) => read?,
-                    Poll::Pending => {
-                        self.work.wait();
-                        return Poll::Pending;
-                    }
-                },
-            }
-        }
-    }
-
-    /// Leaves the buffer to the frame that was read into it, with the memory for it.
-    fn take_buffer(&mut self) -> Memory {
-        self.incoming = BytesMut::from(&self.incoming[..]);
-        self.share.take_memory()
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let least = if self.work.useless() >= READ { READ_TEXT } else { READ };
-        let (held, missing) = (self.incoming.len(), self.decoder.wanted(&self.incoming));
-        let wanted = missing.clamp(least, READ_LARGE);
-        if self.held.is_some() && held + missing > budget::FREE {
-            // A second answer. It needs memory, perhaps that which the first one keeps.
-            return Poll::Ready(Err(Fault::OutOfStep));
-        }
-        ready!(self.share.poll_cover(cx, held + missing.min(READ_LARGE), held + missing));
-        self.incoming.reserve(wanted);
-        let mut free = (&mut self.incoming).limit(wanted.max(budget::FREE));
-        let Poll::Ready(read) = tokio_util::io::poll_read_buf(Pin::new(&mut self.relay), cx, &mut free)
-        else {
-            let kept = self.held.as_ref().and_then(|(_, memory)| memory.as_ref());
-            return if self.share.poll_stalled(cx, kept) {
-                Poll::Ready(Err(Fault::Stalled))
-            } else {
-                Poll::Pending
-            };
-        };
-        match read {
-            Ok(0) => {
-                self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
-                Poll::Ready(Err(self.closed(None)))
-            }
-            Ok(read) => {
-                self.work.read(read);
-                self.share.read(read);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => Poll::Ready(Err(self.closed(Some(error)))),
-        }
+        let frame = ready!(self.incoming.poll_frame(&mut self.relay, self.held.as_ref(), cx));
+        Poll::Ready(match frame {
+            Err(Fault::Closed(error)) => Err(self.closed(error)),
+            other => other,
+        })
     }
 }

@@ -146,11 +146,11 @@ async fn while_an_answer_waits_for_memory_its_time_does_not_pass() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let (status, relay) = (Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)));
     let mut exchange =
-        Exchange::new(Connection::new(status, relay, Fence::new(Order::new(true)), ALL), Codec::Proto);
+        Exchange::single(Connection::new(status, relay, Fence::new(Order::new(true)), ALL), Codec::Proto);
     let mut large = BytesMut::new();
     let options = Options::from_slice(&[0]).unwrap();
     encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 20]]).unwrap();
-    exchange.begin(b"{}", Bytes::from_static(b"request")).unwrap();
+    exchange.begin(b"{}", Bytes::from_static(b"request"), false).unwrap();
     let answered = tokio::spawn(async move {
         let answer = exchange.answer_by(Instant::now() + Duration::from_mins(1)).await;
         (answer, exchange.abandon_by(Instant::now() + Duration::from_mins(1)).await.is_none())

@@ -1,21 +1,22 @@
-//! One request at a time on one worker: what a lease talks to.
+//! One request on one worker: what a lease talks to.
 //!
-//! A worker offers as many exchanges as it may have requests in flight. Today that is one, with the connection to itself, since only their
-//! order ties answers to requests (`fence`). A protocol that numbers its requests will offer several exchanges over one connection; their
-//! holders see no difference.
+//! A worker offers as many exchanges as it may have requests in flight: one, which has the connection to itself, since only their order ties
+//! answers to requests (`fence`); or as many as it wants, if requests are numbered (`numbered`). Their holders see no difference.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connection;
+use super::numbered::{Input, Numbered, Received};
 use super::outcome::{Fault, Outcome};
 use super::status::Status;
-use crate::goridge::{self, Codec};
+use crate::goridge::{self, Cancel, Codec};
 
 /// How long after a worker's end its last words may still arrive. Its relay mostly ends with it; but a process that it started may hold
 /// the pipes open.
@@ -26,22 +27,55 @@ const MEMORY_CHECK: Duration = Duration::from_millis(100);
 
 /// The right and the means to run one request on a worker. Every wait may be dropped and started again.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) enum Exchange {
+    /// The only one of its worker.
+    Single(Box<Single>),
+    /// One of many.
+    Numbered(Numbered),
+}
+
+/// A connection that has one request at a time.
+#[derive(Debug)]
+pub(crate) struct Single {
     connection: Connection,
     status: Arc<Status>,
     codec: Codec,
 }
 
 impl Exchange {
-    /// The exchange of a worker whose bodies are in this codec.
-    pub(super) fn new(connection: Connection, codec: Codec) -> Self {
+    /// The exchange of a worker that has one request at a time, with bodies in this codec.
+    pub(super) fn single(connection: Connection, codec: Codec) -> Self {
         let status = Arc::clone(connection.status());
-        Self { connection, status, codec }
+        Self::Single(Box::new(Single { connection, status, codec }))
     }
 
     /// How the bodies of requests and answers are encoded.
     pub(crate) fn codec(&self) -> Codec {
-        self.codec
+        match self {
+            Self::Single(single) => single.codec,
+            Self::Numbered(unit) => unit.codec(),
+        }
+    }
+
+    /// Whether the worker may have several requests in flight.
+    pub(crate) fn is_one_of_many(&self) -> bool {
+        matches!(self, Self::Numbered(_))
+    }
+
+    /// Another one of the same worker, if that may have several requests in flight.
+    pub(crate) fn another(&self) -> Option<Self> {
+        match self {
+            Self::Single(_) => None,
+            Self::Numbered(unit) => Some(Self::Numbered(unit.another())),
+        }
+    }
+
+    /// Whether it was used for a request; only of workers that may have several in flight.
+    pub(crate) fn has_begun(&self) -> bool {
+        match self {
+            Self::Single(_) => true,
+            Self::Numbered(unit) => unit.has_begun(),
+        }
     }
 
     /// Drops what the worker sent since its last request.
@@ -49,12 +83,24 @@ impl Exchange {
     /// # Errors
     /// [`Fault::Unsent`] when the worker is gone, another when it sent what no worker may.
     pub(crate) async fn drop_leftovers(&mut self) -> Result<(), Fault> {
-        self.connection.drop_leftovers().await
+        match self {
+            Self::Single(single) => single.connection.drop_leftovers().await,
+            Self::Numbered(unit) => unit.check(),
+        }
     }
 
-    /// Takes a request, whose body is in the worker's codec; it is written as its answer is awaited.
-    pub(crate) fn begin(&mut self, context: &[u8], body: Bytes) -> Result<(), goridge::TooLarge> {
-        self.connection.begin(self.codec, context, body)
+    /// Takes a request, whose body is in the worker's codec; it is written as its answer is awaited. `may_stream`: the answer may be more
+    /// than one message.
+    pub(crate) fn begin(
+        &mut self,
+        context: &[u8],
+        body: Bytes,
+        may_stream: bool,
+    ) -> Result<(), goridge::TooLarge> {
+        match self {
+            Self::Single(single) => single.connection.begin(single.codec, context, body),
+            Self::Numbered(unit) => unit.begin(context, body, may_stream),
+        }
     }
 
     /// Waits for the answer.
@@ -62,7 +108,10 @@ impl Exchange {
     /// # Errors
     /// When the worker cannot be used any more.
     pub(crate) async fn answer(&mut self) -> Result<Outcome, Fault> {
-        while_alive(&self.status, self.connection.answer()).await
+        match self {
+            Self::Single(single) => while_alive(&single.status, single.connection.answer()).await,
+            Self::Numbered(unit) => poll_fn(|cx| unit.poll_answer(cx)).await,
+        }
     }
 
     /// Like [`Self::answer`]; `None` if there is none by `ends`. The time in which the answer waits for memory does not count.
@@ -89,19 +138,31 @@ impl Exchange {
 
     /// How long the request in hand has waited for memory.
     pub(crate) fn waited(&self) -> Duration {
-        self.connection.waited()
+        self.waits().0
+    }
+
+    /// How long the request in hand has waited for memory, and whether it does now.
+    fn waits(&self) -> (Duration, bool) {
+        match self {
+            Self::Single(single) => (single.connection.waited(), single.connection.is_waiting()),
+            Self::Numbered(unit) => unit.waited(),
+        }
     }
 
     /// When a request that has time until `ends` is overdue; `None` if it is. While it waits for memory, this is when to ask again.
     fn due(&self, ends: Instant) -> Option<Instant> {
-        let (now, due) = (Instant::now(), ends + self.connection.waited());
-        let is_waiting = self.connection.is_waiting();
+        let (waited, is_waiting) = self.waits();
+        let (now, due) = (Instant::now(), ends + waited);
         (due > now).then(|| if is_waiting { due.max(now + MEMORY_CHECK) } else { due })
     }
 
-    /// Whether the worker is done with the request; does not wait.
-    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.connection.poll_settled(cx)
+    /// Whether the worker is done with the request, whose answer is not wanted any more; does not wait. If it is not, and can be told, it
+    /// hears of it, with the reason.
+    pub(crate) fn release(&mut self, reason: impl FnOnce() -> Cancel) -> Poll<Result<(), Fault>> {
+        match self {
+            Self::Single(single) => single.connection.poll_settled(&mut Context::from_waker(Waker::noop())),
+            Self::Numbered(unit) => unit.release(reason),
+        }
     }
 
     /// Gives up the answer: drops whatever still comes, until the worker is done with the request.
@@ -109,12 +170,26 @@ impl Exchange {
     /// # Errors
     /// When the worker cannot be used any more.
     pub(crate) async fn abandon(&mut self) -> Result<(), Fault> {
-        while_alive(&self.status, self.connection.settle()).await
+        match self {
+            Self::Single(single) => while_alive(&single.status, single.connection.settle()).await,
+            Self::Numbered(unit) => poll_fn(|cx| unit.poll_settled(cx)).await,
+        }
     }
 
-    /// Asks the worker to leave: see [`Connection::say_farewell`].
+    /// Lets a worker with several requests in hand know that it gets no new ones.
+    pub(crate) fn drain(&self) {
+        match self {
+            Self::Single(_) => {}
+            Self::Numbered(unit) => unit.drain(),
+        }
+    }
+
+    /// Asks the worker to leave. Resolves to whether it can have read the stop frame: at the end of its output, or at once when it cannot.
     pub(super) async fn say_farewell(self) -> bool {
-        self.connection.say_farewell().await
+        match self {
+            Self::Single(single) => single.connection.say_farewell().await,
+            Self::Numbered(unit) => unit.say_farewell().await,
+        }
     }
 }
 

@@ -3,8 +3,11 @@
 use crate::goridge::{Codec, Greeting};
 
 /// The variables with the protocols and codecs that a worker may offer.
-pub(super) const PROTOCOLS: (&str, &str) = ("CAUSEWAY_PROTOCOLS", "1");
+pub(super) const PROTOCOLS: (&str, &str) = ("CAUSEWAY_PROTOCOLS", "1,2");
 pub(super) const CODECS: (&str, &str) = ("CAUSEWAY_CODECS", "proto,json");
+
+/// The most requests that a worker may have in flight.
+const MAX_CONCURRENCY: u64 = 65_535;
 
 /// Bytes of a worker's name that are kept, at most.
 const MAX_NAME: usize = 100;
@@ -14,6 +17,8 @@ const MAX_NAME: usize = 100;
 pub(super) struct Offer {
     pub(super) pid: u32,
     pub(super) codec: Codec,
+    /// How many requests it takes at a time, if it numbers them.
+    pub(super) concurrency: Option<usize>,
     /// The name and version of its library, for the log.
     pub(super) name: Option<String>,
 }
@@ -23,6 +28,8 @@ pub(super) struct Offer {
 pub(super) enum Unsupported {
     #[error("it offers protocol {0}, but this server speaks {speaks}", speaks = PROTOCOLS.1)]
     Protocol(u64),
+    #[error("it offers {} requests at a time; protocol 2 allows 1 to {MAX_CONCURRENCY}, protocol 1 one", .0)]
+    Concurrency(u64),
     #[error("it offers the codec \"{}\", but this server knows proto and json", .0.escape_debug())]
     Codec(String),
 }
@@ -33,15 +40,18 @@ impl Offer {
     /// # Errors
     /// If it offers what cannot be served.
     pub(super) fn new(greeting: Greeting, codec: Codec) -> Result<Self, Unsupported> {
-        let Greeting { pid, protocol, codec: named, name, .. } = greeting;
-        if let Some(protocol) = protocol.filter(|protocol| *protocol != 1) {
-            return Err(Unsupported::Protocol(protocol));
-        }
+        let Greeting { pid, protocol, concurrency, codec: named, name, .. } = greeting;
+        let concurrency = match (protocol.unwrap_or(1), concurrency.unwrap_or(1)) {
+            (1, 1) => None,
+            (2, some @ 1..=MAX_CONCURRENCY) => usize::try_from(some).ok(),
+            (1 | 2, some) => return Err(Unsupported::Concurrency(some)),
+            (other, _) => return Err(Unsupported::Protocol(other)),
+        };
         let codec = match named {
             Some(named) => Codec::named(&named).ok_or(Unsupported::Codec(cut(named)))?,
             None => codec,
         };
-        Ok(Self { pid, codec, name: name.map(cut) })
+        Ok(Self { pid, codec, concurrency, name: name.map(cut) })
     }
 }
 
@@ -60,7 +70,8 @@ mod tests {
 
     #[test]
     fn a_worker_that_sends_its_pid_alone_has_the_pool_s_codec() {
-        assert_eq!(offer(Greeting::default()), Ok(Offer { pid: 7, codec: Codec::Json, name: None }));
+        let plain = Offer { pid: 7, codec: Codec::Json, concurrency: None, name: None };
+        assert_eq!(offer(Greeting::default()), Ok(plain));
     }
 
     #[test]
@@ -73,10 +84,21 @@ mod tests {
     }
 
     #[test]
-    fn unknown_protocols_are_refused() {
-        let speaks = |protocol| offer(Greeting { protocol: Some(protocol), ..Greeting::default() });
-        assert!(speaks(1).is_ok());
-        assert_eq!(speaks(3).unwrap_err().to_string(), "it offers protocol 3, but this server speaks 1");
+    fn what_cannot_be_served_is_refused() {
+        let offers = |protocol, concurrency| {
+            let offer = offer(Greeting { protocol, concurrency, ..Greeting::default() });
+            offer.map(|offer| offer.concurrency).map_err(|refused| refused.to_string())
+        };
+        assert_eq!(offers(Some(1), None), Ok(None));
+        assert_eq!(offers(Some(1), Some(1)), Ok(None));
+        assert_eq!(offers(Some(2), None), Ok(Some(1)));
+        assert_eq!(offers(Some(2), Some(MAX_CONCURRENCY)), Ok(Some(65_535)));
+        assert_eq!(offers(Some(3), None), Err("it offers protocol 3, but this server speaks 1,2".into()));
+        for (protocol, concurrency) in [(None, 2), (Some(1), 2), (Some(2), 0), (Some(2), MAX_CONCURRENCY + 1)]
+        {
+            let refused = offers(protocol, Some(concurrency)).unwrap_err();
+            assert!(refused.starts_with(&format!("it offers {concurrency} requests at a time")), "{refused}");
+        }
     }
 
     #[test]

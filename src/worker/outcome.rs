@@ -17,6 +17,25 @@ pub(crate) enum Outcome {
     Stop,
     /// The handler ended without an answer; the worker is well.
     Nothing,
+    /// The answer is streamed: its messages follow.
+    Streaming,
+    /// The answer is streamed, but has to be one message; the worker is well.
+    Streamed,
+}
+
+/// An error's text is cut at this size: callers get 4 KB of it.
+const MAX_ERROR: usize = 64 * 1024;
+
+impl Outcome {
+    /// The worker's own error message.
+    pub(super) fn error(text: &[u8]) -> Self {
+        Self::Error(Self::text(text))
+    }
+
+    /// The text of an error, cut.
+    pub(super) fn text(text: &[u8]) -> String {
+        String::from_utf8_lossy(&text[..text.len().min(MAX_ERROR)]).into_owned()
+    }
 }
 
 /// The worker cannot be used any more.
@@ -31,9 +50,6 @@ pub(crate) enum Fault {
     /// It sent what no worker may send.
     #[error("{0}")]
     Violation(#[from] Violation),
-    /// It streams its answer to a call that takes one message.
-    #[error("it streamed its answer, but the call is unary")]
-    Streamed,
     /// It has memory for a large frame, for which others wait, and makes no progress.
     #[error("it stopped in a large answer while others waited for the memory")]
     Stalled,
@@ -46,4 +62,19 @@ pub(crate) enum Fault {
     /// Another process answers instead of it, or beside it.
     #[error("another process ({0}) answers in its place")]
     Another(u32),
+}
+
+impl Fault {
+    /// The same for another request of the worker; only the first has the source.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Unsent => Self::Unsent,
+            Self::Closed(_) => Self::Closed(None),
+            Self::Violation(violation) => Self::Violation(violation.clone()),
+            Self::Stalled => Self::Stalled,
+            Self::OutOfStep => Self::OutOfStep,
+            Self::MadeUp => Self::MadeUp,
+            Self::Another(pid) => Self::Another(*pid),
+        }
+    }
 }

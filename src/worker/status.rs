@@ -8,7 +8,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Relaxed, SeqCst},
 };
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use atomic_waker::AtomicWaker;
@@ -116,17 +116,25 @@ impl Status {
         }
     }
 
-    /// Resolves when the process has ended. Only the holder of the worker's exchange may wait here.
+    /// Resolves when the process has ended. Only the holder of the worker's connection may wait here.
     pub(crate) async fn gone(&self) {
-        poll_fn(|cx| {
-            self.holder.register(cx.waker());
-            if self.gone.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|cx| self.poll_gone(cx)).await;
+    }
+
+    /// The same; to be polled.
+    pub(super) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        self.holder.register(cx.waker());
+        if self.gone.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     pub(crate) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
+    }
+
+    /// It has something in hand, or nothing any more; one that is leaving stays so.
+    pub(crate) fn set_working(&self, working: bool) {
+        let (was, is) = if working { (State::Ready, State::Working) } else { (State::Working, State::Ready) };
+        let _ = self.state.compare_exchange(was as u8, is as u8, Relaxed, Relaxed);
     }
 
     /// The process has ended and been reaped.

@@ -42,7 +42,7 @@ async fn a_worker_that_offers_what_cannot_be_served_does_not_start_and_the_messa
 async fn workers_learn_from_their_environment_what_they_may_offer() {
     let test = worker().pool_alone().await;
     let env = json(&test.rpc("env", "").await.unwrap());
-    assert_eq!(env["CAUSEWAY_PROTOCOLS"], "1");
+    assert_eq!(env["CAUSEWAY_PROTOCOLS"], "1,2");
     assert!(env["CAUSEWAY_CODECS"].as_str().unwrap().split(',').any(|codec| codec == "proto"));
     test.end().await;
 }

@@ -29,6 +29,7 @@ mod limits;
 mod max_jobs;
 mod meaning;
 mod neighbours;
+mod numbered;
 mod packages;
 mod pages;
 mod pid_one;

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from goridge import field, frame
+from goridge import ERROR, field, frame
 
 BEHAVIOURS = {}
 
@@ -24,6 +24,26 @@ class State:
     flags = 0
     # Whether it ignores the stop frame.
     stubborn = False
+    # The reasons for which requests were cancelled, by number.
+    cancelled = {}
+    news = threading.Condition()
+    # Reads frames for ever.
+    serve = None
+
+
+class Current(threading.local):
+    """The request that a thread is at, if requests are numbered."""
+
+    id = None
+
+
+current = Current()
+
+
+def options(context=0, number=None):
+    """The options of an answer: of this request, or of another one."""
+    number = current.id if number is None else number
+    return (context,) if number is None else (context, number)
 
 
 def behaviour(function):
@@ -41,9 +61,17 @@ def write(data):
         State.relay.write(data)
 
 
-def response(value):
+def response(value, number=None):
+    return frame(0, body(value), options(number=number))
+
+
+def body(value):
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return frame(0, field(1, field(1, data)), (0,))
+    return field(1, field(1, data))
+
+
+def fail(text):
+    write(frame(ERROR, text.encode(), () if current.id is None else options()))
 
 
 def say(text):

@@ -13,6 +13,8 @@ class Relay:
     def __init__(self, address=None):
         address = address or os.environ.get("RR_RELAY", "pipes")
         self.socket = None
+        # The stream bits of the last frame.
+        self.bits = 0
         if address.startswith("tcp://"):
             host, port = address[6:].rsplit(":", 1)
             self.socket = socket.create_connection((host, int(port)))
@@ -62,12 +64,14 @@ class Relay:
     def receive(self):
         """The next frame: its flags, options and payload."""
         head = self.exactly(12)
+        self.bits = head[10]
         number = (head[0] & 15) - 3
         options = struct.unpack(f"<{number}I", self.exactly(4 * number))
         return head[1], options, self.exactly(struct.unpack_from("<I", head, 2)[0])
 
 
-CONTROL, ERROR = 1, 0x40
+CONTROL, JSON, ERROR = 1, 8, 0x40
+STREAM, STOP, PING, PONG = 1, 2, 4, 8
 
 
 def frame(flags, payload, options=(), stream=0, size=None):

@@ -4,8 +4,8 @@ import os
 import threading
 import time
 
-from behaviour import State, answer, behaviour, say, until, write
-from goridge import ERROR, frame
+from behaviour import State, answer, behaviour, fail, options, say, until, write
+from goridge import frame
 
 
 @behaviour
@@ -62,7 +62,7 @@ def large(_data, argument, _context):
 
 @behaviour
 def error(_data, argument, _context):
-    write(frame(ERROR, argument.encode()))
+    fail(argument)
 
 
 @behaviour
@@ -82,7 +82,7 @@ def grow_and_hang(_data, argument, _context):
 @behaviour
 def refuse(_data, _argument, _context):
     """Asks to be replaced, each time."""
-    write(frame(0, b'{"stop":true}', (13,)))
+    write(frame(0, b'{"stop":true}', options(13)))
 
 
 @behaviour
@@ -92,7 +92,7 @@ def stop(_data, argument, _context):
         answer({"pid": os.getpid()})
     else:
         open(argument, "w").close()
-        write(frame(0, b'{"stop":true}', (13,)))
+        write(frame(0, b'{"stop":true}', options(13)))
 
 
 @behaviour

@@ -10,10 +10,11 @@ import boot
 import ends  # noqa: F401
 import family  # noqa: F401
 import manners  # noqa: F401
+import many  # noqa: F401
 import output  # noqa: F401
 import protocol  # noqa: F401
-from behaviour import BEHAVIOURS, State, say, write
-from goridge import CONTROL, ERROR, Relay, fields, frame
+from behaviour import BEHAVIOURS, State, current, fail, say, write
+from goridge import CONTROL, PING, PONG, Relay, fields, frame
 
 
 # What it adds to its pid, in its handshake and in each echo.
@@ -25,7 +26,7 @@ def handle(method, data, context):
     if name in BEHAVIOURS:
         BEHAVIOURS[name](data, argument, context)
     else:
-        write(frame(ERROR, f"no behaviour {name}".encode()))
+        fail(f"no behaviour {name}")
 
 
 class Ahead:
@@ -82,26 +83,70 @@ def echo(pid):
         State.relay, connect.other = connect.other, None
 
 
+def numbered(*request):
+    """Has a thread for each request, or none: `ONE_AT_A_TIME`."""
+
+    def run(number):
+        current.id = number
+        handle(*request)
+
+    if "ONE_AT_A_TIME" in os.environ:
+        run(State.number)
+    else:
+        threading.Thread(target=run, args=(State.number,), daemon=True).start()
+
+
+def control(payload, own):
+    order = json.loads(payload)
+    if "stop" in order:
+        if not State.stubborn:
+            os._exit(0)
+    elif "cancel" in order:
+        with State.news:
+            State.cancelled[order["cancel"]] = order["reason"]
+            State.news.notify_all()
+        note(f"cancel {order['reason']}")
+    elif "drain" in order:
+        note("drain")
+    else:
+        echo(own or os.getpid())
+
+
+def note(text):
+    """Writes a line into the file `NOTES`."""
+    if "NOTES" in os.environ:
+        with open(os.environ["NOTES"], "a") as file:
+            file.write(text + "\n")
+
+
+def serve():
+    own = int(os.environ.get("OTHER_PID", 0))
+    take = Ahead().put if "READS_AHEAD" in os.environ else handle
+    if OFFERS.get("protocol") == 2:
+        take = numbered
+    while True:
+        flags, options, payload = next_frame()
+        State.received += 1
+        if State.relay.bits & PING:
+            write(frame(0, b"", stream=PONG))
+        elif flags & CONTROL:
+            control(payload, own)
+        elif options:
+            State.handled += 1
+            State.flags = flags
+            State.number = options[-1]
+            context, body = payload[: options[0]], payload[options[0] :]
+            message = fields(body)
+            take(message.get(11, b"").decode(), message.get(12, b""), context)
+
+
 def main():
     boot.misbehave()
     State.relay = connect()
     say("a line at the start")
-    own = int(os.environ.get("OTHER_PID", 0))
-    take = Ahead().put if "READS_AHEAD" in os.environ else handle
-    while True:
-        flags, options, payload = next_frame()
-        State.received += 1
-        if flags & CONTROL:
-            if b"stop" not in payload:
-                echo(own or os.getpid())
-            elif not State.stubborn:
-                os._exit(0)
-            continue
-        State.handled += 1
-        State.flags = flags
-        context, body = payload[: options[0]], payload[options[0] :]
-        message = fields(body)
-        take(message.get(11, b"").decode(), message.get(12, b""), context)
+    State.serve = serve
+    State.note = note
+    serve()
 
 
 main()

@@ -16,6 +16,10 @@ pub(in crate::pool) enum Reason {
     Requested,
     /// It broke the protocol or closed its relay: it cannot be talked to any more.
     Faulty,
+    /// It answered under numbers that no request had.
+    Misnumbered,
+    /// Its requests have used up their numbers.
+    Numbers,
     /// It went on for too long with a request that no caller waits for.
     Abandoned,
     /// Its request took longer than `exec_ttl`.
@@ -51,6 +55,8 @@ impl Reason {
         match self {
             Self::Requested => "requested",
             Self::Faulty => "faulty",
+            Self::Misnumbered => "misnumbered",
+            Self::Numbers => "numbers",
             Self::Abandoned => "abandoned",
             Self::ExecTtl => "exec_ttl",
             Self::MaxJobs => "max_jobs",
@@ -71,6 +77,8 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Requested => "requested by the worker",
             Self::Faulty => "relay closed or protocol broken",
+            Self::Misnumbered => "answered unknown requests, or one twice",
+            Self::Numbers => "numbers of requests used up",
             Self::Abandoned => "its caller has gone and it did not finish (pool.abandon_ttl)",
             Self::ExecTtl => "request took too long (supervisor.exec_ttl)",
             Self::MaxJobs => "request limit reached (pool.max_jobs)",

@@ -5,14 +5,13 @@ use tonic::Code;
 use crate::support::inventory::Scene;
 use crate::support::{eventually, is_alive, worker};
 
-const FAULTS: [(&str, &str); 7] = [
+const FAULTS: [(&str, &str); 6] = [
     ("broken", "wrong checksum"),
     ("huge", "frame of 3000000000 bytes"),
     ("options:0", "expected one option, the length of the context, found 0"),
     ("options:2", "found 2"),
     ("options:10", "found 10"),
     ("beyond", "in a payload of"),
-    ("stream", "streamed its answer"),
 ];
 
 async fn each_fails_its_request_alone(relay: &str) {
@@ -41,6 +40,18 @@ async fn so_it_is_over_tcp() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_over_a_unix_socket() {
     each_fails_its_request_alone("unix").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_streams_the_answer_to_a_unary_call_fails_this_call_and_goes_on() {
+    let scene = Scene::begin(worker(), 1, "").await;
+    let pid = scene.client.worker_pid().await;
+    for _ in 0..3 {
+        scene.fails("stream", Code::Internal, "streamed its answer, but the call is unary").await;
+        assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
+    }
+    assert_eq!(scene.client.worker_pid().await, pid);
+    scene.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,9 @@ mod fair_queue;
 #[path = "../../../src/pool/idle.rs"]
 #[allow(dead_code, reason = "the pool uses what the tests here do not")]
 mod idle;
+#[path = "../../../src/pool/loads.rs"]
+#[allow(dead_code, reason = "the pool uses what the tests here do not")]
+mod loads;
 #[path = "../../../src/pool/permits.rs"]
 #[allow(dead_code, reason = "the pool uses what the tests here do not")]
 mod permits;

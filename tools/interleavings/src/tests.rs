@@ -11,6 +11,7 @@ use shuttle::thread;
 
 use crate::caller::Caller;
 use crate::idle::Idle;
+use crate::loads::{Several, Use};
 use crate::permits::Closed;
 
 /// The caller where there is but one.
@@ -52,7 +53,7 @@ impl Unit {
 #[test]
 fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new(1));
+        let idle = Arc::new(Idle::new());
         for slot in [0, 64] {
             idle.put(slot, Unit::new(slot));
         }
@@ -81,7 +82,7 @@ fn each_unit_has_one_holder_and_no_waiter_waits_for_ever() {
 #[test]
 fn a_taker_that_does_not_wait_gets_a_unit_or_nothing() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new(1));
+        let idle = Arc::new(Idle::new());
         idle.put(3, Unit::new(3));
         let got = Arc::new(AtomicUsize::new(0));
         let takers: Vec<_> = (0..3)
@@ -105,7 +106,7 @@ fn a_taker_that_does_not_wait_gets_a_unit_or_nothing() {
 #[test]
 fn a_unit_is_removed_or_handed_out_and_never_both() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new(1));
+        let idle = Arc::new(Idle::new());
         for slot in [1, 2] {
             idle.put(slot, Unit::new(slot));
         }
@@ -129,7 +130,7 @@ fn a_unit_is_removed_or_handed_out_and_never_both() {
 #[test]
 fn a_unit_that_is_promised_to_a_waiter_cannot_be_removed() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::new(1));
+        let idle = Arc::new(Idle::new());
         idle.put(1, Unit::new(1));
         let removing = {
             let idle = Arc::clone(&idle);
@@ -149,7 +150,7 @@ fn a_unit_that_is_promised_to_a_waiter_cannot_be_removed() {
 #[test]
 fn waiters_are_served_first_come_first_served() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let served = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         // They join the queue one after the other, before there is a unit.
@@ -187,7 +188,7 @@ fn joins<T>(take: &mut Pin<Box<impl Future<Output = T>>>) {
 #[test]
 fn callers_are_served_in_turns_and_a_newcomer_overtakes_none() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let served = Arc::new(Mutex::new(Vec::new()));
         let (one, other) = (Caller::unique(), Caller::unique());
         let mut waiting = Vec::new();
@@ -229,7 +230,7 @@ fn callers_are_served_in_turns_and_a_newcomer_overtakes_none() {
 #[test]
 fn waiters_of_several_callers_that_leave_while_units_come_back_lose_none() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let callers = [Caller::unique(), Caller::unique()];
         let leavers: Vec<_> = callers
             .into_iter()
@@ -267,7 +268,7 @@ fn waiters_of_several_callers_that_leave_while_units_come_back_lose_none() {
 #[test]
 fn a_unit_that_comes_back_while_the_queue_closes_is_neither_lost_to_a_waiter_nor_doubled() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let waiting: Vec<_> = (0..2)
             .map(|_| {
                 let idle = Arc::clone(&idle);
@@ -288,7 +289,7 @@ fn a_unit_that_comes_back_while_the_queue_closes_is_neither_lost_to_a_waiter_nor
 #[test]
 fn a_waiter_that_leaves_the_queue_takes_no_unit_with_it() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let mut leaver = Box::pin({
             let idle = Arc::clone(&idle);
             async move { idle.take(ME).await }
@@ -312,7 +313,7 @@ fn a_waiter_that_leaves_the_queue_takes_no_unit_with_it() {
 #[test]
 fn closing_turns_away_all_who_wait_and_all_who_come() {
     in_any_order(|| {
-        let idle = Arc::new(Idle::<Unit>::new(1));
+        let idle = Arc::new(Idle::<Unit>::new());
         let waiting: Vec<_> = (0..2)
             .map(|_| {
                 let idle = Arc::clone(&idle);
@@ -329,7 +330,7 @@ fn closing_turns_away_all_who_wait_and_all_who_come() {
 
 /// A unit of a worker that has several.
 struct SharedUnit {
-    place: usize,
+    slot: usize,
     worker: Arc<Worker>,
 }
 
@@ -342,64 +343,108 @@ impl SharedUnit {
     }
 }
 
-/// Two workers of two units each, in slots of different words.
+/// Two workers of two units each.
 fn two_by_two() -> Arc<Idle<SharedUnit>> {
-    let idle = Arc::new(Idle::new(2));
-    for slot in [0, 64] {
+    let idle = Arc::new(Idle::new());
+    for slot in [0, 1] {
         let worker = Arc::new(Worker { in_hand: AtomicUsize::new(0), units: 2 });
-        for row in [0, 1] {
-            let place = Idle::<SharedUnit>::place(row, slot);
-            idle.put(place, Box::new(SharedUnit { place, worker: Arc::clone(&worker) }));
-        }
+        let another = |unit: &SharedUnit| {
+            Some(Box::new(SharedUnit { slot: unit.slot, worker: Arc::clone(&unit.worker) }))
+        };
+        let template = Box::new(SharedUnit { slot, worker });
+        idle.open(slot, Several { template, another, rest: |_| {}, most: 2 }, u64::MAX);
     }
     idle
+}
+
+/// Takes so many units at the same time, each for a moment. Returns how often a worker came back with its last one.
+fn borrow(idle: &Arc<Idle<SharedUnit>>, times: usize) -> usize {
+    let borrowers: Vec<_> = (0..times)
+        .map(|_| {
+            let idle = Arc::clone(idle);
+            thread::spawn(move || {
+                let unit = block_on(idle.take(ME)).unwrap();
+                unit.use_beside_others();
+                let (_, last) = idle.give(unit.slot, Use::Done).unwrap();
+                usize::from(last.is_some())
+            })
+        })
+        .collect();
+    borrowers.into_iter().map(|borrower| borrower.join().unwrap()).sum()
+}
+
+/// The slots of all units that are idle.
+fn left(idle: &Idle<SharedUnit>) -> Vec<usize> {
+    std::iter::from_fn(|| idle.try_take()).map(|unit| unit.slot).collect()
 }
 
 #[test]
 fn a_worker_of_two_units_has_two_requests_at_most_and_none_of_its_units_is_lost() {
     in_any_order(|| {
         let idle = two_by_two();
-        let borrowers: Vec<_> = (0..5)
+        borrow(&idle, 5);
+        assert_eq!(left(&idle), [0, 1, 0, 1], "the least busy first");
+    });
+}
+
+#[test]
+fn a_worker_that_wants_less_for_a_while_loses_no_unit_and_no_waiter_waits_for_ever() {
+    in_any_order(|| {
+        let idle = two_by_two();
+        let wanting = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || {
+                for credit in [0, 1, 2] {
+                    idle.set_credit(0, credit);
+                }
+            })
+        };
+        borrow(&idle, 5);
+        wanting.join().unwrap();
+        assert_eq!(left(&idle), [0, 1, 0, 1]);
+    });
+}
+
+#[test]
+fn a_worker_of_several_units_that_leaves_comes_back_once_and_nobody_waits_for_it() {
+    in_any_order(|| {
+        let idle = two_by_two();
+        let closing = {
+            let idle = Arc::clone(&idle);
+            thread::spawn(move || usize::from(idle.close_slot(0, |_| {}).is_some()))
+        };
+        let last = borrow(&idle, 5);
+        assert_eq!(last + closing.join().unwrap(), 1);
+        assert_eq!(left(&idle), [1, 1]);
+        assert!(idle.try_take().is_none(), "what was void is gone");
+    });
+}
+
+#[test]
+fn workers_of_one_unit_and_of_several_serve_side_by_side() {
+    in_any_order(|| {
+        let idle = two_by_two();
+        let worker = Arc::new(Worker { in_hand: AtomicUsize::new(0), units: 1 });
+        idle.put(7, Box::new(SharedUnit { slot: 7, worker }));
+        let borrowers: Vec<_> = (0..4)
             .map(|_| {
                 let idle = Arc::clone(&idle);
                 thread::spawn(move || {
                     let unit = block_on(idle.take(ME)).unwrap();
                     unit.use_beside_others();
-                    idle.put(unit.place, unit);
+                    if unit.slot == 7 {
+                        idle.put(7, unit);
+                    } else {
+                        idle.give(unit.slot, Use::Done).unwrap();
+                    }
                 })
             })
             .collect();
         for borrower in borrowers {
             borrower.join().unwrap();
         }
-        let left: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|unit| unit.place).collect();
-        let place = Idle::<SharedUnit>::place;
-        assert_eq!(left, [place(0, 0), place(0, 64), place(1, 0), place(1, 64)], "row by row");
-    });
-}
-
-#[test]
-fn each_unit_of_a_worker_that_leaves_is_removed_or_comes_back_once() {
-    in_any_order(|| {
-        let idle = two_by_two();
-        let places = [0, 1].map(|row| Idle::<SharedUnit>::place(row, 0));
-        let removing = {
-            let idle = Arc::clone(&idle);
-            thread::spawn(move || places.into_iter().filter(|place| idle.remove(*place).is_some()).count())
-        };
-        let takers: Vec<_> = (0..2)
-            .map(|_| {
-                let idle = Arc::clone(&idle);
-                thread::spawn(move || {
-                    let unit = block_on(idle.take(ME)).unwrap();
-                    unit.use_beside_others();
-                    places.contains(&unit.place)
-                })
-            })
-            .collect();
-        let removed = removing.join().unwrap();
-        let taken = takers.into_iter().filter_map(|taker| taker.join().unwrap().then_some(())).count();
-        let left = std::iter::from_fn(|| idle.try_take()).filter(|unit| places.contains(&unit.place)).count();
-        assert_eq!(removed + taken + left, 2, "removed {removed}, taken {taken}, left {left}");
+        let mut left = left(&idle);
+        left.sort_unstable();
+        assert_eq!(left, [0, 0, 1, 1, 7]);
     });
 }

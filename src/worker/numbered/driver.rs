@@ -1,0 +1,336 @@
+//! The one that reads and writes: moves requests from the queue to the worker, and what comes back into the table.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::AsyncWrite as _;
+use tokio::time::{Sleep, sleep};
+
+use super::exchange::{MESSAGES_AHEAD, Numbered};
+use super::liveness::{Check, Liveness};
+use super::requests::Verdict;
+use super::shared::{Farewell, Shared};
+use crate::goridge::{self, Cancel, Codec, Frame, Message, Part, StreamBits};
+use crate::relay::Relay;
+use crate::worker::incoming::{Incoming, Reading};
+use crate::worker::outcome::Fault;
+use crate::worker::status::Status;
+
+/// Many small answers are read at once. Bodies beyond this size keep the buffer that they were read into; smaller ones are copied, so that
+/// none keeps the answers beside it in memory.
+const READING: Reading = Reading { least: 16 * 1024, keeps: 16 * 1024 };
+
+/// Slices of one vectored write.
+const SLICES: usize = 64;
+
+/// How long after a worker's end its last words may still arrive.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Answers under wrong numbers after which a worker is to be replaced.
+const STRIKES: u32 = 2;
+
+/// What the pool has to know of a worker.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// It wants no more than this number of requests in flight.
+    Credit(u32),
+    /// It has answered under wrong numbers again, and is to be replaced.
+    Misnumbered,
+    /// Its requests' numbers are used up, almost: it is to be replaced.
+    NumbersUsedUp,
+    /// It answers no PING.
+    Silent,
+    /// It has sent something after a silence.
+    Back,
+    /// The connection has ended; nothing comes after this.
+    Ended(Fault),
+    /// The same after the worker was asked to leave.
+    Left,
+}
+
+/// Reads and writes for one worker as long as it is polled.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    relay: Relay,
+    incoming: Incoming,
+    /// What is being written.
+    parts: VecDeque<Bytes>,
+    /// Bytes that were taken to be written so far, and those that were written.
+    taken: u64,
+    written: u64,
+    /// The next write has waited for the tasks that were ready.
+    waited: bool,
+    /// What is being written ends with the stop frame.
+    says_farewell: bool,
+    liveness: Liveness,
+    /// Runs once the worker's process has ended.
+    last_words: Option<Pin<Box<Sleep>>>,
+    was_waiting: bool,
+    woken: Vec<Waker>,
+    strikes: u32,
+    numbers_used_up: bool,
+}
+
+impl Driver {
+    /// Takes a connection after its handshake.
+    pub(in crate::worker) fn new(
+        status: Arc<Status>,
+        codec: Codec,
+        relay: Relay,
+        mut incoming: Incoming,
+    ) -> (Self, Numbered) {
+        incoming.set_reading(READING);
+        let shared = Shared::new(status, codec);
+        let unit = Numbered::new(Arc::clone(&shared));
+        let driver = Self {
+            shared,
+            relay,
+            incoming,
+            parts: VecDeque::new(),
+            taken: 0,
+            written: 0,
+            waited: false,
+            says_farewell: false,
+            liveness: Liveness::default(),
+            last_words: None,
+            was_waiting: false,
+            woken: Vec::new(),
+            strikes: 0,
+            numbers_used_up: false,
+        };
+        (driver, unit)
+    }
+
+    /// Reads and writes until there is something for the pool to know. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Notice {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// How many requests the worker has in hand.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.shared.lock().requests.unfinished()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Notice> {
+        let (unfinished, used_up) = self.register(cx);
+        if used_up && !std::mem::replace(&mut self.numbers_used_up, true) {
+            return Poll::Ready(Notice::NumbersUsedUp);
+        }
+        let written = self.poll_write(cx);
+        let heard = self.poll_read(cx);
+        self.wake();
+        if let Poll::Ready(heard) = heard {
+            return Poll::Ready(heard.unwrap_or_else(|fault| self.end(fault)));
+        }
+        // What it has sent before was read.
+        if let Poll::Ready(Err(error)) = written {
+            return Poll::Ready(self.end(Fault::Closed(Some(error))));
+        }
+        // What reading has put into the queue.
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(self.end(Fault::Closed(Some(error))));
+        }
+        if self.is_gone(cx) {
+            return Poll::Ready(self.end(Fault::Closed(None)));
+        }
+        match ready!(self.liveness.poll(unfinished > 0, cx)) {
+            Check::Silent => Poll::Ready(Notice::Silent),
+            Check::Ping => {
+                self.shared.lock().queue.control(goridge::ping().as_ref());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Lets others wake the driver from now on.
+    fn register(&mut self, cx: &Context<'_>) -> (usize, bool) {
+        let mut state = self.shared.lock();
+        let seen = (state.requests.unfinished(), state.requests.are_numbers_used_up());
+        let old = state.driver.replace(cx.waker().clone());
+        drop(state);
+        drop(old);
+        seen
+    }
+
+    /// Ready when there is nothing to write.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while !self.parts.is_empty() {
+                ready!(self.poll_write_parts(cx))?;
+            }
+            if std::mem::take(&mut self.says_farewell) {
+                self.relay.close_sending();
+                self.shared.lock().farewell = Farewell::Said;
+            }
+            if !self.take(cx) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn poll_write_parts(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.parts.len().min(SLICES);
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(part);
+        }
+        let mut written = ready!(Pin::new(&mut self.relay).poll_write_vectored(cx, &slices[..count]))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.written += written as u64;
+        while let Some(part) = self.parts.front_mut() {
+            let step = written.min(part.len());
+            part.advance(step);
+            written -= step;
+            if !part.is_empty() {
+                break;
+            }
+            self.parts.pop_front();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what is to be written next; false if there is nothing, or not yet: while other requests are in flight, what has become ready
+    /// waits until the tasks that are ready have run, since a write costs more than the rest of a request.
+    fn take(&mut self, cx: &Context<'_>) -> bool {
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        if !state.has_work() {
+            return false;
+        }
+        if !self.waited && state.requests.unfinished() > 1 {
+            self.waited = true;
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.waited = false;
+        if state.queue.is_empty() {
+            state.farewell = Farewell::Begun;
+            self.says_farewell = true;
+            self.parts.push_back(goridge::stop());
+            return true;
+        }
+        let was_full = state.queue.message_bytes() >= MESSAGES_AHEAD;
+        let base = self.taken;
+        let requests = &mut state.requests;
+        let bytes = state.queue.take(&mut self.parts, |id, at| requests.begins(id, base + at as u64));
+        self.taken += bytes as u64;
+        if was_full && state.queue.message_bytes() < MESSAGES_AHEAD {
+            requests.wake_senders();
+        }
+        true
+    }
+
+    /// Reads until the worker has sent nothing more, or the pool has to know something.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Notice, Fault>> {
+        loop {
+            let frame = ready!(self.incoming.poll_frame(&mut self.relay, None, cx))?;
+            let was_silent = self.liveness.hear();
+            let notice = self.receive(frame)?;
+            if let Some(notice) = notice.or_else(|| was_silent.then_some(Notice::Back)) {
+                return Poll::Ready(Ok(notice));
+            }
+        }
+    }
+
+    fn receive(&mut self, frame: Frame) -> Result<Option<Notice>, Fault> {
+        let memory = self.incoming.take_arrived();
+        if frame.stream.contains(StreamBits::PING) {
+            self.shared.lock().queue.reply(goridge::pong().as_ref());
+        }
+        match goridge::parse_numbered(frame)? {
+            Message::Of { id, part } => {
+                let part = if memory.is_some() { part } else { copied(part) };
+                let mut state = self.shared.lock();
+                match state.requests.receive(id, part, memory) {
+                    Verdict::Fine => self.incoming.was_useful(),
+                    Verdict::Cancel => state.queue.control(&goridge::cancel(id, Cancel::Gone)),
+                    verdict @ (Verdict::Unknown | Verdict::Repeated) => {
+                        drop(state);
+                        return Ok(self.strike(&verdict));
+                    }
+                }
+            }
+            Message::Credit(credit) => return Ok(Some(Notice::Credit(credit))),
+            Message::Window { id, messages } => self.shared.lock().requests.widen(id, messages),
+            Message::Pid(pid) if pid != self.shared.status.pid() => return Err(Fault::Another(pid)),
+            Message::Ping | Message::Pong | Message::Pid(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// An answer has come that belongs to no request.
+    fn strike(&mut self, verdict: &Verdict) -> Option<Notice> {
+        let why = match verdict {
+            Verdict::Repeated => "second answer to a request dropped",
+            _ => "answer to an unknown request dropped",
+        };
+        self.shared.status.output.dropped_answer(why);
+        self.strikes = self.strikes.saturating_add(1);
+        (self.strikes == STRIKES).then_some(Notice::Misnumbered)
+    }
+
+    /// Notes whether reading waits for memory: the time of no request passes then.
+    fn note_waits(&mut self) {
+        let is_waiting = self.incoming.is_waiting();
+        if is_waiting != self.was_waiting {
+            self.was_waiting = is_waiting;
+            self.shared.lock().waits.set(is_waiting);
+        }
+    }
+
+    /// Wakes those whose answers have come.
+    fn wake(&mut self) {
+        self.note_waits();
+        std::mem::swap(self.shared.lock().requests.woken(), &mut self.woken);
+        self.woken.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether the process has ended, and what it had said before has arrived: its relay may be held open by what it has left behind.
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.last_words.is_none() && self.shared.status.poll_gone(cx).is_ready() {
+            self.last_words = Some(Box::pin(sleep(LAST_WORDS)));
+        }
+        self.last_words.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
+    }
+
+    /// The connection has ended: every request that was not finished hears of it.
+    fn end(&mut self, fault: Fault) -> Notice {
+        // What the worker has not read, it cannot have acted on.
+        let unread = self.relay.unread().unwrap_or(0) as u64;
+        let seen = self.written.saturating_sub(unread);
+        let has_left = self.shared.change(|state| {
+            state.requests.end(|begins| match begins {
+                Some(begins) if begins < seen => fault.again(),
+                _ => Fault::Unsent,
+            });
+            state.ended = Some(fault.again());
+            state.queue.clear();
+            let leaver = state.leaver.take();
+            state.requests.woken().extend(leaver);
+            state.farewell != Farewell::None
+        });
+        if has_left { Notice::Left } else { Notice::Ended(fault) }
+    }
+}
+
+/// The same with a small body in memory of its own.
+fn copied(part: Part) -> Part {
+    let copy = |body: Bytes| Bytes::copy_from_slice(&body);
+    match part {
+        Part::Answer(body) => Part::Answer(copy(body)),
+        Part::Error(text) => Part::Error(text),
+        Part::Stop => Part::Stop,
+        Part::Chunk(body) => Part::Chunk(copy(body)),
+        Part::Last(body) => Part::Last(copy(body)),
+    }
+}

@@ -1,0 +1,357 @@
+//! The table of requests in flight: which answer belongs to which request, and who waits for it. Pure, but for the wakers.
+
+use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::messages::{Messages, Received};
+use crate::goridge::Part;
+use crate::worker::budget::Memory;
+use crate::worker::outcome::{Fault, Outcome};
+
+/// Numbers from here on are the last ones: the worker is to be replaced before there are none left.
+const LAST_NUMBERS: u32 = u32::MAX - (1 << 24);
+
+/// Bytes of messages that may wait in all streams of one worker.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// All requests that the worker has not finished, or whose outcome was not taken.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    entries: HashMap<u32, Entry>,
+    /// The highest number so far.
+    last: u32,
+    /// Requests that the worker has not finished.
+    unfinished: usize,
+    /// Bytes of messages that wait.
+    message_bytes: usize,
+    /// Tasks to be woken without the lock around this; those which wait no longer among them, since their last waker may drop more.
+    woken: Vec<Waker>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Where it begins among the bytes for the worker, once it was taken to be written.
+    begins: Option<u64>,
+    /// To be taken by its holder.
+    outcome: Option<Result<Outcome, Fault>>,
+    /// The memory of the outcome, if it is large.
+    memory: Option<Memory>,
+    /// The worker is done with it.
+    finished: bool,
+    /// Its holder, or the worker, was told that its answer is of no use: whatever comes is dropped.
+    dropped: bool,
+    stream: Stream,
+    waker: Option<Waker>,
+}
+
+/// Whether its answer is streamed.
+#[derive(Debug)]
+enum Stream {
+    /// It has to be one message.
+    Never,
+    /// It may be.
+    May,
+    /// It is.
+    Open(Box<Flow>),
+}
+
+/// Both directions of a stream.
+#[derive(Debug)]
+struct Flow {
+    messages: Messages,
+    /// How many messages the worker still takes.
+    window: u32,
+    sender: Option<Waker>,
+}
+
+/// Messages that a worker takes before it grants more.
+const INPUT_WINDOW: u32 = 64;
+
+/// What a frame was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was for its request.
+    Fine,
+    /// For its request, whose further frames are of no use: the worker is to be told.
+    Cancel,
+    /// No request has had its number.
+    Unknown,
+    /// The request of its number was finished before.
+    Repeated,
+}
+
+impl Requests {
+    /// Another request, whose answer may be streamed or not. `None` if all numbers were used.
+    pub(super) fn begin(&mut self, may_stream: bool) -> Option<u32> {
+        self.last = self.last.checked_add(1)?;
+        let entry = Entry {
+            begins: None,
+            outcome: None,
+            memory: None,
+            finished: false,
+            dropped: false,
+            stream: if may_stream { Stream::May } else { Stream::Never },
+            waker: None,
+        };
+        self.entries.insert(self.last, entry);
+        self.unfinished += 1;
+        Some(self.last)
+    }
+
+    /// It is about to be written, at this position.
+    pub(super) fn begins(&mut self, id: u32, position: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.begins = Some(position);
+        }
+    }
+
+    /// Whether it has not been taken to be written.
+    pub(super) fn is_unwritten(&self, id: u32) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.begins.is_none())
+    }
+
+    /// Requests that the worker has not finished.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// Whether there are few numbers left.
+    pub(super) fn are_numbers_used_up(&self) -> bool {
+        self.last >= LAST_NUMBERS
+    }
+
+    /// Tasks to be woken.
+    pub(super) fn woken(&mut self) -> &mut Vec<Waker> {
+        &mut self.woken
+    }
+
+    /// A frame has come.
+    pub(super) fn receive(&mut self, id: u32, part: Part, memory: Option<Memory>) -> Verdict {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.finished) else {
+            return if (1..=self.last).contains(&id) { Verdict::Repeated } else { Verdict::Unknown };
+        };
+        let more = matches!(part, Part::Chunk(_));
+        self.woken.extend(entry.waker.take());
+        let before = entry.message_bytes();
+        let is_useful = entry.dropped || entry.receive(part, memory, self.message_bytes);
+        self.message_bytes = self.message_bytes + entry.message_bytes() - before;
+        if !more {
+            entry.finish(&mut self.woken);
+            self.unfinished -= 1;
+            if entry.dropped && entry.outcome.is_none() {
+                self.entries.remove(&id);
+            }
+            return Verdict::Fine;
+        }
+        if is_useful { Verdict::Fine } else { Verdict::Cancel }
+    }
+
+    /// The worker takes this many more messages of a stream.
+    pub(super) fn widen(&mut self, id: u32, messages: u32) {
+        // Of a request that is over, it has crossed with its end.
+        if let Some(Entry { stream: Stream::Open(flow), .. }) = self.entries.get_mut(&id) {
+            flow.window = flow.window.saturating_add(messages);
+            self.woken.extend(flow.sender.take());
+        }
+    }
+
+    /// The outcome of a request, for its holder.
+    pub(super) fn poll_outcome(&mut self, id: u32, cx: &Context<'_>) -> Poll<Result<Outcome, Fault>> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Poll::Ready(Err(Fault::Closed(None))) };
+        let Some(outcome) = entry.outcome.take() else {
+            self.woken.extend(entry.waker.replace(cx.waker().clone()));
+            return Poll::Pending;
+        };
+        if entry.finished && !matches!(entry.stream, Stream::Open(_)) {
+            self.entries.remove(&id);
+        }
+        Poll::Ready(outcome)
+    }
+
+    /// The next message of a streamed answer, and how many more the worker is to be granted.
+    pub(super) fn poll_message(
+        &mut self,
+        id: u32,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(Received, Option<u32>), Fault>> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Poll::Ready(Ok((Received::End, None))) };
+        let Stream::Open(flow) = &mut entry.stream else { return Poll::Ready(Ok((Received::End, None))) };
+        if let Some(received) = flow.messages.take() {
+            if let Received::Message(message) = &received {
+                self.message_bytes -= message.len();
+            }
+            let grant = if entry.finished || entry.dropped { None } else { flow.messages.grant() };
+            return Poll::Ready(Ok((received, grant)));
+        }
+        if let Some(Err(fault)) = entry.outcome.take() {
+            return Poll::Ready(Err(fault));
+        }
+        if entry.finished {
+            return Poll::Ready(Ok((Received::End, None)));
+        }
+        self.woken.extend(entry.waker.replace(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Whether a message may be sent on a stream; takes its place in the window if so. False if the stream is over. `has_room`: not too many
+    /// wait to be written.
+    pub(super) fn poll_send(&mut self, id: u32, has_room: bool, cx: &Context<'_>) -> Poll<bool> {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.finished && !entry.dropped) else {
+            return Poll::Ready(false);
+        };
+        let Stream::Open(flow) = &mut entry.stream else { return Poll::Ready(false) };
+        if has_room && flow.window > 0 {
+            flow.window -= 1;
+            return Poll::Ready(true);
+        }
+        self.woken.extend(flow.sender.replace(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// There is room again for messages.
+    pub(super) fn wake_senders(&mut self) {
+        for entry in self.entries.values_mut() {
+            if let Stream::Open(flow) = &mut entry.stream {
+                self.woken.extend(flow.sender.take());
+            }
+        }
+    }
+
+    /// Whether the worker is done with a request. What it still sends is dropped from now on.
+    pub(super) fn poll_settled(&mut self, id: u32, cx: &Context<'_>) -> Poll<()> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Poll::Ready(()) };
+        self.message_bytes -= entry.drop_all(&mut self.woken);
+        if entry.finished {
+            self.entries.remove(&id);
+            return Poll::Ready(());
+        }
+        self.woken.extend(entry.waker.replace(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Nobody wants what still comes. False if the worker is done with it, or was told before.
+    pub(super) fn cancel(&mut self, id: u32) -> bool {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.finished && !entry.dropped) else {
+            return false;
+        };
+        self.message_bytes -= entry.drop_all(&mut self.woken);
+        true
+    }
+
+    /// A request was not written, and will not be.
+    pub(super) fn forget(&mut self, id: u32) {
+        if self.entries.remove(&id).is_some() {
+            self.unfinished -= 1;
+        }
+    }
+
+    /// The connection has ended: `fault` says what that means for a request that begins there.
+    pub(super) fn end(&mut self, fault: impl Fn(Option<u64>) -> Fault) {
+        for entry in self.entries.values_mut().filter(|entry| !entry.finished) {
+            entry.outcome = Some(Err(fault(entry.begins)));
+            entry.finish(&mut self.woken);
+            self.woken.extend(entry.waker.take());
+        }
+        self.unfinished = 0;
+    }
+
+    #[cfg(test)]
+    fn after(last: u32) -> Self {
+        Self { last, ..Self::default() }
+    }
+}
+
+impl Entry {
+    /// Takes a frame. False if those which may follow are of no use.
+    fn receive(&mut self, part: Part, memory: Option<Memory>, message_bytes: usize) -> bool {
+        if matches!(part, Part::Chunk(_) | Part::Last(_)) && !self.open_stream() {
+            self.outcome = Some(Ok(Outcome::Streamed));
+            self.dropped = true;
+            return false;
+        }
+        if let Stream::Open(flow) = &mut self.stream {
+            let goes_on = flow.receive(part, message_bytes);
+            self.dropped |= !goes_on;
+            return goes_on;
+        }
+        self.memory = memory;
+        self.outcome = Some(Ok(match part {
+            Part::Error(text) => Outcome::error(&text),
+            Part::Stop => Outcome::Stop,
+            Part::Answer(body) | Part::Chunk(body) | Part::Last(body) => Outcome::Answer(body),
+        }));
+        true
+    }
+
+    /// Begins the stream, unless the answer has to be one message.
+    fn open_stream(&mut self) -> bool {
+        if matches!(self.stream, Stream::May) {
+            let flow = Flow { messages: Messages::new(), window: INPUT_WINDOW, sender: None };
+            self.stream = Stream::Open(Box::new(flow));
+            self.outcome = Some(Ok(Outcome::Streaming));
+        }
+        matches!(self.stream, Stream::Open(_))
+    }
+
+    fn finish(&mut self, woken: &mut Vec<Waker>) {
+        self.finished = true;
+        if let Stream::Open(flow) = &mut self.stream {
+            woken.extend(flow.sender.take());
+        }
+    }
+
+    fn message_bytes(&self) -> usize {
+        if let Stream::Open(flow) = &self.stream { flow.messages.bytes() } else { 0 }
+    }
+
+    /// Drops what was not taken. Returns how many bytes of messages that were.
+    fn drop_all(&mut self, woken: &mut Vec<Waker>) -> usize {
+        self.dropped = true;
+        self.outcome = None;
+        self.memory = None;
+        match &mut self.stream {
+            Stream::Open(flow) => {
+                let bytes = flow.messages.bytes();
+                flow.messages = Messages::new();
+                woken.extend(flow.sender.take());
+                bytes
+            }
+            Stream::Never | Stream::May => 0,
+        }
+    }
+}
+
+impl Flow {
+    /// Takes a frame. False if those which may follow are of no use.
+    fn receive(&mut self, part: Part, message_bytes: usize) -> bool {
+        let (message, end) = match part {
+            Part::Chunk(message) => (Some(message), None),
+            // An empty one is the end alone.
+            Part::Answer(message) | Part::Last(message) => {
+                (Some(message).filter(|message| !message.is_empty()), Some(Received::End))
+            }
+            Part::Error(text) => (None, Some(Received::Error(Outcome::text(&text)))),
+            Part::Stop => (None, Some(Received::End)),
+        };
+        let fits = |message: &Bytes| message_bytes + message.len() <= MAX_MESSAGE_BYTES;
+        if let Some(message) = message {
+            if !fits(&message) {
+                self.messages.end(Received::Overrun);
+                return false;
+            }
+            if !self.messages.push(message) {
+                return false;
+            }
+        }
+        if let Some(end) = end {
+            self.messages.end(end);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "requests_tests.rs"]
+mod tests;

@@ -1,0 +1,202 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Wake;
+
+use super::*;
+use crate::worker::numbered::messages::Received;
+
+fn body(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn cx() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn outcome(requests: &mut Requests, id: u32) -> Poll<Result<Outcome, Fault>> {
+    requests.poll_outcome(id, &cx())
+}
+
+fn is_answer(outcome: &Poll<Result<Outcome, Fault>>, text: &'static str) -> bool {
+    matches!(outcome, Poll::Ready(Ok(Outcome::Answer(body))) if *body == text)
+}
+
+#[test]
+fn answers_in_any_order_go_to_their_requests() {
+    let mut requests = Requests::default();
+    let [one, two, three] = [(); 3].map(|()| requests.begin(false).unwrap());
+    assert_eq!((one, two, three), (1, 2, 3));
+    assert!(outcome(&mut requests, two).is_pending());
+    assert_eq!(requests.receive(three, Part::Answer(body("3")), None), Verdict::Fine);
+    assert_eq!(requests.receive(one, Part::Error(body("no")), None), Verdict::Fine);
+    assert_eq!(requests.receive(two, Part::Stop, None), Verdict::Fine);
+    assert!(is_answer(&outcome(&mut requests, three), "3"));
+    assert!(matches!(outcome(&mut requests, one), Poll::Ready(Ok(Outcome::Error(text))) if text == "no"));
+    assert!(matches!(outcome(&mut requests, two), Poll::Ready(Ok(Outcome::Stop))));
+    assert!(requests.entries.is_empty());
+    assert_eq!(requests.unfinished(), 0);
+}
+
+#[test]
+fn a_second_answer_and_one_to_nothing_are_told_apart_and_change_nothing() {
+    let mut requests = Requests::default();
+    let id = requests.begin(false).unwrap();
+    for unknown in [0, 2, u32::MAX] {
+        assert_eq!(requests.receive(unknown, Part::Answer(body("x")), None), Verdict::Unknown);
+    }
+    assert_eq!(requests.receive(id, Part::Answer(body("right")), None), Verdict::Fine);
+    assert_eq!(requests.receive(id, Part::Answer(body("wrong")), None), Verdict::Repeated);
+    assert!(is_answer(&outcome(&mut requests, id), "right"));
+    assert_eq!(requests.receive(id, Part::Chunk(body("wrong")), None), Verdict::Repeated);
+    assert_eq!(requests.unfinished(), 0);
+}
+
+#[test]
+fn a_cancelled_request_is_settled_when_the_worker_has_finished_it() {
+    let mut requests = Requests::default();
+    let id = requests.begin(false).unwrap();
+    assert!(requests.cancel(id));
+    assert!(!requests.cancel(id), "the worker is told once");
+    assert!(requests.poll_settled(id, &cx()).is_pending());
+    assert_eq!(requests.unfinished(), 1);
+    assert_eq!(requests.receive(id, Part::Answer(body("late")), None), Verdict::Fine);
+    assert!(requests.poll_settled(id, &cx()).is_ready());
+    assert!(requests.entries.is_empty());
+    assert!(!requests.cancel(id));
+}
+
+#[test]
+fn an_answer_that_was_not_taken_is_dropped_with_its_request() {
+    let mut requests = Requests::default();
+    let id = requests.begin(false).unwrap();
+    requests.receive(id, Part::Answer(body("x")), None);
+    assert!(!requests.cancel(id), "there is nothing to cancel");
+    assert!(requests.poll_settled(id, &cx()).is_ready());
+    assert!(requests.entries.is_empty());
+}
+
+#[test]
+fn a_stream_that_has_to_be_one_message_is_refused_and_cancelled() {
+    let mut requests = Requests::default();
+    let id = requests.begin(false).unwrap();
+    assert_eq!(requests.receive(id, Part::Chunk(body("1")), None), Verdict::Cancel);
+    assert!(matches!(outcome(&mut requests, id), Poll::Ready(Ok(Outcome::Streamed))));
+    assert_eq!(requests.receive(id, Part::Chunk(body("2")), None), Verdict::Fine, "it has crossed");
+    assert!(requests.poll_settled(id, &cx()).is_pending());
+    assert_eq!(requests.receive(id, Part::Error(body("cancelled")), None), Verdict::Fine);
+    assert!(requests.poll_settled(id, &cx()).is_ready());
+}
+
+#[test]
+fn the_messages_of_a_stream_come_in_their_order_and_then_its_end() {
+    let mut requests = Requests::default();
+    for end in [Part::Last(Bytes::new()), Part::Answer(Bytes::new()), Part::Last(body("3"))] {
+        let id = requests.begin(true).unwrap();
+        let has_three = end == Part::Last(body("3"));
+        for part in [Part::Chunk(body("1")), Part::Chunk(body("2")), end] {
+            assert_eq!(requests.receive(id, part, None), Verdict::Fine);
+        }
+        assert_eq!(requests.unfinished(), 0);
+        assert!(matches!(outcome(&mut requests, id), Poll::Ready(Ok(Outcome::Streaming))));
+        let mut seen = Vec::new();
+        while let Poll::Ready(Ok((Received::Message(message), None))) = requests.poll_message(id, &cx()) {
+            seen.push(message);
+        }
+        assert_eq!(seen.len(), 2 + usize::from(has_three));
+        assert!(matches!(requests.poll_message(id, &cx()), Poll::Ready(Ok((Received::End, None)))));
+        assert!(requests.poll_settled(id, &cx()).is_ready());
+    }
+    assert_eq!((requests.entries.len(), requests.message_bytes), (0, 0));
+}
+
+#[test]
+fn a_stream_that_sends_more_than_its_window_is_cancelled_and_what_it_holds_is_given_back() {
+    let mut requests = Requests::default();
+    let id = requests.begin(true).unwrap();
+    for _ in 0..64 {
+        assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Fine);
+    }
+    assert_eq!(requests.message_bytes, 64);
+    assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Cancel);
+    assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Fine, "it has crossed");
+    assert!(requests.poll_settled(id, &cx()).is_pending());
+    assert_eq!(requests.message_bytes, 0);
+}
+
+#[test]
+fn a_client_s_messages_are_sent_as_far_as_the_worker_takes_them() {
+    let mut requests = Requests::default();
+    let id = requests.begin(true).unwrap();
+    assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(false), "it does not stream yet");
+    requests.receive(id, Part::Chunk(body("x")), None);
+    assert!(requests.poll_send(id, false, &cx()).is_pending());
+    for _ in 0..INPUT_WINDOW {
+        assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(true));
+    }
+    assert!(requests.poll_send(id, true, &cx()).is_pending());
+    requests.widen(id, 1);
+    assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(true));
+    requests.receive(id, Part::Last(Bytes::new()), None);
+    assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(false));
+}
+
+#[test]
+fn when_the_connection_ends_each_request_hears_what_that_means_for_it() {
+    let mut requests = Requests::default();
+    let [answered, read, unread, unwritten] = [(); 4].map(|()| requests.begin(false).unwrap());
+    for (id, position) in [(answered, 0), (read, 10), (unread, 20)] {
+        requests.begins(id, position);
+    }
+    requests.receive(answered, Part::Answer(body("x")), None);
+    requests.end(|begins| if begins.is_some_and(|at| at < 20) { Fault::Closed(None) } else { Fault::Unsent });
+    assert!(is_answer(&outcome(&mut requests, answered), "x"));
+    assert!(matches!(outcome(&mut requests, read), Poll::Ready(Err(Fault::Closed(None)))));
+    for id in [unread, unwritten] {
+        assert!(matches!(outcome(&mut requests, id), Poll::Ready(Err(Fault::Unsent))));
+    }
+    assert_eq!((requests.entries.len(), requests.unfinished()), (0, 0));
+}
+
+#[test]
+fn numbers_are_never_used_twice() {
+    let mut requests = Requests::after(LAST_NUMBERS - 2);
+    assert!(requests.begin(false).is_some() && !requests.are_numbers_used_up());
+    assert!(requests.begin(false).is_some() && requests.are_numbers_used_up());
+    let mut requests = Requests::after(u32::MAX - 1);
+    assert_eq!(requests.begin(false), Some(u32::MAX));
+    assert_eq!(requests.begin(false), None);
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn whoever_waits_is_woken() {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let cx = Context::from_waker(&waker);
+    let mut requests = Requests::default();
+    let woken = |requests: &mut Requests| {
+        requests.woken().drain(..).for_each(Waker::wake);
+        count.0.swap(0, Relaxed)
+    };
+    let id = requests.begin(true).unwrap();
+    assert!(requests.poll_outcome(id, &cx).is_pending());
+    requests.receive(id, Part::Chunk(body("x")), None);
+    assert_eq!(woken(&mut requests), 1);
+    assert!(requests.poll_outcome(id, &cx).is_ready());
+    assert!(requests.poll_message(id, &cx).is_ready() && requests.poll_message(id, &cx).is_pending());
+    for _ in 0..=INPUT_WINDOW {
+        let _ = requests.poll_send(id, true, &cx);
+    }
+    requests.widen(id, 1);
+    assert_eq!(woken(&mut requests), 1);
+    assert!(requests.poll_send(id, true, &cx).is_ready() && requests.poll_send(id, true, &cx).is_pending());
+    requests.end(|_| Fault::Closed(None));
+    assert_eq!(woken(&mut requests), 2, "the reader and the sender");
+}
