@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from functools import wraps
@@ -16,6 +17,7 @@ from bridge import FENCE, PATIENCE, Bridge, Held, response
 import causeway
 from causeway import App, Event, RpcRequest, RpcResult, frame, proxy
 from causeway.protocol2 import connection
+from causeway.protocol2.watchdog import Watchdog
 
 STOP = {"stop": True}
 
@@ -497,8 +499,16 @@ async def test_a_handler_that_blocks_the_event_loop_is_named(monkeypatch: pytest
 
     async with Bridge(application(handler), blocking_limit=0.05) as bridge:
         await bridge.answer(await bridge.rpc("x"))
-        await bridge.answer(await bridge.rpc("x"))
-    assert len(lines) == 1
     line = handler.__code__.co_firstlineno + 1
     assert lines[0].startswith("the event loop is blocked for more than 50 ms: ")
     assert f"handler ({__file__}:{line}) > block ({__file__}:{line - 3}) > " in lines[0]
+
+
+@asynchronous
+async def test_a_place_that_blocks_again_and_again_is_logged_once_a_minute(capfd: pytest.CaptureFixture[str]) -> None:
+    watchdog = Watchdog(asyncio.get_running_loop(), 0.5, lambda: False)
+    for _ in range(3):
+        watchdog._log([sys._getframe()])
+    text = capfd.readouterr().err
+    assert text.startswith(f"the event loop is blocked for more than 500 ms: {sys._getframe().f_code.co_name} ({__file__}:")
+    assert text.count("\n") == 1
