@@ -91,6 +91,55 @@ final class AsyncTest extends TestCase
         self::assertSame([0, ''], $this->end($worker));
     }
 
+    public function testRequestsOfAllKindsInPiecesOfAnySizeAreAnsweredOnce(): void
+    {
+        $worker = $this->worker('
+            $app->onRpc("now", fn ($request) => new RpcResult($request->json()))
+                ->onRpc("wait", function ($request) { Async::delay(mt_rand(0, 3) / 1000); return new RpcResult($request->json()); })
+                ->onRpc("twice", function ($request) { Async::delay(0); echo "x"; Async::delay(0.001); return new RpcResult($request->json()); })
+                ->onRpc("throw", fn () => throw new Causeway\WorkerException("failed"))
+                ->onRpc("big", fn ($request) => new RpcResult(str_repeat("x", 10_000) . $request->json()))
+                ->onSubscribeUnidirectional(function ($request) {
+                    foreach (range(1, 3) as $number) { yield new Publication([$request->stream, $number]); mt_rand(0, 1) && Async::delay(0.001); }
+                });', 16);
+        mt_srand(7);
+        $bytes = '';
+        $cancelled = $kinds = [];
+        for ($id = 1; $id <= 2000; ++$id) {
+            $kinds[$id] = ['now', 'wait', 'twice', 'throw', 'big', 'stream'][mt_rand(0, 5)];
+            $bytes .= ($kinds[$id] === 'stream' ? Supervisor::event($id, 'subscribeunidirectional', '{}') : Supervisor::rpc($id, $kinds[$id], (string) $id))->encode();
+            if (mt_rand(0, 9) === 0) {
+                $cancelled[$victim = mt_rand(max(1, $id - 30), $id)] = true;
+                $bytes .= (new Frame("{\"cancel\":$victim,\"reason\":\"gone\"}", Frame::CONTROL | Frame::JSON))->encode();
+            }
+        }
+        while ($bytes !== '') {
+            $size = mt_rand(1, 3000);
+            $worker->sendBytes(substr($bytes, 0, $size));
+            $bytes = substr($bytes, $size);
+        }
+        $ended = [];
+        while (count($ended) < 2000) {
+            $frame = $worker->receive();
+            $id = $frame->options[1];
+            self::assertArrayNotHasKey($id, $ended, 'it was answered before');
+            if ($frame->stream !== Frame::STREAM) {
+                $ended[$id] = ($frame->flags & Frame::ERROR ? '!' : '') . $frame->payload;
+            }
+        }
+        foreach ($ended as $id => $answer) {
+            if (!isset($cancelled[$id]) || $answer !== '!cancelled: gone') {
+                self::assertSame(match ($kinds[$id]) {
+                    'throw' => '!failed',
+                    'big' => '{"result":{"data":"' . str_repeat('x', 10_000) . "$id\"}}",
+                    'stream' => '',
+                    default => "{\"result\":{\"data\":$id}}",
+                }, $answer);
+            }
+        }
+        self::assertSame(0, $this->end($worker)[0]);
+    }
+
     public function testFramesAreFoundWhereverTheirBytesAreSplit(): void
     {
         $stop = (new Frame('{"stop":true}', Frame::CONTROL | Frame::JSON))->encode();

@@ -71,7 +71,11 @@ final class Supervisor
 
     public function send(Frame ...$frames): void
     {
-        $bytes = implode('', array_map(static fn (Frame $frame): string => $frame->encode(), $frames));
+        $this->sendBytes(implode('', array_map(static fn (Frame $frame): string => $frame->encode(), $frames)));
+    }
+
+    public function sendBytes(string $bytes): void
+    {
         while ($bytes !== '') {
             $bytes = substr($bytes, (int) fwrite($this->output, $bytes));
         }
