@@ -4,10 +4,11 @@
 //!  start                                   shutdown                                         deadline
 //!  1 admin: health, metrics                1 readiness: /ready and grpc.health say no
 //!  2 rpc                                   2 proxy: refuses new calls, finishes the others  grace period
-//!  3 on_init                               3 pools: workers exit, all at once               grace period, at least WORKERS_EXIT
-//!  4 proxy: bind                           4 rpc
-//!  5 pools: workers ready, if required     5 admin
-//!  6 proxy: serve
+//!  3 on_init                                 streams: end, evenly                           half of the grace period
+//!  4 proxy: bind                           3 streams: workers handle their ends             grace period, at most 5 s
+//!  5 pools: workers ready, if required     4 pools: workers exit, all at once               grace period, at least WORKERS_EXIT
+//!  6 proxy: serve                          5 rpc
+//!                                          6 admin
 //! ```
 //!
 //! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
@@ -32,6 +33,7 @@ use crate::net::Address;
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
+use crate::streams::Streams;
 use crate::telemetry::{logs, metrics};
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
@@ -80,8 +82,10 @@ pub struct App {
     address: String,
     /// Whether the server is serving, as health checks report it.
     serving: watch::Sender<bool>,
-    /// Makes the proxy refuse new calls.
-    close: oneshot::Sender<()>,
+    /// Subscription streams.
+    streams: Streams,
+    /// Makes the proxy refuse new calls, and end its streams within this time.
+    close: oneshot::Sender<Duration>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
     rpc: JoinSet<()>,
     /// Watches files until it is dropped.
@@ -106,7 +110,6 @@ impl App {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.clone(),
             rpc: rpc_address,
-            compat: config.compat,
         };
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?;
@@ -116,8 +119,10 @@ impl App {
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
-        let proxy = tokio::spawn(server.run(pools.clone(), health, async { drop(closed.await) }));
-        Ok(Self { pools, address, serving, close, proxy, rpc, watching: JoinSet::new(), _admin: admin })
+        let (streams, closed) = (services.streams.clone(), async { closed.await.unwrap_or_default() });
+        let proxy = tokio::spawn(server.run(pools.clone(), streams.clone(), health, closed));
+        let watching = JoinSet::new();
+        Ok(Self { pools, address, serving, streams, close, proxy, rpc, watching, _admin: admin })
     }
 
     /// The proxy's address: `host:port`, or the path of a socket.
@@ -161,12 +166,13 @@ impl App {
         let deadline = Instant::now() + grace;
         self.watching.abort_all();
         self.serving.send_replace(false);
-        let _ = self.close.send(());
+        let _ = self.close.send(grace);
         let answered = timeout_at(deadline, &mut self.proxy).await.is_ok();
         if !answered {
             warn!(target: "centrifuge", "grace period over, dropping unfinished calls");
             self.proxy.abort();
         }
+        self.streams.finish(deadline).await;
         let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;
         self.rpc.shutdown().await;
         if answered && exited { Shutdown::Clean } else { Shutdown::Forced }
@@ -189,15 +195,17 @@ fn services(
     stop: mpsc::Sender<rpc::Stop>,
 ) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
+    let pools = UpcomingPools::new(&config.pools);
+    let events = Arc::new(proxy::StreamEvents::new(pools.clone()));
     let services = rpc::Services {
         api: api::Client::new(&config.api)?,
-        pools: UpcomingPools::new(&config.pools),
+        streams: Streams::new(config.streams, config.proxy.max_message_size, pools.names(), events),
+        pools,
         config: loaded.shown.clone().into(),
         serving,
         metrics: declared(config)?,
-        locks: rpc::Locks::new(config.compat),
+        locks: rpc::Locks::default(),
         stop,
-        compat: config.compat,
     };
     Ok(Arc::new(services))
 }
@@ -221,6 +229,7 @@ async fn start_admin(
     let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
     registry.register(Arc::new(logs::LostLines));
+    registry.register(services.streams.figures());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving };
     let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;

@@ -22,7 +22,6 @@ mod expand;
 mod idle;
 mod inspect;
 mod load;
-mod migration;
 mod nearest;
 mod node;
 mod numbers;
@@ -42,22 +41,21 @@ pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};
 
-use crate::compat::Compat;
-use crate::{admin, api, pool, pools, proxy, rpc, telemetry, worker};
+use crate::{admin, api, pool, pools, proxy, rpc, streams, telemetry, worker};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `version`: the version of the file's format.
     pub version: String,
-    /// `causeway.compat`: which RoadRunner it is.
-    pub compat: Compat,
     /// `rpc`; without the section there is no RPC.
     pub rpc: Option<rpc::Config>,
     /// `server`.
     pub server: worker::Config,
     /// `centrifuge`: the listener that Centrifugo calls.
     pub proxy: proxy::Config,
+    /// `centrifuge.streams`: subscription streams.
+    pub streams: streams::Config,
     /// `centrifuge`: Centrifugo's own API.
     pub api: api::Config,
     /// `centrifuge.pool`: the default pool.

@@ -1,6 +1,7 @@
 //! The pools by their names and numbers.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,21 @@ struct Shared {
     /// What process groups use, by their numbers.
     usage: SingleFlight<HashMap<u32, Usage>>,
     max_message_size: usize,
+}
+
+/// A request that opens a stream.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    /// Its type.
+    pub kind: &'a str,
+    /// Its context.
+    pub context: &'a [u8],
+    /// Its body, in protobuf.
+    pub body: Bytes,
+    /// When its caller stops waiting.
+    pub deadline: Option<Instant>,
+    /// Set as soon as a worker gets it: from then on the application may open the stream, though its caller has gone.
+    pub is_seen: &'a AtomicBool,
 }
 
 /// What all pools are made of.
@@ -153,7 +169,18 @@ impl Pools {
         body: Bytes,
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
-        let request = Request { kind, body, max_message_size: self.shared.max_message_size };
+        let request = Request { kind, body, max_message_size: self.shared.max_message_size, is_seen: None };
+        self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
+    }
+
+    /// The same for a request that opens a stream.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open(&self, pool: usize, caller: Caller, opening: Opening<'_>) -> Result<Answered, Error> {
+        let Opening { kind, context, body, deadline, is_seen } = opening;
+        let max_message_size = self.shared.max_message_size;
+        let request = Request { kind, body, max_message_size, is_seen: Some(is_seen) };
         self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
     }
 

@@ -34,7 +34,7 @@ pub use crate::pool::{Answered, Caller, Error, ResetError, Stats};
 pub use crate::worker::{State, Usage};
 pub(crate) use config::validate_routes;
 pub use config::{Config, Routing};
-pub use directory::{Pools, Settings, UpcomingPools};
+pub use directory::{Opening, Pools, Settings, UpcomingPools};
 pub use glob::{Glob, InvalidGlob};
 pub(crate) use metrics::Figures;
 pub use named::{NamedPool, ResizeError, StartError};

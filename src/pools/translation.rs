@@ -1,6 +1,6 @@
 //! Requests and answers of workers without protobuf, which read and write JSON.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -20,14 +20,26 @@ pub(super) struct Request<'a> {
     pub(super) kind: &'a str,
     pub(super) body: Bytes,
     pub(super) max_message_size: usize,
+    /// Set when a worker gets it.
+    pub(super) is_seen: Option<&'a AtomicBool>,
+}
+
+impl Request<'_> {
+    fn note(&self) {
+        if let Some(is_seen) = self.is_seen {
+            is_seen.store(true, Relaxed);
+        }
+    }
 }
 
 impl Body for Request<'_> {
     fn proto(&self) -> Bytes {
+        self.note();
         self.body.clone()
     }
 
     fn json(&self) -> BoxFuture<'_, Result<Bytes, Error>> {
+        self.note();
         let Some(event) = codec::event(self.kind) else {
             return ready(Err(Error::UnknownType { kind: self.kind.to_owned() })).boxed();
         };

@@ -12,7 +12,7 @@ pub enum Subject {
 /// Centrifugo's own types: the names of its methods in lower case, with the subject of each and the number of its field.
 ///
 /// Source: `proto/centrifugal/centrifugo/proxy.proto`. The channels of a `connect` are those that the client wants to be subscribed to, and
-/// `notifychannelstate` has many events: neither has one channel.
+/// `notifychannelstate` has many events: neither has one channel. Those that open streams have a `SubscribeRequest`.
 pub(crate) const TYPES: [(&str, Option<(Subject, u64)>); 13] = {
     const METHOD: Option<(Subject, u64)> = Some((Subject::Method, 11));
     const CHANNEL: Option<(Subject, u64)> = Some((Subject::Channel, 11));
@@ -29,8 +29,8 @@ pub(crate) const TYPES: [(&str, Option<(Subject, u64)>); 13] = {
         ("mappublish", CHANNEL),
         ("mapremove", CHANNEL),
         ("sharedpollrefresh", FIRST),
-        ("subscribeunidirectional", None),
-        ("subscribebidirectional", None),
+        ("subscribeunidirectional", CHANNEL),
+        ("subscribebidirectional", CHANNEL),
     ]
 };
 
@@ -57,10 +57,12 @@ mod tests {
         for method in service.methods() {
             let kind = normalised(method.name());
             assert!(TYPES.iter().any(|(known, _)| *known == kind), "{kind}");
-            if method.is_server_streaming() {
-                continue;
+            let mut input = method.input();
+            if method.is_client_streaming() {
+                let first = input.get_field_by_name("subscribe_request").unwrap().kind();
+                input = first.as_message().unwrap().clone();
             }
-            let field = |name| method.input().get_field_by_name(name).map(|field| u64::from(field.number()));
+            let field = |name| input.get_field_by_name(name).map(|field| u64::from(field.number()));
             let expected = field("method").map(|number| (Subject::Method, number));
             let expected = expected.or_else(|| field("channel").map(|number| (Subject::Channel, number)));
             assert_eq!(subject(&kind), expected, "{kind}");

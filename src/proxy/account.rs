@@ -9,6 +9,7 @@ use super::in_flight::InFlight;
 use super::memory::{Memory, Share};
 use super::slice::Slice;
 use crate::pools::Caller;
+use crate::streams::Port;
 
 /// Bytes that a call takes apart from its headers and its message: its task, its stream, its place in the queue.
 const CALL: usize = 4 << 10;
@@ -21,6 +22,8 @@ pub(super) struct Account {
     slice: Slice,
     /// As the pools know it.
     caller: Caller,
+    /// Its subscription streams.
+    port: Arc<Port>,
     /// The authority that was replaced. That of the first call counts, since a connection has one.
     authority: OnceLock<Replaced>,
 }
@@ -35,7 +38,8 @@ pub(super) struct Reservation {
 impl Account {
     pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>) -> Arc<Self> {
         let (share, slice) = (Share::new(memory), Slice::new());
-        Arc::new(Self { in_flight, share, slice, caller: Caller::unique(), authority: OnceLock::new() })
+        let (caller, port) = (Caller::unique(), Arc::default());
+        Arc::new(Self { in_flight, share, slice, caller, port, authority: OnceLock::new() })
     }
 
     /// Reserves memory for a call with these headers.
@@ -59,6 +63,11 @@ impl Account {
     /// Returns the connection as the pools know it.
     pub(super) fn caller(&self) -> Caller {
         self.caller
+    }
+
+    /// Its subscription streams.
+    pub(super) fn port(&self) -> &Arc<Port> {
+        &self.port
     }
 
     pub(super) fn set_authority(&self, replaced: Replaced) {

@@ -27,12 +27,14 @@ use super::account::{self, Account, Reservation};
 use super::gzip::Encoding;
 use super::message::Message;
 use super::receive::{Failure, Incoming};
-use super::route::Route;
+use super::route::{Route, Shape};
 use super::service::{CallHead, Service};
 use super::statistics::Timed;
+use super::subscription::{self, Subscription};
 use super::{Backend, POOL_HEADER, answer, context, send, status};
 use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
+use crate::streams::{Inlet, StreamId};
 
 /// How long a message may make no progress.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -46,13 +48,13 @@ const MANY: usize = 1024;
 const SMALL: usize = 4096;
 
 /// A call that has arrived.
-struct Call<B> {
-    service: Arc<Service<B>>,
+pub(super) struct Call<B> {
+    pub(super) service: Arc<Service<B>>,
     route: Route,
     /// `None` for the health service.
     timed: Option<Timed>,
-    respond: SendResponse<Bytes>,
-    reservation: Reservation,
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) reservation: Reservation,
     guard: EvictionGuard,
     arrived: Instant,
 }
@@ -73,14 +75,8 @@ pub(super) fn begin<B: Backend>(
         Err(response) => return refuse(*response, respond),
     };
     let timed = route.kind().map(|kind| service.statistics.begin(kind, arrived));
-    let refused = if let Some(refused) = route.refused() {
-        Err(refused)
-    } else {
-        account.reserve_call(&head.headers).ok_or_else(status::out_of_memory)
-    };
-    let reservation = match refused {
-        Ok(reservation) => reservation,
-        Err(status) => return refuse_counted(timed, status, respond),
+    let Some(reservation) = account.reserve_call(&head.headers) else {
+        return refuse_counted(timed, status::out_of_memory(), respond);
     };
     let encoding = match Encoding::of(&head.headers) {
         Ok(encoding) => encoding,
@@ -88,6 +84,11 @@ pub(super) fn begin<B: Backend>(
     };
     let max_message_size = route.max_message_size(service.max_message_size);
     let mut call = Call { service: Arc::clone(service), route, timed, respond, reservation, guard, arrived };
+    if call.route.shape() == Shape::Bidirectional {
+        copy(&mut head.headers);
+        tokio::spawn(subscription::open_bidirectional(call, head, encoding, body));
+        return;
+    }
     let mut incoming = Incoming::new(body, max_message_size, encoding != Encoding::Plain);
     match incoming.poll_message(&mut Context::from_waker(Waker::noop()), &mut call.reservation) {
         Poll::Ready(message) => call.forward(&head, encoding, message),
@@ -118,7 +119,7 @@ fn refuse(response: http::Response<tonic::body::Body>, respond: SendResponse<Byt
     }
 }
 
-fn refuse_counted(timed: Option<Timed>, status: Status, respond: SendResponse<Bytes>) {
+pub(super) fn refuse_counted(timed: Option<Timed>, status: Status, respond: SendResponse<Bytes>) {
     if let Some(timed) = timed {
         timed.end(status.code());
     }
@@ -183,48 +184,92 @@ impl<B: Backend> Call<B> {
             Err(Failure::Gone) => return,
             Err(Failure::Refused(status)) => return refuse_counted(self.timed, *status, self.respond),
         };
-        let kind = match self.route {
+        match &mut self.route {
             Route::Health(method) => {
+                let method = std::mem::take(method);
                 let request = Request::from_parts(head.clone(), message.body);
                 let (respond, reservation) = (self.respond, self.reservation);
                 tokio::spawn(answer::health(self.service, method, request, respond, reservation, self.guard));
                 return;
             }
-            Route::Proxied { kind, .. } => kind,
+            Route::Proxied { shape: Shape::Unary, .. } => {}
+            Route::Proxied { .. } => {
+                message.body = Bytes::copy_from_slice(&message.body);
+                if let Some(subscription) = self.into_subscription(head, encoding, None) {
+                    tokio::spawn(subscription.open(message));
+                }
+                return;
+            }
+        }
+        let head = match self.head(head, encoding, None) {
+            Ok(head) => head,
+            Err(status) => return refuse_counted(self.timed, status, self.respond),
+        };
+        if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
+            message.body = Bytes::copy_from_slice(&message.body);
+        }
+        let Self { service, timed, respond, reservation, guard, .. } = self;
+        tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
+    }
+
+    /// What the backend gets of the call apart from its message.
+    fn head(
+        &mut self,
+        head: &Parts,
+        encoding: Encoding,
+        stream: Option<StreamId>,
+    ) -> Result<CallHead, Status> {
+        let kind = match &mut self.route {
+            Route::Proxied { kind, .. } | Route::Health(kind) => std::mem::take(kind),
         };
         let authority = head.uri.authority().map(|read| self.reservation.account().authority(read.as_str()));
-        let (context, timeout) =
-            match (context::build(&kind, authority, &head.headers), parse_timeout(&head.headers)) {
-                (Ok(context), Ok(timeout)) => (context, timeout),
-                // What grpc-go answers.
-                (Err(malformed), _) => {
-                    return refuse_counted(self.timed, status::malformed(&malformed), self.respond);
-                }
-                (_, Err(malformed)) => {
-                    return refuse_counted(self.timed, status::malformed(&malformed), self.respond);
-                }
-            };
+        let id = stream.map(|id| id.to_string());
+        // What grpc-go answers.
+        let context = context::build(&kind, id.as_deref(), authority, &head.headers);
+        let context = context.map_err(|error| status::malformed(&error))?;
+        let timeout = parse_timeout(&head.headers).map_err(|error| status::malformed(&error))?;
         // An escaped byte may take six.
         if context.len() > SMALL {
             let more = context.len().saturating_sub(account::size(&head.headers));
             if !self.reservation.grow(more) {
-                return refuse_counted(self.timed, status::out_of_memory(), self.respond);
+                return Err(status::out_of_memory());
             }
-        }
-        if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
-            message.body = Bytes::copy_from_slice(&message.body);
         }
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let shows_pool =
             self.service.statistics.has_several_pools() && head.headers.contains_key(POOL_HEADER);
-        let head = CallHead { kind, context, deadline, encoding, shows_pool };
+        Ok(CallHead { kind, context, deadline, encoding, shows_pool })
+    }
+
+    /// The call as one that opens a stream; `None` if it has been refused.
+    pub(super) fn into_subscription(
+        mut self,
+        head: &Parts,
+        encoding: Encoding,
+        inlet: Option<Inlet>,
+    ) -> Option<Subscription<B>> {
+        let id = StreamId::random();
+        let head = match self.head(head, encoding, Some(id)) {
+            Ok(head) => head,
+            Err(status) => {
+                self.refuse(status);
+                return None;
+            }
+        };
         let Self { service, timed, respond, reservation, guard, .. } = self;
-        tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
+        Some(Subscription { service, head, id, inlet, timed, respond, reservation, guard })
+    }
+
+    /// Answers the call with a status alone.
+    pub(super) fn refuse(self, status: Status) {
+        refuse_counted(self.timed, status, self.respond);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use tokio::io::duplex;
     use tokio::sync::watch;
 
@@ -234,6 +279,7 @@ mod tests {
     use super::*;
     use crate::net::Registration;
     use crate::pools::{Answered, Error};
+    use crate::streams::Streams;
 
     /// Answers nothing.
     #[derive(Clone)]
@@ -246,6 +292,10 @@ mod tests {
 
         async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
             Err(Error::NoAnswer { pid: 1 })
+        }
+
+        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Answered, Error> {
+            self.call(request).await
         }
     }
 
@@ -261,6 +311,10 @@ mod tests {
         async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
             std::future::pending().await
         }
+
+        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Answered, Error> {
+            self.call(request).await
+        }
     }
 
     /// A connection to a server without a backend.
@@ -273,7 +327,13 @@ mod tests {
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
-        let service = Arc::new(Service::new(backend, health, Arc::new(Statistics::new(&[])), 1 << 20));
+        let service = Arc::new(Service::new(
+            backend,
+            health,
+            Arc::new(Statistics::new(&[])),
+            1 << 20,
+            Streams::unhandled(),
+        ));
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {

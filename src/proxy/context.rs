@@ -4,7 +4,7 @@
 //! UTF-8 replaced. Headers become metadata as in grpc-go's server: all but pseudo headers (`:authority` stays), `host` and the
 //! protocol's own `grpc-timeout`, `grpc-encoding`, `te` and the like. Keys that end in `-bin` are base64 and are decoded first.
 //!
-//! The bridge adds `type`. A client's header of that name is dropped: RoadRunner puts it in front of its own value, and PHP reads the first.
+//! The bridge adds `type`, and for streams `stream` and `reason`. A client's header of such a name is dropped: RoadRunner puts it in front of its own value, and PHP reads the first.
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -27,16 +27,25 @@ pub(super) struct Malformed {
     key: String,
 }
 
-/// Returns the context of a call of type `kind`.
-pub(super) fn build(kind: &str, authority: Option<&str>, headers: &HeaderMap) -> Result<Vec<u8>, Malformed> {
-    let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 2);
+/// Returns the context of a call of type `kind`; with the id of its stream, if it opens one.
+pub(super) fn build(
+    kind: &str,
+    stream: Option<&str>,
+    authority: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Vec<u8>, Malformed> {
+    let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 3);
     entries.push(("type", kind.as_bytes()));
+    if let Some(id) = stream {
+        entries.push(("stream", id.as_bytes()));
+    }
     let host = || headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
     if let Some(authority) = authority.map(str::as_bytes).or_else(host) {
         entries.push((":authority", authority));
     }
     let sent = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    entries.extend(sent.filter(|(name, _)| is_metadata(name)));
+    let is_own = |name: &str| stream.is_some() && matches!(name, "stream" | "reason");
+    entries.extend(sent.filter(|(name, _)| is_metadata(name) && !is_own(name)));
     // Stable: values of one key keep their order.
     entries.sort_by_key(|(name, _)| *name);
 
@@ -159,7 +168,7 @@ mod tests {
                 HeaderValue::from_bytes(value).unwrap(),
             );
         }
-        let bytes = build(kind, Some(authority), &map).unwrap();
+        let bytes = build(kind, None, Some(authority), &map).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -209,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_has_its_own_id_whatever_the_client_sends() {
+        let mut headers = HeaderMap::new();
+        for name in ["stream", "reason", "x"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        let context = |stream| String::from_utf8(build("x", stream, Some("a"), &headers).unwrap()).unwrap();
+        assert_eq!(context(Some("id")), r#"{":authority":["a"],"stream":["id"],"type":["x"],"x":["1"]}"#);
+        assert!(context(None).contains(r#""stream":["1"],"type""#));
+    }
+
+    #[test]
     fn a_client_header_named_type_is_dropped() {
         assert_eq!(
             context("connect", "a", &[("type", b"refresh")]),
@@ -234,7 +254,7 @@ mod tests {
         );
         let mut map = HeaderMap::new();
         map.insert("b-bin", HeaderValue::from_static("%%%"));
-        assert_eq!(build("rpc", None, &map), Err(Malformed { key: "b-bin".into() }));
+        assert_eq!(build("rpc", None, None, &map), Err(Malformed { key: "b-bin".into() }));
     }
 
     proptest! {

@@ -28,7 +28,10 @@
 //! - Nothing that a client puts into metadata changes the type, or ends any call but its own.
 //! - Memory, and the time that a connection takes before others have a turn, are bounded whatever callers send.
 //!
-//! Deliberately absent: typed messages, and the two subscription streams, which are answered as UNIMPLEMENTED.
+//! The two methods that stream are opened by `subscription`, and go over to [`crate::streams`]; `stream_events` runs what streams have to tell
+//! the application.
+//!
+//! Deliberately absent: typed messages.
 
 mod account;
 mod answer;
@@ -50,16 +53,21 @@ mod service;
 mod slice;
 mod statistics;
 mod status;
+mod stream_events;
+mod subscription;
 mod throttle;
+
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pools::{self, Answered, Caller, Pools};
+use crate::pools::{self, Answered, Caller, Opening, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
 pub use statistics::Statistics;
+pub use stream_events::StreamEvents;
 
 /// The full name of the service.
 pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
@@ -95,6 +103,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: BackendRequest<'_>,
     ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
+
+    /// The same for a call that opens a stream. `is_seen` is set as soon as a worker gets it.
+    fn open(
+        &self,
+        request: BackendRequest<'_>,
+        is_seen: &AtomicBool,
+    ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
 }
 
 impl Backend for Pools {
@@ -106,5 +121,14 @@ impl Backend for Pools {
     async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
         let BackendRequest { pool, caller, kind, context, body, deadline } = request;
         self.exec(pool, caller, kind, context, body, deadline).await
+    }
+
+    async fn open(
+        &self,
+        request: BackendRequest<'_>,
+        is_seen: &AtomicBool,
+    ) -> Result<Answered, pools::Error> {
+        let BackendRequest { pool, caller, kind, context, body, deadline } = request;
+        Self::open(self, pool, caller, Opening { kind, context, body, deadline, is_seen }).await
     }
 }

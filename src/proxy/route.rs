@@ -8,25 +8,40 @@ use super::health;
 use super::{SERVICE, status};
 use crate::grpc;
 
-/// The methods that stream; they are not served yet.
-const STREAMS: [&str; 2] = ["SubscribeUnidirectional", "SubscribeBidirectional"];
-
-/// The answer to the methods that stream.
-const NO_STREAMS: &str = "subscription streams are not served by this version";
-
 /// Bytes of a content type that are quoted, at most: each may take twelve in a header.
 const MAX_CONTENT_TYPE: usize = 64;
 
 /// The answer to a request that goes nowhere.
 type Refusal = http::Response<tonic::body::Body>;
 
+/// How many messages a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One, and one answer.
+    Unary,
+    /// One, and a stream of answers.
+    Unidirectional,
+    /// Two streams.
+    Bidirectional,
+}
+
 /// Where a call goes.
 #[derive(Debug)]
 pub(super) enum Route {
     /// To the backend, as a call of this type.
-    Proxied { kind: String, streams: bool },
+    Proxied { kind: String, shape: Shape },
     /// To this method of the health service.
     Health(String),
+}
+
+impl Shape {
+    fn of(method: &str) -> Self {
+        match method {
+            "SubscribeUnidirectional" => Self::Unidirectional,
+            "SubscribeBidirectional" => Self::Bidirectional,
+            _ => Self::Unary,
+        }
+    }
 }
 
 impl Route {
@@ -44,9 +59,7 @@ impl Route {
             SERVICE if method.is_empty() => {
                 Err(unimplemented(format!("unknown method {method} for service {service}")))
             }
-            SERVICE => {
-                Ok(Self::Proxied { kind: method.to_ascii_lowercase(), streams: STREAMS.contains(&method) })
-            }
+            SERVICE => Ok(Self::Proxied { kind: method.to_ascii_lowercase(), shape: Shape::of(method) }),
             health::SERVICE => Ok(Self::Health(method.to_owned())),
             _ => Err(unimplemented(format!("unknown service {service}"))),
         }
@@ -60,9 +73,12 @@ impl Route {
         }
     }
 
-    /// The answer to a call of a method that is not served.
-    pub(super) fn refused(&self) -> Option<Status> {
-        matches!(self, Self::Proxied { streams: true, .. }).then(|| Status::unimplemented(NO_STREAMS))
+    /// The shape of the call.
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::Proxied { shape, .. } => *shape,
+            Self::Health(_) => Shape::Unary,
+        }
     }
 
     /// Bytes of a message on this route, at most.

@@ -140,6 +140,12 @@ async fn room(stream: &mut SendStream<Bytes>) -> Result<Option<usize>, h2::Error
     .await
 }
 
+/// Sends a small message, which is framed already, as the last one of a stream.
+pub(super) fn last(mut stream: SendStream<Bytes>, message: Bytes) -> Result<(), h2::Error> {
+    stream.send_data(message, false)?;
+    stream.send_trailers(ok())
+}
+
 /// Sends a status without a message.
 pub(super) fn head_alone(
     response: Response<tonic::body::Body>,

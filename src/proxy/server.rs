@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
 use crate::net::{Address, Attributes, Limit, Listener, Options};
+use crate::streams::Streams;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
@@ -68,35 +70,41 @@ impl Server {
     }
 
     /// Serves until `shutdown` resolves. Then no connection is accepted, new calls on open ones are UNAVAILABLE, and the calls in flight
-    /// are finished, those that wait for a worker included. The health service reports `serving`.
+    /// are finished, those that wait for a worker included. The `streams` end within the grace period, which `shutdown` resolves to. The
+    /// health service reports `serving`.
     pub async fn run<B: Backend>(
         mut self,
         backend: B,
+        streams: Streams,
         serving: watch::Receiver<bool>,
-        shutdown: impl Future<Output = ()> + Send + 'static,
+        shutdown: impl Future<Output = Duration> + Send + 'static,
     ) -> Stopped {
         let health = Health { serving };
-        let service = Arc::new(Service::new(backend, health, self.statistics, self.max_message_size));
+        let service =
+            Arc::new(Service::new(backend, health, self.statistics, self.max_message_size, streams.clone()));
         let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
-        loop {
+        let grace = loop {
             tokio::select! {
-                () = &mut shutdown => break,
+                grace = &mut shutdown => break grace,
                 accepted = self.listener.accept() => {
                     connections.spawn(connection::serve(accepted, Arc::clone(&service), goodbye.clone()));
                 }
                 Some(_) = connections.join_next() => {}
             }
-        }
+        };
         // Here and not later: a successor may listen as soon as this server does not.
         drop(self.listener);
         in_flight.close();
         goodbye.cancel();
         tokio::select! {
             () = async { while connections.join_next().await.is_some() {} } => Stopped::Clean,
-            () = in_flight.finished() => Stopped::Cut,
+            () = async {
+                streams.end_all(grace).await;
+                in_flight.finished().await;
+            } => Stopped::Cut,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::slice::Lane;
 use super::statistics::{Statistics, Timed};
 use super::{Backend, BackendRequest, status};
 use crate::pools::{self, Answered};
+use crate::streams::Streams;
 
 /// All services of the listener.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Service<B> {
     pub(super) contexts: Lane,
     pub(super) statistics: Arc<Statistics>,
     pub(super) gzip: Gzip,
+    pub(super) streams: Streams,
     pub(super) max_message_size: usize,
 }
 
@@ -79,6 +81,7 @@ impl<B: Backend> Service<B> {
         health: Health,
         statistics: Arc<Statistics>,
         max_message_size: usize,
+        streams: Streams,
     ) -> Self {
         Self {
             backend,
@@ -89,6 +92,7 @@ impl<B: Backend> Service<B> {
             contexts: Lane::new(),
             statistics,
             gzip: Gzip::new(),
+            streams,
             max_message_size,
         }
     }
@@ -153,7 +157,7 @@ impl<B: Backend> Service<B> {
 }
 
 /// Logs a failure and returns its status. A passed deadline is the caller's choice, and logged at debug level only.
-fn failed(kind: &str, pool: Option<&str>, error: &pools::Error) -> Status {
+pub(super) fn failed(kind: &str, pool: Option<&str>, error: &pools::Error) -> Status {
     use pools::Error;
     match error {
         Error::ShuttingDown => {}

@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 
 use crate::pools::Error;
+use crate::streams::Refused;
 
 /// Bytes of a message, at most: it travels in a header.
 const MAX_MESSAGE: usize = 4096;
@@ -28,6 +29,20 @@ pub(super) fn of(error: &Error) -> Status {
         | Error::Refused { .. } => Code::Internal,
     };
     Status::new(code, cut(error.to_string(), MAX_MESSAGE))
+}
+
+/// The status of a stream that is not opened.
+pub(super) fn of_stream(refused: &Refused) -> Status {
+    let code = match refused {
+        Refused::Full { .. } | Refused::OutOfMemory | Refused::TooFast { .. } => Code::ResourceExhausted,
+        Refused::ShuttingDown => Code::Unavailable,
+    };
+    Status::new(code, refused.to_string())
+}
+
+/// The status of a stream whose opening was answered with something else.
+pub(super) fn not_a_response() -> Status {
+    Status::internal("the worker's answer is not a SubscribeResponse")
 }
 
 /// The status of a call whose message exceeds the limit.

@@ -12,7 +12,7 @@ use super::envelope::Call;
 use super::error::CallError;
 use super::memory::Memory;
 use super::method::Method;
-use super::methods::{Table, centrifuge, table};
+use super::methods::{Table, centrifuge, stream, table};
 use super::services::Services;
 use crate::offload;
 
@@ -57,6 +57,7 @@ impl Router {
         let name = String::from_utf8_lossy(method);
         let max_argument = match name.rsplit_once('.') {
             Some((centrifuge::SERVICE, _)) => MAX_CALL,
+            _ if name == stream::PUBLISH => MAX_CALL,
             // Calls of unknown methods fail in `answer`, if their argument is no longer than that of others.
             _ => self.table.get(&*name).map_or(MAX_UNKNOWN, |method| method.max_argument()),
         };
@@ -78,6 +79,10 @@ impl Router {
         if service == centrifuge::SERVICE {
             let (read, write) = codecs(call)?;
             return centrifuge::answer(&self.services.api, method, read, write, call.argument.clone()).await;
+        }
+        if name == stream::PUBLISH {
+            let (read, write) = codecs(call)?;
+            return stream::publish(&self.services.streams, read, write, call.argument.clone()).await;
         }
         match self.table.get(&*name) {
             Some(method) => Box::pin(self.run(method, call)).await,

@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::locks::Locks;
 use crate::api;
-use crate::compat::Compat;
 use crate::pools::UpcomingPools;
+use crate::streams::Streams;
 use crate::telemetry::metrics::Registry;
 
 /// The parts of the running server that methods reach.
@@ -18,6 +18,8 @@ pub struct Services {
     pub api: api::Client,
     /// The pools. Calls about their workers wait until they are ready, as in RoadRunner.
     pub pools: UpcomingPools,
+    /// Subscription streams.
+    pub streams: Streams,
     /// The configuration as JSON, without secrets.
     pub config: Bytes,
     /// Whether the server is serving: false during the shutdown.
@@ -28,8 +30,6 @@ pub struct Services {
     pub locks: Locks,
     /// Requests a shutdown.
     pub stop: mpsc::Sender<Stop>,
-    /// Which RoadRunner answers.
-    pub compat: Compat,
 }
 
 /// A channel for shutdown requests of callers.

@@ -1,6 +1,5 @@
 //! Tests of the configuration as a whole, through `load`.
 
-mod compat;
 mod defaults;
 mod fuzz;
 mod messages;

@@ -46,3 +46,88 @@ pub struct LogAttribute {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogResponse {}
+/// stream.Publish: a message to the client of a subscription stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPublishRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+    /// Instead of data: binary data in base64, for codecs that have only text.
+    #[prost(string, tag = "3")]
+    pub b64data: ::prost::alloc::string::String,
+    /// Instead of data.
+    #[prost(message, optional, tag = "4")]
+    pub publication: ::core::option::Option<StreamPublication>,
+}
+/// The wire format of centrifugal.centrifugo.proxy.Publication.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPublication {
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(map = "string, string", tag = "7")]
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamPublishResponse {}
+/// stream.Close: ends a stream behind the messages published to it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCloseRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Whether the client is to subscribe again.
+    #[prost(bool, tag = "2")]
+    pub resubscribe: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCloseResponse {}
+/// stream.List: open streams; those with this channel, user and client, where they are set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamListRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub client: ::prost::alloc::string::String,
+    /// How many are listed; 0: 1000.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamListResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub streams: ::prost::alloc::vec::Vec<StreamInfo>,
+    /// How many there are.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamInfo {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub client: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub pool: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub bidirectional: bool,
+    /// Whether a worker streams.
+    #[prost(bool, tag = "7")]
+    pub held: bool,
+    /// Milliseconds since the Unix epoch.
+    #[prost(int64, tag = "8")]
+    pub opened: i64,
+    /// Messages sent to the client, and those that wait until it reads.
+    #[prost(uint64, tag = "9")]
+    pub sent: u64,
+    #[prost(uint64, tag = "10")]
+    pub buffered: u64,
+}

@@ -101,12 +101,12 @@ fn router() -> Router {
     Router::new(Arc::new(Services {
         api: api::Client::new(&api::Config::default()).unwrap(),
         pools: UpcomingPools::new(&[]),
+        streams: crate::streams::Streams::unhandled(),
         config: Bytes::from_static(b"{}"),
         serving: watch::channel(true).1,
         metrics: Arc::default(),
         locks: crate::rpc::Locks::default(),
         stop,
-        compat: crate::compat::Compat::default(),
     }))
 }
 

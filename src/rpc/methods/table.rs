@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{app, causeway, informer, lock, metrics, resetter, rpc, status};
+use super::{app, causeway, informer, lock, metrics, resetter, rpc, status, stream};
 use crate::rpc::method::Method;
 
 /// Methods by full name, such as `informer.Workers`.
 pub(crate) type Table = HashMap<&'static str, Arc<Method>>;
 
-/// All methods except those of `centrifuge`.
+/// All methods except those of `centrifuge`, and `stream.Publish`.
 pub(crate) fn table() -> Table {
     [
         app::methods(),
@@ -20,6 +20,7 @@ pub(crate) fn table() -> Table {
         resetter::methods(),
         rpc::methods(),
         status::methods(),
+        stream::methods(),
     ]
     .into_iter()
     .flatten()

@@ -20,8 +20,7 @@ pub(super) fn push(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
-/// Whether a character is escaped.
-pub(super) fn is_control(character: char) -> bool {
+fn is_control(character: char) -> bool {
     match character {
         '\t' => false,
         '\u{61c}'

@@ -16,10 +16,16 @@ use Causeway\Payload;
  */
 final class Task
 {
+    /** Messages of a stream that either side may send before the other one grants more. */
+    public const WINDOW = 64;
+
     public readonly Cancellation $cancellation;
 
-    /** The window of the stream that is the answer, once it has begun. */
-    private ?Window $window = null;
+    private int $window = self::WINDOW;
+
+    private bool $isStreaming = false;
+
+    private ?Waiter $waiter = null;
 
     private ?Inbox $inbox = null;
 
@@ -63,27 +69,30 @@ final class Task
     }
 
     /**
-     * A message of the answer, once it may be sent.
+     * Waits until one more message of the answer may be sent.
      *
      * @throws Cancelled
      */
-    public function message(string $message): Frame
+    public function take(): void
     {
-        $this->window ??= new Window($this->worker->loop);
-        $this->window->take(strlen($message), $this->cancellation);
-
-        return $this->frame($message, stream: Frame::STREAM);
+        $this->isStreaming = true;
+        $this->cancellation->throwIfRequested();
+        while ($this->window <= 0) {
+            ($this->waiter ??= new Waiter($this->worker->loop))->wait($this->cancellation);
+        }
+        --$this->window;
     }
 
     /** Whether the answer is a stream that has begun. */
     public function isStreaming(): bool
     {
-        return $this->window !== null;
+        return $this->isStreaming;
     }
 
     /** Lets the handler send more messages. */
     public function grant(int $messages): void
     {
-        $this->window?->grant($messages);
+        $this->window += $messages;
+        $this->waiter?->resume();
     }
 }

@@ -222,7 +222,8 @@ final class Worker
             if ($this->isStopping) {
                 $task->cancellation->request('stop');
             }
-            $this->output->add($task->message($message)->encode());
+            $task->take();
+            $this->output->add($task->frame($message, stream: Frame::STREAM)->encode());
         }
 
         return $task->frame('', stream: Frame::STREAM | Frame::STOP);

@@ -1,0 +1,281 @@
+//! The calls that open subscription streams: one request to the application, whose answer accepts or rejects. An accepted stream goes over to
+//! [`crate::streams`].
+//!
+//! Centrifugo sets no deadline for these calls, since it would be one for the whole stream; it cancels a call whose first message has not
+//! come within its proxy's `timeout`. An opening whose client has left is dropped if no worker has seen it yet. Otherwise its answer is
+//! waited for, and if it accepts, the application is told that the stream has ended.
+//!
+//! Source: Centrifugo v6.9.1, `internal/proxy/subscribe_stream_handler.go`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::request::Parts;
+use http::{HeaderValue, Response, header};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tonic::{Code, Status};
+use tracing::debug;
+
+use super::account::Reservation;
+use super::call::{self, Call};
+use super::gzip::Encoding;
+use super::message::Message;
+use super::service::{CallHead, Service};
+use super::statistics::Timed;
+use super::{Backend, BackendRequest, POOL_HEADER, send, service, status};
+use crate::grpc;
+use crate::net::EvictionGuard;
+use crate::pools;
+use crate::streams::{Begun, Inlet, Reason, Request, StreamId, wire};
+
+/// How long the first message of a bidirectional stream may take.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// How long an opening waits for its turn (`streams.open_rate`), unless its caller sets a deadline.
+const TURN: Duration = Duration::from_secs(10);
+
+/// How long the answer is waited for that tells whether the application has accepted a client that has left.
+const ABANDONED: Duration = Duration::from_mins(1);
+
+/// A call that is to become a stream.
+pub(super) struct Subscription<B> {
+    pub(super) service: Arc<Service<B>>,
+    pub(super) head: CallHead,
+    pub(super) id: StreamId,
+    /// What the client sends, on a bidirectional stream.
+    pub(super) inlet: Option<Inlet>,
+    pub(super) timed: Option<Timed>,
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) reservation: Reservation,
+    pub(super) guard: EvictionGuard,
+}
+
+/// Why there is no answer for the client.
+enum Failure {
+    /// It has left.
+    Gone,
+    /// This is its answer.
+    Refused(Status),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<crate::streams::Refused> for Failure {
+    fn from(refused: crate::streams::Refused) -> Self {
+        Self::Refused(status::of_stream(&refused))
+    }
+}
+
+/// Waits for the first message of a bidirectional stream, and opens it.
+pub(super) async fn open_bidirectional<B: Backend>(
+    mut call: Call<B>,
+    head: Parts,
+    encoding: Encoding,
+    body: RecvStream,
+) {
+    let streams = &call.service.streams;
+    let port = call.reservation.account().port();
+    let mut inlet = streams.inlet(body, encoding != Encoding::Plain, port);
+    let message = tokio::select! {
+        biased;
+        message = timeout(FIRST, first(&mut inlet)) => message,
+        _ = poll_fn(|cx| call.respond.poll_reset(cx)) => return,
+    };
+    match message.unwrap_or_else(|_| Err(Status::deadline_exceeded("the message did not arrive in time"))) {
+        Ok(message) => {
+            let is_compressed = message.is_compressed;
+            // A part of a larger buffer is not kept.
+            let body = Bytes::copy_from_slice(&message.body);
+            inlet.handled();
+            if let Some(opening) = call.into_subscription(&head, encoding, Some(inlet)) {
+                opening.open(Message { body, is_compressed }).await;
+            }
+        }
+        Err(status) => call.refuse(status),
+    }
+}
+
+async fn first(inlet: &mut Inlet) -> Result<crate::streams::Message, Status> {
+    poll_fn(|cx| {
+        let arrived = inlet.poll(cx)?;
+        match inlet.take() {
+            Some(message) => Poll::Ready(Ok(message)),
+            None if inlet.is_closed() => Poll::Ready(Err(Status::internal("Missing request message."))),
+            None => arrived.map(|()| Err(Status::internal("Missing request message."))),
+        }
+    })
+    .await
+}
+
+impl<B: Backend> Subscription<B> {
+    /// Opens the stream, if the application accepts it.
+    pub(super) async fn open(mut self, message: Message) {
+        match self.ask(message).await {
+            Ok((begun, answer)) => self.answer(begun, &answer),
+            Err(Failure::Gone) => {}
+            Err(Failure::Refused(status)) => call::refuse_counted(self.timed, status, self.respond),
+        }
+    }
+
+    /// Asks the application.
+    async fn ask(&mut self, message: Message) -> Result<(Begun, Bytes), Failure> {
+        let service = Arc::clone(&self.service);
+        let call = service.in_flight.begin().ok_or_else(|| status::of(&pools::Error::ShuttingDown))?;
+        let request = self.request(message).await?;
+        let pool = service.backend.route(&self.head.kind, &request);
+        if let Some(timed) = &mut self.timed {
+            timed.pool = pool;
+        }
+        let place = service.streams.place()?;
+        self.turn().await?;
+        let port = Arc::clone(self.reservation.account().port());
+        let is_bidirectional = self.inlet.is_some();
+        let context = std::mem::take(&mut self.head.context);
+        let begun = service.streams.begin(
+            place,
+            &Request {
+                id: self.id,
+                pool,
+                is_bidirectional,
+                context: &context,
+                request: &request,
+                port: &port,
+            },
+        )?;
+        let caller = self.reservation.account().caller();
+        let CallHead { kind, deadline, .. } = &self.head;
+        let (kind, deadline) = (kind.clone(), *deadline);
+        let shared = Arc::clone(&service);
+        let seen = Arc::new(AtomicBool::new(false));
+        let is_seen = Arc::clone(&seen);
+        let mut asked = Box::pin(async move {
+            let request =
+                BackendRequest { pool, caller, kind: &kind, context: &context, body: request, deadline };
+            let answer = shared.backend.open(request, &is_seen).await;
+            answer.map_err(|error| service::failed(&kind, shared.statistics.label_of(pool), &error))
+        });
+        let answer = tokio::select! {
+            biased;
+            answer = &mut asked => Ok(answer?),
+            () = until(deadline) => Err(Failure::Refused(status::too_late())),
+            _ = poll_fn(|cx| self.respond.poll_reset(cx)) => Err(Failure::Gone),
+        };
+        match answer {
+            // The worker is given back here.
+            Ok(answer) => Ok((begun, answer.body.clone())),
+            Err(failure) => {
+                drop(call);
+                if seen.load(Relaxed) {
+                    tokio::spawn(abandon(begun, asked));
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The `SubscribeRequest`.
+    async fn request(&mut self, message: Message) -> Result<Bytes, Status> {
+        let body = if message.is_compressed {
+            let (gzip, limit) = (&self.service.gzip, self.service.max_message_size);
+            Box::pin(gzip.decompress(message.body, limit, &mut self.reservation)).await?
+        } else {
+            message.body
+        };
+        if self.inlet.is_none() {
+            return Ok(body);
+        }
+        match wire::subscribe_request(&body) {
+            Ok(Some(request)) => Ok(request),
+            Ok(None) => Err(Status::invalid_argument("the first message has no subscribe_request")),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    /// Waits until the stream may be opened.
+    async fn turn(&mut self) -> Result<(), Failure> {
+        let streams = self.service.streams.clone();
+        let patience = Instant::now() + TURN;
+        let until = self.head.deadline.map_or(patience, |deadline| deadline.min(patience));
+        tokio::select! {
+            biased;
+            turn = timeout_at(until, streams.turn()) => turn.map_err(|_| streams.too_fast().into()),
+            _ = poll_fn(|cx| self.respond.poll_reset(cx)) => Err(Failure::Gone),
+        }
+    }
+
+    /// Passes the application's answer on: the stream is open if it accepts.
+    fn answer(mut self, begun: Begun, answer: &Bytes) {
+        let is_accepted = match wire::is_success(answer) {
+            Ok(is_accepted) => is_accepted,
+            Err(_) => return call::refuse_counted(self.timed, status::not_a_response(), self.respond),
+        };
+        let pool = self.timed.as_ref().filter(|_| self.head.shows_pool);
+        let pool = pool.and_then(|timed| self.service.statistics.pool_of(timed));
+        let first = wire::first_message(answer);
+        if let Some(timed) = self.timed.take() {
+            timed.end(Code::Ok);
+        }
+        if !is_accepted {
+            drop(begun);
+            if let Err(error) = respond(self.respond, pool).and_then(|stream| send::last(stream, first)) {
+                debug!(target: "centrifuge", %error, "cannot send an answer");
+            }
+            return;
+        }
+        let Some(stream) = begun.accepted() else { return };
+        match respond(self.respond, pool) {
+            Ok(outlet) => {
+                let driver = stream.accept(outlet, self.inlet.take(), first, false);
+                if let Some(driver) = driver {
+                    let guard = self.guard;
+                    tokio::spawn(async move {
+                        driver.run().await;
+                        drop(guard);
+                    });
+                }
+            }
+            Err(_) => stream.abandon(Reason::Client),
+        }
+    }
+}
+
+/// Sends the head of the answer.
+fn respond(
+    mut respond: SendResponse<Bytes>,
+    pool: Option<HeaderValue>,
+) -> Result<SendStream<Bytes>, h2::Error> {
+    let mut head = Response::new(());
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
+    if let Some(pool) = pool {
+        head.headers_mut().insert(POOL_HEADER, pool);
+    }
+    respond.send_response(head, false)
+}
+
+/// Finds out whether the application has accepted a client that has left.
+async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = Result<pools::Answered, Status>>>>) {
+    let Ok(Ok(answer)) = timeout(ABANDONED, asked).await else { return };
+    if wire::is_success(&answer.body) == Ok(true)
+        && let Some(stream) = begun.accepted()
+    {
+        stream.abandon(Reason::Client);
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

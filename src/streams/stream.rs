@@ -1,0 +1,479 @@
+//! One stream: its states, and what each of its callers does to it.
+//!
+//! ```text
+//!  Opening ── accept ──▶ Open ── the client leaves, close, overflow, a failure, shutdown ──▶ Over
+//!     └── rejected, failed ──────────────────────────────────────────────────────────────────▶ (nothing is told)
+//! ```
+//!
+//! A stream is in the registry from the moment its opening is passed to a worker, so that messages may be published as soon as the worker
+//! knows its id: until the client has the answer, they wait.
+//!
+//! Locks: the stream's own is taken first, then those of the registry, the port, the events, or of HTTP/2. HTTP/2 calls [`Stream::sent`] and
+//! the waker while it holds its lock; both touch atomics and the port's queue alone.
+
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use h2::SendStream;
+use tonic::{Code, Status};
+
+use super::budget;
+use super::figures::{Kind, OfPool, Reason};
+use super::id::StreamId;
+use super::inlet::{Inlet, Message};
+use super::opening::Opening;
+use super::outbox::{Limits, Outbox, Pushed};
+use super::outlet::{Gone, HANDED, Outlet};
+use super::port::{Driver, Port};
+use super::shared::{Place, Shared};
+
+/// A subscription stream.
+#[derive(Debug)]
+pub struct Stream {
+    id: StreamId,
+    pub(super) pool: usize,
+    pub(super) is_bidirectional: bool,
+    pub(super) began: SystemTime,
+    pub(super) opening: Opening,
+    pub(super) shared: Arc<Shared>,
+    port: Arc<Port>,
+    /// Whether it is in the port's queue.
+    is_queued: AtomicBool,
+    /// Bytes that HTTP/2 holds.
+    pub(super) handed: AtomicUsize,
+    state: Mutex<State>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    kind: Kind,
+    outbox: Outbox,
+    /// What the client sends, on a bidirectional stream.
+    inlet: Option<Box<Inlet>>,
+    /// How it ends once the outbox is empty. No message is accepted any more.
+    closing: Option<Box<(Reason, Status)>>,
+    /// A task delivers the client's messages, and the end behind them.
+    is_delivering: bool,
+    /// Messages sent so far.
+    sent: u64,
+    /// The task of a worker that streams: waits for room, or for the end.
+    feeder: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Opening,
+    Open(Outlet),
+    Over(Reason),
+}
+
+/// A message was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// There is no such stream, or not any more.
+    #[error("no such stream")]
+    NoStream,
+    /// Its client does not read; it has been closed.
+    #[error("the stream is full and was closed: its client does not read")]
+    Full,
+}
+
+/// A stream as it is created.
+#[derive(Debug)]
+pub(super) struct New {
+    pub(super) id: StreamId,
+    pub(super) pool: usize,
+    pub(super) is_bidirectional: bool,
+    pub(super) opening: Opening,
+    pub(super) port: Arc<Port>,
+    pub(super) place: Place,
+}
+
+impl Stream {
+    pub(super) fn new(shared: &Arc<Shared>, new: New) -> Arc<Self> {
+        let New { id, pool, is_bidirectional, opening, port, place } = new;
+        let state = State {
+            phase: Phase::Opening,
+            kind: Kind::Owned,
+            outbox: Outbox::default(),
+            inlet: None,
+            closing: None,
+            is_delivering: false,
+            sent: 0,
+            feeder: None,
+        };
+        Arc::new(Self {
+            id,
+            pool,
+            is_bidirectional,
+            began: SystemTime::now(),
+            opening,
+            shared: Arc::clone(shared),
+            port,
+            is_queued: AtomicBool::new(false),
+            handed: AtomicUsize::new(0),
+            state: Mutex::new(state),
+            _place: place,
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// The application has accepted it: sends the first message, and those that were published meanwhile. Returns the driver of its
+    /// connection, to be spawned, if there is none.
+    pub fn accept(
+        self: &Arc<Self>,
+        stream: SendStream<Bytes>,
+        inlet: Option<Inlet>,
+        first: Bytes,
+        is_held: bool,
+    ) -> Option<Driver> {
+        let driver = self.port.opened();
+        let mut state = self.lock();
+        state.kind = if is_held { Kind::Held } else { Kind::Owned };
+        self.counters().open(state.kind);
+        state.phase = Phase::Open(Outlet::new(stream));
+        state.inlet = inlet.map(Box::new);
+        // One message more than the limits allow; it is released as the others are.
+        self.shared.budget.add(first.len());
+        state.outbox.push_first(first);
+        self.pump(&mut state);
+        if state.closing.is_some() {
+            self.shared.cut_later(Arc::clone(self));
+        } else if self.shared.is_closing() {
+            self.fail(&mut state, Reason::Shutdown, shutting_down());
+        }
+        drop(state);
+        // The driver registers the waker.
+        Arc::clone(self).wake();
+        driver
+    }
+
+    /// The application has accepted it, but its client is gone: tells the application so.
+    pub fn abandon(self: &Arc<Self>, reason: Reason) {
+        let mut state = self.lock();
+        self.counters().open(state.kind);
+        self.over(&mut state, reason);
+    }
+
+    /// It was not opened.
+    pub(super) fn discard(&self) {
+        let mut state = self.lock();
+        self.drop_outbox(&mut state);
+        state.phase = Phase::Over(Reason::Error);
+    }
+
+    /// Sends a message, or keeps it until the client reads.
+    pub(super) fn publish(self: &Arc<Self>, message: Bytes) -> Result<(), PublishError> {
+        let mut state = self.lock();
+        if state.closing.is_some() || matches!(state.phase, Phase::Over(_)) {
+            return Err(PublishError::NoStream);
+        }
+        // The windows may have opened since.
+        self.pump(&mut state);
+        let config = &self.shared.config;
+        let limits = Limits { messages: config.buffer as usize, overflow: config.overflow };
+        let pushed =
+            state.outbox.push(message, limits, |held, bytes| self.shared.budget.take_for(held, bytes));
+        match pushed {
+            Pushed::Kept => {}
+            Pushed::Dropped { messages, bytes } => {
+                self.shared.budget.release(bytes);
+                self.counters().dropped.fetch_add(messages as u64, Relaxed);
+            }
+            Pushed::Full => {
+                self.counters().dropped.fetch_add(1, Relaxed);
+                let text = format!(
+                    "the client reads too slowly: {} messages wait (centrifuge.streams.buffer)",
+                    state.outbox.len()
+                );
+                self.fail(&mut state, Reason::Overflow, Status::resource_exhausted(text));
+                return Err(PublishError::Full);
+            }
+        }
+        self.pump(&mut state);
+        Ok(())
+    }
+
+    /// Ends it behind the messages that wait, so that the client stays away, or subscribes again. False if it has ended already.
+    pub fn close(self: &Arc<Self>, resubscribe: bool) -> bool {
+        let status = if resubscribe {
+            Status::unavailable("the application asks the client to subscribe again")
+        } else {
+            Status::new(Code::Ok, "")
+        };
+        self.finish(Reason::Closed, status)
+    }
+
+    /// Ends it behind the messages that wait. False if it has ended already.
+    pub fn finish(self: &Arc<Self>, reason: Reason, status: Status) -> bool {
+        let mut state = self.lock();
+        if state.closing.is_some() || matches!(state.phase, Phase::Over(_)) {
+            return false;
+        }
+        state.closing = Some(Box::new((reason, status)));
+        self.pump(&mut state);
+        if matches!(state.phase, Phase::Open(_)) {
+            self.shared.cut_later(Arc::clone(self));
+        }
+        true
+    }
+
+    /// Ends it now, whatever waits.
+    pub fn end(self: &Arc<Self>, reason: Reason, status: Status) {
+        let mut state = self.lock();
+        self.fail(&mut state, reason, status);
+    }
+
+    /// Ends it, if it waits for its client to read before it ends.
+    pub(super) fn cut(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if let Some(closing) = state.closing.take() {
+            self.fail(&mut state, closing.0, closing.1);
+        }
+    }
+
+    /// For the worker that streams: resolves when another message may be sent; `Err` when the stream has ended.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), Reason>> {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Over(reason) => Poll::Ready(Err(reason)),
+            Phase::Open(_) if state.outbox.is_empty() => Poll::Ready(Ok(())),
+            _ => {
+                state.feeder = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// For the worker that streams: resolves when the stream has ended.
+    pub fn poll_over(&self, cx: &Context<'_>) -> Poll<Reason> {
+        let mut state = self.lock();
+        if let Phase::Over(reason) = state.phase {
+            return Poll::Ready(reason);
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// For the worker that streams: sends a message for which there is room.
+    pub fn feed(self: &Arc<Self>, message: Bytes) {
+        let mut state = self.lock();
+        if let Phase::Open(_) = state.phase {
+            self.shared.budget.add(message.len());
+            state.outbox.push_last(message);
+            self.pump(&mut state);
+        }
+    }
+
+    /// What is left to do since it was woken.
+    pub(super) fn attend(self: &Arc<Self>) {
+        self.is_queued.store(false, SeqCst);
+        let waker = Waker::from(Arc::clone(self));
+        let mut cx = Context::from_waker(&waker);
+        let mut state = self.lock();
+        let Phase::Open(outlet) = &mut state.phase else { return };
+        let gone = outlet.poll_gone(&mut cx);
+        self.receive(&mut state, &mut cx);
+        match gone {
+            // What it sent was not acceptable.
+            _ if !matches!(state.phase, Phase::Open(_)) => {}
+            Poll::Ready(Gone::Stream) => self.gone(&mut state, Reason::Client),
+            Poll::Ready(Gone::Connection) => self.gone(&mut state, Reason::Connection),
+            Poll::Pending => self.pump(&mut state),
+        }
+    }
+
+    /// Takes what the client has sent, and has it delivered.
+    fn receive(self: &Arc<Self>, state: &mut State, cx: &mut Context<'_>) {
+        let Some(inlet) = &mut state.inlet else { return };
+        let arrived = inlet.poll(cx);
+        let has_message = inlet.has_message();
+        if let Poll::Ready(Err(status)) = arrived {
+            return self.fail(state, Reason::Error, status);
+        }
+        if has_message {
+            self.deliver(state);
+        }
+    }
+
+    fn deliver(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_delivering, true) {
+            self.shared.deliver(Arc::clone(self));
+        }
+    }
+
+    /// The next message of the client to be delivered. Without one, the delivery is over.
+    pub(super) fn next_message(self: &Arc<Self>) -> Option<Message> {
+        let mut state = self.lock();
+        let message = state.inlet.as_mut().and_then(|inlet| inlet.take());
+        if message.is_some() {
+            self.counters().received.fetch_add(1, Relaxed);
+            return message;
+        }
+        state.is_delivering = false;
+        if let Phase::Over(reason) = state.phase {
+            state.inlet = None;
+            drop(state);
+            self.shared.tell_end(Arc::clone(self), reason);
+        }
+        None
+    }
+
+    /// The message has been delivered.
+    pub(super) fn delivered(&self) {
+        if let Some(inlet) = &mut self.lock().inlet {
+            inlet.handled();
+        }
+    }
+
+    /// Whether it has ended by a decision of this side: its client's messages are of no use then.
+    pub(super) fn is_ended_here(&self) -> bool {
+        matches!(self.lock().phase, Phase::Over(reason) if !matches!(reason, Reason::Client | Reason::Connection))
+    }
+
+    /// Messages that were sent, and that wait; and whether a worker streams.
+    pub(super) fn progress(&self) -> (u64, usize, bool) {
+        let state = self.lock();
+        (state.sent, state.outbox.len(), state.kind == Kind::Held)
+    }
+
+    /// Hands to HTTP/2 what the client's windows allow.
+    fn pump(self: &Arc<Self>, state: &mut State) {
+        let State { phase, outbox, sent, feeder, .. } = state;
+        let Phase::Open(outlet) = phase else { return };
+        while let Some(first) = outbox.first() {
+            if self.handed.load(SeqCst) >= HANDED {
+                // `sent` wakes it.
+                return;
+            }
+            let room = outlet.room(first).min(HANDED);
+            if room == 0 {
+                return;
+            }
+            let Some((piece, is_last)) = outbox.take(room) else { break };
+            outlet.send(piece, self);
+            if is_last {
+                *sent += 1;
+                self.counters().sent.fetch_add(1, Relaxed);
+            }
+        }
+        if let Some(feeder) = feeder.take() {
+            feeder.wake();
+        }
+        if let Some(closing) = state.closing.take() {
+            let (reason, status) = *closing;
+            self.fail(state, reason, status);
+        }
+    }
+
+    /// Ends it with a status. What waits is dropped.
+    fn fail(self: &Arc<Self>, state: &mut State, reason: Reason, status: Status) {
+        match std::mem::replace(&mut state.phase, Phase::Over(reason)) {
+            Phase::Open(outlet) if state.outbox.is_begun() => outlet.cut(),
+            Phase::Open(outlet) => outlet.end(&status),
+            Phase::Opening => {
+                // It ends as soon as its client has the answer.
+                state.phase = Phase::Opening;
+                state.closing.get_or_insert_with(|| Box::new((reason, status)));
+                return;
+            }
+            Phase::Over(first) => {
+                state.phase = Phase::Over(first);
+                return;
+            }
+        }
+        self.gone(state, reason);
+    }
+
+    /// It was open and has ended.
+    fn gone(self: &Arc<Self>, state: &mut State, reason: Reason) {
+        self.over(state, reason);
+        self.port.ended();
+    }
+
+    /// It has ended: lets go of everything, and tells the application behind the client's last message.
+    fn over(self: &Arc<Self>, state: &mut State, reason: Reason) {
+        state.phase = Phase::Over(reason);
+        self.drop_outbox(state);
+        self.shared.remove(self.id);
+        self.counters().end(state.kind, reason);
+        if let Some(feeder) = state.feeder.take() {
+            feeder.wake();
+        }
+        let is_gone = matches!(reason, Reason::Client | Reason::Connection);
+        let has_messages = match &mut state.inlet {
+            // What its client has sent before it left is delivered.
+            Some(inlet) if is_gone => {
+                inlet.hang_up();
+                inlet.has_message()
+            }
+            Some(inlet) => {
+                inlet.clear();
+                false
+            }
+            None => false,
+        };
+        if has_messages {
+            self.deliver(state);
+        } else if !state.is_delivering {
+            state.inlet = None;
+            self.shared.tell_end(Arc::clone(self), reason);
+        }
+    }
+
+    fn drop_outbox(&self, state: &mut State) {
+        let (messages, bytes) = state.outbox.clear();
+        self.shared.budget.release(bytes);
+        self.counters().dropped.fetch_add(messages as u64, Relaxed);
+    }
+
+    /// HTTP/2 no longer holds so many bytes. Called within its lock.
+    pub(super) fn sent(self: &Arc<Self>, bytes: usize) {
+        self.shared.budget.release(bytes);
+        let before = self.handed.fetch_sub(bytes, SeqCst);
+        if before >= HANDED && before - bytes < HANDED {
+            Arc::clone(self).wake();
+        }
+    }
+
+    fn counters(&self) -> &OfPool {
+        self.shared.counters.of(self.pool)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The status of streams that end with the server.
+pub(super) fn shutting_down() -> Status {
+    Status::unavailable("the server is shutting down")
+}
+
+impl Wake for Stream {
+    /// Called by HTTP/2 within its lock.
+    fn wake(self: Arc<Self>) {
+        if !self.is_queued.swap(true, SeqCst) {
+            let port = Arc::clone(&self.port);
+            port.push(self);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.budget.release(budget::STREAM + self.opening.size());
+    }
+}
