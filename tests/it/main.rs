@@ -43,4 +43,5 @@ mod rpc;
 mod rr;
 mod rr_client;
 mod sockets;
+mod streams;
 mod support;

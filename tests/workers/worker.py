@@ -13,6 +13,7 @@ import manners  # noqa: F401
 import many  # noqa: F401
 import output  # noqa: F401
 import protocol  # noqa: F401
+import streams  # noqa: F401
 from behaviour import BEHAVIOURS, State, current, fail, say, write
 from goridge import CONTROL, PING, PONG, Relay, fields, frame
 

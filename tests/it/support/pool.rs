@@ -39,12 +39,7 @@ impl Setup {
             ..Sources::default()
         };
         let loaded = load(&sources).unwrap();
-        let environment = Environment {
-            work_dir: loaded.work_dir,
-            inherited: loaded.env,
-            rpc: None,
-            compat: loaded.config.compat,
-        };
+        let environment = Environment { work_dir: loaded.work_dir, inherited: loaded.env, rpc: None };
         let start = Start {
             name: "centrifuge".into(),
             required: true,

@@ -1,0 +1,6 @@
+//! Subscription streams.
+
+mod limits;
+mod opening;
+mod owned;
+mod shutdown;
