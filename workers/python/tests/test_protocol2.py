@@ -362,6 +362,39 @@ def test_failures_of_functions_are_those_of_async_functions(threads: int) -> Non
     check()
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_exceptions_that_are_no_subclasses_of_exception_are_answers_too(threads: int) -> None:
+    class Odd(BaseException):
+        pass
+
+    async def handler(request: RpcRequest) -> None:
+        raise Odd("odd")
+
+    def function(request: RpcRequest) -> None:
+        raise Odd("odd")
+
+    @asynchronous
+    async def check() -> None:
+        for started in (handler, function):
+            async with Bridge(application(started), threads=threads) as bridge:
+                assert await bridge.failure(await bridge.rpc("x")) == "Odd: odd"
+
+    check()
+
+
+@asynchronous
+async def test_answers_wait_in_pieces_for_a_server_that_does_not_read() -> None:
+    data = b'"%b"' % (b"x" * 30_000)
+    async with Bridge(application(lambda request: RpcResult(data)), threads=0) as bridge:
+        for _ in range(100):
+            await bridge.rpc("x")
+            await asyncio.sleep(0)
+        while sum(map(len, bridge.session._connection._unsent)) < 2_000_000:
+            await asyncio.sleep(0)
+        for number in range(1, 101):
+            assert (await bridge.answer(number)).result.data == data
+
+
 @asynchronous
 async def test_a_handler_can_ask_for_another_worker_and_the_rest_goes_on() -> None:
     held = Held()

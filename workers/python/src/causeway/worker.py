@@ -216,7 +216,7 @@ def greeting(claims: dict[str, object]) -> bytes:
     return control({**value, **claims})
 
 
-def failure(error: Exception) -> bytes:
+def failure(error: BaseException) -> bytes:
     """Log why a request failed, and return the text for the server."""
     if isinstance(error, WorkerError):
         print(error, file=sys.stderr, flush=True)
@@ -225,7 +225,7 @@ def failure(error: Exception) -> bytes:
     return f"{type(error).__name__}: {_text(error)}".encode(errors="replace")
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:

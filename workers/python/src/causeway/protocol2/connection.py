@@ -12,12 +12,16 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Callable, Optional, Union
 
 from ..relay import Relay
 
 _READ = 64 * 1024
 """Bytes to read at once: what a pipe holds."""
+
+_PIECES = 64
+"""Waiting pieces to write at once."""
 
 Received = Union[bytes, bytearray]
 
@@ -130,17 +134,17 @@ class Connection:
 
     def _write(self) -> None:
         try:
-            written = os.write(self._output, self._unsent[0])
+            written = os.writev(self._output, list(islice(self._unsent, _PIECES)))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._end(None)
             return
-        if written < len(self._unsent[0]):
+        while self._unsent and written >= len(self._unsent[0]):
+            written -= len(self._unsent.popleft())
+        if self._unsent:
             self._unsent[0] = self._unsent[0][written:]
-            return
-        self._unsent.popleft()
-        if not self._unsent:
+        else:
             self._loop.remove_writer(self._output)
             self._settle()
 

@@ -74,7 +74,9 @@ class Session:
 
     def limit(self, credit: int) -> None:
         """Tell the server to have at most so many requests in hand, from any thread."""
-        self._loop.call_soon_threadsafe(self._send, (wire.command({"credit": credit}),))
+        # A closed loop raises RuntimeError: the process exits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._send, (wire.command({"credit": credit}),))
 
     def close(self) -> None:
         """Let go of the relay."""
@@ -207,7 +209,9 @@ class Session:
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
         except asyncio.CancelledError:
             parts = (self._cancellation(number),)
-        except Exception as error:
+        except _ENDS:
+            raise
+        except BaseException as error:
             parts = (_failure(number, error),)
         self._finish(number, parts)
 
@@ -246,11 +250,11 @@ class Session:
                     start = partial(self._start_stream, number, event, handler, request, lambda _: answer)
                     return self._continuation(number, start)
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
-        except Exception as error:
-            parts = (_failure(number, error),)
-        except BaseException as error:
-            # Such as SystemExit, which ends the process from the main thread only.
+        except _ENDS as error:
+            # They end the process from the main thread only.
             return partial(_raise, error)
+        except BaseException as error:
+            parts = (_failure(number, error),)
         return self._continuation(number, partial(self._finish, number, parts))
 
     def _continuation(self, number: int, function: Callable[[], None]) -> Callable[[], None]:
@@ -267,7 +271,6 @@ class Session:
         self._left.append(function)
         if not self._woken:
             self._woken = True
-            # A closed loop raises RuntimeError: the process exits.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._run_left)
 
@@ -305,7 +308,9 @@ class Session:
             parts = (wire.end(number),) if rejection is None else wire.answer(number, rejection)
         except asyncio.CancelledError:
             parts = (self._cancellation(number),)
-        except Exception as error:
+        except _ENDS:
+            raise
+        except BaseException as error:
             parts = (_failure(number, error),)
         del self._streams[number]
         self._finish(number, parts)
@@ -319,7 +324,8 @@ class Session:
                 settle = partial(future.set_result, function())
             except BaseException as error:
                 settle = partial(future.set_exception, error)
-            self._leave_to_loop(settle)
+            # Nobody waits for it if the task has been cancelled.
+            self._leave_to_loop(lambda: None if future.done() else settle())
 
         if self._threads is None:
             run()
@@ -375,7 +381,11 @@ _EAGER: Any = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 """Handlers that do not wait are done at once."""
 
 
-def _failure(number: int, error: Exception) -> bytes:
+_ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""Exceptions that are not about the request."""
+
+
+def _failure(number: int, error: BaseException) -> bytes:
     return wire.replace(number) if isinstance(error, Stop) else wire.error(number, failure(error))
 
 
