@@ -57,7 +57,7 @@ class Bridge:
         self._ours.close()
         if not self.session.finished.done():
             await asyncio.wait_for(asyncio.wait([self.session.finished]), PATIENCE)
-        self.session.close()
+        await self.session.close()
         self._theirs.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

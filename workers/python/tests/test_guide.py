@@ -156,6 +156,14 @@ def test_the_concurrent_application_of_the_guide_answers_and_publishes(
         worker.close()
 
 
+def test_an_application_of_the_guide_serves_on_its_own_event_loop(applications: Any) -> None:
+    worker = applications(block("served.py"), concurrency=64)
+    connect = proxy.ConnectResponse.FromString(numbered(worker, 1, Event.CONNECT, proxy.ConnectRequest()).payload)
+    assert connect.result.data == b'"Ann"'
+    _, errors = worker.process.communicate(timeout=20)
+    assert (worker.process.returncode, errors) == (0, b"")
+
+
 def test_the_streams_of_the_guide_are_sent_and_published_to(applications: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()

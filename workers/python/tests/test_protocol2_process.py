@@ -93,8 +93,8 @@ async def f(r):
 
 def test_handlers_and_tasks_that_never_end_do_not_keep_the_process(run: Run) -> None:
     code = """
-from causeway import protocol2
-protocol2._PATIENCE = 0.1
+from causeway.protocol2 import ending
+ending.PATIENCE = 0.1
 async def forever():
     while True:
         try:
@@ -211,6 +211,56 @@ def test_where_the_server_has_one_request_at_a_time_the_log_says_so(tmp_path: Pa
     assert proxy.RPCResponse.FromString(answer.payload).result.data == b'"one"'
     _, errors = worker.process.communicate(timeout=20)
     assert errors == b"this worker handles one request at a time: the server does not offer protocol 2\n"
+    worker.close()
+
+
+SERVED = (
+    START
+    + """
+app.opened = []
+@app.on_rpc('async')
+async def f(r):
+    return causeway.RpcResult([app.opened, causeway.current_request().method, asyncio.get_running_loop() is app.loop])
+@app.on_rpc('sync')
+def g(r):
+    return causeway.RpcResult([app.opened, causeway.current_request().method, True])
+@app.on_rpc('never')
+async def h(r):
+    print('begun', flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print('ended with', app.opened)
+async def main():
+    app.loop = asyncio.get_running_loop()
+    app.opened.append('open')
+    await app.serve(concurrency=8)
+    app.opened.clear()
+    print('closed')
+asyncio.run(main())
+"""
+)
+
+
+def test_an_application_can_serve_on_its_own_event_loop(tmp_path: Path) -> None:
+    worker = Supervisor.of_code(SERVED, tmp_path, ENVIRONMENT, CLAIMS)
+    for number, method in ((1, "async"), (2, "sync")):
+        call(worker, number, method)
+        assert result(worker, number) == [["open"], method, True]
+    call(worker, 3, "never")
+    assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
+    _, errors = worker.process.communicate(timeout=20)
+    assert (worker.process.returncode, errors) == (0, b"ended with ['open']\nclosed\n")
+
+
+def test_an_application_can_serve_one_request_at_a_time_on_its_own_event_loop(tmp_path: Path) -> None:
+    worker = Supervisor.of_code(SERVED, tmp_path)
+    for method in ("async", "sync"):
+        answer = worker.ask("rpc", proxy.RPCRequest(method=method).SerializeToString())
+        expected = [["open"], method, True]
+        assert json.loads(proxy.RPCResponse.FromString(answer.payload).result.data) == expected
+    _, errors = worker.process.communicate(timeout=20)
+    assert errors.splitlines()[1:] == [b"closed"]
     worker.close()
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from . import codec as codecs
@@ -93,7 +97,8 @@ class App:
         self._wanted_codec = codec
         self._codec: Optional[Codec] = None
         self._handlers = Handlers()
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        # Runs a coroutine on an event loop and returns its result.
+        self._run: Optional[Callable[[Coroutine[Any, Any, Any]], Any]] = None
         self._context: Optional[bytes] = None
         self._event = Event.RPC
         self._session: Optional[Session] = None
@@ -196,30 +201,60 @@ class App:
         if concurrency is not None:
             if worker is not None:
                 raise ValueError("a Worker handles one request at a time: leave out worker or concurrency")
-            if not 1 <= concurrency <= 65535:
-                raise ValueError(f"expected a concurrency from 1 to 65535, found {concurrency}")
-            if "2" in os.environ.get("CAUSEWAY_PROTOCOLS", "1").split(","):
+            if _may_be_concurrent(concurrency):
                 from . import protocol2
 
-                limit = min(32, concurrency) if threads is None else threads
-                protocol2.run(lambda relay: self.open_session(relay, concurrency, limit, blocking_limit))
+                protocol2.run(self.serve(concurrency=concurrency, threads=threads, blocking_limit=blocking_limit))
                 return
-            message = "this worker handles one request at a time: the server does not offer protocol 2"
-            print(message, file=sys.stderr, flush=True)
         if worker is None:
             worker = Worker(codec=self.codec.name)
         worker.run(self.answer)
 
+    async def serve(self, *, concurrency: int = 64, threads: Optional[int] = None, blocking_limit: Optional[float] = 0.1) -> None:
+        """Serve requests on the running event loop until the server stops this worker; otherwise like ``run``.
+
+        It is for applications that open something before and close it afterwards, such as connections to a database: when this
+        returns, no handler runs any more.
+        """
+        relay = Relay.open()
+        if not _may_be_concurrent(concurrency):
+            await self._serve_one_at_a_time(Worker(relay, codec=self.codec.name))
+            return
+        session = self.open_session(relay, concurrency, min(32, concurrency) if threads is None else threads, blocking_limit)
+        try:
+            await session.finished
+        finally:
+            await session.close()
+
     def open_session(
         self, relay: Relay, concurrency: int = 64, threads: int = 32, blocking_limit: Optional[float] = 0.1
     ) -> Session:
-        """Serve requests from a relay on the running event loop, until the session is ``finished``; see ``run``."""
+        """Serve requests from a relay on the running event loop, until the session is ``finished``; ``close`` it then."""
         from .protocol2 import Session
 
         self._session = Session(
             relay, self._handlers, self.codec, concurrency=concurrency, threads=threads, blocking_limit=blocking_limit
         )
         return self._session
+
+    async def _serve_one_at_a_time(self, worker: Worker) -> None:
+        """Let a thread wait for requests and call handlers; what is ``async`` runs on this event loop."""
+        loop = asyncio.get_running_loop()
+        finished: asyncio.Future[None] = loop.create_future()
+        self._run = lambda answer: asyncio.run_coroutine_threadsafe(answer, loop).result()
+
+        def serve() -> None:
+            try:
+                worker.run(self.answer)
+                settle = partial(finished.set_result, None)
+            except BaseException as error:
+                settle = partial(finished.set_exception, error)
+            # A closed loop raises RuntimeError: the process exits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: None if finished.done() else settle())
+
+        threading.Thread(target=serve, name="causeway-worker", daemon=True).start()
+        await finished
 
     @property
     def codec(self) -> Codec:
@@ -270,11 +305,11 @@ class App:
 
     def _complete(self, answer: Awaitable[Any]) -> Any:
         """Run the event loop until there is the answer."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+        if self._run is None:
+            self._run = asyncio.new_event_loop().run_until_complete
         try:
-            return self._loop.run_until_complete(_wait(answer))
-        except asyncio.CancelledError as error:
+            return self._run(_wait(answer))
+        except (asyncio.CancelledError, concurrent.futures.CancelledError) as error:
             # No subclass of Exception: it would end the worker.
             raise RuntimeError("the handler was cancelled") from error
 
@@ -303,6 +338,16 @@ class App:
                 yield item
         finally:
             self._complete(generator.aclose())
+
+
+def _may_be_concurrent(concurrency: int) -> bool:
+    """Whether the server can send many requests at a time; if not, log it."""
+    if not 1 <= concurrency <= 65535:
+        raise ValueError(f"expected a concurrency from 1 to 65535, found {concurrency}")
+    if "2" in os.environ.get("CAUSEWAY_PROTOCOLS", "1").split(","):
+        return True
+    print("this worker handles one request at a time: the server does not offer protocol 2", file=sys.stderr, flush=True)
+    return False
 
 
 def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], request: Request) -> Iterator[bytes]:

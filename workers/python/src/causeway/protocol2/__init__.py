@@ -13,58 +13,41 @@ Everything but ``Threads`` and ``Watchdog`` runs on the event loop's thread, wit
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Callable
+from typing import Any
 
-from ..relay import Relay
+from .ending import PATIENCE, end
 from .session import Session
 
 __all__ = ["Session", "run"]
 
-_PATIENCE = 5.0
-"""Seconds that cancelled tasks have to end, when the process exits."""
 
-
-def run(start: Callable[[Relay], Session]) -> None:
-    """Serve requests until the server stops this worker or closes the relay. ``start`` is called on the event loop."""
-    relay = Relay.open()
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run an event loop until the server stops this worker or closes the relay, and end what handlers have left behind."""
     loop = _new_event_loop()
     asyncio.set_event_loop(loop)
-    serving = loop.create_task(_serve(relay, start))
+    task = loop.create_task(_serve(serving))
     try:
         with suppress(KeyboardInterrupt):
-            loop.run_until_complete(serving)
+            loop.run_until_complete(task)
     finally:
-        if not serving.done():
+        if not task.done():
             # A signal or sys.exit() has stopped the loop.
-            serving.cancel()
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                loop.run_until_complete(serving)
+                loop.run_until_complete(task)
         asyncio.set_event_loop(None)
         loop.close()
 
 
-async def _serve(relay: Relay, start: Callable[[Relay], Session]) -> None:
-    session = start(relay)
+async def _serve(serving: Coroutine[Any, Any, None]) -> None:
     try:
-        await session.finished
+        await serving
     finally:
-        session.close()
-        await _cancel_all()
-
-
-async def _cancel_all() -> None:
-    """Cancel what handlers have left behind, so that its ``finally`` blocks run."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        _, pending = await asyncio.wait(tasks, timeout=_PATIENCE)
-        for task in pending:
-            print(f"a task did not end after it was cancelled: {task!r}", file=sys.stderr, flush=True)
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), _PATIENCE)
+        await end(asyncio.all_tasks() - {asyncio.current_task()})
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), PATIENCE)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -23,6 +23,7 @@ from ..results import Result
 from ..worker import Stop, failure, greeting
 from . import wire
 from .connection import Connection, Received
+from .ending import end
 from .streamed import Stream, asynchronous
 from .threads import Threads
 from .watchdog import Watchdog
@@ -78,10 +79,13 @@ class Session:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._send, (wire.command({"credit": credit}),))
 
-    def close(self) -> None:
-        """Let go of the relay."""
+    async def close(self) -> None:
+        """Let go of the relay, and end the handlers whose answers nobody reads."""
         self._watchdog.stop()
         self._connection.close()
+        for stream in self._streams.values():
+            stream.cancel()
+        await end(list(self._tasks.values()))
 
     # What arrives.
 
