@@ -110,6 +110,7 @@ impl App {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.clone(),
             rpc: rpc_address,
+            compat: config.compat,
         };
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?;
@@ -204,8 +205,9 @@ fn services(
         config: loaded.shown.clone().into(),
         serving,
         metrics: declared(config)?,
-        locks: rpc::Locks::default(),
+        locks: rpc::Locks::new(config.compat),
         stop,
+        compat: config.compat,
     };
     Ok(Arc::new(services))
 }

@@ -22,7 +22,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 mod codec;
-mod compat;
+pub mod compat;
 pub mod config;
 pub mod duration;
 mod findings;

@@ -56,6 +56,7 @@ fn summary(loaded: &Loaded) -> Result<String, Mistake> {
         ("api", "centrifuge.grpc_api_address", config.api.address.clone()),
         ("rpc", "rpc.listen", config.rpc.as_ref().map_or("none".into(), |rpc| rpc.listen.to_string())),
         ("grace period", "endure.grace_period", format!("{:?}", config.grace_period)),
+        ("compat", "", format!("{} ({})", config.compat, loaded.migration.source)),
     ];
     // The command hides its own secrets.
     let mut text = String::new();
@@ -66,6 +67,10 @@ fn summary(loaded: &Loaded) -> Result<String, Mistake> {
         let _ = writeln!(text, "{name:13} {}", one_line(&secrets::scrub(&value)));
     }
     text.push_str(&pools(loaded));
+    let other = format!("under {}", config.compat.other());
+    for note in &loaded.migration.notes {
+        let _ = writeln!(text, "{other:13} {}", one_line(&note.to_string()));
+    }
     Ok(text)
 }
 

@@ -8,7 +8,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::say::say;
-use crate::compat;
+use crate::compat::Compat;
 use crate::secrets::{HIDDEN, scrub_words};
 
 /// RoadRunner's name.
@@ -137,14 +137,15 @@ fn hide_secrets(error: &mut clap::Error, args: &[OsString]) {
     }
 }
 
-/// The version in RoadRunner's format, by which tools check whether the binary is recent enough.
+/// The version in RoadRunner's format, by which tools check whether the binary is recent enough. As in RoadRunner, no configuration is read
+/// for it.
 fn roadrunner_version() -> String {
     let arch = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
-    let (roadrunner, own) = (compat::VERSION, env!("CARGO_PKG_VERSION"));
+    let (roadrunner, own) = (Compat::of_process().version(), env!("CARGO_PKG_VERSION"));
     format!("version {roadrunner} (Causeway {own}), OS: {}, arch: {arch}", std::env::consts::OS)
 }
 

@@ -101,6 +101,11 @@ impl Environment {
         })
     }
 
+    /// The value of a variable, if it has one that is text.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).and_then(|value| value.to_str())
+    }
+
     /// Adds variables that are not set yet.
     fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Unusable> {
         let text = std::fs::read(path).map_err(Unusable::Unread)?;

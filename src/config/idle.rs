@@ -1,10 +1,12 @@
 //! Warnings about settings without an effect, and about sections that are not supported.
 
+use super::migration::{LOGS_BEFORE_3, log_sections};
 use super::nearest::nearest;
 use super::node::{Node, Value};
 use super::numbers;
 use super::problems::Problems;
 use super::sections::{OTHER_KEYS, OTHER_PLUGINS, SUPPORTED};
+use crate::compat::Compat;
 use crate::secrets;
 use crate::telemetry::logs::CHANNELS;
 
@@ -30,8 +32,12 @@ const POOL_SECTIONS: [&str; 2] = ["server", "centrifuge.pool"];
 const WITHOUT_SETTINGS: [&str; 3] = ["app", "informer", "resetter"];
 
 /// Warns of all of them.
-pub(super) fn check(tree: &Node, problems: &Problems) {
+pub(super) fn check(tree: &Node, compat: Compat, problems: &Problems) {
     for (key, why) in IDLE {
+        // Reported for `logs` and its channels alike.
+        if compat.is_v3() && key == "logs.err_output" {
+            continue;
+        }
         if let Some(node) = find(tree, key) {
             problems.warn(&node.at, Some(key), format!("has no effect: {why}"));
         }
@@ -43,8 +49,12 @@ pub(super) fn check(tree: &Node, problems: &Problems) {
         }
     }
     pools(tree, problems);
-    channels(tree, problems);
-    locks(tree, problems);
+    channels(tree, compat, problems);
+    logs(tree, compat, problems);
+    locks(tree, compat, problems);
+    if compat.is_v3() {
+        zipkin(tree, problems);
+    }
     programs(tree, problems);
     others(tree, problems);
 }
@@ -105,10 +115,10 @@ fn debug(pool: &Node, section: &str, problems: &Problems) {
 }
 
 /// Warns of channels that nothing is logged to.
-fn channels(tree: &Node, problems: &Problems) {
+fn channels(tree: &Node, compat: Compat, problems: &Problems) {
     for (name, node) in find(tree, "logs.channels").map_or(&[][..], Node::entries) {
         let key = format!("logs.channels.{name}");
-        if let Some(output) = find(node, "err_output") {
+        if let Some(output) = find(node, "err_output").filter(|_| !compat.is_v3()) {
             problems.warn(
                 &output.at,
                 Some(&format!("{key}.err_output")),
@@ -131,12 +141,48 @@ fn channels(tree: &Node, problems: &Problems) {
     }
 }
 
+/// Warns of keys of logs without an effect under this RoadRunner, or without `format`.
+fn logs(tree: &Node, compat: Compat, problems: &Problems) {
+    for section in log_sections(tree) {
+        let Some(node) = find(tree, &section) else { continue };
+        let warn = |key: &str, text: &str| {
+            if let Some(node) = find(node, key) {
+                problems.warn(&node.at, Some(&format!("{section}.{key}")), text);
+            }
+        };
+        if compat.is_v3() {
+            for (key, instead) in LOGS_BEFORE_3 {
+                warn(key, &format!("has no effect under RoadRunner 3: {instead}"));
+            }
+        }
+        if find(node, "format").is_none() {
+            for key in ["time_format", "skip_line_ending"] {
+                warn(key, "has no effect without `format`");
+            }
+            if compat.is_v3() {
+                warn("line_ending", "has no effect without `format` under RoadRunner 3");
+            }
+        }
+    }
+}
+
+/// Refuses what RoadRunner 3 refuses, although no traces are exported here.
+fn zipkin(tree: &Node, problems: &Problems) {
+    let exporter = find(tree, "otel.exporter");
+    if let Some(node) = exporter.filter(|node| node.text().is_some_and(|text| text == "zipkin")) {
+        problems.mistake(&node.at, Some("otel.exporter"), "zipkin exporter is deprecated, use OTLP instead");
+    }
+}
+
 /// Refuses lock drivers other than memory: locks that are not shared as asked for would be no locks.
-fn locks(tree: &Node, problems: &Problems) {
+fn locks(tree: &Node, compat: Compat, problems: &Problems) {
     let Some(node) = find(tree, "lock") else { return };
     if !matches!(node.value, Value::Map(_)) {
         problems.mistake(&node.at, Some("lock"), "expected a section of `key: value` lines");
         return;
+    }
+    if compat.is_v3() && find(node, "driver").is_none() {
+        problems.mistake(&node.at, Some("lock.driver"), "unsupported lock driver: \"\"; expected memory");
     }
     if let Some(driver) = find(node, "driver")
         && !driver.text().is_some_and(|text| matches!(text, "" | "memory"))

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::environment::Environment;
+use super::migration::{self, InForce, Migration};
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Config, Error, idle, inspect, overrides, pool_list, shown, typed, yaml};
+use crate::compat::Compat;
 use crate::findings::Machine;
 use crate::telemetry::logs;
 use crate::{pool, worker};
@@ -49,6 +51,8 @@ pub struct Loaded {
     pub shown: String,
     /// Warnings about it.
     pub warnings: Vec<Problem>,
+    /// Which RoadRunner it is, and what the other one makes of this configuration.
+    pub(crate) migration: Migration,
     /// Where relative paths start.
     pub work_dir: PathBuf,
     /// The environment for workers: that of the process, then what dotenv files add.
@@ -94,14 +98,15 @@ pub(super) fn load_and(
     inspect: impl FnOnce(&Config, &Node, Machine<'_>, &Problems),
 ) -> Result<Loaded, Error> {
     let problems = Problems::default();
-    let Read { mut tree, version, work_dir, env } = read(sources, &problems)?;
+    let Read { mut tree, version, work_dir, env, compat } = read(sources, &problems)?;
     idle::drop_unnamed_logs(&mut tree);
-    idle::check(&tree, &problems);
-    let config = build(&tree, version, &problems);
+    idle::check(&tree, compat.version, &problems);
+    let config = build(&tree, version, compat.version, &problems);
     inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);
     let shown = shown::shown(&tree);
     let warnings = problems.finish(&sources.path)?;
-    Ok(Loaded { config, shown, warnings, work_dir, env: env.variables, tree })
+    let migration = migration::notes(&tree, &config, &compat, sources);
+    Ok(Loaded { config, shown, warnings, migration, work_dir, env: env.variables, tree })
 }
 
 /// All sources merged, before any section is read.
@@ -110,6 +115,7 @@ pub(super) struct Read {
     version: String,
     work_dir: PathBuf,
     env: Environment,
+    compat: InForce,
 }
 
 /// Where relative paths start, even if the file cannot be read.
@@ -137,15 +143,36 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
     let env = Environment::read(sources, &tree, &path, &work_dir, problems);
     expand_all(&mut tree, "", &env, problems);
     let version = version(&tree, problems).unwrap_or_default();
+    let compat = InForce::of(&tree, &env, problems);
     if include(&mut tree, &work_dir, &version, &env, problems) {
-        // Flags win over included files too. Problems with them have been reported above.
-        let reported = Problems::default();
-        for (key, mut node) in overrides {
-            expand_all(&mut node, &key, &env, &reported);
+        apply_again(overrides, &mut tree, compat.version, &env, problems);
+    }
+    Ok(Read { tree, version, work_dir, env, compat })
+}
+
+/// Lets flags win over included files too, except under RoadRunner 3, where it is the other way round. Problems with them have been reported.
+fn apply_again(
+    overrides: Vec<(String, Node)>,
+    tree: &mut Node,
+    compat: Compat,
+    env: &Environment,
+    problems: &Problems,
+) {
+    for (key, mut node) in overrides {
+        expand_all(&mut node, &key, env, &Problems::default());
+        if !compat.is_v3() {
             tree.set(&key, node);
+            continue;
+        }
+        let found = key.split('.').try_fold(&*tree, Node::get);
+        if let Some(other) = found.filter(|found| found.at != node.at && found.value != node.value) {
+            let text = format!(
+                "has no effect: {} sets it, and under RoadRunner 3 included files win over flags",
+                other.at
+            );
+            problems.warn(&node.at, None, text);
         }
     }
-    Ok(Read { tree, version, work_dir, env })
 }
 
 /// The absolute path, as a shell would write it: a symlink on the way to the current directory is kept, so that workers started after it
@@ -236,7 +263,7 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
             let text = format!("expected the version of the main file, '{version}', found '{found}'");
             problems.mistake(&node.at, Some("version"), text);
         }
-        for key in ["include", "envfile"] {
+        for key in ["include", "envfile", "causeway"] {
             if let Some(node) = included.get(key) {
                 problems.warn(
                     &node.at,
@@ -265,7 +292,7 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
     });
 }
 
-fn build(tree: &Node, version: String, problems: &Problems) -> Config {
+fn build(tree: &Node, version: String, compat: Compat, problems: &Problems) -> Config {
     let section = |name: &str| section(tree, name);
     let centrifuge_node = tree.get("centrifuge");
     if centrifuge_node.is_none() {
@@ -278,9 +305,15 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
     let mut server: worker::Config = default_or(section("server"), "server", problems);
     check_server(&server, &pool, tree, problems);
     show_references(tree, &mut server, &mut pool);
-    let pools = pool_list::read(tree, &server, problems);
+    let mut pools = pool_list::read(tree, &server, problems);
+    clip(&mut pool, "centrifuge.pool", compat, tree, problems);
+    for pool in &mut pools {
+        let section = pool.section();
+        clip(&mut pool.pool, &section, compat, tree, problems);
+    }
     let mut logs: logs::Config = default_or(section("logs"), "logs", problems);
     logs.references = shown::references(section("logs"));
+    logs.compat = compat;
     if version.starts_with("2.") {
         let at = tree.get("version").map_or(&tree.at, |node| &node.at);
         let text =
@@ -301,6 +334,17 @@ fn build(tree: &Node, version: String, problems: &Problems) -> Config {
         otel: optional(section("otel"), "otel", problems),
         grace_period: default_or::<Endure>(section("endure"), "endure", problems).grace_period,
         version,
+        compat,
+    }
+}
+
+/// Warns of limits of an allocator beyond those of this RoadRunner, which apply instead.
+fn clip(pool: &mut pool::Config, section: &str, compat: Compat, tree: &Node, problems: &Problems) {
+    let num_workers = pool.num_workers;
+    let Some(allocator) = &mut pool.dynamic_allocator else { return };
+    for (key, text) in allocator.clip(num_workers, compat) {
+        let key = format!("{section}.dynamic_allocator.{key}");
+        problems.warn(&inspect::place(tree, &key), Some(&key), text);
     }
 }
 

@@ -22,6 +22,7 @@ mod expand;
 mod idle;
 mod inspect;
 mod load;
+mod migration;
 mod nearest;
 mod node;
 mod numbers;
@@ -41,6 +42,7 @@ pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};
 
+use crate::compat::Compat;
 use crate::{admin, api, pool, pools, proxy, rpc, streams, telemetry, worker};
 
 /// Everything that can be set.
@@ -48,6 +50,8 @@ use crate::{admin, api, pool, pools, proxy, rpc, streams, telemetry, worker};
 pub struct Config {
     /// `version`: the version of the file's format.
     pub version: String,
+    /// `causeway.compat`: which RoadRunner it is.
+    pub compat: Compat,
     /// `rpc`; without the section there is no RPC.
     pub rpc: Option<rpc::Config>,
     /// `server`.

@@ -5,19 +5,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 
+use crate::compat::Compat;
 use crate::net::{self, Address};
 use crate::{api, duration, pool, proxy, streams};
 
 /// Supported sections.
-pub(super) const SUPPORTED: [&str; 8] =
-    ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure"];
+pub(super) const SUPPORTED: [&str; 9] =
+    ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure", "causeway"];
 
 /// Other top-level keys and sections; `idle` warns of those without an effect.
 pub(super) const OTHER_KEYS: [&str; 8] =
     ["version", "include", "envfile", "app", "informer", "lock", "resetter", "service"];
 
 /// Sections of RoadRunner's other plugins, which real projects have in the same file.
-pub(super) const OTHER_PLUGINS: [&str; 21] = [
+pub(super) const OTHER_PLUGINS: [&str; 25] = [
     "http",
     "grpc",
     "jobs",
@@ -39,6 +40,10 @@ pub(super) const OTHER_PLUGINS: [&str; 21] = [
     "fileserver",
     "reload",
     "velox",
+    "nsq",
+    "protoreg",
+    "rate_limiter",
+    "zstd",
 ];
 
 /// `centrifuge`.
@@ -89,6 +94,13 @@ impl Centrifuge {
         api.version = self.version.unwrap_or(api.version);
         (proxy, api, self.pool)
     }
+}
+
+/// `causeway`: keys that are about the program itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Causeway {
+    pub(super) compat: Option<Compat>,
 }
 
 /// `endure`.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
 use super::core::MAX_WORKERS;
+use crate::compat::Compat;
 use crate::duration;
 use crate::findings::Findings;
 use crate::worker::{Codec, Command};
@@ -92,6 +93,37 @@ pub struct DynamicAllocator {
     /// How long an added worker may be unused before it is stopped; 1m.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
+}
+
+/// Most workers that RoadRunner starts per second.
+const MAX_SPAWN_RATE: usize = 100;
+
+impl DynamicAllocator {
+    /// How many workers this RoadRunner adds to `num_workers`, at most.
+    pub(crate) fn most_workers(num_workers: usize, compat: Compat) -> usize {
+        match compat {
+            Compat::V2025 => 100,
+            Compat::V3 => 2048_usize.saturating_sub(num_workers),
+        }
+    }
+
+    /// Applies the limits of this RoadRunner. Returns the keys whose values were beyond them, with a message.
+    pub(crate) fn clip(&mut self, num_workers: usize, compat: Compat) -> Vec<(&'static str, String)> {
+        let mut clipped = Vec::new();
+        let mut at_most = |key, value: &mut usize, most| {
+            if *value > most {
+                *value = most;
+                clipped.push((key, format!("is read as {most}, which is RoadRunner's limit")));
+            }
+        };
+        at_most("max_workers", &mut self.max_workers, Self::most_workers(num_workers, compat));
+        at_most("spawn_rate", &mut self.spawn_rate, MAX_SPAWN_RATE);
+        if compat.is_v3() && self.idle_timeout < Duration::from_secs(1) {
+            self.idle_timeout = MINUTE;
+            clipped.push(("idle_timeout", "is read as 1m, as in RoadRunner 3: it is less than 1s".into()));
+        }
+        clipped
+    }
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::locks::Locks;
 use crate::api;
+use crate::compat::Compat;
 use crate::pools::UpcomingPools;
 use crate::streams::Streams;
 use crate::telemetry::metrics::Registry;
@@ -30,6 +31,8 @@ pub struct Services {
     pub locks: Locks,
     /// Requests a shutdown.
     pub stop: mpsc::Sender<Stop>,
+    /// Which RoadRunner answers.
+    pub compat: Compat,
 }
 
 /// A channel for shutdown requests of callers.

@@ -21,7 +21,7 @@ use super::outcome::Fault;
 use super::process::Process;
 use super::spawner::Spawner;
 use super::status::{Exit, State};
-use crate::compat;
+use crate::compat::{self, Compat};
 use crate::goridge::Codec;
 use crate::os::process::Spec;
 use crate::relay::{Listener, Relay, Relays, SECRET};
@@ -38,6 +38,8 @@ pub struct Environment {
     pub inherited: Vec<(OsString, OsString)>,
     /// `rpc.listen`, which workers read from `RR_RPC`.
     pub rpc: Option<String>,
+    /// Which RoadRunner it is: workers read its version from `RR_VERSION`.
+    pub compat: Compat,
 }
 
 /// How workers are to be started and listened to.
@@ -251,7 +253,7 @@ fn variables(
     for (name, value) in configured {
         set(name, value);
     }
-    set("RR_VERSION", compat::VERSION);
+    set("RR_VERSION", environment.compat.version());
     set("RR_MODE", compat::PLUGIN);
     set("CAUSEWAY_POOL", pool);
     for (name, offered) in [offer::PROTOCOLS, offer::CODECS] {

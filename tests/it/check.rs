@@ -432,6 +432,7 @@ fn the_routes_of_several_pools_are_a_table() {
     api           127.0.0.1:10000
     rpc           none
     grace period  30s
+    compat        2025 (default)
     pool          centrifuge.reports: 2 x `cat reports --password=***`, unix://reports.sock, not required
     pool          centrifuge.chat: 1 x `cat`, pipes
     pool          centrifuge.rest: 1 x `cat`, pipes

@@ -52,6 +52,7 @@ fn every_known_key_is_in_the_reference() {
         "status",
         "otel",
         "endure",
+        "causeway",
     ];
     let text = include_str!("../../../config/reference.rr.yaml");
     let written: BTreeSet<&str> = text

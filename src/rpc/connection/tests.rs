@@ -107,6 +107,7 @@ fn router() -> Router {
         metrics: Arc::default(),
         locks: crate::rpc::Locks::default(),
         stop,
+        compat: crate::compat::Compat::default(),
     }))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::alarms::{Alarm, Alarms, Target};
 use super::claim::{Claim, Moment, Ticket};
 use super::resource::{Admission, Hold, Resource, Waiter};
+use crate::compat::Compat;
 
 /// Holders and waiters of all resources, at most: bounds what callers that never release can take, far above normal use.
 pub(super) const MAX_ENTRIES: usize = 100_000;
@@ -57,6 +58,8 @@ pub(super) enum Outcome {
 /// All resources. Each method takes the time, which never goes back.
 #[derive(Debug, Default)]
 pub(super) struct Core {
+    /// What an id that holds a resource may claim of it.
+    rules: Compat,
     /// A tree, like the holders of each: a growing hash table would hash all names again at once.
     resources: BTreeMap<Arc<str>, Resource>,
     alarms: Alarms,
@@ -68,10 +71,15 @@ pub(super) struct Core {
 }
 
 impl Core {
+    pub(super) fn new(rules: Compat) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     pub(super) fn claim(&mut self, now: Moment, claim: Claim) -> Outcome {
         self.catch_up(now, &claim.resource);
         let resource = self.resources.get(claim.resource.as_str());
-        let admission = resource.map_or(Admission::Free, |resource| resource.admit(&claim.id, claim.mode));
+        let admission =
+            resource.map_or(Admission::Free, |resource| resource.admit(&claim.id, claim.mode, self.rules));
         match admission {
             Admission::Own => Outcome::Refused,
             Admission::Taken if claim.wait.is_zero() => Outcome::Refused,
@@ -256,18 +264,22 @@ impl Core {
 
     /// Grants the lock to the next waiters, and puts the resource back unless it is unused.
     fn settle(&mut self, now: Moment, name: Arc<str>, mut entry: Resource) {
-        while let Some((ticket, waiter)) = entry.next() {
+        while let Some((ticket, waiter)) = entry.next(self.rules) {
             self.alarms.cancel(waiter.until, Alarm::GiveUp(ticket));
             self.discount(&name, &waiter.id);
-            self.answers.push((ticket, true));
-            self.hold(&name, &mut entry, now, ticket, waiter);
+            // Another claim of the same id may have been granted since this one was queued.
+            let granted = entry.admit(&waiter.id, waiter.mode, self.rules) != Admission::Own;
+            self.answers.push((ticket, granted));
+            if granted {
+                self.hold(&name, &mut entry, now, ticket, waiter);
+            }
         }
         if !entry.is_unused() {
             self.resources.insert(name, entry);
         }
     }
 
-    /// Grants the lock to an owner. A reader that holds it already holds it anew.
+    /// Grants the lock to an owner. One that holds it already, as a reader, holds it anew.
     fn hold(
         &mut self,
         name: &Arc<str>,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::core::{Core, Outcome};
 use super::{Claim, Mode};
+use crate::compat::Compat;
 
 /// Events with few names, so that claims meet.
 #[derive(Debug, Clone)]
@@ -38,8 +39,9 @@ proptest! {
     #[test]
     fn writers_are_alone_and_no_claim_waits_in_vain(
         steps in proptest::collection::vec(step(), 1..120),
+        is_v3 in any::<bool>(),
     ) {
-        let mut core = Core::default();
+        let mut core = Core::new(if is_v3 { Compat::V3 } else { Compat::V2025 });
         let mut now = Duration::ZERO;
         let mut waiting: Vec<(u64, String, String)> = Vec::new();
         let millis = |time: u8| Duration::from_millis(time.into());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim::{Claim, Mode, Moment, Ticket};
+use crate::compat::Compat;
 
 /// The lock of one owner.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,18 +53,37 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    /// What a claim meets now. A reader's second claim is granted, as in RoadRunner; any other one of an id that holds the resource is not.
-    pub(super) fn admit(&self, id: &str, mode: Mode) -> Admission {
-        match self.holds.get(id) {
-            Some(hold) if hold.mode == Mode::Read && mode == Mode::Read => Admission::Free,
-            Some(_) => Admission::Own,
-            None if self.queue.is_empty() && self.fits(mode) => Admission::Free,
-            None => Admission::Taken,
+    /// What a claim meets now. Of an id that holds the resource, as a reader, RoadRunner 2025 grants another read, and RoadRunner 3 a write
+    /// once there is no other reader. Any other claim of such an id is refused.
+    pub(super) fn admit(&self, id: &str, mode: Mode, rules: Compat) -> Admission {
+        match (self.holds.get(id).map(|hold| hold.mode), mode) {
+            (Some(Mode::Read), Mode::Read) if !rules.is_v3() => Admission::Free,
+            (Some(Mode::Read), Mode::Write) if rules.is_v3() => {
+                if self.holds.len() == 1 {
+                    Admission::Free
+                } else {
+                    Admission::Taken
+                }
+            }
+            (Some(_), _) => Admission::Own,
+            (None, _) if self.queue.is_empty() && self.fits(mode) => Admission::Free,
+            (None, _) => Admission::Taken,
         }
     }
 
-    /// Takes the first waiter out of the queue, if the lock can be granted to it.
-    pub(super) fn next(&mut self) -> Option<(Ticket, Waiter)> {
+    /// Takes the first waiter out of the queue, if the lock can be granted to it. The only reader comes before all others if it waits to be
+    /// a writer, since they wait for it.
+    pub(super) fn next(&mut self, rules: Compat) -> Option<(Ticket, Waiter)> {
+        if rules.is_v3() && self.holds.len() == 1 {
+            let is_promotion = |waiter: &Waiter| {
+                waiter.mode == Mode::Write && self.admit(&waiter.id, waiter.mode, rules) == Admission::Free
+            };
+            let promoted =
+                self.queue.iter().find(|(_, waiter)| is_promotion(waiter)).map(|(ticket, _)| *ticket);
+            if let Some(waiter) = promoted.and_then(|ticket| self.queue.remove_entry(&ticket)) {
+                return Some(waiter);
+            }
+        }
         let (_, first) = self.queue.first_key_value()?;
         if self.fits(first.mode) { self.queue.pop_first() } else { None }
     }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::claim::{Claim, Moment, Ticket};
 use super::core::{Core, LimitReached, Outcome};
+use crate::compat::Compat;
 
 /// Effectively never: the runtime's clock does not reach further.
 const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
@@ -36,12 +37,18 @@ struct State {
 
 impl Default for Locks {
     fn default() -> Self {
-        let rescheduled = Arc::new(Notify::new());
-        Self { shared: Arc::new(Shared { origin: Instant::now(), state: Mutex::default(), rescheduled }) }
+        Self::new(Compat::default())
     }
 }
 
 impl Locks {
+    /// No locks yet, by the rules of this RoadRunner.
+    pub fn new(rules: Compat) -> Self {
+        let state = Mutex::new(State { core: Core::new(rules), ..State::default() });
+        let rescheduled = Arc::new(Notify::new());
+        Self { shared: Arc::new(Shared { origin: Instant::now(), state, rescheduled }) }
+    }
+
     /// Acquires a lock within the time that the claim may wait. False when that passes, or when its id holds the lock already.
     ///
     /// Dropping the future ends the wait, and releases a lock that was granted but not yet reported.

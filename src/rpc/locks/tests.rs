@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::claim::Moment;
 use super::core::{Core, ENTRY, LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, Outcome};
 use super::{Claim, Mode};
+use crate::compat::Compat;
 
 pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim {
     Claim {
@@ -19,7 +20,11 @@ pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim 
 
 /// Plays lines such as `10 write a wait=50 ttl=100`, `20 release a`, `30 leave b 2`, and records the answers.
 fn transcript(script: &str) -> String {
-    let (mut core, mut text) = (Core::default(), String::new());
+    transcript_under(Compat::V2025, script)
+}
+
+fn transcript_under(rules: Compat, script: &str) -> String {
+    let (mut core, mut text) = (Core::new(rules), String::new());
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split(' ').collect();
         let now = Duration::from_millis(words[0].parse().unwrap());
@@ -200,6 +205,78 @@ fn a_reader_s_second_claim_restarts_its_time_to_live() {
     50 read a ttl=100 -> Granted
     149 exists a -> true
     150 exists a -> false
+    left: 0 resources, 0 entries, next alarm None
+    ");
+}
+
+#[test]
+fn under_roadrunner_3_a_reader_reads_once_and_writes_when_it_is_alone() {
+    insta::assert_snapshot!(transcript_under(Compat::V3, "
+        0 read a ttl=100
+        0 read a wait=50
+        0 write a
+        1 read a wait=50
+        1 write a wait=50
+        2 read b wait=50
+        3 release a
+        4 write b
+    "), @r"
+    0 read a ttl=100 -> Granted
+    0 read a wait=50 -> Refused
+    0 write a -> Granted
+    1 read a wait=50 -> Refused
+    1 write a wait=50 -> Refused
+    2 read b wait=50 -> Waiting(3)
+    3 release a -> true 3:granted
+    4 write b -> Granted
+    left: 1 resources, 1 entries, next alarm None
+    ");
+    insta::assert_snapshot!(transcript_under(Compat::V3, "
+        0 read a
+        0 read b
+        0 write b
+        1 write c wait=100
+        2 write b wait=100
+        3 release a
+        4 read d wait=100
+        5 release b
+        6 release c
+        7 release d
+    "), @r"
+    0 read a -> Granted
+    0 read b -> Granted
+    0 write b -> Refused
+    1 write c wait=100 -> Waiting(3)
+    2 write b wait=100 -> Waiting(4)
+    3 release a -> true 4:granted
+    4 read d wait=100 -> Waiting(5)
+    5 release b -> true 3:granted
+    6 release c -> true 5:granted
+    7 release d -> true
+    left: 0 resources, 0 entries, next alarm None
+    ");
+    insta::assert_snapshot!(transcript_under(Compat::V3, "
+        0 write w
+        0 read a wait=50
+        0 read a wait=50
+        0 read b wait=50
+        1 release w
+        2 write a wait=50
+        3 release b
+        4 leave a 5
+        5 exists a
+        6 release a
+    "), @r"
+    0 write w -> Granted
+    0 read a wait=50 -> Waiting(2)
+    0 read a wait=50 -> Waiting(3)
+    0 read b wait=50 -> Waiting(4)
+    1 release w -> true 2:granted 3:refused 4:granted
+    2 write a wait=50 -> Waiting(5)
+    3 release b -> true 5:granted
+    4 leave a 5 -> left
+    5 exists a -> true
+    6 release a -> true
     left: 0 resources, 0 entries, next alarm None
     ");
 }

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::compat;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 
@@ -14,8 +13,8 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         // Clients compare it with the version that they need.
         (
             "rpc.Version",
-            Method::new(Shape::Bool, Shape::Text, |_, _: bool| async {
-                Ok::<_, Infallible>(compat::VERSION)
+            Method::new(Shape::Bool, Shape::Text, |services, _: bool| async move {
+                Ok::<_, Infallible>(services.compat.version())
             }),
         ),
         (

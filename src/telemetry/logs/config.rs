@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::access::{can_append, can_append_in_new_folders};
+use crate::compat::Compat;
 use crate::findings::{Findings, Machine};
 
 /// The channels of this server. Events with any other target come from a library.
@@ -35,8 +36,14 @@ pub struct Config {
     pub level: Option<Level>,
     /// `logs.encoding`; the mode's own unless set.
     pub encoding: Option<Encoding>,
+    /// `logs.format`: lines with placeholders such as `%message%`, instead of those of the mode.
+    pub format: Option<String>,
+    /// `logs.time_format`: Go's layout of `%time%`; RFC 3339 unless set.
+    pub time_format: Option<String>,
     /// `logs.line_ending`; a line feed unless set.
     pub line_ending: Option<String>,
+    /// `logs.skip_line_ending`: nothing follows a line of `format`.
+    pub skip_line_ending: Option<bool>,
     /// `logs.output`: stderr (unless set), stdout, or paths.
     pub output: Vec<String>,
     /// `logs.err_output`: where the log's own errors go; stderr unless set.
@@ -48,6 +55,9 @@ pub struct Config {
     /// How messages show outputs in which variables were replaced: their values may be secrets.
     #[serde(skip)]
     pub(crate) references: BTreeMap<String, String>,
+    /// Which RoadRunner's lines these are.
+    #[serde(skip)]
+    pub(crate) compat: Compat,
 }
 
 /// One of `logs.channels`.
@@ -60,8 +70,14 @@ pub struct Channel {
     pub level: Option<Level>,
     /// As [`Config::encoding`].
     pub encoding: Option<Encoding>,
+    /// As [`Config::format`].
+    pub format: Option<String>,
+    /// As [`Config::time_format`].
+    pub time_format: Option<String>,
     /// As [`Config::line_ending`].
     pub line_ending: Option<String>,
+    /// As [`Config::skip_line_ending`].
+    pub skip_line_ending: Option<bool>,
     /// As [`Config::output`].
     pub output: Vec<String>,
     /// As [`Config::err_output`].
@@ -109,23 +125,23 @@ pub enum Level {
     #[serde(alias = "warning")]
     Warn,
     /// What needs attention.
-    #[serde(
-        alias = "dpanic",
-        alias = "panic",
-        alias = "fatal",
-        alias = "critical",
-        alias = "alert",
-        alias = "emergency"
-    )]
+    #[serde(alias = "critical", alias = "alert", alias = "emergency")]
     Error,
+    /// zap's words for more than errors; unknown to RoadRunner 3.
+    #[serde(alias = "panic", alias = "dpanic")]
+    Fatal,
     /// Any other word, which is debug, as in RoadRunner.
     #[serde(other)]
     Unknown,
 }
 
 impl Level {
-    fn known(self) -> Self {
-        if self == Self::Unknown { Self::Debug } else { self }
+    fn known(self, compat: Compat) -> Self {
+        match self {
+            Self::Fatal if !compat.is_v3() => Self::Error,
+            Self::Fatal | Self::Unknown => Self::Debug,
+            known => known,
+        }
     }
 }
 
@@ -241,9 +257,12 @@ impl Config {
                 }
             }
         }
-        Self::unknown_words("logs", self.mode, self.level, findings);
+        self.unknown_words("logs", self.mode, self.level, findings);
         for (name, own) in &self.channels {
-            Self::unknown_words(&format!("logs.channels.{name}"), own.mode, own.level, findings);
+            self.unknown_words(&format!("logs.channels.{name}"), own.mode, own.level, findings);
+        }
+        if self.compat.is_v3() {
+            return;
         }
         let twice = |output: &[String], file: &Option<File>| !output.is_empty() && file.is_some();
         let mut idle = |section: &str| {
@@ -261,12 +280,18 @@ impl Config {
     }
 
     /// Reports words that are no mode or level. RoadRunner starts with its defaults.
-    fn unknown_words(section: &str, mode: Option<Mode>, level: Option<Level>, findings: &mut Findings) {
+    fn unknown_words(
+        &self,
+        section: &str,
+        mode: Option<Mode>,
+        level: Option<Level>,
+        findings: &mut Findings,
+    ) {
         if mode == Some(Mode::Unknown) {
             let text = "unknown mode, read as development; expected development, production, raw or none";
             findings.odd(format!("{section}.mode"), text);
         }
-        if level == Some(Level::Unknown) {
+        if level == Some(Level::Unknown) || (level == Some(Level::Fatal) && self.compat.is_v3()) {
             let text = "unknown level, read as debug; expected debug, info, warn or error";
             findings.odd(format!("{section}.level"), text);
         }
@@ -283,6 +308,10 @@ impl Config {
         let section = format!("logs.channels.{name}");
         // As in `channel`.
         let (section, file, output) = match own {
+            _ if self.compat.is_v3() => match own {
+                Some(own) => (section, &None, &own.output),
+                None => ("logs".into(), &None, &self.output),
+            },
             Some(own) if own.file_logger_options.is_some() || !own.output.is_empty() => {
                 (section, &own.file_logger_options, &own.output)
             }
@@ -304,11 +333,38 @@ impl Config {
         }
     }
 
-    /// All settings of one channel. An encoding belongs to a mode: a channel with a mode of its own does not inherit the section's encoding.
-    /// Nor does a raw channel inherit its level: raw means every line, as in RoadRunner.
+    /// All settings of one channel, with the words that this RoadRunner knows.
     pub(super) fn channel(&self, name: &str) -> Channel {
+        let inherited = match self.compat {
+            Compat::V2025 => self.inheriting(name),
+            Compat::V3 => self.separate(name),
+        };
+        let level = inherited.level.map(|level| level.known(self.compat));
+        Channel { mode: inherited.mode.map(Mode::known), level, ..inherited }
+    }
+
+    /// A channel of RoadRunner 3: if it has a section, it inherits nothing. Files are not rotated, and there are no encodings.
+    fn separate(&self, name: &str) -> Channel {
+        let own = self.channels.get(name).cloned().unwrap_or_else(|| Channel {
+            mode: self.mode,
+            level: self.level,
+            format: self.format.clone(),
+            time_format: self.time_format.clone(),
+            line_ending: self.line_ending.clone(),
+            skip_line_ending: self.skip_line_ending,
+            output: self.output.clone(),
+            ..Channel::default()
+        });
+        Channel { encoding: None, file_logger_options: None, ..own }
+    }
+
+    /// A channel of RoadRunner 2025. An encoding belongs to a mode, and so does a format: a channel with a mode of its own does not inherit
+    /// that of the section. Nor does a raw channel inherit its level: raw means every line, as in RoadRunner.
+    fn inheriting(&self, name: &str) -> Channel {
         let own = self.channels.get(name).cloned().unwrap_or_default();
-        let encoding = if own.mode.is_some() { None } else { self.encoding };
+        let has_mode = own.mode.is_some();
+        let encoding = if has_mode { None } else { self.encoding };
+        let format = if has_mode { None } else { self.format.clone() };
         let level = if own.mode == Some(Mode::Raw) { None } else { self.level };
         let list = |own: Vec<String>, base: &[String]| if own.is_empty() { base.to_vec() } else { own };
         // A channel with an output of its own does not write to the section's file, nor does a raw one: a rotated file is JSON.
@@ -318,9 +374,12 @@ impl Config {
             None
         };
         Channel {
-            mode: own.mode.or(self.mode).map(Mode::known),
-            level: own.level.or(level).map(Level::known),
+            mode: own.mode.or(self.mode),
+            level: own.level.or(level),
             encoding: own.encoding.or(encoding),
+            format: own.format.or(format),
+            time_format: own.time_format.or_else(|| self.time_format.clone()),
+            skip_line_ending: own.skip_line_ending.or(self.skip_line_ending),
             line_ending: own.line_ending.or_else(|| self.line_ending.clone()),
             output: list(own.output, &self.output),
             err_output: list(own.err_output, &self.err_output),

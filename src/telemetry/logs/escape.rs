@@ -20,7 +20,8 @@ pub(super) fn push(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
-fn is_control(character: char) -> bool {
+/// Whether a character is escaped.
+pub(super) fn is_control(character: char) -> bool {
     match character {
         '\t' => false,
         '\u{61c}'

@@ -1,13 +1,14 @@
 //! The fields of a line. Each value is JSON text: numbers stay as they were written, of which a parsed value would keep only what fits into
 //! an f64.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// Nesting of a value; readers of JSON have such a limit too.
 const MAX_DEPTH: usize = 127;
@@ -57,6 +58,31 @@ impl Fields {
             (if is_taken(&name) { format!("fields.{name}") } else { name }, value)
         };
         Self(self.0.into_iter().map(rename).collect())
+    }
+
+    /// Names and values, as texts: of a JSON string its content, of null what Go writes, of others the JSON.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        self.0.iter().map(|(name, value)| {
+            let text = match value.as_bytes().first() {
+                Some(b'"') => serde_json::from_str::<String>(value).map_or(value.into(), Cow::Owned),
+                Some(b'n') => "<nil>".into(),
+                _ => value.into(),
+            };
+            (name.as_str(), text)
+        })
+    }
+
+    /// A JSON object with these fields behind its own. They must not shadow its own: of two with one name, readers take the last.
+    pub(super) fn behind(self, object: Map<String, Value>) -> String {
+        let fields = self.rename(|name| object.contains_key(name));
+        let mut text = Value::Object(object).to_string();
+        if !fields.is_empty() {
+            text.pop();
+            text.push(',');
+            text.push_str(&fields.write(false));
+            text.push('}');
+        }
+        text
     }
 
     /// The entries of a JSON object, without its braces. A space follows each colon and comma if `spaced` is true, as zap's console encoder

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::outputs::{Console, Guard, Outputs};
 use super::queue::{Job, Queue};
 use super::record::{Format, Record};
-use super::style::Style;
+use super::style::{Source, Style};
 use super::worker_text::WorkerText;
 
 /// Writes events to the outputs of their channels.
@@ -56,13 +56,13 @@ impl Target {
         let channel = &config.channel(name);
         let level = match channel.level.unwrap_or(Level::Debug) {
             _ if channel.mode == Some(Mode::None) => LevelFilter::OFF,
-            Level::Debug | Level::Unknown => LevelFilter::DEBUG,
+            Level::Debug | Level::Fatal | Level::Unknown => LevelFilter::DEBUG,
             Level::Info => LevelFilter::INFO,
             Level::Warn => LevelFilter::WARN,
             Level::Error => LevelFilter::ERROR,
         };
         let queues = if level == LevelFilter::OFF { Vec::new() } else { outputs.of(config, name)? };
-        let format = Format { level: level.min(most), style: Style::new(channel) };
+        let format = Format { level: level.min(most), style: Style::new(channel, config.compat) };
         Ok(Self { format: Arc::new(format), queues })
     }
 }
@@ -120,7 +120,9 @@ impl Fields {
                 Arc::clone(format),
             );
         }
-        let record = Record { time, level: *metadata.level(), channel, message, fields, fields_json };
+        let source = metadata.file().zip(metadata.line()).zip(metadata.module_path());
+        let source = source.map(|((file, line), module)| Source { file, line, module });
+        let record = Record { time, level: *metadata.level(), channel, message, fields, fields_json, source };
         Job::Record(Arc::new(record), Arc::clone(format))
     }
 }

@@ -1,4 +1,4 @@
-//! The log: events of `tracing`, written as RoadRunner (that is, zap) writes them.
+//! The log: events of `tracing`, written as RoadRunner writes them: version 2025 with zap, version 3 with slog.
 //!
 //! ```text
 //!  info!(target: "server", pid, "worker ready")
@@ -17,7 +17,8 @@
 //! thread: a line that is JSON with a level keeps its level and fields. The special field `fields_json` holds a JSON object whose entries
 //! become fields of the event.
 //!
-//! `config`, `fields` and `record` are the bottom, `style`, `json_line` and `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
+//! `config`, `fields` and `record` are the bottom, `style` (`zap`, `slog`, `pattern` with Go's layouts in `go_time`), `json_line` and
+//! `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
 //! `layer` is the top; `lost` counts what is missing.
 //!
 //! Deliberately absent: reopening files on a signal, since `file_logger_options` rotates by itself.
@@ -26,16 +27,20 @@ mod config;
 mod error;
 mod escape;
 mod fields;
+mod go_time;
 mod json_line;
 mod layer;
 mod lost;
 mod outputs;
+mod pattern;
 mod queue;
 mod record;
 mod rotate;
 mod sink;
+mod slog;
 mod style;
 mod worker_text;
+mod zap;
 
 use tracing_subscriber::layer::SubscriberExt as _;
 

@@ -8,7 +8,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::config::Channel;
 use super::fields::Fields;
-use super::style::{Line, Style};
+use super::style::{Line, Source, Style};
+use crate::compat::Compat;
 
 /// How the lines of a channel are written, and which of them.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Format {
 
 impl Default for Format {
     fn default() -> Self {
-        Self { style: Style::new(&Channel::default()), level: LevelFilter::DEBUG }
+        Self { style: Style::new(&Channel::default(), Compat::default()), level: LevelFilter::DEBUG }
     }
 }
 
@@ -33,6 +34,8 @@ pub(super) struct Record {
     pub(super) fields: Map<String, Value>,
     /// More fields, as the text of a JSON object.
     pub(super) fields_json: String,
+    /// Where it is logged.
+    pub(super) source: Option<Source>,
 }
 
 impl Record {
@@ -45,6 +48,7 @@ impl Record {
             message: message.to_owned(),
             fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             fields_json: String::new(),
+            source: None,
         }
     }
 
@@ -62,7 +66,8 @@ impl Record {
         if !self.fields_json.is_empty() {
             fields.extend(Fields::parse(&self.fields_json).unwrap_or_default());
         }
-        let Self { time, level, channel, message, .. } = self;
-        style.write(Line { time: *time, level: *level, channel, message, fields }, terminal)
+        let Self { time, level, channel, message, source, .. } = self;
+        let line = Line { time: *time, level: *level, channel, message, fields, source: *source };
+        style.write(line, terminal)
     }
 }

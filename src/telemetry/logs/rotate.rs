@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use time::OffsetDateTime;
 
 use super::config::File as Options;
+use super::go_time::Layout;
 
 const MB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_hours(24);
@@ -187,10 +187,7 @@ fn compress(path: &Path) -> io::Result<()> {
 
 /// `2006-01-02T15-04-05.000`.
 fn stamp(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let (year, month, day) = time.to_calendar_date();
-    let (hour, minute, second, milli) = time.to_hms_milli();
-    format!("{year:04}-{:02}-{day:02}T{hour:02}-{minute:02}-{second:02}.{milli:03}", u8::from(month))
+    Layout::utc("2006-01-02T15-04-05.000").text(time)
 }
 
 fn is_stamp(text: &str) -> bool {

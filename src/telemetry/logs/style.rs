@@ -1,18 +1,13 @@
-//! The format of a line.
-//!
-//! Source: lines of RoadRunner 2025.1.15 in each mode and encoding, which the tests contain.
+//! The form of a line: that of the RoadRunner in force, or one of its own.
 
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
-use time::OffsetDateTime;
-
-use super::config::{Channel, Encoding, Mode};
-use super::escape;
+use super::config::{Channel, Mode};
 use super::fields::Fields;
-
-/// The width of a channel's name in development mode.
-const NAME_WIDTH: usize = 12;
+use super::pattern::Pattern;
+use super::slog::Slog;
+use super::zap::Zap;
+use crate::compat::Compat;
 
 /// One event, taken apart.
 #[derive(Debug)]
@@ -22,149 +17,79 @@ pub(super) struct Line<'a> {
     pub(super) channel: &'a str,
     pub(super) message: &'a str,
     pub(super) fields: Fields,
+    /// None for the output of workers.
+    pub(super) source: Option<Source>,
+}
+
+/// Where in this program's code an event is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source {
+    pub(super) file: &'static str,
+    pub(super) line: u32,
+    pub(super) module: &'static str,
 }
 
 /// How the lines of a channel are written.
 #[derive(Debug, Clone)]
-pub(super) struct Style {
-    mode: Mode,
-    encoding: Encoding,
-    line_ending: String,
+pub(super) enum Style {
+    Zap(Zap),
+    Slog(Slog),
+    /// `format`, which takes precedence over the mode.
+    Pattern(Pattern),
+    /// Mode raw of RoadRunner 3: the message alone.
+    Message,
 }
 
 impl Style {
-    pub(super) fn new(channel: &Channel) -> Self {
-        let mode = channel.mode.unwrap_or(Mode::Development);
-        let own = if mode == Mode::Production { Encoding::Json } else { Encoding::Console };
-        // A rotated file is JSON, whatever the encoding.
-        let encoding = match &channel.file_logger_options {
-            Some(_) => Encoding::Json,
-            None => channel.encoding.unwrap_or(own),
-        };
-        Self { mode, encoding, line_ending: channel.line_ending.clone().unwrap_or_else(|| "\n".into()) }
+    pub(super) fn new(channel: &Channel, compat: Compat) -> Self {
+        if let Some(format) = channel.format.as_deref().filter(|format| !format.is_empty()) {
+            let line_ending = match &channel.line_ending {
+                _ if channel.skip_line_ending == Some(true) => "",
+                Some(line_ending) => line_ending,
+                None => "\n",
+            };
+            let time_format = channel.time_format.as_deref().filter(|format| !format.is_empty());
+            return Self::Pattern(Pattern::new(format, time_format, line_ending));
+        }
+        match (compat, channel.mode) {
+            (Compat::V2025, _) => Self::Zap(Zap::new(channel)),
+            (Compat::V3, Some(Mode::Production)) => Self::Slog(Slog::json()),
+            (Compat::V3, Some(Mode::Raw)) => Self::Message,
+            (Compat::V3, _) => Self::Slog(Slog::text()),
+        }
     }
 
     /// Whether the output of workers is written as it is.
     pub(super) fn is_raw(&self) -> bool {
-        self.mode == Mode::Raw
+        match self {
+            Self::Zap(zap) => zap.is_raw(),
+            Self::Message => true,
+            Self::Slog(_) | Self::Pattern(_) => false,
+        }
     }
 
-    /// Appends a line of a worker in mode raw: as it is, or as the message of a JSON object, with its line feed, as in RoadRunner. What is
-    /// not whole gets no line ending: the rest of it follows.
+    /// Appends a line of a worker in mode raw, with its line feed. What is not whole gets no line ending: the rest of it follows.
     pub(super) fn write_raw(&self, line: &[u8], is_whole: bool, out: &mut Vec<u8>) {
-        match self.encoding {
-            Encoding::Console => {
-                out.extend_from_slice(line);
-                if !is_whole {
-                    return;
-                }
-            }
-            Encoding::Json => {
-                let message = String::from_utf8_lossy(line) + if is_whole { "\n" } else { "" };
-                let mut object = Map::new();
-                object.insert("message".into(), Value::from(message));
-                out.extend_from_slice(escape::json(Value::Object(object).to_string()).as_bytes());
-            }
+        if let Self::Zap(zap) = self {
+            return zap.write_raw(line, is_whole, out);
         }
-        out.extend_from_slice(self.line_ending.as_bytes());
+        out.extend_from_slice(line);
+        if is_whole {
+            out.push(b'\n');
+        }
     }
 
-    /// Formats the line; in colour if `terminal` is true.
+    /// Formats the line; in colour if `terminal` is true and RoadRunner has colours.
     pub(super) fn write(&self, line: Line<'_>, terminal: bool) -> String {
-        let mut out = match self.encoding {
-            Encoding::Console => self.console(&line, terminal),
-            Encoding::Json => escape::json(self.json(line)),
+        let mut out = match self {
+            Self::Zap(zap) => return zap.write(line, terminal),
+            Self::Pattern(pattern) => return pattern.write(&line),
+            Self::Slog(slog) => slog.write(line),
+            Self::Message => line.message.to_owned(),
         };
-        out.push_str(&self.line_ending);
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
         out
     }
-
-    fn console(&self, line: &Line<'_>, terminal: bool) -> String {
-        let mut parts: Vec<String> = Vec::with_capacity(5);
-        match self.mode {
-            Mode::Development | Mode::Unknown => {
-                let name = format!("{:NAME_WIDTH$}", line.channel);
-                parts.push(iso(line.time));
-                parts.push(paint(terminal, colour(line.level), line.level.as_str()));
-                parts.push(paint(terminal, 92, &name));
-            }
-            Mode::Production => {
-                parts.push(nanoseconds(line.time).to_string());
-                parts.push(line.level.as_str().to_lowercase());
-                parts.push(line.channel.to_owned());
-            }
-            Mode::Raw | Mode::None => {}
-        }
-        parts.push(self.shown(line.message));
-        if !line.fields.is_empty() {
-            parts.push(self.shown(&format!("{{{}}}", line.fields.write(true))));
-        }
-        parts.join("\t")
-    }
-
-    /// Escapes text, so that it can neither begin a line nor move a terminal's cursor; raw is raw.
-    fn shown(&self, text: &str) -> String {
-        if self.mode == Mode::Raw {
-            return text.to_owned();
-        }
-        let mut out = String::with_capacity(text.len());
-        escape::push(&mut out, text);
-        out
-    }
-
-    fn json(&self, line: Line<'_>) -> String {
-        let mut object = Map::new();
-        match self.mode {
-            Mode::Development | Mode::Unknown => {
-                object.insert("level".into(), line.level.as_str().into());
-                object.insert("ts".into(), iso(line.time).into());
-                object.insert("logger".into(), format!("{:NAME_WIDTH$}", line.channel).into());
-                object.insert("msg".into(), line.message.into());
-            }
-            Mode::Production => {
-                object.insert("level".into(), line.level.as_str().to_lowercase().into());
-                object.insert("ts".into(), nanoseconds(line.time).into());
-                object.insert("logger".into(), line.channel.into());
-                object.insert("msg".into(), line.message.into());
-            }
-            Mode::Raw | Mode::None => drop(object.insert("message".into(), line.message.into())),
-        }
-        if line.fields.is_empty() {
-            return Value::Object(object).to_string();
-        }
-        // A worker's field must not shadow one of the line's own: of two with one name, readers take the last.
-        let fields = line.fields.rename(|name| object.contains_key(name));
-        let mut text = Value::Object(object).to_string();
-        text.pop();
-        text.push(',');
-        text.push_str(&fields.write(false));
-        text.push('}');
-        text
-    }
-}
-
-fn paint(terminal: bool, colour: u8, text: &str) -> String {
-    if terminal { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
-}
-
-fn colour(level: tracing::Level) -> u8 {
-    match level {
-        tracing::Level::ERROR => 91,
-        tracing::Level::WARN => 93,
-        tracing::Level::INFO => 96,
-        _ => 97,
-    }
-}
-
-fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// `2006-01-02T15:04:05+0000`.
-fn iso(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let (year, month, day) = time.to_calendar_date();
-    let (hour, minute, second) = time.to_hms();
-    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}+0000", u8::from(month))
 }

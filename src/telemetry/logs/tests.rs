@@ -6,6 +6,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::style::{Line, Style};
 use super::worker_text::WorkerText;
 use super::*;
+use crate::compat::Compat;
 
 /// How long the threads of the log may take to write everything.
 const LONG: Duration = Duration::from_mins(1);
@@ -23,8 +24,8 @@ fn written(
     fields: &Value,
 ) -> String {
     let fields = fields.as_object().cloned().unwrap().into_iter().collect();
-    let line = Line { time: some_time(), level, channel: "app", message, fields };
-    Style::new(channel).write(line, terminal)
+    let line = Line { time: some_time(), level, channel: "app", message, fields, source: None };
+    Style::new(channel, Compat::V2025).write(line, terminal)
 }
 
 fn style(mode: Mode, encoding: Option<Encoding>) -> Channel {
@@ -342,7 +343,7 @@ fn a_field_of_a_worker_cannot_replace_one_of_the_line() {
     };
     let mut lines = Vec::new();
     let limit = tracing::level_filters::LevelFilter::DEBUG;
-    text.write(&Style::new(&channel), limit, false, |line| {
+    text.write(&Style::new(&channel, Compat::V2025), limit, false, |line| {
         lines.push(String::from_utf8_lossy(line).into_owned());
     });
     let rest = r#""pid":7,"stream":"stderr","fields.pid":1,"fields.stream":"x","time":2}"#;
@@ -360,4 +361,145 @@ fn an_output_may_be_a_url() {
         logged(&config, || print(b"x\n"));
         assert_eq!(std::fs::read(&path).unwrap(), b"x\n", "{name}");
     }
+}
+
+/// A line of each mode and format, as [`written`], under RoadRunner 3.
+fn written_under_3(section: &Value, message: &str, fields: &Value) -> String {
+    let mut section = section.clone();
+    section["mode"] = section.get("mode").cloned().unwrap_or("development".into());
+    let channel: Channel = serde_json::from_value(section).unwrap();
+    let fields = fields.as_object().cloned().unwrap().into_iter().collect();
+    let source = Some(style::Source { file: "src/app.rs", line: 7, module: "causeway::app" });
+    let line =
+        Line { time: some_time(), level: tracing::Level::INFO, channel: "server", message, fields, source };
+    Style::new(&channel, Compat::V3).write(line, true)
+}
+
+/// The time of [`some_time`] in the machine's zone, which the tests do not choose.
+fn local(layout: &str) -> String {
+    go_time::Layout::local(layout).text(some_time())
+}
+
+#[test]
+fn lines_match_roadrunner_3_in_every_mode_and_format() {
+    let fields =
+        json!({"timeout": 60, "note": "tab\there \"q\"", "error": null, "pids": [1, 2], "empty": ""});
+    let nanoseconds = local("2006-01-02T15:04:05.999999999Z07:00");
+    let milliseconds = local("2006-01-02T15:04:05.000Z07:00");
+    let seconds = local("2006-01-02T15:04:05Z07:00");
+    let attributes = "timeout=60 note=tab\there \"q\" error=<nil> pids=[1,2] empty=";
+    let message = "destroy <signal> received";
+    for (section, expected) in [
+        (
+            json!({"mode": "production"}),
+            format!(
+                "{{\"time\":\"{nanoseconds}\",\"level\":\"INFO\",\"msg\":\"{message}\",\"logger\":\"server\",\"timeout\":60,\"note\":\"tab\\there \\\"q\\\"\",\"error\":null,\"pids\":[1,2],\"empty\":\"\"}}\n"
+            ),
+        ),
+        (
+            json!({"mode": "development"}),
+            format!(
+                "time={milliseconds} level=INFO msg=\"{message}\" logger=server timeout=60 note=\"tab\\there \\\"q\\\"\" error=<nil> pids=[1,2] empty=\"\"\n"
+            ),
+        ),
+        (json!({"mode": "nonsense"}), String::new()),
+        (json!({"mode": "raw"}), format!("{message}\n")),
+        (
+            json!({"mode": "raw", "format": "%time% [%level%] %logger% %message% %attrs%"}),
+            format!("{seconds} [INFO] server {message} {attributes}\n"),
+        ),
+        (
+            json!({"format": "%message%|%attrs%|%nope%|100%", "line_ending": "\r\n"}),
+            format!("{message}|logger=server {attributes}|%nope%|100%\r\n"),
+        ),
+        (
+            json!({"format": "%time% %source_file%:%source_line% %source_func%", "time_format": "Jan _2 15:04:05.000", "skip_line_ending": true}),
+            format!("{} src/app.rs:7 causeway::app", local("Jan _2 15:04:05.000")),
+        ),
+        // An encoding, a file's options and a line ending without a format have no effect.
+        (
+            json!({"mode": "raw", "encoding": "json", "line_ending": "\r\n", "file_logger_options": {}}),
+            format!("{message}\n"),
+        ),
+    ] {
+        let written = written_under_3(&section, message, &fields);
+        if section["mode"] == "nonsense" {
+            assert!(written.starts_with("time="), "{written}");
+        } else {
+            assert_eq!(written, expected, "{section}");
+        }
+    }
+    assert_eq!(written_under_3(&json!({"mode": "raw"}), "ends\n", &fields), "ends\n");
+}
+
+#[test]
+fn no_text_can_forge_a_line_of_roadrunner_3_either() {
+    let forged = "x\n{\"level\":\"ERROR\"}\u{1b}[2J\0\r\u{85}\u{2028}\u{202e}";
+    let fields = json!({"key\u{9b}\n": "\n\u{7f}\u{2066}"});
+    for section in [
+        json!({"mode": "production"}),
+        json!({"mode": "development"}),
+        json!({"format": "%message% %attrs%"}),
+    ] {
+        let line = written_under_3(&section, forged, &fields);
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(escape::is_control), "{section}: {line:?}");
+    }
+}
+
+#[test]
+fn a_format_is_understood_under_roadrunner_2025_too() {
+    let text = text_of(&json!({"format": "%level% %logger% %message%"}), || print(b"a\nb\n"));
+    assert_eq!(String::from_utf8(text).unwrap(), "INFO server a\nINFO server b\n");
+    // A channel with a mode of its own does not inherit it.
+    let section = json!({"format": "%message%!", "channels": {"server": {"mode": "raw"}}});
+    assert_eq!(text_of(&section, || print(b"a\n")), b"a\n");
+}
+
+#[test]
+fn a_channel_of_roadrunner_3_inherits_nothing() {
+    let section = json!({
+        "mode": "production", "level": "error", "format": "%message%", "output": ["stdout"],
+        "channels": {"app": {}, "rpc": {"level": "panic", "output": ["a", "b"]}},
+    });
+    let mut config: Config = serde_json::from_value(section).unwrap();
+    let outputs = |config: &Config, name: &str| {
+        config.keys(name).iter().map(|(_, output)| output.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(config.channel("app").format.as_deref(), Some("%message%"));
+    assert_eq!(config.channel("rpc").level, Some(Level::Error));
+    config.compat = Compat::V3;
+    assert_eq!(config.channel("app"), Channel::default());
+    assert_eq!(config.channel("rpc").level, Some(Level::Debug));
+    assert_eq!(outputs(&config, "app"), Vec::<String>::new(), "standard error");
+    assert_eq!(outputs(&config, "rpc"), ["a", "b"]);
+    assert_eq!(config.channel("server").mode, Some(Mode::Production));
+    assert_eq!(config.channel("server").level, Some(Level::Error));
+    assert_eq!(outputs(&config, "server"), ["stdout"]);
+}
+
+#[test]
+fn the_output_of_workers_has_the_form_of_roadrunner_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |mode: &str| {
+        let path = folder.path().join(mode).display().to_string();
+        let mut config: Config = serde_json::from_value(json!({"mode": mode, "output": [path]})).unwrap();
+        config.compat = Compat::V3;
+        logged(&config, || print(b"plain text\n{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n"));
+        std::fs::read_to_string(&path).unwrap()
+    };
+    assert_eq!(text("raw"), "plain text\n{\"level\":\"error\",\"msg\":\"x\",\"n\":1}\n");
+    let development = text("development");
+    let behind_time: Vec<_> =
+        development.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+    assert_eq!(
+        behind_time,
+        [
+            "level=INFO msg=\"plain text\" logger=server pid=7 stream=stderr",
+            "level=ERROR msg=x logger=server pid=7 stream=stderr n=1"
+        ]
+    );
+    let production = text("production");
+    let last: Value = serde_json::from_str(production.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["level"], &last["msg"], &last["n"]), (&json!("ERROR"), &json!("x"), &json!(1)));
 }

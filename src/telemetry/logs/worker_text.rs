@@ -78,7 +78,7 @@ impl WorkerText {
             line.message
         });
         let message = message.as_deref().unwrap_or(text);
-        let line = Line { time: self.time, level, channel: self.channel, message, fields };
+        let line = Line { time: self.time, level, channel: self.channel, message, fields, source: None };
         Some(style.write(line, terminal))
     }
 }

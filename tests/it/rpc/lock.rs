@@ -59,3 +59,23 @@ async fn a_client_that_disconnects_leaves_the_queue() {
     assert!(ok(&mut holder, "lock.Release", json!({"resource": "r", "id": "a"})).await);
     assert!(granted(&mut last).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_compat_3_times_have_bounds_and_a_reader_may_become_the_writer() {
+    let server = worker().rpc().more("causeway: {compat: 3}\n").start();
+    let mut caller = server.caller().await;
+    let reader = json!({"resource": "r", "id": "a", "wait": 0});
+    assert!(ok(&mut caller, "lock.LockRead", reader.clone()).await);
+    assert!(!ok(&mut caller, "lock.LockRead", reader.clone()).await);
+    assert!(ok(&mut caller, "lock.Lock", reader).await);
+    for method in ["lock.Lock", "lock.LockRead", "lock.UpdateTTL"] {
+        let error = caller.json(method, &json!({"resource": "r", "id": "a", "ttl": -1})).await.unwrap_err();
+        assert_eq!(error, "ttl must be between 0 and 9223372036854775 microseconds");
+    }
+    let methods = ["Lock", "LockRead", "Release", "ForceRelease", "Exists", "UpdateTTL"];
+    for method in methods.map(|method| format!("lock.{method}")) {
+        let error = caller.json(&method, &json!({"resource": "r", "id": "a", "wait": -1})).await.unwrap_err();
+        assert_eq!(error, "wait must be between 0 and 9223372036854775 microseconds", "{method}");
+    }
+    assert_eq!(caller.json("rpc.Version", &json!(true)).await.unwrap(), "3.2.0");
+}

@@ -259,22 +259,32 @@ pub struct Server {
 impl Server {
     /// Waits for a line of standard output or error that contains `part`, and returns the first.
     pub fn wait_for_output(&self, part: &str) -> String {
+        self.wait_for_line(part, |line| line.contains(part))
+    }
+
+    fn wait_for_line(&self, wanted: &str, is_wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.text.lines();
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(part)) {
+            if let Some(line) = lines.iter().find(|line| is_wanted(line)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line holds {part:?}:\n{}", lines.join("\n"));
+            assert!(!left.is_zero(), "no line holds {wanted:?}:\n{}", lines.join("\n"));
             lines = self.text.more.wait_timeout(lines, left).unwrap().0;
         }
     }
 
     /// Waits until the server of this log channel is listening. Returns its address as it is logged.
     pub fn logged_address(&self, channel: &str) -> String {
-        let line = self.wait_for_output(&format!("{channel:12}\tlistening\t"));
-        json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned()
+        let under_3 = format!("msg=listening logger={channel} address=");
+        let under_2025 = format!("{channel:12}\tlistening\t");
+        let line =
+            self.wait_for_line(&under_2025, |line| line.contains(&under_2025) || line.contains(&under_3));
+        match line.split_once(&under_3) {
+            Some((_, address)) => address.split(' ').next().unwrap().to_owned(),
+            None => json(line.rsplit_once('\t').unwrap().1)["address"].as_str().unwrap().to_owned(),
+        }
     }
 
     /// Waits until the server of this log channel is listening. Returns its host and port.

@@ -39,7 +39,12 @@ impl Setup {
             ..Sources::default()
         };
         let loaded = load(&sources).unwrap();
-        let environment = Environment { work_dir: loaded.work_dir, inherited: loaded.env, rpc: None };
+        let environment = Environment {
+            work_dir: loaded.work_dir,
+            inherited: loaded.env,
+            rpc: None,
+            compat: loaded.config.compat,
+        };
         let start = Start {
             name: "centrifuge".into(),
             required: true,

@@ -429,6 +429,25 @@ final class AsyncTest extends TestCase
         self::assertStringEndsWith("65\n66\n", $log);
     }
 
+    public function testAStreamOfLargeMessagesUsesHalfOfItsWindow(): void
+    {
+        $worker = $this->worker('
+            $app->onSubscribeUnidirectional(function () { for ($i = 1; ; ++$i) { fwrite(STDERR, "$i\n"); yield new Publication(str_repeat("x", 10_000)); } });');
+        $worker->send(Supervisor::event(1, 'subscribeunidirectional', '{}'));
+        for ($message = 0; $message < 32; ++$message) {
+            self::assertSame(Frame::STREAM, $worker->receive()->stream);
+        }
+        $worker->send(new Frame('', stream: Frame::PING));
+        self::assertSame(Frame::PONG, $worker->receive()->stream);
+        $worker->command(window: 1, messages: 32);
+        for ($message = 0; $message < 32; ++$message) {
+            self::assertSame(Frame::STREAM, $worker->receive()->stream);
+        }
+        $worker->command(cancel: 1, reason: 'gone');
+        self::assertSame([1 => '!cancelled: gone'], $worker->answers(1));
+        self::assertStringEndsWith("63\n64\n", $this->end($worker)[1]);
+    }
+
     public function testAStreamEndsWithAnErrorWhenItsWorkerIsStopped(): void
     {
         $worker = $this->worker('

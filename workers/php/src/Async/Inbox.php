@@ -53,7 +53,7 @@ final class Inbox
             $this->waiter->wait(null);
         }
         // Half a window at a time: grants cost little, and the server does not have to wait for them.
-        if (++$this->taken === Task::WINDOW >> 1 && !$this->isClosed) {
+        if (++$this->taken === Window::SIZE >> 1 && !$this->isClosed) {
             ($this->grant)($this->taken);
             $this->taken = 0;
         }

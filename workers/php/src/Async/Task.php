@@ -16,16 +16,10 @@ use Causeway\Payload;
  */
 final class Task
 {
-    /** Messages of a stream that either side may send before the other one grants more. */
-    public const WINDOW = 64;
-
     public readonly Cancellation $cancellation;
 
-    private int $window = self::WINDOW;
-
-    private bool $isStreaming = false;
-
-    private ?Waiter $waiter = null;
+    /** The window of the stream that is the answer, once it has begun. */
+    private ?Window $window = null;
 
     private ?Inbox $inbox = null;
 
@@ -69,30 +63,27 @@ final class Task
     }
 
     /**
-     * Waits until one more message of the answer may be sent.
+     * A message of the answer, once it may be sent.
      *
      * @throws Cancelled
      */
-    public function take(): void
+    public function message(string $message): Frame
     {
-        $this->isStreaming = true;
-        $this->cancellation->throwIfRequested();
-        while ($this->window <= 0) {
-            ($this->waiter ??= new Waiter($this->worker->loop))->wait($this->cancellation);
-        }
-        --$this->window;
+        $this->window ??= new Window($this->worker->loop);
+        $this->window->take(strlen($message), $this->cancellation);
+
+        return $this->frame($message, stream: Frame::STREAM);
     }
 
     /** Whether the answer is a stream that has begun. */
     public function isStreaming(): bool
     {
-        return $this->isStreaming;
+        return $this->window !== null;
     }
 
     /** Lets the handler send more messages. */
     public function grant(int $messages): void
     {
-        $this->window += $messages;
-        $this->waiter?->resume();
+        $this->window?->grant($messages);
     }
 }

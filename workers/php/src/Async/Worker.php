@@ -222,8 +222,7 @@ final class Worker
             if ($this->isStopping) {
                 $task->cancellation->request('stop');
             }
-            $task->take();
-            $this->output->add($task->frame($message, stream: Frame::STREAM)->encode());
+            $this->output->add($task->message($message)->encode());
         }
 
         return $task->frame('', stream: Frame::STREAM | Frame::STOP);

@@ -28,11 +28,17 @@ else:
 class LazyModule:
     """Imports a module with the first use of one of its names."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, purpose: str) -> None:
+        """Take the name of the module, and what needs it."""
         self._module = name
+        self._purpose = purpose
 
     def __getattr__(self, name: str) -> Any:
-        value = self.__dict__[name] = getattr(importlib.import_module(self._module), name)
+        try:
+            module = importlib.import_module(self._module)
+        except ModuleNotFoundError as error:
+            raise ImportError(f"{self._purpose} needs the package protobuf: {error}") from error
+        value = self.__dict__[name] = getattr(module, name)
         return value
 
 

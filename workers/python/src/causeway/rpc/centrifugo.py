@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .._proto import api_pb2 as api
 else:
-    api = LazyModule("causeway._proto.api_pb2")
+    api = LazyModule("causeway._proto.api_pb2", "Centrifugo's server API")
 
 
 class Centrifugo:
