@@ -292,10 +292,14 @@ class Session:
         self._start(number, self._answer_stream(stream, event, handler, request, function))
 
     def _open(self, number: int, event: Event, request: Request) -> Stream:
-        stream = self._streams[number] = Stream(number, lambda data: self._send((data,)))
-        if event is Event.SUBSCRIBE_BIDIRECTIONAL and isinstance(request, SubscribeStreamRequest):
+        bidirectional = event is Event.SUBSCRIBE_BIDIRECTIONAL
+        stream = self._streams[number] = Stream(number, self._send_one, bidirectional=bidirectional)
+        if isinstance(request, SubscribeStreamRequest):
             request._messages = stream.inbox
         return stream
+
+    def _send_one(self, data: bytes) -> None:
+        self._send((data,))
 
     async def _answer_stream(
         self, stream: Stream, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]

@@ -20,24 +20,28 @@ from .window import Inbox, Window
 class Stream:
     """The stream of one subscription, tied to its request by number."""
 
-    def __init__(self, number: int, send: Callable[[bytes], None]) -> None:
+    def __init__(self, number: int, send: Callable[[bytes], None], *, bidirectional: bool) -> None:
         self.number = number
         self.window = Window()
-        self.inbox = Inbox(lambda messages: send(wire.command({"window": number, "messages": messages})))
+        self.inbox: Optional[Inbox] = None
+        if bidirectional:
+            self.inbox = Inbox(lambda messages: send(wire.command({"window": number, "messages": messages})))
         self._send = send
         self._cancelled = False
 
     def receive(self, message: bytes, *, last: bool) -> None:
         """Take what the client published."""
-        if message or not last:
-            self.inbox.put(message)
-        if last:
-            self.inbox.end()
+        if self.inbox is not None:
+            if message or not last:
+                self.inbox.put(message)
+            if last:
+                self.inbox.end()
 
     def cancel(self) -> None:
         """Send nothing more, and close the generator where it is next."""
         self._cancelled = True
-        self.inbox.end()
+        if self.inbox is not None:
+            self.inbox.end()
 
     async def send(self, items: AsyncGenerator[Any, None], codec: Codec, event: Event, handler: Handler) -> Optional[bytes]:
         """Send what a generator yields, as fast as the server takes it; return the answer if it rejects the subscription."""
