@@ -14,19 +14,19 @@
 //!   `b64`: Centrifugo's own (`b64data`), which pass through, or, where its message has none, one that exists in JSON only.
 //! - In answers, names match regardless of case, unknown ones are ignored, and `null` stands for a field that is not set.
 //!
-//! Where this is stricter than Centrifugo, since the worker would be hurt otherwise or the answer is surely a mistake: an answer has to be
-//! UTF-8, a field may occur once, and nesting is limited to 500 levels ([`text::MAX_DEPTH`]). Where it is more tolerant: `bytes` of a request that are not
-//! JSON, or nested deeper, are sent as base64 instead of failing the call.
+//! It is stricter than Centrifugo with what is surely a mistake: an answer has to be UTF-8, a field may occur once, and nesting is limited
+//! to 500 levels ([`text::MAX_DEPTH`]). It is more tolerant with what clients send: `bytes` of a request that are not JSON, or nested deeper,
+//! are sent as base64 instead of failing the call or the worker's parser.
 //!
 //! Invariants:
-//! - Both directions are one pass over the input with a table, without a tree in between. (Protobuf allows fields in any order and more
-//!   than once; so `to_json` notes where each field is before it writes them, and the last value counts.)
-//! - Whatever comes in, what goes out is valid, and neither direction panics, recurses without limit, or writes more than `limit` bytes.
+//! - Both directions go from bytes to bytes with a table, without a tree in between. Protobuf allows fields in any order and more than once,
+//!   so `to_json` notes where each field is before it writes them; the last value counts.
+//! - Output is valid whatever the input is. Neither direction panics, recurses without limit, or writes out of proportion to its input.
 //! - Errors name the field and the place, never the value, which may be a secret.
 //!
 //! Unknown fields of a request cannot be named and are left out.
 //!
-//! Deliberately absent: I/O, threads, and which worker wants what: `pool` asks for the conversion once it knows the worker.
+//! Deliberately absent: I/O and threads, and which worker wants JSON, which `pools::translation` learns from the pool.
 
 mod error;
 mod shape;

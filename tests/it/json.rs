@@ -115,6 +115,27 @@ async fn workers_with_and_without_protobuf_serve_side_by_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_protocol_2_answers_many_requests_in_json() {
+    for relay in ["pipes", "tcp"] {
+        let server = json_worker().relay(relay).env("CONCURRENCY", "4").start();
+        let client = server.client().await;
+        let calls: Vec<_> = (0..8).map(|number| client.spawn_rpc("echo", &number.to_string())).collect();
+        for (number, call) in calls.into_iter().enumerate() {
+            assert_eq!(call.await.unwrap().unwrap(), number.to_string());
+        }
+        // A wrong answer among right ones.
+        let mixed: Vec<_> =
+            ["repeat:1", "echo", "echo", "echo"].map(|method| client.spawn_rpc(method, r#""x""#)).into();
+        let mut ends = Vec::new();
+        for call in mixed {
+            ends.push(call.await.unwrap().map_err(|status| status.code()));
+        }
+        let right = || Ok(r#""x""#.to_owned());
+        assert_eq!(ends, [Err(Code::Internal), right(), right(), right()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_no_messages_fail_their_request_alone() {
     let server = json_worker().start();
     let client = server.client().await;
@@ -150,8 +171,8 @@ async fn deep_and_huge_answers_fail_their_request_alone() {
     let server = json_worker().start();
     let client = server.client().await;
     let pid = client.worker_pid().await;
-    for data in ["[", "{\"a\":", "{\"result\":", " "] {
-        let (times, data) = ((60 << 20) / data.len(), json!(data).to_string());
+    for (data, megabytes) in [("[", 60), ("{\"a\":", 6), ("{\"result\":", 6), (" ", 6)] {
+        let (times, data) = ((megabytes << 20) / data.len(), json!(data).to_string());
         let status = client.rpc(&format!("repeat:{times}"), &data).await.unwrap_err();
         assert_eq!(status.code(), Code::Internal, "{status}");
     }

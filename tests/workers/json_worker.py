@@ -36,12 +36,16 @@ def main():
     greeting = {"pid": os.getpid()}
     if "SAYS_NOTHING" not in os.environ:
         greeting["codec"] = "json"
+    if "CONCURRENCY" in os.environ:
+        greeting.update(protocol=2, concurrency=int(os.environ["CONCURRENCY"]))
+    waiting = []
     while True:
         flags, options, payload = relay.receive()
         if flags & CONTROL:
             if b"stop" in payload:
                 return
-            relay.write(frame(CONTROL, json.dumps(greeting).encode()))
+            if b"pid" in payload:
+                relay.write(frame(CONTROL, json.dumps(greeting).encode()))
             continue
         context, body = json.loads(payload[: options[0]]), payload[options[0] :]
         kind = context["type"][0]
@@ -49,9 +53,14 @@ def main():
             with open("requests", "a") as file:
                 file.write(json.dumps([kind, body.decode()]) + "\n")
             reply = answer(kind, flags, json.loads(body))
-            relay.write(frame(JSON, reply if isinstance(reply, bytes) else json.dumps(reply).encode(), (0,)))
+            reply = frame(JSON, reply if isinstance(reply, bytes) else json.dumps(reply).encode(), (0, *options[1:]))
         except Exception as error:
-            relay.write(frame(ERROR, repr(error).encode()))
+            reply = frame(ERROR, repr(error).encode(), (0, *options[1:]) if options[1:] else ())
+        waiting.append(reply)
+        # With protocol 2, requests are answered together, the last one first.
+        if len(waiting) == greeting.get("concurrency", 1):
+            relay.write(b"".join(reversed(waiting)))
+            waiting.clear()
 
 
 main()
