@@ -67,3 +67,12 @@ fn the_python_example_answers_every_event_over_every_relay() {
         repository().join("workers/python/examples/app.py").display()
     ));
 }
+
+#[test]
+fn the_concurrent_python_example_answers_every_event_over_every_relay() {
+    every_event_is_answered(&format!(
+        "{} {}",
+        python(),
+        repository().join("workers/python/examples/async_app.py").display()
+    ));
+}
