@@ -141,7 +141,9 @@ class _Connection(asyncio.Protocol):
         call = _Call(self.loop, self._sequence, method, argument, codec)
         self._pending[call.sequence] = call
         self._unwritten.append(call)
-        if not self._scheduled:
+        if len(self._pending) == 1:
+            self._write()
+        elif not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._write)
         timer = self.loop.call_at(deadline, self._expire, call)
@@ -166,7 +168,7 @@ class _Connection(asyncio.Protocol):
 
     def _write(self) -> None:
         self._scheduled = False
-        if self._full or not self.is_open:
+        if self._full or not self.is_open or not self._unwritten:
             return
         requests = []
         for call in self._unwritten:
