@@ -167,12 +167,15 @@ def test_an_application_of_the_guide_serves_on_its_own_event_loop(applications: 
 def test_the_streams_of_the_guide_are_sent_and_published_to(applications: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def part(peer: Peer) -> None:
         request = peer.receive()
+        assert request.payload.startswith(b'stream.List{"channel":"news"')
+        peer.answer(request, b'{"streams":[{"id":"s1"}],"total":1}')
+        request = peer.receive()
         assert request.payload.startswith(b"stream.Publish\n\x02s1") and b'{"from":"42","text":"hello"}' in request.payload
         peer.answer(request, b"")
 
     with Server(part) as server:
         monkeypatch.setenv("RR_RPC", server.address)
-        worker = applications("from __future__ import annotations\n" + block("streams.py"), concurrency=64)
+        worker = applications(block("streams.py"), concurrency=64)
         first = numbered(worker, 1, Event.SUBSCRIBE_UNIDIRECTIONAL, proxy.SubscribeRequest())
         messages = [first, *(worker.receive() for _ in range(3))]
         received = [proxy.StreamSubscribeResponse.FromString(message.payload).publication.data for message in messages]
@@ -180,7 +183,7 @@ def test_the_streams_of_the_guide_are_sent_and_published_to(applications: Any, m
         assert worker.receive().stream == frame.STREAM | frame.STOP
         joined = numbered(worker, 2, Event.SUBSCRIBE_BIDIRECTIONAL, proxy.SubscribeRequest(user="42"), "s1")
         assert proxy.SubscribeResponse.FromString(joined.payload).HasField("result")
-        said = proxy.PublishRequest(user="42", data=b'"hello"')
+        said = proxy.PublishRequest(channel="news", user="42", data=b'"hello"')
         for number, event, message in ((3, Event.STREAM_PUBLISH, said), (4, Event.STREAM_END, proxy.SubscribeRequest())):
             answer = numbered(worker, number, event, message, "s1")
             assert event.response.FromString(answer.payload).HasField("result")

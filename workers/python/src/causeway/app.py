@@ -158,8 +158,9 @@ class App:
     def on_subscribe_unidirectional(self, handler: SubscribeStreamHandler) -> SubscribeStreamHandler:
         """Handle subscriptions that get a stream of their own.
 
-        A handler that returns a result is done: whoever knows ``request.stream`` publishes to it with ``Rpc.stream``. A handler
-        that is a generator yields the publications itself, after a ``SubscribeResult`` that accepts the subscription.
+        If the handler returns a result, the server keeps the stream open: any caller publishes to it by ``request.stream``, with
+        ``Rpc.stream``. A handler that is a generator yields the publications itself, after a ``SubscribeResult`` that accepts the
+        subscription.
         """
         return self.on(Event.SUBSCRIBE_UNIDIRECTIONAL)(handler)
 

@@ -80,7 +80,7 @@ class Session:
             self._loop.call_soon_threadsafe(self._send, (wire.command({"credit": credit}),))
 
     async def close(self) -> None:
-        """Let go of the relay, and end the handlers whose answers nobody reads."""
+        """Close the relay, and cancel the handlers whose answers will not be read."""
         self._watchdog.stop()
         self._connection.close()
         for stream in self._streams.values():
@@ -332,7 +332,7 @@ class Session:
                 settle = partial(future.set_result, function())
             except BaseException as error:
                 settle = partial(future.set_exception, error)
-            # Nobody waits for it if the task has been cancelled.
+            # The future is cancelled along with the task that waits for it.
             self._leave_to_loop(lambda: None if future.done() else settle())
 
         if self._threads is None:

@@ -87,7 +87,7 @@ class Watchdog:
         self._signal.wait(seconds)
 
     def _find(self) -> None:
-        """Log what blocks the loop until it answers again. Something must be there twice: many short steps are nobody's fault."""
+        """Log what blocks the loop until it answers again. A step must be seen twice: many short ones block nothing."""
         before: Optional[FrameType] = None
         while self._late and not self._stopped:
             frames = _frames(sys._current_frames().get(self._watched))

@@ -111,7 +111,7 @@ async def _connect_tcp(where: tuple[str, int]) -> tuple[asyncio.Transport, _Conn
 
 
 class _Connection(asyncio.Protocol):
-    """One connection; a call is a future in ``_pending`` from its request to its reply, even if nobody waits for it any more."""
+    """One connection; a call is a future in ``_pending`` from its request to its reply, even if it was cancelled."""
 
     _transport: asyncio.Transport
 
