@@ -2,6 +2,7 @@
 
 mod failures;
 mod limits;
+mod php;
 mod requests;
 
 use std::path::PathBuf;
