@@ -46,8 +46,12 @@ $tell = function (string $room, array $message) use ($rpc): void {
 
         return new SubscribeResult(data: ['stream' => $request->stream]);
     })
-    ->onStreamPublish(fn (StreamPublishRequest $request) => $tell($request->channel, ['from' => $request->user, 'text' => $request->json()]))
-    ->onStreamEnd(fn (StreamEndRequest $request) => $tell($request->channel, ['left' => $request->client]))
+    ->onStreamPublish(function (StreamPublishRequest $request) use ($tell): void {
+        $tell($request->channel, ['from' => $request->user, 'text' => $request->json()]);
+    })
+    ->onStreamEnd(function (StreamEndRequest $request) use ($tell): void {
+        $tell($request->channel, ['left' => $request->client]);
+    })
     ->onSubscribeUnidirectional(function (SubscribeStreamRequest $request): Generator {
         yield new SubscribeResult();
         for (;;) {
