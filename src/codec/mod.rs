@@ -40,4 +40,4 @@ mod to_protobuf;
 mod wire;
 
 pub(crate) use error::InvalidRequest;
-pub(crate) use shape::{Event, event};
+pub(crate) use shape::{Message, event};

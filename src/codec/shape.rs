@@ -70,7 +70,6 @@ pub(crate) struct Event {
     /// What it answers.
     pub(crate) answer: &'static Message,
     /// What it sends in a stream.
-    #[allow(dead_code, reason = "no worker streams yet")]
     pub(crate) part: Option<&'static Message>,
 }
 

@@ -42,5 +42,6 @@ pub use route::{Routes, Step};
 pub(crate) use rule::is_of_unknown_type;
 pub use rule::{Match, Verdict};
 pub use snapshot::{PoolSnapshot, Snapshot, WorkerSnapshot};
+pub use translation::stream_message;
 pub use types::Subject;
 pub(crate) use types::{TYPES, normalised};

@@ -10,7 +10,8 @@ use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
 
-use crate::support::{Client, Server, Setup, repository};
+use crate::support::streams::{End, Streams};
+use crate::support::{Client, Server, Setup, eventually, repository};
 
 const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 
@@ -270,6 +271,47 @@ async fn a_reset_may_replace_workers_with_protobuf_by_workers_without() {
     server.caller().await.json("resetter.Reset", &json!("centrifuge")).await.unwrap();
     calls.await.unwrap();
     assert_eq!(client.rpc("echo", "1").await.unwrap(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_the_server_holds_are_opened_used_and_ended_in_json() {
+    let server = json_worker().start();
+    let mut streams = Streams::connect(&server).await;
+    let mut stream = streams.open_bidirectional("room").await.accepted().await;
+    stream.publish(r#"{"a":[1]}"#).await;
+    stream.publish("not JSON").await;
+    eventually("both are handled", || requests(&server).len() == 3).await;
+    stream.leave();
+    eventually("the end is handled", || requests(&server).len() == 4).await;
+    let about = |mut more: Value| {
+        let client = json!({"client": "client", "transport": "websocket", "protocol": "json", "encoding": "json",
+            "user": "42", "channel": "room"});
+        more.as_object_mut().unwrap().extend(client.as_object().unwrap().clone());
+        more
+    };
+    let expected = [
+        ("subscribebidirectional", about(json!({"data": {}}))),
+        ("streampublish", about(json!({"data": {"a": [1]}}))),
+        ("streampublish", about(json!({"b64data": STANDARD.encode("not JSON")}))),
+        ("streamend", about(json!({"data": {}}))),
+    ];
+    assert_eq!(requests(&server), expected.map(|(kind, body)| (kind.to_owned(), body)));
+
+    let answers = [
+        (r#"{"error":{"code":403,"message":"no"}}"#, End::Status(0, String::new())),
+        (
+            r#"{"result":[]}"#,
+            End::Status(
+                13,
+                "the worker's answer is not a valid SubscribeResponse: result: expected an object at byte 10"
+                    .into(),
+            ),
+        ),
+    ];
+    for (answer, end) in answers {
+        std::fs::write(server.path("answer.subscribeunidirectional"), answer).unwrap();
+        assert_eq!(streams.open("room").await.end().await, end);
+    }
 }
 
 /// The first block of code of a language on a page.

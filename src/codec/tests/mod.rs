@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
-use super::event;
-use super::shape::{Kind, Label, MAX_FIELDS, Message};
+use super::shape::{Kind, Label, MAX_FIELDS};
 use super::tables::EVENTS;
+use super::{Message, event};
 
 const LIMIT: usize = 1 << 20;
 
