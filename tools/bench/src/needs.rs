@@ -21,8 +21,6 @@ pub(crate) enum Need {
     Streams,
     /// The same of the other binary.
     StreamsBefore,
-    /// A Python package that knows protocol 2.
-    ProtocolTwoInPython,
 }
 
 impl Need {
@@ -48,13 +46,7 @@ impl Need {
         match row.app {
             App::C => {}
             App::Php => needs.push(Self::Php),
-            App::Python => needs.push(Self::Protobuf),
-            App::Handlers => {
-                needs.push(Self::Protobuf);
-                if contender.is_concurrent() {
-                    needs.push(Self::ProtocolTwoInPython);
-                }
-            }
+            App::Python | App::Handlers => needs.push(Self::Protobuf),
         }
         needs
     }
@@ -75,7 +67,6 @@ impl Need {
             Self::ProtocolTwoBefore => "protocol 2 before: that version of Causeway does not know it",
             Self::Streams => "streams: this version of Causeway does not know them",
             Self::StreamsBefore => "streams before: that version of Causeway does not know them",
-            Self::ProtocolTwoInPython => "protocol 2 in Python: the package does not know it",
         }
     }
 }

@@ -16,13 +16,6 @@ use crate::role;
 use crate::running::Running;
 use crate::streams::Streams;
 
-/// Fails if the Python kit does not know protocol 2.
-const KIT: &str = concat!(
-    "import inspect, sys; sys.path.insert(0, '",
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../workers/python/src'); import causeway; inspect.signature(causeway.App.run).parameters['concurrency']"
-);
-
 /// Requests that a worker of protocol 2 takes at a time.
 const CONCURRENCY: &str = "1024";
 
@@ -31,6 +24,8 @@ const CONCURRENCY: &str = "1024";
 pub(crate) struct Setup {
     pub(crate) out: PathBuf,
     pub(crate) causeway: PathBuf,
+    /// Whether it is not the version that this program is linked with.
+    is_named: bool,
     pub(crate) echo: PathBuf,
     pub(crate) before: Option<PathBuf>,
     pub(crate) roadrunner: Option<PathBuf>,
@@ -72,6 +67,7 @@ impl Setup {
             worker: compile(&out)?,
             out,
             causeway,
+            is_named: args.causeway.is_some(),
             echo: role::program(programs.path(), role::ECHO)?,
             before,
             centrifugo: api.clone().or_else(installed),
@@ -99,24 +95,23 @@ impl Setup {
             (Need::Protobuf, imports("google.protobuf")),
             (Need::Grpc, imports("grpc, google.protobuf")),
             (Need::Uvicorn, imports("uvicorn, uvloop, httptools")),
-            (Need::ProtocolTwoInPython, runs(&self.python, &["-c", KIT])),
         ];
         found.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| need).collect()
     }
 
-    /// Tries whether the binaries of Causeway, which may be older than this program, know what some rows need.
+    /// Tries whether binaries of Causeway that may be older than this program know what some rows need.
     pub(crate) fn try_binaries(&mut self, runtime: &Runtime) {
         let starts = |row, contender| Running::start(self, runtime, row, contender);
         let concurrent = |contender| starts(&PROTOCOL_2, contender).is_ok();
-        let streams = |contender| {
-            let open =
-                |bridge: &Running| runtime.block_on(Streams::open(&bridge.address, bridge.rpc(), 1)).is_ok();
-            starts(&STREAMS, contender).is_ok_and(|bridge| open(&bridge))
+        let opens = |bridge: Running| {
+            runtime.block_on(Streams::open(&bridge.address, bridge.rpc(), 1)).is_ok()
         };
-        let mut found = vec![
-            (Need::ProtocolTwo, concurrent(Contender::Concurrent)),
-            (Need::Streams, streams(Contender::Causeway)),
-        ];
+        let streams = |contender| starts(&STREAMS, contender).is_ok_and(opens);
+        let mut found = Vec::new();
+        if self.is_named {
+            found.push((Need::ProtocolTwo, concurrent(Contender::Concurrent)));
+            found.push((Need::Streams, streams(Contender::Causeway)));
+        }
         if self.before.is_some() {
             found.push((Need::ProtocolTwoBefore, concurrent(Contender::BeforeConcurrent)));
             found.push((Need::StreamsBefore, streams(Contender::Before)));
