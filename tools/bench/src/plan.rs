@@ -163,7 +163,10 @@ pub(crate) const ROWS: &[Row] = &[
     idle("idle, 500 workers", 500),
     PROTOCOL_2,
     concurrent("Python handler, 1 x 256", 256, SMALL),
-    concurrent("Python handler waits 50 ms, 1 x 1000", 1000, Message::Wait),
+    Row {
+        contenders: &[Concurrent, Classic, Aio],
+        ..concurrent("Python handler waits 50 ms, 1 x 1000", 1000, Message::Wait)
+    },
     clients("Python handler, 200 clients", 200, 1, SMALL),
     clients("Python handler waits 50 ms, 200 clients x 5", 200, 5, Message::Wait),
     Row {

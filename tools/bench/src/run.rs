@@ -166,9 +166,7 @@ impl Bench<'_> {
         let check = || self.runtime.block_on(check::sample(&running.address, message));
         let answer = check()?;
         let load = Load::new(&running.address, shape, message, answer)?;
-        // Of calls that wait, a classic worker answers few.
-        let at_least = if message.waits().is_some() { shape.0 } else { shape.0 * shape.1 };
-        let few = FEW.min((8 << 20) / answer).max(at_least);
+        let few = few(shape, message).min((8 << 20) / answer).max(shape.0);
         let measured = self.under_load(running, few, |requests| load.run(requests))?;
         // Its answers are still right after the load.
         check()?;
@@ -184,8 +182,9 @@ impl Bench<'_> {
         let front = running.front.as_ref().context("there is no Centrifugo")?.address;
         let (number, in_flight) = shape;
         let mut clients = self.runtime.block_on(Clients::connect(front, number, message))?;
-        let few = if message.waits().is_some() { FEW } else { FEW.max(number * in_flight) };
-        self.under_load(running, few, |calls| self.runtime.block_on(clients.run(calls, in_flight)))
+        self.under_load(running, few(shape, message), |calls| {
+            self.runtime.block_on(clients.run(calls, in_flight))
+        })
     }
 
     fn publish(&self, running: &Running, connections: usize) -> anyhow::Result<Measured> {
@@ -263,6 +262,11 @@ impl Bench<'_> {
         measured.figures.extend(centrifugo);
         Ok(measured)
     }
+}
+
+/// How many calls are few for a load of this shape. Of those that wait, a classic worker answers fewer.
+fn few((connections, streams): (usize, usize), message: Message) -> usize {
+    if message.waits().is_some() { FEW / 4 } else { FEW.max(connections * streams) }
 }
 
 fn idle(running: &Running, rest: Duration) -> anyhow::Result<Measured> {

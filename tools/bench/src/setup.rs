@@ -103,9 +103,8 @@ impl Setup {
     pub(crate) fn try_binaries(&mut self, runtime: &Runtime) {
         let starts = |row, contender| Running::start(self, runtime, row, contender);
         let concurrent = |contender| starts(&PROTOCOL_2, contender).is_ok();
-        let opens = |bridge: Running| {
-            runtime.block_on(Streams::open(&bridge.address, bridge.rpc(), 1)).is_ok()
-        };
+        let opens =
+            |bridge: Running| runtime.block_on(Streams::open(&bridge.address, bridge.rpc(), 1)).is_ok();
         let streams = |contender| starts(&STREAMS, contender).is_ok_and(opens);
         let mut found = Vec::new();
         if self.is_named {
