@@ -141,7 +141,7 @@ fn picture(snapshot: &Snapshot, rates: &[Option<f64>], style: Style) -> String {
 
 fn summary(stats: &Stats, rate: Option<f64>) -> String {
     let rate = rate.map_or_else(|| "–".into(), |rate| format!("{rate:.1}"));
-    let Stats { requests, failures, waiting, target, latency: times, restarts } = stats;
+    let Stats { requests, failures, waiting, target, latency: times, restarts, .. } = stats;
     let mut text = format!(
         "{rate} requests/s, {} waiting, {} workers wanted; {} requests in total, {} failed\n",
         count(*waiting),

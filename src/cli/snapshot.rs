@@ -36,6 +36,9 @@ pub(super) struct Worker {
     #[serde(rename = "CPUPercent")]
     pub(super) cpu: f64,
     pub(super) command: String,
+    /// Requests in hand, if the server says so.
+    #[serde(skip)]
+    pub(super) in_hand: Option<u64>,
 }
 
 /// The parts of `causeway.Stats` that are shown; the rest is for [`Snapshot::json`].
@@ -45,6 +48,10 @@ pub(super) struct Stats {
     pub(super) requests: u64,
     pub(super) failures: u64,
     pub(super) waiting: u64,
+    /// Requests that workers may have in hand.
+    pub(super) capacity: u64,
+    /// Requests in hand, by pid.
+    pub(super) workers: std::collections::BTreeMap<String, u64>,
     pub(super) target: u64,
     pub(super) latency: Latency,
     pub(super) restarts: std::collections::BTreeMap<String, u64>,
@@ -70,6 +77,11 @@ impl Plugin {
     pub(super) fn stats(&self) -> Option<Stats> {
         Stats::deserialize(self.stats.as_ref()?).ok()
     }
+
+    /// Whether a worker may have several requests in hand.
+    pub(super) fn is_concurrent(&self) -> bool {
+        self.stats().is_some_and(|stats| stats.capacity > self.workers.len() as u64)
+    }
 }
 
 impl Worker {
@@ -88,12 +100,17 @@ impl Snapshot {
     pub(super) async fn take(server: &mut Server, plugins: &[String]) -> anyhow::Result<Self> {
         let mut found = Vec::new();
         for name in plugins {
-            let workers = workers(server, name).await?;
+            let mut workers = workers(server, name).await?;
             let stats = match server.call("causeway.Stats", &json!(name)).await {
                 Ok(stats) => Some(stats),
                 Err(ClientError::Server(_)) => None,
                 Err(error) => return Err(error.into()),
             };
+            if let Some(stats) = stats.as_ref().and_then(|stats| Stats::deserialize(stats).ok()) {
+                for worker in &mut workers {
+                    worker.in_hand = stats.workers.get(&worker.pid.to_string()).copied();
+                }
+            }
             found.push(Plugin { name: name.clone(), workers, stats });
         }
         Ok(Self { taken: SystemTime::now(), plugins: found })
@@ -108,6 +125,7 @@ impl Snapshot {
                 "pid": worker.pid,
                 "status": worker.status,
                 "executions": worker.executions,
+                "in_hand": worker.in_hand,
                 "memory": worker.memory,
                 "cpu": worker.cpu,
                 "age": worker.age(self.taken).as_secs_f64(),

@@ -21,6 +21,9 @@ const STYLE: TableStyle = TableStyle::new()
 /// RoadRunner's six columns in its order, and the command.
 const HEADER: [&str; 7] = ["PID", "STATUS", "EXECS", "MEMORY", "CPU %", "AGE", "COMMAND"];
 
+/// Before the command, where workers may have several requests.
+const IN_HAND: &str = "IN HAND";
+
 /// How to draw a table on the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
@@ -49,9 +52,12 @@ pub(super) fn show(plugin: &Plugin, now: SystemTime, style: Style) -> String {
     if let Some(width) = style.width {
         table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.set_header(HEADER.map(|name| Cell::new(name).set_alignment(CellAlignment::Center)));
+    let shows_in_hand = plugin.is_concurrent();
+    let [first @ .., command] = HEADER;
+    let names = first.into_iter().chain(shows_in_hand.then_some(IN_HAND)).chain([command]);
+    table.set_header(names.map(|name| Cell::new(name).set_alignment(CellAlignment::Center)));
     for worker in &plugin.workers {
-        let mut row = row(worker, now);
+        let mut row = row(worker, shows_in_hand, now);
         row.max_height(1);
         table.add_row(row);
     }
@@ -60,22 +66,24 @@ pub(super) fn show(plugin: &Plugin, now: SystemTime, style: Style) -> String {
     format!("Workers of [{name}]:\n{table}\n")
 }
 
-fn row(worker: &Worker, now: SystemTime) -> Row {
+fn row(worker: &Worker, shows_in_hand: bool, now: SystemTime) -> Row {
     let colour = match worker.status.as_str() {
         "ready" => Color::Cyan,
         "working" => Color::Green,
         _ => Color::Yellow,
     };
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    Row::from([
+    let in_hand = || right(worker.in_hand.map(|number| number.to_string()).unwrap_or_default());
+    let first = [
         right(worker.pid.to_string()),
         Cell::new(one_line(&worker.status)).fg(colour),
         right(worker.executions.to_string()),
         right(bytes(worker.memory)),
         right(format!("{:.2}", worker.cpu)),
         right(age(worker.age(now))),
-        Cell::new(one_line(&worker.command)),
-    ])
+    ];
+    let command = Cell::new(one_line(&worker.command));
+    Row::from(first.into_iter().chain(shows_in_hand.then(in_hand)).chain([command]))
 }
 
 #[cfg(test)]
@@ -93,6 +101,7 @@ mod tests {
             memory: 14_614_528,
             cpu: 2.026_4,
             command: "php app.php".into(),
+            in_hand: Some(3),
         };
         Plugin {
             name: "centrifuge".into(),
@@ -115,6 +124,20 @@ mod tests {
         │  4242 │ ready   │    17 │  15 MB │  2.03 │ 1m 39s │ php app.php │
         │ 70000 │ working │  1234 │  15 MB │  2.03 │ 1m 39s │ php app.php │
         └───────┴─────────┴───────┴────────┴───────┴────────┴─────────────┘
+        ");
+    }
+
+    #[test]
+    fn workers_with_several_requests_show_how_many_they_have_in_hand() {
+        let stats = serde_json::json!({"capacity": 128});
+        insta::assert_snapshot!(show(&Plugin { stats: Some(stats), ..plugin() }, now(), Style::default()), @"
+        Workers of [centrifuge]:
+        ┌───────┬─────────┬───────┬────────┬───────┬────────┬─────────┬─────────────┐
+        │  PID  │  STATUS │ EXECS │ MEMORY │ CPU % │   AGE  │ IN HAND │   COMMAND   │
+        ├───────┼─────────┼───────┼────────┼───────┼────────┼─────────┼─────────────┤
+        │  4242 │ ready   │    17 │  15 MB │  2.03 │ 1m 39s │       3 │ php app.php │
+        │ 70000 │ working │  1234 │  15 MB │  2.03 │ 1m 39s │       3 │ php app.php │
+        └───────┴─────────┴───────┴────────┴───────┴────────┴─────────┴─────────────┘
         ");
     }
 

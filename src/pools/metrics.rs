@@ -68,6 +68,8 @@ fn write_workers<'a>(page: &mut Page, workers: impl Iterator<Item = &'a WorkerSn
 fn write_stats(page: &mut Page, snapshot: &Snapshot) {
     let mut ready = gauge("causeway_pool_ready", "Whether the pool serves requests: 1 or 0.");
     let mut waiting = gauge("causeway_requests_waiting", "Number of requests waiting for a worker.");
+    let mut in_flight = gauge("causeway_requests_in_flight", "Number of requests in flight in workers.");
+    let mut capacity = gauge("causeway_capacity", "Number of requests that workers may have in flight.");
     let mut target = gauge("causeway_workers_target", "Configured number of workers.");
     let mut workers = gauge("causeway_workers", "Number of workers, by state.");
     let mut restarts = FamilyText::new(
@@ -79,6 +81,8 @@ fn write_stats(page: &mut Page, snapshot: &Snapshot) {
         let (name, stats) = (("pool", &*pool.name), &pool.stats);
         ready.sample("", [name], if pool.is_ready { 1.0 } else { 0.0 });
         waiting.sample("", [name], approximate(stats.waiting as u64));
+        in_flight.sample("", [name], approximate(pool.in_hand() as u64));
+        capacity.sample("", [name], approximate(pool.capacity() as u64));
         target.sample("", [name], approximate(stats.target as u64));
         let mut by_state = BTreeMap::from([(State::Ready.name(), 0), (State::Working.name(), 0)]);
         for worker in &pool.workers {
@@ -91,7 +95,7 @@ fn write_stats(page: &mut Page, snapshot: &Snapshot) {
             restarts.sample("", [name, ("reason", *reason)], approximate(*count));
         }
     }
-    for family in [ready, waiting, target, workers, restarts] {
+    for family in [ready, waiting, in_flight, capacity, target, workers, restarts] {
         page.add(family);
     }
 }

@@ -58,6 +58,17 @@ impl Snapshot {
 }
 
 impl PoolSnapshot {
+    /// Requests that its workers have in hand.
+    pub fn in_hand(&self) -> usize {
+        self.workers.iter().map(|worker| worker.info.in_hand).sum()
+    }
+
+    /// Requests that its workers may have in hand; those of workers that are leaving are not counted.
+    pub fn capacity(&self) -> usize {
+        let serving = self.workers.iter().filter(|worker| !worker.info.is_retiring);
+        serving.map(|worker| worker.info.concurrency).sum()
+    }
+
     fn of(pool: &NamedPool, usage: &HashMap<u32, Usage>) -> Self {
         let with_usage = |info: WorkerInfo| WorkerSnapshot {
             info,

@@ -104,6 +104,8 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
         "rr_centrifugo_workers_invalid 0",
         &format!("rr_centrifugo_worker_state{{pid=\"{pid}\",state=\"ready\"}} 0"),
         "causeway_requests_waiting{pool=\"centrifuge\"} 0",
+        "causeway_requests_in_flight{pool=\"centrifuge\"} 0",
+        "causeway_capacity{pool=\"centrifuge\"} 2",
         "causeway_workers_target{pool=\"centrifuge\"} 2",
         "causeway_log_lines_dropped_total{reason=\"slow_reader\"} 0",
         "causeway_request_duration_seconds_count{code=\"OK\",pool=\"centrifuge\",type=\"rpc\"} 1",

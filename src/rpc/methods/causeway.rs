@@ -36,6 +36,9 @@ fn stats_shape() -> Shape {
             ("requests", "Requests", Shape::Uint),
             ("failures", "Failures", Shape::Uint),
             ("waiting", "Waiting", Shape::Uint),
+            ("inHand", "InHand", Shape::Uint),
+            ("capacity", "Capacity", Shape::Uint),
+            ("workers", "Workers", Shape::Map(Box::new(Shape::Uint))),
             ("target", "Target", Shape::Uint),
             ("tasks", "Tasks", Shape::Uint),
             ("latency", "Latency", latency),
@@ -51,6 +54,13 @@ struct Stats {
     failures: u64,
     /// Requests that wait for a worker.
     waiting: usize,
+    /// Requests that workers have in hand.
+    #[serde(rename = "inHand")]
+    in_hand: usize,
+    /// Requests that workers may have in hand.
+    capacity: usize,
+    /// Requests in hand by worker, named by its pid.
+    workers: BTreeMap<String, usize>,
     /// Configured number of workers.
     target: usize,
     /// The server's own tasks, to find leaks.
@@ -80,13 +90,18 @@ async fn stats(services: Arc<Services>, mut name: String) -> Result<Stats, NoPoo
         PLUGIN.clone_into(&mut name);
     }
     let snapshot = services.pools.wait().await.snapshot();
-    let PoolSnapshot { stats, .. } = snapshot.pool(&name).ok_or(NoPool(name))?;
+    let pool = snapshot.pool(&name).ok_or(NoPool(name))?;
+    let (in_hand, capacity) = (pool.in_hand(), pool.capacity());
+    let PoolSnapshot { stats, workers, .. } = pool;
     let latency = [stats.latency.p50, stats.latency.p90, stats.latency.p99, stats.latency.max];
     let [p50, p90, p99, max] = latency.map(|time: Duration| time.as_secs_f64());
     Ok(Stats {
         requests: stats.requests,
         failures: stats.failures,
         waiting: stats.waiting,
+        in_hand,
+        capacity,
+        workers: workers.iter().map(|worker| (worker.info.pid.to_string(), worker.info.in_hand)).collect(),
         target: stats.target,
         tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         latency: Latency { p50, p90, p99, max },
