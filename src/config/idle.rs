@@ -11,11 +11,10 @@ use crate::secrets;
 use crate::telemetry::logs::CHANNELS;
 
 /// Keys without an effect, and why. `config/reference.rr.yaml` marks them.
-const IDLE: [(&str, &str); 11] = [
+const IDLE: [(&str, &str); 10] = [
     ("server.relay_timeout", "centrifuge.pool.allocate_timeout limits how long a worker may take to connect"),
     ("centrifuge.name", "this name is not used"),
     ("centrifuge.version", "this version is not used"),
-    ("centrifuge.pool.stream_timeout", "streamed answers are not supported"),
     ("logs.err_output", "the log's own errors go to standard error"),
     ("status.check_timeout", "checks answer immediately"),
     ("otel", "this version does not export traces"),

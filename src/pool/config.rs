@@ -34,7 +34,7 @@ pub struct Config {
     /// How long a reset may take; 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub reset_timeout: Duration,
-    /// How long a streamed answer may pause; 60s.
+    /// How long a streamed answer may go on when its worker has to leave; 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub stream_timeout: Duration,
     /// Starts a worker for each request.

@@ -89,6 +89,12 @@ pub enum Error {
         /// The worker.
         pid: u32,
     },
+    /// The worker that streamed the answer had to leave, and `stream_timeout` has passed. Open the stream anew.
+    #[error("the worker of this stream had to leave within {limit:?} (pool.stream_timeout)")]
+    StreamTimeout {
+        /// `pool.stream_timeout`.
+        limit: std::time::Duration,
+    },
     /// The worker died before it answered.
     #[error("the worker died before it answered: {how}")]
     WorkerDied {

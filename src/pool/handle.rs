@@ -17,6 +17,7 @@ use super::mailbox::{Mailbox, Message};
 use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::recipe::Recipe;
+use super::stream::{AnswerStream, Opened};
 use super::{Config, Error};
 use crate::worker::{self, Codec, Environment, Launcher, Relays, Terms};
 
@@ -116,7 +117,29 @@ impl Pool {
         deadline: Option<Instant>,
     ) -> Result<Answered, Error> {
         let begin = Instant::now();
-        let result = self.run(caller, context, body, begin, deadline).await;
+        let result = match self.run(caller, context, body, begin, deadline, false).await {
+            Ok(Opened::Answer(answer)) => Ok(answer),
+            Ok(Opened::Stream(stream)) => Err(Error::Streamed { pid: stream.pid() }),
+            Err(error) => Err(error),
+        };
+        self.parts.counters.request(begin.elapsed(), result.is_err());
+        result
+    }
+
+    /// Runs one request whose answer may be streamed; for the rest see [`Self::exec`]. A streamed answer begins with its first message, and
+    /// `exec_ttl` is the time until then. Its worker, or one unit of it, is held until the stream is over.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open(
+        &self,
+        caller: Caller,
+        context: &[u8],
+        body: &impl Body,
+        deadline: Option<Instant>,
+    ) -> Result<Opened, Error> {
+        let begin = Instant::now();
+        let result = self.run(caller, context, body, begin, deadline, true).await;
         self.parts.counters.request(begin.elapsed(), result.is_err());
         result
     }
@@ -128,14 +151,18 @@ impl Pool {
         body: &impl Body,
         begin: Instant,
         deadline: Option<Instant>,
-    ) -> Result<Answered, Error> {
+        may_stream: bool,
+    ) -> Result<Opened, Error> {
         let acquire = Acquire { parts: &self.parts, caller, begin, deadline };
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {
-            match acquire.lease().await?.exchange(context, body).await {
-                Answer::Done(Ok(answer)) if answer.codec == Codec::Json => return body.answer(answer).await,
-                Answer::Done(result) => return result,
+            match acquire.lease().await?.exchange(context, body, may_stream).await {
+                Answer::Done(Ok(answer)) if answer.codec == Codec::Json => {
+                    return body.answer(answer).await.map(Opened::Answer);
+                }
+                Answer::Done(result) => return result.map(Opened::Answer),
+                Answer::Streams(lease) => return AnswerStream::of(lease).map(Opened::Stream),
                 Answer::RefusedBy(worker) => attempts.refused(worker, self.parts.roster.newest())?,
             }
         }

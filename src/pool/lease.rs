@@ -17,7 +17,7 @@ use super::core::{Reason, WorkerId};
 use super::loads::Use;
 use super::unit::Unit;
 use super::units::Units;
-use crate::worker::{Cancel, Codec, Fault, Outcome, State};
+use crate::worker::{Cancel, Codec, Fault, Outcome, Received, State};
 
 /// How long an error waits for the exit status of a worker that died in a request. One that does not exit by itself is killed before that;
 /// only a busy machine makes this wait.
@@ -56,6 +56,8 @@ pub struct Answered {
 pub(super) enum Answer {
     /// This is for the caller.
     Done(Result<Answered, Error>),
+    /// It is streamed: the lease is for its messages.
+    Streams(Lease),
     /// This worker did not handle it, so another one may.
     RefusedBy(WorkerId),
 }
@@ -85,7 +87,7 @@ impl Lease {
     }
 
     /// Runs one request. May be dropped at any time.
-    pub(super) async fn exchange(mut self, context: &[u8], body: &impl Body) -> Answer {
+    pub(super) async fn exchange(mut self, context: &[u8], body: &impl Body, may_stream: bool) -> Answer {
         let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
         let Unit { exchange, member } = &mut **unit;
         let (worker, codec) = (member.id, exchange.codec());
@@ -105,7 +107,7 @@ impl Lease {
             None => member.status.set_state(State::Working),
             Some(_) => member.status.set_working(true),
         }
-        if let Err(too_large) = exchange.begin(context, body, false) {
+        if let Err(too_large) = exchange.begin(context, body, may_stream) {
             return Answer::Done(Err(Error::Broken {
                 pid: member.status.pid(),
                 fault: too_large.to_string(),
@@ -126,14 +128,43 @@ impl Lease {
         let pid = unit.member.status.pid();
         match outcome {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
+            Ok(Outcome::Streaming) => {
+                // It may take any time from now on.
+                (self.deadline, self.ends) = (None, None);
+                Answer::Streams(self)
+            }
+            Ok(Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
             Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
             Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
-            Ok(Outcome::Streaming | Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
             Ok(Outcome::Stop) => {
                 self.dismiss(Reason::Requested);
                 Answer::RefusedBy(worker)
             }
             Err(fault) => self.failed(fault).await,
+        }
+    }
+
+    /// The unit that it is for.
+    pub(super) fn unit(&self) -> Option<&Unit> {
+        self.unit.as_deref()
+    }
+
+    /// The next message of a streamed answer.
+    pub(super) async fn message(&mut self) -> Result<Received, Fault> {
+        match &mut self.unit {
+            Some(unit) => unit.exchange.message().await,
+            None => Ok(Received::End),
+        }
+    }
+
+    /// Why a streamed answer has broken off.
+    pub(super) async fn broken_off(self, fault: Fault) -> Error {
+        let pid = self.unit.as_ref().map_or(0, |unit| unit.member.status.pid());
+        match self.failed(fault).await {
+            Answer::Done(Err(error)) => error,
+            Answer::Done(Ok(_)) | Answer::Streams(_) | Answer::RefusedBy(_) => {
+                Error::WorkerDied { pid, how: "it is gone".into() }
+            }
         }
     }
 

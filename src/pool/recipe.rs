@@ -41,6 +41,8 @@ pub(super) struct Recipe {
     pub(super) max_queue_size: Option<usize>,
     /// How long each of them may wait.
     pub(super) allocate_timeout: Duration,
+    /// How long a streamed answer may go on when its worker has to leave.
+    pub(super) stream_timeout: Duration,
     /// How long replacing all workers may take.
     pub(super) reset_timeout: Duration,
 }
@@ -70,6 +72,7 @@ impl Recipe {
             idle_timeout: scaling.map_or(Duration::MAX, |scaling| scaling.idle_timeout),
             max_queue_size: Some(config.max_queue_size).filter(|size| *size > 0),
             allocate_timeout: config.allocate_timeout,
+            stream_timeout: config.stream_timeout,
             reset_timeout: config.reset_timeout,
         }
     }

@@ -107,6 +107,7 @@ impl Staff {
         if member.retire() {
             self.parts.counters.restart(Some(reason));
         }
+        member.set_leaving();
         debug!(target: "server", pid = member.status.pid(), pool = self.parts.label(), %reason, "retiring worker");
         if reason == Reason::Shutdown {
             // No caller is left. When it is done, or idle, it has as long as any other to leave.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use tokio::sync::SetOnce;
+
 use super::core::{Reason, WorkerId};
 use super::recipe::Recipe;
 use super::slots::Slot;
@@ -28,6 +30,8 @@ pub(super) struct Member {
     slot: Slot,
     executions: AtomicU64,
     retiring: AtomicBool,
+    /// It has to leave as soon as it can.
+    leaving: SetOnce<()>,
     /// It is killed because of its memory.
     too_large: AtomicBool,
     /// The number of requests at which it reports how far it is.
@@ -60,6 +64,7 @@ impl Member {
             slot,
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
+            leaving: SetOnce::new(),
             too_large: AtomicBool::new(false),
             report_at: AtomicU64::new(report_at),
         }
@@ -88,6 +93,16 @@ impl Member {
     /// From now on its units come back to the actor and not to the idle ones. False when this was so already.
     pub(super) fn retire(&self) -> bool {
         !self.retiring.swap(true, Relaxed)
+    }
+
+    /// It has to leave as soon as it can.
+    pub(super) fn set_leaving(&self) {
+        let _ = self.leaving.set(());
+    }
+
+    /// Resolves when it has to leave.
+    pub(super) async fn leaving(&self) {
+        self.leaving.wait().await;
     }
 
     /// Whether it has been asked to leave, perhaps while it is in its last request.

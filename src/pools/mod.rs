@@ -30,7 +30,7 @@ mod snapshot;
 mod translation;
 mod types;
 
-pub use crate::pool::{Answered, Caller, Error, ResetError, Stats};
+pub use crate::pool::{AnswerStream, Answered, Caller, Codec, Error, Opened, ResetError, Stats, StreamInput};
 pub use crate::worker::{State, Usage};
 pub(crate) use config::validate_routes;
 pub use config::{Config, Routing};

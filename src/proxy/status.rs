@@ -17,7 +17,10 @@ pub(super) fn of(error: &Error) -> Status {
         Error::QueueFull { .. } | Error::Busy { .. } | Error::TooMuchMemory | Error::TooLarge { .. } => {
             Code::ResourceExhausted
         }
-        Error::NoWorkers { .. } | Error::ShuttingDown | Error::WorkerDied { .. } => Code::Unavailable,
+        Error::NoWorkers { .. }
+        | Error::ShuttingDown
+        | Error::WorkerDied { .. }
+        | Error::StreamTimeout { .. } => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
         Error::InvalidRequest { .. } => Code::InvalidArgument,
         Error::UnknownType { .. } => Code::Unimplemented,

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::fence::{Fence, Verdict};
 use super::incoming::{Held, Incoming, Reading};
-use super::outcome::{Fault, Outcome};
+use super::outcome::{Fault, Outcome, Received};
 use super::outgoing::Outgoing;
 use super::status::Status;
 use crate::goridge::{self, Codec, Frame, Greeting, Reply, Violation};
@@ -47,6 +47,23 @@ pub(super) struct Connection {
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
     held: Option<Held>,
+    stream: Stream,
+}
+
+/// Whether the answer to the request in hand is streamed.
+#[derive(Debug, Default)]
+enum Stream {
+    /// It has to be one message.
+    #[default]
+    Never,
+    /// It may be.
+    May,
+    /// It is; this message was not taken yet.
+    Open(Option<Bytes>),
+    /// It is, and nobody wants its messages: the worker was asked to end it.
+    Dropped,
+    /// It was, and its end has been taken.
+    Over,
 }
 
 impl Connection {
@@ -61,6 +78,7 @@ impl Connection {
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
             held: None,
+            stream: Stream::Never,
         }
     }
 
@@ -128,6 +146,7 @@ impl Connection {
         codec: Codec,
         context: &[u8],
         body: Bytes,
+        may_stream: bool,
     ) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
         let head = goridge::request_head(codec, context, body.len())?;
@@ -135,6 +154,7 @@ impl Connection {
         let placement =
             if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
         self.incoming.begin();
+        self.stream = if may_stream { Stream::May } else { Stream::Never };
         let out = &mut self.outgoing;
         out.written = 0;
         if placement.front {
@@ -173,6 +193,68 @@ impl Connection {
     /// Waits for the answer to the request in hand. May be dropped and called again.
     pub(super) async fn answer(&mut self) -> Result<Outcome, Fault> {
         poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    /// Waits for the next message of a streamed answer. May be dropped and called again.
+    pub(super) async fn message(&mut self) -> Result<Received, Fault> {
+        poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, Fault>> {
+        loop {
+            match &mut self.stream {
+                Stream::Open(message) => {
+                    if let Some(message) = message.take() {
+                        return Poll::Ready(Ok(Received::Message(message)));
+                    }
+                }
+                _ => return Poll::Ready(Ok(Received::End)),
+            }
+            let outcome = ready!(self.poll_answer(cx))?;
+            if matches!(outcome, Outcome::Streaming) {
+                continue;
+            }
+            self.stream = Stream::Over;
+            return Poll::Ready(Ok(match outcome {
+                // An empty one is the end alone.
+                Outcome::Answer(last) if !last.is_empty() => Received::Message(last),
+                Outcome::Error(text) => Received::Error(text),
+                Outcome::Nothing => Received::Unfinished,
+                _ => Received::End,
+            }));
+        }
+    }
+
+    /// Whether the worker is done with the request in hand, whose answer is not wanted any more; a stream is asked to end.
+    pub(super) fn release(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if matches!(self.stream, Stream::Open(_)) {
+            self.drop_stream();
+        }
+        self.poll_settled(cx)
+    }
+
+    fn drop_stream(&mut self) {
+        self.stream = Stream::Dropped;
+        self.outgoing.push(goridge::stop_stream().as_ref());
+    }
+
+    /// A message of a streamed answer.
+    fn take_chunk(&mut self, message: Bytes) -> Option<Outcome> {
+        match &mut self.stream {
+            Stream::May | Stream::Open(_) => {
+                self.incoming.was_useful();
+                self.stream = Stream::Open(Some(message));
+                Some(Outcome::Streaming)
+            }
+            Stream::Never => {
+                self.drop_stream();
+                Some(Outcome::Streamed)
+            }
+            Stream::Dropped | Stream::Over => {
+                self.incoming.work().dropped(message.len());
+                None
+            }
+        }
     }
 
     /// Waits until the worker is done with the request in hand; what it answers is dropped. May be dropped and called again.
@@ -260,7 +342,17 @@ impl Connection {
             Reply::Answer(payload) => Outcome::Answer(payload.body),
             Reply::Error(text) => Outcome::error(&text),
             Reply::Stop => Outcome::Stop,
-            Reply::Chunk { .. } => Outcome::Streamed,
+            Reply::Chunk { payload, ping } => {
+                if ping && !self.fence.is_settled() {
+                    // The worker sends nothing more before this is written, which happens when more is asked for.
+                    self.outgoing.push(goridge::pong().as_ref());
+                }
+                if self.fence.is_open() {
+                    return Ok(self.take_chunk(payload.body));
+                }
+                // Like any other answer that may be another request's.
+                Outcome::Streamed
+            }
         };
         let pid = self.status.pid();
         match self.fence.on_response() {

@@ -97,7 +97,7 @@ async fn play(pieces: &[Piece]) {
             return;
         }
         let is_fenced = order.is_fenced();
-        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request")).unwrap();
+        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
         let all: Vec<u8> = sent.iter().flat_map(bytes).collect();
         if theirs.write_all(&all).await.is_err() {
             return;
@@ -176,7 +176,7 @@ async fn a_second_large_answer_fails_before_it_is_read() {
     theirs.write_all(&bytes(&Piece::Answer(STRAY))).await.unwrap();
     tokio::task::yield_now().await;
     connection.drop_leftovers().await.unwrap();
-    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request")).unwrap();
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
     let mut large = BytesMut::new();
     let options = Options::from_slice(&[0]).unwrap();
     encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 19]]).unwrap();
@@ -199,7 +199,7 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
         let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });
         tokio::time::timeout(Duration::from_secs(20), connection.drop_leftovers()).await.unwrap().unwrap();
         // A fence of its own separates the request's answer from what still comes.
-        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request")).unwrap();
+        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
         let answer = tokio::time::timeout(Duration::from_millis(300), connection.answer()).await;
         assert!(answer.is_err(), "nothing of this is its answer: {answer:?}");
         sending.abort();

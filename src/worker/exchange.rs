@@ -13,8 +13,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connection;
-use super::numbered::{Input, Numbered, Received};
-use super::outcome::{Fault, Outcome};
+use super::numbered::{Input, Numbered};
+use super::outcome::{Fault, Outcome, Received};
 use super::status::Status;
 use crate::goridge::{self, Cancel, Codec};
 
@@ -98,7 +98,7 @@ impl Exchange {
         may_stream: bool,
     ) -> Result<(), goridge::TooLarge> {
         match self {
-            Self::Single(single) => single.connection.begin(single.codec, context, body),
+            Self::Single(single) => single.connection.begin(single.codec, context, body, may_stream),
             Self::Numbered(unit) => unit.begin(context, body, may_stream),
         }
     }
@@ -111,6 +111,25 @@ impl Exchange {
         match self {
             Self::Single(single) => while_alive(&single.status, single.connection.answer()).await,
             Self::Numbered(unit) => poll_fn(|cx| unit.poll_answer(cx)).await,
+        }
+    }
+
+    /// Waits for the next message of a streamed answer.
+    ///
+    /// # Errors
+    /// When the worker cannot be used any more.
+    pub(crate) async fn message(&mut self) -> Result<Received, Fault> {
+        match self {
+            Self::Single(single) => while_alive(&single.status, single.connection.message()).await,
+            Self::Numbered(unit) => poll_fn(|cx| unit.poll_message(cx)).await,
+        }
+    }
+
+    /// Where messages for the handler of the streamed answer go, if it can have any.
+    pub(crate) fn input(&self) -> Option<Input> {
+        match self {
+            Self::Single(_) => None,
+            Self::Numbered(unit) => unit.input(),
         }
     }
 
@@ -160,7 +179,7 @@ impl Exchange {
     /// hears of it, with the reason.
     pub(crate) fn release(&mut self, reason: impl FnOnce() -> Cancel) -> Poll<Result<(), Fault>> {
         match self {
-            Self::Single(single) => single.connection.poll_settled(&mut Context::from_waker(Waker::noop())),
+            Self::Single(single) => single.connection.release(&mut Context::from_waker(Waker::noop())),
             Self::Numbered(unit) => unit.release(reason),
         }
     }

@@ -170,6 +170,12 @@ impl Fence {
         self.request.is_none()
     }
 
+    /// Whether what comes now is an answer to the request in hand, or a part of it.
+    pub(super) fn is_open(&self) -> bool {
+        let is_believed = |fenced: bool| !fenced || !self.order.strays.load(Relaxed);
+        self.request.is_some_and(|request| request.stage == Stage::Open && is_believed(request.fenced))
+    }
+
     /// A response frame came.
     pub(super) fn on_response(&mut self) -> Verdict {
         let Some(request) = &mut self.request else { return self.on_idle_response() };

@@ -38,6 +38,21 @@ impl Outcome {
     }
 }
 
+/// What the reader of a streamed answer gets next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A message.
+    Message(Bytes),
+    /// It has ended well.
+    End,
+    /// The worker ended it with this error.
+    Error(String),
+    /// The handler ended, and not the stream.
+    Unfinished,
+    /// The worker sent more than it may.
+    Overrun,
+}
+
 /// The worker cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {

@@ -20,6 +20,15 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Adds a frame behind whatever is left to write.
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        if self.body.is_empty() && self.tail.is_empty() {
+            self.head.extend_from_slice(frame);
+        } else {
+            self.tail = [&self.tail[..], frame].concat().into();
+        }
+    }
+
     pub(super) fn remaining(&self) -> usize {
         self.head.len() + self.body.len() + self.tail.len()
     }

@@ -61,7 +61,7 @@ const BEHAVIOURS: [(&str, u64, Means); 29] = [
     ("options:0", 2, Means::Fault),
     ("options:10", 2, Means::Fault),
     ("beyond", 2, Means::Fault),
-    ("stream", 2, Means::Fault),
+    ("one_chunk", 2, Means::Fault),
     ("exit:1", 3, Means::Death),
     ("kill:9", 3, Means::Death),
     ("partial", 3, Means::Death),

@@ -43,5 +43,6 @@ mod rpc;
 mod rr;
 mod rr_client;
 mod sockets;
+mod streamed;
 mod streams;
 mod support;

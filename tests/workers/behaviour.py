@@ -29,6 +29,8 @@ class State:
     news = threading.Condition()
     # Reads frames for ever.
     serve = None
+    # Control frames that came in the middle of a streamed answer.
+    behind = []
 
 
 class Current(threading.local):

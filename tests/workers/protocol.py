@@ -36,7 +36,8 @@ def beyond(_data, _argument, _context):
 
 
 @behaviour
-def stream(_data, _argument, _context):
+def one_chunk(_data, _argument, _context):
+    """A part of a streamed answer, and no more."""
     write(frame(0, b"x", (0,), stream=1))
 
 

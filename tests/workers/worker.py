@@ -13,9 +13,10 @@ import manners  # noqa: F401
 import many  # noqa: F401
 import output  # noqa: F401
 import protocol  # noqa: F401
+import streamed  # noqa: F401
 import streams  # noqa: F401
 from behaviour import BEHAVIOURS, State, current, fail, say, write
-from goridge import CONTROL, PING, PONG, Relay, fields, frame
+from goridge import CONTROL, JSON, PING, PONG, STREAM, Relay, fields, frame
 
 
 # What it adds to its pid, in its handshake and in each echo.
@@ -109,8 +110,17 @@ def control(payload, own):
         note(f"cancel {order['reason']}")
     elif "drain" in order:
         note("drain")
+    elif "window" in order:
+        with State.news:
+            State.windows[order["window"]] += order["messages"]
+            State.news.notify_all()
     else:
         echo(own or os.getpid())
+
+
+def grant(number):
+    """Takes one more message of a client."""
+    write(frame(CONTROL | JSON, json.dumps({"window": number, "messages": 1}).encode()))
 
 
 def note(text):
@@ -126,10 +136,17 @@ def serve():
     if OFFERS.get("protocol") == 2:
         take = numbered
     while True:
+        for payload in State.behind:
+            control(payload, own)
+        State.behind = []
         flags, options, payload = next_frame()
         State.received += 1
         if State.relay.bits & PING:
             write(frame(0, b"", stream=PONG))
+        elif State.relay.bits & STREAM:
+            with State.news:
+                State.inputs[options[1]].append(payload)
+                State.news.notify_all()
         elif flags & CONTROL:
             control(payload, own)
         elif options:
@@ -147,6 +164,8 @@ def main():
     say("a line at the start")
     State.serve = serve
     State.note = note
+    State.grant = grant
+    State.read = next_frame
     serve()
 
 

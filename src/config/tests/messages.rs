@@ -230,13 +230,12 @@ fn collectors_of_roadrunner_s_sample_are_taken() {
 
 #[test]
 fn settings_without_an_effect_are_reported() {
-    let text = "version: '3'\nserver: {command: x, relay_timeout: 60s}\ncentrifuge:\n  name: x\n  version: '1'\n  pool: {stream_timeout: 5s}\nlogs:\n  err_output: stdout\n  channels: {rpc: {err_output: x}, sever: {level: info}, http: {}}\nstatus: {check_timeout: 5}\notel: {exporter: otlp}\nendure: {log_level: debug, print_graph: true, watchdog_sec: 1}\nlock: {driver: memory, config: {}}\napp: {x: 1}\n";
+    let text = "version: '3'\nserver: {command: x, relay_timeout: 60s}\ncentrifuge:\n  name: x\n  version: '1'\n  pool: {num_workers: 1}\nlogs:\n  err_output: stdout\n  channels: {rpc: {err_output: x}, sever: {level: info}, http: {}}\nstatus: {check_timeout: 5}\notel: {exporter: otlp}\nendure: {log_level: debug, print_graph: true, watchdog_sec: 1}\nlock: {driver: memory, config: {}}\napp: {x: 1}\n";
     let found = warnings(text);
     let expected = [
         "2: server.relay_timeout: has no effect: centrifuge.pool.allocate_timeout limits how long a worker may take to connect",
         "4: centrifuge.name: has no effect: this name is not used",
         "5: centrifuge.version: has no effect: this version is not used",
-        "6: centrifuge.pool.stream_timeout: has no effect: streamed answers are not supported",
         "8: logs.err_output: has no effect: the log's own errors go to standard error",
         "9: logs.channels.rpc.err_output: has no effect: the log's own errors go to standard error",
         "9: logs.channels.sever: unknown channel; did you mean `server`?",

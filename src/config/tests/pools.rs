@@ -132,7 +132,6 @@ fn oddities_in_a_pool_are_warnings() {
             "match.types: Centrifugo has no type `polling`; known types: connect, refresh,",
         ),
         ("relay_timeout: 5s", "relay_timeout: has no effect: "),
-        ("stream_timeout: 5s", "stream_timeout: has no effect: "),
         ("{debug: true, max_jobs: 1}", "max_jobs: has no effect: with debug, each request has a new worker"),
     ];
     for (keys, expected) in cases {

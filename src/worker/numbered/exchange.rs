@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::messages::Received;
 use super::shared::{Farewell, Shared};
 use crate::goridge::{self, Cancel, Codec};
-use crate::worker::outcome::{Fault, Outcome};
+use crate::worker::outcome::{Fault, Outcome, Received};
 
 /// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
 const COPY_LIMIT: usize = 16 * 1024;

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::worker::outcome::Received;
+
 /// Messages that a worker may send ahead: as many when the stream begins, and as many more as were taken since.
 const WINDOW: u32 = 64;
 
@@ -14,20 +16,7 @@ const GRANT: u32 = WINDOW / 2;
 const BYTES: usize = 256 << 10;
 
 /// So many bytes may wait, and one message: more ends the stream.
-const MAX_BYTES: usize = 4 << 20;
-
-/// What the reader of a streamed answer gets next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// A message.
-    Message(Bytes),
-    /// It has ended well.
-    End,
-    /// The worker ended it with this error.
-    Error(String),
-    /// The worker sent more than it may.
-    Overrun,
-}
+const MAX_BYTES: usize = 16 << 20;
 
 /// The messages of one stream.
 #[derive(Debug)]

@@ -32,4 +32,3 @@ mod shared;
 pub(crate) use driver::{Driver, Notice};
 pub(crate) use exchange::Input;
 pub(crate) use exchange::Numbered;
-pub(crate) use messages::Received;

@@ -5,10 +5,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::messages::{Messages, Received};
+use super::messages::Messages;
 use crate::goridge::Part;
 use crate::worker::budget::Memory;
-use crate::worker::outcome::{Fault, Outcome};
+use crate::worker::outcome::{Fault, Outcome, Received};
 
 /// Numbers from here on are the last ones: the worker is to be replaced before there are none left.
 const LAST_NUMBERS: u32 = u32::MAX - (1 << 24);
@@ -40,8 +40,10 @@ struct Entry {
     memory: Option<Memory>,
     /// The worker is done with it.
     finished: bool,
-    /// Its holder, or the worker, was told that its answer is of no use: whatever comes is dropped.
+    /// Whatever still comes is of no use, and the worker was told so, or is about to be.
     dropped: bool,
+    /// Its holder takes nothing any more.
+    released: bool,
     stream: Stream,
     waker: Option<Waker>,
 }
@@ -92,6 +94,7 @@ impl Requests {
             memory: None,
             finished: false,
             dropped: false,
+            released: false,
             stream: if may_stream { Stream::May } else { Stream::Never },
             waker: None,
         };
@@ -140,7 +143,7 @@ impl Requests {
         if !more {
             entry.finish(&mut self.woken);
             self.unfinished -= 1;
-            if entry.dropped && entry.outcome.is_none() {
+            if entry.released {
                 self.entries.remove(&id);
             }
             return Verdict::Fine;
@@ -309,6 +312,7 @@ impl Entry {
     /// Drops what was not taken. Returns how many bytes of messages that were.
     fn drop_all(&mut self, woken: &mut Vec<Waker>) -> usize {
         self.dropped = true;
+        self.released = true;
         self.outcome = None;
         self.memory = None;
         match &mut self.stream {

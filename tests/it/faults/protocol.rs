@@ -47,7 +47,7 @@ async fn a_worker_that_streams_the_answer_to_a_unary_call_fails_this_call_and_go
     let scene = Scene::begin(worker(), 1, "").await;
     let pid = scene.client.worker_pid().await;
     for _ in 0..3 {
-        scene.fails("stream", Code::Internal, "streamed its answer, but the call is unary").await;
+        scene.fails("one_chunk", Code::Internal, "streamed its answer, but the call is unary").await;
         assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
     }
     assert_eq!(scene.client.worker_pid().await, pid);
