@@ -536,8 +536,20 @@ def test_a_classic_stream_that_fails_ends_with_an_error() -> None:
     def rejects(request: SubscribeStreamRequest) -> Iterator[Any]:
         yield causeway.Error(1, "no")
 
+    def late(request: SubscribeStreamRequest) -> Iterator[Any]:
+        yield SubscribeResult()
+        raise causeway.Stop
+
+    def hands_over(request: SubscribeStreamRequest) -> Iterator[Any]:
+        yield from ()
+        raise causeway.Stop
+
     _, failed, _ = classic(fails, Live(SUBSCRIBE + FENCE))
     assert (failed.flags, failed.payload) == (frame.ERROR, b"ZeroDivisionError: division by zero")
+    _, failed, _ = classic(late, Live(SUBSCRIBE + FENCE))
+    assert failed.payload.endswith(b"a stream that has begun cannot go to another worker")
+    (stopped,) = classic(hands_over, Live(SUBSCRIBE + FENCE))
+    assert (stopped.options, stopped.payload) == ((13,), b'{"stop":true}')
     rejected, _ = classic(rejects, Live(SUBSCRIBE + FENCE))
     assert proxy.SubscribeResponse.FromString(rejected.payload).error.code == 1
 

@@ -22,7 +22,7 @@ from .relay import Relay
 from .requests import Request
 from .results import Publication, Result
 from .streams import StreamEncoder
-from .worker import Payload, Worker
+from .worker import Payload, Stop, Worker
 
 if TYPE_CHECKING:
     from .protocol2 import Session
@@ -359,6 +359,8 @@ def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, No
         for item in items:
             yield from encoder.messages(item)
         yield from encoder.end()
+    except (Stop, Error, Disconnect) as raised:
+        encoder.refusal(raised)
     finally:
         items.close()
         CURRENT.set(None)

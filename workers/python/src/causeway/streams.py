@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .codec import Codec
 from .encoding import Json
@@ -11,7 +11,7 @@ from .events import Disconnect, Error, Event
 from .handlers import Handler, encode, respond
 from .lazy import cached_property
 from .results import Publication
-from .worker import WorkerError
+from .worker import Stop, WorkerError
 
 
 class Message:
@@ -46,6 +46,17 @@ class StreamEncoder:
         if self.accepted or not isinstance(item, (Error, Disconnect)):
             return None
         return encode(self._codec, self._event, self._handler, item)
+
+    def refusal(self, raised: Union[Stop, Error, Disconnect]) -> bytes:
+        """Return the answer if what the generator raised rejects the subscription; raise ``WorkerError`` if it is too late."""
+        if isinstance(raised, Stop):
+            if not self.accepted:
+                raise raised
+            raise WorkerError(f"{self._handler.place}: a stream that has begun cannot go to another worker") from raised
+        rejection = self.rejection(raised)
+        if rejection is None:
+            raise WorkerError(f"{self._handler.place}: the stream ended with {type(raised).__name__} {raised}") from raised
+        return rejection
 
     def messages(self, item: Any) -> list[bytes]:
         """Encode what the generator yielded; raise ``WorkerError`` when it cannot be part of a stream."""

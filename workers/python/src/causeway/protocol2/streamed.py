@@ -12,7 +12,7 @@ from ..codec import Codec
 from ..events import Disconnect, Error, Event
 from ..handlers import Handler
 from ..streams import StreamEncoder
-from ..worker import Stop, WorkerError
+from ..worker import Stop
 from . import wire
 from .window import Inbox, Window
 
@@ -54,15 +54,8 @@ class Stream:
                 if rejection is not None:
                     return rejection
                 await self._send_all(encoder.messages(item))
-        except Stop as stop:
-            if encoder.accepted:
-                raise WorkerError(f"{handler.place}: a stream that has begun cannot go to another worker") from stop
-            raise
-        except (Error, Disconnect) as refusal:
-            rejection = encoder.rejection(refusal)
-            if rejection is None:
-                raise WorkerError(f"{handler.place}: the stream ended with {type(refusal).__name__} {refusal}") from refusal
-            return rejection
+        except (Stop, Error, Disconnect) as raised:
+            return encoder.refusal(raised)
         finally:
             await items.aclose()
         await self._send_all(encoder.end())
