@@ -350,16 +350,10 @@ class Session:
             self._cancelled.add(number)
             if number in self._streams:
                 self._streams[number].cancel()
-            task.cancel()
-            # A task whose first step has not run ends without running.
-            task.add_done_callback(lambda task: self._end_unstarted(number, task))
+            # After its first step: a task that is cancelled before it has begun ends without an answer.
+            self._loop.call_soon(task.cancel)
         elif self._queued.pop(number, None) is not None:
             self._calls.discard(number)
-            self._finish(number, (wire.error(number, b"cancelled"),))
-
-    def _end_unstarted(self, number: int, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(number) is task:
-            self._streams.pop(number, None)
             self._finish(number, (wire.error(number, b"cancelled"),))
 
     def _cancellation(self, number: int) -> bytes:
