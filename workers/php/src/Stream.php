@@ -47,10 +47,23 @@ final class Stream
         $result = $first instanceof Publication ? null : $first;
         yield $this->encode(fn (): string => $this->codec->opening($this->codec->answer($this->event, $result)));
         if ($first === $result) {
-            $this->handler->next();
+            $this->next();
         }
-        for (; $this->handler->valid(); $this->handler->next()) {
+        for (; $this->handler->valid(); $this->next()) {
             yield $this->encode($this->publication(...));
+        }
+    }
+
+    /** Lets the handler go on. The subscription can no longer be rejected, nor handed to another worker. */
+    private function next(): void
+    {
+        try {
+            $this->handler->next();
+        } catch (Stop $stop) {
+            throw new WorkerException("$this->place: a stream that has begun cannot go to another worker", previous: $stop);
+        } catch (Error | Disconnect $late) {
+            $name = $late instanceof Error ? 'Error' : 'Disconnect';
+            throw new WorkerException("$this->place: the stream ended with $name {$late->getCode()} {$late->getMessage()}", previous: $late);
         }
     }
 

@@ -465,13 +465,14 @@ final class AsyncTest extends TestCase
         $worker = $this->worker('
             $app->onSubscribeUnidirectional(function ($request) {
                 $request->channel === "no" ? throw new Causeway\Error(403, "no") : yield new SubscribeResult();
-                yield match ($request->channel) { "throw" => throw new DomainException("x"), "type" => 7, "utf8" => new Publication("\xff"), "late" => throw new Causeway\Error(1, "y") };
+                yield match ($request->channel) { "throw" => throw new DomainException("x"), "type" => 7, "utf8" => new Publication("\xff"), "late" => throw new Causeway\Error(1, "y"), "stop" => throw new Causeway\Stop() };
             });');
         $failures = [
             'throw' => 'DomainException: x',
             'type' => "{$this->scripts[0]}:2: the handler of subscribeunidirectional yielded int, expected Publication",
             'utf8' => "{$this->scripts[0]}:2: cannot encode a message of subscribeunidirectional: data: Malformed UTF-8 characters, possibly incorrectly encoded",
-            'late' => 'Causeway\Error: y',
+            'late' => "{$this->scripts[0]}:2: the stream ended with Error 1 y",
+            'stop' => "{$this->scripts[0]}:2: a stream that has begun cannot go to another worker",
         ];
         foreach ($failures as $channel => $failure) {
             $worker->send(Supervisor::event(1, 'subscribeunidirectional', "{\"channel\":\"$channel\"}"));
