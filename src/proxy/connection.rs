@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::account::Account;
+use super::concurrency::CALLS;
 use super::service::Service;
 use super::slice::by_slice;
 use super::throttle::Throttle;
@@ -27,10 +28,6 @@ const GOODBYE: Duration = Duration::from_millis(5);
 /// The interval of HTTP/2 PINGs; a peer that does not answer one within the timeout is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Concurrent calls on one connection. Centrifugo has one connection for all its calls; those beyond wait at its side. When a connection
-/// ends, `h2` visits all of them, which takes some ten milliseconds.
-const MAX_CONCURRENT_STREAMS: u32 = 10_000;
 
 /// Flow-control windows in bytes. HTTP/2's default of 64 KiB costs a round trip for each 64 KiB of a large message.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -88,7 +85,8 @@ async fn try_serve<B: Backend>(
     let is_unix = matches!(stream, Stream::Unix(_));
     let stream = Throttle::new(stream, Arc::clone(&account), is_unix);
     let stream = Coalesce::new(stream, move || in_flight.calls() > 0);
-    let handshake = registration.until_evicted(timeout(HANDSHAKE, http2().handshake(stream)));
+    let handshake =
+        registration.until_evicted(timeout(HANDSHAKE, http2(service.streams.max()).handshake(stream)));
     // There are no calls before the handshake, so there is nothing to finish.
     let Some(Some(opened)) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
     registration.spoke();
@@ -122,11 +120,11 @@ async fn try_serve<B: Backend>(
     }
 }
 
-/// The settings for Centrifugo's connections.
-fn http2() -> Builder {
+/// The settings for Centrifugo's connections, each of which may have this many subscription streams.
+fn http2(streams: u32) -> Builder {
     let mut http2 = Builder::new();
     http2
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_concurrent_streams(CALLS.saturating_add(streams))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADERS)
@@ -161,7 +159,7 @@ mod tests {
     /// How long a connection is kept whose peer answers pings, or does not.
     async fn kept(answers: bool) -> Duration {
         let (near, far) = duplex(64 * 1024);
-        let (server, client) = tokio::join!(http2().handshake::<_, Bytes>(near), h2::client::handshake(far));
+        let (server, client) = tokio::join!(http2(0).handshake::<_, Bytes>(near), h2::client::handshake(far));
         let (mut server, (_sender, client)) = (server.unwrap(), client.unwrap());
         let ping = server.ping_pong();
         tokio::spawn(async move { while server.accept().await.is_some() {} });

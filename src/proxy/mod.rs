@@ -4,7 +4,7 @@
 //!  server ──▶ connection ──▶ call ──▶ context ──▶ service ──▶ Backend (the pools)
 //!               │              │ receive, message               │
 //!               │ throttle     ◀── send ◀── gzip ◀── status ◀───┘
-//!               │ authority
+//!               │ authority, concurrency
 //!               │ slice          account, memory: what calls hold     in_flight: what shutdown waits for
 //! ```
 //!
@@ -37,6 +37,7 @@ mod account;
 mod answer;
 mod authority;
 mod call;
+mod concurrency;
 mod config;
 mod connection;
 mod context;

@@ -1,18 +1,20 @@
 //! The stream that `h2` reads: one time slice at a time ([`super::slice`]), by what frames cost to handle rather than by their bytes.
 //!
-//! On unix sockets it also replaces authorities that are paths ([`super::authority`]).
+//! On unix sockets it also replaces authorities that are paths ([`super::authority`]). Between the frames that are written, it announces how many
+//! calls the peer may have open ([`super::concurrency`]).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::account::Account;
 use super::authority;
+use super::concurrency::Concurrency;
 use super::slice::SLICE;
 
 /// Bytes that are still read from a peer that reads nothing itself. Answers would pile up otherwise.
@@ -48,6 +50,9 @@ pub(super) struct Throttle<S> {
     replaces_authorities: bool,
     /// Bytes read since a write blocked.
     since_blocked: Option<usize>,
+    concurrency: Concurrency,
+    /// The rest of a frame of `concurrency`; nothing else is written before it.
+    announcement: Bytes,
 }
 
 impl<S> Throttle<S> {
@@ -59,6 +64,8 @@ impl<S> Throttle<S> {
             until_frame: PREFACE,
             replaces_authorities,
             since_blocked: None,
+            concurrency: Concurrency::new(),
+            announcement: Bytes::new(),
         }
     }
 
@@ -76,6 +83,9 @@ impl<S> Throttle<S> {
                 return at;
             };
             let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+            if kind == SETTINGS {
+                self.concurrency.hide(&mut bytes[at..at + HEADER_LEN]);
+            }
             if kind == HEADERS && self.replaces_authorities && length <= MAX_FRAME {
                 let Some(payload) = bytes.get_mut(at + HEADER_LEN..at + HEADER_LEN + length) else {
                     return at;
@@ -87,6 +97,21 @@ impl<S> Throttle<S> {
             self.account.slice().read(cost(kind, flags, length));
             self.until_frame = HEADER_LEN + length;
         }
+    }
+
+    /// Writes the rest of an announcement.
+    fn poll_announce(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while !self.announcement.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.announcement))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.announcement.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether the peer reads so little that nothing more is read from it.
@@ -176,6 +201,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Throttle<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_announce(cx))?;
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(written.is_pending(), cx);
         written
@@ -186,6 +212,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_announce(cx))?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(written.is_pending(), cx);
         written
@@ -196,6 +223,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // All that was written before is whole frames.
+        let open = self.account.port().open();
+        if self.announcement.is_empty()
+            && let Some(frame) = self.concurrency.announce(open)
+        {
+            self.announcement = frame;
+        }
+        ready!(self.poll_announce(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -136,6 +136,11 @@ impl Streams {
         Self::new(Config::default(), 1 << 20, &["x".into()], Arc::new(NoHandler))
     }
 
+    /// Streams that may be open at a time.
+    pub fn max(&self) -> u32 {
+        self.shared.config.max
+    }
+
     /// Takes one of the places, before the application is asked.
     ///
     /// # Errors
