@@ -1,6 +1,6 @@
 """A browser's part: connects to Centrifugo's WebSocket, plays one scenario, and prints what it saw as JSON.
 
-Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary
+Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary | streams ONE_WAY BOTH_WAYS
 """
 
 import asyncio
@@ -226,10 +226,59 @@ async def both_ways(address, kind):
     return seen
 
 
+class Stream(centrifuge.SubscriptionEventHandler):
+    """Remembers everything that happens to one subscription, in order."""
+
+    def __init__(self):
+        self.events = asyncio.Queue()
+
+    async def next(self):
+        return await asyncio.wait_for(self.events.get(), 60)
+
+    async def on_subscribing(self, ctx):
+        self.events.put_nowait({"subscribing": ctx.code})
+
+    async def on_subscribed(self, ctx):
+        self.events.put_nowait("subscribed")
+
+    async def on_unsubscribed(self, ctx):
+        self.events.put_nowait({"unsubscribed": ctx.code})
+
+    async def on_publication(self, ctx):
+        self.events.put_nowait({"data": ctx.pub.data})
+
+
+async def streams(address, one_way, both_ways):
+    """Subscribes to two channels that are streams; the application publishes to them and ends them."""
+    events = Events()
+    one = client(address, None, events)
+    await one.connect()
+    await asyncio.wait_for(events.connected, 10)
+    seen = {}
+    handler = Stream()
+    subscription = one.new_subscription(one_way, handler)
+    await subscription.subscribe()
+    # Subscribing, subscribed, a publication.
+    seen["one_way"] = [await handler.next() for _ in range(3)]
+    await subscription.unsubscribe()
+    seen["one_way"].append(await handler.next())
+
+    handler = Stream()
+    subscription = one.new_subscription(both_ways, handler)
+    await subscription.subscribe()
+    seen["both_ways"] = [await handler.next() for _ in range(3)]
+    await subscription.publish({"from": "the client"})
+    # The bridge is started again: subscribing, subscribed, a publication; then the application ends the stream.
+    seen["both_ways"] += [await handler.next() for _ in range(4)]
+    return seen
+
+
 async def main():
     address, scenario, *numbers = sys.argv[1:]
     if scenario == "chat":
         seen = await chat(address)
+    elif scenario == "streams":
+        seen = await streams(address, *numbers)
     elif scenario == "both_ways":
         seen = await both_ways(address, *numbers)
     else:

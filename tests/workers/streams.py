@@ -26,6 +26,12 @@ def stream(data, argument, context):
 
 
 @behaviour
+def talk(data, argument, context):
+    """The same, in another namespace."""
+    stream(data, argument, context)
+
+
+@behaviour
 def refused(data, argument, context):
     record(data, argument, context)
     reply(REJECTED)

@@ -197,6 +197,8 @@ async fn thousands_of_idle_streams_take_little_memory_and_no_task() {
     assert!(more < 30, "{more} MB for {STREAMS} streams");
     let list = caller.json("stream.List", &json!({"limit": 10})).await.unwrap();
     assert_eq!((list["total"].as_u64(), list["streams"].as_array().map(Vec::len)), (Some(3000), Some(10)));
+    // There is room for as many calls as ever.
+    assert!(streams.places() >= STREAMS + 10_000, "{}", streams.places());
     let now = caller.json("causeway.Stats", &json!("")).await.unwrap()["tasks"].as_u64().unwrap();
     assert!(now <= tasks + 20, "{tasks} tasks, then {now}");
     drop(opened);

@@ -3,4 +3,5 @@
 mod limits;
 mod opening;
 mod owned;
+mod real;
 mod shutdown;

@@ -82,6 +82,27 @@ impl RealCentrifugo {
         Self::start_as(binary, port, config).await
     }
 
+    /// Starts it with subscriptions to channels of the namespaces `stream` and `talk` as streams of `server`.
+    pub async fn start_with_streams(binary: &PathBuf, server: &Server) -> Self {
+        let port = free_port();
+        let config = json!({
+            "http_server": {"address": HOST, "port": port.to_string()},
+            "client": {"allowed_origins": ["*"], "allow_anonymous_connect_without_token": true},
+            "channel": {
+                "proxy": {"subscribe_stream": {"endpoint": format!("grpc://{}", server.address()), "timeout": "3s"}},
+                "namespaces": [
+                    {"name": "stream", "subscribe_stream_proxy_enabled": true},
+                    {
+                        "name": "talk",
+                        "subscribe_stream_proxy_enabled": true,
+                        "subscribe_stream_proxy_bidirectional": true,
+                    },
+                ],
+            },
+        });
+        Self::start_as(binary, port, config).await
+    }
+
     /// Starts it with this configuration, in which it listens on `port`.
     pub async fn start_as(binary: &PathBuf, port: u16, mut config: Value) -> Self {
         config["log"] = json!({"level": "none"});

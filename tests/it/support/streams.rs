@@ -95,6 +95,11 @@ impl Streams {
         self.calls.send_request(request.body(()).unwrap(), false).unwrap()
     }
 
+    /// How many calls the server allows at a time.
+    pub fn places(&self) -> usize {
+        self.calls.current_max_send_streams()
+    }
+
     /// Disconnects without a word.
     pub fn disconnect(self) {
         self.connection.abort();
