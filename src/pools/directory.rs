@@ -16,6 +16,7 @@ use super::config::Config;
 use super::named::{NamedPool, StartError};
 use super::route::Routes;
 use super::snapshot::Snapshot;
+use super::streamed::Opened;
 use super::translation::Request;
 use crate::compat;
 use crate::offload;
@@ -173,15 +174,16 @@ impl Pools {
         self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
     }
 
-    /// The same for a request that opens a stream.
+    /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`](pool::Pool::open).
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn open(&self, pool: usize, caller: Caller, opening: Opening<'_>) -> Result<Answered, Error> {
+    pub async fn open(&self, pool: usize, caller: Caller, opening: Opening<'_>) -> Result<Opened, Error> {
         let Opening { kind, context, body, deadline, is_seen } = opening;
         let max_message_size = self.shared.max_message_size;
         let request = Request { kind, body, max_message_size, is_seen: Some(is_seen) };
-        self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
+        let opened = self.shared.pools[pool].running()?.open(caller, context, &request, deadline).await?;
+        Ok(Opened::of(kind, opened))
     }
 
     /// All of them, the default one first.

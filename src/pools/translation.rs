@@ -75,7 +75,7 @@ impl Body for Request<'_> {
 ///
 /// # Errors
 /// [`Error::InvalidAnswer`], and [`Error::UnknownType`] if calls of this type have no streamed answers.
-pub async fn stream_message(kind: &str, pid: u32, json: Bytes) -> Result<Bytes, Error> {
+pub(super) async fn stream_message(kind: &str, pid: u32, json: Bytes) -> Result<Bytes, Error> {
     let unknown = || Error::UnknownType { kind: kind.to_owned() };
     let part = codec::event(kind).and_then(|event| event.part).ok_or_else(unknown)?;
     protobuf(part, pid, json).await

@@ -23,18 +23,17 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tracing::debug;
 
-use super::account::{self, Account, Reservation};
+use super::accepted::{Call, SMALL, refuse, refuse_counted};
+use super::account::{self, Account};
 use super::gzip::Encoding;
 use super::message::Message;
 use super::receive::{Failure, Incoming};
 use super::route::{Route, Shape};
-use super::service::{CallHead, Service};
-use super::statistics::Timed;
+use super::service::Service;
 use super::subscription::{self, Subscription};
-use super::{Backend, POOL_HEADER, answer, context, send, status};
+use super::{Backend, answer, status};
 use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
-use crate::streams::{Inlet, StreamId};
 
 /// How long a message may make no progress.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -45,19 +44,6 @@ const PER_MEGABYTE: Duration = Duration::from_secs(1);
 
 /// With more calls in flight than this, small messages are copied out of the larger buffers that they would keep in memory.
 const MANY: usize = 1024;
-const SMALL: usize = 4096;
-
-/// A call that has arrived.
-pub(super) struct Call<B> {
-    pub(super) service: Arc<Service<B>>,
-    route: Route,
-    /// `None` for the health service.
-    timed: Option<Timed>,
-    pub(super) respond: SendResponse<Bytes>,
-    pub(super) reservation: Reservation,
-    guard: EvictionGuard,
-    arrived: Instant,
-}
 
 /// Accepts a call; returns without waiting for anything.
 pub(super) fn begin<B: Backend>(
@@ -111,19 +97,6 @@ fn copy(headers: &mut HeaderMap) {
             *value = copied;
         }
     }
-}
-
-fn refuse(response: http::Response<tonic::body::Body>, respond: SendResponse<Bytes>) {
-    if let Err(error) = send::head_alone(response, respond) {
-        debug!(target: "centrifuge", %error, "cannot refuse a call");
-    }
-}
-
-pub(super) fn refuse_counted(timed: Option<Timed>, status: Status, respond: SendResponse<Bytes>) {
-    if let Some(timed) = timed {
-        timed.end(status.code());
-    }
-    refuse(status.into_http(), respond);
 }
 
 impl<B: Backend> Call<B> {
@@ -195,7 +168,7 @@ impl<B: Backend> Call<B> {
             Route::Proxied { shape: Shape::Unary, .. } => {}
             Route::Proxied { .. } => {
                 message.body = Bytes::copy_from_slice(&message.body);
-                if let Some(subscription) = self.into_subscription(head, encoding, None) {
+                if let Some(subscription) = Subscription::of(self, head, encoding, None) {
                     tokio::spawn(subscription.open(message));
                 }
                 return;
@@ -211,59 +184,6 @@ impl<B: Backend> Call<B> {
         let Self { service, timed, respond, reservation, guard, .. } = self;
         tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
     }
-
-    /// What the backend gets of the call apart from its message.
-    fn head(
-        &mut self,
-        head: &Parts,
-        encoding: Encoding,
-        stream: Option<StreamId>,
-    ) -> Result<CallHead, Status> {
-        let kind = match &mut self.route {
-            Route::Proxied { kind, .. } | Route::Health(kind) => std::mem::take(kind),
-        };
-        let authority = head.uri.authority().map(|read| self.reservation.account().authority(read.as_str()));
-        let id = stream.map(|id| id.to_string());
-        // What grpc-go answers.
-        let context = context::build(&kind, id.as_deref(), authority, &head.headers);
-        let context = context.map_err(|error| status::malformed(&error))?;
-        let timeout = parse_timeout(&head.headers).map_err(|error| status::malformed(&error))?;
-        // An escaped byte may take six.
-        if context.len() > SMALL {
-            let more = context.len().saturating_sub(account::size(&head.headers));
-            if !self.reservation.grow(more) {
-                return Err(status::out_of_memory());
-            }
-        }
-        let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
-        let shows_pool =
-            self.service.statistics.has_several_pools() && head.headers.contains_key(POOL_HEADER);
-        Ok(CallHead { kind, context, deadline, encoding, shows_pool })
-    }
-
-    /// The call as one that opens a stream; `None` if it has been refused.
-    pub(super) fn into_subscription(
-        mut self,
-        head: &Parts,
-        encoding: Encoding,
-        inlet: Option<Inlet>,
-    ) -> Option<Subscription<B>> {
-        let id = StreamId::random();
-        let head = match self.head(head, encoding, Some(id)) {
-            Ok(head) => head,
-            Err(status) => {
-                self.refuse(status);
-                return None;
-            }
-        };
-        let Self { service, timed, respond, reservation, guard, .. } = self;
-        Some(Subscription { service, head, id, inlet, timed, respond, reservation, guard })
-    }
-
-    /// Answers the call with a status alone.
-    pub(super) fn refuse(self, status: Status) {
-        refuse_counted(self.timed, status, self.respond);
-    }
 }
 
 #[cfg(test)]
@@ -278,7 +198,7 @@ mod tests {
     use super::super::statistics::Statistics;
     use super::*;
     use crate::net::Registration;
-    use crate::pools::{Answered, Error};
+    use crate::pools::{Answered, Error, Opened};
     use crate::streams::Streams;
 
     /// Answers nothing.
@@ -294,8 +214,8 @@ mod tests {
             Err(Error::NoAnswer { pid: 1 })
         }
 
-        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Answered, Error> {
-            self.call(request).await
+        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Opened, Error> {
+            self.call(request).await.map(Opened::Answer)
         }
     }
 
@@ -312,8 +232,8 @@ mod tests {
             std::future::pending().await
         }
 
-        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Answered, Error> {
-            self.call(request).await
+        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Opened, Error> {
+            self.call(request).await.map(Opened::Answer)
         }
     }
 

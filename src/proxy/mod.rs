@@ -33,6 +33,7 @@
 //!
 //! Deliberately absent: typed messages.
 
+mod accepted;
 mod account;
 mod answer;
 mod authority;
@@ -43,6 +44,7 @@ mod connection;
 mod context;
 mod gzip;
 mod health;
+mod held;
 mod in_flight;
 mod memory;
 mod message;
@@ -63,7 +65,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::pools::{self, Answered, Caller, Opening, Pools};
+use crate::pools::{self, Answered, Caller, Opened, Opening, Pools};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
@@ -110,7 +112,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: BackendRequest<'_>,
         is_seen: &AtomicBool,
-    ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
+    ) -> impl Future<Output = Result<Opened, pools::Error>> + Send;
 }
 
 impl Backend for Pools {
@@ -128,7 +130,7 @@ impl Backend for Pools {
         &self,
         request: BackendRequest<'_>,
         is_seen: &AtomicBool,
-    ) -> Result<Answered, pools::Error> {
+    ) -> Result<Opened, pools::Error> {
         let BackendRequest { pool, caller, kind, context, body, deadline } = request;
         Self::open(self, pool, caller, Opening { kind, context, body, deadline, is_seen }).await
     }

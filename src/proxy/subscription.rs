@@ -23,16 +23,16 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Code, Status};
 use tracing::debug;
 
+use super::accepted::{Call, refuse_counted};
 use super::account::Reservation;
-use super::call::{self, Call};
 use super::gzip::Encoding;
 use super::message::Message;
 use super::service::{CallHead, Service};
 use super::statistics::Timed;
-use super::{Backend, BackendRequest, POOL_HEADER, send, service, status};
+use super::{Backend, BackendRequest, POOL_HEADER, held, send, service, status};
 use crate::grpc;
 use crate::net::EvictionGuard;
-use crate::pools;
+use crate::pools::{self, Opened, Streamed};
 use crate::streams::{Begun, Inlet, Reason, Request, StreamId, wire};
 
 /// How long the first message of a bidirectional stream may take.
@@ -55,6 +55,15 @@ pub(super) struct Subscription<B> {
     pub(super) respond: SendResponse<Bytes>,
     pub(super) reservation: Reservation,
     pub(super) guard: EvictionGuard,
+}
+
+/// What the application has answered.
+struct Answer {
+    /// The first message of the stream, behind gRPC's prefix.
+    first: Bytes,
+    is_accepted: bool,
+    /// The rest, if a worker streams.
+    held: Option<Streamed>,
 }
 
 /// Why there is no answer for the client.
@@ -98,7 +107,7 @@ pub(super) async fn open_bidirectional<B: Backend>(
             // A part of a larger buffer is not kept.
             let body = Bytes::copy_from_slice(&message.body);
             inlet.handled();
-            if let Some(opening) = call.into_subscription(&head, encoding, Some(inlet)) {
+            if let Some(opening) = Subscription::of(call, &head, encoding, Some(inlet)) {
                 opening.open(Message { body, is_compressed }).await;
             }
         }
@@ -119,17 +128,36 @@ async fn first(inlet: &mut Inlet) -> Result<crate::streams::Message, Status> {
 }
 
 impl<B: Backend> Subscription<B> {
+    /// The call as one that opens a stream; `None` if it has been refused.
+    pub(super) fn of(
+        mut call: Call<B>,
+        head: &Parts,
+        encoding: Encoding,
+        inlet: Option<Inlet>,
+    ) -> Option<Self> {
+        let id = StreamId::random();
+        let head = match call.head(head, encoding, Some(id)) {
+            Ok(head) => head,
+            Err(status) => {
+                call.refuse(status);
+                return None;
+            }
+        };
+        let Call { service, timed, respond, reservation, guard, .. } = call;
+        Some(Self { service, head, id, inlet, timed, respond, reservation, guard })
+    }
+
     /// Opens the stream, if the application accepts it.
     pub(super) async fn open(mut self, message: Message) {
         match self.ask(message).await {
-            Ok((begun, answer)) => self.answer(begun, &answer),
+            Ok((begun, answer)) => self.answer(begun, answer),
             Err(Failure::Gone) => {}
-            Err(Failure::Refused(status)) => call::refuse_counted(self.timed, status, self.respond),
+            Err(Failure::Refused(status)) => refuse_counted(self.timed, status, self.respond),
         }
     }
 
     /// Asks the application.
-    async fn ask(&mut self, message: Message) -> Result<(Begun, Bytes), Failure> {
+    async fn ask(&mut self, message: Message) -> Result<(Begun, Answer), Failure> {
         let service = Arc::clone(&self.service);
         let call = service.in_flight.begin().ok_or_else(|| status::of(&pools::Error::ShuttingDown))?;
         let request = self.request(message).await?;
@@ -162,8 +190,9 @@ impl<B: Backend> Subscription<B> {
         let mut asked = Box::pin(async move {
             let request =
                 BackendRequest { pool, caller, kind: &kind, context: &context, body: request, deadline };
-            let answer = shared.backend.open(request, &is_seen).await;
-            answer.map_err(|error| service::failed(&kind, shared.statistics.label_of(pool), &error))
+            let failed = |error| service::failed(&kind, shared.statistics.label_of(pool), &error);
+            let opened = shared.backend.open(request, &is_seen).await.map_err(failed)?;
+            Answer::of(opened).await.map_err(failed)?.ok_or_else(status::not_a_response)
         });
         let answer = tokio::select! {
             biased;
@@ -172,8 +201,7 @@ impl<B: Backend> Subscription<B> {
             _ = poll_fn(|cx| self.respond.poll_reset(cx)) => Err(Failure::Gone),
         };
         match answer {
-            // The worker is given back here.
-            Ok(answer) => Ok((begun, answer.body.clone())),
+            Ok(answer) => Ok((begun, answer)),
             Err(failure) => {
                 drop(call);
                 if seen.load(Relaxed) {
@@ -215,38 +243,61 @@ impl<B: Backend> Subscription<B> {
     }
 
     /// Passes the application's answer on: the stream is open if it accepts.
-    fn answer(mut self, begun: Begun, answer: &Bytes) {
-        let is_accepted = match wire::is_success(answer) {
-            Ok(is_accepted) => is_accepted,
-            Err(_) => return call::refuse_counted(self.timed, status::not_a_response(), self.respond),
-        };
-        let pool = self.timed.as_ref().filter(|_| self.head.shows_pool);
-        let pool = pool.and_then(|timed| self.service.statistics.pool_of(timed));
-        let first = wire::first_message(answer);
+    fn answer(mut self, begun: Begun, answer: Answer) {
+        let pool = self.timed.as_ref().map_or(0, |timed| timed.pool);
+        let named = self.timed.as_ref().filter(|_| self.head.shows_pool);
+        let named = named.and_then(|timed| self.service.statistics.pool_of(timed));
         if let Some(timed) = self.timed.take() {
             timed.end(Code::Ok);
         }
+        let Answer { first, is_accepted, held } = answer;
         if !is_accepted {
             drop(begun);
-            if let Err(error) = respond(self.respond, pool).and_then(|stream| send::last(stream, first)) {
+            if let Err(error) = respond(self.respond, named).and_then(|stream| send::last(stream, first)) {
                 debug!(target: "centrifuge", %error, "cannot send an answer");
             }
             return;
         }
         let Some(stream) = begun.accepted() else { return };
-        match respond(self.respond, pool) {
-            Ok(outlet) => {
-                let driver = stream.accept(outlet, self.inlet.take(), first, false);
-                if let Some(driver) = driver {
-                    let guard = self.guard;
-                    tokio::spawn(async move {
-                        driver.run().await;
-                        drop(guard);
-                    });
-                }
-            }
-            Err(_) => stream.abandon(Reason::Client),
+        let Ok(outlet) = respond(self.respond, named) else { return stream.abandon(Reason::Client) };
+        let mut inlet = self.inlet.take();
+        let input = held.and_then(|mut held| {
+            let input = held.input().and_then(|input| Some((inlet.take()?, input)));
+            Some((held, input))
+        });
+        let driver = stream.accept(outlet, inlet, first, input.is_some());
+        if let Some(driver) = driver {
+            let guard = self.guard;
+            tokio::spawn(async move {
+                driver.run().await;
+                drop(guard);
+            });
         }
+        if let Some((held, input)) = input {
+            let (service, kind) = (self.service, self.head.kind);
+            let failed = move |error: &_| service::failed(&kind, service.statistics.label_of(pool), error);
+            tokio::spawn(held::feed(stream, held, input, failed));
+        }
+    }
+}
+
+impl Answer {
+    /// The answer as it begins; `None` if it is not what it should be.
+    async fn of(opened: Opened) -> Result<Option<Self>, pools::Error> {
+        let mut held = match opened {
+            // The worker is given back here.
+            Opened::Answer(answer) => {
+                let is_accepted = wire::is_success(&answer.body).ok();
+                let first = wire::first_message(&answer.body);
+                return Ok(is_accepted.map(|is_accepted| Self { first, is_accepted, held: None }));
+            }
+            Opened::Stream(held) => held,
+        };
+        let pid = held.pid();
+        let message = held.next().await.unwrap_or(Err(pools::Error::NoAnswer { pid }))?;
+        let is_accepted = wire::opens(&message).ok().flatten();
+        let first = wire::message(&message);
+        Ok(is_accepted.map(|is_accepted| Self { first, is_accepted, held: Some(held) }))
     }
 }
 
@@ -264,9 +315,9 @@ fn respond(
 }
 
 /// Finds out whether the application has accepted a client that has left.
-async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = Result<pools::Answered, Status>>>>) {
+async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = Result<Answer, Status>>>>) {
     let Ok(Ok(answer)) = timeout(ABANDONED, asked).await else { return };
-    if wire::is_success(&answer.body) == Ok(true)
+    if answer.is_accepted
         && let Some(stream) = begun.accepted()
     {
         stream.abandon(Reason::Client);

@@ -195,11 +195,9 @@ async fn publish(stream: &Arc<Stream>, message: Message) -> Result<(), Status> {
     let shared = &stream.shared;
     // The semaphore is never closed.
     let _turn = shared.events(stream.pool).publishes.acquire().await;
-    let body = if message.is_compressed { decompress(shared, message.body).await? } else { message.body };
-    let malformed = |error: wire::Malformed| Status::internal(error.to_string());
     // A message without a publication says nothing.
-    let Some(data) = wire::publication_data(&body).map_err(malformed)? else { return Ok(()) };
-    let request = stream.opening.publish_request(data).map_err(malformed)?;
+    let Some(data) = data(shared, message).await? else { return Ok(()) };
+    let request = stream.opening.publish_request(&data).map_err(malformed)?;
     let event = || Event {
         pool: stream.pool,
         kind: PUBLISH,
@@ -215,6 +213,27 @@ async fn publish(stream: &Arc<Stream>, message: Message) -> Result<(), Status> {
         }
         Err(error) => Err(malformed(error)),
     }
+}
+
+impl Stream {
+    /// For the worker that streams: the data that a message of the client publishes; `None` if it publishes nothing.
+    ///
+    /// # Errors
+    /// The status of the stream, if it is no message.
+    pub async fn data_of(&self, message: Message) -> Result<Option<Bytes>, Status> {
+        self.shared.counters.of(self.pool).received.fetch_add(1, Relaxed);
+        data(&self.shared, message).await
+    }
+}
+
+async fn data(shared: &Arc<Shared>, message: Message) -> Result<Option<Bytes>, Status> {
+    let body = if message.is_compressed { decompress(shared, message.body).await? } else { message.body };
+    let data = wire::publication_data(&body).map_err(malformed)?;
+    Ok(data.map(|data| body.slice_ref(data)))
+}
+
+fn malformed(error: wire::Malformed) -> Status {
+    Status::internal(error.to_string())
 }
 
 /// Runs a request until a worker has seen it.
