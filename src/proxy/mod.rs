@@ -126,11 +126,7 @@ impl Backend for Pools {
         self.exec(pool, caller, kind, context, body, deadline).await
     }
 
-    async fn open(
-        &self,
-        request: BackendRequest<'_>,
-        is_seen: &AtomicBool,
-    ) -> Result<Opened, pools::Error> {
+    async fn open(&self, request: BackendRequest<'_>, is_seen: &AtomicBool) -> Result<Opened, pools::Error> {
         let BackendRequest { pool, caller, kind, context, body, deadline } = request;
         Self::open(self, pool, caller, Opening { kind, context, body, deadline, is_seen }).await
     }

@@ -3,8 +3,9 @@
 import json
 import os
 
-from behaviour import behaviour, until, write
-from goridge import field, frame
+import streamed
+from behaviour import State, behaviour, current, fail, options, until, write
+from goridge import PING, STREAM, field, frame
 
 ACCEPTED = field(1, b"")
 REJECTED = field(2, b"\x08\x93\x03" + field(2, b"rejected"))
@@ -18,7 +19,7 @@ def stream(data, argument, context):
     if os.path.exists(argument + ".wait"):
         until(argument + ".go")
     if data == b'"fail"':
-        write(frame(0x40, b"as you wished"))
+        fail("as you wished")
     elif data == b'"reject"' and kind == "streampublish":
         reply(REJECTED)
     else:
@@ -59,4 +60,57 @@ def record(data, path, context):
 
 
 def reply(message):
-    write(frame(0, message, (0,)))
+    write(frame(0, message, options()))
+
+
+def put(number, content, bits=0):
+    write(frame(0, field(number, content), options(), stream=STREAM | bits))
+
+
+def message(number, content):
+    """A message of a streamed answer, as soon as it may be sent."""
+    while current.id is not None and not streamed.granted(1):
+        if streamed.is_stopped():
+            return
+    put(number, content)
+
+
+@behaviour
+def feed(data, argument, context):
+    """`HOW,FILE`: streams the numbers up to one, `endless`, or until it `fail`s; `echo` streams what the client publishes. Other events are
+    recorded in the file."""
+    how, path = argument.split(",", 1)
+    kind = record(data, path, context)
+    if not kind.startswith("subscribe"):
+        return write(frame(0, b"", options()))
+    message(*((2, b"") if how == "late" else (1, REJECTED if how == "reject" else ACCEPTED)))
+    if how == "fail":
+        message(2, field(4, b"1"))
+        return fail("as you wished")
+    if how == "echo":
+        echo_all()
+    elif how == "endless":
+        endless()
+    elif how.isdigit():
+        for one in range(int(how)):
+            message(2, field(4, str(one).encode()))
+    streamed.end()
+
+
+def endless():
+    while not streamed.is_stopped():
+        if current.id is None:
+            put(2, field(4, b"x"), PING)
+        elif streamed.granted():
+            put(2, field(4, b"x"))
+
+
+def echo_all():
+    """Until the client leaves."""
+    while not streamed.is_stopped():
+        with State.news:
+            State.news.wait_for(lambda: State.inputs[current.id], 0.05)
+            waiting, State.inputs[current.id] = State.inputs[current.id], []
+        for one in waiting:
+            State.grant(current.id)
+            message(2, field(4, one))

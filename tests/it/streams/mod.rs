@@ -1,5 +1,6 @@
 //! Subscription streams.
 
+mod held;
 mod limits;
 mod opening;
 mod owned;
