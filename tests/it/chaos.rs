@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use crate::support::chance::{Chance, setting};
 use crate::support::inventory::{Scene, processes};
-use crate::support::{Client, eventually, worker};
+use crate::support::{Client, Setup, eventually, worker};
 
 const CALLERS: u64 = 6;
 
@@ -40,8 +40,11 @@ enum Means {
     Silence,
 }
 
-/// Behaviours, and how often each of them is asked for in a thousand calls.
-const BEHAVIOURS: [(&str, u64, Means); 29] = [
+/// A behaviour of the worker, how often it is asked for in a thousand calls, and what it means.
+type Behaviour = (&'static str, u64, Means);
+
+/// Behaviours of workers that have one request at a time.
+const BEHAVIOURS: [Behaviour; 29] = [
     ("echo", 600, Means::Answer),
     ("sleep:0.01", 120, Means::Answer),
     ("sleep:0.3", 10, Means::Answer),
@@ -73,6 +76,45 @@ const BEHAVIOURS: [(&str, u64, Means); 29] = [
     ("hang", 7, Means::Silence),
 ];
 
+/// Those of workers with several requests in hand, each in a thread of its own.
+const OF_MANY: [Behaviour; 27] = [
+    ("echo", 600, Means::Answer),
+    ("sleep:0.01", 120, Means::Answer),
+    ("sleep:0.3", 20, Means::Answer),
+    ("noise", 30, Means::Answer),
+    ("binary", 20, Means::Answer),
+    ("flood", 5, Means::Answer),
+    ("half:7", 20, Means::Answer),
+    ("twice", 10, Means::Answer),
+    ("together", 10, Means::Answer),
+    ("wrong:4000000", 10, Means::Answer),
+    ("error:", 40, Means::Words),
+    ("late", 10, Means::Silence),
+    ("obey", 10, Means::Silence),
+    ("credit:1", 5, Means::Answer),
+    ("credit:100", 20, Means::Answer),
+    ("child", 2, Means::Child),
+    ("grow:10", 3, Means::Answer),
+    ("broken", 2, Means::Fault),
+    ("huge", 1, Means::Fault),
+    ("unnumbered", 1, Means::Fault),
+    ("pid_of_another", 1, Means::Fault),
+    ("chunks:3", 2, Means::Fault),
+    ("exit:1", 2, Means::Death),
+    ("kill:9", 2, Means::Death),
+    ("partial", 2, Means::Death),
+    ("closeout", 2, Means::Death),
+    ("hang", 7, Means::Silence),
+];
+
+/// The workers of a run.
+#[derive(Clone, Copy)]
+struct Cast {
+    behaviours: &'static [Behaviour],
+    /// Requests that one worker may have in hand.
+    in_hand: u64,
+}
+
 /// What became of all calls.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -91,12 +133,15 @@ struct Call {
     token: String,
     means: Means,
     hurry: bool,
+    /// Whether its worker may have other requests in hand.
+    has_company: bool,
 }
 
 impl Call {
-    fn new(chance: &mut Chance, token: String) -> Self {
-        let mut number = chance.below(BEHAVIOURS.iter().map(|(_, weight, _)| weight).sum());
-        let (name, _, means) = BEHAVIOURS
+    fn new(cast: Cast, chance: &mut Chance, token: String) -> Self {
+        let mut number = chance.below(cast.behaviours.iter().map(|(_, weight, _)| weight).sum());
+        let (name, _, means) = cast
+            .behaviours
             .iter()
             .find(|(_, weight, _)| {
                 let found = number < *weight;
@@ -107,7 +152,7 @@ impl Call {
         let method = if *means == Means::Words { format!("{name}{token}") } else { (*name).into() };
         // Some callers give up though nothing is wrong.
         let hurry = *means == Means::Silence || chance.below(50) == 0;
-        Self { method, token, means: *means, hurry }
+        Self { method, token, means: *means, hurry, has_company: cast.in_hand > 1 }
     }
 
     async fn run(&self, client: &Client) -> Result<String, Status> {
@@ -121,7 +166,9 @@ impl Call {
             Ok(data) if self.means == Means::Child && data.starts_with("{\"child\"") => ledger.right += 1,
             Err(status) if self.is_own_words(&status) => ledger.right += 1,
             Err(status) if self.is_caused(&status) => {
-                if status.message().contains("the worker died") && self.means != Means::Death {
+                if self.is_of_another(&status)
+                    || status.message().contains("the worker died") && self.means != Means::Death
+                {
                     ledger.killed += 1;
                 }
                 *ledger.caused.entry(format!("{:?}", status.code())).or_default() += 1;
@@ -134,9 +181,15 @@ impl Call {
         self.means == Means::Words && status.code() == Code::Internal && status.message() == self.token
     }
 
+    /// Another request of its worker broke the protocol.
+    fn is_of_another(&self, status: &Status) -> bool {
+        let is_broken = status.message().contains("the worker broke the protocol");
+        self.has_company && self.means != Means::Fault && status.code() == Code::Internal && is_broken
+    }
+
     fn is_caused(&self, status: &Status) -> bool {
         match status.code() {
-            Code::Internal => self.means == Means::Fault,
+            Code::Internal => self.means == Means::Fault || self.is_of_another(status),
             Code::DeadlineExceeded => self.hurry,
             Code::Unavailable => {
                 let reasons = ["the worker died before it answered", "no worker is running"];
@@ -148,7 +201,7 @@ impl Call {
 }
 
 /// The callers of one part of the run.
-async fn call_until(end: Instant, client: &Client, seed: u64, ledger: &Arc<Mutex<Ledger>>) {
+async fn call_until(cast: Cast, end: Instant, client: &Client, seed: u64, ledger: &Arc<Mutex<Ledger>>) {
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let (client, ledger) = (client.clone(), Arc::clone(ledger));
@@ -161,7 +214,7 @@ async fn call_until(end: Instant, client: &Client, seed: u64, ledger: &Arc<Mutex
                     let calls: Vec<_> = (0..burst)
                         .map(|_| {
                             number += 1;
-                            let call = Call::new(&mut chance, format!("\"{seed}-{caller}-{number}\""));
+                            let call = Call::new(cast, &mut chance, format!("\"{seed}-{caller}-{number}\""));
                             let (client, ledger) = (client.clone(), Arc::clone(&ledger));
                             ledger.lock().unwrap().sent += 1;
                             tokio::spawn(async move {
@@ -264,17 +317,25 @@ async fn settled_memory(scene: &Scene, warm: u64) -> u64 {
 
 /// One part of the run; the pool is whole again after it. Gives the number of workers that it killed, to which `killed` earlier ones are
 /// added.
-async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledger>>, killed: u64) -> u64 {
+async fn part(
+    cast: Cast,
+    scene: &Scene,
+    seed: u64,
+    time: Duration,
+    ledger: &Arc<Mutex<Ledger>>,
+    killed: u64,
+) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
     let calls = async {
-        call_until(Instant::now() + time, &scene.client, seed, ledger).await;
+        call_until(cast, Instant::now() + time, &scene.client, seed, ledger).await;
         stop.store(true, Relaxed);
     };
     let ((), now_killed) = tokio::join!(calls, harm(scene, Chance(seed), Arc::clone(&stop)));
-    // A killed worker had one request at most. Those that the server killed, and those that died, are reported, too.
+    // A killed worker had so many requests at most. Those that the server killed, and those that died, are reported, too.
     let killed = killed + now_killed;
     let count = |line| scene.server.count_output(line) as u64;
-    let all_killed = || killed + count("killing worker") + count("worker killed") + count("worker died");
+    let all_killed =
+        || cast.in_hand * (killed + count("killing worker") + count("worker killed") + count("worker died"));
     let lost_theirs = ledger.lock().unwrap().killed;
     eventually(&format!("{lost_theirs} workers were killed"), || lost_theirs <= all_killed()).await;
     // Workers that have had children and live on would be left. The first reset may be one with another that began before the last call
@@ -292,18 +353,27 @@ async fn part(scene: &Scene, seed: u64, time: Duration, ledger: &Arc<Mutex<Ledge
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_chaos_every_call_gets_its_own_answer_or_a_reason_and_nothing_leaks() {
+    under_chaos(Cast { behaviours: &BEHAVIOURS, in_hand: 1 }, worker()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_with_many_requests_in_hand() {
+    let setup = worker().env("OFFERS", r#"{"protocol":2,"concurrency":8}"#);
+    under_chaos(Cast { behaviours: &OF_MANY, in_hand: 8 }, setup).await;
+}
+
+async fn under_chaos(cast: Cast, setup: Setup) {
     let (seed, seconds) = (setting("CHAOS_SEED", 1), setting("CHAOS_SECONDS", 60));
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
-    let setup = worker();
     std::fs::create_dir(setup.path("watched")).unwrap();
     let pool = "watch: ['watched/*'], reset_timeout: 20s, abandon_ttl: 2s, destroy_timeout: 2s, max_jobs: 300, \
         dynamic_allocator: {max_workers: 3, spawn_rate: 3, idle_timeout: 1s}";
     let scene = Scene::begin(setup, 4, pool).await;
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let half = Duration::from_secs(seconds) / 2;
-    let killed = part(&scene, seed, half, &ledger, 0).await;
+    let killed = part(cast, &scene, seed, half, &ledger, 0).await;
     let warm = memory(&scene);
-    part(&scene, seed.wrapping_add(1), half, &ledger, killed).await;
+    part(cast, &scene, seed.wrapping_add(1), half, &ledger, killed).await;
     let end = settled_memory(&scene, warm).await;
     scene.stops_soon().await;
     let ledger = ledger.lock().unwrap();
