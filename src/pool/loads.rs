@@ -33,7 +33,7 @@ struct Load<T> {
     /// Requests in hand that no caller waits for any more, and those of them whose time is over.
     abandoned: usize,
     overdue: usize,
-    /// It answers no PING.
+    /// It has answered no PING for long.
     silent: bool,
     /// It gets no new requests.
     closed: bool,
@@ -189,14 +189,14 @@ impl<T> Loads<T> {
         self.balance(slot)
     }
 
-    /// A worker answers no PING, or does again. Returns whether it is stuck.
+    /// A worker has answered no PING for long, or does again. Returns whether it is stuck.
     pub(super) fn set_silent(&mut self, slot: usize, silent: bool) -> bool {
         let Some(load) = self.load(slot) else { return false };
         load.silent = silent;
         load.is_stuck()
     }
 
-    /// No caller waits any more for a request of this worker. False if the worker is not here.
+    /// No caller waits any more for a request of this worker. `None` if the worker is not here.
     pub(super) fn abandon(&mut self, slot: usize) -> Option<Standing> {
         let load = self.load(slot)?;
         let before = load.is_abandoned();
@@ -204,7 +204,7 @@ impl<T> Loads<T> {
         Some(load.standing(before))
     }
 
-    /// The time of an abandoned request is over.
+    /// The time of an abandoned request is over. `None` if the worker is not here.
     pub(super) fn overdue(&mut self, slot: usize) -> Option<Standing> {
         let load = self.load(slot)?;
         load.overdue += 1;
@@ -231,9 +231,9 @@ impl<T> Loads<T> {
         Some(&self.loads.get(slot)?.as_ref()?.units.template)
     }
 
-    /// How many requests a worker has in hand.
-    pub(super) fn in_hand(&self, slot: usize) -> usize {
-        self.loads.get(slot).and_then(Option::as_ref).map_or(0, |load| load.in_hand)
+    /// How many requests a worker has in hand; `None` if it is not here.
+    pub(super) fn in_hand(&self, slot: usize) -> Option<usize> {
+        Some(self.loads.get(slot)?.as_ref()?.in_hand)
     }
 
     /// Whether so many requests of a worker are abandoned that it counts as abandoned.

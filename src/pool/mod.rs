@@ -1,4 +1,4 @@
-//! A fixed-size pool of worker processes, each serving one request at a time, and replaced when it is gone.
+//! A fixed-size pool of worker processes, each serving one request at a time, or many, and replaced when it is gone.
 //!
 //! ```text
 //!   request ──▶ Pool::exec ──take──▶ Units ──▶ Lease ──exchange──▶ answer       (the hot path: no central task)
@@ -28,7 +28,7 @@
 //!
 //! # The parts and their owners
 //!
-//! - `core`, `policy`, `forecast`, `idle` and its queue (`permits`, `fair_queue`) know neither tasks nor processes. The `Actor` executes
+//! - `core`, `policy`, `forecast`, `loads`, `idle` and its queue (`permits`, `fair_queue`) know neither tasks nor processes. The `Actor` executes
 //!   what the core decides, with a `Staff` of processes.
 //! - `Parts` is what requests and the actor share: `Units` (idle capacity, and the ways back to it), `Queue` (who waits, and whether that
 //!   makes sense), `Roster` (the workers, for those who ask), `CurrentRecipe`, `Counters`, and the `Mailbox`.
@@ -37,14 +37,20 @@
 //!
 //! # Many requests per process
 //!
-//! A permit of `Idle` stands for a unit of capacity: one request that a worker may have in flight. A worker offers one today. One that
-//! numbers its requests will offer k: `Launcher::boot` returns k exchanges over its connection instead of one; the actor makes k units of
-//! one `Member`, in k rows of `Idle`, whose order hands them out to the least busy workers first; and `Staff` stops the worker when the last
-//! of them has come back. Queue, leases, deadlines, limits, core and resets stay as they are: they know units and members, and no connection.
+//! A permit of `Idle` stands for a unit of capacity: one request that a worker may have in flight. Most workers have one, which is kept. One
+//! that numbers its requests has many: they are made from its first one as they are needed, of the least busy worker first (`loads`), and
+//! a task drives its connection (`driving`). `Staff` stops such a worker when the last unit in use has come back. A request that no caller
+//! waits for costs a unit; with a quarter of them lost, the worker counts as abandoned, and with a quarter overdue, it is replaced. Queue,
+//! leases, deadlines, limits, core and resets know units and members, and no connection.
+//!
+//! # Answers of many messages
+//!
+//! An `AnswerStream` holds its lease, and with it a worker or one unit of it, until the stream is over or dropped. A worker that has to leave
+//! ends its streams after `stream_timeout`.
 //!
 //! Invariants:
 //! - Every unit is in exactly one place: in `Idle`, in a `Lease`, with a task that settles it, or with its process, which stops.
-//! - Every permit of `Idle` stands for one unit in it.
+//! - Every permit of `Idle` stands for one unit in it, kept or to be made, or is void.
 //! - Of the requests that wait, those of one `Caller` are served first come, first served, and callers in turns. A newcomer overtakes none.
 //! - A request that has its lease runs on this worker alone; it is run again only if the worker cannot have seen it, or says that it did
 //!   not handle it.

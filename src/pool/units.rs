@@ -82,7 +82,7 @@ impl Units {
     pub(super) fn give_one_back(&self, unit: Box<Unit>, used: Use, fault: Option<&Fault>) {
         let member = &unit.member;
         if fault.is_some() {
-            // Those who drive its connection report it, once; until then no request may find it.
+            // The task that drives its connection reports it, once; until then no request may find it.
             drop(self.idle.close_slot(member.slot(), |_| {}));
         }
         if member.has_to_report() {
@@ -200,10 +200,8 @@ impl Units {
 
     /// How many requests a worker has in hand.
     pub(super) fn in_hand(&self, member: &Member) -> usize {
-        match member.concurrency {
-            None => usize::from(member.status.state() == State::Working),
-            Some(_) => self.idle.loads().in_hand(member.slot()),
-        }
+        let several = member.concurrency.and_then(|_| self.idle.loads().in_hand(member.slot()));
+        several.unwrap_or_else(|| usize::from(member.status.state() == State::Working))
     }
 
     /// A worker wants no more than this number of requests in flight.
@@ -211,7 +209,7 @@ impl Units {
         self.idle.set_credit(member.slot(), credit);
     }
 
-    /// A worker answers no PING, or does again.
+    /// A worker has answered no PING for long, or does again.
     pub(super) fn set_silent(&self, member: &Member, silent: bool) {
         if self.idle.loads().set_silent(member.slot(), silent) {
             self.mailbox.send(Message::Leave(member.id, member.overdue_reason()));

@@ -4,6 +4,7 @@
 //! Launcher ──spawn (Spawner's threads)──▶ process ◀── owner task: waits, stops, kills, reports the Exit
 //!     │                                     └── stderr (and stdout on sockets) ──▶ Output: whole lines to the log
 //!     └──handshake over the relay──▶ Connection ──▶ Exchange: lent to one request at a time
+//!                                    Driver, with many ──▶ Exchanges, one for each request (`numbered`)
 //! ```
 //!
 //! A worker consists of two halves. The `Process` is its life: one task owns the child, and only that task signals or reaps it. An
@@ -12,7 +13,8 @@
 //!
 //! Invariants:
 //! - A process never outlives its `Process` handle, nor the supervisor (parent-death signal, and the guard of `os`).
-//! - An exchange holds at most one request, and is *settled* when its worker is done with it: see `fence` for what that means.
+//! - An exchange holds at most one request, and is *settled* when its worker is done with it: see `fence` for what that means where only the
+//!   order of frames says so.
 //! - What a worker prints is never an error: it goes to the log with its pid, wherever it was printed. It is dropped only beyond the
 //!   worker's `allowance`, and the log says so.
 //! - No worker keeps the runtime's thread busy for long, whatever it sends (`work`), and none makes the server hold more than a part of a

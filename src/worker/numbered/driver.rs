@@ -334,3 +334,7 @@ fn copied(part: Part) -> Part {
         Part::Last(body) => Part::Last(copy(body)),
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

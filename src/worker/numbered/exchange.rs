@@ -54,12 +54,6 @@ impl Numbered {
         self.shared.codec
     }
 
-    /// # Errors
-    /// [`Fault::Unsent`] if the connection has ended.
-    pub(in crate::worker) fn check(&self) -> Result<(), Fault> {
-        if self.shared.lock().ended.is_some() { Err(Fault::Unsent) } else { Ok(()) }
-    }
-
     /// Puts a request into the queue.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(super) struct Requests {
     unfinished: usize,
     /// Bytes of messages that wait.
     message_bytes: usize,
-    /// Tasks to be woken without the lock around this; those which wait no longer among them, since their last waker may drop more.
+    /// Tasks to be woken without the lock around this. Wakers that were replaced are among them, since dropping one may drop its task.
     woken: Vec<Waker>,
 }
 

@@ -105,7 +105,10 @@ impl Shared {
             let result = change(&mut state);
             let is_news = !had_work && state.has_work();
             let driver = if is_news { state.driver.take() } else { None };
-            (result, driver, std::mem::take(state.requests.woken()))
+            let woken = state.requests.woken();
+            // Mostly nobody, and then the memory is kept.
+            let woken = if woken.is_empty() { Vec::new() } else { std::mem::take(woken) };
+            (result, driver, woken)
         };
         driver.into_iter().chain(woken).for_each(Waker::wake);
         result
