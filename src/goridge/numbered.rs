@@ -35,6 +35,8 @@ pub enum Message {
     Pong,
     /// A pid, which nobody has asked for.
     Pid(u32),
+    /// Something of a later version.
+    Other,
 }
 
 /// What a frame means for its request.
@@ -73,7 +75,7 @@ impl Cancel {
     }
 }
 
-/// A control frame of a worker; what else is in it is ignored.
+/// A control frame of a worker; what else is in it is ignored, so that workers of a later version may say more.
 #[derive(Debug, serde::Deserialize)]
 struct Control {
     credit: Option<u64>,
@@ -126,6 +128,7 @@ fn parse_control(payload: &[u8]) -> Option<Message> {
             Some(Message::Window { id, messages: capped(messages) })
         }
         Control { pid: Some(pid), .. } => Some(Message::Pid(pid)),
+        Control { credit: None, window: None, messages: None, pid: None } => Some(Message::Other),
         Control { .. } => None,
     }
 }
@@ -238,7 +241,8 @@ mod tests {
         assert_eq!(control(br#"{"credit":99999999999}"#), Ok(Message::Credit(u32::MAX)));
         assert_eq!(control(br#"{"window":7,"messages":32}"#), Ok(Message::Window { id: 7, messages: 32 }));
         assert_eq!(control(br#"{"pid":5,"later":1}"#), Ok(Message::Pid(5)));
-        for wrong in [&br#"{"window":7}"#[..], br#"{"later":1}"#, br#"{"credit":-1}"#, b"[]", b"{"] {
+        assert_eq!(control(br#"{"later":1}"#), Ok(Message::Other));
+        for wrong in [&br#"{"window":7}"#[..], br#"{"credit":-1}"#, br#"[1]"#, b"{"] {
             assert!(matches!(control(wrong), Err(Violation::Command { .. })), "{}", wrong.escape_ascii());
         }
         assert_eq!(parse(Flags::empty(), StreamBits::PING, &[], b""), Ok(Message::Ping));

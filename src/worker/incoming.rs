@@ -51,6 +51,7 @@ pub(super) struct Incoming {
     arrived: Option<Memory>,
     noise: Lines,
     work: Work,
+    bytes: u64,
 }
 
 impl Incoming {
@@ -65,7 +66,13 @@ impl Incoming {
             arrived: None,
             noise: Lines::default(),
             work: Work::default(),
+            bytes: 0,
         }
+    }
+
+    /// How many bytes have arrived.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Reads otherwise from now on.
@@ -194,6 +201,7 @@ impl Incoming {
                 None
             }
             Ok(read) => {
+                self.bytes += read as u64;
                 self.work.read(read);
                 self.share.read(read);
                 return Poll::Ready(Ok(()));

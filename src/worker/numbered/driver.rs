@@ -70,6 +70,10 @@ pub(crate) struct Driver {
     /// What is being written ends with the stop frame.
     says_farewell: bool,
     liveness: Liveness,
+    /// Bytes that had arrived when it was last heard.
+    heard: u64,
+    /// It was heard after a silence, which the pool has to know.
+    is_back: bool,
     /// Runs once the worker's process has ended.
     last_words: Option<Pin<Box<Sleep>>>,
     was_waiting: bool,
@@ -99,6 +103,8 @@ impl Driver {
             waited: false,
             says_farewell: false,
             liveness: Liveness::default(),
+            heard: 0,
+            is_back: false,
             last_words: None,
             was_waiting: false,
             woken: Vec::new(),
@@ -233,12 +239,23 @@ impl Driver {
     /// Reads until the worker has sent nothing more, or the pool has to know something.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Notice, Fault>> {
         loop {
-            let frame = ready!(self.incoming.poll_frame(&mut self.relay, None, cx))?;
-            let was_silent = self.liveness.hear();
-            let notice = self.receive(frame)?;
-            if let Some(notice) = notice.or_else(|| was_silent.then_some(Notice::Back)) {
+            if std::mem::take(&mut self.is_back) {
+                return Poll::Ready(Ok(Notice::Back));
+            }
+            let frame = self.incoming.poll_frame(&mut self.relay, None, cx);
+            self.listen();
+            if let Some(notice) = self.receive(ready!(frame)?)? {
                 return Poll::Ready(Ok(notice));
             }
+        }
+    }
+
+    /// Notes a sign of life: whatever has arrived, a part of a frame too, and that we do not read for the time being.
+    fn listen(&mut self) {
+        let bytes = self.incoming.bytes();
+        if bytes != self.heard || self.incoming.has_more() {
+            self.heard = bytes;
+            self.is_back |= self.liveness.hear();
         }
     }
 
@@ -251,7 +268,7 @@ impl Driver {
             Message::Of { id, part } => {
                 let part = if memory.is_some() { part } else { copied(part) };
                 let mut state = self.shared.lock();
-                match state.requests.receive(id, part, memory) {
+                match state.requests.receive(id, part, memory, self.written) {
                     Verdict::Fine => self.incoming.was_useful(),
                     Verdict::Cancel => state.queue.control(&goridge::cancel(id, Cancel::Gone)),
                     verdict @ (Verdict::Unknown | Verdict::Repeated) => {
@@ -263,7 +280,7 @@ impl Driver {
             Message::Credit(credit) => return Ok(Some(Notice::Credit(credit))),
             Message::Window { id, messages } => self.shared.lock().requests.widen(id, messages),
             Message::Pid(pid) if pid != self.shared.status.pid() => return Err(Fault::Another(pid)),
-            Message::Ping | Message::Pong | Message::Pid(_) => {}
+            Message::Ping | Message::Pong | Message::Pid(_) | Message::Other => {}
         }
         Ok(None)
     }

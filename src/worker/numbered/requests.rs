@@ -130,10 +130,15 @@ impl Requests {
         &mut self.woken
     }
 
-    /// A frame has come.
-    pub(super) fn receive(&mut self, id: u32, part: Part, memory: Option<Memory>) -> Verdict {
-        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.finished) else {
-            return if (1..=self.last).contains(&id) { Verdict::Repeated } else { Verdict::Unknown };
+    /// A frame has come, when `written` bytes were written to the worker.
+    pub(super) fn receive(&mut self, id: u32, part: Part, memory: Option<Memory>, written: u64) -> Verdict {
+        let entry = match self.entries.get_mut(&id) {
+            // Of what was not written, the worker cannot know: it has guessed the number.
+            Some(entry) if entry.begins.is_none_or(|begins| begins >= written) => return Verdict::Unknown,
+            Some(entry) if !entry.finished => entry,
+            _ => {
+                return if (1..=self.last).contains(&id) { Verdict::Repeated } else { Verdict::Unknown };
+            }
         };
         let more = matches!(part, Part::Chunk(_));
         self.woken.extend(entry.waker.take());

@@ -12,6 +12,18 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
+/// A request that was written.
+fn begin(requests: &mut Requests, may_stream: bool) -> u32 {
+    let id = requests.begin(may_stream).unwrap();
+    requests.begins(id, 0);
+    id
+}
+
+/// A frame comes when all was written.
+fn receive(requests: &mut Requests, id: u32, part: Part) -> Verdict {
+    requests.receive(id, part, None, u64::MAX)
+}
+
 fn outcome(requests: &mut Requests, id: u32) -> Poll<Result<Outcome, Fault>> {
     requests.poll_outcome(id, &cx())
 }
@@ -23,12 +35,12 @@ fn is_answer(outcome: &Poll<Result<Outcome, Fault>>, text: &'static str) -> bool
 #[test]
 fn answers_in_any_order_go_to_their_requests() {
     let mut requests = Requests::default();
-    let [one, two, three] = [(); 3].map(|()| requests.begin(false).unwrap());
+    let [one, two, three] = [(); 3].map(|()| begin(&mut requests, false));
     assert_eq!((one, two, three), (1, 2, 3));
     assert!(outcome(&mut requests, two).is_pending());
-    assert_eq!(requests.receive(three, Part::Answer(body("3")), None), Verdict::Fine);
-    assert_eq!(requests.receive(one, Part::Error(body("no")), None), Verdict::Fine);
-    assert_eq!(requests.receive(two, Part::Stop, None), Verdict::Fine);
+    assert_eq!(receive(&mut requests, three, Part::Answer(body("3"))), Verdict::Fine);
+    assert_eq!(receive(&mut requests, one, Part::Error(body("no"))), Verdict::Fine);
+    assert_eq!(receive(&mut requests, two, Part::Stop), Verdict::Fine);
     assert!(is_answer(&outcome(&mut requests, three), "3"));
     assert!(matches!(outcome(&mut requests, one), Poll::Ready(Ok(Outcome::Error(text))) if text == "no"));
     assert!(matches!(outcome(&mut requests, two), Poll::Ready(Ok(Outcome::Stop))));
@@ -39,26 +51,40 @@ fn answers_in_any_order_go_to_their_requests() {
 #[test]
 fn a_second_answer_and_one_to_nothing_are_told_apart_and_change_nothing() {
     let mut requests = Requests::default();
-    let id = requests.begin(false).unwrap();
+    let id = begin(&mut requests, false);
     for unknown in [0, 2, u32::MAX] {
-        assert_eq!(requests.receive(unknown, Part::Answer(body("x")), None), Verdict::Unknown);
+        assert_eq!(receive(&mut requests, unknown, Part::Answer(body("x"))), Verdict::Unknown);
     }
-    assert_eq!(requests.receive(id, Part::Answer(body("right")), None), Verdict::Fine);
-    assert_eq!(requests.receive(id, Part::Answer(body("wrong")), None), Verdict::Repeated);
+    assert_eq!(receive(&mut requests, id, Part::Answer(body("right"))), Verdict::Fine);
+    assert_eq!(receive(&mut requests, id, Part::Answer(body("wrong"))), Verdict::Repeated);
     assert!(is_answer(&outcome(&mut requests, id), "right"));
-    assert_eq!(requests.receive(id, Part::Chunk(body("wrong")), None), Verdict::Repeated);
+    assert_eq!(receive(&mut requests, id, Part::Chunk(body("wrong"))), Verdict::Repeated);
     assert_eq!(requests.unfinished(), 0);
+}
+
+#[test]
+fn an_answer_to_a_request_that_was_not_written_is_one_to_nothing() {
+    let mut requests = Requests::default();
+    let [queued, taken] = [(); 2].map(|()| requests.begin(false).unwrap());
+    requests.begins(taken, 100);
+    for id in [queued, taken] {
+        assert_eq!(requests.receive(id, Part::Answer(body("guessed")), None, 100), Verdict::Unknown);
+        assert!(outcome(&mut requests, id).is_pending());
+    }
+    assert_eq!(requests.receive(taken, Part::Answer(body("right")), None, 101), Verdict::Fine);
+    assert!(is_answer(&outcome(&mut requests, taken), "right"));
+    assert_eq!(requests.unfinished(), 1);
 }
 
 #[test]
 fn a_cancelled_request_is_settled_when_the_worker_has_finished_it() {
     let mut requests = Requests::default();
-    let id = requests.begin(false).unwrap();
+    let id = begin(&mut requests, false);
     assert!(requests.cancel(id));
     assert!(!requests.cancel(id), "the worker is told once");
     assert!(requests.poll_settled(id, &cx()).is_pending());
     assert_eq!(requests.unfinished(), 1);
-    assert_eq!(requests.receive(id, Part::Answer(body("late")), None), Verdict::Fine);
+    assert_eq!(receive(&mut requests, id, Part::Answer(body("late"))), Verdict::Fine);
     assert!(requests.poll_settled(id, &cx()).is_ready());
     assert!(requests.entries.is_empty());
     assert!(!requests.cancel(id));
@@ -67,8 +93,8 @@ fn a_cancelled_request_is_settled_when_the_worker_has_finished_it() {
 #[test]
 fn an_answer_that_was_not_taken_is_dropped_with_its_request() {
     let mut requests = Requests::default();
-    let id = requests.begin(false).unwrap();
-    requests.receive(id, Part::Answer(body("x")), None);
+    let id = begin(&mut requests, false);
+    receive(&mut requests, id, Part::Answer(body("x")));
     assert!(!requests.cancel(id), "there is nothing to cancel");
     assert!(requests.poll_settled(id, &cx()).is_ready());
     assert!(requests.entries.is_empty());
@@ -77,12 +103,12 @@ fn an_answer_that_was_not_taken_is_dropped_with_its_request() {
 #[test]
 fn a_stream_that_has_to_be_one_message_is_refused_and_cancelled() {
     let mut requests = Requests::default();
-    let id = requests.begin(false).unwrap();
-    assert_eq!(requests.receive(id, Part::Chunk(body("1")), None), Verdict::Cancel);
+    let id = begin(&mut requests, false);
+    assert_eq!(receive(&mut requests, id, Part::Chunk(body("1"))), Verdict::Cancel);
     assert!(matches!(outcome(&mut requests, id), Poll::Ready(Ok(Outcome::Streamed))));
-    assert_eq!(requests.receive(id, Part::Chunk(body("2")), None), Verdict::Fine, "it has crossed");
+    assert_eq!(receive(&mut requests, id, Part::Chunk(body("2"))), Verdict::Fine, "it has crossed");
     assert!(requests.poll_settled(id, &cx()).is_pending());
-    assert_eq!(requests.receive(id, Part::Error(body("cancelled")), None), Verdict::Fine);
+    assert_eq!(receive(&mut requests, id, Part::Error(body("cancelled"))), Verdict::Fine);
     assert!(requests.poll_settled(id, &cx()).is_ready());
 }
 
@@ -90,10 +116,10 @@ fn a_stream_that_has_to_be_one_message_is_refused_and_cancelled() {
 fn the_messages_of_a_stream_come_in_their_order_and_then_its_end() {
     let mut requests = Requests::default();
     for end in [Part::Last(Bytes::new()), Part::Answer(Bytes::new()), Part::Last(body("3"))] {
-        let id = requests.begin(true).unwrap();
+        let id = begin(&mut requests, true);
         let has_three = end == Part::Last(body("3"));
         for part in [Part::Chunk(body("1")), Part::Chunk(body("2")), end] {
-            assert_eq!(requests.receive(id, part, None), Verdict::Fine);
+            assert_eq!(receive(&mut requests, id, part), Verdict::Fine);
         }
         assert_eq!(requests.unfinished(), 0);
         assert!(matches!(outcome(&mut requests, id), Poll::Ready(Ok(Outcome::Streaming))));
@@ -111,15 +137,15 @@ fn the_messages_of_a_stream_come_in_their_order_and_then_its_end() {
 #[test]
 fn a_stream_that_sends_more_than_its_window_is_cancelled_and_keeps_what_came_before() {
     let mut requests = Requests::default();
-    let id = requests.begin(true).unwrap();
+    let id = begin(&mut requests, true);
     for _ in 0..64 {
-        assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Fine);
+        assert_eq!(receive(&mut requests, id, Part::Chunk(body("x"))), Verdict::Fine);
     }
     assert_eq!(requests.message_bytes, 64);
-    assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Cancel);
-    assert_eq!(requests.receive(id, Part::Chunk(body("x")), None), Verdict::Fine, "it has crossed");
+    assert_eq!(receive(&mut requests, id, Part::Chunk(body("x"))), Verdict::Cancel);
+    assert_eq!(receive(&mut requests, id, Part::Chunk(body("x"))), Verdict::Fine, "it has crossed");
     assert!(outcome(&mut requests, id).is_ready());
-    assert_eq!(requests.receive(id, Part::Last(Bytes::new()), None), Verdict::Fine);
+    assert_eq!(receive(&mut requests, id, Part::Last(Bytes::new())), Verdict::Fine);
     assert!(matches!(requests.poll_message(id, &cx()), Poll::Ready(Ok((Received::Message(_), None)))));
     assert_eq!(requests.message_bytes, 63);
     assert!(requests.poll_settled(id, &cx()).is_ready());
@@ -129,9 +155,9 @@ fn a_stream_that_sends_more_than_its_window_is_cancelled_and_keeps_what_came_bef
 #[test]
 fn a_client_s_messages_are_sent_as_far_as_the_worker_takes_them() {
     let mut requests = Requests::default();
-    let id = requests.begin(true).unwrap();
+    let id = begin(&mut requests, true);
     assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(false), "it does not stream yet");
-    requests.receive(id, Part::Chunk(body("x")), None);
+    receive(&mut requests, id, Part::Chunk(body("x")));
     assert!(requests.poll_send(id, false, &cx()).is_pending());
     for _ in 0..INPUT_WINDOW {
         assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(true));
@@ -139,7 +165,7 @@ fn a_client_s_messages_are_sent_as_far_as_the_worker_takes_them() {
     assert!(requests.poll_send(id, true, &cx()).is_pending());
     requests.widen(id, 1);
     assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(true));
-    requests.receive(id, Part::Last(Bytes::new()), None);
+    receive(&mut requests, id, Part::Last(Bytes::new()));
     assert_eq!(requests.poll_send(id, true, &cx()), Poll::Ready(false));
 }
 
@@ -150,7 +176,7 @@ fn when_the_connection_ends_each_request_hears_what_that_means_for_it() {
     for (id, position) in [(answered, 0), (read, 10), (unread, 20)] {
         requests.begins(id, position);
     }
-    requests.receive(answered, Part::Answer(body("x")), None);
+    receive(&mut requests, answered, Part::Answer(body("x")));
     requests.end(|begins| if begins.is_some_and(|at| at < 20) { Fault::Closed(None) } else { Fault::Unsent });
     assert!(is_answer(&outcome(&mut requests, answered), "x"));
     assert!(matches!(outcome(&mut requests, read), Poll::Ready(Err(Fault::Closed(None)))));
@@ -188,9 +214,9 @@ fn whoever_waits_is_woken() {
         requests.woken().drain(..).for_each(Waker::wake);
         count.0.swap(0, Relaxed)
     };
-    let id = requests.begin(true).unwrap();
+    let id = begin(&mut requests, true);
     assert!(requests.poll_outcome(id, &cx).is_pending());
-    requests.receive(id, Part::Chunk(body("x")), None);
+    receive(&mut requests, id, Part::Chunk(body("x")));
     assert_eq!(woken(&mut requests), 1);
     assert!(requests.poll_outcome(id, &cx).is_ready());
     assert!(requests.poll_message(id, &cx).is_ready() && requests.poll_message(id, &cx).is_pending());
