@@ -1,4 +1,4 @@
-//! `/health` and `/ready`: probes of orchestrators and load balancers.
+//! `/health` and `/ready`, also called `/livez` and `/readyz`: probes of orchestrators and load balancers.
 //!
 //! A server that answers is live: workers are replaced without help. It is ready if it can serve requests, however busy it is.
 //!
@@ -6,7 +6,9 @@
 //! fails if one of them cannot serve. Without names, all are reported. Other names are left out; the status is that of the server all the
 //! same, which needs every required pool. In RoadRunner it is 200 whatever the server's state is.
 //!
-//! Source of paths, bodies and codes: RoadRunner 2025.1.15, where a busy pool is not ready.
+//! `/jobs` says that there is no such plugin.
+//!
+//! Source of paths, bodies and codes: RoadRunner 2025.1.15 and 3, where a busy pool is not ready.
 
 use std::sync::Arc;
 
@@ -34,6 +36,8 @@ pub(super) struct Probe {
 pub(super) enum Question {
     Health,
     Ready,
+    /// The state of RoadRunner's queues, which are not supported.
+    Jobs,
 }
 
 /// Where the state of the server is read.
@@ -74,7 +78,8 @@ impl Page for Probe {
         let is_serving = *self.server.serving.borrow();
         let answer = match (is_serving, self.question) {
             (false, Question::Health) => shutting_down(StatusCode::OK),
-            (false, Question::Ready) => shutting_down(self.unavailable),
+            (false, Question::Ready | Question::Jobs) => shutting_down(self.unavailable),
+            (true, Question::Jobs) => plain(self.unavailable, "jobs plugin not found\n"),
             (true, question) => {
                 let mut pools = self.server.pools();
                 if question == Question::Health {

@@ -1,7 +1,7 @@
 //! What operators see over HTTP: health, readiness and metrics.
 //!
 //! ```text
-//!  status.address ──┐                           ┌─ /health, /ready ─▶ health ─▶ pools
+//!  status.address ──┐                           ┌─ /health, /ready ... ▶ health ─▶ pools
 //!                   ├─▶ server ─▶ connection ─▶ site
 //!  metrics.address ─┘                           └─ /metrics ────────▶ metrics ─▶ telemetry's registry
 //! ```

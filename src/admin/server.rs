@@ -19,6 +19,15 @@ use crate::telemetry::metrics::Registry;
 /// The number of connections of one listener.
 const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32 };
 
+/// The probes; the names that Kubernetes uses for its own came with RoadRunner 3.
+const PROBES: [(&str, Question); 5] = [
+    ("/health", Question::Health),
+    ("/livez", Question::Health),
+    ("/ready", Question::Ready),
+    ("/readyz", Question::Ready),
+    ("/jobs", Question::Jobs),
+];
+
 /// What the pages show.
 pub(crate) struct Sources {
     /// All metrics.
@@ -60,7 +69,7 @@ impl Server {
             let Bound { listener, site, .. } = server.at("status.address", &config.address).await?;
             let state = ServerState { pools, serving };
             // With any method, as in RoadRunner: HAProxy's checks send OPTIONS.
-            for (path, question) in [("/health", Question::Health), ("/ready", Question::Ready)] {
+            for (path, question) in PROBES {
                 let page = Probe::new(question, config, state.clone());
                 site.add(Path::Exact(path), Methods::Any, Arc::new(page));
             }

@@ -137,6 +137,11 @@ fn owners(config: &Config, tree: &Node, problems: &Problems) {
                 );
                 problems.mistake(&place(tree, &key), Some(&key), text);
             }
+            Some((other, server)) if server.relay_socket != pool.server.relay_socket => {
+                let key = format!("{section}.relay_socket");
+                let text = format!("expected that of {other}, since their workers use the same socket");
+                problems.mistake(&place(tree, &key), Some(&key), text);
+            }
             _ => known.push((section, &pool.server)),
         }
     }

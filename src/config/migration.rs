@@ -98,7 +98,10 @@ impl Notes<'_> {
         for channel in log_sections(self.tree).into_iter().skip(1) {
             let own = self.get(&channel);
             let logs = self.get("logs").map_or(&[][..], Node::entries);
-            let inherited = |key: &str| key != "channels" && own.is_some_and(|own| own.get(key).is_none());
+            let is_ignored = |key: &str| LOGS_BEFORE_3.iter().any(|(ignored, _)| *ignored == key);
+            let inherited = |key: &str| {
+                key != "channels" && !is_ignored(key) && own.is_some_and(|own| own.get(key).is_none())
+            };
             let lost: Vec<&str> =
                 logs.iter().map(|(key, _)| key.as_str()).filter(|key| inherited(key)).collect();
             if !lost.is_empty() {
@@ -150,7 +153,9 @@ impl Notes<'_> {
                 self.note(&format!("{section}.{key}"), "has its effect");
             }
             let mode = format!("{section}.mode");
-            if self.get(&format!("{section}.format")).is_none() && self.get(&mode).is_some() {
+            let is_formed = self.get(&format!("{section}.format")).is_none()
+                && self.word(&mode).is_some_and(|mode| !["raw", "none", "off", "false"].contains(&&*mode));
+            if is_formed {
                 self.add(&mode, "lines have the form of zap");
             }
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 
 use crate::compat::Compat;
-use crate::net::{self, Address};
+use crate::net::{self, Address, SocketSettings};
 use crate::{api, duration, pool, proxy, streams};
 
 /// Supported sections.
@@ -51,6 +51,7 @@ pub(super) const OTHER_PLUGINS: [&str; 25] = [
 #[serde(default)]
 pub(super) struct Centrifuge {
     proxy_address: Option<Address>,
+    proxy_socket: SocketSettings,
     #[serde(deserialize_with = "socket_mode")]
     socket_mode: Option<u32>,
     max_message_size: Option<Size>,
@@ -76,6 +77,7 @@ impl Centrifuge {
         if let Some(address) = self.proxy_address {
             proxy.address = address;
         }
+        proxy.socket = self.proxy_socket;
         if let Some(mode) = self.socket_mode {
             proxy.socket_mode = mode;
         }

@@ -29,6 +29,7 @@ mod incident;
 mod listener;
 mod pace;
 mod preview;
+mod socket_settings;
 mod stream;
 mod unix_socket;
 
@@ -40,5 +41,6 @@ pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed};
+pub use socket_settings::SocketSettings;
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

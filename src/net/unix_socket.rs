@@ -93,7 +93,7 @@ pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(OwnedFd, 
     socket.bind(&address)?;
     let (itself, stat) = open_path(path)?;
     let file = SocketFile { path: path.to_owned(), inode: (stat.st_dev, stat.st_ino) };
-    set_attributes(&itself, attributes)?;
+    set_attributes(&itself, path, attributes)?;
     socket.listen(BACKLOG)?;
     // Another server that started at the same moment may have taken our file for a stale one.
     if !file.is_ours() {
@@ -176,12 +176,17 @@ fn address_of(path: &Path) -> io::Result<(SockAddr, Option<OwnedFd>)> {
 }
 
 /// Sets the attributes through a descriptor, so that another file that takes its path is left alone.
-fn set_attributes(file: &OwnedFd, attributes: Attributes) -> io::Result<()> {
+fn set_attributes(file: &OwnedFd, path: &Path, attributes: Attributes) -> io::Result<()> {
+    let explain = |call: &str, error: io::Error| {
+        io::Error::new(error.kind(), format!("{call} unix socket {path:?}: {error}"))
+    };
     let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
     if uid.is_some() || gid.is_some() {
-        nix::unistd::fchownat(file, "", uid, gid, AtFlags::AT_EMPTY_PATH)?;
+        let owned = nix::unistd::fchownat(file, "", uid, gid, AtFlags::AT_EMPTY_PATH);
+        owned.map_err(|error| explain("chown", error.into()))?;
     }
-    fs::set_permissions(path_of(file), fs::Permissions::from_mode(attributes.mode))
+    let permissions = fs::Permissions::from_mode(attributes.mode);
+    fs::set_permissions(path_of(file), permissions).map_err(|error| explain("chmod", error))
 }
 
 fn path_of(file: &OwnedFd) -> PathBuf {

@@ -13,7 +13,7 @@ use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
-use crate::net::{Address, Attributes, Limit, Listener, Options};
+use crate::net::{Address, Limit, Listener, Options};
 use crate::streams::Streams;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
@@ -45,7 +45,7 @@ impl Server {
         let listener = Listener::bind(Options {
             key: "centrifuge.proxy_address",
             address: &config.address,
-            attributes: Attributes::mode(config.socket_mode),
+            attributes: config.attributes(),
             allow: &[],
             limit: CONNECTIONS,
         })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 
-use crate::net::{Address, can_listen, is_exposed};
+use crate::net::{Address, SocketSettings, can_listen, is_exposed};
 
 /// The variable in which workers get the secret of the relay.
 pub(crate) const SECRET: &str = "CAUSEWAY_RELAY_SECRET";
@@ -30,6 +30,14 @@ impl RelayAddress {
             Self::Tcp(address) => Some(Address::Tcp(address.clone())),
             Self::Unix(path) => Some(Address::Unix(path.clone())),
         }
+    }
+
+    /// Checks that it has a file, if attributes of one are set.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(crate) fn fits(&self, socket: SocketSettings) -> Result<(), String> {
+        socket.fit(self.listener().as_ref())
     }
 
     /// A warning, if other machines can reach it.

@@ -21,6 +21,7 @@ use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
 use crate::net::{
     self, Accepted, Address, Attributes, EvictionGuard, Incident, Limit, Options, Peer, Registration,
+    SocketSettings,
 };
 use crate::os::children;
 use crate::os::process::Identity;
@@ -45,7 +46,7 @@ type Known = (Address, Weak<Accepting>);
 
 impl Relays {
     /// Listens, unless the relay is pipes. A connection has to send its pid within `patience`. The file of a unix socket belongs to `workers`,
-    /// the user that workers run as, if that is not ours.
+    /// the user that workers run as, if that is not ours and `socket` says nothing else.
     ///
     /// # Errors
     /// If the address cannot be bound; the message names it, and the setting `key`.
@@ -53,6 +54,7 @@ impl Relays {
         &self,
         key: &str,
         relay: &RelayAddress,
+        socket: SocketSettings,
         workers: Option<&Identity>,
         patience: Duration,
     ) -> io::Result<Option<Listener>> {
@@ -64,7 +66,7 @@ impl Relays {
             open.registry.allow(patience);
             return Ok(Some(Listener::of(open)));
         }
-        let open = Accepting::bind(key, &address, workers, patience).await?;
+        let open = Accepting::bind(key, &address, socket, workers, patience).await?;
         known.push((address, Arc::downgrade(&open)));
         Ok(Some(Listener::of(open)))
     }
@@ -90,6 +92,7 @@ impl Accepting {
     async fn bind(
         key: &str,
         address: &Address,
+        socket: SocketSettings,
         workers: Option<&Identity>,
         patience: Duration,
     ) -> io::Result<Arc<Self>> {
@@ -98,7 +101,7 @@ impl Accepting {
         let listener = net::Listener::bind(Options {
             key,
             address,
-            attributes: Attributes { mode, uid, gid },
+            attributes: socket.over(Attributes { mode, uid, gid }),
             allow: &[],
             limit: HANDSHAKES,
         })

@@ -19,6 +19,7 @@ mod rejection;
 mod stream;
 mod trust;
 
+pub(crate) use crate::net::SocketSettings;
 pub use address::RelayAddress;
 pub(crate) use address::SECRET;
 pub(crate) use listener::Listener;

@@ -12,7 +12,7 @@ use super::Config;
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use crate::net::{Accepted, Address, Attributes, Incident, Limit, Listener, Options, Peer};
+use crate::net::{Accepted, Address, Incident, Limit, Listener, Options, Peer};
 use crate::os::process::Identity;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
@@ -35,16 +35,15 @@ pub struct Server {
 
 impl Server {
     /// Binds the address. Nothing is accepted until [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to
-    /// `workers`, the user that workers run as, if that is another.
+    /// `workers`, the user that workers run as, if that is another and `rpc.unix_socket` says nothing else.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub(crate) async fn bind(config: &Config, workers: Option<&Identity>) -> io::Result<Self> {
-        let (uid, gid) = workers.map(Identity::owner).unwrap_or_default();
         let listener = Listener::bind(Options {
             key: "rpc.listen",
             address: &config.listen,
-            attributes: Attributes { mode: config.socket_mode, uid, gid },
+            attributes: config.attributes(workers),
             allow: &config.allow,
             limit: CONNECTIONS,
         })

@@ -116,7 +116,8 @@ impl Launcher {
         key: &str,
     ) -> io::Result<Self> {
         let identity = config.identity().map_err(io::Error::other)?;
-        let listener = relays.listener(key, &config.relay, identity.as_ref(), timeout).await?;
+        let listener =
+            relays.listener(key, &config.relay, config.relay_socket, identity.as_ref(), timeout).await?;
         Ok(Self { listener, spawner: Spawner::start()? })
     }
 

@@ -11,7 +11,7 @@ use super::program;
 use super::scalar::Scalar;
 use crate::findings::{Findings, Machine};
 use crate::os::process::{Identity, IdentityError};
-use crate::relay::RelayAddress;
+use crate::relay::{RelayAddress, SocketSettings};
 
 /// The `server` section.
 #[derive(Clone, PartialEq, Default, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub env: Vec<(String, String)>,
     /// `server.relay`: how frames travel.
     pub relay: RelayAddress,
+    /// `server.relay_socket`: the attributes of a unix socket's file.
+    pub relay_socket: SocketSettings,
     /// `server.on_init`: a command that runs once, before the workers.
     pub on_init: Option<OnInit>,
     /// RoadRunner 2's key: `pool.allocate_timeout` says it now.
@@ -44,6 +46,7 @@ impl fmt::Debug for Config {
             .field("group", &self.group)
             .field("env", &names(&self.env))
             .field("relay", &self.relay)
+            .field("relay_socket", &self.relay_socket)
             .field("on_init", &self.on_init)
             .finish_non_exhaustive()
     }
@@ -92,6 +95,9 @@ impl Config {
         self.env.splice(0..0, server.env.iter().cloned());
         if !sets_relay {
             self.relay = server.relay.clone();
+            if self.relay_socket == SocketSettings::default() {
+                self.relay_socket = server.relay_socket;
+            }
         }
         self
     }
@@ -136,6 +142,7 @@ impl Config {
         findings: &mut Findings,
     ) {
         findings.check(key("relay"), self.relay.can_listen(machine.work_dir));
+        findings.check(key("relay_socket"), self.relay.fits(self.relay_socket));
         if let Some(risk) = self.relay.risk() {
             findings.odd(key("relay"), risk);
         }

@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod max_jobs;
 mod meaning;
+mod migration;
 mod neighbours;
 mod numbered;
 mod packages;

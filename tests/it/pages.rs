@@ -181,7 +181,7 @@ async fn a_server_is_live_before_its_workers_and_ready_with_them() {
         let page = get(&server, HEALTH, path).await;
         assert_eq!((page.code, page.text()), (200, &*body), "{path}");
     }
-    for path in ["/", "/health/", "/jobs"] {
+    for path in ["/", "/health/", "/job"] {
         let page = get(&server, HEALTH, path).await;
         assert_eq!((page.code, page.text()), (404, "404 page not found\n"), "{path}");
     }

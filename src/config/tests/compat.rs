@@ -152,7 +152,7 @@ fn check_lists_what_moving_to_roadrunner_3_changes() {
     11: logs.err_output: has no effect: the log's own errors go to standard error
     12: logs.file_logger_options: has no effect: lines go to `output`, and files are not rotated: use logrotate
     14: logs.channels.app.encoding: has no effect: mode production is JSON, other modes are text, and `format` makes lines of any form
-    14: logs.channels.app: inherits nothing from logs: it would lose mode, line_ending, err_output, file_logger_options
+    14: logs.channels.app: inherits nothing from logs: it would lose mode, line_ending
     ");
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
+use crate::compat::Compat;
 use crate::offload;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -99,17 +100,17 @@ fn with_context(log: Log) -> Method {
 }
 
 /// Writes the text as it is, bypassing the log and its settings.
-async fn raw(_: Arc<Services>, text: String) -> Result<bool, JoinError> {
+async fn raw(services: Arc<Services>, text: String) -> Result<bool, JoinError> {
     offload::run(text.len(), move || {
-        write(&text);
+        write(text, services.compat);
         true
     })
     .await
 }
 
-async fn raw_with_context(_: Arc<Services>, entry: Entry) -> Result<Logged, JoinError> {
+async fn raw_with_context(services: Arc<Services>, entry: Entry) -> Result<Logged, JoinError> {
     offload::run(entry.size(), move || {
-        write(&in_one_line(entry));
+        write(in_one_line(entry), services.compat);
         Logged {}
     })
     .await
@@ -126,13 +127,32 @@ fn in_one_line(entry: Entry) -> String {
 }
 
 /// Writes through the log's queue, so that no caller waits for a slow reader of standard error.
-fn write(text: &str) {
-    logs::print(logs::Stream::Stderr, text);
+fn write(text: String, compat: Compat) {
+    logs::print(logs::Stream::Stderr, &ended(text, compat));
+}
+
+/// The text as this RoadRunner writes it: version 3 ends it with one line feed, version 2025 leaves it as it is.
+fn ended(mut text: String, compat: Compat) -> String {
+    if compat.is_v3() {
+        text.truncate(text.trim_end_matches('\n').len());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raw_line_ends_with_one_line_feed_under_roadrunner_3() {
+        for (text, ended_3) in
+            [("x", "x\n"), ("x\n", "x\n"), ("x\n\n", "x\n"), ("a\nb", "a\nb\n"), ("", "\n")]
+        {
+            assert_eq!(ended(text.into(), Compat::V3), ended_3);
+            assert_eq!(ended(text.into(), Compat::V2025), text);
+        }
+    }
 
     #[test]
     fn a_raw_line_has_its_attributes_behind_it() {

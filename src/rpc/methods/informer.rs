@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::compat::Compat;
 use crate::pools::{self, WorkerSnapshot};
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -127,16 +128,23 @@ fn describe(WorkerSnapshot { info, usage, .. }: &WorkerSnapshot, command: &str) 
 #[derive(Debug, thiserror::Error)]
 enum ResizeError {
     /// The text is RoadRunner's.
-    #[error("plugin {0} does not support workers management")]
-    NoSuchPlugin(String),
+    #[error("{}", unmanaged(plugin, *compat))]
+    NoSuchPlugin { plugin: String, compat: Compat },
     #[error(transparent)]
     Pool(#[from] pools::ResizeError),
+}
+
+fn unmanaged(plugin: &str, compat: Compat) -> String {
+    match compat {
+        Compat::V2025 => format!("plugin {plugin} does not support workers management"),
+        Compat::V3 => format!("plugin does not support workers management: {plugin}"),
+    }
 }
 
 /// Adds a worker or removes one; false when it was the last one, which stays.
 async fn resize(services: Arc<Services>, plugin: String, more: bool) -> Result<bool, ResizeError> {
     let Some(pool) = services.pools.wait().await.get(&plugin) else {
-        return Err(ResizeError::NoSuchPlugin(plugin));
+        return Err(ResizeError::NoSuchPlugin { plugin, compat: services.compat });
     };
     Ok(pool.resize(more).await?)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::task::JoinError;
 
+use crate::compat::Compat;
 use crate::offload;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -81,7 +82,7 @@ fn metric_shape() -> Shape {
     )
 }
 
-/// Why a call failed. The texts are RoadRunner's.
+/// Why a call failed. Its texts under RoadRunner 2025 are those of its `Display`.
 #[derive(Debug, thiserror::Error)]
 enum MetricsError {
     #[error("metrics_plugin_declare: unknown collector type {0}")]
@@ -96,11 +97,45 @@ enum MetricsError {
     Panicked(#[from] JoinError),
     #[error("metrics_plugin_{}: {}", method(*.write), explain(*.write, .name, .error))]
     Write { write: Write, name: String, error: WriteError },
+    /// The text of RoadRunner 3.
+    #[error("{0}")]
+    Under3(String),
+}
+
+impl MetricsError {
+    /// The error with the text that this RoadRunner has for it.
+    fn under(self, compat: Compat) -> Self {
+        if compat.is_v3() { self.text_under_3().map_or(self, Self::Under3) } else { self }
+    }
+
+    fn text_under_3(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownType(kind) => format!("metrics_rpc_declare: unknown collector type: {kind}"),
+            Self::NoQuantile(_) | Self::Declare(_) => {
+                self.to_string().replace("metrics_plugin_declare", "metrics_rpc_declare")
+            }
+            Self::Undefined(name) | Self::Write { name, error: WriteError::Undefined, .. } => {
+                format!("undefined collector: {name}")
+            }
+            Self::Write { name, write, error: WriteError::Unsupported } => format!(
+                "collector does not support the requested operation: {name} does not support {write:?}"
+            ),
+            Self::Write { name, error: WriteError::LabelsRequired(_), .. } => {
+                format!("required labels for collector: {name}")
+            }
+            Self::Write { name, error: WriteError::Negative(_), .. } => {
+                format!("counter cannot decrease in value: {name}")
+            }
+            Self::Write { error, .. } => error.to_string(),
+            Self::Panicked(_) | Self::Under3(_) => return None,
+        })
+    }
 }
 
 async fn declare(services: Arc<Services>, named: Named) -> Result<bool, MetricsError> {
-    services.metrics.declare(&named.name, &collector(named.collector)?)?;
-    Ok(true)
+    let declared = collector(named.collector)
+        .and_then(|collector| Ok(services.metrics.declare(&named.name, &collector)?));
+    declared.map(|()| true).map_err(|error| error.under(services.compat))
 }
 
 fn collector(declared: Declared) -> Result<Collector, MetricsError> {
@@ -122,16 +157,18 @@ fn collector(declared: Declared) -> Result<Collector, MetricsError> {
 
 async fn unregister(services: Arc<Services>, name: String) -> Result<bool, MetricsError> {
     // It may have a quarter of a million series.
+    let compat = services.compat;
     let removed =
         offload::background(move || if services.metrics.unregister(&name) { Ok(true) } else { Err(name) });
-    removed.await?.map_err(MetricsError::Undefined)
+    removed.await?.map_err(|name| MetricsError::Undefined(name).under(compat))
 }
 
 fn writing(write: Write) -> Method {
     Method::new(metric_shape(), Shape::Bool, move |services: Arc<Services>, metric: Metric| async move {
         let Metric { name, value, labels } = metric;
         let written = services.metrics.write(write, &name, labels, value);
-        written.map(|()| true).map_err(|error| MetricsError::Write { write, name, error })
+        let explain = |error| MetricsError::Write { write, name, error }.under(services.compat);
+        written.map(|()| true).map_err(explain)
     })
 }
 

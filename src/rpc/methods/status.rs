@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compat::Compat;
 use crate::pools::NamedPool;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
@@ -57,15 +58,20 @@ async fn ready(services: Arc<Services>, request: StatusRequest) -> Result<Status
 
 /// An unknown plugin. The text is RoadRunner's.
 #[derive(Debug, thiserror::Error)]
-#[error("checker_rpc_{method}:\n\tchecker_plugin_{method}: no such plugin: {plugin}")]
+#[error("checker_rpc_{method}:{} no such plugin: {plugin}", second_level(*compat, method))]
 struct NoSuchPlugin {
     method: &'static str,
     plugin: String,
+    compat: Compat,
+}
+
+fn second_level(compat: Compat, method: &str) -> String {
+    if compat.is_v3() { String::new() } else { format!("\n\tchecker_plugin_{method}:") }
 }
 
 /// The name of the pool that the request is about.
 fn known(services: &Services, request: StatusRequest, method: &'static str) -> Result<String, NoSuchPlugin> {
     let StatusRequest { plugin } = request;
     let is_known = services.pools.names().iter().any(|name| **name == plugin);
-    if is_known { Ok(plugin) } else { Err(NoSuchPlugin { method, plugin }) }
+    if is_known { Ok(plugin) } else { Err(NoSuchPlugin { method, plugin, compat: services.compat }) }
 }

@@ -46,3 +46,18 @@ async fn raw_lines_bypass_the_log() {
     assert_eq!(error, "rpc: can't find method app.Emergency");
     assert!(!server.output().contains("not to be seen"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_lines_end_with_one_line_feed_under_compat_3() {
+    let server = worker().rpc().more("causeway: {compat: 3}\n").start();
+    let mut caller = server.caller().await;
+    for text in ["without", "with one\n", "with two\n\n", "the last"] {
+        assert_eq!(caller.json("app.Log", &json!(text)).await, Ok(json!(true)));
+    }
+    let attributes = json!([{"key": "k", "value": "v"}, {"key": "k2", "value": "v2"}]);
+    let entry = json!({"message": "msg", "log_attrs": attributes});
+    assert_eq!(caller.json("app.LogWithContext", &entry).await, Ok(json!({})));
+    server.wait_for_output("msg k:v,k2:v2");
+    let output = server.output();
+    assert!(output.contains("without\nwith one\nwith two\nthe last\nmsg k:v,k2:v2"), "{output}");
+}
