@@ -14,7 +14,8 @@
 //! 2. `call` accepts the call: `route` finds its type, `account` reserves memory for it (`memory`), `receive` and `message` put its message
 //!    together, `context` turns its metadata into JSON.
 //! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
-//!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses.
+//!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses. `sub_refresh` knows the one event that some
+//!    workers wait for under another name.
 //! 4. `answer` runs steps 3 and 4 in the task of the call; `send` writes the answer as the caller's flow control allows, and `statistics`
 //!    counts how long it took.
 //!
@@ -57,6 +58,7 @@ mod slice;
 mod statistics;
 mod status;
 mod stream_events;
+mod sub_refresh;
 mod subscription;
 mod throttle;
 

@@ -15,6 +15,7 @@ use super::memory::Memory;
 use super::message::Message;
 use super::slice::Lane;
 use super::statistics::{Statistics, Timed};
+use super::sub_refresh::{self, SubRefresh};
 use super::{Backend, BackendRequest, status};
 use crate::pools::{self, Answered};
 use crate::streams::Streams;
@@ -32,6 +33,7 @@ pub(super) struct Service<B> {
     pub(super) statistics: Arc<Statistics>,
     pub(super) gzip: Gzip,
     pub(super) streams: Streams,
+    pub(super) sub_refresh: SubRefresh,
     pub(super) max_message_size: usize,
 }
 
@@ -93,6 +95,7 @@ impl<B: Backend> Service<B> {
             statistics,
             gzip: Gzip::new(),
             streams,
+            sub_refresh: SubRefresh::default(),
             max_message_size,
         }
     }
@@ -142,7 +145,12 @@ impl<B: Backend> Service<B> {
         }
         let caller = reservation.account().caller();
         let request = BackendRequest { pool, caller, kind, context, body, deadline: *deadline };
-        let answer = match self.backend.call(request).await {
+        let called = if kind == sub_refresh::KIND {
+            Box::pin(self.sub_refresh.call(&self.backend, request)).await
+        } else {
+            self.backend.call(request).await
+        };
+        let answer = match called {
             Ok(answer) => answer,
             Err(error) => return Outcome::Status(failed(kind, self.statistics.label_of(pool), &error)),
         };

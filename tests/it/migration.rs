@@ -233,3 +233,44 @@ fn get(address: &str, path: &str) -> (u16, String) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
+
+/// The server's worker as it was asked: the types of its events, and whether the last one was answered.
+async fn events_of(known: &str, events: usize) -> (String, bool, usize) {
+    let program = repository().join("tests/workers/renamed.py");
+    let server = Setup::new(&format!("python3 {} {known}", program.display())).start();
+    let mut is_answered = false;
+    for _ in 0..events {
+        let output = Command::new(BINARY)
+            .args([
+                "call",
+                "sub_refresh",
+                "--channel",
+                "x",
+                "--timeout",
+                "30s",
+                "--address",
+                server.address(),
+            ])
+            .output()
+            .unwrap();
+        is_answered = output.status.success();
+    }
+    let requests = std::fs::read_to_string(server.folder.path().join("requests")).unwrap();
+    (
+        requests.trim_end().to_owned(),
+        is_answered,
+        server.count_output("know the event subrefresh as sub_refresh"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_wait_for_sub_refresh_get_it_under_this_name() {
+    // The package up to 2.3.
+    let expected = "subrefresh sub_refresh sub_refresh sub_refresh".to_owned();
+    assert_eq!(events_of("connect sub_refresh", 3).await, (expected, true, 1));
+    // The package from 2.4 on.
+    assert_eq!(events_of("connect subrefresh", 2).await, ("subrefresh subrefresh".into(), true, 0));
+    // A worker that answers neither is asked twice once.
+    let expected = "subrefresh sub_refresh subrefresh subrefresh".to_owned();
+    assert_eq!(events_of("connect", 3).await, (expected, false, 0));
+}
