@@ -314,6 +314,38 @@ async fn streams_that_the_server_holds_are_opened_used_and_ended_in_json() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_a_json_worker_are_converted_message_by_message() {
+    for concurrency in [None, Some("1")] {
+        let setup = json_worker().pool("num_workers: 1");
+        let setup = if let Some(number) = concurrency { setup.env("CONCURRENCY", number) } else { setup };
+        let server = setup.start();
+        let client = server.client().await;
+        let pid = client.worker_pid().await;
+        let mut streams = Streams::connect(&server).await;
+        let lines = [
+            r#"{"subscribe_response":{"result":{"data":{"a":1}}}}"#,
+            r#"{"publication":{"data":[1,null],"tags":{"x":"y"}}}"#,
+            r#"{"publication":{"b64data":"AP8="}}"#,
+        ];
+        std::fs::write(server.path("answer.subscribeunidirectional.good.stream"), lines.join("\n")).unwrap();
+        let mut stream = streams.open("good").await;
+        let first = stream.next().await.unwrap().subscribe_response.unwrap().result.unwrap();
+        assert_eq!(first.data, r#"{"a":1}"#);
+        let publication = stream.next().await.unwrap().publication.unwrap();
+        assert_eq!((&publication.data[..], &publication.tags["x"][..]), (&b"[1,null]"[..], "y"));
+        assert_eq!(stream.next().await.unwrap().publication.unwrap().data, &b"\0\xff"[..]);
+        assert_eq!(stream.next().await, Err(End::Status(0, String::new())));
+
+        let lines = [lines[0], r#"{"publication":{"data":}}"#];
+        std::fs::write(server.path("answer.subscribeunidirectional.bad.stream"), lines.join("\n")).unwrap();
+        let mut stream = streams.open("bad").await.accepted().await;
+        let end = stream.end().await;
+        assert!(matches!(&end, End::Status(13, text) if text.contains("publication.data: invalid JSON")), "{end:?}");
+        assert_eq!(client.worker_pid().await, pid, "the worker goes on");
+    }
+}
+
 /// The first block of code of a language on a page.
 fn code<'a>(page: &'a str, language: &str) -> &'a str {
     let after = page.split(&format!("```{language}\n")).nth(1).unwrap();
