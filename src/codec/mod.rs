@@ -29,6 +29,7 @@
 //! Deliberately absent: I/O and threads, and which worker wants JSON, which `pools::translation` learns from the pool.
 
 mod error;
+mod event;
 mod shape;
 #[rustfmt::skip]
 mod tables;
@@ -40,4 +41,5 @@ mod to_protobuf;
 mod wire;
 
 pub(crate) use error::InvalidRequest;
-pub(crate) use shape::{Message, event};
+pub(crate) use event::event;
+pub(crate) use shape::Message;

@@ -1,7 +1,5 @@
 //! What a message looks like: the form of the generated tables.
 
-use super::tables::EVENTS;
-
 /// A type of message.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -71,11 +69,6 @@ pub(crate) struct Event {
     pub(crate) answer: &'static Message,
     /// What it sends in a stream.
     pub(crate) part: Option<&'static Message>,
-}
-
-/// Returns the messages of a type of call; `None` if it is none of the Centrifugo that this program was built for.
-pub(crate) fn event(kind: &str) -> Option<&'static Event> {
-    EVENTS.iter().find(|event| event.kind == kind)
 }
 
 impl Message {

@@ -341,7 +341,10 @@ async fn streams_of_a_json_worker_are_converted_message_by_message() {
         std::fs::write(server.path("answer.subscribeunidirectional.bad.stream"), lines.join("\n")).unwrap();
         let mut stream = streams.open("bad").await.accepted().await;
         let end = stream.end().await;
-        assert!(matches!(&end, End::Status(13, text) if text.contains("publication.data: invalid JSON")), "{end:?}");
+        assert!(
+            matches!(&end, End::Status(13, text) if text.contains("publication.data: invalid JSON")),
+            "{end:?}"
+        );
         assert_eq!(client.worker_pid().await, pid, "the worker goes on");
     }
 }

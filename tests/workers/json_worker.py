@@ -39,7 +39,7 @@ def answer(kind, flags, body):
 def replies(answer, options):
     if isinstance(answer, list):
         messages = [frame(JSON, message, options, STREAM) for message in answer]
-        return b"".join(messages) + frame(JSON, b"", options, STREAM | STOP)
+        return b"".join(messages) + frame(JSON, b"", options, STREAM | STOP if options[1:] else 0)
     return frame(JSON, answer if isinstance(answer, bytes) else json.dumps(answer).encode(), options)
 
 
