@@ -123,10 +123,10 @@ impl Actor {
                     self.notify_core(Event::Exited { id, useful: left.was_useful, how: left.how });
                 }
             }
-            Message::Returned(unit) => self.staff.stop(unit),
+            Message::Returned(unit) => self.staff.stop(*unit),
             Message::Leaving(unit, reason) => {
                 self.notify_core(Event::Retire(unit.member.id, reason));
-                self.staff.stop(unit);
+                self.staff.stop(*unit);
             }
             Message::Leave(id, reason) => self.notify_core(Event::Retire(id, reason)),
             Message::Due(id, reason) => self.notify_core(Event::Due(id, reason)),
@@ -264,7 +264,7 @@ impl Actor {
         let unit = Box::new(Unit { exchange, member: Arc::clone(&member) });
         if call_off.is_none() {
             member.retire();
-            return self.staff.stop(unit);
+            return self.staff.stop(*unit);
         }
         // Without the time in which it waited to be started.
         self.forecast.observe_boot(member.status.age());

@@ -14,7 +14,7 @@
 
 use super::caller::Caller;
 use super::loads::{Loads, Pick, Several, Standing, Use};
-use super::permits::{Closed, Permits};
+use super::permits::{Closed, Permit, Permits};
 use super::sync::{
     AtomicCell, AtomicU64, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, PoisonError, spin_loop,
 };
@@ -161,7 +161,7 @@ impl<T> Idle<T> {
 
     /// Takes permits away that stand for nothing. Those that were promised to waiters become void.
     fn take_away(&self, loads: &mut Loads<T>, permits: usize) {
-        let taken = (0..permits).map_while(|_| self.permits.try_acquire()).map(|permit| permit.forget());
+        let taken = (0..permits).map_while(|_| self.permits.try_acquire()).map(Permit::forget);
         loads.add_void(permits - taken.count());
     }
 

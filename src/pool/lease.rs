@@ -262,7 +262,7 @@ async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>) {
     }
     match settled {
         Some(result) if unit.exchange.is_one_of_many() => {
-            units.give_one_back(unit, used, result.err().as_ref())
+            units.give_one_back(unit, used, result.err().as_ref());
         }
         Some(Ok(())) => units.give_back(unit),
         Some(Err(fault)) => drop(units.drop_faulty(unit, &fault)),

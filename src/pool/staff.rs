@@ -115,7 +115,7 @@ impl Staff {
             process.finish(member.recipe.destroy_timeout.min(patience));
         }
         if let Some(unit) = self.standbys.remove(&id) {
-            return self.stop(unit);
+            return self.stop(*unit);
         }
         // Noted first, so that a request which leaves the queue from now on triggers another search.
         self.not_found.insert(id);
@@ -157,14 +157,14 @@ impl Staff {
         for id in self.not_found.clone() {
             let unit = self.workers.get(&id).and_then(|worker| self.parts.units.recall(&worker.member));
             if let Some(unit) = unit {
-                self.stop(unit);
+                self.stop(*unit);
             }
         }
     }
 
     /// Stops a worker that is in no request.
-    pub(super) fn stop(&mut self, unit: Box<Unit>) {
-        let Unit { exchange, member } = *unit;
+    pub(super) fn stop(&mut self, unit: Unit) {
+        let Unit { exchange, member } = unit;
         self.found(member.id);
         if let Some(worker) = self.workers.get(&member.id) {
             worker.process.stop(Some(exchange), member.recipe.destroy_timeout);

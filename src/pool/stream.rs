@@ -11,6 +11,9 @@ use super::lease::{Answered, Lease};
 use super::unit::Member;
 use crate::worker::{Codec, Input, Received};
 
+/// A longer time than this is not needed, and might be too far away to be represented.
+const FAR: Duration = Duration::from_hours(24 * 365);
+
 /// The answer to a request that may be streamed.
 #[derive(Debug)]
 pub enum Opened {
@@ -95,14 +98,11 @@ impl AnswerStream {
 
 /// Resolves when the worker has had to leave for `pool.stream_timeout`; `ends` is when that is, once it is known.
 async fn leaving(member: &Member, ends: &mut Option<Instant>) {
-    let at = match *ends {
-        Some(at) => at,
-        None => {
-            member.leaving().await;
-            let far = Duration::from_secs(30 * 365 * 24 * 3600);
-            let at = Instant::now() + member.recipe.stream_timeout.min(far);
-            *ends.insert(at)
-        }
+    let at = if let Some(at) = *ends {
+        at
+    } else {
+        member.leaving().await;
+        *ends.insert(Instant::now() + member.recipe.stream_timeout.min(FAR))
     };
     sleep_until(at).await;
 }

@@ -67,8 +67,6 @@ pub(crate) struct Driver {
     written: u64,
     /// The next write has waited for the tasks that were ready.
     waited: bool,
-    /// What is being written ends with the stop frame.
-    says_farewell: bool,
     liveness: Liveness,
     /// Bytes that had arrived when it was last heard.
     heard: u64,
@@ -101,7 +99,6 @@ impl Driver {
             taken: 0,
             written: 0,
             waited: false,
-            says_farewell: false,
             liveness: Liveness::default(),
             heard: 0,
             is_back: false,
@@ -172,10 +169,6 @@ impl Driver {
             while !self.parts.is_empty() {
                 ready!(self.poll_write_parts(cx))?;
             }
-            if std::mem::take(&mut self.says_farewell) {
-                self.relay.close_sending();
-                self.shared.lock().farewell = Farewell::Said;
-            }
             if !self.take(cx) {
                 return Poll::Ready(Ok(()));
             }
@@ -210,6 +203,11 @@ impl Driver {
     fn take(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
         let state = &mut *state;
+        if state.farewell == Farewell::Begun {
+            // It was written just now.
+            state.farewell = Farewell::Said;
+            self.relay.close_sending();
+        }
         if !state.has_work() {
             return false;
         }
@@ -221,7 +219,6 @@ impl Driver {
         self.waited = false;
         if state.queue.is_empty() {
             state.farewell = Farewell::Begun;
-            self.says_farewell = true;
             self.parts.push_back(goridge::stop());
             return true;
         }

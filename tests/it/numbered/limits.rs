@@ -110,7 +110,9 @@ async fn a_worker_full_of_abandoned_requests_has_a_substitute() {
     let wait = format!("wait:{}", flag.display());
     let calls: Vec<_> = (0..4).map(|_| test.spawn_rpc(&wait, "1")).collect();
     test.has_in_hand(&[4]).await;
-    calls.into_iter().for_each(|call| call.abort());
+    for call in calls {
+        call.abort();
+    }
     assert_eq!(test.rpc("echo", "2").await.unwrap(), "2");
     assert_eq!(test.pool.workers().len(), 2);
     // It comes back, and one of the two is too many.
