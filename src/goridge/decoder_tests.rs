@@ -223,6 +223,8 @@ fn the_frames_of_a_worker_are_told_apart() {
         reply(Flags::empty(), ping, &[0], "x"),
         Ok(Reply::Chunk { payload: payload("", "x"), ping: true })
     );
+    let last = StreamBits::STREAM | StreamBits::STOP;
+    assert_eq!(reply(Flags::empty(), last, &[0], "x"), Ok(Reply::Answer(payload("", "x"))));
     assert_eq!(reply(Flags::empty(), plain, &[], "x"), Err(Violation::Options { found: 0 }));
     assert_eq!(reply(Flags::empty(), plain, &[0, 0], "x"), Err(Violation::Options { found: 2 }));
     assert_eq!(reply(Flags::empty(), plain, &[9], "x"), Err(Violation::Context { context: 9, payload: 1 }));

@@ -97,7 +97,8 @@ pub fn classify(frame: Frame) -> Result<Reply, Violation> {
         return Err(Violation::Context { context, payload: body.len() });
     }
     let payload = Payload { context: body.split_to(context as usize), body };
-    if frame.stream.contains(StreamBits::STREAM) {
+    // With STOP it is the last one, as in protocol 2.
+    if frame.stream.contains(StreamBits::STREAM) && !frame.stream.contains(StreamBits::STOP) {
         return Ok(Reply::Chunk { payload, ping: frame.stream.contains(StreamBits::PING) });
     }
     if payload.body.is_empty() && payload.context == STOP {
