@@ -178,7 +178,7 @@ fn address_of(path: &Path) -> io::Result<(SockAddr, Option<OwnedFd>)> {
 /// Sets the attributes through a descriptor, so that another file that takes its path is left alone.
 fn set_attributes(file: &OwnedFd, path: &Path, attributes: Attributes) -> io::Result<()> {
     let explain = |call: &str, error: io::Error| {
-        io::Error::new(error.kind(), format!("{call} unix socket {path:?}: {error}"))
+        io::Error::new(error.kind(), format!("{call} unix socket \"{}\": {error}", path.display()))
     };
     let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
     if uid.is_some() || gid.is_some() {

@@ -145,12 +145,12 @@ impl<B: Backend> Service<B> {
         }
         let caller = reservation.account().caller();
         let request = BackendRequest { pool, caller, kind, context, body, deadline: *deadline };
-        let called = if kind == sub_refresh::KIND {
+        let outcome = if kind == sub_refresh::KIND {
             Box::pin(self.sub_refresh.call(&self.backend, request)).await
         } else {
             self.backend.call(request).await
         };
-        let answer = match called {
+        let answer = match outcome {
             Ok(answer) => answer,
             Err(error) => return Outcome::Status(failed(kind, self.statistics.label_of(pool), &error)),
         };

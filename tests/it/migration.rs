@@ -159,7 +159,11 @@ centrifuge:
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_have_the_texts_of_roadrunner_3() {
     let collect = "metrics: {address: '127.0.0.1:0', collect: {c: {type: counter, labels: [a]}, h: {type: histogram}, plain: {type: counter}}}\n";
-    let server = worker().rpc().more("causeway: {compat: 3}\n").more(collect).start();
+    let worker = repository().join("tests/workers/worker.py");
+    let command = format!("sh -c 'env > variables; exec python3 {}'", worker.display());
+    let server = Setup::new(&command).rpc().more("causeway: {compat: 3}\n").more(collect).start();
+    let variables = std::fs::read_to_string(server.folder.path().join("variables")).unwrap();
+    assert!(variables.contains("\nRR_VERSION=3.2.0\n"), "{variables}");
     let mut caller = server.caller().await;
     let metric = |name: &str, value: i32| json!({"name": name, "value": value});
     for (method, argument, expected) in [

@@ -41,6 +41,9 @@ fn help_versions_and_mistakes_are_as_scripts_expect() {
         assert_eq!(code, 0);
         assert!(out.starts_with("rr version 2025.1.15 (Causeway "), "{out}");
     }
+    let under_3 =
+        Command::new("./rr").arg("-v").env("CAUSEWAY_COMPAT", "3").current_dir(&folder).output().unwrap();
+    assert!(text(&under_3.stdout).starts_with("rr version 3.2.0 (Causeway "), "{under_3:?}");
     for args in [&["nope"][..], &["serve", "--nope"], &["serve", "-c"], &["workers"], &["jobs", "--list"]] {
         let (code, out, err) = ran(args);
         assert_eq!((code, &*out), (1, ""), "{args:?}: {err}");

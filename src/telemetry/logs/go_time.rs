@@ -87,8 +87,15 @@ struct Offset {
     /// UTC is `Z`.
     has_z: bool,
     has_colons: bool,
-    has_minutes: bool,
-    has_seconds: bool,
+    precision: Precision,
+}
+
+/// The smallest unit that is written of an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Precision {
+    Hours,
+    Minutes,
+    Seconds,
 }
 
 impl Layout {
@@ -188,15 +195,15 @@ fn begins_in_lower_case(text: &str) -> bool {
 
 fn offset(text: &str, has_z: bool) -> Option<(Field, usize)> {
     let forms = [
-        ("070000", false, true, true),
-        ("07:00:00", true, true, true),
-        ("0700", false, true, false),
-        ("07:00", true, true, false),
-        ("07", false, false, false),
+        ("070000", Precision::Seconds),
+        ("07:00:00", Precision::Seconds),
+        ("0700", Precision::Minutes),
+        ("07:00", Precision::Minutes),
+        ("07", Precision::Hours),
     ];
-    let (form, has_colons, has_minutes, has_seconds) =
-        forms.into_iter().find(|(form, ..)| text.starts_with(form))?;
-    Some((Field::Offset(Offset { has_z, has_colons, has_minutes, has_seconds }), 1 + form.len()))
+    let (form, precision) = forms.into_iter().find(|(form, _)| text.starts_with(form))?;
+    let has_colons = form.contains(':');
+    Some((Field::Offset(Offset { has_z, has_colons, precision }), 1 + form.len()))
 }
 
 /// Zeros or nines that no other digit follows.
@@ -271,10 +278,10 @@ fn push_offset(out: &mut String, form: Offset, seconds: i32) {
     out.push(if seconds / 60 < 0 { '-' } else { '+' });
     let (colon, seconds) = (if form.has_colons { ":" } else { "" }, seconds.abs());
     let _ = write!(out, "{:02}", seconds / 3600);
-    if form.has_minutes {
+    if form.precision >= Precision::Minutes {
         let _ = write!(out, "{colon}{:02}", seconds / 60 % 60);
     }
-    if form.has_seconds {
+    if form.precision >= Precision::Seconds {
         let _ = write!(out, "{colon}{:02}", seconds % 60);
     }
 }

@@ -14,10 +14,11 @@ use tracing_subscriber::layer::Context;
 
 use super::config::{CHANNELS, Config, Level, Mode};
 use super::error::Error;
+use super::line::Source;
 use super::outputs::{Console, Guard, Outputs};
 use super::queue::{Job, Queue};
 use super::record::{Format, Record};
-use super::style::{Source, Style};
+use super::style::Style;
 use super::worker_text::WorkerText;
 
 /// Writes events to the outputs of their channels.

@@ -17,7 +17,7 @@
 //! thread: a line that is JSON with a level keeps its level and fields. The special field `fields_json` holds a JSON object whose entries
 //! become fields of the event.
 //!
-//! `config`, `fields` and `record` are the bottom, `style` (`zap`, `slog`, `pattern` with Go's layouts in `go_time`), `json_line` and
+//! `config`, `fields`, `line` and `record` are the bottom, `style` (`zap`, `slog`, `pattern` with Go's layouts in `go_time`), `json_line` and
 //! `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
 //! `layer` is the top; `lost` counts what is missing.
 //!
@@ -30,6 +30,7 @@ mod fields;
 mod go_time;
 mod json_line;
 mod layer;
+mod line;
 mod lost;
 mod outputs;
 mod pattern;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::escape;
 use super::go_time::Layout;
-use super::style::Line;
+use super::line::Line;
 
 /// The layout of times, unless set.
 const RFC_3339: &str = "2006-01-02T15:04:05Z07:00";

@@ -8,7 +8,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::config::Channel;
 use super::fields::Fields;
-use super::style::{Line, Source, Style};
+use super::line::{Line, Source};
+use super::style::Style;
 use crate::compat::Compat;
 
 /// How the lines of a channel are written, and which of them.

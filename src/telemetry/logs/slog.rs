@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::escape;
 use super::go_time::Layout;
-use super::style::Line;
+use super::line::Line;
 
 /// How lines are written.
 #[derive(Debug, Clone)]
@@ -93,8 +93,8 @@ fn quoted_if_needed(text: &str) -> Cow<'_, str> {
 fn is_print(c: char) -> bool {
     match c {
         ' ' => true,
-        '\t' => false,
-        '\u{ad}'
+        '\t'
+        | '\u{ad}'
         | '\u{200b}'..='\u{200f}'
         | '\u{2060}'..='\u{206f}'
         | '\u{feff}'

@@ -1,33 +1,11 @@
 //! The form of a line: that of the RoadRunner in force, or one of its own.
 
-use std::time::SystemTime;
-
 use super::config::{Channel, Mode};
-use super::fields::Fields;
+use super::line::Line;
 use super::pattern::Pattern;
 use super::slog::Slog;
 use super::zap::Zap;
 use crate::compat::Compat;
-
-/// One event, taken apart.
-#[derive(Debug)]
-pub(super) struct Line<'a> {
-    pub(super) time: SystemTime,
-    pub(super) level: tracing::Level,
-    pub(super) channel: &'a str,
-    pub(super) message: &'a str,
-    pub(super) fields: Fields,
-    /// None for the output of workers.
-    pub(super) source: Option<Source>,
-}
-
-/// Where in this program's code an event is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Source {
-    pub(super) file: &'static str,
-    pub(super) line: u32,
-    pub(super) module: &'static str,
-}
 
 /// How the lines of a channel are written.
 #[derive(Debug, Clone)]

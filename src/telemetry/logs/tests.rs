@@ -3,7 +3,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::style::{Line, Style};
+use super::line::{Line, Source};
+use super::style::Style;
 use super::worker_text::WorkerText;
 use super::*;
 use crate::compat::Compat;
@@ -369,7 +370,7 @@ fn written_under_3(section: &Value, message: &str, fields: &Value) -> String {
     section["mode"] = section.get("mode").cloned().unwrap_or("development".into());
     let channel: Channel = serde_json::from_value(section).unwrap();
     let fields = fields.as_object().cloned().unwrap().into_iter().collect();
-    let source = Some(style::Source { file: "src/app.rs", line: 7, module: "causeway::app" });
+    let source = Some(Source { file: "src/app.rs", line: 7, module: "causeway::app" });
     let line =
         Line { time: some_time(), level: tracing::Level::INFO, channel: "server", message, fields, source };
     Style::new(&channel, Compat::V3).write(line, true)

@@ -8,7 +8,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::fields::Fields;
 use super::json_line;
-use super::style::{Line, Style};
+use super::line::Line;
+use super::style::Style;
 
 /// Some lines of one worker, as printed. Each ends with a line feed, except perhaps the last.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::config::{Channel, Encoding, Mode};
 use super::escape;
 use super::go_time::Layout;
-use super::style::Line;
+use super::line::Line;
 
 /// The width of a channel's name in development mode.
 const NAME_WIDTH: usize = 12;
