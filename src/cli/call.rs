@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MethodDescriptor};
+use prost_reflect::{DynamicMessage, Kind, MethodDescriptor};
 use serde_json::{Map, Value, json};
-use tonic::metadata::{AsciiMetadataKey, MetadataValue};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{AsciiMetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -23,6 +25,7 @@ use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
 use crate::proto::{self, json};
 use crate::proxy::{POOL_HEADER, SERVICE};
+use crate::streams::wire;
 
 /// The event to send, and where.
 #[derive(Debug, clap::Args)]
@@ -30,8 +33,10 @@ use crate::proxy::{POOL_HEADER, SERVICE};
   causeway call connect --data '{\"token\":\"t\"}'
   causeway call rpc --method sum --data '{\"a\":1,\"b\":2}' --user 42
   causeway call subscribe --channel news --user 42 --header x-forwarded-for=10.0.0.1
+  causeway call subscribe_stream --channel news --user 42
 
-TYPE is connect, refresh, subscribe, publish, rpc, sub_refresh or any other unary method of Centrifugo's proxy service.
+TYPE is connect, refresh, subscribe, publish, rpc, sub_refresh or any other method of Centrifugo's proxy service. subscribe_stream shows the
+messages of a subscription stream as they come, until it ends; with --bidirectional, lines of standard input are published to it.
 
 Exit codes: 0 the application answered, with a result, an error or a disconnect; 1 no answer; 2 a mistake in the arguments.")]
 pub(super) struct Args {
@@ -59,6 +64,9 @@ pub(super) struct Args {
     /// How long to wait for the answer, such as 500ms or 1m30s
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = crate::duration::parse)]
     timeout: Duration,
+    /// With subscribe_stream: publish the lines of standard input, each a JSON value
+    #[arg(long)]
+    bidirectional: bool,
     /// Print the answer as one line of JSON
     #[arg(long)]
     json: bool,
@@ -72,13 +80,16 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let mistake = |error: anyhow::Error| Mistake(format!("{error:#}"));
-    let method = method(&args.kind).map_err(mistake)?;
+    let method = method(&args.kind, args.bidirectional).map_err(mistake)?;
     let request = request(args, &method).map_err(mistake)?;
     let server = match &args.address {
         Some(address) => address.clone().into(),
         None => global.running()?.proxy?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if method.is_server_streaming() {
+        return runtime.block_on(subscribe(&server, args, &method, request));
+    }
     let answer = runtime.block_on(call(&server, args, &method, request))?;
     if args.verbose {
         let metadata = answer.as_ref().map_or_else(Status::metadata, tonic::Response::metadata);
@@ -98,22 +109,31 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the method of this name in any spelling: `sub_refresh`, `SubRefresh`, `subrefresh`.
-fn method(kind: &str) -> anyhow::Result<MethodDescriptor> {
+/// Returns the method of this name in any spelling: `sub_refresh`, `SubRefresh`, `subrefresh`. Both that stream are `subscribe_stream`.
+fn method(kind: &str, is_bidirectional: bool) -> anyhow::Result<MethodDescriptor> {
     let service = proto::descriptors().get_service_by_name(SERVICE).context("unknown service")?;
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-    let unary = |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
-    let found = service.methods().find(|method| unary(method) && plain(method.name()) == plain(kind));
-    found.with_context(|| {
-        let known: Vec<String> =
-            service.methods().filter(unary).map(|method| method.name().to_lowercase()).collect();
-        format!("unknown event type `{kind}`; known types: {}", known.join(", "))
-    })
+    let is_named = |method: &MethodDescriptor| match plain(kind).as_str() {
+        "subscribestream" => method.is_server_streaming() && method.is_client_streaming() == is_bidirectional,
+        kind => plain(method.name()) == kind,
+    };
+    let found = service.methods().find(is_named);
+    let found = found.with_context(|| {
+        let known: Vec<String> = service.methods().map(|method| method.name().to_lowercase()).collect();
+        format!("unknown event type `{kind}`; known types: subscribe_stream, {}", known.join(", "))
+    })?;
+    if is_bidirectional && !found.is_client_streaming() {
+        bail!("{kind} is not bidirectional");
+    }
+    Ok(found)
 }
 
 /// Builds the request as Centrifugo would.
 fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
-    let input = method.input();
+    let input = match method.input().get_field_by_name("subscribe_request").map(|field| field.kind()) {
+        Some(Kind::Message(request)) => request,
+        _ => method.input(),
+    };
     let mut fields = Map::new();
     let mut set = |name: &str, value: Value| {
         let known = input.get_field_by_name(name).is_some();
@@ -157,27 +177,8 @@ async fn call(
 ) -> anyhow::Result<Result<tonic::Response<Bytes>, Status>> {
     let mut request = tonic::Request::new(body);
     request.set_timeout(args.timeout);
-    if args.verbose {
-        request.metadata_mut().insert(POOL_HEADER, MetadataValue::from_static("?"));
-    }
-    for header in &args.headers {
-        let (name, value) =
-            header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
-        let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes())
-            .with_context(|| format!("`{name}` is not a valid header name"))?;
-        let value = MetadataValue::try_from(value)
-            .with_context(|| format!("`{value}` is not a valid header value"))?;
-        request.metadata_mut().append(name, value);
-    }
-    let connecting = tokio::time::timeout(args.timeout, connect(&server.address));
-    let channel = match connecting.await {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => {
-            let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
-            bail!("cannot connect to {server}: {cause}")
-        }
-        Err(_) => bail!("cannot connect to {server} within {:?}", args.timeout),
-    };
+    add_headers(args, request.metadata_mut())?;
+    let channel = channel(server, args).await?;
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
     let path = format!("/{SERVICE}/{}", method.name()).parse()?;
@@ -191,6 +192,102 @@ async fn call(
         Ok(answer) => answer,
         Err(_) => Err(late()),
     })
+}
+
+/// Opens a stream and prints its messages until it ends.
+async fn subscribe(
+    server: &ServerAddress,
+    args: &Args,
+    method: &MethodDescriptor,
+    body: Bytes,
+) -> anyhow::Result<ExitCode> {
+    let channel = channel(server, args).await?;
+    let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    grpc.ready().await?;
+    let path = format!("/{SERVICE}/{}", method.name()).parse()?;
+    let messages = if method.is_client_streaming() {
+        let first = wire::subscribe_message(&body);
+        futures_util::stream::once(async { first }).chain(publications()).boxed()
+    } else {
+        futures_util::stream::once(async { body }).boxed()
+    };
+    let mut request = tonic::Request::new(messages);
+    add_headers(args, request.metadata_mut())?;
+    let opening = tokio::time::timeout(args.timeout, async {
+        let mut answers = grpc.streaming(request, path, RawCodec).await?.into_inner();
+        let first = answers.message().await?;
+        Ok::<_, Status>((answers, first))
+    });
+    let failed = |status: Status| anyhow::anyhow!("{:?}: {}", status.code(), one_line(status.message()));
+    let (mut answers, mut message) = match opening.await {
+        Ok(opened) => opened.map_err(failed)?,
+        Err(_) => bail!("DeadlineExceeded: no answer within {:?}", args.timeout),
+    };
+    while let Some(bytes) = message {
+        let decoded = DynamicMessage::decode(method.output(), bytes)
+            .context("the answer is not the expected message")?;
+        let value = json::to_json(&decoded)?;
+        let text = if args.json { format::json(&value.to_string()) } else { describe_message(&value) };
+        writeln!(io::stdout(), "{text}")?;
+        message = answers.message().await.map_err(failed)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lines of standard input, each as a publication of the client.
+fn publications() -> impl futures_util::Stream<Item = Bytes> + Send {
+    let (sender, lines) = tokio::sync::mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            let data = line.trim();
+            if !data.is_empty() && sender.blocking_send(wire::client_publication(data.as_bytes())).is_err() {
+                return;
+            }
+        }
+        // The client goes on reading.
+        std::thread::park();
+    });
+    ReceiverStream::new(lines)
+}
+
+/// Formats a message of a stream for people.
+fn describe_message(message: &Value) -> String {
+    match (message.get("subscribe_response"), message.get("publication")) {
+        (Some(response), _) => describe(response),
+        (None, Some(publication)) => {
+            let data = publication.get("data").unwrap_or(&Value::Null);
+            let tags = publication.get("tags").map(|tags| format!(" {tags}")).unwrap_or_default();
+            format::json(&format!("{data}{tags}"))
+        }
+        (None, None) => "empty message".into(),
+    }
+}
+
+fn add_headers(args: &Args, metadata: &mut MetadataMap) -> anyhow::Result<()> {
+    if args.verbose {
+        metadata.insert(POOL_HEADER, MetadataValue::from_static("?"));
+    }
+    for header in &args.headers {
+        let (name, value) =
+            header.split_once('=').with_context(|| format!("expected key=value, found `{header}`"))?;
+        let name = AsciiMetadataKey::from_bytes(name.to_lowercase().as_bytes())
+            .with_context(|| format!("`{name}` is not a valid header name"))?;
+        let value = MetadataValue::try_from(value)
+            .with_context(|| format!("`{value}` is not a valid header value"))?;
+        metadata.append(name, value);
+    }
+    Ok(())
+}
+
+async fn channel(server: &ServerAddress, args: &Args) -> anyhow::Result<Channel> {
+    match tokio::time::timeout(args.timeout, connect(&server.address)).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => {
+            let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
+            bail!("cannot connect to {server}: {cause}")
+        }
+        Err(_) => bail!("cannot connect to {server} within {:?}", args.timeout),
+    }
 }
 
 async fn connect(address: &Address) -> anyhow::Result<Channel> {
@@ -235,10 +332,15 @@ mod tests {
     #[test]
     fn a_type_is_found_in_any_spelling() {
         for kind in ["sub_refresh", "SubRefresh", "subrefresh", "SUB-REFRESH"] {
-            assert_eq!(method(kind).unwrap().name(), "SubRefresh");
+            assert_eq!(method(kind, false).unwrap().name(), "SubRefresh");
         }
-        let error = method("subscribeunidirectional").unwrap_err().to_string();
-        assert!(error.contains("known types: connect"), "{error}");
+        for (is_bidirectional, name) in [(false, "SubscribeUnidirectional"), (true, "SubscribeBidirectional")]
+        {
+            assert_eq!(method("subscribe_stream", is_bidirectional).unwrap().name(), name);
+        }
+        assert!(method("rpc", true).is_err());
+        let error = method("subscribestreams", false).unwrap_err().to_string();
+        assert!(error.contains("known types: subscribe_stream, connect"), "{error}");
     }
 
     #[test]

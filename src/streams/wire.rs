@@ -231,6 +231,16 @@ pub fn publication_of(data: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The first message of a client on a bidirectional stream, without gRPC's prefix.
+pub fn subscribe_message(request: &[u8]) -> Bytes {
+    framed(SUBSCRIBE, request).slice(grpc::PREFIX..)
+}
+
+/// The same for a message that publishes these data.
+pub fn client_publication(data: &[u8]) -> Bytes {
+    publication_of(data).slice(grpc::PREFIX..)
+}
+
 /// A whole message, behind gRPC's prefix.
 pub fn message(message: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(grpc::PREFIX + message.len());

@@ -9,7 +9,23 @@ use crate::support::repository;
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("main", &["cli"][..]),
-        ("cli", &["app", "config", "net", "os", "pools", "proto", "proxy", "rpc", "telemetry", "worker"]),
+        (
+            "cli",
+            &[
+                "app",
+                "config",
+                "net",
+                "os",
+                "pools",
+                "proto",
+                "proxy",
+                "rpc",
+                "streams",
+                "streams",
+                "telemetry",
+                "worker",
+            ],
+        ),
         (
             "app",
             &[
