@@ -58,7 +58,8 @@ pub(super) async fn serve<B: Backend>(
 ) {
     let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
     let lane = service.lane.clone();
-    let served = try_serve(accepted, service, Arc::clone(&account), closing);
+    // Boxed, since it would be moved.
+    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing));
     if let Err(error) = by_slice(account.slice(), &lane, served).await {
         debug!(target: "centrifuge", %error, "connection closed with an error");
     }

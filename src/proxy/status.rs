@@ -35,7 +35,7 @@ pub(super) fn of(error: &Error) -> Status {
 }
 
 /// The status of a stream that is not opened.
-pub(super) fn of_stream(refused: &Refused) -> Status {
+pub(super) fn of_stream(refused: Refused) -> Status {
     let code = match refused {
         Refused::Full { .. } | Refused::OutOfMemory | Refused::TooFast { .. } => Code::ResourceExhausted,
         Refused::ShuttingDown => Code::Unavailable,

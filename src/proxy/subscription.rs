@@ -82,7 +82,7 @@ impl From<Status> for Failure {
 
 impl From<crate::streams::Refused> for Failure {
     fn from(refused: crate::streams::Refused) -> Self {
-        Self::Refused(status::of_stream(&refused))
+        Self::Refused(status::of_stream(refused))
     }
 }
 
@@ -261,9 +261,9 @@ impl<B: Backend> Subscription<B> {
         let Some(stream) = begun.accepted() else { return };
         let Ok(outlet) = respond(self.respond, named) else { return stream.abandon(Reason::Client) };
         let mut inlet = self.inlet.take();
-        let input = held.and_then(|mut held| {
+        let input = held.map(|mut held| {
             let input = held.input().and_then(|input| Some((inlet.take()?, input)));
-            Some((held, input))
+            (held, input)
         });
         let driver = stream.accept(outlet, inlet, first, input.is_some());
         if let Some(driver) = driver {

@@ -143,7 +143,7 @@ impl Events {
 
 impl Shared {
     /// Delivers the client's messages, one after the other, and the end behind them.
-    pub(super) fn deliver(&self, stream: Arc<Stream>) {
+    pub(super) fn deliver(stream: Arc<Stream>) {
         tokio::spawn(async move {
             while let Some(message) = stream.next_message() {
                 if !stream.is_ended_here()

@@ -124,6 +124,9 @@ impl OfPool {
     }
 }
 
+/// The name of a counter, its help text, and where it is.
+type Counter = (&'static str, &'static str, fn(&OfPool) -> &AtomicU64);
+
 /// The figures of the metrics page.
 #[derive(Debug)]
 pub(super) struct Figures(pub(super) Arc<Counters>);
@@ -158,7 +161,7 @@ impl Collect for Figures {
             }
             page.add(open);
             page.add(ended);
-            let counters: [(&str, &str, fn(&OfPool) -> &AtomicU64); 5] = [
+            let counters: [Counter; 5] = [
                 (
                     "causeway_streams_opened_total",
                     "Number of subscription streams opened, by pool.",

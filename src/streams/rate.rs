@@ -45,7 +45,7 @@ impl Rate {
 impl Bucket {
     fn new(per_second: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1) / per_second;
-        Self { interval, tolerance: interval * (per_second / BURST).max(1) - interval, next: now }
+        Self { interval, tolerance: interval * (per_second / BURST).max(1).saturating_sub(1), next: now }
     }
 
     /// Takes a token, or returns when there will be one.
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_takes_no_turn_away() {
+    async fn one_that_gives_up_takes_no_turn_away() {
         let rate = Rate::new(10);
         rate.turn().await;
         let begin = Instant::now();

@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Cuts a stream that waits for its client to read, after a while.
-    pub(super) fn cut_later(&self, stream: Arc<Stream>) {
+    pub(super) fn cut_later(stream: Arc<Stream>) {
         tokio::spawn(async move {
             tokio::time::sleep(LINGER).await;
             stream.cut();

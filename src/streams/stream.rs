@@ -150,7 +150,7 @@ impl Stream {
         state.outbox.push_first(first);
         self.pump(&mut state);
         if state.closing.is_some() {
-            self.shared.cut_later(Arc::clone(self));
+            Shared::cut_later(Arc::clone(self));
         } else if self.shared.is_closing() {
             self.fail(&mut state, Reason::Shutdown, shutting_down());
         }
@@ -225,7 +225,7 @@ impl Stream {
         state.closing = Some(Box::new((reason, status)));
         self.pump(&mut state);
         if matches!(state.phase, Phase::Open(_)) {
-            self.shared.cut_later(Arc::clone(self));
+            Shared::cut_later(Arc::clone(self));
         }
         true
     }
@@ -310,7 +310,7 @@ impl Stream {
 
     fn deliver(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_delivering, true) {
-            self.shared.deliver(Arc::clone(self));
+            Shared::deliver(Arc::clone(self));
         }
     }
 

@@ -40,6 +40,7 @@ fn stats_shape() -> Shape {
             ("capacity", "Capacity", Shape::Uint),
             ("workers", "Workers", Shape::Map(Box::new(Shape::Uint))),
             ("target", "Target", Shape::Uint),
+            ("streams", "Streams", Shape::Uint),
             ("tasks", "Tasks", Shape::Uint),
             ("latency", "Latency", latency),
             ("restarts", "Restarts", Shape::Map(Box::new(Shape::Uint))),
@@ -63,6 +64,8 @@ struct Stats {
     workers: BTreeMap<String, usize>,
     /// Configured number of workers.
     target: usize,
+    /// Open subscription streams.
+    streams: usize,
     /// The server's own tasks, to find leaks.
     tasks: usize,
     latency: Latency,
@@ -89,6 +92,7 @@ async fn stats(services: Arc<Services>, mut name: String) -> Result<Stats, NoPoo
     if name.is_empty() {
         PLUGIN.clone_into(&mut name);
     }
+    let open = services.streams.open(&name);
     let snapshot = services.pools.wait().await.snapshot();
     let pool = snapshot.pool(&name).ok_or(NoPool(name))?;
     let (in_hand, capacity) = (pool.in_hand(), pool.capacity());
@@ -103,6 +107,7 @@ async fn stats(services: Arc<Services>, mut name: String) -> Result<Stats, NoPoo
         capacity,
         workers: workers.iter().map(|worker| (worker.info.pid.to_string(), worker.info.in_hand)).collect(),
         target: stats.target,
+        streams: open.owned + open.held,
         tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         latency: Latency { p50, p90, p99, max },
         restarts: stats.restarts,
