@@ -14,7 +14,7 @@
 
 use super::caller::Caller;
 use super::loads::{Loads, Pick, Several, Standing, Use};
-use super::permits::{Closed, Permit, Permits};
+use super::permits::{Closed, Permits};
 use super::sync::{
     AtomicCell, AtomicU64, AtomicUsize, CachePadded, Mutex, MutexGuard, Ordering, PoisonError, spin_loop,
 };
@@ -154,15 +154,16 @@ impl<T> Idle<T> {
     }
 
     fn add(&self, permits: usize) {
-        for _ in 0..permits {
-            self.permits.add();
+        if permits > 0 {
+            self.permits.add_many(permits);
         }
     }
 
     /// Takes permits away that stand for nothing. Those that were promised to waiters become void.
     fn take_away(&self, loads: &mut Loads<T>, permits: usize) {
-        let taken = (0..permits).map_while(|_| self.permits.try_acquire()).map(Permit::forget);
-        loads.add_void(permits - taken.count());
+        if permits > 0 {
+            loads.add_void(permits - self.permits.take_many(permits));
+        }
     }
 
     /// The unit that a permit stands for, which the caller has taken; `None` if that is void.

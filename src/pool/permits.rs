@@ -66,16 +66,19 @@ impl Permits {
 
     /// Adds a permit, for the next waiter if there is one.
     pub(super) fn add(&self) {
+        self.add_many(1);
+    }
+
+    /// Adds permits, for those who wait first; the others in one step.
+    pub(super) fn add_many(&self, mut permits: usize) {
         let mut state = self.state.load(Ordering::Relaxed);
-        loop {
+        while permits > 0 {
             if state & (WAITING | CLOSED) == WAITING {
-                if self.serve_next() {
-                    return;
-                }
-                // The last waiter has left meanwhile.
+                // Unless the last waiter has left meanwhile.
+                permits -= usize::from(self.serve_next());
                 state = self.state.load(Ordering::Relaxed);
             } else {
-                match self.exchange(state, state + ONE) {
+                match self.exchange(state, state + permits * ONE) {
                     Ok(_) => return,
                     Err(now) => state = now,
                 }
@@ -92,6 +95,21 @@ impl Permits {
             }
             match self.exchange(state, state - ONE) {
                 Ok(_) => return Some(Permit(self)),
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Takes so many free permits at most, in one step, for good. Returns how many.
+    pub(super) fn take_many(&self, most: usize) -> usize {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let taken = if state & CLOSED == 0 { most.min(state / ONE) } else { 0 };
+            if taken == 0 {
+                return 0;
+            }
+            match self.exchange(state, state - taken * ONE) {
+                Ok(_) => return taken,
                 Err(now) => state = now,
             }
         }
