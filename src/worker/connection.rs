@@ -357,6 +357,10 @@ impl Connection {
         let pid = self.status.pid();
         match self.fence.on_response() {
             Verdict::Answer => {}
+            // The rest of the stream could not be told from the next answer.
+            Verdict::AnswerAfterEcho | Verdict::LateAnswer if matches!(outcome, Outcome::Streamed) => {
+                return Err(Fault::OutOfStep);
+            }
             // It answers nothing, and no echo may follow it.
             Verdict::Hold if matches!(outcome, Outcome::Stop) => {}
             Verdict::Hold => {

@@ -205,3 +205,37 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
         sending.abort();
     }
 }
+
+/// Sends these pieces after a request, which they leave settled or not. Returns the connection and what its answer was.
+async fn answered_by(pieces: &[Piece], fenced: bool) -> (Connection, UnixStream, Result<Outcome, Fault>) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let fence = Fence::new(Order::new(fenced));
+    let mut connection =
+        Connection::new(Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)), fence, 1000);
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
+    theirs.write_all(&pieces.iter().flat_map(bytes).collect::<Vec<_>>()).await.unwrap();
+    let answer = connection.answer().await;
+    (connection, theirs, answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_fence_a_streamed_answer_is_over_with_its_end_and_not_with_its_first_message() {
+    let (mut connection, mut theirs, answer) = answered_by(&[Piece::Chunk], false).await;
+    assert!(matches!(answer, Ok(Outcome::Streamed)));
+    let wait = tokio::time::timeout(Duration::from_secs(2), connection.settle());
+    assert!(wait.await.is_err(), "its end has not come");
+    theirs
+        .write_all(&[Piece::Chunk, Piece::Answer(STRAY)].map(|piece| bytes(&piece)).concat())
+        .await
+        .unwrap();
+    assert!(connection.settle().await.is_ok());
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"next"), false).unwrap();
+    theirs.write_all(&bytes(&Piece::Answer(1))).await.unwrap();
+    assert!(matches!(connection.answer().await, Ok(Outcome::Answer(body)) if body[..] == [1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_answer_by_which_a_worker_is_found_to_read_ahead_ends_the_connection() {
+    let (_connection, _theirs, answer) = answered_by(&[Piece::Echo, Piece::Chunk], true).await;
+    assert!(matches!(answer, Err(Fault::OutOfStep)));
+}
