@@ -184,8 +184,12 @@ impl Stream {
         self.pump(&mut state);
         let config = &self.shared.config;
         let limits = Limits { messages: config.buffer as usize, overflow: config.overflow };
-        let pushed =
-            state.outbox.push(message, limits, |held, bytes| self.shared.budget.take_for(held, bytes));
+        let budget = &self.shared.budget;
+        let is_short = budget.held() + message.len() > budget::IN_ALL;
+        let goes_at_once = is_short && self.can_send(&mut state, message.len());
+        let pushed = state.outbox.push(message, limits, |held, bytes| {
+            budget.take_for(held, bytes) || goes_at_once && budget.take_at_once(bytes)
+        });
         match pushed {
             Pushed::Kept => {}
             Pushed::Dropped { messages, bytes } => {
@@ -204,6 +208,15 @@ impl Stream {
         }
         self.pump(&mut state);
         Ok(())
+    }
+
+    /// Whether nothing waits, here or in HTTP/2, and the client's windows allow so many bytes.
+    fn can_send(&self, state: &mut State, bytes: usize) -> bool {
+        if !state.outbox.is_empty() || self.handed.load(SeqCst) > 0 {
+            return false;
+        }
+        let Phase::Open(outlet) = &mut state.phase else { return false };
+        bytes <= HANDED && outlet.room(bytes) == bytes
     }
 
     /// Ends it behind the messages that wait, so that the client stays away, or subscribes again. False if it has ended already.
