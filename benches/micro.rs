@@ -153,7 +153,8 @@ fn one_of_several_take_and_give(bencher: Bencher<'_, '_>, workers: usize) {
     let idle = idle::Idle::new();
     for slot in 0..workers {
         let another = |slot: &usize| Some(Box::new(*slot));
-        let units = loads::Several { template: Box::new(slot), another, rest: |_| {}, most: 64 };
+        let units =
+            loads::Several { template: Box::new(slot), another, rest: |_| {}, credit: |_| 64, most: 64 };
         idle.open(slot, units, u64::MAX);
     }
     let _taken: Vec<_> = (0..workers).map(|_| idle.try_take()).collect();

@@ -35,6 +35,8 @@ struct Load<T> {
     overdue: usize,
     /// It has answered no PING for long.
     silent: bool,
+    /// It has wanted nothing for long.
+    withdrawn: bool,
     /// It gets no new requests.
     closed: bool,
 }
@@ -48,6 +50,8 @@ pub(super) struct Several<T> {
     pub(super) another: fn(&T) -> Option<Box<T>>,
     /// Is called when the last one in use has come back.
     pub(super) rest: fn(&T),
+    /// How many its worker has said that it wants in use, at most.
+    pub(super) credit: fn(&T) -> usize,
     /// How many there may be in use.
     pub(super) most: usize,
 }
@@ -110,7 +114,7 @@ impl<T> Loads<T> {
             self.keys.resize(slot + 1, usize::MAX);
         }
         let load = Load {
-            credit: units.most,
+            credit: (units.credit)(&units.template).min(units.most),
             units,
             jobs,
             in_hand: 0,
@@ -118,6 +122,7 @@ impl<T> Loads<T> {
             abandoned: 0,
             overdue: 0,
             silent: false,
+            withdrawn: false,
             closed: false,
         };
         let old = self.loads[slot].replace(load);
@@ -194,6 +199,18 @@ impl<T> Loads<T> {
         let Some(load) = self.load(slot) else { return false };
         load.silent = silent;
         load.is_stuck()
+    }
+
+    /// A worker has wanted nothing for long, or wants something again: it counts as abandoned meanwhile. `None` if it is not here, or
+    /// has something in hand.
+    pub(super) fn set_withdrawn(&mut self, slot: usize, withdrawn: bool) -> Option<Standing> {
+        let load = self.load(slot)?;
+        if load.closed || withdrawn && !load.wants_nothing() {
+            return None;
+        }
+        let before = load.is_abandoned();
+        load.withdrawn = withdrawn;
+        Some(load.standing(before))
     }
 
     /// No caller waits any more for a request of this worker. `None` if the worker is not here.
@@ -283,17 +300,22 @@ impl<T> Load<T> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.abandoned > 0 && self.abandoned * LOST_PART >= self.units.most
+        self.withdrawn || self.abandoned > 0 && self.abandoned * LOST_PART >= self.units.most
+    }
+
+    fn wants_nothing(&self) -> bool {
+        self.credit == 0 && self.in_hand == 0
     }
 
     fn is_due(&self) -> bool {
         self.overdue > 0 && self.overdue * LOST_PART >= self.units.most
     }
 
-    /// One that is silent makes no progress; neither does one of which all that is in hand, and could be, is overdue.
+    /// One that is silent makes no progress; neither does one of which all that is in hand, and could be, is overdue. One that is silent
+    /// and has nothing in hand will never want anything.
     fn is_stuck(&self) -> bool {
         let is_lost = self.overdue == self.in_hand && (self.closed || self.overdue >= self.units.most);
-        self.overdue > 0 && (self.silent || is_lost)
+        self.overdue > 0 && (self.silent || is_lost) || self.silent && self.wants_nothing()
     }
 
     fn standing(&self, was_abandoned: bool) -> Standing {

@@ -2,7 +2,13 @@ use super::*;
 
 /// Units named after their slots.
 fn several(slot: usize, most: usize) -> Several<usize> {
-    Several { template: Box::new(slot), another: |slot| Some(Box::new(*slot)), rest: |_| {}, most }
+    Several {
+        template: Box::new(slot),
+        another: |slot| Some(Box::new(*slot)),
+        rest: |_| {},
+        credit: |_| usize::MAX,
+        most,
+    }
 }
 
 fn permits(more: usize, fewer: usize) -> Permits {
@@ -174,6 +180,7 @@ fn a_worker_rests_when_its_last_unit_has_come_back() {
         rest: |&()| {
             RESTS.fetch_add(1, Relaxed);
         },
+        credit: |()| usize::MAX,
         most: 2,
     };
     let _ = loads.open(0, units, ANY);
@@ -184,4 +191,39 @@ fn a_worker_rests_when_its_last_unit_has_come_back() {
     assert_eq!(RESTS.load(Relaxed), 0);
     let _ = loads.give(0, Use::Done);
     assert_eq!(RESTS.load(Relaxed), 1);
+}
+
+#[test]
+fn what_a_worker_wants_when_it_is_lent_counts_from_the_beginning() {
+    let mut loads = Loads::new();
+    assert_eq!(loads.open(3, Several { credit: |slot| *slot - 2, ..several(3, 8) }, ANY), permits(1, 0));
+    pick(&mut loads);
+    assert!(matches!(loads.pick(), Pick::None));
+    assert_eq!(loads.set_credit(3, 100), permits(7, 0), "no more than it has offered");
+}
+
+#[test]
+fn a_worker_that_wants_nothing_for_long_counts_as_abandoned_until_it_wants_something() {
+    let turned = Some(Standing { turned: true, ..Standing::default() });
+    let mut loads = two_of_two();
+    assert_eq!((loads.set_withdrawn(0, true), loads.set_withdrawn(9, true)), (None, None), "it wants two");
+    pick(&mut loads);
+    assert_eq!(loads.set_credit(0, 0), permits(0, 1));
+    assert_eq!(loads.set_withdrawn(0, true), None, "it has one in hand");
+    assert_eq!(give(&mut loads, 0), (permits(0, 0), None));
+    assert_eq!(loads.set_withdrawn(0, true), turned);
+    assert!(loads.is_abandoned(0));
+    assert_eq!(loads.set_withdrawn(0, true), Some(Standing::default()), "as before");
+    assert_eq!(loads.set_credit(0, 2), permits(2, 0));
+    assert_eq!(loads.set_withdrawn(0, false), turned);
+    assert!(!loads.is_abandoned(0));
+}
+
+#[test]
+fn a_silent_worker_that_wants_nothing_and_has_nothing_in_hand_is_stuck() {
+    let mut loads = two_of_two();
+    assert!(!loads.set_silent(0, true));
+    assert_eq!(loads.set_credit(0, 0), permits(0, 2));
+    assert!(loads.is_stuck(0) && !loads.is_stuck(5));
+    assert!(!loads.set_silent(0, false));
 }

@@ -1,7 +1,7 @@
 //! A unit of capacity, and the pool's record of the worker that offers it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::SetOnce;
 
@@ -28,6 +28,8 @@ pub(super) struct Member {
     /// How many requests it may have in flight, if it numbers them.
     pub(super) concurrency: Option<usize>,
     slot: Slot,
+    /// How many it has said that it wants in flight, at most.
+    credit: AtomicUsize,
     executions: AtomicU64,
     retiring: AtomicBool,
     /// It has to leave as soon as it can.
@@ -62,6 +64,7 @@ impl Member {
             recipe,
             concurrency,
             slot,
+            credit: AtomicUsize::new(usize::MAX),
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
             leaving: SetOnce::new(),
@@ -73,6 +76,16 @@ impl Member {
     /// The number of its slot.
     pub(super) fn slot(&self) -> usize {
         self.slot.number()
+    }
+
+    /// It wants no more than this number of requests in flight.
+    pub(super) fn set_credit(&self, credit: usize) {
+        self.credit.store(credit, Relaxed);
+    }
+
+    /// How many it has said that it wants in flight, at most: it may have said so before it was lent.
+    pub(super) fn credit(&self) -> usize {
+        self.credit.load(Relaxed)
     }
 
     /// A request is handed to it.

@@ -41,7 +41,8 @@ impl Units {
         let Some(most) = unit.member.concurrency else { return self.give_back(unit) };
         let member = Arc::clone(&unit.member);
         let rest = |unit: &Unit| unit.member.status.set_working(false);
-        let units = Several { template: unit, another: Unit::another, rest, most };
+        let credit = |unit: &Unit| unit.member.credit();
+        let units = Several { template: unit, another: Unit::another, rest, credit, most };
         self.idle.open(member.slot(), units, member.recipe.max_jobs.unwrap_or(u64::MAX));
         if member.is_retiring()
             && let Some(unit) = self.recall(&member)
@@ -206,14 +207,39 @@ impl Units {
 
     /// A worker wants no more than this number of requests in flight.
     pub(super) fn set_credit(&self, member: &Member, credit: usize) {
+        // Noted first: if the worker is lent meanwhile, either finds it.
+        member.set_credit(credit);
         self.idle.set_credit(member.slot(), credit);
+    }
+
+    /// A worker has wanted nothing for long, or wants something again. Returns whether that is news: nothing of it is in hand.
+    pub(super) fn set_withdrawn(&self, member: &Member, withdrawn: bool) -> bool {
+        let standing = self.idle.loads().set_withdrawn(member.slot(), withdrawn);
+        if let Some(standing) = standing {
+            self.report(member, standing);
+        }
+        standing.is_some_and(|standing| standing.turned)
     }
 
     /// A worker has answered no PING for long, or does again.
     pub(super) fn set_silent(&self, member: &Member, silent: bool) {
-        if self.idle.loads().set_silent(member.slot(), silent) {
-            self.mailbox.send(Message::Leave(member.id, member.overdue_reason()));
+        let (is_stuck, in_hand) = {
+            let mut loads = self.idle.loads();
+            (loads.set_silent(member.slot(), silent), loads.in_hand(member.slot()))
+        };
+        if is_stuck {
+            let reason = if in_hand.is_some_and(|requests| requests > 0) {
+                member.overdue_reason()
+            } else {
+                Reason::Requested
+            };
+            self.mailbox.send(Message::Leave(member.id, reason));
         }
+    }
+
+    /// A worker gets no new requests. Returns its unit if nothing is in hand.
+    pub(super) fn withdraw(&self, member: &Member) -> Option<Box<Unit>> {
+        self.idle.close_slot(member.slot(), |_| {})
     }
 
     /// Takes the unit of a worker that has to leave, if it is idle, or has nothing in hand. One that has gets no new requests.

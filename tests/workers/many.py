@@ -50,6 +50,16 @@ def credit(data, argument, _context):
 
 
 @behaviour
+def closes_input(data, argument, _context):
+    """Reads nothing any more, and answers when the file is there."""
+    os.close(0)
+    open(argument + ".closed", "w").close()
+    until(argument)
+    answer(data)
+    for_ever()
+
+
+@behaviour
 def count(data, argument, _context):
     """Adds its data to the notes, so that a request which is run twice is seen, and then goes on as the argument says."""
     State.note(data.decode())

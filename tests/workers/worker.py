@@ -77,7 +77,9 @@ def next_frame():
 
 def echo(pid):
     try:
-        write(frame(CONTROL, json.dumps({"pid": pid, **OFFERS}).encode()))
+        first = json.dumps({"credit": int(os.environ["FIRST_CREDIT"])}) if "FIRST_CREDIT" in os.environ else ""
+        more = frame(CONTROL | JSON, first.encode()) if first else b""
+        write(frame(CONTROL, json.dumps({"pid": pid, **OFFERS}).encode()) + more)
     except ConnectionError:
         if not connect.other:
             raise
@@ -86,13 +88,13 @@ def echo(pid):
 
 
 def numbered(*request):
-    """Has a thread for each request, or none: `ONE_AT_A_TIME`."""
+    """Has a thread for each request, or none: `ONE_AT_A_TIME`. What closes the input does so in the thread that reads it."""
 
     def run(number):
         current.id = number
         handle(*request)
 
-    if "ONE_AT_A_TIME" in os.environ:
+    if "ONE_AT_A_TIME" in os.environ or request[0].startswith("closes_input"):
         run(State.number)
     else:
         threading.Thread(target=run, args=(State.number,), daemon=True).start()

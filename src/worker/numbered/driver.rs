@@ -48,6 +48,8 @@ pub(crate) enum Notice {
     Silent,
     /// It has sent something after a silence.
     Back,
+    /// It has closed its input: what it has not read is over, and it may finish the rest.
+    Deaf,
     /// The connection has ended; nothing comes after this.
     Ended(Fault),
     /// The same after the worker was asked to leave.
@@ -78,6 +80,10 @@ pub(crate) struct Driver {
     woken: Vec<Waker>,
     strikes: u32,
     numbers_used_up: bool,
+    /// What it has said last that it wants, and the pool does not know yet.
+    credit: Option<u32>,
+    /// It has said that it wants nothing.
+    wants_nothing: bool,
 }
 
 impl Driver {
@@ -107,6 +113,8 @@ impl Driver {
             woken: Vec::new(),
             strikes: 0,
             numbers_used_up: false,
+            credit: None,
+            wants_nothing: false,
         };
         (driver, unit)
     }
@@ -122,28 +130,31 @@ impl Driver {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Notice> {
-        let (unfinished, used_up) = self.register(cx);
+        let (is_expected, used_up) = self.register(cx);
         if used_up && !std::mem::replace(&mut self.numbers_used_up, true) {
             return Poll::Ready(Notice::NumbersUsedUp);
         }
         let written = self.poll_write(cx);
         let heard = self.poll_read(cx);
+        // Before those are woken whose units come back.
+        if heard.is_pending()
+            && let Some(credit) = self.credit.take()
+        {
+            return Poll::Ready(Notice::Credit(credit));
+        }
         self.wake();
         if let Poll::Ready(heard) = heard {
             return Poll::Ready(heard.unwrap_or_else(|fault| self.end(fault)));
         }
-        // What it has sent before was read.
-        if let Poll::Ready(Err(error)) = written {
-            return Poll::Ready(self.end(Fault::Closed(Some(error))));
-        }
-        // What reading has put into the queue.
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(self.end(Fault::Closed(Some(error))));
+        // What it has sent before was read. Then what reading has put into the queue.
+        if matches!(written, Poll::Ready(Err(_))) || matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
+            self.stop_writing();
+            return Poll::Ready(Notice::Deaf);
         }
         if self.is_gone(cx) {
             return Poll::Ready(self.end(Fault::Closed(None)));
         }
-        match ready!(self.liveness.poll(unfinished > 0, cx)) {
+        match ready!(self.liveness.poll(is_expected, cx)) {
             Check::Silent => Poll::Ready(Notice::Silent),
             Check::Ping => {
                 self.shared.lock().queue.control(goridge::ping().as_ref());
@@ -153,10 +164,12 @@ impl Driver {
         }
     }
 
-    /// Lets others wake the driver from now on.
-    fn register(&mut self, cx: &Context<'_>) -> (usize, bool) {
+    /// Lets others wake the driver from now on. Returns whether something is to be heard of the worker, and whether its numbers are used up.
+    fn register(&mut self, cx: &Context<'_>) -> (bool, bool) {
         let mut state = self.shared.lock();
-        let seen = (state.requests.unfinished(), state.requests.are_numbers_used_up());
+        let is_asked = state.farewell == Farewell::None && self.wants_nothing;
+        let is_expected = !state.queue.is_closed() && (is_asked || state.requests.unfinished() > 0);
+        let seen = (is_expected, state.requests.are_numbers_used_up());
         let old = state.driver.replace(cx.waker().clone());
         drop(state);
         drop(old);
@@ -274,7 +287,10 @@ impl Driver {
                     }
                 }
             }
-            Message::Credit(credit) => return Ok(Some(Notice::Credit(credit))),
+            Message::Credit(credit) => {
+                self.wants_nothing = credit == 0;
+                self.credit = Some(credit);
+            }
             Message::Window { id, messages } => self.shared.lock().requests.widen(id, messages),
             Message::Pid(pid) if pid != self.shared.status.pid() => return Err(Fault::Another(pid)),
             Message::Ping | Message::Pong | Message::Pid(_) | Message::Other => {}
@@ -317,18 +333,41 @@ impl Driver {
         self.last_words.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
     }
 
+    /// How many bytes the worker has read: of what it has not, it cannot have acted on anything.
+    fn seen(&self) -> u64 {
+        self.written.saturating_sub(self.relay.unread().unwrap_or(0) as u64)
+    }
+
+    /// The worker has closed its input: what it has not read goes to another one.
+    fn stop_writing(&mut self) {
+        self.parts.clear();
+        let seen = self.seen();
+        self.shared.change(|state| {
+            state.requests.end(|begins| {
+                let is_read = begins.is_some_and(|begins| begins < seen);
+                if is_read { None } else { Some(Fault::Unsent) }
+            });
+            state.requests.wake_senders();
+            state.queue.close();
+            if state.farewell == Farewell::Begun {
+                // It cannot be said.
+                state.farewell = Farewell::Asked;
+            }
+            let leaver = state.leaver.take();
+            state.requests.woken().extend(leaver);
+        });
+    }
+
     /// The connection has ended: every request that was not finished hears of it.
     fn end(&mut self, fault: Fault) -> Notice {
-        // What the worker has not read, it cannot have acted on.
-        let unread = self.relay.unread().unwrap_or(0) as u64;
-        let seen = self.written.saturating_sub(unread);
+        let seen = self.seen();
         let has_left = self.shared.change(|state| {
-            state.requests.end(|begins| match begins {
-                Some(begins) if begins < seen => fault.again(),
-                _ => Fault::Unsent,
+            state.requests.end(|begins| {
+                let is_read = begins.is_some_and(|begins| begins < seen);
+                Some(if is_read { fault.again() } else { Fault::Unsent })
             });
             state.ended = Some(fault.again());
-            state.queue.clear();
+            state.queue.close();
             let leaver = state.leaver.take();
             state.requests.woken().extend(leaver);
             state.farewell != Farewell::None

@@ -69,7 +69,7 @@ impl Numbered {
         goridge::numbered_head(codec, 0, context, body.len())?;
         let id = self.shared.change(|state| {
             self.waited_before = state.waits.total();
-            if state.ended.is_some() {
+            if state.queue.is_closed() {
                 return None;
             }
             let id = state.requests.begin(may_stream)?;
@@ -93,7 +93,7 @@ impl Numbered {
     pub(in crate::worker) fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Result<Outcome, Fault>> {
         match self.id {
             Some(id) => self.shared.change(|state| state.requests.poll_outcome(id, cx)),
-            // The connection had ended before the request could be put into the queue.
+            // The queue was closed before the request could be put into the queue.
             None => Poll::Ready(Err(Fault::Unsent)),
         }
     }
@@ -155,7 +155,7 @@ impl Numbered {
         self.shared.change(|state| {
             state.requests.poll_message(id, cx).map_ok(|(received, grant)| {
                 if let Some(messages) = grant {
-                    state.queue.control(&goridge::window(id, messages));
+                    state.queue.grant(id, messages);
                 }
                 received
             })
@@ -176,7 +176,7 @@ impl Numbered {
         });
         poll_fn(|cx| {
             let mut state = self.shared.lock();
-            if state.ended.is_some() {
+            if state.queue.is_closed() {
                 return Poll::Ready(state.farewell == Farewell::Said);
             }
             let old = state.leaver.replace(cx.waker().clone());
@@ -197,6 +197,9 @@ impl Input {
 
     fn poll_send(&self, message: &Bytes, head: &[u8], cx: &Context<'_>) -> Poll<bool> {
         self.shared.change(|state| {
+            if state.queue.is_closed() {
+                return Poll::Ready(false);
+            }
             let has_room = state.queue.message_bytes() < MESSAGES_AHEAD;
             let may = state.requests.poll_send(self.id, has_room, cx);
             if may == Poll::Ready(true) {

@@ -1,8 +1,10 @@
-//! Frames that wait to be written: control frames first, then messages of streams, then requests in their order.
+//! Frames that wait to be written: control frames first, then messages of streams and requests in turns, each in their order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
+
+use crate::goridge;
 
 /// Bytes that are taken for one write, about.
 const BATCH: usize = 256 * 1024;
@@ -31,20 +33,39 @@ impl Frame {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     control: BytesMut,
+    /// How many more messages the worker is granted, by stream.
+    grants: HashMap<u32, u32>,
     messages: VecDeque<Frame>,
     message_bytes: usize,
     /// Their numbers rise.
     requests: VecDeque<Frame>,
+    /// If a message and a request wait, the request is next.
+    is_requests_turn: bool,
+    /// Nothing is written any more.
+    closed: bool,
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.messages.is_empty() && self.requests.is_empty()
+        self.control.is_empty()
+            && self.grants.is_empty()
+            && self.messages.is_empty()
+            && self.requests.is_empty()
     }
 
     /// Adds a control frame.
     pub(super) fn control(&mut self, frame: &[u8]) {
-        self.control.extend_from_slice(frame);
+        if !self.closed {
+            self.control.extend_from_slice(frame);
+        }
+    }
+
+    /// Grants more messages of a stream. Those that were not written yet are granted in one frame, however slowly the worker reads.
+    pub(super) fn grant(&mut self, id: u32, messages: u32) {
+        if !self.closed {
+            let granted = self.grants.entry(id).or_default();
+            *granted = granted.saturating_add(messages);
+        }
     }
 
     /// Adds the answer to a PING, unless as many wait as a worker can need.
@@ -54,13 +75,21 @@ impl Queue {
         }
     }
 
-    /// Drops everything.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// Drops everything, and takes nothing any more.
+    pub(super) fn close(&mut self) {
+        *self = Self { closed: true, ..Self::default() };
+    }
+
+    /// Whether nothing is written any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Adds a client's message.
     pub(super) fn message(&mut self, id: u32, head: Vec<u8>, body: Bytes) {
+        if self.closed {
+            return;
+        }
         let frame = Frame { id, head, body };
         self.message_bytes += frame.len();
         self.messages.push_back(frame);
@@ -73,7 +102,9 @@ impl Queue {
 
     /// Adds a request, whose number is higher than all before.
     pub(super) fn request(&mut self, id: u32, head: Vec<u8>, body: Bytes) {
-        self.requests.push_back(Frame { id, head, body });
+        if !self.closed {
+            self.requests.push_back(Frame { id, head, body });
+        }
     }
 
     /// Removes a request that was not taken to be written yet. False if it was.
@@ -85,28 +116,39 @@ impl Queue {
 
     /// Removes what is to be written next into `parts`. Calls `taken` for each request, with the bytes in front of it.
     pub(super) fn take(&mut self, parts: &mut VecDeque<Bytes>, mut taken: impl FnMut(u32, usize)) -> usize {
+        for (id, messages) in self.grants.drain() {
+            self.control.extend_from_slice(&goridge::window(id, messages));
+        }
         let mut bytes = self.control.len();
         if !self.control.is_empty() {
             parts.push_back(self.control.split().freeze());
         }
-        let mut push = |frame: Frame, bytes: &mut usize| {
-            *bytes += frame.len();
+        while let Some((frame, is_request)) = self.next() {
+            if is_request {
+                taken(frame.id, bytes);
+            }
+            bytes += frame.len();
             parts.push_back(frame.head.into());
             if !frame.body.is_empty() {
                 parts.push_back(frame.body);
             }
-            parts.len() < PARTS && *bytes < BATCH
-        };
-        let mut has_room = true;
-        while has_room && let Some(frame) = self.messages.pop_front() {
-            self.message_bytes -= frame.len();
-            has_room = push(frame, &mut bytes);
-        }
-        while has_room && let Some(frame) = self.requests.pop_front() {
-            taken(frame.id, bytes);
-            has_room = push(frame, &mut bytes);
+            if parts.len() >= PARTS || bytes >= BATCH {
+                break;
+            }
         }
         bytes
+    }
+
+    /// The next message or request, and whether it is a request: in turns, so that neither can keep the other from being written.
+    fn next(&mut self) -> Option<(Frame, bool)> {
+        let is_request = self.messages.is_empty() || self.is_requests_turn && !self.requests.is_empty();
+        self.is_requests_turn = !is_request;
+        if is_request {
+            return Some((self.requests.pop_front()?, true));
+        }
+        let frame = self.messages.pop_front()?;
+        self.message_bytes -= frame.len();
+        Some((frame, false))
     }
 }
 
@@ -133,6 +175,48 @@ mod tests {
         assert_eq!(bytes, b"controlmessageonethree-body");
         assert_eq!(ids, [(1, 14), (3, 17)]);
         assert!(queue.is_empty());
+        assert_eq!(queue.message_bytes(), 0);
+    }
+
+    #[test]
+    fn messages_and_requests_take_turns_from_one_write_to_the_next() {
+        let mut queue = Queue::default();
+        for id in 1..=3 {
+            queue.message(9, vec![b'm'; BATCH], Bytes::new());
+            queue.request(id, vec![b'r'; BATCH], Bytes::new());
+        }
+        queue.message(9, vec![b'm'; BATCH], Bytes::new());
+        let turns = [(); 7].map(|()| taken(&mut queue).0[0]);
+        assert_eq!(&turns, b"mrmrmrm");
+        assert!(queue.is_empty());
+        for id in 4..=9 {
+            queue.message(9, b"m".to_vec(), Bytes::new());
+            queue.request(id, b"r".to_vec(), Bytes::new());
+        }
+        assert_eq!(taken(&mut queue).0, b"rmrmrmrmrmrm");
+    }
+
+    #[test]
+    fn grants_that_wait_are_written_together() {
+        let mut queue = Queue::default();
+        for _ in 0..1_000 {
+            queue.grant(7, 32);
+        }
+        assert_eq!(taken(&mut queue).0, goridge::window(7, 32_000));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_added_to_a_closed_queue() {
+        let mut queue = Queue::default();
+        queue.request(1, b"x".to_vec(), Bytes::new());
+        queue.close();
+        queue.control(b"x");
+        queue.reply(b"x");
+        queue.grant(1, 1);
+        queue.message(1, b"x".to_vec(), Bytes::new());
+        queue.request(2, b"x".to_vec(), Bytes::new());
+        assert!(queue.is_closed() && queue.is_empty());
         assert_eq!(queue.message_bytes(), 0);
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Requests {
     unfinished: usize,
     /// Bytes of messages that wait.
     message_bytes: usize,
+    /// Streams whose clients' messages wait for room.
+    senders: Vec<u32>,
     /// Tasks to be woken without the lock around this. Wakers that were replaced are among them, since dropping one may drop its task.
     woken: Vec<Waker>,
 }
@@ -66,6 +68,8 @@ struct Flow {
     /// How many messages the worker still takes.
     window: u32,
     sender: Option<Waker>,
+    /// It is among the senders to be woken when there is room.
+    waits_for_room: bool,
 }
 
 /// Messages that a worker takes before it grants more.
@@ -215,13 +219,17 @@ impl Requests {
             return Poll::Ready(true);
         }
         self.woken.extend(flow.sender.replace(cx.waker().clone()));
+        if !has_room && !std::mem::replace(&mut flow.waits_for_room, true) {
+            self.senders.push(id);
+        }
         Poll::Pending
     }
 
     /// There is room again for messages.
     pub(super) fn wake_senders(&mut self) {
-        for entry in self.entries.values_mut() {
-            if let Stream::Open(flow) = &mut entry.stream {
+        for id in self.senders.drain(..) {
+            if let Some(Entry { stream: Stream::Open(flow), .. }) = self.entries.get_mut(&id) {
+                flow.waits_for_room = false;
                 self.woken.extend(flow.sender.take());
             }
         }
@@ -250,19 +258,21 @@ impl Requests {
 
     /// A request was not written, and will not be.
     pub(super) fn forget(&mut self, id: u32) {
-        if self.entries.remove(&id).is_some() {
+        if let Some(entry) = self.entries.remove(&id) {
+            self.woken.extend(entry.waker);
             self.unfinished -= 1;
         }
     }
 
-    /// The connection has ended: `fault` says what that means for a request that begins there.
-    pub(super) fn end(&mut self, fault: impl Fn(Option<u64>) -> Fault) {
+    /// The connection has ended, or one direction of it: `fault` says what that means for a request that begins there, if anything.
+    pub(super) fn end(&mut self, fault: impl Fn(Option<u64>) -> Option<Fault>) {
         for entry in self.entries.values_mut().filter(|entry| !entry.finished) {
-            entry.outcome = Some(Err(fault(entry.begins)));
+            let Some(fault) = fault(entry.begins) else { continue };
+            entry.outcome = Some(Err(fault));
             entry.finish(&mut self.woken);
             self.woken.extend(entry.waker.take());
+            self.unfinished -= 1;
         }
-        self.unfinished = 0;
     }
 
     #[cfg(test)]
@@ -296,7 +306,8 @@ impl Entry {
     /// Begins the stream, unless the answer has to be one message.
     fn open_stream(&mut self) -> bool {
         if matches!(self.stream, Stream::May) {
-            let flow = Flow { messages: Messages::new(), window: INPUT_WINDOW, sender: None };
+            let flow =
+                Flow { messages: Messages::new(), window: INPUT_WINDOW, sender: None, waits_for_room: false };
             self.stream = Stream::Open(Box::new(flow));
             self.outcome = Some(Ok(Outcome::Streaming));
         }

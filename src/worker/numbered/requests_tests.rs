@@ -177,7 +177,9 @@ fn when_the_connection_ends_each_request_hears_what_that_means_for_it() {
         requests.begins(id, position);
     }
     receive(&mut requests, answered, Part::Answer(body("x")));
-    requests.end(|begins| if begins.is_some_and(|at| at < 20) { Fault::Closed(None) } else { Fault::Unsent });
+    requests.end(|begins| {
+        Some(if begins.is_some_and(|at| at < 20) { Fault::Closed(None) } else { Fault::Unsent })
+    });
     assert!(is_answer(&outcome(&mut requests, answered), "x"));
     assert!(matches!(outcome(&mut requests, read), Poll::Ready(Err(Fault::Closed(None)))));
     for id in [unread, unwritten] {
@@ -226,6 +228,6 @@ fn whoever_waits_is_woken() {
     requests.widen(id, 1);
     assert_eq!(woken(&mut requests), 1);
     assert!(requests.poll_send(id, true, &cx).is_ready() && requests.poll_send(id, true, &cx).is_pending());
-    requests.end(|_| Fault::Closed(None));
+    requests.end(|_| Some(Fault::Closed(None)));
     assert_eq!(woken(&mut requests), 2, "the reader and the sender");
 }

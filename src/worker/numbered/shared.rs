@@ -42,7 +42,7 @@ impl State {
     pub(super) fn has_work(&self) -> bool {
         match self.farewell {
             Farewell::None => !self.queue.is_empty(),
-            Farewell::Asked => true,
+            Farewell::Asked => !self.queue.is_closed(),
             // Nothing follows the stop frame.
             Farewell::Begun | Farewell::Said => false,
         }

@@ -147,6 +147,25 @@ async fn when_a_worker_dies_what_it_has_read_fails_and_is_not_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_closes_its_input_finishes_what_it_has_read() {
+    let test = many(8).pool("num_workers: 1, destroy_timeout: 1s").pool_alone().await;
+    let pid = test.single().pid;
+    let flag = test.path("flag");
+    let wait = format!("wait:{}", flag.display());
+    let mut calls: Vec<_> = (0..3).map(|_| test.spawn_rpc(&wait, "1")).collect();
+    calls.push(test.spawn_rpc(&format!("closes_input:{}", flag.display()), "1"));
+    eventually("it has closed its input", || test.path("flag.closed").exists()).await;
+    assert_eq!(test.rpc("echo", "2").await.unwrap(), "2", "another one has it");
+    assert!(is_alive(pid));
+    std::fs::write(&flag, "").unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), "1");
+    }
+    eventually("it is stopped", || !is_alive(pid)).await;
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_worker_has_not_read_is_run_by_another_one_and_nothing_twice() {
     let test = one_at_a_time(64).pool_alone().await;
     let flag = test.path("flag");

@@ -1,5 +1,6 @@
 //! Workers of protocol 2, with several requests in flight: raw ones, which speak goridge by hand.
 
+mod credit;
 mod failures;
 mod limits;
 mod php;

@@ -12,7 +12,7 @@ use shuttle::thread;
 use crate::caller::Caller;
 use crate::idle::Idle;
 use crate::loads::{Several, Use};
-use crate::permits::Closed;
+use crate::permits::{Closed, Permits};
 
 /// The caller where there is but one.
 const ME: Caller = Caller::NONE;
@@ -352,7 +352,8 @@ fn two_by_two() -> Arc<Idle<SharedUnit>> {
             Some(Box::new(SharedUnit { slot: unit.slot, worker: Arc::clone(&unit.worker) }))
         };
         let template = Box::new(SharedUnit { slot, worker });
-        idle.open(slot, Several { template, another, rest: |_| {}, most: 2 }, u64::MAX);
+        let credit = |_: &SharedUnit| usize::MAX;
+        idle.open(slot, Several { template, another, rest: |_| {}, credit, most: 2 }, u64::MAX);
     }
     idle
 }
@@ -402,6 +403,37 @@ fn a_worker_that_wants_less_for_a_while_loses_no_unit_and_no_waiter_waits_for_ev
         borrow(&idle, 5);
         wanting.join().unwrap();
         assert_eq!(left(&idle), [0, 1, 0, 1]);
+    });
+}
+
+#[test]
+fn permits_that_come_and_go_together_meet_waiters_that_come_and_leave_and_none_is_lost() {
+    in_any_order(|| {
+        let permits = Arc::new(Permits::new(0));
+        let mut leaver = Box::pin({
+            let permits = Arc::clone(&permits);
+            async move { drop(permits.acquire(ME).await) }
+        });
+        joins(&mut leaver);
+        let stayers: Vec<_> = (0..2)
+            .map(|_| {
+                let permits = Arc::clone(&permits);
+                thread::spawn(move || block_on(permits.acquire(ME)).unwrap().forget())
+            })
+            .collect();
+        let taker = {
+            let permits = Arc::clone(&permits);
+            thread::spawn(move || permits.take_many(2))
+        };
+        let leaving = thread::spawn(move || drop(leaver));
+        permits.add_many(2);
+        let taken = taker.join().unwrap();
+        permits.add_many(taken + 3);
+        for stayer in stayers {
+            stayer.join().unwrap();
+        }
+        leaving.join().unwrap();
+        assert_eq!(permits.take_many(usize::MAX), 3);
     });
 }
 
