@@ -11,3 +11,4 @@ mod processes;
 mod queue;
 mod storm;
 mod strangers;
+mod streams;
