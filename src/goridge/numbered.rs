@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(control(br#"{"window":7,"messages":32}"#), Ok(Message::Window { id: 7, messages: 32 }));
         assert_eq!(control(br#"{"pid":5,"later":1}"#), Ok(Message::Pid(5)));
         assert_eq!(control(br#"{"later":1}"#), Ok(Message::Other));
-        for wrong in [&br#"{"window":7}"#[..], br#"{"credit":-1}"#, br#"[1]"#, b"{"] {
+        for wrong in [&br#"{"window":7}"#[..], br#"{"credit":-1}"#, b"[1]", b"{"] {
             assert!(matches!(control(wrong), Err(Violation::Command { .. })), "{}", wrong.escape_ascii());
         }
         assert_eq!(parse(Flags::empty(), StreamBits::PING, &[], b""), Ok(Message::Ping));

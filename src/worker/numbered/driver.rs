@@ -72,18 +72,17 @@ pub(crate) struct Driver {
     liveness: Liveness,
     /// Bytes that had arrived when it was last heard.
     heard: u64,
-    /// It was heard after a silence, which the pool has to know.
-    is_back: bool,
+    /// That it was heard after a silence, which the pool has to know.
+    back: Option<Notice>,
     /// Runs once the worker's process has ended.
     last_words: Option<Pin<Box<Sleep>>>,
     was_waiting: bool,
     woken: Vec<Waker>,
     strikes: u32,
     numbers_used_up: bool,
-    /// What it has said last that it wants, and the pool does not know yet.
+    /// What it has said last that it wants in flight, and what the pool knows of that.
     credit: Option<u32>,
-    /// It has said that it wants nothing.
-    wants_nothing: bool,
+    known_credit: Option<u32>,
 }
 
 impl Driver {
@@ -107,14 +106,14 @@ impl Driver {
             waited: false,
             liveness: Liveness::default(),
             heard: 0,
-            is_back: false,
+            back: None,
             last_words: None,
             was_waiting: false,
             woken: Vec::new(),
             strikes: 0,
             numbers_used_up: false,
             credit: None,
-            wants_nothing: false,
+            known_credit: None,
         };
         (driver, unit)
     }
@@ -138,8 +137,10 @@ impl Driver {
         let heard = self.poll_read(cx);
         // Before those are woken whose units come back.
         if heard.is_pending()
-            && let Some(credit) = self.credit.take()
+            && self.known_credit != self.credit
+            && let Some(credit) = self.credit
         {
+            self.known_credit = self.credit;
             return Poll::Ready(Notice::Credit(credit));
         }
         self.wake();
@@ -167,7 +168,7 @@ impl Driver {
     /// Lets others wake the driver from now on. Returns whether something is to be heard of the worker, and whether its numbers are used up.
     fn register(&mut self, cx: &Context<'_>) -> (bool, bool) {
         let mut state = self.shared.lock();
-        let is_asked = state.farewell == Farewell::None && self.wants_nothing;
+        let is_asked = state.farewell == Farewell::None && self.credit == Some(0);
         let is_expected = !state.queue.is_closed() && (is_asked || state.requests.unfinished() > 0);
         let seen = (is_expected, state.requests.are_numbers_used_up());
         let old = state.driver.replace(cx.waker().clone());
@@ -249,8 +250,8 @@ impl Driver {
     /// Reads until the worker has sent nothing more, or the pool has to know something.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Notice, Fault>> {
         loop {
-            if std::mem::take(&mut self.is_back) {
-                return Poll::Ready(Ok(Notice::Back));
+            if let Some(back) = self.back.take() {
+                return Poll::Ready(Ok(back));
             }
             let frame = self.incoming.poll_frame(&mut self.relay, None, cx);
             self.listen();
@@ -265,7 +266,9 @@ impl Driver {
         let bytes = self.incoming.bytes();
         if bytes != self.heard || self.incoming.has_more() {
             self.heard = bytes;
-            self.is_back |= self.liveness.hear();
+            if self.liveness.hear() {
+                self.back = Some(Notice::Back);
+            }
         }
     }
 
@@ -287,10 +290,7 @@ impl Driver {
                     }
                 }
             }
-            Message::Credit(credit) => {
-                self.wants_nothing = credit == 0;
-                self.credit = Some(credit);
-            }
+            Message::Credit(credit) => self.credit = Some(credit),
             Message::Window { id, messages } => self.shared.lock().requests.widen(id, messages),
             Message::Pid(pid) if pid != self.shared.status.pid() => return Err(Fault::Another(pid)),
             Message::Ping | Message::Pong | Message::Pid(_) | Message::Other => {}

@@ -421,13 +421,13 @@ fn permits_that_come_and_go_together_meet_waiters_that_come_and_leave_and_none_i
                 thread::spawn(move || block_on(permits.acquire(ME)).unwrap().forget())
             })
             .collect();
-        let taker = {
+        let other = {
             let permits = Arc::clone(&permits);
             thread::spawn(move || permits.take_many(2))
         };
         let leaving = thread::spawn(move || drop(leaver));
         permits.add_many(2);
-        let taken = taker.join().unwrap();
+        let taken = other.join().unwrap();
         permits.add_many(taken + 3);
         for stayer in stayers {
             stayer.join().unwrap();
