@@ -50,7 +50,8 @@ async fn a_worker_that_streams_the_answer_to_a_unary_call_fails_this_call_and_go
         scene.fails("one_chunk", Code::Internal, "streamed its answer, but the call is unary").await;
         assert_eq!(scene.client.rpc("echo", "1").await.unwrap(), "1");
     }
-    assert_eq!(scene.client.worker_pid().await, pid);
+    // Until it was done with its stream, a substitute may have helped.
+    assert!(is_alive(pid));
     scene.ends_well().await;
 }
 
