@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(taken[10], Duration::from_millis(10));
         assert_eq!(taken[59], Duration::from_millis(500));
         // A pause fills the bucket, and no more than that.
-        now += Duration::from_secs(3600);
+        now += Duration::from_hours(1);
         let at_once = std::iter::from_fn(|| bucket.take(now).ok()).count();
         assert_eq!(at_once, 10);
     }

@@ -239,7 +239,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 /// The server's worker as it was asked: the types of its events, and whether the last one was answered.
-async fn events_of(known: &str, events: usize) -> (String, bool, usize) {
+fn events_of(known: &str, events: usize) -> (String, bool, usize) {
     let program = repository().join("tests/workers/renamed.py");
     let server = Setup::new(&format!("python3 {} {known}", program.display())).start();
     let mut is_answered = false;
@@ -267,14 +267,14 @@ async fn events_of(known: &str, events: usize) -> (String, bool, usize) {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn workers_that_wait_for_sub_refresh_get_it_under_this_name() {
+#[test]
+fn workers_that_wait_for_sub_refresh_get_it_under_this_name() {
     // The package up to 2.3.
     let expected = "subrefresh sub_refresh sub_refresh sub_refresh".to_owned();
-    assert_eq!(events_of("connect sub_refresh", 3).await, (expected, true, 1));
+    assert_eq!(events_of("connect sub_refresh", 3), (expected, true, 1));
     // The package from 2.4 on.
-    assert_eq!(events_of("connect subrefresh", 2).await, ("subrefresh subrefresh".into(), true, 0));
+    assert_eq!(events_of("connect subrefresh", 2), ("subrefresh subrefresh".into(), true, 0));
     // A worker that answers neither is asked twice once.
     let expected = "subrefresh sub_refresh subrefresh subrefresh".to_owned();
-    assert_eq!(events_of("connect", 3).await, (expected, false, 0));
+    assert_eq!(events_of("connect", 3), (expected, false, 0));
 }

@@ -30,10 +30,6 @@ async fn every_unary_method_is_served_with_its_name_in_lower_case_as_type() {
         let context = json(std::str::from_utf8(&response.result.unwrap().data).unwrap());
         assert_eq!(context["type"], serde_json::json!([method.to_lowercase()]));
     }
-    for method in ["SubscribeUnidirectional", "SubscribeBidirectional"] {
-        let status = client.call(method, context_request()).await.unwrap_err();
-        assert_eq!(status.code(), Code::Unimplemented);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,7 +120,7 @@ impl Stream {
 
     async fn read(&mut self) -> Result<StreamSubscribeResponse, End> {
         if let Some(response) = self.response.take() {
-            let response = response.await.map_err(of_error)?;
+            let response = response.await.map_err(|error| of_error(&error))?;
             if response.headers().contains_key("grpc-status") {
                 return Err(of_status(response.headers()));
             }
@@ -136,9 +136,9 @@ impl Stream {
                     body.flow_control().release_capacity(data.len()).unwrap();
                     self.raw.extend_from_slice(&data);
                 }
-                Some(Err(error)) => return Err(of_error(error)),
+                Some(Err(error)) => return Err(of_error(&error)),
                 None => {
-                    let trailers = body.trailers().await.map_err(of_error)?;
+                    let trailers = body.trailers().await.map_err(|error| of_error(&error))?;
                     return Err(of_status(&trailers.expect("trailers")));
                 }
             }
@@ -216,7 +216,7 @@ fn of_status(headers: &HeaderMap) -> End {
     End::Status(text("grpc-status").parse().unwrap(), text("grpc-message"))
 }
 
-fn of_error(error: h2::Error) -> End {
+fn of_error(error: &h2::Error) -> End {
     match error.reason().filter(|_| error.is_reset()) {
         Some(reason) => End::Reset(reason),
         None => End::Lost,
