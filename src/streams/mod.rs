@@ -23,6 +23,7 @@
 
 mod budget;
 mod config;
+mod event;
 mod events;
 mod figures;
 mod id;
@@ -31,6 +32,7 @@ mod opening;
 mod outbox;
 mod outlet;
 mod port;
+mod queues;
 mod rate;
 mod registry;
 mod shared;
@@ -39,7 +41,7 @@ mod stream;
 pub mod wire;
 
 pub use config::{Config, Overflow};
-pub use events::{Event, Failure, Handled, Handler};
+pub use event::{Event, Failure, Handled, Handler};
 pub use figures::{OpenStreams, Reason};
 pub use id::StreamId;
 pub use inlet::{Inlet, Message, UNREAD};

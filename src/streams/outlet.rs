@@ -1,7 +1,7 @@
 //! The sending side of a stream over HTTP/2.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,10 +9,14 @@ use h2::{Reason as Code, SendStream};
 use http::HeaderMap;
 use tonic::Status;
 
-use super::stream::Stream;
-
 /// Bytes of one stream that HTTP/2 holds, about. Clients may open windows of gigabytes and read nothing.
 pub(super) const HANDED: usize = 64 << 10;
+
+/// Counts the bytes that HTTP/2 holds.
+pub(super) trait Holder: fmt::Debug + Send + Sync {
+    /// It no longer holds so many bytes. Called within its lock.
+    fn sent(self: Arc<Self>, bytes: usize);
+}
 
 /// What a client reads from.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub(super) enum Gone {
 #[derive(Debug)]
 struct Unsent {
     piece: Bytes,
-    stream: Arc<Stream>,
+    holder: Arc<dyn Holder>,
 }
 
 impl Outlet {
@@ -51,9 +55,8 @@ impl Outlet {
     }
 
     /// Sends bytes for which there is room.
-    pub(super) fn send(&mut self, piece: Bytes, stream: &Arc<Stream>) {
-        stream.handed.fetch_add(piece.len(), SeqCst);
-        let unsent = Unsent { piece, stream: Arc::clone(stream) };
+    pub(super) fn send(&mut self, piece: Bytes, holder: Arc<dyn Holder>) {
+        let unsent = Unsent { piece, holder };
         // This fails only on a stream that has ended, which is noticed elsewhere.
         let _ = self.0.send_data(Bytes::from_owner(unsent), false);
     }
@@ -81,6 +84,6 @@ impl AsRef<[u8]> for Unsent {
 impl Drop for Unsent {
     /// HTTP/2 drops this while it holds its own lock, so nothing of it may be called here.
     fn drop(&mut self) {
-        self.stream.sent(self.piece.len());
+        Arc::clone(&self.holder).sent(self.piece.len());
     }
 }

@@ -4,6 +4,7 @@
 //! the driver, attends to it. There is a driver only while a stream is open.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +12,14 @@ use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
-use super::stream::Stream;
-
 /// Streams that are attended to before other tasks have a turn.
 const BATCH: usize = 32;
+
+/// Something that may have something to do.
+pub(super) trait Attend: fmt::Debug + Send + Sync {
+    /// Does what is left to do since it was woken.
+    fn attend(self: Arc<Self>);
+}
 
 /// The streams of one connection.
 #[derive(Debug, Default)]
@@ -30,7 +35,7 @@ pub struct Port {
 #[derive(Debug, Default)]
 struct Queue {
     /// Each stream is in it at most once.
-    ready: VecDeque<Arc<Stream>>,
+    ready: VecDeque<Arc<dyn Attend>>,
     open: usize,
     has_driver: bool,
 }
@@ -68,7 +73,7 @@ impl Port {
     }
 
     /// A stream has something to do. It is not in the queue.
-    pub(super) fn push(&self, stream: Arc<Stream>) {
+    pub(super) fn push(&self, stream: Arc<dyn Attend>) {
         let mut queue = self.queue();
         if queue.open == 0 {
             // It has ended.

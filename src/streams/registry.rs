@@ -9,15 +9,16 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::config::Config;
-use super::events::Handler;
+use super::event::Handler;
 use super::figures::{Figures, OpenStreams, Reason};
 use super::id::StreamId;
 use super::inlet::Inlet;
 use super::opening::Opening;
 use super::port::Port;
-use super::shared::{Place, Shared};
+use super::queues::Queues;
+use super::shared::{Place, Shared, Tasks};
 use super::stream::{New, PublishError, Stream, shutting_down};
-use super::{budget, spread, wire};
+use super::{budget, events, spread, wire};
 use crate::telemetry::metrics::Collect;
 
 /// How often streams end while the server shuts down.
@@ -29,7 +30,7 @@ const ENDS: Duration = Duration::from_secs(5);
 /// All subscription streams. Clones are the same streams.
 #[derive(Debug, Clone)]
 pub struct Streams {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Stream>>,
 }
 
 /// Why a stream is not opened.
@@ -120,7 +121,8 @@ pub struct Filter<'a> {
 impl Streams {
     /// No streams yet. Events go to the `handler`, by the numbers of `pools`.
     pub fn new(config: Config, max_message_size: usize, pools: &[String], handler: Arc<dyn Handler>) -> Self {
-        Self { shared: Shared::new(config, max_message_size, pools, handler) }
+        let tasks = Tasks { deliver: events::deliver, tell_end: events::tell_end };
+        Self { shared: Shared::new(config, max_message_size, pools, handler, tasks) }
     }
 
     /// Streams whose events no one handles.
@@ -174,7 +176,7 @@ impl Streams {
         }
         let new = New { id, pool, is_bidirectional, opening, port: Arc::clone(port), place };
         let stream = Stream::new(&self.shared, new);
-        self.shared.insert(Arc::clone(&stream));
+        self.shared.insert(stream.id(), Arc::clone(&stream));
         Ok(Begun { stream: Some(stream) })
     }
 
@@ -260,12 +262,12 @@ impl Streams {
     /// Waits until the application knows that all streams have ended, for as long as the shutdown can spare.
     pub async fn finish(&self, deadline: Instant) {
         let until = deadline.min(Instant::now() + ENDS);
-        let ends = self.shared.all_events();
-        let over = futures_util::future::join_all(ends.iter().map(super::events::Events::over));
+        let ends = self.shared.all_queues();
+        let over = futures_util::future::join_all(ends.iter().map(Queues::over));
         let in_time = tokio::time::timeout_at(until, over).await.is_ok();
         self.shared.stop();
         if !in_time {
-            let left: usize = ends.iter().map(super::events::Events::left).sum();
+            let left: usize = ends.iter().map(Queues::left).sum();
             warn!(target: "centrifuge", left, "not all streamend events were handled");
         }
     }

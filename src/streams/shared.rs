@@ -6,36 +6,42 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::budget::Budget;
 use super::config::Config;
-use super::events::{Events, Handler};
-use super::figures::Counters;
+use super::event::Handler;
+use super::figures::{Counters, Reason};
 use super::id::StreamId;
+use super::queues::Queues;
 use super::rate::Rate;
-use super::stream::Stream;
 
 /// The parts of the registry, so that listing a hundred thousand streams holds up no one for long.
 const SHARDS: usize = 16;
 
-/// How long a stream that ends waits for its client to read the rest.
-const LINGER: Duration = Duration::from_secs(30);
+type Shard<S> = HashMap<StreamId, Arc<S>>;
 
-type Shard = HashMap<StreamId, Arc<Stream>>;
-
-/// What all streams share.
+/// What streams start for themselves.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Tasks<S> {
+    /// Delivers the client's messages, one after the other, and the end behind them.
+    pub(super) deliver: fn(Arc<S>),
+    /// Tells the application that a stream has ended.
+    pub(super) tell_end: fn(Arc<S>, Reason),
+}
+
+/// What all streams share; they are values of `S`, which this does not look into.
+#[derive(Debug)]
+pub(super) struct Shared<S> {
     pub(super) config: Config,
     pub(super) max_message_size: usize,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) counters: Arc<Counters>,
     pub(super) budget: Arc<Budget>,
     pub(super) rate: Rate,
+    pub(super) tasks: Tasks<S>,
     /// By the numbers of the pools.
-    events: Box<[Events]>,
-    shards: [Mutex<Shard>; SHARDS],
+    queues: Box<[Queues<S>]>,
+    shards: [Mutex<Shard<S>>; SHARDS],
     places: Arc<AtomicUsize>,
     is_closing: AtomicBool,
     is_stopped: AtomicBool,
@@ -45,12 +51,13 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub struct Place(Arc<AtomicUsize>);
 
-impl Shared {
+impl<S> Shared<S> {
     pub(super) fn new(
         config: Config,
         max_message_size: usize,
         pools: &[String],
         handler: Arc<dyn Handler>,
+        tasks: Tasks<S>,
     ) -> Arc<Self> {
         Arc::new(Self {
             config,
@@ -59,8 +66,9 @@ impl Shared {
             counters: Arc::new(Counters::new(pools)),
             budget: Arc::default(),
             rate: Rate::new(config.open_rate),
-            events: pools.iter().map(|_| Events::new()).collect(),
-            shards: Default::default(),
+            tasks,
+            queues: pools.iter().map(|_| Queues::new()).collect(),
+            shards: std::array::from_fn(|_| Mutex::default()),
             places: Arc::default(),
             is_closing: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
@@ -75,8 +83,7 @@ impl Shared {
         Some(Place(Arc::clone(&self.places)))
     }
 
-    pub(super) fn insert(&self, stream: Arc<Stream>) {
-        let id = stream.id();
+    pub(super) fn insert(&self, id: StreamId, stream: Arc<S>) {
         self.shard(id).insert(id, stream);
     }
 
@@ -85,32 +92,24 @@ impl Shared {
         let _stream = self.shard(id).remove(&id);
     }
 
-    pub(super) fn find(&self, id: StreamId) -> Option<Arc<Stream>> {
+    pub(super) fn find(&self, id: StreamId) -> Option<Arc<S>> {
         self.shard(id).get(&id).cloned()
     }
 
     /// All streams, part by part.
-    pub(super) fn all(&self) -> impl Iterator<Item = Vec<Arc<Stream>>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = Vec<Arc<S>>> {
         self.shards.iter().map(|shard| lock(shard).values().cloned().collect())
     }
 
     /// The queues of a pool.
-    pub(super) fn events(&self, pool: usize) -> &Events {
+    pub(super) fn queues(&self, pool: usize) -> &Queues<S> {
         // There is a default pool, and pools do not change.
-        self.events.get(pool).unwrap_or(&self.events[0])
+        self.queues.get(pool).unwrap_or(&self.queues[0])
     }
 
     /// The queues of all pools.
-    pub(super) fn all_events(&self) -> &[Events] {
-        &self.events
-    }
-
-    /// Cuts a stream that waits for its client to read, after a while.
-    pub(super) fn cut_later(stream: Arc<Stream>) {
-        tokio::spawn(async move {
-            tokio::time::sleep(LINGER).await;
-            stream.cut();
-        });
+    pub(super) fn all_queues(&self) -> &[Queues<S>] {
+        &self.queues
     }
 
     /// No stream is opened from now on.
@@ -131,12 +130,12 @@ impl Shared {
         self.is_stopped.load(SeqCst)
     }
 
-    fn shard(&self, id: StreamId) -> MutexGuard<'_, Shard> {
+    fn shard(&self, id: StreamId) -> MutexGuard<'_, Shard<S>> {
         lock(&self.shards[id.shard(SHARDS)])
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn lock<S>(shard: &Mutex<Shard<S>>) -> MutexGuard<'_, Shard<S>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

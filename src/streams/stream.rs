@@ -17,7 +17,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -29,9 +29,12 @@ use super::id::StreamId;
 use super::inlet::{Inlet, Message};
 use super::opening::Opening;
 use super::outbox::{Limits, Outbox, Pushed};
-use super::outlet::{Gone, HANDED, Outlet};
-use super::port::{Driver, Port};
+use super::outlet::{Gone, HANDED, Holder, Outlet};
+use super::port::{Attend, Driver, Port};
 use super::shared::{Place, Shared};
+
+/// How long a stream that ends waits for its client to read the rest.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// A subscription stream.
 #[derive(Debug)]
@@ -41,12 +44,12 @@ pub struct Stream {
     pub(super) is_bidirectional: bool,
     pub(super) began: SystemTime,
     pub(super) opening: Opening,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared<Self>>,
     port: Arc<Port>,
     /// Whether it is in the port's queue.
     is_queued: AtomicBool,
     /// Bytes that HTTP/2 holds.
-    pub(super) handed: AtomicUsize,
+    handed: AtomicUsize,
     state: Mutex<State>,
     _place: Place,
 }
@@ -98,7 +101,7 @@ pub(super) struct New {
 }
 
 impl Stream {
-    pub(super) fn new(shared: &Arc<Shared>, new: New) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<Shared<Self>>, new: New) -> Arc<Self> {
         let New { id, pool, is_bidirectional, opening, port, place } = new;
         let state = State {
             phase: Phase::Opening,
@@ -150,7 +153,7 @@ impl Stream {
         state.outbox.push_first(first);
         self.pump(&mut state);
         if state.closing.is_some() {
-            Shared::cut_later(Arc::clone(self));
+            Arc::clone(self).cut_later();
         } else if self.shared.is_closing() {
             self.fail(&mut state, Reason::Shutdown, shutting_down());
         }
@@ -238,7 +241,7 @@ impl Stream {
         state.closing = Some(Box::new((reason, status)));
         self.pump(&mut state);
         if matches!(state.phase, Phase::Open(_)) {
-            Shared::cut_later(Arc::clone(self));
+            Arc::clone(self).cut_later();
         }
         true
     }
@@ -249,12 +252,15 @@ impl Stream {
         self.fail(&mut state, reason, status);
     }
 
-    /// Ends it, if it waits for its client to read before it ends.
-    pub(super) fn cut(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if let Some(closing) = state.closing.take() {
-            self.fail(&mut state, closing.0, closing.1);
-        }
+    /// Ends it after a while, if it still waits for its client to read before it ends.
+    fn cut_later(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            let mut state = self.lock();
+            if let Some(closing) = state.closing.take() {
+                self.fail(&mut state, closing.0, closing.1);
+            }
+        });
     }
 
     /// For the worker that streams: resolves when another message may be sent; `Err` when the stream has ended.
@@ -290,24 +296,6 @@ impl Stream {
         }
     }
 
-    /// What is left to do since it was woken.
-    pub(super) fn attend(self: &Arc<Self>) {
-        self.is_queued.store(false, SeqCst);
-        let waker = Waker::from(Arc::clone(self));
-        let mut cx = Context::from_waker(&waker);
-        let mut state = self.lock();
-        let Phase::Open(outlet) = &mut state.phase else { return };
-        let gone = outlet.poll_gone(&mut cx);
-        self.receive(&mut state, &mut cx);
-        match gone {
-            // What it sent was not acceptable.
-            _ if !matches!(state.phase, Phase::Open(_)) => {}
-            Poll::Ready(Gone::Stream) => self.gone(&mut state, Reason::Client),
-            Poll::Ready(Gone::Connection) => self.gone(&mut state, Reason::Connection),
-            Poll::Pending => self.pump(&mut state),
-        }
-    }
-
     /// Takes what the client has sent, and has it delivered.
     fn receive(self: &Arc<Self>, state: &mut State, cx: &mut Context<'_>) {
         let Some(inlet) = &mut state.inlet else { return };
@@ -323,7 +311,7 @@ impl Stream {
 
     fn deliver(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_delivering, true) {
-            Shared::deliver(Arc::clone(self));
+            (self.shared.tasks.deliver)(Arc::clone(self));
         }
     }
 
@@ -339,7 +327,7 @@ impl Stream {
         if let Phase::Over(reason) = state.phase {
             state.inlet = None;
             drop(state);
-            self.shared.tell_end(Arc::clone(self), reason);
+            (self.shared.tasks.tell_end)(Arc::clone(self), reason);
         }
         None
     }
@@ -376,7 +364,8 @@ impl Stream {
                 return;
             }
             let Some((piece, is_last)) = outbox.take(room) else { break };
-            outlet.send(piece, self);
+            self.handed.fetch_add(piece.len(), SeqCst);
+            outlet.send(piece, Arc::<Self>::clone(self));
             if is_last {
                 *sent += 1;
                 self.counters().sent.fetch_add(1, Relaxed);
@@ -442,7 +431,7 @@ impl Stream {
             self.deliver(state);
         } else if !state.is_delivering {
             state.inlet = None;
-            self.shared.tell_end(Arc::clone(self), reason);
+            (self.shared.tasks.tell_end)(Arc::clone(self), reason);
         }
     }
 
@@ -450,15 +439,6 @@ impl Stream {
         let (messages, bytes) = state.outbox.clear();
         self.shared.budget.release(bytes);
         self.counters().dropped.fetch_add(messages as u64, Relaxed);
-    }
-
-    /// HTTP/2 no longer holds so many bytes. Called within its lock.
-    pub(super) fn sent(self: &Arc<Self>, bytes: usize) {
-        self.shared.budget.release(bytes);
-        let before = self.handed.fetch_sub(bytes, SeqCst);
-        if before >= HANDED && before - bytes < HANDED {
-            Arc::clone(self).wake();
-        }
     }
 
     fn counters(&self) -> &OfPool {
@@ -473,6 +453,35 @@ impl Stream {
 /// The status of streams that end with the server.
 pub(super) fn shutting_down() -> Status {
     Status::unavailable("the server is shutting down")
+}
+
+impl Attend for Stream {
+    fn attend(self: Arc<Self>) {
+        self.is_queued.store(false, SeqCst);
+        let waker = Waker::from(Arc::clone(&self));
+        let mut cx = Context::from_waker(&waker);
+        let mut state = self.lock();
+        let Phase::Open(outlet) = &mut state.phase else { return };
+        let gone = outlet.poll_gone(&mut cx);
+        self.receive(&mut state, &mut cx);
+        match gone {
+            // What it sent was not acceptable.
+            _ if !matches!(state.phase, Phase::Open(_)) => {}
+            Poll::Ready(Gone::Stream) => self.gone(&mut state, Reason::Client),
+            Poll::Ready(Gone::Connection) => self.gone(&mut state, Reason::Connection),
+            Poll::Pending => self.pump(&mut state),
+        }
+    }
+}
+
+impl Holder for Stream {
+    fn sent(self: Arc<Self>, bytes: usize) {
+        self.shared.budget.release(bytes);
+        let before = self.handed.fetch_sub(bytes, SeqCst);
+        if before >= HANDED && before - bytes < HANDED {
+            self.wake();
+        }
+    }
 }
 
 impl Wake for Stream {
