@@ -204,6 +204,18 @@ def f(r):
         assert result(worker, number) == 42
 
 
+@pytest.mark.parametrize(("before", "after"), [((20, 3, 4), (80, 3, 4)), ((500, 3, 4), (500, 3, 4)), ((0, 3, 4), (0, 3, 4))])
+def test_requests_in_hand_do_not_count_as_garbage(run: Run, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    code = f"""import gc
+gc.set_threshold{before}
+@app.on_rpc('*')
+async def f(r):
+    return causeway.RpcResult(list(gc.get_threshold()))"""
+    worker = run(code)
+    call(worker, 1)
+    assert result(worker, 1) == list(after)
+
+
 def test_where_the_server_has_one_request_at_a_time_the_log_says_so(tmp_path: Path) -> None:
     code = START + "@app.on_rpc('*')\nasync def f(r):\n    return causeway.RpcResult('one')\napp.run(concurrency=8)\n"
     worker = Supervisor.of_code(code, tmp_path)

@@ -205,7 +205,8 @@ class App:
             if _may_be_concurrent(concurrency):
                 from . import protocol2
 
-                protocol2.run(self.serve(concurrency=concurrency, threads=threads, blocking_limit=blocking_limit))
+                serving = self.serve(concurrency=concurrency, threads=threads, blocking_limit=blocking_limit)
+                protocol2.run(serving, concurrency)
                 return
         if worker is None:
             worker = Worker(codec=self.codec.name)
