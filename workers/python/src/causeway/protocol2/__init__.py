@@ -50,7 +50,7 @@ def run(serving: Coroutine[Any, Any, None], concurrency: int) -> None:
 def _expect_requests(concurrency: int) -> None:
     """Have the garbage collector look for garbage less often than requests in hand make it.
 
-    By default it looks at 700 new objects, which are those of 70 waiting requests and no garbage: up to a sixth of a worker's time.
+    By default it looks at 700 new objects. 70 waiting requests are as many, and none of them is garbage.
     """
     first, second, third = gc.get_threshold()
     if first > 0:
