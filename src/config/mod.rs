@@ -73,7 +73,7 @@ pub struct Config {
     /// `status`.
     pub status: Option<admin::Status>,
     /// `otel`.
-    pub otel: Option<telemetry::Otel>,
+    pub otel: Option<telemetry::trace::Otel>,
     /// `endure.grace_period`: how long the shutdown may take; 30s.
     pub grace_period: Duration,
 }
