@@ -74,6 +74,16 @@ struct Played {
     name: &'static str,
     begin: Instant,
     end: Instant,
+    /// Whether something else happened than the attack expects: attackers get into each other's way.
+    failed: bool,
+}
+
+/// How often an attack was played, and how often it failed.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "printed")]
+struct Times {
+    played: usize,
+    failed: usize,
 }
 
 /// Plays one attack after the other until the time is up.
@@ -82,9 +92,8 @@ fn play(server: &Arc<Server>, mut chance: Chance, until: Instant) -> Vec<Played>
     while Instant::now() < until {
         let (name, attack) = *chance.pick(&attacks()).unwrap();
         let begin = Instant::now();
-        // Attackers get into each other's way, and then not all that they expect.
-        let _ = on_stage(server, attack).join();
-        played.push(Played { name, begin, end: Instant::now() });
+        let failed = on_stage(server, attack).join().is_err();
+        played.push(Played { name, begin, end: Instant::now(), failed });
     }
     played
 }
@@ -111,9 +120,11 @@ async fn storm(seed: u64, seconds: u64) -> (Duration, Vec<Cost>) {
     for caller in callers {
         costs.push(caller.end().await);
     }
-    let mut times = BTreeMap::<&str, usize>::new();
+    let mut times = BTreeMap::<&str, Times>::new();
     for attack in &played {
-        *times.entry(attack.name).or_default() += 1;
+        let times = times.entry(attack.name).or_default();
+        times.played += 1;
+        times.failed += usize::from(attack.failed);
     }
     println!("{times:#?}");
     for cost in &costs {
