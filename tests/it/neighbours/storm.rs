@@ -80,7 +80,6 @@ struct Played {
 
 /// How often an attack was played, and how often it failed.
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "printed")]
 struct Times {
     played: usize,
     failed: usize,
