@@ -272,7 +272,10 @@ impl Events {
 
     /// All of them so far.
     pub fn seen(&self) -> Vec<Value> {
-        std::fs::read_to_string(&self.0).unwrap_or_default().lines().map(json).collect()
+        let written = std::fs::read_to_string(&self.0).unwrap_or_default();
+        // The last line may be half written.
+        let complete = written.rfind('\n').map_or("", |end| &written[..end]);
+        complete.lines().map(json).collect()
     }
 
     /// Their types so far.
