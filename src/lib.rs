@@ -36,6 +36,7 @@ pub mod pools;
 pub mod proto;
 pub mod proxy;
 mod relay;
+pub mod request_type;
 pub mod rpc;
 mod secrets;
 mod single_flight;

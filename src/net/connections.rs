@@ -84,6 +84,11 @@ impl Connections {
         })
     }
 
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.table().count()
+    }
+
     /// The limit in numbers.
     pub(super) fn limit(&self) -> usize {
         self.limit

@@ -126,6 +126,11 @@ impl Listener {
         &self.address
     }
 
+    /// Its open connections.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
     /// The address in the kernel's form: `host:port` with a numeric host, or the path of the socket.
     pub(crate) fn local_address(&self) -> String {
         match (&self.socket, &self.address) {

@@ -9,11 +9,13 @@ use tokio::time::{Instant, sleep_until};
 use super::Error;
 use super::caller::Caller;
 use super::core::Availability;
+use super::counters::{Counters, Rejection};
 use super::lease::Lease;
 use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::permits::Permit;
 use super::recipe::Recipe;
+use crate::request_type::RequestType;
 
 /// A request that has waited for so long is worth another worker.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -22,6 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub(super) struct Acquire<'a> {
     pub(super) parts: &'a Parts,
     pub(super) caller: Caller,
+    pub(super) kind: RequestType,
     pub(super) begin: Instant,
     pub(super) deadline: Option<Instant>,
 }
@@ -30,24 +33,38 @@ impl<'a> Acquire<'a> {
     /// In debug mode, waits until the request may have a worker of its own; it may as long as the result lives.
     pub(super) async fn turn(&self) -> Result<Option<Permit<'a>>, Error> {
         match &self.parts.one_shots {
-            Some(one_shots) => self.turn_of(one_shots).await.map(Some),
+            Some(one_shots) => {
+                let turn = self.turn_of(one_shots).await;
+                turn.map(Some).inspect_err(|error| self.parts.counters.reject(Rejection::of(error)))
+            }
             None => Ok(None),
         }
     }
 
     /// A worker for this request, if there is one in time.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
-        let (lease, now) = if let Some(one_shots) = &self.parts.one_shots {
-            (one_shots.lease().await?, Instant::now())
-        } else if let Some(unit) = self.parts.units.try_take() {
+        let Parts { one_shots, units, counters, .. } = self.parts;
+        let unit = if one_shots.is_none() { units.try_take() } else { None };
+        let (lease, now) = if let Some(unit) = unit {
             // There was no wait, and so no need to ask for the time.
-            (Lease::new(unit, Arc::clone(&self.parts.units)), self.begin)
+            counters.waited(self.kind, Duration::ZERO);
+            (Lease::new(unit, Arc::clone(units), self.begin), self.begin)
         } else {
-            (self.wait().await?, Instant::now())
+            let wait = Wait { counters, kind: self.kind, since: self.begin, is_over: false };
+            let leased = match one_shots {
+                Some(one_shots) => one_shots.lease().await,
+                None => self.wait().await,
+            };
+            let now = Instant::now();
+            wait.over(now);
+            (leased.inspect_err(|error| counters.reject(Rejection::of(error)))?, now)
         };
         match self.deadline {
-            Some(deadline) if deadline <= now => Err(Error::DeadlineExceeded),
-            _ => Ok(lease.until(self.deadline)),
+            Some(deadline) if deadline <= now => {
+                counters.reject(Rejection::Deadline);
+                Err(Error::DeadlineExceeded)
+            }
+            _ => Ok(lease.begin(self.kind, now, self.deadline)),
         }
     }
 
@@ -74,7 +91,7 @@ impl<'a> Acquire<'a> {
                 unit = &mut unit => {
                     let unit = unit.map_err(|_| Error::ShuttingDown)?;
                     waiter.served();
-                    return Ok(Lease::new(unit, Arc::clone(units)));
+                    return Ok(Lease::new(unit, Arc::clone(units), begin));
                 }
                 () = &mut alarm => {
                     if asked || Instant::now() >= until {
@@ -113,6 +130,30 @@ impl<'a> Acquire<'a> {
             Error::DeadlineExceeded
         } else {
             Error::Busy { waited: recipe.allocate_timeout }
+        }
+    }
+}
+
+/// Counts how long a request waits, also if its caller goes away meanwhile.
+struct Wait<'a> {
+    counters: &'a Counters,
+    kind: RequestType,
+    since: Instant,
+    is_over: bool,
+}
+
+impl Wait<'_> {
+    fn over(mut self, now: Instant) {
+        self.is_over = true;
+        self.counters.waited(self.kind, now.saturating_duration_since(self.since));
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.counters.waited(self.kind, self.since.elapsed());
+            self.counters.reject(Rejection::Cancelled);
         }
     }
 }

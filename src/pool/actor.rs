@@ -267,13 +267,15 @@ impl Actor {
             return self.staff.stop(*unit);
         }
         // Without the time in which it waited to be started.
-        self.forecast.observe_boot(member.status.age());
+        let boot = member.status.age();
+        self.forecast.observe_boot(boot);
+        self.parts.counters.boot(boot);
         self.parts.roster.add(Arc::clone(&member));
         let units = &self.parts.units;
         if let Some(reply) = one_shot {
             // It leaves after its request. When that has gone meanwhile, dropping the lease lets the worker go as well.
             member.retire();
-            drop(reply.send(Ok(Lease::new(unit, Arc::clone(units)))));
+            drop(reply.send(Ok(Lease::new(unit, Arc::clone(units), Instant::now()))));
         } else {
             self.staff.hold(unit);
         }
@@ -284,11 +286,15 @@ impl Actor {
         let booting = self.booting.remove(&id);
         match booting {
             Some(Booting { one_shot: Some(reply), .. }) => {
+                self.parts.counters.failed_boot();
                 let _ = reply.send(Err(Error::NoWorkers { reason: reason.to_owned() }));
             }
             // One that was called off is no failure.
             Some(Booting { call_off: None, .. }) => {}
-            _ => self.log_failed_boot(reason),
+            _ => {
+                self.parts.counters.failed_boot();
+                self.log_failed_boot(reason);
+            }
         }
         self.notify_core(Event::BootFailed(id, reason.to_owned()));
     }

@@ -11,12 +11,13 @@ use super::acquire::Acquire;
 use super::actor::Actor;
 use super::attempts::Attempts;
 use super::body::Body;
-use super::caller::Caller;
+use super::counters::Counters;
 use super::lease::{Answer, Answered};
 use super::mailbox::{Mailbox, Message};
 use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::recipe::Recipe;
+use super::request::{Request, Timings};
 use super::stream::{AnswerStream, Opened};
 use super::{Config, Error};
 use crate::worker::{self, Codec, Environment, Launcher, Relays, Terms};
@@ -89,11 +90,12 @@ impl Pool {
         let config = &start.pool;
         let launcher =
             Launcher::bind(&start.server, config.allocate_timeout, &start.relays, &start.relay_key).await?;
-        let recipe = recipe(start, &launcher)?;
+        let counters = Arc::new(Counters::new());
+        let recipe = recipe(start, &launcher, &counters)?;
         let (mailbox, messages) = Mailbox::new();
         let (one_shots, asking) = OneShots::new(config.num_workers);
         let one_shots = config.debug.then_some(one_shots);
-        let parts = Arc::new(Parts::new(&start.name, recipe, one_shots, mailbox));
+        let parts = Arc::new(Parts::new(&start.name, recipe, one_shots, mailbox, counters));
         let (booted, first_boot) = oneshot::channel();
         let actor = Actor::new(Arc::clone(&parts), launcher, config, start.required, booted);
         tokio::spawn(actor.run(messages, asking));
@@ -102,28 +104,21 @@ impl Pool {
 
     /// Runs one request on a worker and returns its answer.
     ///
-    /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the `deadline`; requests of one `caller` are
-    /// served in their order, and callers in turns. A request that its worker did not handle waits anew, for another one. A request whose
-    /// deadline has passed is not run any more. The deadline is not watched while a worker works: the caller drops the future then, and the
-    /// worker goes on by itself.
+    /// Waits in the queue for a worker as long as `pool.allocate_timeout`, and no longer than the request's deadline. A request that its
+    /// worker did not handle waits anew, for another one. A request whose deadline has passed is not run any more. The deadline is not
+    /// watched while a worker works: the caller drops the future then, and the worker goes on by itself. `timings` says how far it came.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn exec(
+    pub async fn exec<B: Body>(
         &self,
-        caller: Caller,
-        context: &[u8],
-        body: &impl Body,
-        deadline: Option<Instant>,
+        request: Request<'_, B>,
+        timings: &mut Timings,
     ) -> Result<Answered, Error> {
-        let begin = Instant::now();
-        let result = match self.run(caller, context, body, begin, deadline, false).await {
-            Ok(Opened::Answer(answer)) => Ok(answer),
-            Ok(Opened::Stream(stream)) => Err(Error::Streamed { pid: stream.pid() }),
-            Err(error) => Err(error),
-        };
-        self.parts.counters.request(begin.elapsed(), result.is_err());
-        result
+        match self.measured(request, false, timings).await? {
+            Opened::Answer(answer) => Ok(answer),
+            Opened::Stream(stream) => Err(Error::Streamed { pid: stream.pid() }),
+        }
     }
 
     /// Runs one request whose answer may be streamed; for the rest see [`Self::exec`]. A streamed answer begins with its first message, and
@@ -131,39 +126,50 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn open(
+    pub async fn open<B: Body>(
         &self,
-        caller: Caller,
-        context: &[u8],
-        body: &impl Body,
-        deadline: Option<Instant>,
+        request: Request<'_, B>,
+        timings: &mut Timings,
+    ) -> Result<Opened, Error> {
+        self.measured(request, true, timings).await
+    }
+
+    async fn measured<B: Body>(
+        &self,
+        request: Request<'_, B>,
+        may_stream: bool,
+        timings: &mut Timings,
     ) -> Result<Opened, Error> {
         let begin = Instant::now();
-        let result = self.run(caller, context, body, begin, deadline, true).await;
-        self.parts.counters.request(begin.elapsed(), result.is_err());
+        timings.asked.get_or_insert(begin);
+        let result = self.run(request, begin, may_stream, timings).await;
+        let end = timings.done.unwrap_or_else(Instant::now);
+        self.parts.counters.request(end.saturating_duration_since(begin), result.is_err());
         result
     }
 
-    async fn run(
+    async fn run<B: Body>(
         &self,
-        caller: Caller,
-        context: &[u8],
-        body: &impl Body,
+        request: Request<'_, B>,
         begin: Instant,
-        deadline: Option<Instant>,
         may_stream: bool,
+        timings: &mut Timings,
     ) -> Result<Opened, Error> {
-        let acquire = Acquire { parts: &self.parts, caller, begin, deadline };
+        let Request { caller, kind, context, body, deadline } = request;
+        let mut acquire = Acquire { parts: &self.parts, caller, kind, begin, deadline };
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {
-            match acquire.lease().await?.exchange(context, body, may_stream).await {
+            match acquire.lease().await?.exchange(context, body, may_stream, timings).await {
                 Answer::Done(Ok(answer)) if answer.codec == Codec::Json => {
                     return body.answer(answer).await.map(Opened::Answer);
                 }
                 Answer::Done(result) => return result.map(Opened::Answer),
                 Answer::Streams(lease) => return AnswerStream::of(lease).map(Opened::Stream),
-                Answer::RefusedBy(worker) => attempts.refused(worker, self.parts.roster.newest())?,
+                Answer::RefusedBy(worker) => {
+                    attempts.refused(worker, self.parts.roster.newest())?;
+                    acquire.begin = Instant::now();
+                }
             }
         }
     }
@@ -202,7 +208,7 @@ impl FirstBoot {
 }
 
 /// The first generation of workers.
-fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
+fn recipe(start: &Start, launcher: &Launcher, counters: &Counters) -> std::io::Result<Recipe> {
     let Start { name, pool: config, server, environment, max_message_size, .. } = start;
     let terms = Terms {
         pool: Arc::clone(name),
@@ -212,6 +218,7 @@ fn recipe(start: &Start, launcher: &Launcher) -> std::io::Result<Recipe> {
         fence: config.fence,
         codec: config.codec,
         concurrency: config.concurrency,
+        waste: Arc::clone(counters.waste()),
     };
     Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))
 }

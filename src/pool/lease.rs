@@ -14,10 +14,13 @@ use tracing::debug;
 use super::Error;
 use super::body::Body;
 use super::core::{Reason, WorkerId};
+use super::counters::Counters;
 use super::loads::Use;
+use super::request::Timings;
 use super::unit::Unit;
 use super::units::Units;
-use crate::worker::{Cancel, Codec, Fault, Outcome, Received, State};
+use crate::request_type::RequestType;
+use crate::worker::{Cancel, Codec, Fault, Outcome, Received, State, Tag};
 
 /// How long an error waits for the exit status of a worker that died in a request. One that does not exit by itself is killed before that;
 /// only a busy machine makes this wait.
@@ -36,6 +39,19 @@ pub(super) struct Lease {
     deadline: Option<Instant>,
     /// When the request has to be done, if there is a limit.
     ends: Option<Instant>,
+    work: Work,
+}
+
+/// What is measured of the request that a unit is leased to.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    tag: Tag,
+    /// The worker has got it.
+    has_begun: bool,
+    /// When the worker had answered, unless it streams.
+    done: Option<Instant>,
+    /// The worker's time was counted.
+    is_counted: bool,
 }
 
 /// The answer to a request. Its worker is given back when this is dropped.
@@ -76,20 +92,32 @@ impl Answered {
 }
 
 impl Lease {
-    pub(super) fn new(unit: Box<Unit>, units: Arc<Units>) -> Self {
-        Self { unit: Some(unit), units, deadline: None, ends: None }
+    /// A lease of now; of what request is said by [`Self::begin`].
+    pub(super) fn new(unit: Box<Unit>, units: Arc<Units>, now: Instant) -> Self {
+        let tag = Tag { kind: RequestType::OTHER, since: now };
+        let work = Work { tag, has_begun: false, done: None, is_counted: false };
+        Self { unit: Some(unit), units, deadline: None, ends: None, work }
     }
 
-    /// The same for a caller that waits until then.
-    pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
+    /// The same for a request of this type, which has it from now on, and whose caller waits until `deadline`.
+    pub(super) fn begin(mut self, kind: RequestType, now: Instant, deadline: Option<Instant>) -> Self {
+        self.work.tag = Tag { kind, since: now };
         self.deadline = deadline;
         self
     }
 
     /// Runs one request. May be dropped at any time.
-    pub(super) async fn exchange(mut self, context: &[u8], body: &impl Body, may_stream: bool) -> Answer {
+    pub(super) async fn exchange(
+        mut self,
+        context: &[u8],
+        body: &impl Body,
+        may_stream: bool,
+        timings: &mut Timings,
+    ) -> Answer {
         let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
         let Unit { exchange, member } = &mut **unit;
+        let pid = member.status.pid();
+        (timings.leased, timings.done, timings.pid) = (Some(self.work.tag.since), None, Some(pid));
         let (worker, codec) = (member.id, exchange.codec());
         let body = match codec {
             Codec::Proto => body.proto(),
@@ -107,12 +135,10 @@ impl Lease {
             None => member.status.set_state(State::Working),
             Some(_) => member.status.set_working(true),
         }
-        if let Err(too_large) = exchange.begin(context, body, may_stream) {
-            return Answer::Done(Err(Error::Broken {
-                pid: member.status.pid(),
-                fault: too_large.to_string(),
-            }));
+        if let Err(too_large) = exchange.begin(context, body, may_stream, self.work.tag) {
+            return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
         }
+        self.work.has_begun = true;
         self.units.count_execution(unit);
         let outcome = match unit.member.recipe.exec_ttl {
             None => unit.exchange.answer().await,
@@ -121,16 +147,16 @@ impl Lease {
                 self.ends = Some(ends);
                 match unit.exchange.answer_by(ends).await {
                     Some(outcome) => outcome,
-                    None => return self.too_long(limit),
+                    None => return self.too_long(limit, timings),
                 }
             }
         };
-        let pid = unit.member.status.pid();
+        timings.done = Some(self.answered(&outcome));
         match outcome {
             Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
             Ok(Outcome::Streaming) => {
                 // It may take any time from now on.
-                (self.deadline, self.ends) = (None, None);
+                (self.deadline, self.ends, self.work.done) = (None, None, None);
                 Answer::Streams(self)
             }
             Ok(Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
@@ -169,29 +195,53 @@ impl Lease {
     }
 
     /// The request has used up its time: its worker is killed, unless it has others in hand.
-    fn too_long(&mut self, limit: Duration) -> Answer {
+    fn too_long(&mut self, limit: Duration, timings: &mut Timings) -> Answer {
+        let now = Instant::now();
+        timings.done = Some(now);
         if self.unit.as_ref().is_some_and(|unit| !unit.exchange.is_one_of_many()) {
+            self.work.count(now, self.units.counters());
             self.dismiss(Reason::ExecTtl);
         }
         Answer::Done(Err(Error::ExecTtl { limit }))
     }
 
+    /// The worker has answered, or has failed. Returns the time.
+    fn answered(&mut self, outcome: &Result<Outcome, Fault>) -> Instant {
+        let now = Instant::now();
+        self.work.done = Some(now);
+        // It has not worked on what it did not handle.
+        if !matches!(outcome, Ok(Outcome::Stop) | Err(Fault::Unsent)) {
+            self.work.count(now, self.units.counters());
+        }
+        now
+    }
+
+    /// Takes the unit back from the request.
+    fn take(&mut self) -> Option<Box<Unit>> {
+        let unit = self.unit.take()?;
+        if self.work.has_begun {
+            let until = self.work.done.unwrap_or_else(Instant::now);
+            self.units.counters().was_busy(until.saturating_duration_since(self.work.tag.since));
+        }
+        Some(unit)
+    }
+
     fn dismiss(&mut self, reason: Reason) {
-        if let Some(unit) = self.unit.take() {
+        if let Some(unit) = self.take() {
             self.units.dismiss(unit, reason);
         }
     }
 
     /// The worker cannot be used any more.
     fn give_up(&mut self, fault: &Fault) {
-        if let Some(unit) = self.unit.take() {
+        if let Some(unit) = self.take() {
             drop(self.units.drop_faulty(unit, fault));
         }
     }
 
     /// The worker cannot be used any more: says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
-        let Some(unit) = self.unit.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
+        let Some(unit) = self.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
         let (worker, pid) = (unit.member.id, unit.member.status.pid());
         debug!(target: "server", pid, error = %fault, "worker failed during a request");
         let is_too_large = unit.member.is_too_large();
@@ -215,7 +265,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut unit) = self.unit.take() else { return };
+        let Some(unit) = &mut self.unit else { return };
         let units = Arc::clone(&self.units);
         let (deadline, ends) = (self.deadline, self.ends);
         let reason = || {
@@ -229,16 +279,30 @@ impl Drop for Lease {
             }
         };
         // Often the echo came with the answer, and the worker is done already.
-        match unit.exchange.release(reason) {
-            Poll::Ready(Ok(())) => units.give_back(unit),
-            Poll::Ready(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
-            Poll::Pending => drop(tokio::spawn(settle(unit, units, self.ends))),
+        let Poll::Ready(released) = unit.exchange.release(reason) else {
+            let (unit, work) = (self.unit.take(), self.work);
+            drop(unit.map(|unit| tokio::spawn(settle(unit, units, self.ends, work))));
+            return;
+        };
+        let Some(unit) = self.take() else { return };
+        match released {
+            Ok(()) => units.give_back(unit),
+            Err(fault) => drop(units.drop_faulty(unit, &fault)),
+        }
+    }
+}
+
+impl Work {
+    /// Counts the worker's time, which ends now.
+    fn count(&mut self, now: Instant, counters: &Counters) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            counters.worked(self.tag.kind, now.saturating_duration_since(self.tag.since));
         }
     }
 }
 
 /// Waits, while no caller does, until the worker is done; what it still answers is dropped.
-async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>) {
+async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>, mut work: Work) {
     let (until, reason) = if let Some(ends) = ends {
         (ends, Reason::ExecTtl)
     } else {
@@ -260,6 +324,9 @@ async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>) {
         used = Use::Overdue;
         settled = Some(unit.exchange.abandon().await);
     }
+    let now = Instant::now();
+    work.count(now, units.counters());
+    units.counters().was_busy(now.saturating_duration_since(work.tag.since));
     match settled {
         Some(result) if unit.exchange.is_one_of_many() => {
             units.give_one_back(unit, used, result.err().as_ref());

@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 
 use super::Pool;
 use super::core::ResetEnd;
+use super::counters::Present;
 use super::mailbox::Message;
+use super::recent::Recent;
 use super::roster::WorkerInfo;
 use super::stats::Stats;
 
@@ -92,6 +94,13 @@ impl Pool {
 
     /// What the pool has done so far.
     pub fn stats(&self) -> Stats {
-        self.parts.counters.stats(self.waiting(), self.parts.roster.target())
+        let (busy, capacity) = self.parts.roster.times();
+        let (waiting, target) = (self.waiting(), self.parts.roster.target());
+        self.parts.counters.stats(Present { waiting, target, busy, capacity })
+    }
+
+    /// What went wrong lately.
+    pub fn recent(&self) -> Recent {
+        self.parts.recent.recent()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::counters::Counters;
 use super::mailbox::Mailbox;
 use super::one_shot::OneShots;
 use super::queue::Queue;
+use super::recent;
 use super::recipe::{CurrentRecipe, Recipe};
 use super::roster::Roster;
-use super::stats::Counters;
 use super::units::Units;
 use crate::compat;
 
@@ -24,7 +25,9 @@ pub(super) struct Parts {
     pub(super) roster: Roster,
     /// The settings in force.
     pub(super) recipe: CurrentRecipe,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
+    /// What went wrong lately.
+    pub(super) recent: recent::Log,
     /// In debug mode.
     pub(super) one_shots: Option<OneShots>,
     /// The way to the actor.
@@ -38,14 +41,16 @@ impl Parts {
         recipe: Recipe,
         one_shots: Option<OneShots>,
         mailbox: Mailbox,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             label: Some(Arc::clone(name)).filter(|name| **name != *compat::PLUGIN),
-            units: Arc::new(Units::new(mailbox.clone())),
+            units: Arc::new(Units::new(mailbox.clone(), Arc::clone(&counters))),
             queue: Queue::new(mailbox.clone()),
             roster: Roster::default(),
             recipe: CurrentRecipe::new(recipe),
-            counters: Counters::new(),
+            counters,
+            recent: recent::Log::default(),
             one_shots,
             mailbox,
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::core::WorkerId;
 use super::unit::Member;
 use super::units::Units;
+use crate::request_type::RequestType;
 use crate::worker::State;
 
 /// The workers that are ready, working or leaving, written by the actor.
@@ -40,6 +41,18 @@ pub struct WorkerInfo {
     pub created: SystemTime,
     /// How long ago that was.
     pub age: Duration,
+    /// What it has in hand; the oldest of several requests.
+    pub current: Option<Current>,
+}
+
+/// A request that a worker has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Current {
+    /// Its type.
+    pub kind: RequestType,
+    /// For how long the worker has had it.
+    pub elapsed: Duration,
 }
 
 impl Roster {
@@ -54,6 +67,13 @@ impl Roster {
     /// All of them, oldest first.
     pub(super) fn workers(&self, units: &Units) -> Vec<WorkerInfo> {
         self.members().values().map(|member| member.info(units.in_hand(member))).collect()
+    }
+
+    /// For how long the requests in hand have been so, and the capacity of all workers so far.
+    pub(super) fn times(&self) -> (Duration, Duration) {
+        self.members().values().fold((Duration::ZERO, Duration::ZERO), |(busy, capacity), member| {
+            (busy + member.status.in_hand().total, capacity.saturating_add(member.capacity()))
+        })
     }
 
     /// The one that was started last.
@@ -87,6 +107,10 @@ impl Member {
             concurrency: self.concurrency.unwrap_or(1),
             created: status.created(),
             age: status.age(),
+            current: status
+                .in_hand()
+                .oldest
+                .map(|tag| Current { kind: tag.kind, elapsed: tag.since.elapsed() }),
         }
     }
 }

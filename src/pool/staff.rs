@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{debug, warn};
 
 use super::core::{Reason, WorkerId};
 use super::parts::Parts;
 use super::policy::{Limits, Sample};
+use super::recent::Death;
 use super::unit::{Member, Unit};
 use crate::worker::{Exit, Process, State};
 
@@ -41,6 +42,8 @@ struct Worker {
     member: Arc<Member>,
     /// It cannot be talked to any more, and was not leaving before.
     is_faulty: bool,
+    /// Why it is killed.
+    killed: Option<Reason>,
 }
 
 /// What is left of a worker.
@@ -58,7 +61,7 @@ impl Staff {
 
     /// A worker has booted.
     pub(super) fn add(&mut self, process: Process, member: Arc<Member>) {
-        self.workers.insert(member.id, Worker { process, member, is_faulty: false });
+        self.workers.insert(member.id, Worker { process, member, is_faulty: false, killed: None });
     }
 
     /// Keeps the unit of a worker until it is lent.
@@ -82,23 +85,42 @@ impl Staff {
     pub(super) fn remove(&mut self, id: WorkerId, exit: Exit) -> Option<Leftover> {
         self.found(id);
         drop(self.standbys.remove(&id));
-        let Worker { member, is_faulty, .. } = self.workers.remove(&id)?;
+        let Worker { member, is_faulty, killed, .. } = self.workers.remove(&id)?;
         let asked_to_leave = member.is_retiring() && !is_faulty;
         drop(self.parts.units.recall(&member));
         self.parts.roster.remove(id);
+        self.parts.counters.had_capacity(member.capacity());
         let (pid, pool) = (member.status.pid(), self.parts.label());
         if asked_to_leave {
             debug!(target: "server", pid, pool, %exit, "worker stopped");
+            if let Some(reason) = killed {
+                self.note_death(&member, reason.name(), exit);
+            }
         } else if is_faulty && exit.was_killed() {
             let reason = Reason::Faulty;
             warn!(target: "server", pid, pool, %reason, "worker killed");
             self.parts.counters.restart(Some(reason));
+            self.note_death(&member, reason.name(), exit);
         } else {
             warn!(target: "server", pid, pool, %exit, "worker died");
             self.parts.counters.restart(None);
+            self.note_death(&member, "died", exit);
         }
         let was_useful = member.executions() > 0 || member.status.age() >= USEFUL_AGE;
         Some(Leftover { was_useful, how: exit.to_string() })
+    }
+
+    /// Keeps a death for those who ask later.
+    fn note_death(&self, member: &Member, reason: &'static str, exit: Exit) {
+        self.parts.recent.death(Death {
+            at: SystemTime::now(),
+            pid: member.status.pid(),
+            reason,
+            exit: exit.to_string(),
+            last_words: member.status.last_words(),
+            requests: member.executions(),
+            age: member.status.age(),
+        });
     }
 
     /// Lets a worker leave after the request in hand, if any.
@@ -125,7 +147,7 @@ impl Staff {
     /// Kills a worker that cannot be talked to.
     pub(super) fn kill(&mut self, id: WorkerId, reason: Reason) {
         drop(self.standbys.remove(&id));
-        let Some(Worker { process, member, is_faulty }) = self.workers.get_mut(&id) else { return };
+        let Some(Worker { process, member, is_faulty, killed }) = self.workers.get_mut(&id) else { return };
         let is_first = member.retire();
         if reason == Reason::MaxMemoryHard {
             member.set_too_large();
@@ -139,6 +161,7 @@ impl Staff {
             if is_first {
                 self.parts.counters.restart(Some(reason));
             }
+            *killed = Some(reason);
             let (pid, pool) = (member.status.pid(), self.parts.label());
             warn!(target: "server", pid, pool, %reason, "killing worker");
         }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::SetOnce;
+use tokio::time::Instant;
 
 use super::core::{Reason, WorkerId};
 use super::recipe::Recipe;
@@ -28,6 +30,8 @@ pub(super) struct Member {
     /// How many requests it may have in flight, if it numbers them.
     pub(super) concurrency: Option<usize>,
     slot: Slot,
+    /// Since when it can have requests.
+    ready: Instant,
     /// How many it has said that it wants in flight, at most.
     credit: AtomicUsize,
     executions: AtomicU64,
@@ -64,6 +68,7 @@ impl Member {
             recipe,
             concurrency,
             slot,
+            ready: Instant::now(),
             credit: AtomicUsize::new(usize::MAX),
             executions: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
@@ -76,6 +81,12 @@ impl Member {
     /// The number of its slot.
     pub(super) fn slot(&self) -> usize {
         self.slot.number()
+    }
+
+    /// For how long it could have requests, counted for each that it may have in flight.
+    pub(super) fn capacity(&self) -> Duration {
+        let concurrency = u32::try_from(self.concurrency.unwrap_or(1)).unwrap_or(u32::MAX);
+        self.ready.elapsed().saturating_mul(concurrency)
     }
 
     /// It wants no more than this number of requests in flight.

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::caller::Caller;
 use super::core::Reason;
+use super::counters::Counters;
 use super::idle::Idle;
 use super::loads::{Several, Standing, Use};
 use super::mailbox::{Mailbox, Message};
@@ -19,11 +20,17 @@ use crate::worker::{Exit, Fault, State};
 pub(super) struct Units {
     idle: Idle<Unit>,
     mailbox: Mailbox,
+    counters: Arc<Counters>,
 }
 
 impl Units {
-    pub(super) fn new(mailbox: Mailbox) -> Self {
-        Self { idle: Idle::new(), mailbox }
+    pub(super) fn new(mailbox: Mailbox, counters: Arc<Counters>) -> Self {
+        Self { idle: Idle::new(), mailbox, counters }
+    }
+
+    /// Where requests are counted.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Takes one, if one is idle and no request waits.

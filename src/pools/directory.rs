@@ -17,10 +17,10 @@ use super::named::{NamedPool, StartError};
 use super::route::Routes;
 use super::snapshot::Snapshot;
 use super::streamed::Opened;
-use super::translation::Request;
+use super::translation::TypedBody;
 use crate::compat;
 use crate::offload;
-use crate::pool::{self, Answered, Caller, Error, Start};
+use crate::pool::{self, Answered, Caller, Error, Pool, RequestType, Start, Timings};
 use crate::single_flight::SingleFlight;
 use crate::worker::{self, Environment, Relays, Usage};
 
@@ -45,19 +45,23 @@ struct Shared {
     max_message_size: usize,
 }
 
-/// A request that opens a stream.
-#[derive(Debug)]
-pub struct Opening<'a> {
-    /// Its type.
+/// A request for one of the pools.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The number of the pool that [`Pools::route`] has chosen.
+    pub pool: usize,
+    /// The connection that it came on.
+    pub caller: Caller,
+    /// The name of its type, such as `connect`.
     pub kind: &'a str,
+    /// The same for metrics and logs.
+    pub label: RequestType,
     /// Its context.
     pub context: &'a [u8],
     /// Its body, in protobuf.
     pub body: Bytes,
     /// When its caller stops waiting.
     pub deadline: Option<Instant>,
-    /// Set as soon as a worker gets it: from then on the application may open the stream, though its caller has gone.
-    pub is_seen: &'a AtomicBool,
 }
 
 /// What all pools are made of.
@@ -156,34 +160,40 @@ impl Pools {
         self.shared.routes.pool(kind, message)
     }
 
-    /// Runs a request of the type `kind` on a worker of the pool with this number; see [`Pool::exec`](pool::Pool::exec). Body and answer
-    /// are protobuf, whatever the worker reads and writes.
+    /// Runs a request on a worker; see [`Pool::exec`]. Body and answer are protobuf, whatever the worker reads and writes.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn exec(
-        &self,
-        pool: usize,
-        caller: Caller,
-        kind: &str,
-        context: &[u8],
-        body: Bytes,
-        deadline: Option<Instant>,
-    ) -> Result<Answered, Error> {
-        let request = Request { kind, body, max_message_size: self.shared.max_message_size, is_seen: None };
-        self.shared.pools[pool].running()?.exec(caller, context, &request, deadline).await
+    pub async fn exec(&self, request: Request<'_>, timings: &mut Timings) -> Result<Answered, Error> {
+        let (pool, body) = self.prepare(&request, None)?;
+        pool.exec(request.with(&body), timings).await
     }
 
-    /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`](pool::Pool::open).
+    /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`]. `is_seen` is set as soon as a worker
+    /// gets it: from then on the application may open the stream, though its caller has gone.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn open(&self, pool: usize, caller: Caller, opening: Opening<'_>) -> Result<Opened, Error> {
-        let Opening { kind, context, body, deadline, is_seen } = opening;
+    pub async fn open(
+        &self,
+        request: Request<'_>,
+        is_seen: &AtomicBool,
+        timings: &mut Timings,
+    ) -> Result<Opened, Error> {
+        let (pool, body) = self.prepare(&request, Some(is_seen))?;
+        let opened = pool.open(request.with(&body), timings).await?;
+        Ok(Opened::of(request.kind, opened))
+    }
+
+    fn prepare<'a>(
+        &self,
+        request: &Request<'a>,
+        is_seen: Option<&'a AtomicBool>,
+    ) -> Result<(&Pool, TypedBody<'a>), Error> {
+        let Request { pool, kind, body, .. } = request;
         let max_message_size = self.shared.max_message_size;
-        let request = Request { kind, body, max_message_size, is_seen: Some(is_seen) };
-        let opened = self.shared.pools[pool].running()?.open(caller, context, &request, deadline).await?;
-        Ok(Opened::of(kind, opened))
+        let pool = self.shared.pools[*pool].running()?;
+        Ok((pool, TypedBody { kind, body: body.clone(), max_message_size, is_seen }))
     }
 
     /// All of them, the default one first.
@@ -223,6 +233,13 @@ impl Pools {
         starting.shutdown().await;
         let stops = self.all().iter().filter_map(|pool| pool.started()).map(|pool| pool.stop(deadline));
         futures_util::future::join_all(stops).await.into_iter().all(|by_themselves| by_themselves)
+    }
+}
+
+impl<'a> Request<'a> {
+    fn with<B>(&self, body: &'a B) -> pool::Request<'a, B> {
+        let Self { caller, label: kind, context, deadline, .. } = *self;
+        pool::Request { caller, kind, context, body, deadline }
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::directory::UpcomingPools;
 use super::snapshot::{Snapshot, WorkerSnapshot};
+use crate::pool::{Stats, TypeStats};
+use crate::telemetry::histogram::{BOUNDS, STAGE_BOUNDS};
 use crate::telemetry::metrics::{self, Collect, Collected, CollectorKind, FamilyText, Page, approximate};
 use crate::worker::State;
 
@@ -72,11 +74,6 @@ fn write_stats(page: &mut Page, snapshot: &Snapshot) {
     let mut capacity = gauge("causeway_capacity", "Number of requests that workers may have in flight.");
     let mut target = gauge("causeway_workers_target", "Configured number of workers.");
     let mut workers = gauge("causeway_workers", "Number of workers, by state.");
-    let mut restarts = FamilyText::new(
-        "causeway_worker_restarts_total",
-        CollectorKind::Counter,
-        "Number of workers that have exited, by reason.",
-    );
     for pool in &snapshot.pools {
         let (name, stats) = (("pool", &*pool.name), &pool.stats);
         ready.sample("", [name], if pool.is_ready { 1.0 } else { 0.0 });
@@ -91,15 +88,112 @@ fn write_stats(page: &mut Page, snapshot: &Snapshot) {
         for (state, count) in by_state {
             workers.sample("", [name, ("state", state)], approximate(count));
         }
-        for (reason, count) in &stats.restarts {
-            restarts.sample("", [name, ("reason", *reason)], approximate(*count));
-        }
     }
-    for family in [ready, waiting, in_flight, capacity, target, workers, restarts] {
+    for family in [ready, waiting, in_flight, capacity, target, workers] {
+        page.add(family);
+    }
+    write_stages(page, snapshot);
+    write_by_reason(page, snapshot);
+    write_totals(page, snapshot);
+}
+
+fn write_stages(page: &mut Page, snapshot: &Snapshot) {
+    let mut waits = histogram(
+        "causeway_request_queue_duration_seconds",
+        "Time that requests waited for a worker in seconds, by pool and type.",
+    );
+    let mut works = histogram(
+        "causeway_request_worker_duration_seconds",
+        "Time that workers took for requests in seconds, by pool and type.",
+    );
+    let mut boots = histogram(
+        "causeway_worker_boot_duration_seconds",
+        "Time that workers took to become ready in seconds.",
+    );
+    for pool in &snapshot.pools {
+        let name = ("pool", &*pool.name);
+        for TypeStats { kind, waits: waited, works: worked } in &pool.stats.types {
+            let labels = [name, ("type", kind.name())];
+            waits.histogram(&labels, &STAGE_BOUNDS, &waited.counts, waited.sum.as_secs_f64());
+            works.histogram(&labels, &STAGE_BOUNDS, &worked.counts, worked.sum.as_secs_f64());
+        }
+        let booted = &pool.stats.boots;
+        boots.histogram(&[name], &BOUNDS, &booted.counts, booted.sum.as_secs_f64());
+    }
+    for family in [waits, works, boots] {
+        page.add(family);
+    }
+}
+
+/// The name of a counter, its help text, and its values by reason.
+type ByReason = (&'static str, &'static str, fn(&Stats) -> &BTreeMap<&'static str, u64>);
+
+fn write_by_reason(page: &mut Page, snapshot: &Snapshot) {
+    let counters: [ByReason; 3] = [
+        ("causeway_worker_restarts_total", "Number of workers that have exited, by reason.", |stats| {
+            &stats.restarts
+        }),
+        ("causeway_requests_rejected_total", "Number of requests that got no worker, by reason.", |stats| {
+            &stats.rejections
+        }),
+        (
+            "causeway_worker_frames_dropped_total",
+            "Number of frames from workers that were dropped, by reason.",
+            |stats| &stats.frames_dropped,
+        ),
+    ];
+    for (name, help, read) in counters {
+        let mut family = counter(name, help);
+        for pool in &snapshot.pools {
+            for (reason, count) in read(&pool.stats) {
+                family.sample("", [("pool", &*pool.name), ("reason", *reason)], approximate(*count));
+            }
+        }
+        page.add(family);
+    }
+}
+
+/// The name of a counter, its help text, and its value.
+type Total = (&'static str, &'static str, fn(&Stats) -> f64);
+
+fn write_totals(page: &mut Page, snapshot: &Snapshot) {
+    let counters: [Total; 4] = [
+        (
+            "causeway_busy_seconds_total",
+            "Time that requests were in flight in workers, in seconds.",
+            |stats| stats.busy.as_secs_f64(),
+        ),
+        (
+            "causeway_capacity_seconds_total",
+            "Time that requests could have been in flight in workers, in seconds.",
+            |stats| stats.capacity.as_secs_f64(),
+        ),
+        ("causeway_worker_boot_failures_total", "Number of workers that did not become ready.", |stats| {
+            approximate(stats.boot_failures)
+        }),
+        (
+            "causeway_worker_noise_bytes_total",
+            "Number of bytes that workers printed between frames.",
+            |stats| approximate(stats.noise_bytes),
+        ),
+    ];
+    for (name, help, read) in counters {
+        let mut family = counter(name, help);
+        for pool in &snapshot.pools {
+            family.sample("", [("pool", &*pool.name)], read(&pool.stats));
+        }
         page.add(family);
     }
 }
 
 fn gauge(name: &str, help: &str) -> FamilyText {
     FamilyText::new(name, CollectorKind::Gauge, help)
+}
+
+fn counter(name: &str, help: &str) -> FamilyText {
+    FamilyText::new(name, CollectorKind::Counter, help)
+}
+
+fn histogram(name: &str, help: &str) -> FamilyText {
+    FamilyText::new(name, CollectorKind::Histogram, help)
 }

@@ -31,11 +31,14 @@ mod streamed;
 mod translation;
 mod types;
 
-pub use crate::pool::{Answered, Caller, Codec, Error, ResetError, Stats, StreamInput};
+pub use crate::pool::{
+    Answered, Caller, Codec, Current, Death, Error, Recent, RequestType, ResetError, Slow, Stats,
+    StreamInput, Timings,
+};
 pub use crate::worker::{State, Usage};
 pub(crate) use config::validate_routes;
 pub use config::{Config, Routing};
-pub use directory::{Opening, Pools, Settings, UpcomingPools};
+pub use directory::{Pools, Request, Settings, UpcomingPools};
 pub use glob::{Glob, InvalidGlob};
 pub(crate) use metrics::Figures;
 pub use named::{NamedPool, ResizeError, StartError};

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tracing::{debug, error};
 
 use crate::compat;
-use crate::pool::{self, Error, Pool, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
+use crate::pool::{self, Error, Pool, Recent, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
 use crate::worker;
 
 /// The pauses between attempts to start a pool that is not required: 100 ms, doubling up to 10 s.
@@ -111,6 +111,10 @@ impl NamedPool {
 
     pub(super) fn stats(&self) -> Stats {
         self.pool.get().map_or_else(Stats::default, Pool::stats)
+    }
+
+    pub(super) fn recent(&self) -> Recent {
+        self.pool.get().map_or_else(Recent::default, Pool::recent)
     }
 
     /// Starts the pool, and waits until its workers are ready.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::named::NamedPool;
-use crate::pool::{Stats, WorkerInfo};
+use crate::pool::{Recent, Stats, WorkerInfo};
 use crate::worker::Usage;
 
 /// All pools, in the order of the configuration.
@@ -27,6 +27,8 @@ pub struct PoolSnapshot {
     pub command: String,
     /// What it has done so far.
     pub stats: Stats,
+    /// What went wrong lately.
+    pub recent: Recent,
     /// Its workers that are ready, working or leaving, oldest first.
     pub workers: Vec<WorkerSnapshot>,
 }
@@ -79,6 +81,7 @@ impl PoolSnapshot {
             is_ready: pool.is_ready(),
             command: pool.command(),
             stats: pool.stats(),
+            recent: pool.recent(),
             workers: pool.workers().into_iter().map(with_usage).collect(),
         }
     }

@@ -14,9 +14,9 @@ use crate::pool::{Answered, Body, Codec, Error};
 /// counted by the proxy, and small ones take less than the buffers of the workers that get them.
 const IN_ALL: usize = 256 << 20;
 
-/// A request of a type, in protobuf.
+/// The body of a request of a type, in protobuf.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct TypedBody<'a> {
     pub(super) kind: &'a str,
     pub(super) body: Bytes,
     pub(super) max_message_size: usize,
@@ -24,7 +24,7 @@ pub(super) struct Request<'a> {
     pub(super) is_seen: Option<&'a AtomicBool>,
 }
 
-impl Request<'_> {
+impl TypedBody<'_> {
     fn note(&self) {
         if let Some(is_seen) = self.is_seen {
             is_seen.store(true, Relaxed);
@@ -32,7 +32,7 @@ impl Request<'_> {
     }
 }
 
-impl Body for Request<'_> {
+impl Body for TypedBody<'_> {
     fn proto(&self) -> Bytes {
         self.note();
         self.body.clone()

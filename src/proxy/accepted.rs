@@ -17,6 +17,7 @@ use super::statistics::Timed;
 use super::{Backend, POOL_HEADER, context, send, status};
 use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
+use crate::pools::RequestType;
 use crate::streams::StreamId;
 
 /// Headers and messages of fewer bytes are copied out of larger buffers.
@@ -61,7 +62,8 @@ impl<B: Backend> Call<B> {
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let shows_pool =
             self.service.statistics.has_several_pools() && head.headers.contains_key(POOL_HEADER);
-        Ok(CallHead { kind, context, deadline, encoding, shows_pool })
+        let label = self.timed.as_ref().map_or(RequestType::OTHER, |timed| timed.label);
+        Ok(CallHead { kind, label, context, deadline, encoding, shows_pool })
     }
 
     /// Answers the call with a status alone.

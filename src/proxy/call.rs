@@ -193,12 +193,11 @@ mod tests {
     use tokio::io::duplex;
     use tokio::sync::watch;
 
-    use super::super::BackendRequest;
     use super::super::health::Health;
     use super::super::statistics::Statistics;
     use super::*;
     use crate::net::Registration;
-    use crate::pools::{Answered, Error, Opened};
+    use crate::pools::{self, Answered, Error, Opened, Timings};
     use crate::streams::Streams;
 
     /// Answers nothing.
@@ -210,12 +209,17 @@ mod tests {
             0
         }
 
-        async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
+        async fn call(&self, _: pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
             Err(Error::NoAnswer { pid: 1 })
         }
 
-        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Opened, Error> {
-            self.call(request).await.map(Opened::Answer)
+        async fn open(
+            &self,
+            request: pools::Request<'_>,
+            _: &AtomicBool,
+            timings: &mut Timings,
+        ) -> Result<Opened, Error> {
+            self.call(request, timings).await.map(Opened::Answer)
         }
     }
 
@@ -228,12 +232,17 @@ mod tests {
             0
         }
 
-        async fn call(&self, _: BackendRequest<'_>) -> Result<Answered, Error> {
+        async fn call(&self, _: pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
             std::future::pending().await
         }
 
-        async fn open(&self, request: BackendRequest<'_>, _: &AtomicBool) -> Result<Opened, Error> {
-            self.call(request).await.map(Opened::Answer)
+        async fn open(
+            &self,
+            request: pools::Request<'_>,
+            _: &AtomicBool,
+            timings: &mut Timings,
+        ) -> Result<Opened, Error> {
+            self.call(request, timings).await.map(Opened::Answer)
         }
     }
 
@@ -247,13 +256,8 @@ mod tests {
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
-        let service = Arc::new(Service::new(
-            backend,
-            health,
-            Arc::new(Statistics::new(&[])),
-            1 << 20,
-            Streams::unhandled(),
-        ));
+        let service =
+            Arc::new(Service::new(backend, health, Statistics::new(&[]), 1 << 20, Streams::unhandled()));
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {

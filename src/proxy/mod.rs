@@ -64,10 +64,7 @@ mod throttle;
 
 use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
-use crate::pools::{self, Answered, Caller, Opened, Opening, Pools};
+use crate::pools::{self, Answered, Opened, Pools, Request, Timings};
 
 pub use config::Config;
 pub use server::{Server, Stopped};
@@ -81,39 +78,25 @@ pub const SERVICE: &str = "centrifugal.centrifugo.proxy.CentrifugoProxy";
 /// answers it.
 pub const POOL_HEADER: &str = "causeway-pool";
 
-/// A call as the backend gets it.
-#[derive(Debug, Clone)]
-pub struct BackendRequest<'a> {
-    /// The number of the pool that [`Backend::route`] has chosen.
-    pub pool: usize,
-    /// The connection that it came on.
-    pub caller: Caller,
-    /// The type of the call, such as `connect`.
-    pub kind: &'a str,
-    /// The metadata and the type, as JSON.
-    pub context: &'a [u8],
-    /// The message.
-    pub body: Bytes,
-    /// When the caller stops waiting.
-    pub deadline: Option<Instant>,
-}
-
 /// Answers calls.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Returns the number of the pool that answers a call of this type with this message.
     fn route(&self, kind: &str, message: &[u8]) -> usize;
 
-    /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed.
+    /// Answers one call with the bytes of a message. The future is dropped when the caller is gone or its deadline has passed; `timings` says
+    /// how far it came.
     fn call(
         &self,
-        request: BackendRequest<'_>,
+        request: Request<'_>,
+        timings: &mut Timings,
     ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
 
     /// The same for a call that opens a stream. `is_seen` is set as soon as a worker gets it.
     fn open(
         &self,
-        request: BackendRequest<'_>,
+        request: Request<'_>,
         is_seen: &AtomicBool,
+        timings: &mut Timings,
     ) -> impl Future<Output = Result<Opened, pools::Error>> + Send;
 }
 
@@ -123,13 +106,16 @@ impl Backend for Pools {
         Self::route(self, kind, message)
     }
 
-    async fn call(&self, request: BackendRequest<'_>) -> Result<Answered, pools::Error> {
-        let BackendRequest { pool, caller, kind, context, body, deadline } = request;
-        self.exec(pool, caller, kind, context, body, deadline).await
+    async fn call(&self, request: Request<'_>, timings: &mut Timings) -> Result<Answered, pools::Error> {
+        self.exec(request, timings).await
     }
 
-    async fn open(&self, request: BackendRequest<'_>, is_seen: &AtomicBool) -> Result<Opened, pools::Error> {
-        let BackendRequest { pool, caller, kind, context, body, deadline } = request;
-        Self::open(self, pool, caller, Opening { kind, context, body, deadline, is_seen }).await
+    async fn open(
+        &self,
+        request: Request<'_>,
+        is_seen: &AtomicBool,
+        timings: &mut Timings,
+    ) -> Result<Opened, pools::Error> {
+        Self::open(self, request, is_seen, timings).await
     }
 }

@@ -13,7 +13,7 @@ use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, connection};
-use crate::net::{Address, Limit, Listener, Options};
+use crate::net::{Address, Connections, Limit, Listener, Options};
 use crate::streams::Streams;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
@@ -50,7 +50,7 @@ impl Server {
             limit: CONNECTIONS,
         })
         .await?;
-        let statistics = Arc::new(Statistics::new(pools));
+        let statistics = Statistics::new(pools);
         Ok(Self { listener, max_message_size: config.max_message_size, statistics })
     }
 
@@ -62,6 +62,11 @@ impl Server {
     /// The same address as it is configured, with the real port.
     pub(crate) fn address(&self) -> &Address {
         self.listener.address()
+    }
+
+    /// Its open connections.
+    pub(crate) fn connections(&self) -> Arc<Connections> {
+        Arc::clone(self.listener.connections())
     }
 
     /// The durations of its calls.

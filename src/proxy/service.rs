@@ -16,8 +16,8 @@ use super::message::Message;
 use super::slice::Lane;
 use super::statistics::{Statistics, Timed};
 use super::sub_refresh::{self, SubRefresh};
-use super::{Backend, BackendRequest, status};
-use crate::pools::{self, Answered};
+use super::{Backend, status};
+use crate::pools::{self, Answered, Request, RequestType, Timings};
 use crate::streams::Streams;
 
 /// All services of the listener.
@@ -41,6 +41,7 @@ pub(super) struct Service<B> {
 #[derive(Debug)]
 pub(super) struct CallHead {
     pub(super) kind: String,
+    pub(super) label: RequestType,
     pub(super) context: Vec<u8>,
     pub(super) deadline: Option<Instant>,
     pub(super) encoding: Encoding,
@@ -138,17 +139,22 @@ impl<B: Backend> Service<B> {
         } else {
             message.body
         };
-        let CallHead { kind, context, deadline, encoding, .. } = head;
+        let CallHead { kind, label, context, deadline, encoding, .. } = head;
         let pool = self.backend.route(kind, &body);
-        if let Some(timed) = timed {
-            timed.pool = pool;
-        }
+        let mut untimed = Timings::default();
+        let timings = match timed {
+            Some(timed) => {
+                timed.pool = pool;
+                &mut timed.timings
+            }
+            None => &mut untimed,
+        };
         let caller = reservation.account().caller();
-        let request = BackendRequest { pool, caller, kind, context, body, deadline: *deadline };
+        let request = Request { pool, caller, kind, label: *label, context, body, deadline: *deadline };
         let outcome = if kind == sub_refresh::KIND {
-            Box::pin(self.sub_refresh.call(&self.backend, request)).await
+            Box::pin(self.sub_refresh.call(&self.backend, request, timings)).await
         } else {
-            self.backend.call(request).await
+            self.backend.call(request, timings).await
         };
         let answer = match outcome {
             Ok(answer) => answer,

@@ -1,83 +1,65 @@
-//! Durations of calls by type, pool and code.
+//! Durations of calls by type, pool and code, and what of them the bridge itself took.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::grpc::CODES;
-use crate::pools::TYPES;
-use crate::telemetry::histogram::{BOUNDS, Counts, SecondsHistogram};
+use crate::pools::{RequestType, Timings};
+use crate::telemetry::histogram::{BOUNDS, STAGE_BOUNDS, SecondsHistogram, StageHistogram};
 use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, ready};
-
-/// Other types, say of a later Centrifugo, that get a label of their own, at most. Callers choose the names, so the rest share [`OTHER`].
-const MAX_UNKNOWN: usize = 16;
-
-/// Bytes of an unknown type that gets a label of its own, at most.
-const MAX_NAME: usize = 64;
-
-/// The label of all other types.
-const OTHER: &str = "other";
 
 /// Counts calls. Written by every call, read now and then.
 #[derive(Debug)]
 pub struct Statistics {
-    pools: Box<[String]>,
-    /// Centrifugo's own types: each always has a label of its own.
-    known: [Arc<OfType>; TYPES.len()],
-    /// Bounded by [`MAX_UNKNOWN`].
-    unknown: RwLock<Vec<Arc<OfType>>>,
-    other: Arc<OfType>,
+    pools: Box<[OfPool]>,
 }
 
-/// The calls of one type that one pool answered with one code.
+/// The calls of one pool. One that was refused before it had a pool counts for the default one.
 #[derive(Debug)]
-struct Durations {
-    /// The pool's name. A call that was refused before it had a pool counts for the default one.
-    pool: String,
-    /// The type, as workers read it.
-    kind: String,
-    /// The gRPC code; `CANCELLED` if the caller went away.
-    code: &'static str,
-    counts: Counts,
+struct OfPool {
+    name: String,
+    /// By their numbers, from the first call of a type on.
+    types: [OnceLock<Box<OfType>>; RequestType::COUNT],
 }
 
-#[derive(Debug)]
+/// The calls of one type.
+#[derive(Debug, Default)]
 struct OfType {
-    kind: String,
-    /// By the numbers of the pools, from the first call on that a pool has answered.
-    pools: Box<[OnceLock<Box<ByCode>>]>,
+    /// By the number of the gRPC code; `CANCELLED` if the caller went away.
+    codes: [SecondsHistogram; CODES.len()],
+    /// What was neither waiting for a worker nor a worker's time.
+    own: StageHistogram,
 }
-
-type ByCode = [SecondsHistogram; CODES.len()];
 
 /// A call in flight. When it is dropped without a code, its caller went away.
 #[derive(Debug)]
 #[must_use = "a call that is dropped at once counts as cancelled"]
 pub(super) struct Timed {
-    of_type: Arc<OfType>,
+    statistics: Arc<Statistics>,
+    /// Its type.
+    pub(super) label: RequestType,
     /// The number of the pool that answers it.
     pub(super) pool: usize,
+    /// How far it has come.
+    pub(super) timings: Timings,
     arrived: Instant,
     code: Code,
 }
 
 impl Statistics {
     /// Counts by these pools, the default one first.
-    pub(super) fn new(pools: &[String]) -> Self {
-        let of_type = |kind| OfType::new(kind, pools.len());
-        Self {
-            pools: pools.into(),
-            known: TYPES.map(|(kind, _)| of_type(kind)),
-            unknown: RwLock::default(),
-            other: of_type(OTHER),
-        }
+    pub(super) fn new(pools: &[String]) -> Arc<Self> {
+        let of_pool = |name: &String| OfPool { name: name.clone(), types: Default::default() };
+        Arc::new(Self { pools: pools.iter().map(of_pool).collect() })
     }
 
-    /// A call has arrived.
-    pub(super) fn begin(&self, kind: &str, arrived: Instant) -> Timed {
-        Timed { of_type: self.of_type(kind), pool: 0, arrived, code: Code::Cancelled }
+    /// A call has arrived, of the type of this name.
+    pub(super) fn begin(self: &Arc<Self>, kind: &str, arrived: Instant) -> Timed {
+        let (label, timings) = (RequestType::of(kind), Timings::default());
+        Timed { statistics: Arc::clone(self), label, pool: 0, timings, arrived, code: Code::Cancelled }
     }
 
     /// Whether calls may go to one pool or another.
@@ -88,56 +70,19 @@ impl Statistics {
 
     /// The name of a pool in log entries; the default pool has none.
     pub(super) fn label_of(&self, pool: usize) -> Option<&str> {
-        self.pools.get(pool).filter(|_| pool > 0).map(String::as_str)
+        self.pools.get(pool).filter(|_| pool > 0).map(|pool| &*pool.name)
     }
 
     /// The name of the pool that answers a call.
     pub(super) fn pool_of(&self, call: &Timed) -> Option<HeaderValue> {
-        HeaderValue::from_str(self.pools.get(call.pool)?).ok()
+        HeaderValue::from_str(&self.pools.get(call.pool)?.name).ok()
     }
 
-    /// The counts so far, without those that never occurred.
-    fn durations(&self) -> Vec<Durations> {
-        let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let types = self.known.iter().chain(&unknown).chain([&self.other]);
-        let all = types.flat_map(|of_type| {
-            let pools = self.pools.iter().zip(&of_type.pools);
-            let pools = pools.filter_map(|(pool, codes)| Some((pool, codes.get()?)));
-            pools.flat_map(|(pool, codes)| {
-                CODES.into_iter().zip(&**codes).map(|(code, histogram)| Durations {
-                    pool: pool.clone(),
-                    kind: of_type.kind.clone(),
-                    code,
-                    counts: histogram.read(),
-                })
-            })
-        });
-        all.filter(|durations| durations.counts.counts.iter().any(|count| *count > 0)).collect()
-    }
-
-    fn of_type(&self, kind: &str) -> Arc<OfType> {
-        if let Some(known) = self.known.iter().find(|known| known.kind == kind) {
-            return Arc::clone(known);
-        }
-        if kind.len() > MAX_NAME || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Arc::clone(&self.other);
-        }
-        let find = |types: &[Arc<OfType>]| types.iter().find(|seen| seen.kind == kind).cloned();
-        let (seen, is_full) = {
-            let types = self.unknown.read().unwrap_or_else(PoisonError::into_inner);
-            (find(&types), types.len() >= MAX_UNKNOWN)
-        };
-        seen.or_else(|| is_full.then(|| Arc::clone(&self.other))).unwrap_or_else(|| {
-            let mut types = self.unknown.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(seen) = find(&types) {
-                return seen;
-            }
-            if types.len() >= MAX_UNKNOWN {
-                return Arc::clone(&self.other);
-            }
-            let of_type = OfType::new(kind, self.pools.len());
-            types.push(Arc::clone(&of_type));
-            of_type
+    /// The types that have occurred, by pool.
+    fn occurred(&self) -> impl Iterator<Item = (&str, RequestType, &OfType)> {
+        self.pools.iter().flat_map(|pool| {
+            let types = RequestType::all().zip(&pool.types);
+            types.filter_map(|(kind, counts)| Some((&*pool.name, kind, &**counts.get()?)))
         })
     }
 }
@@ -145,23 +90,31 @@ impl Statistics {
 impl Collect for Statistics {
     fn collect(self: Arc<Self>) -> Collected {
         ready(move |page| {
-            let mut family = FamilyText::new(
+            let mut whole = FamilyText::new(
                 "causeway_request_duration_seconds",
                 CollectorKind::Histogram,
                 "Duration of calls from Centrifugo in seconds, queueing included, by type, pool and gRPC code.",
             );
-            for Durations { pool, kind, code, counts } in &self.durations() {
-                let labels = [("code", *code), ("pool", &**pool), ("type", &**kind)];
-                family.histogram(&labels, &BOUNDS, &counts.counts, counts.sum.as_secs_f64());
+            let mut own = FamilyText::new(
+                "causeway_request_bridge_duration_seconds",
+                CollectorKind::Histogram,
+                "Duration of calls from Centrifugo in seconds, without queueing and the worker's time, by type and pool.",
+            );
+            for (pool, kind, counts) in self.occurred() {
+                for (code, histogram) in CODES.iter().zip(&counts.codes) {
+                    let read = histogram.read();
+                    if read.total() > 0 {
+                        let labels = [("code", *code), ("pool", pool), ("type", kind.name())];
+                        whole.histogram(&labels, &BOUNDS, &read.counts, read.sum.as_secs_f64());
+                    }
+                }
+                let read = counts.own.read();
+                let labels = [("pool", pool), ("type", kind.name())];
+                own.histogram(&labels, &STAGE_BOUNDS, &read.counts, read.sum.as_secs_f64());
             }
-            page.add(family);
+            page.add(whole);
+            page.add(own);
         })
-    }
-}
-
-impl OfType {
-    fn new(kind: &str, pools: usize) -> Arc<Self> {
-        Arc::new(Self { kind: kind.to_owned(), pools: (0..pools).map(|_| OnceLock::new()).collect() })
     }
 }
 
@@ -174,11 +127,14 @@ impl Timed {
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        let Some(codes) = self.of_type.pools.get(self.pool) else { return };
-        let codes = codes.get_or_init(Box::default);
-        if let Some(histogram) = usize::try_from(self.code as i32).ok().and_then(|n| codes.get(n)) {
-            histogram.observe(self.arrived.elapsed());
+        let Some(pool) = self.statistics.pools.get(self.pool) else { return };
+        let counts = pool.types[self.label.number()].get_or_init(Box::default);
+        let now = Instant::now();
+        let whole = now.saturating_duration_since(self.arrived);
+        if let Some(histogram) = usize::try_from(self.code as i32).ok().and_then(|n| counts.codes.get(n)) {
+            histogram.observe(whole);
         }
+        counts.own.observe(whole.saturating_sub(self.timings.waited(now) + self.timings.worked(now)));
     }
 }
 
@@ -200,44 +156,49 @@ mod tests {
         drop(elsewhere);
         tokio::time::advance(Duration::from_mins(1)).await;
         statistics.begin("connect", begin).end(Code::Unavailable);
-        let found: Vec<_> = statistics
-            .durations()
-            .into_iter()
-            .map(|found| {
-                let Counts { counts, sum } = found.counts;
-                let bucket = counts.iter().position(|count| *count > 0).unwrap();
-                (found.pool, found.kind, found.code, bucket, counts.iter().sum::<u64>(), sum.as_secs_f64())
-            })
-            .collect();
+        let mut found = Vec::new();
+        for (pool, kind, counts) in statistics.occurred() {
+            for (code, histogram) in CODES.iter().zip(&counts.codes) {
+                let read = histogram.read();
+                if let Some(bucket) = read.counts.iter().position(|count| *count > 0) {
+                    found.push((pool, kind.name(), *code, bucket, read.total(), read.sum.as_secs_f64()));
+                }
+            }
+        }
         let expected = [
-            ("centrifuge".to_owned(), "connect".to_owned(), "OK", 6, 2, 0.06),
-            ("centrifuge".to_owned(), "connect".to_owned(), "UNAVAILABLE", 14, 1, 60.03),
-            ("centrifuge.x".to_owned(), "rpc".to_owned(), "CANCELLED", 6, 1, 0.03),
+            ("centrifuge", "connect", "OK", 6, 2, 0.06),
+            ("centrifuge", "connect", "UNAVAILABLE", 14, 1, 60.03),
+            ("centrifuge.x", "rpc", "CANCELLED", 6, 1, 0.03),
         ];
         assert_eq!(found, expected);
     }
 
-    #[test]
-    fn invented_types_get_a_bounded_number_of_labels_and_take_none_from_centrifugo() {
+    #[tokio::test(start_paused = true)]
+    async fn what_neither_the_queue_nor_the_worker_took_is_the_bridge_s_own() {
         let statistics = Statistics::new(&["centrifuge".into()]);
-        let call = |kind: &str| statistics.begin(kind, Instant::now()).end(Code::Ok);
-        call(&"x".repeat(MAX_NAME + 1));
-        call("line\nbreak");
+        let start = Instant::now();
+        let at = |millis| Some(start + Duration::from_millis(millis));
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let mut answered = statistics.begin("rpc", start);
+        (answered.timings.asked, answered.timings.leased, answered.timings.done) = (at(1), at(41), at(97));
+        answered.end(Code::Ok);
+        // Its caller went away while it waited.
+        let mut waiting = statistics.begin("rpc", start);
+        waiting.timings.asked = at(2);
+        drop(waiting);
+        let read = statistics.occurred().next().unwrap().2.own.read();
+        assert_eq!((read.total(), read.sum), (2, Duration::from_millis(4 + 2)));
+    }
+
+    #[test]
+    fn invented_types_share_one_label() {
+        let statistics = Statistics::new(&["centrifuge".into()]);
         for number in 0..1000 {
-            call(&format!("type{number}"));
+            statistics.begin(&format!("type{number}"), Instant::now()).end(Code::Ok);
         }
-        for (kind, _) in TYPES {
-            call(kind);
-        }
-        let found = statistics.durations();
-        let count = |kind: &str| -> u64 {
-            let durations = found.iter().filter(|durations| durations.kind == kind);
-            durations.flat_map(|durations| &durations.counts.counts).sum()
-        };
-        assert_eq!(found.len(), TYPES.len() + MAX_UNKNOWN + 1);
-        for (kind, _) in TYPES {
-            assert_eq!(count(kind), 1, "{kind}");
-        }
-        assert_eq!((count("type0"), count("type15"), count(OTHER)), (1, 1, 1000 - 16 + 2));
+        statistics.begin("connect", Instant::now()).end(Code::Ok);
+        let found: Vec<_> =
+            statistics.occurred().map(|(_, kind, counts)| (kind.name(), counts.own.read().total())).collect();
+        assert_eq!(found, [("connect", 1), ("other", 1000)]);
     }
 }

@@ -1,10 +1,9 @@
 //! The events of subscription streams, run by the pools.
 
-use tokio::time::Instant;
 use tracing::debug;
 
 use super::{service, status};
-use crate::pools::{Caller, Error, UpcomingPools};
+use crate::pools::{Caller, Error, Request, RequestType, Timings, UpcomingPools};
 use crate::streams::{Event, Failure, Handled, Handler};
 
 /// Runs the events of streams on the workers of the pools.
@@ -28,8 +27,9 @@ impl Handler for StreamEvents {
         Box::pin(async move {
             let Event { pool, kind, context, body } = event;
             let running = pools.wait().await;
-            let deadline: Option<Instant> = None;
-            let error = match running.exec(pool, caller, kind, &context, body, deadline).await {
+            let (label, context) = (RequestType::of(kind), &*context);
+            let request = Request { pool, caller, kind, label, context, body, deadline: None };
+            let error = match running.exec(request, &mut Timings::default()).await {
                 Ok(answer) => return Ok(answer.body.clone()),
                 Err(error) => error,
             };

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::info;
 
-use super::{Backend, BackendRequest};
-use crate::pools::{Answered, Error};
+use super::Backend;
+use crate::pools::{Answered, Error, Request, Timings};
 
 /// The type of the event.
 pub(super) const KIND: &str = "subrefresh";
@@ -38,7 +38,8 @@ impl SubRefresh {
     pub(super) async fn call<B: Backend>(
         &self,
         backend: &B,
-        request: BackendRequest<'_>,
+        request: Request<'_>,
+        timings: &mut Timings,
     ) -> Result<Answered, Error> {
         let pool = request.pool;
         let known = self.name(pool);
@@ -47,12 +48,12 @@ impl SubRefresh {
             Some(Name::Renamed) => (&renamed[..], Name::Usual),
             _ => (request.context, Name::Renamed),
         };
-        let answer = backend.call(BackendRequest { context: first, ..request.clone() }).await;
+        let answer = backend.call(Request { context: first, ..request.clone() }, timings).await;
         match (known, &answer) {
             (None, Ok(_)) => self.settle(pool, Name::Usual),
             (None | Some(Name::Renamed), Err(Error::NoAnswer { .. })) => {
                 let context = if other == Name::Renamed { &renamed[..] } else { request.context };
-                let again = backend.call(BackendRequest { context, ..request }).await;
+                let again = backend.call(Request { context, ..request }, timings).await;
                 if again.is_ok() {
                     self.settle(pool, other);
                 } else if known.is_none() {

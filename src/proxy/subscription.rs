@@ -29,11 +29,11 @@ use super::gzip::Encoding;
 use super::message::Message;
 use super::service::{CallHead, Service};
 use super::statistics::Timed;
-use super::{Backend, BackendRequest, POOL_HEADER, held, send, service, status};
+use super::{Backend, POOL_HEADER, held, send, service, status};
 use crate::grpc;
 use crate::net::EvictionGuard;
-use crate::pools::{self, Opened, Streamed};
-use crate::streams::{Begun, Inlet, Reason, Request, StreamId, wire};
+use crate::pools::{self, Opened, Streamed, Timings};
+use crate::streams::{self, Begun, Inlet, Reason, StreamId, wire};
 
 /// How long the first message of a bidirectional stream may take.
 const FIRST: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ impl<B: Backend> Subscription<B> {
         let context = std::mem::take(&mut self.head.context);
         let begun = service.streams.begin(
             place,
-            &Request {
+            &streams::Request {
                 id: self.id,
                 pool,
                 is_bidirectional,
@@ -182,21 +182,42 @@ impl<B: Backend> Subscription<B> {
             },
         )?;
         let caller = self.reservation.account().caller();
-        let CallHead { kind, deadline, .. } = &self.head;
-        let (kind, deadline) = (kind.clone(), *deadline);
+        let CallHead { kind, label, deadline, .. } = &self.head;
+        let (kind, label, deadline) = (kind.clone(), *label, *deadline);
         let shared = Arc::clone(&service);
         let seen = Arc::new(AtomicBool::new(false));
         let is_seen = Arc::clone(&seen);
         let mut asked = Box::pin(async move {
-            let request =
-                BackendRequest { pool, caller, kind: &kind, context: &context, body: request, deadline };
+            let mut timings = Timings::default();
+            let request = pools::Request {
+                pool,
+                caller,
+                kind: &kind,
+                label,
+                context: &context,
+                body: request,
+                deadline,
+            };
             let failed = |error| service::failed(&kind, shared.statistics.label_of(pool), &error);
-            let opened = shared.backend.open(request, &is_seen).await.map_err(failed)?;
-            Answer::of(opened).await.map_err(failed)?.ok_or_else(status::not_a_response)
+            let answer = async {
+                let opened = shared.backend.open(request, &is_seen, &mut timings).await.map_err(failed)?;
+                Answer::of(opened).await.map_err(failed)?.ok_or_else(status::not_a_response)
+            };
+            let answer = answer.await;
+            (answer, timings)
         });
+        if let Some(timed) = &mut self.timed {
+            // If its client leaves, all of the time was spent waiting, as far as is known.
+            timed.timings.asked = Some(Instant::now());
+        }
         let answer = tokio::select! {
             biased;
-            answer = &mut asked => Ok(answer?),
+            (answer, timings) = &mut asked => {
+                if let Some(timed) = &mut self.timed {
+                    timed.timings = timings;
+                }
+                Ok(answer?)
+            }
             () = until(deadline) => Err(Failure::Refused(status::too_late())),
             _ = poll_fn(|cx| self.respond.poll_reset(cx)) => Err(Failure::Gone),
         };
@@ -315,8 +336,8 @@ fn respond(
 }
 
 /// Finds out whether the application has accepted a client that has left.
-async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = Result<Answer, Status>>>>) {
-    let Ok(Ok(answer)) = timeout(ABANDONED, asked).await else { return };
+async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = (Result<Answer, Status>, Timings)>>>) {
+    let Ok((Ok(answer), _)) = timeout(ABANDONED, asked).await else { return };
     if answer.is_accepted
         && let Some(stream) = begun.accepted()
     {

@@ -1,7 +1,7 @@
 //! Histograms of durations that every call writes: an array of counters, without a lock.
 //!
-//! The scale decides the buckets. [`Seconds`] has the bounds that a Prometheus histogram shows, so that its `le` counts are exact;
-//! [`Eighths`] has buckets that are narrow enough to read percentiles off them. HdrHistogram would serve neither: recording without a lock
+//! The scale decides the buckets. [`Seconds`] and [`Stage`] have the bounds that a Prometheus histogram shows, so that its `le` counts are
+//! exact; [`Eighths`] has buckets that are narrow enough to read percentiles off them. HdrHistogram would serve neither: recording without a lock
 //! takes one histogram per thread, its buckets do not match Prometheus' bounds, and each takes some hundred kilobytes, where these take
 //! 128 bytes and 2 KB.
 //!
@@ -19,6 +19,15 @@ pub(crate) const BOUNDS: [f64; 14] =
 /// The buckets of [`Seconds`].
 const SECONDS: usize = BOUNDS.len() + 1;
 
+/// The upper bounds of [`Stage`], in seconds; a last bucket takes everything beyond.
+pub(crate) const STAGE_BOUNDS: [f64; 17] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// The buckets of [`Stage`].
+const STAGE: usize = STAGE_BOUNDS.len() + 1;
+
 /// Buckets per doubling of [`Eighths`]: each is at most an eighth wider than what it holds.
 const STEPS: u64 = 8;
 
@@ -34,7 +43,7 @@ pub(crate) trait Scale<const BUCKETS: usize> {
 /// Counts durations.
 pub(crate) struct Histogram<S, const BUCKETS: usize> {
     counts: [AtomicU64; BUCKETS],
-    micros: AtomicU64,
+    nanos: AtomicU64,
     scale: PhantomData<fn() -> S>,
 }
 
@@ -44,6 +53,12 @@ pub(crate) enum Seconds {}
 /// A histogram for the metrics page.
 pub(crate) type SecondsHistogram = Histogram<Seconds, SECONDS>;
 
+/// The buckets of a Prometheus histogram for the stages of a call, of which many take microseconds.
+pub(crate) enum Stage {}
+
+/// A histogram of one stage, for the metrics page.
+pub(crate) type StageHistogram = Histogram<Stage, STAGE>;
+
 /// One bucket per microsecond below eight, then eight per doubling.
 pub(crate) enum Eighths {}
 
@@ -51,7 +66,7 @@ pub(crate) enum Eighths {}
 pub(crate) type EighthsHistogram = Histogram<Eighths, EIGHTHS>;
 
 /// What a histogram has counted so far.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
     /// Per bucket, not cumulative.
     pub(crate) counts: Vec<u64>,
@@ -63,21 +78,24 @@ impl<S: Scale<BUCKETS>, const BUCKETS: usize> Histogram<S, BUCKETS> {
     /// Counts one duration.
     pub(crate) fn observe(&self, took: Duration) {
         self.counts[S::bucket(took)].fetch_add(1, Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        // Most calls wait for nothing.
+        if !took.is_zero() {
+            self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        }
     }
 
     /// Reads the counts.
     pub(crate) fn read(&self) -> Counts {
         Counts {
             counts: self.counts.iter().map(|count| count.load(Relaxed)).collect(),
-            sum: Duration::from_micros(self.micros.load(Relaxed)),
+            sum: Duration::from_nanos(self.nanos.load(Relaxed)),
         }
     }
 }
 
 impl<S, const BUCKETS: usize> Default for Histogram<S, BUCKETS> {
     fn default() -> Self {
-        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], micros: AtomicU64::new(0), scale: PhantomData }
+        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], nanos: AtomicU64::new(0), scale: PhantomData }
     }
 }
 
@@ -95,6 +113,28 @@ impl Scale<SECONDS> for Seconds {
     }
 }
 
+impl Scale<STAGE> for Stage {
+    fn bucket(took: Duration) -> usize {
+        let seconds = took.as_secs_f64();
+        STAGE_BOUNDS.partition_point(|bound| *bound < seconds)
+    }
+}
+
+impl Counts {
+    /// Adds what another histogram of the same scale has counted.
+    #[allow(dead_code, reason = "for the page")]
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.sum += other.sum;
+    }
+
+    /// How many durations were counted.
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
 impl Scale<EIGHTHS> for Eighths {
     fn bucket(took: Duration) -> usize {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -105,6 +145,25 @@ impl Scale<EIGHTHS> for Eighths {
         let step = (micros >> doublings) - STEPS;
         usize::try_from((doublings + 1) * STEPS + step).unwrap_or(EIGHTHS).min(EIGHTHS - 1)
     }
+}
+
+/// The duration that a share of the counted ones did not exceed, as Prometheus' `histogram_quantile` estimates it: on a straight line
+/// within its bucket, and never beyond the last bound. Zero if none were counted.
+#[allow(dead_code, reason = "for the page")]
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+pub(crate) fn quantile(bounds: &[f64], counts: &[u64], share: f64) -> Duration {
+    let total: u64 = counts.iter().sum();
+    let rank = share * total as f64;
+    let (mut below, mut lower) = (0, 0.0);
+    for (bound, count) in bounds.iter().zip(counts) {
+        let count = *count;
+        if count > 0 && (below + count) as f64 >= rank {
+            let part = (rank - below as f64).max(0.0) / count as f64;
+            return Duration::from_secs_f64(lower + (bound - lower) * part);
+        }
+        (below, lower) = (below + count, *bound);
+    }
+    Duration::from_secs_f64(if total == 0 { 0.0 } else { lower })
 }
 
 impl Eighths {
@@ -159,6 +218,28 @@ mod tests {
             let exact = Duration::from_micros(micros);
             assert!(found >= exact && found <= exact + exact / 8, "{found:?}");
         }
+    }
+
+    #[test]
+    fn quantiles_lie_on_a_straight_line_within_their_bucket() {
+        let of = |counts: &[u64], share| quantile(&[1.0, 2.0, 4.0], counts, share).as_millis();
+        assert_eq!(of(&[0, 0, 0, 0], 0.5), 0);
+        assert_eq!(of(&[0, 10, 0, 0], 0.5), 1500);
+        assert_eq!(of(&[10, 0, 10, 0], 0.75), 3000);
+        assert_eq!(of(&[10, 0, 10, 0], 0.5), 1000);
+        assert_eq!(of(&[1, 0, 0, 99], 0.99), 4000);
+    }
+
+    #[test]
+    fn short_stages_have_buckets_and_sums_of_nanoseconds() {
+        let histogram = StageHistogram::default();
+        for nanos in [0, 50_000, 50_001, 249_999] {
+            histogram.observe(Duration::from_nanos(nanos));
+        }
+        let mut counts = histogram.read();
+        assert_eq!((&counts.counts[..4], counts.sum), (&[2, 1, 1, 0][..], Duration::from_nanos(350_000)));
+        counts.add(&histogram.read());
+        assert_eq!((counts.total(), counts.sum), (8, Duration::from_nanos(700_000)));
     }
 
     #[test]

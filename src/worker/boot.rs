@@ -21,6 +21,7 @@ use super::outcome::Fault;
 use super::process::Process;
 use super::spawner::Spawner;
 use super::status::{Exit, State};
+use super::waste::Waste;
 use crate::compat::{self, Compat};
 use crate::goridge::Codec;
 use crate::os::process::Spec;
@@ -59,6 +60,8 @@ pub(crate) struct Terms {
     pub(crate) codec: Codec,
     /// `pool.concurrency`; 0 is no limit.
     pub(crate) concurrency: usize,
+    /// Counts what the workers send in vain.
+    pub(crate) waste: Arc<Waste>,
 }
 
 /// A worker that is ready.
@@ -172,7 +175,7 @@ impl Launcher {
                 (None, Some(stdin), Some(stdout)) => Some(Relay::pipes(stdin, stdout)),
                 _ => None,
             };
-        let process = Process::adopt(started, self.listener.is_some());
+        let process = Process::adopt(started, self.listener.is_some(), Arc::clone(&launch.terms.waste));
         let introduced = tokio::time::timeout(*timeout, async {
             tokio::select! {
                 biased;

@@ -15,12 +15,15 @@ use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
 use super::fence::{Fence, Verdict};
+use super::in_hand::Tag;
 use super::incoming::{Held, Incoming, Reading};
 use super::outcome::{Fault, Outcome, Received};
 use super::outgoing::Outgoing;
 use super::status::Status;
+use super::waste::Dropped;
 use crate::goridge::{self, Codec, Frame, Greeting, Reply, Violation};
 use crate::relay::Relay;
+use crate::request_type::RequestType;
 
 /// The grace period in which an answer may follow its echo. A handler that ended without an answer fails its request after this time.
 const GRACE: Duration = Duration::from_millis(250);
@@ -48,6 +51,8 @@ pub(super) struct Connection {
     /// What may be the answer, until its echo says so.
     held: Option<Held>,
     stream: Stream,
+    /// The types of the last request and of the one before it.
+    types: [Option<RequestType>; 2],
 }
 
 /// Whether the answer to the request in hand is streamed.
@@ -79,6 +84,7 @@ impl Connection {
             grace: None,
             held: None,
             stream: Stream::Never,
+            types: [None; 2],
         }
     }
 
@@ -147,6 +153,7 @@ impl Connection {
         context: &[u8],
         body: Bytes,
         may_stream: bool,
+        tag: Tag,
     ) -> Result<(), goridge::TooLarge> {
         debug_assert!(self.fence.is_settled(), "a connection holds one request at a time");
         let head = goridge::request_head(codec, context, body.len())?;
@@ -176,7 +183,8 @@ impl Connection {
                 out.tail = self.fence_frame.clone();
             }
         }
-        self.status.set_unanswered();
+        self.status.begin(tag);
+        self.types = [Some(tag.kind), self.types[0]];
         Ok(())
     }
 
@@ -374,12 +382,15 @@ impl Connection {
             }
             Verdict::Ambiguous => return Err(Fault::OutOfStep),
             Verdict::LateAnswer => {
-                warn!(target: "server", pid, "worker reads ahead: fence disabled, answer to an abandoned request dropped");
+                self.status.output.count_dropped(Dropped::Idle);
+                warn!(target: "server", pid, r#type = self.owner().map(RequestType::name), "worker reads ahead: fence disabled, \
+                    answer to an abandoned request dropped");
                 return Ok(None);
             }
             Verdict::Stray => {
-                warn!(target: "server", pid, "unrequested answer from an idle worker dropped: answers are now held until \
-                    the echo, and a second one fails the request");
+                self.status.output.count_dropped(Dropped::Idle);
+                warn!(target: "server", pid, r#type = self.owner().map(RequestType::name), "unrequested answer from an idle worker \
+                    dropped: answers are now held until the echo, and a second one fails the request");
                 return Ok(None);
             }
             Verdict::Surplus
@@ -388,7 +399,8 @@ impl Connection {
             | Verdict::FencedAgain
             | Verdict::Release
             | Verdict::Nothing => {
-                self.status.output.dropped_answer("unrequested answer dropped");
+                let reason = if self.fence.is_settled() { Dropped::Idle } else { Dropped::Surplus };
+                self.status.output.dropped_answer("unrequested answer dropped", reason, self.owner());
                 return Ok(None);
             }
         }
@@ -424,8 +436,14 @@ impl Connection {
 
     fn take_leftover(&mut self, reply: Reply) {
         if let Err(fault) = self.sort(reply) {
-            self.status.output.dropped_answer(&format!("data from an idle worker dropped: {fault}"));
+            let why = format!("data from an idle worker dropped: {fault}");
+            self.status.output.dropped_answer(&why, Dropped::Idle, self.owner());
         }
+    }
+
+    /// The type of the request that an unrequested answer most likely belongs to: the last one that the worker can have read.
+    pub(super) fn owner(&self) -> Option<RequestType> {
+        self.types[usize::from(self.fence.is_behind())]
     }
 
     /// Ready when all is written.

@@ -13,11 +13,13 @@ use super::budget::Share;
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::fence::{Fence, Order};
+use super::in_hand::Tag;
 use super::outcome::{Fault, Outcome};
 use super::status::Status;
 use crate::goridge::{Codec, Flags, Options, StreamBits, encode};
 use crate::net::Stream;
 use crate::relay::Relay;
+use crate::request_type::RequestType;
 
 /// What a worker sends next.
 #[derive(Debug, Clone, TypeGenerator)]
@@ -80,7 +82,7 @@ fn halves(at: u8) -> [Vec<u8>; 2] {
 /// Plays a worker that sends all this; what it sends behind a `Next` it sends when the next request is in hand.
 async fn play(pieces: &[Piece]) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let (status, order) = (Arc::new(Status::new(PID)), Order::new(true));
+    let (status, order) = (Arc::new(Status::new(PID, Arc::default())), Order::new(true));
     let fence = Fence::new(Arc::clone(&order));
     let mut connection = Connection::new(status, Relay::Socket(Stream::Unix(ours)), fence, 1000);
     let requests = pieces.chunk_by(|_, next| !matches!(next, Piece::Next | Piece::NextInAnAnswer(_)));
@@ -97,7 +99,7 @@ async fn play(pieces: &[Piece]) {
             return;
         }
         let is_fenced = order.is_fenced();
-        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
+        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false, Tag::any()).unwrap();
         let all: Vec<u8> = sent.iter().flat_map(bytes).collect();
         if theirs.write_all(&all).await.is_err() {
             return;
@@ -144,13 +146,13 @@ async fn while_an_answer_waits_for_memory_its_time_does_not_pass() {
     let mut others: Vec<_> = (0..2000).map(|_| Share::new(ALL)).collect();
     std::future::poll_fn(|cx| others[0].poll_cover(cx, ALL, ALL)).await;
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let (status, relay) = (Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)));
+    let (status, relay) = (Arc::new(Status::new(PID, Arc::default())), Relay::Socket(Stream::Unix(ours)));
     let mut exchange =
         Exchange::single(Connection::new(status, relay, Fence::new(Order::new(true)), ALL), Codec::Proto);
     let mut large = BytesMut::new();
     let options = Options::from_slice(&[0]).unwrap();
     encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 20]]).unwrap();
-    exchange.begin(b"{}", Bytes::from_static(b"request"), false).unwrap();
+    exchange.begin(b"{}", Bytes::from_static(b"request"), false, Tag::any()).unwrap();
     let answered = tokio::spawn(async move {
         let answer = exchange.answer_by(Instant::now() + Duration::from_mins(1)).await;
         (answer, exchange.abandon_by(Instant::now() + Duration::from_mins(1)).await.is_none())
@@ -170,13 +172,13 @@ async fn while_an_answer_waits_for_memory_its_time_does_not_pass() {
 #[tokio::test]
 async fn a_second_large_answer_fails_before_it_is_read() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let (status, relay) = (Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)));
+    let (status, relay) = (Arc::new(Status::new(PID, Arc::default())), Relay::Socket(Stream::Unix(ours)));
     let mut connection = Connection::new(status, relay, Fence::new(Order::new(true)), 1 << 20);
     // An unrequested answer: from now on others are held until their echo.
     theirs.write_all(&bytes(&Piece::Answer(STRAY))).await.unwrap();
     tokio::task::yield_now().await;
     connection.drop_leftovers().await.unwrap();
-    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false, Tag::any()).unwrap();
     let mut large = BytesMut::new();
     let options = Options::from_slice(&[0]).unwrap();
     encode(&mut large, Flags::empty(), StreamBits::empty(), options, &[&vec![b'x'; 1 << 19]]).unwrap();
@@ -193,13 +195,13 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(&endless).await.unwrap();
         ours.readable().await.unwrap();
-        let status = Arc::new(Status::new(PID));
+        let status = Arc::new(Status::new(PID, Arc::default()));
         let mut connection =
             Connection::new(status, Relay::Socket(Stream::Unix(ours)), Fence::new(Order::new(true)), 1000);
         let sending = tokio::spawn(async move { while theirs.write_all(&endless).await.is_ok() {} });
         tokio::time::timeout(Duration::from_secs(20), connection.drop_leftovers()).await.unwrap().unwrap();
         // A fence of its own separates the request's answer from what still comes.
-        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
+        connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false, Tag::any()).unwrap();
         let answer = tokio::time::timeout(Duration::from_millis(300), connection.answer()).await;
         assert!(answer.is_err(), "nothing of this is its answer: {answer:?}");
         sending.abort();
@@ -210,9 +212,13 @@ async fn what_an_idle_worker_goes_on_sending_does_not_hold_up_its_next_request()
 async fn answered_by(pieces: &[Piece], fenced: bool) -> (Connection, UnixStream, Result<Outcome, Fault>) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let fence = Fence::new(Order::new(fenced));
-    let mut connection =
-        Connection::new(Arc::new(Status::new(PID)), Relay::Socket(Stream::Unix(ours)), fence, 1000);
-    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false).unwrap();
+    let mut connection = Connection::new(
+        Arc::new(Status::new(PID, Arc::default())),
+        Relay::Socket(Stream::Unix(ours)),
+        fence,
+        1000,
+    );
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"request"), false, Tag::any()).unwrap();
     theirs.write_all(&pieces.iter().flat_map(bytes).collect::<Vec<_>>()).await.unwrap();
     let answer = connection.answer().await;
     (connection, theirs, answer)
@@ -229,7 +235,7 @@ async fn without_a_fence_a_streamed_answer_is_over_with_its_end_and_not_with_its
         .await
         .unwrap();
     assert!(connection.settle().await.is_ok());
-    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"next"), false).unwrap();
+    connection.begin(Codec::Proto, b"{}", Bytes::from_static(b"next"), false, Tag::any()).unwrap();
     theirs.write_all(&bytes(&Piece::Answer(1))).await.unwrap();
     assert!(matches!(connection.answer().await, Ok(Outcome::Answer(body)) if body[..] == [1]));
 }
@@ -238,4 +244,28 @@ async fn without_a_fence_a_streamed_answer_is_over_with_its_end_and_not_with_its
 async fn a_streamed_answer_by_which_a_worker_is_found_to_read_ahead_ends_the_connection() {
     let (_connection, _theirs, answer) = answered_by(&[Piece::Echo, Piece::Chunk], true).await;
     assert!(matches!(answer, Err(Fault::OutOfStep)));
+}
+
+#[tokio::test]
+async fn an_unrequested_answer_is_taken_for_one_to_the_last_request_that_its_worker_can_have_read() {
+    let request = |kind| Tag { kind: RequestType::of(kind), ..Tag::any() };
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (status, relay) = (Arc::new(Status::new(PID, Arc::default())), Relay::Socket(Stream::Unix(ours)));
+    let mut connection = Connection::new(status, relay, Fence::new(Order::new(true)), 1000);
+    let body = || Bytes::from_static(b"request");
+    connection.begin(Codec::Proto, b"{}", body(), false, request("connect")).unwrap();
+    theirs.write_all(&[Piece::Answer(1), Piece::Echo].map(|piece| bytes(&piece)).concat()).await.unwrap();
+    assert!(matches!(connection.answer().await, Ok(Outcome::Answer(_))));
+    connection.settle().await.unwrap();
+    assert_eq!(connection.owner(), Some(RequestType::of("connect")));
+    // A second answer begins to arrive, and so the next request has a fence in front of it.
+    let second = bytes(&Piece::Answer(STRAY));
+    theirs.write_all(&second[..5]).await.unwrap();
+    connection.drop_leftovers().await.unwrap();
+    connection.begin(Codec::Proto, b"{}", body(), false, request("publish")).unwrap();
+    assert_eq!(connection.owner(), Some(RequestType::of("connect")));
+    let rest = [&second[5..], &bytes(&Piece::Echo), &bytes(&Piece::Answer(2))].concat();
+    theirs.write_all(&rest).await.unwrap();
+    assert!(matches!(connection.answer().await, Ok(Outcome::Answer(body)) if body[..] == [2]));
+    assert_eq!(connection.owner(), Some(RequestType::of("publish")));
 }

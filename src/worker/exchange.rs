@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connection;
+use super::in_hand::Tag;
 use super::numbered::{Input, Numbered};
 use super::outcome::{Fault, Outcome, Received};
 use super::status::Status;
@@ -91,16 +92,17 @@ impl Exchange {
     }
 
     /// Takes a request, whose body is in the worker's codec; it is written as its answer is awaited. `may_stream`: the answer may be more
-    /// than one message.
+    /// than one message. `tag` says what it is.
     pub(crate) fn begin(
         &mut self,
         context: &[u8],
         body: Bytes,
         may_stream: bool,
+        tag: Tag,
     ) -> Result<(), goridge::TooLarge> {
         match self {
-            Self::Single(single) => single.connection.begin(single.codec, context, body, may_stream),
-            Self::Numbered(unit) => unit.begin(context, body, may_stream),
+            Self::Single(single) => single.connection.begin(single.codec, context, body, may_stream, tag),
+            Self::Numbered(unit) => unit.begin(context, body, may_stream, tag),
         }
     }
 

@@ -170,6 +170,11 @@ impl Fence {
         self.request.is_none()
     }
 
+    /// Whether what comes now was sent before the request in hand was read.
+    pub(super) fn is_behind(&self) -> bool {
+        self.request.is_some_and(|request| request.stage == Stage::Behind)
+    }
+
     /// Whether what comes now is an answer to the request in hand, or a part of it.
     pub(super) fn is_open(&self) -> bool {
         let is_believed = |fenced: bool| !fenced || !self.order.strays.load(Relaxed);

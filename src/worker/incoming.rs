@@ -138,6 +138,7 @@ impl Incoming {
             match self.decoder.decode(&mut self.buffer)? {
                 Some(Item::Noise(text)) => {
                     self.work.dropped(text.len());
+                    self.status.output.count_noise(text.len());
                     self.noise.push(&text);
                     if !self.status.output.log_whole(Source::Stdout, &mut self.noise) {
                         self.work.slow_down();

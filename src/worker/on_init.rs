@@ -82,7 +82,7 @@ pub(crate) async fn run(
     let start = async {
         let spawner = Spawner::start()?;
         let started = spawner.spawn(spec).await?;
-        io::Result::Ok((spawner, Process::adopt(started, true)))
+        io::Result::Ok((spawner, Process::adopt(started, true, Arc::default())))
     };
     let (_spawner, process) = start.await.map_err(|error| OnInitError::Start {
         section: section.clone(),

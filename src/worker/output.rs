@@ -4,7 +4,7 @@
 //! worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -14,6 +14,8 @@ use tracing::{error, warn};
 
 use super::allowance::{Allowance, Amount};
 use super::lines::Lines;
+use super::waste::{Dropped, Waste};
+use crate::request_type::RequestType;
 use crate::telemetry::logs::Lost;
 
 /// How many last lines a failed boot shows.
@@ -66,6 +68,7 @@ pub(crate) struct Output {
     state: Mutex<State>,
     /// Something was dropped, and is to be reported.
     dropping: Notify,
+    waste: Arc<Waste>,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,8 @@ struct State {
 }
 
 impl Output {
-    pub(crate) fn new(pid: u32) -> Self {
+    /// Counts in `waste` what is sent in vain.
+    pub(crate) fn new(pid: u32, waste: Arc<Waste>) -> Self {
         let state = State {
             tail: VecDeque::new(),
             allowance: Allowance::new(Instant::now()),
@@ -93,7 +97,7 @@ impl Output {
             report_at: None,
             cut: false,
         };
-        Self { pid, state: Mutex::new(state), dropping: Notify::new() }
+        Self { pid, state: Mutex::new(state), dropping: Notify::new(), waste }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -152,15 +156,27 @@ impl Output {
         }
     }
 
-    /// Logs that an answer was dropped. The first one is logged at once, those that follow it soon are counted.
-    pub(super) fn dropped_answer(&self, why: &str) {
+    /// Text has come between frames.
+    pub(super) fn count_noise(&self, bytes: usize) {
+        self.waste.noise(bytes);
+    }
+
+    /// A frame was dropped, which is logged elsewhere.
+    pub(super) fn count_dropped(&self, reason: Dropped) {
+        self.waste.frame(reason);
+    }
+
+    /// Logs that an answer was dropped, to a request of this type if that is known. The first one is logged at once, those that follow it
+    /// soon are counted.
+    pub(super) fn dropped_answer(&self, why: &str, reason: Dropped, kind: Option<RequestType>) {
+        self.count_dropped(reason);
         let mut state = self.state();
         if state.report_at.is_some() {
             state.answers += 1;
         } else {
             self.report_soon(&mut state);
             drop(state);
-            warn!(target: "server", pid = self.pid, "{why}");
+            warn!(target: "server", pid = self.pid, r#type = kind.map(RequestType::name), "{why}");
         }
     }
 
@@ -202,6 +218,20 @@ impl Output {
             format!("{}: {}", source.name(), String::from_utf8_lossy(line).trim_end())
         };
         self.state().tail.iter().map(shown).collect()
+    }
+
+    /// Returns the last lines that fit into this many bytes, without their sources.
+    pub(super) fn last_words(&self, most: usize) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        let mut room = most;
+        for (_, line) in self.state().tail.iter().rev() {
+            let line = String::from_utf8_lossy(line).into_owned();
+            let Some(rest) = room.checked_sub(line.len() + 1) else { break };
+            room = rest;
+            lines.push(line);
+        }
+        lines.reverse();
+        lines.join("\n")
     }
 }
 
@@ -269,7 +299,7 @@ mod tests {
     use super::*;
 
     fn printed(pieces: &[&[u8]]) -> Output {
-        let (output, mut lines) = (Output::new(1), Lines::default());
+        let (output, mut lines) = (Output::new(1, Arc::default()), Lines::default());
         for piece in pieces {
             lines.push(piece);
             output.log_whole(Source::Stderr, &mut lines);
@@ -291,14 +321,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_unfinished_line_is_logged_when_the_reader_ends() {
-        let output = Output::new(1);
+        let output = Output::new(1, Arc::default());
         pump(&b"a\nb"[..], Source::Stderr, &output).await;
         assert_eq!(output.tail(), ["stderr: a", "stderr: b"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unfinished_line_is_logged_after_some_silence() {
-        let output = Output::new(1);
+        let output = Output::new(1, Arc::default());
         let (mut writer, reader) = tokio::io::duplex(64);
         let pumping = pump(reader, Source::Stderr, &output);
         tokio::pin!(pumping);
@@ -312,7 +342,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_record_written_with_pauses_is_one_line_unless_it_never_ends() {
-        let output = Output::new(1);
+        let output = Output::new(1, Arc::default());
         let (mut writer, reader) = tokio::io::duplex(64);
         let writing = async {
             for piece in ["{\"level\":", "\"error\",\"msg\":\"", "x\"}\n", "{ prompt"] {
@@ -331,7 +361,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_read_slowly_and_what_is_dropped_is_reported_once_a_second() {
-        let output = Output::new(1);
+        let output = Output::new(1, Arc::default());
         let begun = Instant::now();
         let flood = b"y\n".repeat(1 << 20);
         pump(&flood[..], Source::Stderr, &output).await;
@@ -344,9 +374,9 @@ mod tests {
 
     #[test]
     fn of_many_unrequested_answers_the_first_is_logged_and_the_others_are_counted() {
-        let output = Output::new(1);
+        let output = Output::new(1, Arc::default());
         for _ in 0..1000 {
-            output.dropped_answer("dropped an answer");
+            output.dropped_answer("dropped an answer", Dropped::Surplus, Some(RequestType::of("rpc")));
         }
         assert_eq!(output.state().answers, 999);
         output.report();

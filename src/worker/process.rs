@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::exchange::Exchange;
 use super::output::{self, Source};
 use super::status::{Exit, State, Status};
+use super::waste::Waste;
 use crate::os;
 use crate::os::children::Member;
 use crate::os::process::Started;
@@ -41,10 +42,10 @@ enum Order {
 
 impl Process {
     /// Takes a child that was just started.
-    pub(super) fn adopt(mut started: Started, stdout_is_text: bool) -> Self {
+    pub(super) fn adopt(mut started: Started, stdout_is_text: bool, waste: Arc<Waste>) -> Self {
         let child = &mut started.child;
         let group = child.id().unwrap_or_default();
-        let status = Arc::new(Status::new(group));
+        let status = Arc::new(Status::new(group, waste));
         let (orders, queue) = mpsc::unbounded_channel();
         let mut pumps = tokio::task::JoinSet::new();
         if let Some(stderr) = child.stderr.take() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Relaxed, SeqCst},
@@ -16,7 +17,12 @@ use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::in_hand::{InHand, Tag, Tags};
 use super::output::Output;
+use super::waste::Waste;
+
+/// Bytes of what a worker printed last that are kept when it dies.
+const LAST_WORDS: usize = 1024;
 
 /// What is known of a worker's process.
 #[derive(Debug)]
@@ -26,6 +32,7 @@ pub(crate) struct Status {
     state: AtomicU8,
     /// Whether the request in hand, or the last one, has its answer.
     answered: AtomicBool,
+    tags: Tags,
     created: SystemTime,
     started: Instant,
     exit: watch::Sender<Option<Exit>>,
@@ -62,18 +69,21 @@ impl State {
 }
 
 impl Status {
-    pub(super) fn new(child: u32) -> Self {
+    /// Counts in `waste` what the worker sends in vain.
+    pub(super) fn new(child: u32, waste: Arc<Waste>) -> Self {
+        let started = Instant::now();
         Self {
             child,
             pid: AtomicU32::new(child),
             state: AtomicU8::new(State::Inactive as u8),
             answered: AtomicBool::new(false),
+            tags: Tags::new(started),
             created: SystemTime::now(),
-            started: Instant::now(),
+            started,
             exit: watch::Sender::new(None),
             gone: AtomicBool::new(false),
             holder: AtomicWaker::new(),
-            output: Output::new(child),
+            output: Output::new(child, waste),
         }
     }
 
@@ -148,9 +158,31 @@ impl Status {
         self.pid.store(pid, Relaxed);
     }
 
-    /// A request is handed to it.
-    pub(super) fn set_unanswered(&self) {
+    /// What it printed last, at most 1 KB.
+    pub(crate) fn last_words(&self) -> String {
+        self.output.last_words(LAST_WORDS)
+    }
+
+    /// A request is handed to it; to a worker with one at a time.
+    pub(super) fn begin(&self, tag: Tag) {
         self.answered.store(false, Relaxed);
+        self.tags.set(tag);
+    }
+
+    /// The requests in hand of a worker with several.
+    pub(super) fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    /// The requests in hand.
+    pub(crate) fn in_hand(&self) -> InHand {
+        self.tags.several().unwrap_or_else(|| {
+            let mut in_hand = InHand::default();
+            if self.state() == State::Working {
+                in_hand.add(self.tags.last(), Instant::now());
+            }
+            in_hand
+        })
     }
 
     /// The request in hand has its answer; the worker may still be busy with what comes after it.

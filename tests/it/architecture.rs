@@ -50,7 +50,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("proxy", &["pools", "goridge", "net", "streams", "telemetry"]),
         ("rpc", &["pools", "api", "goridge", "net", "os", "proto", "streams", "telemetry"]),
         ("admin", &["pools", "net", "os", "telemetry"]),
-        ("api", &["net"]),
+        ("api", &["net", "telemetry"]),
         ("streams", &["os", "telemetry"]),
         ("pools", &["codec", "pool", "worker", "telemetry"]),
         ("pool", &["worker", "telemetry"]),
@@ -67,8 +67,17 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 8] =
-    ["access", "compat", "duration", "findings", "grpc", "offload", "secrets", "single_flight"];
+const PRIMITIVES: [&str; 9] = [
+    "access",
+    "compat",
+    "duration",
+    "findings",
+    "grpc",
+    "offload",
+    "request_type",
+    "secrets",
+    "single_flight",
+];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

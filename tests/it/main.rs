@@ -31,6 +31,7 @@ mod meaning;
 mod migration;
 mod neighbours;
 mod numbered;
+mod observed;
 mod packages;
 mod pages;
 mod pid_one;

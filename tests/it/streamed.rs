@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway::pool::{AnswerStream, Caller, Error, Opened};
+use causeway::pool::{AnswerStream, Caller, Error, Opened, Request, RequestType, Timings};
 use causeway::proto::proxy::{RpcRequest, RpcResponse};
 use prost::Message as _;
 
@@ -25,7 +25,9 @@ impl TestPool {
         let request =
             RpcRequest { method: method.into(), data: Bytes::from_static(b"\"1\""), ..Default::default() };
         let body = Bytes::from(request.encode_to_vec());
-        self.pool.open(Caller::NONE, b"{}", &body, None).await
+        let kind = RequestType::of("rpc");
+        let request = Request { caller: Caller::NONE, kind, context: b"{}", body: &body, deadline: None };
+        self.pool.open(request, &mut Timings::default()).await
     }
 
     async fn open(&self, method: &str) -> AnswerStream {

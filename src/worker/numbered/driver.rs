@@ -18,9 +18,12 @@ use super::requests::Verdict;
 use super::shared::{Farewell, Shared};
 use crate::goridge::{self, Cancel, Codec, Frame, Message, Part, StreamBits};
 use crate::relay::Relay;
+use crate::request_type::RequestType;
+use crate::worker::in_hand::InHand;
 use crate::worker::incoming::{Incoming, Reading};
 use crate::worker::outcome::Fault;
 use crate::worker::status::Status;
+use crate::worker::waste::Dropped;
 
 /// Many small answers are read at once. Bodies beyond this size keep the buffer that they were read into; smaller ones are copied, so that
 /// none keeps the answers beside it in memory.
@@ -95,6 +98,10 @@ impl Driver {
     ) -> (Self, Numbered) {
         incoming.set_reading(READING);
         let shared = Shared::new(status, codec);
+        let weak = Arc::downgrade(&shared);
+        let in_hand =
+            move || weak.upgrade().map_or_else(InHand::default, |shared| shared.lock().requests.in_hand());
+        shared.status.tags().set_several(Box::new(in_hand));
         let unit = Numbered::new(Arc::clone(&shared));
         let driver = Self {
             shared,
@@ -285,8 +292,9 @@ impl Driver {
                     Verdict::Fine => self.incoming.was_useful(),
                     Verdict::Cancel => state.queue.control(&goridge::cancel(id, Cancel::Gone)),
                     verdict @ (Verdict::Unknown | Verdict::Repeated) => {
+                        let kind = state.requests.type_of(id).filter(|_| verdict == Verdict::Repeated);
                         drop(state);
-                        return Ok(self.strike(&verdict));
+                        return Ok(self.strike(&verdict, kind));
                     }
                 }
             }
@@ -299,12 +307,12 @@ impl Driver {
     }
 
     /// An answer has come that belongs to no request.
-    fn strike(&mut self, verdict: &Verdict) -> Option<Notice> {
-        let why = match verdict {
-            Verdict::Repeated => "second answer to a request dropped",
-            _ => "answer to an unknown request dropped",
+    fn strike(&mut self, verdict: &Verdict, kind: Option<RequestType>) -> Option<Notice> {
+        let (why, reason) = match verdict {
+            Verdict::Repeated => ("second answer to a request dropped", Dropped::Surplus),
+            _ => ("answer to an unknown request dropped", Dropped::Unknown),
         };
-        self.shared.status.output.dropped_answer(why);
+        self.shared.status.output.dropped_answer(why, reason, kind);
         self.strikes = self.strikes.saturating_add(1);
         (self.strikes == STRIKES).then_some(Notice::Misnumbered)
     }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::goridge::{Decoder, Flags, Item, Options, encode};
 use crate::net::Stream;
+use crate::worker::in_hand::Tag;
 use crate::worker::outcome::{Outcome, Received};
 
 const PID: u32 = 7;
@@ -76,7 +77,7 @@ fn bytes(piece: &Piece) -> Vec<u8> {
 /// A connection, and the worker's end of it.
 fn connect() -> (Driver, Numbered, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let status = Arc::new(Status::new(PID));
+    let status = Arc::new(Status::new(PID, Arc::default()));
     let incoming = Incoming::new(Arc::clone(&status), 1000, READING);
     let (driver, unit) = Driver::new(status, Codec::Proto, Relay::Socket(Stream::Unix(ours)), incoming);
     (driver, unit, theirs)
@@ -84,7 +85,7 @@ fn connect() -> (Driver, Numbered, UnixStream) {
 
 fn begin(unit: &Numbered, may_stream: bool) -> Numbered {
     let mut another = unit.another();
-    another.begin(b"{}", Bytes::from_static(b"request"), may_stream).unwrap();
+    another.begin(b"{}", Bytes::from_static(b"request"), may_stream, Tag::any()).unwrap();
     another
 }
 

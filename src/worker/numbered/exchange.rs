@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::shared::{Farewell, Shared};
 use crate::goridge::{self, Cancel, Codec};
+use crate::worker::in_hand::Tag;
 use crate::worker::outcome::{Fault, Outcome, Received};
 
 /// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
@@ -63,6 +64,7 @@ impl Numbered {
         context: &[u8],
         body: Bytes,
         may_stream: bool,
+        tag: Tag,
     ) -> Result<(), goridge::TooLarge> {
         let codec = self.shared.codec;
         // Before a number is used.
@@ -72,7 +74,7 @@ impl Numbered {
             if state.queue.is_closed() {
                 return None;
             }
-            let id = state.requests.begin(may_stream)?;
+            let id = state.requests.begin(may_stream, tag)?;
             let head = goridge::numbered_head(codec, id, context, body.len()).ok()?;
             let is_small = body.len() < COPY_LIMIT;
             let copied = if is_small { body.len() } else { 0 };

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::messages::Messages;
 use crate::goridge::Part;
+use crate::request_type::RequestType;
 use crate::worker::budget::Memory;
+use crate::worker::in_hand::{InHand, Tag};
 use crate::worker::outcome::{Fault, Outcome, Received};
 
 /// Numbers from here on are the last ones: the worker is to be replaced before there are none left.
@@ -28,12 +31,14 @@ pub(super) struct Requests {
     message_bytes: usize,
     /// Streams whose clients' messages wait for room.
     senders: Vec<u32>,
+    types: Types,
     /// Tasks to be woken without the lock around this. Wakers that were replaced are among them, since dropping one may drop its task.
     woken: Vec<Waker>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    tag: Tag,
     /// Where it begins among the bytes for the worker, once it was taken to be written.
     begins: Option<u64>,
     /// To be taken by its holder.
@@ -90,9 +95,11 @@ pub(super) enum Verdict {
 
 impl Requests {
     /// Another request, whose answer may be streamed or not. `None` if all numbers were used.
-    pub(super) fn begin(&mut self, may_stream: bool) -> Option<u32> {
+    pub(super) fn begin(&mut self, may_stream: bool, tag: Tag) -> Option<u32> {
         self.last = self.last.checked_add(1)?;
+        self.types.note(self.last, tag.kind);
         let entry = Entry {
+            tag,
             begins: None,
             outcome: None,
             memory: None,
@@ -122,6 +129,20 @@ impl Requests {
     /// Requests that the worker has not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// The requests that the worker has not finished.
+    pub(super) fn in_hand(&self) -> InHand {
+        let (mut in_hand, now) = (InHand::default(), Instant::now());
+        for entry in self.entries.values().filter(|entry| !entry.finished) {
+            in_hand.add(entry.tag, now);
+        }
+        in_hand
+    }
+
+    /// The type of the request of this number, if it is one of the last.
+    pub(super) fn type_of(&self, id: u32) -> Option<RequestType> {
+        self.types.of(id)
     }
 
     /// Whether there are few numbers left.
@@ -278,6 +299,31 @@ impl Requests {
     #[cfg(test)]
     fn after(last: u32) -> Self {
         Self { last, ..Self::default() }
+    }
+}
+
+/// How many of the last requests keep their types.
+const TYPES: usize = 256;
+
+/// The types of the last requests, for answers that come twice.
+#[derive(Debug)]
+struct Types(Box<[(u32, RequestType); TYPES]>);
+
+impl Default for Types {
+    fn default() -> Self {
+        // No request has the number 0.
+        Self(Box::new([(0, RequestType::OTHER); TYPES]))
+    }
+}
+
+impl Types {
+    fn note(&mut self, id: u32, kind: RequestType) {
+        self.0[id as usize % TYPES] = (id, kind);
+    }
+
+    fn of(&self, id: u32) -> Option<RequestType> {
+        let (noted, kind) = self.0[id as usize % TYPES];
+        (noted == id && id > 0).then_some(kind)
     }
 }
 

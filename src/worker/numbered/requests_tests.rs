@@ -14,7 +14,7 @@ fn cx() -> Context<'static> {
 
 /// A request that was written.
 fn begin(requests: &mut Requests, may_stream: bool) -> u32 {
-    let id = requests.begin(may_stream).unwrap();
+    let id = requests.begin(may_stream, Tag::any()).unwrap();
     requests.begins(id, 0);
     id
 }
@@ -65,7 +65,7 @@ fn a_second_answer_and_one_to_nothing_are_told_apart_and_change_nothing() {
 #[test]
 fn an_answer_to_a_request_that_was_not_written_is_one_to_nothing() {
     let mut requests = Requests::default();
-    let [queued, taken] = [(); 2].map(|()| requests.begin(false).unwrap());
+    let [queued, taken] = [(); 2].map(|()| requests.begin(false, Tag::any()).unwrap());
     requests.begins(taken, 100);
     for id in [queued, taken] {
         assert_eq!(requests.receive(id, Part::Answer(body("guessed")), None, 100), Verdict::Unknown);
@@ -172,7 +172,7 @@ fn a_client_s_messages_are_sent_as_far_as_the_worker_takes_them() {
 #[test]
 fn when_the_connection_ends_each_request_hears_what_that_means_for_it() {
     let mut requests = Requests::default();
-    let [answered, read, unread, unwritten] = [(); 4].map(|()| requests.begin(false).unwrap());
+    let [answered, read, unread, unwritten] = [(); 4].map(|()| requests.begin(false, Tag::any()).unwrap());
     for (id, position) in [(answered, 0), (read, 10), (unread, 20)] {
         requests.begins(id, position);
     }
@@ -191,11 +191,11 @@ fn when_the_connection_ends_each_request_hears_what_that_means_for_it() {
 #[test]
 fn numbers_are_never_used_twice() {
     let mut requests = Requests::after(LAST_NUMBERS - 2);
-    assert!(requests.begin(false).is_some() && !requests.are_numbers_used_up());
-    assert!(requests.begin(false).is_some() && requests.are_numbers_used_up());
+    assert!(requests.begin(false, Tag::any()).is_some() && !requests.are_numbers_used_up());
+    assert!(requests.begin(false, Tag::any()).is_some() && requests.are_numbers_used_up());
     let mut requests = Requests::after(u32::MAX - 1);
-    assert_eq!(requests.begin(false), Some(u32::MAX));
-    assert_eq!(requests.begin(false), None);
+    assert_eq!(requests.begin(false, Tag::any()), Some(u32::MAX));
+    assert_eq!(requests.begin(false, Tag::any()), None);
 }
 
 struct Count(AtomicUsize);
@@ -230,4 +230,21 @@ fn whoever_waits_is_woken() {
     assert!(requests.poll_send(id, true, &cx).is_ready() && requests.poll_send(id, true, &cx).is_pending());
     requests.end(|_| Some(Fault::Closed(None)));
     assert_eq!(woken(&mut requests), 2, "the reader and the sender");
+}
+
+#[test]
+fn the_types_of_the_last_requests_are_known_after_their_end() {
+    let mut requests = Requests::default();
+    let tag = |kind| Tag { kind: RequestType::of(kind), ..Tag::any() };
+    let first = requests.begin(false, tag("connect")).unwrap();
+    requests.begins(first, 0);
+    assert_eq!(receive(&mut requests, first, Part::Answer(body("x"))), Verdict::Fine);
+    assert!(outcome(&mut requests, first).is_ready());
+    assert_eq!(requests.in_hand().oldest.map(|tag| tag.kind), None);
+    assert_eq!(requests.type_of(first), Some(RequestType::of("connect")));
+    for _ in 0..TYPES {
+        requests.begin(false, tag("rpc")).unwrap();
+    }
+    assert_eq!([first, 2, 0].map(|id| requests.type_of(id)), [None, Some(RequestType::of("rpc")), None]);
+    assert_eq!(requests.in_hand().oldest.map(|tag| tag.kind), Some(RequestType::of("rpc")));
 }

@@ -65,6 +65,8 @@ async fn a_second_answer_is_never_given_to_the_next_request() {
             assert_eq!(scene.client.rpc("echo", &format!("e{n}")).await.unwrap(), format!("e{n}"));
         }
         scene.server.wait_for_output("unrequested answer");
+        // The type of the request that it belongs to.
+        scene.server.wait_for_output("\"type\": \"rpc\"");
         others.noticed_nothing().await;
         assert_eq!(scene.client.worker_pid().await, pid);
         scene.ends_well().await;

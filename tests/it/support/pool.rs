@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway::config::{Sources, load};
-use causeway::pool::{Caller, Error, Pool, Start, StartError};
+use causeway::pool::{Caller, Error, Pool, Request, RequestType, Start, StartError, Timings};
 use causeway::proto::proxy::{RpcRequest, RpcResponse};
 use causeway::worker::{Environment, Relays};
 use prost::Message as _;
@@ -164,7 +164,9 @@ async fn rpc(pool: &Pool, method: &str, data: &str, deadline: Option<Instant>) -
     let request =
         RpcRequest { method: method.into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() };
     let body = Bytes::from(request.encode_to_vec());
-    let answer = pool.exec(Caller::NONE, b"{}", &body, deadline).await?;
+    let kind = RequestType::of("rpc");
+    let request = Request { caller: Caller::NONE, kind, context: b"{}", body: &body, deadline };
+    let answer = pool.exec(request, &mut Timings::default()).await?;
     let response = RpcResponse::decode(answer.body.clone()).unwrap();
     Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
 }
