@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
-use crate::net::Address;
+use crate::net::{Address, Connections};
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
@@ -104,8 +104,8 @@ impl App {
         let config = &loaded.config;
         let (serving, health) = watch::channel(true);
         let services = services(loaded, health.clone(), stop)?;
-        let admin = start_admin(config, &services, health.clone()).await?;
-        let (rpc, rpc_address) = start_rpc(config, &services).await?;
+        let (admin, admin_connections) = start_admin(config, &services, health.clone()).await?;
+        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.clone(),
@@ -115,6 +115,12 @@ impl App {
         run_on_init(config, &environment).await?;
         let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?;
         services.metrics.register(server.statistics());
+        let connections = vec![
+            ("proxy", vec![server.connections()]),
+            ("rpc", rpc_connections.into_iter().collect()),
+            ("admin", admin_connections),
+        ];
+        services.metrics.register(Arc::new(admin::OpenConnections(connections)));
         let pools = start_pools(config, environment).await?;
         services.pools.set(pools.clone());
         let (close, closed) = oneshot::channel();
@@ -222,22 +228,23 @@ fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
     Ok(Arc::new(registry))
 }
 
-/// Serves health and metrics, as far as there are sections for them.
+/// Serves health and metrics, as far as there are sections for them. Returns the open connections as well.
 async fn start_admin(
     config: &Config,
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
-) -> io::Result<JoinSet<()>> {
+) -> io::Result<(JoinSet<()>, Vec<Arc<Connections>>)> {
     let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
     registry.register(Arc::new(logs::LostLines));
     registry.register(services.streams.figures());
+    registry.register(services.api.figures());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving };
     let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;
-    let mut running = JoinSet::new();
+    let (mut running, connections) = (JoinSet::new(), server.connections());
     running.spawn(server.run());
-    Ok(running)
+    Ok((running, connections))
 }
 
 /// Starts the pools and waits until all workers of those that are required are ready.
@@ -252,13 +259,13 @@ async fn start_pools(config: &Config, environment: Environment) -> Result<Pools,
     Pools::start(settings).await
 }
 
-/// Serves RPC, if there is an `rpc` section. Returns its address, for workers.
+/// Serves RPC, if there is an `rpc` section. Returns its address, for workers, and its open connections.
 async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
-) -> Result<(JoinSet<()>, Option<String>), StartError> {
+) -> Result<(JoinSet<()>, Option<String>, Option<Arc<Connections>>), StartError> {
     let mut running = JoinSet::new();
-    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None)) };
+    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, None)) };
     let workers = match &config.listen {
         Address::Unix(_) => server.identity().map_err(io::Error::other)?,
         Address::Tcp(_) => None,
@@ -266,8 +273,9 @@ async fn start_rpc(
     let server = rpc::Server::bind(config, workers.as_ref()).await?;
     info!(target: "rpc", address = %server.address(), "listening");
     let address = server.address().absolute().to_string();
+    let connections = server.connections();
     running.spawn(server.run(Arc::clone(services)));
-    Ok((running, Some(address)))
+    Ok((running, Some(address), Some(connections)))
 }
 
 async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {

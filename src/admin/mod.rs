@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `server` binds one listener per address: sections that name the same address share it. `connection` serves HTTP/1 with keep-alive and
-//! deadlines. `site` is the table of one listener, from path and method to page; `health` and `metrics` are the pages, `process` the figures
-//! of this process, `large` the limit on large pages. `config` holds the `metrics` and `status` sections.
+//! deadlines. `site` is the table of one listener, from path and method to page; `health` and `metrics` are the pages, `process` and
+//! `connections` figures of this process, `large` the limit on large pages. `config` holds the `metrics` and `status` sections.
 //!
 //! Invariants:
 //! - No peer holds a connection or memory for long, whether silent, slow or one of many: every wait has a deadline, and at the limit an idle
@@ -23,6 +23,7 @@
 mod answer;
 mod config;
 mod connection;
+mod connections;
 mod health;
 mod large;
 mod metrics;
@@ -32,6 +33,7 @@ mod site;
 
 pub(crate) use config::is_same_listener;
 pub use config::{Metrics, Status};
+pub(crate) use connections::OpenConnections;
 pub(crate) use process::Process;
 pub use server::Server;
 pub(crate) use server::Sources;

@@ -1,9 +1,10 @@
 //! The figures of this process.
 
+use std::env::consts::{ARCH, OS};
 use std::sync::Arc;
 
 use crate::os::this_process;
-use crate::telemetry::metrics::{Collect, Collected, CollectorKind, approximate, ready};
+use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, approximate, ready};
 
 /// What this process uses: the metrics that dashboards expect of any program.
 ///
@@ -16,6 +17,14 @@ impl Collect for Process {
     fn collect(self: Arc<Self>) -> Collected {
         use CollectorKind::{Counter, Gauge};
         ready(|page| {
+            let mut build = FamilyText::new(
+                "causeway_build_info",
+                Gauge,
+                "Version and platform of this build; the value is 1.",
+            );
+            let labels = [("version", env!("CARGO_PKG_VERSION")), ("os", OS), ("arch", ARCH)];
+            build.sample("", labels, 1.0);
+            page.add(build);
             let Some(process) = this_process::read() else { return };
             for (name, kind, help, value) in [
                 (

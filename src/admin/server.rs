@@ -12,7 +12,7 @@ use super::connection;
 use super::health::{Probe, Question, ServerState};
 use super::metrics::MetricsPage;
 use super::site::{Methods, Path, Site};
-use crate::net::{Accepted, Address, Attributes, Limit, Listener, Options};
+use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Options};
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
 
@@ -96,6 +96,11 @@ impl Server {
             self.bound.len() - 1
         };
         Ok(&mut self.bound[index])
+    }
+
+    /// Their open connections.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connections>> {
+        self.bound.iter().map(|bound| Arc::clone(bound.listener.connections())).collect()
     }
 
     /// Serves until the future is dropped.

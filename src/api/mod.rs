@@ -21,6 +21,7 @@ mod call;
 mod config;
 mod connection;
 mod error;
+mod statistics;
 mod tls;
 
 use std::sync::Arc;
@@ -28,13 +29,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
+use tonic::Code;
+
+use crate::telemetry::metrics::Collect;
 
 pub(crate) use config::target;
 pub use config::{ApiKey, Config, Tls};
 pub use error::{Error, SetupError};
 
+pub(crate) use statistics::METHODS;
+
 use call::{Caller, Failure};
 use connection::Connections;
+use statistics::Statistics;
 
 /// Centrifugo's API. Clones share one connection, which is opened by the first call.
 #[derive(Debug, Clone)]
@@ -47,6 +54,7 @@ struct Inner {
     caller: Caller,
     connections: Connections,
     timeout: Duration,
+    statistics: Arc<Statistics>,
 }
 
 impl Client {
@@ -57,7 +65,13 @@ impl Client {
     pub fn new(config: &Config) -> Result<Self, SetupError> {
         let caller = Caller::new(config)?;
         let connections = Connections::new(config)?;
-        Ok(Self { inner: Arc::new(Inner { caller, connections, timeout: config.api_timeout }) })
+        let statistics = Arc::default();
+        Ok(Self { inner: Arc::new(Inner { caller, connections, timeout: config.api_timeout, statistics }) })
+    }
+
+    /// The durations of its calls.
+    pub(crate) fn figures(&self) -> Arc<dyn Collect> {
+        Arc::clone(&self.inner.statistics) as _
     }
 
     /// Calls `method`, say `Publish`, of `centrifugal.centrifugo.api.CentrifugoApi`.
@@ -68,11 +82,14 @@ impl Client {
     /// # Errors
     /// If Centrifugo cannot be reached, does not answer in time, or answers with a gRPC status.
     pub async fn call(&self, method: &str, message: Bytes) -> Result<Bytes, Error> {
-        let Inner { connections, timeout: patience, .. } = &*self.inner;
-        match timeout(*patience, self.attempt(method, &message)).await {
+        let Inner { connections, timeout: patience, statistics, .. } = &*self.inner;
+        let timed = statistics.begin(method);
+        let answer = match timeout(*patience, self.attempt(method, &message)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::late(connections.address(), *patience)),
-        }
+        };
+        timed.end(answer.as_ref().map_or_else(Error::code, |_| Code::Ok));
+        answer
     }
 
     async fn attempt(&self, method: &str, message: &Bytes) -> Result<Bytes, Error> {

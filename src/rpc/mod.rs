@@ -32,6 +32,7 @@ mod outbox;
 mod router;
 mod server;
 mod services;
+mod statistics;
 
 pub use client::{Client, ClientError};
 pub use config::Config;

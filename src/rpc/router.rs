@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::method::Method;
 use super::methods::{Table, centrifuge, stream, table};
 use super::services::Services;
+use super::statistics::{Called, Statistics};
 use crate::offload;
 
 /// Bytes of an argument for Centrifugo, at most. Centrifugo itself accepts 4 MB by default; this leaves room. Other methods accept less.
@@ -26,6 +27,7 @@ pub(super) struct Router {
     table: LazyLock<Table>,
     services: Arc<Services>,
     memory: Arc<Memory>,
+    statistics: Arc<Statistics>,
     /// One per thread of the runtime.
     turns: Semaphore,
 }
@@ -34,7 +36,9 @@ impl Router {
     pub(super) fn new(services: Arc<Services>) -> Self {
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let turns = Semaphore::new(threads);
-        Self { table: LazyLock::new(table), services, memory: Arc::default(), turns }
+        let (memory, statistics) = (Arc::default(), Arc::<Statistics>::default());
+        services.metrics.register(Arc::clone(&statistics) as _);
+        Self { table: LazyLock::new(table), services, memory, statistics, turns }
     }
 
     /// Resolves when a connection that has kept a thread busy may go on: after all ready tasks had a turn, and one such connection per
@@ -73,24 +77,45 @@ impl Router {
     /// When there is no such method, or the call fails.
     pub(super) async fn answer(&self, call: &Call) -> Result<Bytes, CallError> {
         let name = String::from_utf8_lossy(&call.method);
-        let Some((service, method)) = name.rsplit_once('.') else {
-            return Err(CallError::IllFormed(name.into_owned()));
+        let called = self.called(&name);
+        let result = match called {
+            Called::Centrifugo(method) => self.call_centrifugo(method, call).await,
+            Called::StreamPublish => self.publish(call).await,
+            Called::Table(_) | Called::Unknown => match self.table.get(&*name) {
+                Some(method) => Box::pin(self.run(method, call)).await,
+                None => Err(self.unknown(&name)),
+            },
         };
-        if service == centrifuge::SERVICE {
-            let (read, write) = codecs(call)?;
-            return centrifuge::answer(&self.services.api, method, read, write, call.argument.clone()).await;
+        self.statistics.count(called, result.is_err());
+        result
+    }
+
+    /// Which method it is.
+    fn called<'a>(&self, name: &'a str) -> Called<'a> {
+        match name.rsplit_once('.') {
+            Some((centrifuge::SERVICE, method)) => Called::Centrifugo(method),
+            _ if name == stream::PUBLISH => Called::StreamPublish,
+            _ => self.table.get_key_value(name).map_or(Called::Unknown, |(name, _)| Called::Table(name)),
         }
-        if name == stream::PUBLISH {
-            let (read, write) = codecs(call)?;
-            return stream::publish(&self.services.streams, read, write, call.argument.clone()).await;
+    }
+
+    fn unknown(&self, name: &str) -> CallError {
+        let Some((service, _)) = name.rsplit_once('.') else { return CallError::IllFormed(name.to_owned()) };
+        if self.table.keys().any(|known| known.split('.').next() == Some(service)) {
+            CallError::NoMethod(name.to_owned())
+        } else {
+            CallError::NoService(name.to_owned())
         }
-        match self.table.get(&*name) {
-            Some(method) => Box::pin(self.run(method, call)).await,
-            None if self.table.keys().any(|known| known.split('.').next() == Some(service)) => {
-                Err(CallError::NoMethod(name.into_owned()))
-            }
-            None => Err(CallError::NoService(name.into_owned())),
-        }
+    }
+
+    async fn call_centrifugo(&self, method: &str, call: &Call) -> Result<Bytes, CallError> {
+        let (read, write) = codecs(call)?;
+        centrifuge::answer(&self.services.api, method, read, write, call.argument.clone()).await
+    }
+
+    async fn publish(&self, call: &Call) -> Result<Bytes, CallError> {
+        let (read, write) = codecs(call)?;
+        stream::publish(&self.services.streams, read, write, call.argument.clone()).await
     }
 
     async fn run(&self, method: &Arc<Method>, call: &Call) -> Result<Bytes, CallError> {

@@ -12,7 +12,7 @@ use super::Config;
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use crate::net::{Accepted, Address, Incident, Limit, Listener, Options, Peer};
+use crate::net::{Accepted, Address, Connections, Incident, Limit, Listener, Options, Peer};
 use crate::os::process::Identity;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
@@ -54,6 +54,11 @@ impl Server {
     /// The address it listens on, with the actual port.
     pub fn address(&self) -> &Address {
         self.listener.address()
+    }
+
+    /// Its open connections.
+    pub(crate) fn connections(&self) -> Arc<Connections> {
+        Arc::clone(self.listener.connections())
     }
 
     /// Answers calls until it is dropped, and all connections with it.
