@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// The `otel` section.
 #[derive(Clone, PartialEq, Deserialize)]
@@ -13,8 +12,8 @@ pub struct Otel {
     /// `otel.exporter`.
     pub exporter: Exporter,
     /// `otel.client`: the protocol of exporter `otlp`.
-    pub client: OtlpClient,
-    /// `otel.endpoint`: `host:port`.
+    pub client: Option<OtlpClient>,
+    /// `otel.endpoint`: `host:port`, or a URL.
     pub endpoint: Option<String>,
     /// `otel.custom_url`: the path of the endpoint.
     pub custom_url: Option<String>,
@@ -29,9 +28,25 @@ pub struct Otel {
     /// `otel.service_version`: older than `otel.resource.service_version`.
     pub service_version: Option<String>,
     /// `otel.resource`: attributes of what is traced.
-    pub resource: BTreeMap<String, String>,
-    #[serde(rename = "propagators")]
-    _propagators: IgnoredAny,
+    pub resource: Resource,
+    /// `otel.sampler`: which traces are recorded, by the names of `OTEL_TRACES_SAMPLER` (Causeway's own key).
+    pub sampler: Option<String>,
+    /// `otel.sampler_arg`: the share of traces that samplers with `traceidratio` record (Causeway's own key).
+    pub sampler_arg: Option<f64>,
+}
+
+/// `otel.resource`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Resource {
+    /// `service.name`: `RoadRunner` unless set.
+    pub service_name: Option<String>,
+    /// `service.version`: `1.0.0` unless set.
+    pub service_version: Option<String>,
+    /// `service.namespace`.
+    pub service_namespace: Option<String>,
+    /// `service.instance.id`: random unless set.
+    pub service_instance_id: Option<String>,
 }
 
 impl fmt::Debug for Otel {
@@ -48,7 +63,7 @@ impl Default for Otel {
     fn default() -> Self {
         Self {
             exporter: Exporter::Otlp,
-            client: OtlpClient::Http,
+            client: None,
             endpoint: None,
             custom_url: None,
             insecure: false,
@@ -56,8 +71,9 @@ impl Default for Otel {
             headers: BTreeMap::new(),
             service_name: None,
             service_version: None,
-            resource: BTreeMap::new(),
-            _propagators: IgnoredAny,
+            resource: Resource::default(),
+            sampler: None,
+            sampler_arg: None,
         }
     }
 }

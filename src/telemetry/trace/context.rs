@@ -8,10 +8,13 @@ use http::HeaderMap;
 use memchr::memmem;
 
 /// The header that names the trace of a request and the span that caused it.
-const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// The header with what other tracing systems know of that trace.
+pub(super) const TRACESTATE: &str = "tracestate";
 
 /// Bytes of a `traceparent` of version 00: `00-` trace id `-` span id `-` flags.
-const LENGTH: usize = 55;
+pub(crate) const LENGTH: usize = 55;
 
 /// The flag of a trace that is recorded.
 const SAMPLED: u8 = 1;
@@ -42,6 +45,10 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
+    pub(super) fn new(trace_id: TraceId, span_id: SpanId, is_sampled: bool) -> Self {
+        Self { trace_id, span_id, flags: if is_sampled { SAMPLED } else { 0 } }
+    }
+
     /// Reads a `traceparent`. Of versions later than 00, it reads what they have in common with it.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (known, rest) = text.split_at_checked(LENGTH)?;
@@ -83,8 +90,18 @@ impl TraceContext {
         self.flags & SAMPLED != 0
     }
 
+    /// The same trace, at another span.
+    pub(super) fn at(self, span_id: SpanId) -> Self {
+        Self { span_id, ..self }
+    }
+
+    /// The flags of `traceparent`.
+    pub(super) fn flags(&self) -> u8 {
+        self.flags
+    }
+
     /// The `traceparent` of what this span causes.
-    pub fn traceparent(&self) -> [u8; LENGTH] {
+    pub(crate) fn traceparent(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
         encode(&[0], &mut text[..2]);
         encode(&self.trace_id.0, &mut text[3..35]);
