@@ -91,7 +91,7 @@ fn context_json(bencher: Bencher<'_, '_>) {
     for (name, value) in sent {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
-    bencher.bench_local(|| context::build(black_box("rpc"), None, Some("127.0.0.1:10001"), &headers));
+    bencher.bench_local(|| context::build(black_box("rpc"), None, Some("127.0.0.1:10001"), &headers, None));
 }
 
 /// An RPC whose data has this size.

@@ -8,7 +8,8 @@
 //!  4 proxy: bind                           3 streams: workers handle their ends             grace period, at most 5 s
 //!  5 pools: workers ready, if required     4 pools: workers exit, all at once               grace period, at least WORKERS_EXIT
 //!  6 proxy: serve                          5 rpc
-//!                                          6 admin
+//!                                          6 traces: what waits is exported             grace period, at most 3 s
+//!                                          7 admin
 //! ```
 //!
 //! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
@@ -34,12 +35,16 @@ use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
 use crate::streams::Streams;
+use crate::telemetry::trace::{Exporting, Tracer};
 use crate::telemetry::{logs, metrics};
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
 /// What workers get to exit before they are killed, even if calls have used up the grace period.
 const WORKERS_EXIT: Duration = Duration::from_millis(100);
+
+/// How long a collector may take for what waits for it at shutdown.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Why `serve` could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,9 @@ pub enum StartError {
     /// Centrifugo's API cannot be called with these settings.
     #[error(transparent)]
     Api(#[from] api::SetupError),
+    /// The certificates for a collector of traces cannot be used.
+    #[error("otel: {0}")]
+    Traces(#[source] io::Error),
     /// One of `metrics.collect` cannot be declared.
     #[error("metrics.collect.{name}: {reason}")]
     Metrics {
@@ -88,6 +96,8 @@ pub struct App {
     close: oneshot::Sender<Duration>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
     rpc: JoinSet<()>,
+    /// Exports spans, if there are any.
+    traces: Option<Exporting>,
     /// Watches files until it is dropped.
     watching: JoinSet<()>,
     /// Serves health and metrics until it is dropped.
@@ -103,7 +113,12 @@ impl App {
     pub async fn start(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Self, StartError> {
         let config = &loaded.config;
         let (serving, health) = watch::channel(true);
-        let services = services(loaded, health.clone(), stop)?;
+        let (tracer, traces) =
+            Tracer::start(config.otel.as_ref(), &loaded.env).map_err(StartError::Traces)?;
+        let services = services(loaded, health.clone(), stop, &tracer)?;
+        if let Some(figures) = tracer.figures() {
+            services.metrics.register(figures);
+        }
         let (admin, admin_connections) = start_admin(config, &services, health.clone()).await?;
         let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services).await?;
         let environment = Environment {
@@ -113,7 +128,7 @@ impl App {
             compat: config.compat,
         };
         run_on_init(config, &environment).await?;
-        let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?;
+        let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?.traced(tracer);
         services.metrics.register(server.statistics());
         let connections = vec![
             ("proxy", vec![server.connections()]),
@@ -129,7 +144,7 @@ impl App {
         let (streams, closed) = (services.streams.clone(), async { closed.await.unwrap_or_default() });
         let proxy = tokio::spawn(server.run(pools.clone(), streams.clone(), health, closed));
         let watching = JoinSet::new();
-        Ok(Self { pools, address, serving, streams, close, proxy, rpc, watching, _admin: admin })
+        Ok(Self { pools, address, serving, streams, close, proxy, rpc, traces, watching, _admin: admin })
     }
 
     /// The proxy's address: `host:port`, or the path of a socket.
@@ -182,6 +197,10 @@ impl App {
         self.streams.finish(deadline).await;
         let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;
         self.rpc.shutdown().await;
+        if let Some(traces) = self.traces {
+            let now = Instant::now();
+            traces.finish(deadline.clamp(now, now + LAST_SPANS)).await;
+        }
         if answered && exited { Shutdown::Clean } else { Shutdown::Forced }
     }
 }
@@ -200,12 +219,13 @@ fn services(
     loaded: &Loaded,
     serving: watch::Receiver<bool>,
     stop: mpsc::Sender<rpc::Stop>,
+    tracer: &Tracer,
 ) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
     let pools = UpcomingPools::new(&config.pools);
     let events = Arc::new(proxy::StreamEvents::new(pools.clone()));
     let services = rpc::Services {
-        api: api::Client::new(&config.api)?,
+        api: api::Client::traced(&config.api, tracer.clone())?,
         streams: Streams::new(config.streams, config.proxy.max_message_size, pools.names(), events),
         pools,
         config: loaded.shown.clone().into(),

@@ -13,9 +13,10 @@ use super::connection::Connection;
 use super::{Config, Error, SetupError};
 use crate::grpc::{self, PREFIX, Prefix, TooLong};
 use crate::offload::{self, LONG};
+use crate::telemetry::trace::{TRACEPARENT, Trace};
 
 /// Centrifugo's service.
-const SERVICE: &str = "centrifugal.centrifugo.api.CentrifugoApi";
+pub(super) const SERVICE: &str = "centrifugal.centrifugo.api.CentrifugoApi";
 
 /// Bytes of an answer, compressed or not, at most.
 const MAX_ANSWER: usize = 64 << 20;
@@ -73,8 +74,12 @@ impl Caller {
         connection: &Connection,
         method: &str,
         message: &Bytes,
+        trace: Option<&Trace>,
     ) -> Result<Bytes, Failure> {
-        let request = self.request(method)?;
+        let mut request = self.request(method)?;
+        if let Some(traceparent) = trace.and_then(Trace::traceparent) {
+            request.headers_mut().insert(TRACEPARENT, traceparent);
+        }
         let framed = if !self.gzip {
             grpc::frame(message, false)
         } else if message.len() <= LONG {

@@ -3,6 +3,7 @@
 //! ```text
 //!  Client::call(method, bytes) ─▶ connection: the open one, or a new one ─▶ call: one HTTP/2 stream ─▶ bytes
 //!                                  (one caller opens it, others wait)       (prefix, gzip, status)
+//!          trace: the span of a call, if it is recorded
 //! ```
 //!
 //! It speaks gRPC over the `h2` crate directly. A unary call of bytes needs so little of gRPC that a general client would cost more, in
@@ -23,6 +24,7 @@ mod connection;
 mod error;
 mod statistics;
 mod tls;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::telemetry::metrics::Collect;
+use crate::telemetry::trace::{Trace, Tracer};
 
 pub(crate) use config::target;
 pub use config::{ApiKey, Config, Tls};
@@ -42,6 +45,7 @@ pub(crate) use statistics::METHODS;
 use call::{Caller, Failure};
 use connection::Connections;
 use statistics::Statistics;
+use trace::Recording;
 
 /// Centrifugo's API. Clones share one connection, which is opened by the first call.
 #[derive(Debug, Clone)]
@@ -55,6 +59,7 @@ struct Inner {
     connections: Connections,
     timeout: Duration,
     statistics: Arc<Statistics>,
+    tracer: Tracer,
 }
 
 impl Client {
@@ -63,10 +68,18 @@ impl Client {
     /// # Errors
     /// If a certificate or key cannot be used, or the address or the API key cannot be sent.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
+        Self::traced(config, Tracer::default())
+    }
+
+    /// The same with spans of the calls.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub fn traced(config: &Config, tracer: Tracer) -> Result<Self, SetupError> {
         let caller = Caller::new(config)?;
         let connections = Connections::new(config)?;
-        let statistics = Arc::default();
-        Ok(Self { inner: Arc::new(Inner { caller, connections, timeout: config.api_timeout, statistics }) })
+        let (timeout, statistics) = (config.api_timeout, Arc::default());
+        Ok(Self { inner: Arc::new(Inner { caller, connections, timeout, statistics, tracer }) })
     }
 
     /// The durations of its calls.
@@ -82,22 +95,29 @@ impl Client {
     /// # Errors
     /// If Centrifugo cannot be reached, does not answer in time, or answers with a gRPC status.
     pub async fn call(&self, method: &str, message: Bytes) -> Result<Bytes, Error> {
-        let Inner { connections, timeout: patience, statistics, .. } = &*self.inner;
+        let Inner { connections, timeout: patience, statistics, tracer, .. } = &*self.inner;
         let timed = statistics.begin(method);
-        let answer = match timeout(*patience, self.attempt(method, &message)).await {
+        // Callers of RPC send no context, so each call is a trace of its own.
+        let trace = tracer.outgoing(None);
+        let pending = trace.and_then(|trace| tracer.pending(trace, None));
+        let recording = pending.map(|pending| Recording::begin(pending, method, connections.address()));
+        let answer = match timeout(*patience, self.attempt(method, &message, trace.as_ref())).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::late(connections.address(), *patience)),
         };
         timed.end(answer.as_ref().map_or_else(Error::code, |_| Code::Ok));
+        if let Some(recording) = recording {
+            recording.end(&answer);
+        }
         answer
     }
 
-    async fn attempt(&self, method: &str, message: &Bytes) -> Result<Bytes, Error> {
+    async fn attempt(&self, method: &str, message: &Bytes, trace: Option<&Trace>) -> Result<Bytes, Error> {
         let Inner { caller, connections, .. } = &*self.inner;
         let mut is_second = false;
         loop {
             let connection = connections.get().await?;
-            match caller.call(&connection, method, message).await {
+            match caller.call(&connection, method, message, trace).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::NotBegun(error)) if is_second => return Err(error),

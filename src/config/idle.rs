@@ -11,13 +11,12 @@ use crate::secrets;
 use crate::telemetry::logs::CHANNELS;
 
 /// Keys without an effect, and why. `config/reference.rr.yaml` marks them.
-const IDLE: [(&str, &str); 10] = [
+const IDLE: [(&str, &str); 9] = [
     ("server.relay_timeout", "centrifuge.pool.allocate_timeout limits how long a worker may take to connect"),
     ("centrifuge.name", "this name is not used"),
     ("centrifuge.version", "this version is not used"),
     ("logs.err_output", "the log's own errors go to standard error"),
     ("status.check_timeout", "checks answer immediately"),
-    ("otel", "this version does not export traces"),
     ("endure.log_level", "set logs.channels.endure.level instead"),
     ("endure.print_graph", "there is no plugin graph"),
     ("endure.watchdog_sec", "systemd's watchdog is not supported"),
@@ -165,7 +164,7 @@ fn logs(tree: &Node, compat: Compat, problems: &Problems) {
     }
 }
 
-/// Refuses what RoadRunner 3 refuses, although no traces are exported here.
+/// Refuses what RoadRunner 3 refuses.
 fn zipkin(tree: &Node, problems: &Problems) {
     let exporter = find(tree, "otel.exporter");
     if let Some(node) = exporter.filter(|node| node.text().is_some_and(|text| text == "zipkin")) {

@@ -39,6 +39,9 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     if let Some(status) = &config.status {
         status.validate(machine, &mut findings);
     }
+    if let Some(otel) = &config.otel {
+        otel.validate(machine, &mut findings);
+    }
     for finding in findings.into_list() {
         add(&finding, tree, problems);
     }

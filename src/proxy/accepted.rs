@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::account::{self, Reservation};
 use super::gzip::Encoding;
+use super::recording::Recording;
 use super::route::Route;
 use super::service::{CallHead, Service};
 use super::statistics::Timed;
@@ -46,10 +47,11 @@ impl<B: Backend> Call<B> {
         let kind = match &mut self.route {
             Route::Proxied { kind, .. } | Route::Health(kind) => std::mem::take(kind),
         };
+        let place = self.place(head);
         let authority = head.uri.authority().map(|read| self.reservation.account().authority(read.as_str()));
         let id = stream.map(|id| id.to_string());
         // What grpc-go answers.
-        let context = context::build(&kind, id.as_deref(), authority, &head.headers);
+        let context = context::build(&kind, id.as_deref(), authority, &head.headers, place.as_ref());
         let context = context.map_err(|error| status::malformed(&error))?;
         let timeout = parse_timeout(&head.headers).map_err(|error| status::malformed(&error))?;
         // An escaped byte may take six.
@@ -66,6 +68,17 @@ impl<B: Backend> Call<B> {
         Ok(CallHead { kind, label, context, deadline, encoding, shows_pool })
     }
 
+    /// The place of its worker in a trace, unless that is for the caller to say. Its spans are recorded from now on.
+    #[inline]
+    fn place(&mut self, head: &Parts) -> Option<context::Place> {
+        let tracer = &self.service.tracer;
+        let trace = tracer.incoming(&head.headers)?;
+        if let Some(timed) = &mut self.timed {
+            timed.recording = Recording::begin(tracer, trace, head.uri.path(), &head.headers);
+        }
+        Some(context::Place { traceparent: trace.next.traceparent(), keeps_state: trace.parent.is_some() })
+    }
+
     /// Answers the call with a status alone.
     pub(super) fn refuse(self, status: Status) {
         refuse_counted(self.timed, status, self.respond);
@@ -80,7 +93,7 @@ pub(super) fn refuse(response: http::Response<tonic::body::Body>, respond: SendR
 
 pub(super) fn refuse_counted(timed: Option<Timed>, status: Status, respond: SendResponse<Bytes>) {
     if let Some(timed) = timed {
-        timed.end(status.code());
+        timed.end_with(&status);
     }
     refuse(status.into_http(), respond);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{HeaderName, Request};
+use tonic::Code;
 use tracing::debug;
 
 use super::account::Reservation;
@@ -35,7 +36,10 @@ pub(super) async fn answer<B: Backend>(
     let mut pool = None;
     if let Some(timed) = timed {
         pool = if head.shows_pool { service.statistics.pool_of(&timed) } else { None };
-        timed.end(outcome.code());
+        match &outcome {
+            Outcome::Message(_) | Outcome::Compressed(_) => timed.end(Code::Ok),
+            Outcome::Status(status) => timed.end_with(status),
+        }
     }
     let sent = match outcome {
         Outcome::Message(answer) => send::message(&answer.body, false, pool, respond, reservation),

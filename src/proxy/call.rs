@@ -199,6 +199,7 @@ mod tests {
     use crate::net::Registration;
     use crate::pools::{self, Answered, Error, Opened, Timings};
     use crate::streams::Streams;
+    use crate::telemetry::trace::Tracer;
 
     /// Answers nothing.
     #[derive(Clone)]
@@ -256,8 +257,9 @@ mod tests {
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
-        let service =
-            Arc::new(Service::new(backend, health, Statistics::new(&[]), 1 << 20, Streams::unhandled()));
+        let (statistics, streams) = (Statistics::new(&[]), Streams::unhandled());
+        let service = Service::new(backend, health, statistics, 1 << 20, streams, Tracer::default());
+        let service = Arc::new(service);
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {

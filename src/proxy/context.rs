@@ -4,6 +4,8 @@
 //! UTF-8 replaced. Headers become metadata as in grpc-go's server: all but pseudo headers (`:authority` stays), `host` and the
 //! protocol's own `grpc-timeout`, `grpc-encoding`, `te` and the like. Keys that end in `-bin` are base64 and are decoded first.
 //!
+//! `traceparent` names the span of the worker, if the call is traced here, and is the caller's otherwise.
+//!
 //! The bridge adds `type`, and for streams `stream` and `reason`. A client's header of such a name is dropped: RoadRunner puts it in front of its own value, and PHP reads the first.
 
 use base64::Engine as _;
@@ -27,14 +29,23 @@ pub(super) struct Malformed {
     key: String,
 }
 
+/// The place of a request in a trace, if it is not what the call's headers say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) traceparent: [u8; 55],
+    /// Whether the call's `tracestate` is about the same trace.
+    pub(super) keeps_state: bool,
+}
+
 /// Returns the context of a call of type `kind`; with the id of its stream, if it opens one.
 pub(super) fn build(
     kind: &str,
     stream: Option<&str>,
     authority: Option<&str>,
     headers: &HeaderMap,
+    place: Option<&Place>,
 ) -> Result<Vec<u8>, Malformed> {
-    let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 3);
+    let mut entries: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + 4);
     entries.push(("type", kind.as_bytes()));
     if let Some(id) = stream {
         entries.push(("stream", id.as_bytes()));
@@ -44,7 +55,15 @@ pub(super) fn build(
         entries.push((":authority", authority));
     }
     let sent = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let is_own = |name: &str| stream.is_some() && matches!(name, "stream" | "reason");
+    if let Some(place) = place {
+        entries.push(("traceparent", &place.traceparent));
+    }
+    let is_own = |name: &str| match name {
+        "stream" | "reason" => stream.is_some(),
+        "traceparent" => place.is_some(),
+        "tracestate" => place.is_some_and(|place| !place.keeps_state),
+        _ => false,
+    };
     entries.extend(sent.filter(|(name, _)| is_metadata(name) && !is_own(name)));
     // Stable: values of one key keep their order.
     entries.sort_by_key(|(name, _)| *name);
@@ -168,7 +187,7 @@ mod tests {
                 HeaderValue::from_bytes(value).unwrap(),
             );
         }
-        let bytes = build(kind, None, Some(authority), &map).unwrap();
+        let bytes = build(kind, None, Some(authority), &map, None).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -223,7 +242,8 @@ mod tests {
         for name in ["stream", "reason", "x"] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
-        let context = |stream| String::from_utf8(build("x", stream, Some("a"), &headers).unwrap()).unwrap();
+        let context =
+            |stream| String::from_utf8(build("x", stream, Some("a"), &headers, None).unwrap()).unwrap();
         assert_eq!(context(Some("id")), r#"{":authority":["a"],"stream":["id"],"type":["x"],"x":["1"]}"#);
         assert!(context(None).contains(r#""stream":["1"],"type""#));
     }
@@ -254,7 +274,7 @@ mod tests {
         );
         let mut map = HeaderMap::new();
         map.insert("b-bin", HeaderValue::from_static("%%%"));
-        assert_eq!(build("rpc", None, None, &map), Err(Malformed { key: "b-bin".into() }));
+        assert_eq!(build("rpc", None, None, &map, None), Err(Malformed { key: "b-bin".into() }));
     }
 
     proptest! {

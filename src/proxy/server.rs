@@ -15,6 +15,7 @@ use super::statistics::Statistics;
 use super::{Backend, Config, connection};
 use crate::net::{Address, Connections, Limit, Listener, Options};
 use crate::streams::Streams;
+use crate::telemetry::trace::Tracer;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
@@ -25,6 +26,7 @@ pub struct Server {
     listener: Listener,
     max_message_size: usize,
     statistics: Arc<Statistics>,
+    tracer: Tracer,
 }
 
 /// How a server shut down.
@@ -50,8 +52,14 @@ impl Server {
             limit: CONNECTIONS,
         })
         .await?;
-        let statistics = Statistics::new(pools);
-        Ok(Self { listener, max_message_size: config.max_message_size, statistics })
+        let (statistics, tracer) = (Statistics::new(pools), Tracer::default());
+        Ok(Self { listener, max_message_size: config.max_message_size, statistics, tracer })
+    }
+
+    /// The same with spans of the calls.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The address it listens on: `host:port`, or the path of the socket.
@@ -85,8 +93,9 @@ impl Server {
         shutdown: impl Future<Output = Duration> + Send + 'static,
     ) -> Stopped {
         let health = Health { serving };
-        let service =
-            Arc::new(Service::new(backend, health, self.statistics, self.max_message_size, streams.clone()));
+        let (statistics, limit) = (self.statistics, self.max_message_size);
+        let service = Service::new(backend, health, statistics, limit, streams.clone(), self.tracer);
+        let service = Arc::new(service);
         let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();
         let mut connections = JoinSet::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::Status;
 use tracing::{debug, error, warn};
 
 use super::account::Reservation;
@@ -19,6 +19,7 @@ use super::sub_refresh::{self, SubRefresh};
 use super::{Backend, status};
 use crate::pools::{self, Answered, Request, RequestType, Timings};
 use crate::streams::Streams;
+use crate::telemetry::trace::Tracer;
 
 /// All services of the listener.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(super) struct Service<B> {
     pub(super) statistics: Arc<Statistics>,
     pub(super) gzip: Gzip,
     pub(super) streams: Streams,
+    pub(super) tracer: Tracer,
     pub(super) sub_refresh: SubRefresh,
     pub(super) max_message_size: usize,
 }
@@ -60,13 +62,6 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn code(&self) -> Code {
-        match self {
-            Self::Message(_) | Self::Compressed(_) => Code::Ok,
-            Self::Status(status) => status.code(),
-        }
-    }
-
     /// The same if there is memory for it.
     pub(super) fn within(self, reservation: &mut Reservation) -> Self {
         let size = match &self {
@@ -85,6 +80,7 @@ impl<B: Backend> Service<B> {
         statistics: Arc<Statistics>,
         max_message_size: usize,
         streams: Streams,
+        tracer: Tracer,
     ) -> Self {
         Self {
             backend,
@@ -96,6 +92,7 @@ impl<B: Backend> Service<B> {
             statistics,
             gzip: Gzip::new(),
             streams,
+            tracer,
             sub_refresh: SubRefresh::default(),
             max_message_size,
         }

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Status};
 
+use super::recording::Recording;
 use crate::grpc::CODES;
 use crate::pools::{RequestType, Timings};
 use crate::telemetry::histogram::{BOUNDS, STAGE_BOUNDS, SecondsHistogram, StageHistogram};
@@ -47,6 +48,8 @@ pub(super) struct Timed {
     pub(super) timings: Timings,
     arrived: Instant,
     code: Code,
+    /// Its spans, if it is recorded.
+    pub(super) recording: Option<Box<Recording>>,
 }
 
 impl Statistics {
@@ -58,8 +61,8 @@ impl Statistics {
 
     /// A call has arrived, of the type of this name.
     pub(super) fn begin(self: &Arc<Self>, kind: &str, arrived: Instant) -> Timed {
-        let (label, timings) = (RequestType::of(kind), Timings::default());
-        Timed { statistics: Arc::clone(self), label, pool: 0, timings, arrived, code: Code::Cancelled }
+        let (label, timings, code) = (RequestType::of(kind), Timings::default(), Code::Cancelled);
+        Timed { statistics: Arc::clone(self), label, pool: 0, timings, arrived, code, recording: None }
     }
 
     /// Whether calls may go to one pool or another.
@@ -123,6 +126,14 @@ impl Timed {
     pub(super) fn end(mut self, code: Code) {
         self.code = code;
     }
+
+    /// The call has ended with this status.
+    pub(super) fn end_with(mut self, status: &Status) {
+        if let Some(recording) = &mut self.recording {
+            recording.fail(status);
+        }
+        self.end(status.code());
+    }
 }
 
 impl Drop for Timed {
@@ -131,6 +142,9 @@ impl Drop for Timed {
         let counts = pool.types[self.label.number()].get_or_init(Box::default);
         let now = Instant::now();
         let whole = now.saturating_duration_since(self.arrived);
+        if let Some(recording) = self.recording.take() {
+            recording.end(&pool.name, self.code, &self.timings, [self.arrived, now]);
+        }
         if let Some(histogram) = usize::try_from(self.code as i32).ok().and_then(|n| counts.codes.get(n)) {
             histogram.observe(whole);
         }

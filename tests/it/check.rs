@@ -333,7 +333,7 @@ causeway: .rr.yaml:6: server.on_init.user: there is no user `nosuchuser2`
 /// What is odd about a configuration with which a server starts.
 const ODD: &str = "rpc: {listen: unix://rpc.sock, allow: [10.0.0.0/8]}
 status: {address: 127.0.0.1:0, check_timeout: 5}
-otel: {exporter: otlp}
+otel: {exporter: zipkin}
 service: {centrifugo: {command: ./centrifugo --api_key hunter2}}
 http: {address: x}
 serve: {}
@@ -354,7 +354,7 @@ fn check_warns_of_what_serve_warns_of() {
 .rr.yaml:8: centrifuge.name: has no effect: this name is not used
 .rr.yaml:10: rpc.allow: has no effect on a unix socket: its permissions (rpc.socket_mode) say who may connect
 .rr.yaml:11: status.check_timeout: has no effect: checks answer immediately
-.rr.yaml:12: otel: has no effect: this version does not export traces
+.rr.yaml:12: otel.exporter: zipkin is not supported, and no spans are exported: use otlp, which collectors and Jaeger read
 .rr.yaml:13: service: these programs are not started: centrifugo (`./centrifugo`); run them with systemd or as containers
 .rr.yaml:14: sections of RoadRunner plugins that are not supported: http
 .rr.yaml:15: serve: unknown section; did you mean `server`?

@@ -101,7 +101,7 @@ fn roadrunner_3_refuses_what_it_cannot_do() {
     let three = format!("{LEAST}causeway.compat: 3\n");
     assert_eq!(
         error(&format!("{three}otel: {{exporter: zipkin}}\n")),
-        "5: otel.exporter: zipkin exporter is deprecated, use OTLP instead\nwarning: 5: otel: has no effect: this version does not export traces"
+        "5: otel.exporter: zipkin exporter is deprecated, use OTLP instead"
     );
     assert!(
         error(&format!("{three}lock: {{}}\n")).starts_with("5: lock.driver: unsupported lock driver: \"\"")

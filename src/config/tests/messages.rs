@@ -241,7 +241,6 @@ fn settings_without_an_effect_are_reported() {
         "9: logs.channels.sever: unknown channel; did you mean `server`?",
         "9: logs.channels.http: has no effect: nothing is logged to this channel; known channels: server, centrifuge, rpc, app, endure, config, metrics, status, otel, lock, watch, net",
         "10: status.check_timeout: has no effect: checks answer immediately",
-        "11: otel: has no effect: this version does not export traces",
         "12: endure.log_level: has no effect: set logs.channels.endure.level instead",
         "12: endure.print_graph: has no effect: there is no plugin graph",
         "12: endure.watchdog_sec: has no effect: systemd's watchdog is not supported",
