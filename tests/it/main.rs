@@ -48,3 +48,4 @@ mod sockets;
 mod streamed;
 mod streams;
 mod support;
+mod traces;

@@ -2,6 +2,7 @@
 
 pub mod centrifugo;
 pub mod chance;
+pub mod collector;
 pub mod frames;
 pub mod gob;
 pub mod http_app;
