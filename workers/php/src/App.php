@@ -201,17 +201,20 @@ final class App
         if ($handler === null) {
             return $this->withoutHandler($event, $request, $codec);
         }
+        $scope = Tracing::enter($headers);
         try {
             $answer = $handler($request);
+            if ($answer instanceof \Generator && $event->isStream()) {
+                $stream = new Stream($event, $answer, $codec, self::place($handler));
+                $answer = $stream->rejection();
+                if ($answer === null) {
+                    return $scope === null ? $stream->messages() : Tracing::during($headers, $stream->messages());
+                }
+            }
         } catch (Error | Disconnect $refusal) {
             $answer = $refusal;
-        }
-        if ($answer instanceof \Generator && $event->isStream()) {
-            $stream = new Stream($event, $answer, $codec, self::place($handler));
-            $answer = $stream->rejection();
-            if ($answer === null) {
-                return $stream->messages();
-            }
+        } finally {
+            $scope?->detach();
         }
         try {
             return $codec->answer($event, $answer);

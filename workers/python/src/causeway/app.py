@@ -17,11 +17,12 @@ from . import codec as codecs
 from . import requests, results
 from .codec import Codec
 from .events import Disconnect, Error, Event
-from .handlers import CURRENT, Handler, Handlers, encode, event_of, respond
+from .handlers import CURRENT, Handler, Handlers, encode, enter, event_of, leave, respond
 from .relay import Relay
 from .requests import Request
 from .results import Publication, Result
 from .streams import StreamEncoder
+from .tracing import TRACED, attach, detach
 from .worker import Payload, Stop, Worker
 
 if TYPE_CHECKING:
@@ -292,6 +293,8 @@ class App:
         if handler is None:
             return respond(codec, event, self._handlers.missing(event, request))
         CURRENT.set(request)
+        # For most requests, two calls less.
+        entered = attach(request) if TRACED in context else None
         try:
             answer = handler.function(request)
             if not isinstance(answer, Result):
@@ -303,6 +306,8 @@ class App:
             answer = refusal
         finally:
             CURRENT.set(None)
+            if entered is not None:
+                detach(entered)
         return encode(codec, event, handler, answer)
 
     def _complete(self, answer: Awaitable[Any]) -> Any:
@@ -353,7 +358,7 @@ def _may_be_concurrent(concurrency: int) -> bool:
 
 
 def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], request: Request) -> Iterator[bytes]:
-    CURRENT.set(request)
+    entered = enter(request)
     try:
         if first is not _END:
             yield from encoder.messages(first)
@@ -364,7 +369,7 @@ def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, No
         encoder.refusal(raised)
     finally:
         items.close()
-        CURRENT.set(None)
+        leave(entered)
 
 
 async def _wait(answer: Awaitable[Any]) -> Any:

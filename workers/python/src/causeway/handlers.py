@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar
 
+from . import tracing
 from .codec import Codec
 from .events import Answer, Disconnect, Error, Event
 from .requests import Request
@@ -31,6 +32,18 @@ CURRENT: ContextVar[Optional[Request]] = ContextVar("causeway.current_request", 
 def current_request() -> Optional[Request]:
     """Return the request that is being handled here, in its handler and in what it calls or starts; otherwise ``None``."""
     return CURRENT.get()
+
+
+def enter(request: Request) -> Any:
+    """Make a request and its trace the current ones; return what ``leave`` needs. A task or a copied context need not be left."""
+    CURRENT.set(request)
+    return tracing.attach(request)
+
+
+def leave(token: Any) -> None:
+    """No request is the current one here any more."""
+    CURRENT.set(None)
+    tracing.detach(token)
 
 
 class Style(Enum):

@@ -16,7 +16,7 @@ from .. import frame
 from ..codec import Codec
 from ..events import Disconnect, Error, Event
 from ..frame import CONTROL, ERROR, PING, STOP, STREAM, FrameError
-from ..handlers import CURRENT, Handler, Handlers, Style, encode, event_of, respond
+from ..handlers import Handler, Handlers, Style, encode, enter, event_of, respond
 from ..relay import Relay
 from ..requests import Request, SubscribeStreamRequest
 from ..results import Result
@@ -184,7 +184,7 @@ class Session:
         else:
             self._calls.add(number)
             context_of_call = copy_context()
-            context_of_call.run(CURRENT.set, request)
+            context_of_call.run(enter, request)
             call = partial(_in_context, context_of_call, partial(self._call, number, event, handler, request))
             if self._threads is None:
                 call()()
@@ -201,7 +201,7 @@ class Session:
         self, number: int, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
     ) -> None:
         """Answer with what an ``async`` handler returns."""
-        CURRENT.set(request)
+        enter(request)
         try:
             try:
                 answer = await function(request)
@@ -305,7 +305,7 @@ class Session:
         self, stream: Stream, event: Event, handler: Handler, request: Request, function: Callable[[Any], Any]
     ) -> None:
         """Answer with the messages of a generator."""
-        CURRENT.set(request)
+        enter(request)
         number = stream.number
         parts: tuple[bytes, ...]
         try:
