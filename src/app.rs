@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  start                                   shutdown                                         deadline
-//!  1 admin: health, metrics                1 readiness: /ready and grpc.health say no
+//!  1 admin: health, metrics, page          1 readiness: /ready and grpc.health say no
 //!  2 rpc                                   2 proxy: refuses new calls, finishes the others  grace period
 //!  3 on_init                                 streams: end, evenly                           half of the grace period
 //!  4 proxy: bind                           3 streams: workers handle their ends             grace period, at most 5 s
@@ -31,6 +31,7 @@ use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::{Address, Connections};
+use crate::overview::{About, Overview, Sources};
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
@@ -224,10 +225,14 @@ fn services(
     let config = &loaded.config;
     let pools = UpcomingPools::new(&config.pools);
     let events = Arc::new(proxy::StreamEvents::new(pools.clone()));
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let about = About::new(config.compat, &loaded.shown, &warnings);
+    let overview = Overview::new(Sources { pools: pools.clone(), serving: serving.clone(), about });
     let services = rpc::Services {
         api: api::Client::traced(&config.api, tracer.clone())?,
         streams: Streams::new(config.streams, config.proxy.max_message_size, pools.names(), events),
         pools,
+        overview,
         config: loaded.shown.clone().into(),
         serving,
         metrics: declared(config)?,
@@ -260,7 +265,7 @@ async fn start_admin(
     registry.register(services.streams.figures());
     registry.register(services.api.figures());
     registry.register(Arc::new(pools::Figures(pools.clone())));
-    let sources = admin::Sources { registry, pools, serving };
+    let sources = admin::Sources { registry, pools, serving, overview: services.overview.clone() };
     let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;
     let (mut running, connections) = (JoinSet::new(), server.connections());
     running.spawn(server.run());

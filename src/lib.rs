@@ -31,6 +31,7 @@ pub mod grpc;
 pub mod net;
 mod offload;
 mod os;
+mod overview;
 pub mod pool;
 pub mod pools;
 pub mod proto;

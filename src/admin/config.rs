@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::findings::{Findings, Machine};
-use crate::net::{Address, can_listen, host_and_port};
+use crate::net::{Address, can_listen, host_and_port, is_exposed};
 use crate::telemetry::metrics::{Collector, CollectorKind, DeclareError, Registry, is_quantile};
 
 /// The `metrics` section.
@@ -70,6 +70,10 @@ pub struct Status {
     /// `status.check_timeout` in seconds or as a duration, 60.
     #[serde(deserialize_with = "crate::duration::seconds")]
     pub check_timeout: Duration,
+    /// `status.control`: whether the page has buttons that reset pools, add and remove workers; false.
+    pub control: bool,
+    /// `status.hosts`: names under which the page is served, besides its addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Status {
@@ -78,6 +82,8 @@ impl Default for Status {
             address: "127.0.0.1:34333".into(),
             unavailable_status_code: 503,
             check_timeout: Duration::from_mins(1),
+            control: false,
+            hosts: Vec::new(),
         }
     }
 }
@@ -87,6 +93,16 @@ impl Status {
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         let address = Address::Tcp(self.address.clone());
         findings.check("status.address", can_listen(&address, machine.work_dir));
+        if self.control && is_exposed(&address) {
+            let text = "anyone who reaches this address can reset pools, add and remove workers; keep it on the loopback interface";
+            findings.odd("status.control", text);
+        }
+        for (index, host) in self.hosts.iter().enumerate() {
+            let is_name = |part: char| part.is_ascii_alphanumeric() || matches!(part, '.' | '-' | '_');
+            if host.is_empty() || !host.chars().all(is_name) {
+                findings.mistake(format!("status.hosts[{index}]"), "expected a host name without a port");
+            }
+        }
     }
 }
 

@@ -1,13 +1,16 @@
-//! One HTTP/1 connection: requests one after the other, pipelined or not, each wait within a deadline.
+//! One HTTP/1 connection: requests one after the other, pipelined or not, each wait within a deadline. A stream of events has a deadline for
+//! each event, and its connection counts as idle: it is closed when there are too many.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,16 +19,19 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::io::InspectWriter;
 
-use super::answer::Answer;
+use super::answer::{Answer, Content, Events};
 use super::large::{LargePages, Reader, Reading};
 use super::site::Site;
-use crate::net::{EvictionGuard, Registration};
+use crate::net::{EvictionGuard, Peer, Registration};
 
 /// How long the first request may take to arrive.
 const FIRST_REQUEST: Duration = Duration::from_secs(5);
 
 /// How long an answer may take, from its request until the peer has taken it.
 const ANSWER: Duration = Duration::from_mins(1);
+
+/// How long the reader of a stream of events may take for one.
+const EVENT: Duration = Duration::from_secs(15);
 
 /// How long a connection may be idle: longer than the usual interval of scrapers and probes.
 const IDLE: Duration = Duration::from_mins(2);
@@ -34,16 +40,17 @@ const IDLE: Duration = Duration::from_mins(2);
 const MAX_HEAD: usize = 16 << 10;
 
 /// Serves a connection until the peer closes it, a deadline passes, or it is evicted.
-pub(super) async fn serve<S>(stream: S, registration: &Registration, site: &Site)
+pub(super) async fn serve<S>(stream: S, peer: Peer, registration: &Registration, site: &Site)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (deadline, reader) = (Deadline::new(FIRST_REQUEST), Reader::new());
     let stream = InspectWriter::new(stream, |bytes: &[u8]| reader.took(bytes.len()));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (exchange, reader) = (Exchange::begin(registration, &deadline), &reader);
         async move {
-            let answer = site.answer(&request.map(drop)).await;
+            let answer = site.answer(request).await;
             Ok::<_, Infallible>(exchange.send(answer, reader))
         }
     });
@@ -85,10 +92,13 @@ impl Deadline {
     }
 }
 
+/// The body of an answer, as it is sent.
+type Sent = UnsyncBoxBody<Bytes, Infallible>;
+
 /// A request until the last byte of its answer is written. Meanwhile the connection is in use.
 struct Exchange {
     deadline: Deadline,
-    _guard: EvictionGuard,
+    guard: Option<EvictionGuard>,
     /// For a page that counts as read until then.
     reading: Option<Arc<Reading>>,
 }
@@ -102,13 +112,31 @@ struct Body {
 impl Exchange {
     fn begin(registration: &Registration, deadline: &Deadline) -> Self {
         deadline.set(ANSWER);
-        Self { deadline: deadline.clone(), _guard: registration.call(), reading: None }
+        Self { deadline: deadline.clone(), guard: Some(registration.call()), reading: None }
     }
 
-    fn send(mut self, mut answer: Answer, reader: &Arc<Reader>) -> Response<Full<Bytes>> {
-        let pages = answer.extensions_mut().remove::<Arc<LargePages>>();
-        self.reading = pages.map(|pages| pages.add(reader, answer.body().len()));
-        answer.map(|bytes| Full::new(Bytes::from_owner(Body { bytes, _exchange: self })))
+    fn send(mut self, answer: Answer, reader: &Arc<Reader>) -> Response<Sent> {
+        let (mut head, content) = answer.into_parts();
+        let body = match content {
+            Content::Whole(bytes) => {
+                let pages = head.extensions.remove::<Arc<LargePages>>();
+                self.reading = pages.map(|pages| pages.add(reader, bytes.len()));
+                let body = Full::new(Bytes::from_owner(Body { bytes, _exchange: self }));
+                body.boxed_unsync()
+            }
+            Content::Events(events) => self.follow(events),
+        };
+        Response::from_parts(head, body)
+    }
+
+    /// Each event is asked for when the one before has been written.
+    fn follow(mut self, events: Events) -> Sent {
+        self.guard = None;
+        let events = events.map(move |event| {
+            self.deadline.set(EVENT);
+            Ok(Frame::data(event))
+        });
+        BodyExt::boxed_unsync(StreamBody::new(events))
     }
 }
 
@@ -128,7 +156,9 @@ impl AsRef<[u8]> for Body {
 mod tests {
     use http::StatusCode;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::Semaphore;
     use tokio::task::JoinHandle;
+    use tokio_stream::wrappers::WatchStream;
 
     use super::*;
     use crate::admin::answer::{TEXT, answer};
@@ -138,7 +168,7 @@ mod tests {
     struct Long(usize);
 
     impl Page for Long {
-        fn answer<'a>(&'a self, _: &'a Request<()>) -> Answering<'a> {
+        fn answer<'a>(&'a self, _: &'a Request<Bytes>) -> Answering<'a> {
             Box::pin(async { answer(StatusCode::OK, TEXT, "x".repeat(self.0)) })
         }
     }
@@ -150,7 +180,7 @@ mod tests {
             let begin = Instant::now();
             let mut site = Site::default();
             site.add(Path::Other, Methods::Read, Arc::new(Long(page)));
-            serve(server, &Registration::alone(), &site).await;
+            serve(server, Peer::Process(None), &Registration::alone(), &site).await;
             begin.elapsed()
         });
         (client, serving)
@@ -205,5 +235,58 @@ mod tests {
         read.unwrap();
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
         serving.await.unwrap();
+    }
+
+    /// A stream of events with one more each time that its sender sends.
+    struct Ticks(watch::Sender<Bytes>);
+
+    impl Page for Ticks {
+        fn answer<'a>(&'a self, _: &'a Request<Bytes>) -> Answering<'a> {
+            let later = WatchStream::from_changes(self.0.subscribe());
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let events = Events { first: Some("first".into()), later, _permit: permit };
+            Box::pin(async { Response::new(Content::Events(events)) })
+        }
+    }
+
+    /// A connection to a stream of events, each of which is this long.
+    async fn follow(events: usize) -> (DuplexStream, JoinHandle<Duration>) {
+        let (mut client, server) = duplex(1024);
+        let serving = tokio::spawn(async move {
+            let (begin, sender) = (Instant::now(), watch::Sender::default());
+            let registration = Registration::alone();
+            let mut site = Site::default();
+            site.add(Path::Other, Methods::Read, Arc::new(Ticks(sender.clone())));
+            tokio::select! {
+                () = serve(server, Peer::Process(None), &registration, &site) => {}
+                () = async {
+                    loop {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        sender.send_replace("x".repeat(events).into());
+                    }
+                } => {}
+            }
+            begin.elapsed()
+        });
+        client.write_all(GET).await.unwrap();
+        (client, serving)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_events_lasts_as_long_as_it_is_read() {
+        let (client, serving) = follow(1).await;
+        let (mut reading, _writing) = tokio::io::split(client);
+        let reader = tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+        tokio::time::sleep(ANSWER + IDLE + FIRST_REQUEST).await;
+        assert!(!serving.is_finished());
+        serving.abort();
+        reader.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_events_that_is_not_read_closes_the_connection() {
+        let (_client, serving) = follow(1 << 20).await;
+        let lasted = serving.await.unwrap();
+        assert!(lasted >= EVENT && lasted < EVENT * 2, "{lasted:?}");
     }
 }

@@ -51,7 +51,7 @@ impl MetricsPage {
 }
 
 impl Page for MetricsPage {
-    fn answer<'a>(&'a self, request: &'a Request<()>) -> Answering<'a> {
+    fn answer<'a>(&'a self, request: &'a Request<Bytes>) -> Answering<'a> {
         Box::pin(async {
             let is_packed = accepts_gzip(request.headers());
             match self.page(is_packed).await {

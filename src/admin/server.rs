@@ -9,10 +9,13 @@ use tracing::info;
 
 use super::config::{Metrics, Status, is_same_listener};
 use super::connection;
+use super::gate::Gate;
 use super::health::{Probe, Question, ServerState};
 use super::metrics::MetricsPage;
+use super::page;
 use super::site::{Methods, Path, Site};
 use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Options};
+use crate::overview::Overview;
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
 
@@ -36,6 +39,8 @@ pub(crate) struct Sources {
     pub(crate) pools: UpcomingPools,
     /// False once the server shuts down.
     pub(crate) serving: watch::Receiver<bool>,
+    /// What the page for people shows.
+    pub(crate) overview: Overview,
 }
 
 /// The bound listeners.
@@ -63,7 +68,7 @@ impl Server {
         metrics: Option<&Metrics>,
         sources: Sources,
     ) -> io::Result<Self> {
-        let Sources { registry, pools, serving } = sources;
+        let Sources { registry, pools, serving, overview } = sources;
         let mut server = Self::default();
         if let Some(config) = status {
             let Bound { listener, site, .. } = server.at("status.address", &config.address).await?;
@@ -73,6 +78,7 @@ impl Server {
                 let page = Probe::new(question, config, state.clone());
                 site.add(Path::Exact(path), Methods::Any, Arc::new(page));
             }
+            page::add(site, overview, Gate::new(&config.address, &config.hosts, config.control));
             info!(target: "status", address = %listener.address(), "listening");
         }
         if let Some(config) = metrics {
@@ -128,9 +134,9 @@ async fn serve(mut listener: Listener, site: Arc<Site>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            Accepted { stream, registration, .. } = listener.accept() => {
+            Accepted { stream, peer, registration } = listener.accept() => {
                 let site = Arc::clone(&site);
-                connections.spawn(async move { connection::serve(stream, &registration, &site).await });
+                connections.spawn(async move { connection::serve(stream, peer, &registration, &site).await });
             }
             Some(_) = connections.join_next() => {}
         }

@@ -4,14 +4,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Body;
 
 use super::answer::{Answer, plain};
 
 /// A page.
 pub(super) trait Page: Send + Sync {
     /// Answers a request that the table has for this page.
-    fn answer<'a>(&'a self, request: &'a Request<()>) -> Answering<'a>;
+    fn answer<'a>(&'a self, request: &'a Request<Bytes>) -> Answering<'a>;
 }
 
 /// An answer that is being made.
@@ -43,6 +46,11 @@ pub(super) enum Path<'a> {
 pub(super) enum Methods {
     /// GET and HEAD.
     Read,
+    /// POST.
+    Write {
+        /// Bytes of a request's body, at most. Bodies of other methods are not read.
+        max_body: usize,
+    },
     /// Every method.
     Any,
 }
@@ -59,10 +67,16 @@ impl Site {
     }
 
     /// Answers with a page, or with 404 or 405 if the table has none for this path or method.
-    pub(super) async fn answer(&self, request: &Request<()>) -> Answer {
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
         let rows = self.rows_of(request.uri().path());
         match rows.iter().find(|row| row.methods.contain(request.method())) {
-            Some(row) => row.page.answer(request).await,
+            Some(row) => match row.methods.read(request).await {
+                Ok(request) => row.page.answer(&request).await,
+                Err(refusal) => refusal,
+            },
             None if rows.is_empty() => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
             None => {
                 let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
@@ -85,7 +99,21 @@ impl Methods {
     fn contain(self, method: &Method) -> bool {
         match self {
             Self::Read => matches!(*method, Method::GET | Method::HEAD),
+            Self::Write { .. } => *method == Method::POST,
             Self::Any => true,
+        }
+    }
+
+    /// Reads the body, if such requests have one.
+    async fn read<B>(self, request: Request<B>) -> Result<Request<Bytes>, Answer>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let Self::Write { max_body } = self else { return Ok(request.map(|_| Bytes::new())) };
+        let (head, body) = request.into_parts();
+        match Limited::new(body, max_body).collect().await {
+            Ok(body) => Ok(Request::from_parts(head, body.to_bytes())),
+            Err(_) => Err(plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or not complete\n")),
         }
     }
 
@@ -93,6 +121,7 @@ impl Methods {
     fn names(self) -> &'static str {
         match self {
             Self::Read => "GET, HEAD",
+            Self::Write { .. } => "POST",
             Self::Any => "*",
         }
     }
@@ -108,6 +137,7 @@ impl fmt::Debug for Site {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use http_body_util::Full;
 
     use super::*;
     use crate::admin::answer::{TEXT, answer};
@@ -115,18 +145,23 @@ mod tests {
     struct Named(&'static str);
 
     impl Page for Named {
-        fn answer<'a>(&'a self, _: &'a Request<()>) -> Answering<'a> {
-            Box::pin(async { answer(StatusCode::OK, TEXT, self.0) })
+        fn answer<'a>(&'a self, request: &'a Request<Bytes>) -> Answering<'a> {
+            let body = [self.0.as_bytes(), request.body()].concat();
+            Box::pin(async { answer(StatusCode::OK, TEXT, body) })
         }
     }
 
     /// The code, `Allow` and the body.
     fn ask(site: &Site, method: Method, path: &str) -> (u16, String, String) {
-        let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        let answer = site.answer(&request).now_or_never().unwrap();
+        ask_with(site, method, path, "")
+    }
+
+    fn ask_with(site: &Site, method: Method, path: &str, body: &'static str) -> (u16, String, String) {
+        let request = Request::builder().method(method).uri(path).body(Full::from(body)).unwrap();
+        let answer = site.answer(request).now_or_never().unwrap();
         let allow = answer.headers().get_all(header::ALLOW).iter().map(|value| value.to_str().unwrap());
         let allow = allow.collect::<Vec<_>>().join(", ");
-        (answer.status().as_u16(), allow, String::from_utf8(answer.body().to_vec()).unwrap())
+        (answer.status().as_u16(), allow, String::from_utf8(answer.body().whole().to_vec()).unwrap())
     }
 
     #[test]
@@ -147,5 +182,21 @@ mod tests {
         assert_eq!(ask(&site, Method::GET, "/"), page("other"));
         assert_eq!(ask(&site, Method::DELETE, "/read/"), refused);
         assert_eq!(ask(&site, Method::DELETE, "/any"), page("any"));
+    }
+
+    #[test]
+    fn only_pages_that_write_have_their_bodies_read_and_no_more_than_they_allow() {
+        let mut site = Site::default();
+        site.add(Path::Exact("/any"), Methods::Any, Arc::new(Named("any")));
+        site.add(Path::Exact("/write"), Methods::Write { max_body: 4 }, Arc::new(Named("write ")));
+        assert_eq!(ask_with(&site, Method::POST, "/any", "body"), (200, String::new(), "any".into()));
+        assert_eq!(
+            ask_with(&site, Method::POST, "/write", "body"),
+            (200, String::new(), "write body".into())
+        );
+        assert_eq!(ask_with(&site, Method::POST, "/write", "a body").0, 413);
+        for method in [Method::GET, Method::HEAD, Method::PUT] {
+            assert_eq!(ask(&site, method, "/write").1, "POST");
+        }
     }
 }

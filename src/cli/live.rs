@@ -1,4 +1,4 @@
-//! `causeway workers -i`: the tables of workers with the pools' statistics, refreshed every second.
+//! `causeway workers -i`: what is wrong, and each pool's statistics, its last fifteen minutes and its workers, refreshed every second.
 //!
 //! In a pipe, tables follow one another. On a terminal, each replaces the last one on the alternate screen, and the terminal is restored on
 //! any exit. If the server goes away, this retries until it is back, so that one can watch it restart.
@@ -16,11 +16,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::StreamExt as _;
 
-use super::format::{count, latency, one_line};
+use super::format::{age, count, latency, one_line};
+use super::graph;
+use super::overview::{Overview, Problem};
 use super::reach::Server;
 use super::screen::Screen;
 use super::snapshot::{Plugin, Snapshot, Stats};
 use super::table::{self, Style};
+
+/// The width of what is written to a pipe, in columns.
+const DEFAULT_WIDTH: usize = 100;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -28,7 +33,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn run(server: Server, plugins: Vec<String>) -> anyhow::Result<ExitCode> {
     let on_terminal = io::stdout().is_terminal();
     let mut screen = on_terminal.then(Screen::enter).transpose().context("cannot draw on this terminal")?;
-    let mut view = View { server, plugins, before: HashMap::new() };
+    let mut view = View { server, plugins, before: HashMap::new(), overview: Overview::default() };
     let drawing = async {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,17 +94,18 @@ struct View {
     server: Server,
     plugins: Vec<String>,
     before: HashMap<String, (SystemTime, u64)>,
+    overview: Overview,
 }
 
 impl View {
     /// Returns the next picture. Reconnects if the server does not answer.
     async fn next(&mut self, style: Style) -> String {
-        let snapshot = match Snapshot::take(&mut self.server, &self.plugins).await {
+        let snapshot = match self.take().await {
             Ok(snapshot) => Ok(snapshot),
             Err(_) => match self.server.again().await {
                 Ok(server) => {
                     self.server = server;
-                    Snapshot::take(&mut self.server, &self.plugins).await
+                    self.take().await
                 }
                 Err(error) => Err(error.into()),
             },
@@ -108,13 +114,19 @@ impl View {
             Ok(snapshot) => {
                 let rates: Vec<_> =
                     snapshot.plugins.iter().map(|plugin| self.rate(plugin, snapshot.taken)).collect();
-                picture(&snapshot, &rates, style)
+                picture(&snapshot, &rates, &self.overview, style)
             }
             Err(error) => {
                 self.before.clear();
                 format!("{}; retrying\n", one_line(&format!("{error:#}")))
             }
         }
+    }
+
+    async fn take(&mut self) -> anyhow::Result<Snapshot> {
+        let snapshot = Snapshot::take(&mut self.server, &self.plugins).await?;
+        self.overview.refresh(&mut self.server).await?;
+        Ok(snapshot)
     }
 
     /// Returns a pool's requests per second since the last refresh.
@@ -128,15 +140,46 @@ impl View {
     }
 }
 
-fn picture(snapshot: &Snapshot, rates: &[Option<f64>], style: Style) -> String {
-    let mut text = String::new();
+fn picture(snapshot: &Snapshot, rates: &[Option<f64>], overview: &Overview, style: Style) -> String {
+    let mut text = problems(overview, style);
     for (plugin, rate) in snapshot.plugins.iter().zip(rates) {
         if let Some(stats) = plugin.stats() {
             text.push_str(&summary(&stats, *rate));
         }
+        text.push_str(&graphs(overview, &plugin.name, style));
         text.push_str(&table::show(plugin, snapshot.taken, style));
     }
     text
+}
+
+/// One line for each problem.
+fn problems(overview: &Overview, style: Style) -> String {
+    let line = |(problem, lasted): (&Problem, f64)| {
+        let is_critical = problem.severity == "critical";
+        let (mark, colour) = if is_critical { ("✕", "\u{1b}[1;91m") } else { ("▲", "\u{1b}[93m") };
+        let lasted = age(Duration::try_from_secs_f64(lasted).unwrap_or_default());
+        let text = format!("{mark} {}, since {lasted}", one_line(&problem.text));
+        if style.colours { format!("{colour}{text}\u{1b}[0m\n") } else { format!("{text}\n") }
+    };
+    overview.problems().map(line).collect()
+}
+
+/// The last fifteen minutes of a pool.
+fn graphs(overview: &Overview, pool: &str, style: Style) -> String {
+    let width = style.width.map_or(DEFAULT_WIDTH, usize::from);
+    let number = |value: f64| if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") };
+    let whole = |value: f64| format!("{value:.0}");
+    let formats: [(&str, &str, &dyn Fn(f64) -> String); 4] = [
+        ("requests/s", "requests", &number),
+        ("99 % within", "p99", &latency),
+        ("in hand", "in_hand", &whole),
+        ("waiting", "waiting", &whole),
+    ];
+    let line = |(name, series, format): (&str, &str, &dyn Fn(f64) -> String)| {
+        let values = overview.series(pool, series).filter(|values| !values.is_empty())?;
+        Some(graph::line(name, values, overview.points(), width, format))
+    };
+    formats.into_iter().filter_map(line).collect()
 }
 
 fn summary(stats: &Stats, rate: Option<f64>) -> String {
@@ -184,7 +227,7 @@ mod tests {
             "latency": {"p50": 0.0012, "p90": 0.0034, "p99": 0.01, "max": 1.25},
             "restarts": {"died": 1, "max_jobs": 1000},
         });
-        insta::assert_snapshot!(picture(&snapshot(Some(stats)), &[Some(210.25)], Style::default()), @"
+        insta::assert_snapshot!(picture(&snapshot(Some(stats)), &[Some(210.25)], &Overview::default(), Style::default()), @"
         210.2 requests/s, 3 waiting, 4 workers wanted; 12,345 requests in total, 2 failed
         recent latency: p50 1.2 ms, p90 3.4 ms, p99 10 ms, max 1.2 s
         workers replaced: died 1, max_jobs 1,000
@@ -199,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_server_without_statistics_has_its_table_alone() {
-        let shown = picture(&snapshot(None), &[None], Style::default());
+        let shown = picture(&snapshot(None), &[None], &Overview::default(), Style::default());
         assert!(shown.starts_with("Workers of [centrifuge]:\n"), "{shown}");
     }
 

@@ -13,7 +13,7 @@ use super::{Global, live};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway workers
-  causeway workers -i                   with requests per second, the queue and latencies; q quits
+  causeway workers -i                   live: what is wrong, and the last 15 minutes; q quits
   causeway workers --json | jq '.workers[].pid'
 
 CPU % is that of one core over the worker's life. MEMORY is resident memory of the worker and its descendants.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::locks::Locks;
 use crate::api;
 use crate::compat::Compat;
+use crate::overview::Overview;
 use crate::pools::UpcomingPools;
 use crate::streams::Streams;
 use crate::telemetry::metrics::Registry;
@@ -19,6 +20,8 @@ pub struct Services {
     pub api: api::Client,
     /// The pools. Calls about their workers wait until they are ready, as in RoadRunner.
     pub pools: UpcomingPools,
+    /// What operators see.
+    pub(crate) overview: Overview,
     /// Subscription streams.
     pub streams: Streams,
     /// The configuration as JSON, without secrets.

@@ -16,8 +16,10 @@ use super::calls::{CALL, Done};
 use super::replies::MAX_UNSENT;
 use super::{CANCELLED, Call, Connection, FREE, Fault, READ, Running, Share, TURN, serve};
 use crate::api;
+use crate::compat::Compat;
 use crate::goridge::{Decoder, Flags, Item, Options, StreamBits, encode};
 use crate::net::Registration;
+use crate::overview::{About, Overview, Sources};
 use crate::pools::UpcomingPools;
 use crate::rpc::envelope;
 use crate::rpc::memory::MAX_TOTAL;
@@ -98,16 +100,20 @@ fn bytes(piece: &Piece, sequence: u32) -> Vec<u8> {
 
 fn router() -> Router {
     let (stop, _) = mpsc::channel(1);
+    let (pools, serving, compat) = (UpcomingPools::new(&[]), watch::channel(true).1, Compat::default());
+    let about = About::new(compat, "{}", &[]);
+    let overview = Overview::new(Sources { pools: pools.clone(), serving: serving.clone(), about });
     Router::new(Arc::new(Services {
         api: api::Client::new(&api::Config::default()).unwrap(),
-        pools: UpcomingPools::new(&[]),
+        pools,
+        overview,
         streams: crate::streams::Streams::unhandled(),
         config: Bytes::from_static(b"{}"),
-        serving: watch::channel(true).1,
+        serving,
         metrics: Arc::default(),
         locks: crate::rpc::Locks::default(),
         stop,
-        compat: crate::compat::Compat::default(),
+        compat,
     }))
 }
 

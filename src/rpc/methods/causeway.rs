@@ -1,6 +1,7 @@
 //! `causeway`: what RoadRunner's services lack; used by the command line.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,25 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
     let stop = Shape::structure("Stop", [("force", "Force", Shape::Bool)]);
     vec![
         ("causeway.Stats", Method::new(Shape::Text, stats_shape(), stats)),
+        (
+            "causeway.Snapshot",
+            Method::new(Shape::Bool, Shape::Text, |services, _: bool| async move {
+                Ok::<_, Infallible>(text(&services.overview.snapshot().await))
+            }),
+        ),
+        (
+            "causeway.History",
+            Method::new(Shape::Bool, Shape::Text, |services, _: bool| async move {
+                Ok::<_, Infallible>(text(&services.overview.history()))
+            }),
+        ),
         ("causeway.Stop", Method::new(stop, Shape::Bool, self::stop)),
     ]
+}
+
+/// A document as one text: its fields are those of the page's data, and clients decode it as JSON, whatever the codec of the call.
+fn text(json: &[u8]) -> String {
+    String::from_utf8_lossy(json).into_owned()
 }
 
 fn stats_shape() -> Shape {

@@ -1,0 +1,426 @@
+// Everything that the server sends becomes text (`textContent`), never markup; the policy of the page allows nothing else.
+
+const $ = (id) => document.getElementById(id);
+const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
+const instance = meta('instance');
+const token = meta('token');
+
+// --- Elements ---
+
+const make = (name, attributes = {}, ...children) => {
+  const isSvg = ['svg', 'path'].includes(name);
+  const node = isSvg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+};
+
+const write = (node, text) => {
+  if (node.textContent !== String(text)) node.textContent = text;
+};
+
+const mark = (node, name, value) => {
+  if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+};
+
+// Makes the children of `parent` those of `items`, and keeps the element of each key.
+const keyed = (parent, items, key, create, update) => {
+  const known = parent.known ??= new Map();
+  const keys = new Set(items.map(key));
+  for (const [name, node] of known) {
+    if (!keys.has(name)) {
+      node.remove();
+      known.delete(name);
+    }
+  }
+  items.forEach((item, index) => {
+    let node = known.get(key(item));
+    if (!node) known.set(key(item), node = create(item));
+    update?.(node, item);
+    if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
+  });
+};
+
+// --- Numbers and times ---
+
+const count = (number) => Math.round(number).toLocaleString('en-US');
+
+const rate = (number) => {
+  if (number == null) return '–';
+  return number >= 100 ? count(number) : number.toFixed(number >= 10 || number === 0 ? 0 : 1);
+};
+
+const duration = (seconds) => {
+  if (seconds == null) return '–';
+  if (seconds === 0) return '0 ms';
+  if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
+  if (seconds < 1) return `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  return age(seconds);
+};
+
+const age = (seconds) => {
+  const [s, m, h, d] = [seconds, seconds / 60, seconds / 3600, seconds / 86400].map((n) => Math.floor(Math.max(n, 0)));
+  if (d) return `${d} d ${h % 24} h`;
+  if (h) return `${h} h ${m % 60} min`;
+  if (m) return `${m} min ${s % 60} s`;
+  return `${s} s`;
+};
+
+const bytes = (number) => {
+  if (number == null) return '–';
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (number >= 999.5 && unit < units.length - 1) {
+    number /= 1000;
+    unit += 1;
+  }
+  return `${unit && number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+};
+
+const percent = (number) => (number == null ? '–' : `${number.toFixed(number < 10 ? 1 : 0)} %`);
+const clock = (date) => date.toLocaleTimeString('en-GB');
+const moment = (seconds) => {
+  const date = new Date(seconds * 1000);
+  const today = new Date().toDateString() === date.toDateString();
+  return today ? clock(date) : `${date.toLocaleDateString('en-CA')} ${clock(date)}`;
+};
+
+// --- Graphs ---
+
+const HEIGHT = 48;
+let history = null;
+
+const ceiling = (value) => {
+  if (!(value > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+};
+
+const line = (values, points, top) => {
+  let path = '';
+  let pen = 'M';
+  values.forEach((value, index) => {
+    if (value == null) {
+      pen = 'M';
+      return;
+    }
+    const x = points - values.length + index;
+    path += `${pen}${x} ${(HEIGHT * (1 - Math.min(value / top, 1))).toFixed(2)}`;
+    pen = 'L';
+  });
+  return path;
+};
+
+const graph = ({ title, first, second, format, names }) => {
+  const [area, one, two, cursor] = ['area', 'first', 'second', 'cursor'].map((name) => make('path', { class: name }));
+  const svg = make('svg', { role: 'img', preserveAspectRatio: 'none' }, area, two, one, cursor);
+  const [value, top] = [make('span', { class: 'value' }), make('span')];
+  const figure = make('figure', {},
+    make('figcaption', {}, make('span', {}, title), value), svg,
+    make('div', { class: 'scale', 'aria-hidden': 'true' }, make('span', {}, '15 min ago'), top, make('span', {}, 'now')));
+  let shown = { a: [], b: [], points: 180 };
+  let pointed = null;
+  const caption = () => {
+    const { a, b, points } = shown;
+    const index = pointed == null ? a.length - 1 : Math.round(pointed * (points - 1)) - (points - a.length);
+    const when = pointed == null ? '' : `${age((a.length - 1 - index) * (history?.interval ?? 5))} ago: `;
+    const at = (values) => (values[index] == null ? '–' : format(values[index]));
+    write(value, index < 0 ? '–' : `${when}${at(a)}${names ? ` ${names[0]}` : ''}${b.length ? ` · ${at(b)} ${names?.[1] ?? ''}` : ''}`);
+    const x = points - a.length + index;
+    mark(cursor, 'd', pointed == null || index < 0 ? '' : `M${x} 0V${HEIGHT}`);
+  };
+  svg.addEventListener('pointermove', (event) => {
+    const box = svg.getBoundingClientRect();
+    pointed = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+    caption();
+  });
+  svg.addEventListener('pointerleave', () => {
+    pointed = null;
+    caption();
+  });
+  figure.draw = (series) => {
+    const [a, b] = [series?.[first] ?? [], second ? series?.[second] ?? [] : []];
+    const points = history?.points ?? 180;
+    shown = { a, b, points };
+    const most = Math.max(0, ...a, ...b);
+    const scale = ceiling(most);
+    mark(svg, 'viewBox', `0 0 ${points - 1} ${HEIGHT}`);
+    const path = line(a, points, scale);
+    mark(one, 'd', path);
+    const start = points - a.length;
+    mark(area, 'd', path && !a.includes(null) ? `${path}L${points - 1} ${HEIGHT}L${start} ${HEIGHT}Z` : '');
+    mark(two, 'd', b.some((value) => value > 0) ? line(b, points, scale) : '');
+    write(top, `top ${format(scale)}`);
+    caption();
+    mark(svg, 'aria-label', `${title}, the last 15 minutes: now ${a.length ? format(a.at(-1) ?? 0) : 'unknown'}, at most ${format(most)}`);
+  };
+  return figure;
+};
+
+// --- Pools ---
+
+const STATES = { ready: '○', working: '●', leaving: '◐', stopping: '✕', inactive: '◌' };
+
+const figure = (name, isWide) => {
+  const value = make('dd');
+  const node = make('div', { class: isWide ? 'is-wide' : '' }, make('dt', {}, name), value);
+  node.set = (text, isBad) => {
+    write(value, text);
+    node.classList.toggle('is-bad', Boolean(isBad));
+  };
+  return node;
+};
+
+const COLUMNS = [
+  ['PID', (worker) => worker.pid],
+  ['State', (worker) => `${STATES[stateOf(worker)] ?? '?'} ${stateOf(worker)}`],
+  ['In hand', (worker) => `${worker.in_hand} of ${worker.concurrency}`, 'number', (pool) => pool.workers.some((worker) => worker.concurrency > 1)],
+  ['Requests', (worker) => count(worker.requests), 'number'],
+  ['Memory', (worker) => bytes(worker.memory), 'number'],
+  ['CPU', (worker) => percent(worker.cpu), 'number'],
+  ['Age', (worker) => age(worker.age), 'number'],
+];
+
+const stateOf = (worker) => (worker.leaving && worker.state !== 'stopping' ? 'leaving' : worker.state);
+
+const workersOf = () => {
+  const [head, body] = [make('tr'), make('tbody')];
+  const caption = make('caption');
+  const table = make('table', {}, caption, make('thead', {}, head), body);
+  const region = make('div', { class: 'rows', tabindex: '0', role: 'region' }, table);
+  region.draw = (pool) => {
+    mark(region, 'aria-label', `workers of ${pool.name}`);
+    const columns = COLUMNS.filter(([, , , isShown]) => !isShown || isShown(pool));
+    keyed(head, columns, ([name]) => name, ([name, , kind]) => make('th', { scope: 'col', class: kind ?? '' }, name));
+    const states = new Map();
+    for (const worker of pool.workers) states.set(stateOf(worker), (states.get(stateOf(worker)) ?? 0) + 1);
+    const all = [...states].map(([state, number]) => `${number} ${state}`).join(', ');
+    write(caption, `Workers: ${all || 'none'}${pool.more_workers ? `; ${pool.more_workers} more are not listed` : ''}`);
+    keyed(body, pool.workers, (worker) => worker.pid, () => make('tr'), (row, worker) => {
+      keyed(row, columns, ([name]) => name, ([, , kind]) => make('td', { class: kind ?? '' }), (cell, [name, show]) => {
+        write(cell, show(worker));
+        if (name === 'State') mark(cell, 'class', `is-${stateOf(worker)}`);
+      });
+    });
+  };
+  return region;
+};
+
+const poolOf = ({ name }) => {
+  const title = make('h2', { id: `pool-${name}` }, name);
+  const [state, command] = [make('span', { class: 'state' }), make('code')];
+  const header = make('header', {}, title, state, command);
+  if (token) header.append(actionsOf(name));
+  const figures = {
+    rate: figure('requests/s'), hand: figure('in hand'), waiting: figure('waiting'),
+    p50: figure('half within'), p99: figure('99 % within'), max: figure('slowest'),
+    failures: figure('failed'), workers: figure('workers'), restarts: figure('replaced so far', true),
+  };
+  const graphs = [
+    graph({ title: 'Requests per second', first: 'requests', second: 'failures', format: rate, names: ['', 'failed'] }),
+    graph({ title: 'Duration', first: 'p99', second: 'p50', format: duration, names: ['99 %', '50 %'] }),
+    graph({ title: 'In workers, and waiting', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
+  ];
+  const workers = workersOf();
+  const node = make('section', { class: 'pool', 'aria-labelledby': `pool-${name}` },
+    header, make('dl', { class: 'figures' }, ...Object.values(figures)), make('div', { class: 'graphs' }, ...graphs), workers);
+  node.draw = (pool) => {
+    const serving = pool.workers.filter((worker) => ['ready', 'working'].includes(worker.state) && !worker.leaving).length;
+    const [text, kind] = !pool.ready ? ['✕ not ready', 'down'] : serving < pool.target ? ['▲ fewer workers', 'short'] : ['● ready', 'ready'];
+    write(state, pool.required ? text : `${text} (not required)`);
+    mark(state, 'class', `state is-${kind}`);
+    write(command, pool.command);
+    figures.rate.set(rate(pool.requests_per_second));
+    figures.hand.set(`${count(pool.in_hand)} of ${count(pool.capacity)}`);
+    figures.waiting.set(count(pool.waiting), pool.waiting > 0);
+    figures.p50.set(duration(pool.latency.p50));
+    figures.p99.set(duration(pool.latency.p99));
+    figures.max.set(duration(pool.latency.max));
+    figures.failures.set(`${count(pool.failures)} of ${count(pool.requests)}`);
+    figures.workers.set(`${serving} of ${pool.target}`, serving < pool.target);
+    const restarts = Object.entries(pool.restarts).map(([reason, times]) => `${reason} ${count(times)}`);
+    figures.restarts.set(restarts.join(', ') || 'none');
+    graphs.forEach((one) => one.draw(history?.pools[name]));
+    workers.draw(pool);
+  };
+  return node;
+};
+
+// --- What is wrong ---
+
+let announced = null;
+
+const verdict = ({ at, state, problems, pools }) => {
+  const ready = pools.filter((pool) => pool.ready).length;
+  const well = pools.length === 1 ? 'Ready' : `All ${ready} pools are ready`;
+  const shown = problems.length ? problems : [{ severity: 'well', kind: state, text: well }];
+  keyed($('problems'), shown, ({ kind, pool }) => `${kind} ${pool}`, ({ severity }) => make('li', { class: severity },
+    make('span', { 'aria-hidden': 'true' }, { critical: '✕', warning: '▲' }[severity] ?? '✓'), make('span'), make('time')),
+  (node, problem) => {
+    write(node.children[1], problem.text);
+    write(node.children[2], problem.since ? `since ${age(at - problem.since)}` : '');
+  });
+  const worst = problems[0];
+  document.title = worst ? `${worst.severity === 'critical' ? '✕' : '▲'} ${worst.text} – Causeway` : 'Causeway';
+  const kinds = shown.map(({ kind, pool }) => `${kind} ${pool}`).join();
+  if (kinds !== announced) write($('announcement'), shown.map(({ text }) => text).join('. '));
+  announced = kinds;
+};
+
+// --- Buttons ---
+
+const actionsOf = (pool) => {
+  const ask = async (button, action) => {
+    button.disabled = true;
+    try {
+      const answer = await fetch('api/control', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'X-Causeway-Token': token },
+        body: JSON.stringify({ action, pool }),
+      });
+      if (!answer.ok) write($('announcement'), await answer.text());
+    } catch {
+      lose();
+    }
+    button.disabled = false;
+  };
+  const button = (text, action, asksTwice) => {
+    const node = make('button', { type: 'button', 'data-action': action, 'aria-label': `${text}: ${pool}` }, text);
+    let timer = null;
+    node.addEventListener('click', () => {
+      if (asksTwice && !timer) {
+        write(node, 'Press again');
+        timer = setTimeout(() => {
+          timer = null;
+          write(node, text);
+        }, 4000);
+        return;
+      }
+      clearTimeout(timer);
+      timer = null;
+      write(node, text);
+      ask(node, action);
+    });
+    return node;
+  };
+  return make('div', { class: 'actions' },
+    button('Reset', 'reset'), button('Add worker', 'add'), button('Remove worker', 'remove', true));
+};
+
+const OPERATIONS = { reset: 'reset', add: 'add a worker', remove: 'remove a worker' };
+const OUTCOMES = { running: '◌ running', done: '✓ done', failed: '✕ failed' };
+
+const showOperations = (operations) => {
+  $('operations').hidden = operations.length === 0;
+  keyed($('operations-list'), operations.toReversed(), ({ number }) => number, () => make('li'), (node, { at, action, pool, state, error }) => {
+    write(node, `${moment(at)} ${pool}: ${OPERATIONS[action]}: ${OUTCOMES[state]}${error ? `: ${error}` : ''}`);
+  });
+};
+
+// --- The bridge ---
+
+const bridge = Object.fromEntries(['uptime', 'memory', 'CPU', 'open files', 'tasks'].map((name) => [name, figure(name)]));
+$('bridge').append(...Object.values(bridge));
+let about = null;
+
+const showBridge = ({ at, bridge: process }) => {
+  bridge.uptime.set(about ? age(at - about.started) : '–');
+  bridge.memory.set(bytes(process?.memory));
+  bridge.CPU.set(percent(process?.cpu));
+  bridge['open files'].set(process ? `${count(process.open_files)} of ${count(process.max_open_files)}` : '–');
+  bridge.tasks.set(process ? count(process.tasks) : '–');
+};
+
+const showAbout = () => {
+  write($('versions'), `Causeway ${about.version} (${about.build.profile}, ${about.build.target}) for RoadRunner ${about.roadrunner}, pid ${about.pid}, started ${moment(about.started)}`);
+  write($('configuration'), JSON.stringify(about.configuration, null, 2));
+  keyed($('warnings'), about.warnings, (warning) => warning, (warning) => make('li', {}, `▲ ${warning}`));
+};
+
+// --- Following the server ---
+
+let source = null;
+let last = Date.now();
+let lostSince = null;
+
+const read = async (path) => (await fetch(path)).json();
+
+const append = (snapshot) => {
+  const point = snapshot.history;
+  if (!history || point.count > history.count + 1 || point.count < history.count) return catchUp();
+  if (point.count === history.count) return undefined;
+  history.count = point.count;
+  for (const [name, series] of Object.entries(point.pools)) {
+    for (const [key, values] of Object.entries(series)) {
+      const all = (history.pools[name] ??= {})[key] ??= [];
+      all.push(...values);
+      if (all.length > history.points) all.shift();
+    }
+  }
+  return undefined;
+};
+
+let isCatchingUp = false;
+const catchUp = async () => {
+  if (isCatchingUp) return;
+  isCatchingUp = true;
+  try {
+    history = await read('api/history');
+    about ??= await read('api/about');
+    showAbout();
+  } catch {
+    // The next snapshot tries again.
+  }
+  isCatchingUp = false;
+};
+
+const show = (snapshot) => {
+  if (snapshot.instance !== instance) {
+    location.reload();
+    return;
+  }
+  append(snapshot);
+  verdict(snapshot);
+  keyed($('pools'), snapshot.pools, ({ name }) => name, poolOf, (node, pool) => node.draw(pool));
+  showOperations(snapshot.operations);
+  showBridge(snapshot);
+};
+
+const link = (symbol, text) => {
+  write($('link').firstElementChild, symbol);
+  write($('link-text'), text);
+};
+
+const lose = () => {
+  source?.close();
+  source = null;
+  lostSince ??= new Date();
+  document.body.classList.add('is-lost');
+  link('✕', 'not connected');
+  $('lost').hidden = false;
+  write($('lost'), `Connection lost since ${clock(lostSince)}. What follows is old; trying again.`);
+  document.title = '✕ connection lost – Causeway';
+  setTimeout(follow, 1500);
+};
+
+const follow = () => {
+  if (source) return;
+  last = Date.now();
+  const events = source = new EventSource('api/events');
+  events.onmessage = ({ data }) => {
+    last = Date.now();
+    if (lostSince) history = null;
+    lostSince = null;
+    document.body.classList.remove('is-lost');
+    $('lost').hidden = true;
+    link('●', 'live');
+    show(JSON.parse(data));
+  };
+  events.onerror = () => source === events && lose();
+};
+
+// A server that has stopped, or a network that is gone, may leave the stream open and silent.
+setInterval(() => source && Date.now() - last > 5000 && lose(), 1000);
+write($('host'), location.host);
+follow();

@@ -1,0 +1,110 @@
+//! The last fifteen minutes: one point for every five seconds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+/// The time that a point covers.
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The number of points: fifteen minutes.
+const POINTS: usize = 180;
+
+/// The number of pools that have graphs, the first ones. With all of them, the history takes 400 KB.
+pub(super) const MAX_POOLS: usize = 32;
+
+/// What a point says about a pool, by name: requests and failures per second; the most requests that waited, and that workers had in
+/// hand, at one time; and how long requests took, in seconds.
+const POOL_SERIES: [&str; 6] = ["requests", "failures", "waiting", "in_hand", "p50", "p99"];
+
+/// The values of [`POOL_SERIES`].
+pub(super) type PoolValues = [f64; POOL_SERIES.len()];
+
+/// The points, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    points: VecDeque<Point>,
+    /// The number of points so far, older ones included: a reader whose own number is one less needs only the last point.
+    count: u64,
+}
+
+/// One interval.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// One for each pool that has graphs.
+    pub(super) pools: Box<[PoolValues]>,
+}
+
+impl History {
+    pub(super) fn add(&mut self, point: Point) {
+        if self.points.len() == POINTS {
+            self.points.pop_front();
+        }
+        self.points.push_back(point);
+        self.count += 1;
+    }
+
+    /// All points as JSON: arrays, oldest first. `names` are those of the pools.
+    pub(super) fn json(&self, names: &[String]) -> Value {
+        self.described(names, self.points.iter())
+    }
+
+    /// The last point in the same form.
+    pub(super) fn last_json(&self, names: &[String]) -> Value {
+        self.described(names, self.points.back().into_iter())
+    }
+
+    fn described<'a>(&self, names: &[String], points: impl Iterator<Item = &'a Point> + Clone) -> Value {
+        let pools = names.iter().take(MAX_POOLS).enumerate().map(|(index, name)| {
+            let series = POOL_SERIES.iter().enumerate().map(|(column, series)| {
+                let values = points.clone().map(|point| point.pools.get(index).map(|values| values[column]));
+                ((*series).to_owned(), values.map(rounded).collect())
+            });
+            (name.clone(), Value::Object(series.collect()))
+        });
+        json!({
+            "interval": INTERVAL.as_secs(),
+            "points": POINTS,
+            "count": self.count,
+            "pools": pools.collect::<Map<_, _>>(),
+        })
+    }
+}
+
+/// With microseconds as the last digit.
+fn rounded(value: Option<f64>) -> Value {
+    value.map_or(Value::Null, |value| ((value * 1e6).round() / 1e6).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(value: f64) -> Point {
+        Point { pools: Box::new([[value; POOL_SERIES.len()]]) }
+    }
+
+    #[test]
+    fn the_oldest_points_are_forgotten() {
+        let mut history = History::default();
+        let names = ["centrifuge".to_owned()];
+        assert_eq!(history.json(&names)["pools"]["centrifuge"]["requests"], json!([]));
+        for value in 0..=POINTS {
+            history.add(point(f64::from(u32::try_from(value).unwrap())));
+        }
+        let shown = history.json(&names);
+        let requests = shown["pools"]["centrifuge"]["requests"].as_array().unwrap();
+        assert_eq!((requests.len(), &requests[0]), (POINTS, &json!(1.0)));
+        assert_eq!(shown["count"], POINTS + 1);
+        assert_eq!(history.last_json(&names)["pools"]["centrifuge"]["p99"], json!([180.0]));
+    }
+
+    #[test]
+    fn the_memory_of_all_points_is_bounded() {
+        let bytes = POINTS * MAX_POOLS * size_of::<PoolValues>();
+        assert!(bytes <= 400 << 10, "{bytes}");
+        let names: Vec<String> = (0..100).map(|number| format!("centrifuge.{number}")).collect();
+        assert_eq!(History::default().json(&names)["pools"].as_object().unwrap().len(), MAX_POOLS);
+    }
+}

@@ -1,0 +1,250 @@
+//! The overview that `admin` and `rpc` share, and the task behind it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::about::About;
+use super::history::History;
+use super::operations::{Action, Operations};
+use super::problems::{Found, Problems};
+use super::sampler::Sampler;
+use super::snapshot::{Bridge, Context, Document, Phase, Pool, seconds};
+use super::usage::Usages;
+use crate::offload;
+use crate::os::this_process;
+use crate::pools::{Pools, Snapshot, UpcomingPools};
+use crate::single_flight::SingleFlight;
+
+/// How often counters are read, and those who follow get a snapshot.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of a worker in a snapshot, about.
+const WORKER: usize = 150;
+
+/// What operators see of the running bridge. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Overview(Arc<Shared>);
+
+/// What is shown.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    /// The pools, once they are started.
+    pub(crate) pools: UpcomingPools,
+    /// False once the server shuts down.
+    pub(crate) serving: watch::Receiver<bool>,
+    /// What does not change.
+    pub(crate) about: About,
+}
+
+struct Shared {
+    sources: Sources,
+    began: Instant,
+    begin: Once,
+    state: Mutex<State>,
+    usages: Mutex<Usages>,
+    flight: SingleFlight<Bytes>,
+    /// The last snapshot that was made for those who follow, as an event.
+    snapshots: watch::Sender<Bytes>,
+}
+
+/// What the task keeps.
+#[derive(Debug)]
+struct State {
+    sampler: Sampler,
+    history: History,
+    problems: Problems,
+    operations: Operations,
+}
+
+impl Overview {
+    /// Nothing is sampled until [`Self::begin`].
+    pub(crate) fn new(sources: Sources) -> Self {
+        let now = Instant::now();
+        let state = State {
+            sampler: Sampler::new(now),
+            history: History::default(),
+            problems: Problems::default(),
+            operations: Operations::default(),
+        };
+        Self(Arc::new(Shared {
+            sources,
+            began: now,
+            begin: Once::new(),
+            state: Mutex::new(state),
+            usages: Mutex::default(),
+            flight: SingleFlight::default(),
+            snapshots: watch::Sender::default(),
+        }))
+    }
+
+    /// Begins to sample, unless it has begun. The task lives as long as the overview.
+    pub(crate) fn begin(&self) {
+        self.0.begin.call_once(|| {
+            self.0.sample();
+            tokio::spawn(sample(Arc::downgrade(&self.0)));
+        });
+    }
+
+    /// Returns the state now, as JSON in one line. Callers that ask at the same time share one.
+    pub(crate) async fn snapshot(&self) -> Bytes {
+        self.begin();
+        self.0.snapshot().await
+    }
+
+    /// Returns a receiver of snapshots as events, one a second. A receiver that is slow misses some.
+    pub(crate) fn follow(&self) -> watch::Receiver<Bytes> {
+        self.begin();
+        self.0.snapshots.subscribe()
+    }
+
+    /// Returns the last fifteen minutes as JSON.
+    pub(crate) fn history(&self) -> Bytes {
+        self.begin();
+        let history = self.0.state().history.json(self.0.sources.pools.names());
+        history.to_string().into()
+    }
+
+    /// Returns what does not change while the server runs, as JSON.
+    pub(crate) fn about(&self) -> Bytes {
+        self.0.sources.about.json.clone()
+    }
+
+    /// Which start of the server this is.
+    pub(crate) fn instance(&self) -> &str {
+        &self.0.sources.about.instance
+    }
+
+    /// The pools, if all that are required have started.
+    pub(crate) fn pools(&self) -> Option<&Pools> {
+        self.0.sources.pools.get()
+    }
+
+    /// Something is being done with a pool. Returns a number for [`Self::ended`].
+    pub(crate) fn began(&self, action: Action, pool: &str) -> u64 {
+        self.0.state().operations.begin(action, pool)
+    }
+
+    /// It is done, or has failed.
+    pub(crate) fn ended(&self, operation: u64, result: Result<(), String>) {
+        self.0.state().operations.end(operation, result);
+    }
+}
+
+/// Returns JSON of one line as a server-sent event. Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+pub(crate) fn event(json: &[u8]) -> Bytes {
+    [b"data: ", json, b"\n\n"].concat().into()
+}
+
+async fn sample(shared: Weak<Shared>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.sample();
+        if shared.snapshots.receiver_count() > 0 {
+            let snapshot = shared.snapshot().await;
+            shared.snapshots.send_replace(event(&snapshot));
+        }
+    }
+}
+
+impl Shared {
+    /// Reads all counters.
+    fn sample(&self) {
+        let snapshot = self.sources.pools.get().map(Pools::snapshot);
+        let pools = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.pools);
+        let mut state = self.state();
+        if let Some(point) = state.sampler.read(Instant::now(), pools) {
+            state.history.add(point);
+        }
+        let found = match self.phase() {
+            Phase::Starting => vec![Found::starting()],
+            Phase::Stopping => vec![Found::stopping()],
+            Phase::Serving => {
+                let pools = pools.iter().enumerate();
+                pools.flat_map(|(index, pool)| Found::in_pool(pool, state.sampler.minute(index))).collect()
+            }
+        };
+        state.problems.update(SystemTime::now(), found);
+    }
+
+    fn phase(&self) -> Phase {
+        match (*self.sources.serving.borrow(), self.sources.pools.get()) {
+            (false, _) => Phase::Stopping,
+            (true, None) => Phase::Starting,
+            (true, Some(_)) => Phase::Serving,
+        }
+    }
+
+    async fn snapshot(self: &Arc<Self>) -> Bytes {
+        let shared = Arc::clone(self);
+        let snapshot = self.flight.get(async move { shared.make().await }).await;
+        snapshot.map_or_else(|_| Bytes::new(), |snapshot| (*snapshot).clone())
+    }
+
+    async fn make(&self) -> Bytes {
+        let pools = match self.sources.pools.get() {
+            Some(pools) => self.measured(pools).await.pools,
+            None => Vec::new(),
+        };
+        let workers: usize = pools.iter().map(|pool| pool.workers.len()).sum();
+        let document = self.document(pools);
+        // A large one would keep the thread from calls.
+        let write = move || serde_json::to_vec(&document).unwrap_or_default();
+        offload::run(workers * WORKER, write).await.unwrap_or_default().into()
+    }
+
+    /// The pools, after what workers use has been measured if it was not lately.
+    async fn measured(&self, pools: &Pools) -> Snapshot {
+        if !self.usages().are_stale(Instant::now()) {
+            return pools.snapshot();
+        }
+        let bridge = offload::background(this_process::read);
+        let (snapshot, bridge) = tokio::join!(pools.measured_snapshot(), bridge);
+        let now = Instant::now();
+        let bridge = bridge.ok().flatten();
+        self.usages().update(now, snapshot.workers(), bridge, now - self.began);
+        snapshot
+    }
+
+    fn document(&self, pools: Vec<crate::pools::PoolSnapshot>) -> Document {
+        let usages = self.usages();
+        let state = self.state();
+        let required = self.sources.pools.get().map_or(&[][..], Pools::all);
+        let pools = pools.into_iter().zip(required).enumerate().map(|(index, (pool, named))| {
+            let context = Context { is_required: named.is_required(), rates: state.sampler.rates(index) };
+            Pool::new(pool, &usages, context)
+        });
+        Document {
+            at: seconds(SystemTime::now()),
+            instance: self.sources.about.instance.clone(),
+            state: self.phase(),
+            problems: state.problems.current().to_vec(),
+            bridge: usages.bridge().map(|(process, cpu)| Bridge::new(process, *cpu)),
+            pools: pools.collect(),
+            operations: state.operations.list(),
+            history: state.history.last_json(self.sources.pools.names()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn usages(&self) -> MutexGuard<'_, Usages> {
+        self.usages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overview").field("sources", &self.sources).finish_non_exhaustive()
+    }
+}

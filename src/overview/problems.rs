@@ -1,0 +1,195 @@
+//! What is wrong, in words, and since when.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::sampler::Totals;
+use super::snapshot::seconds;
+use crate::pools::{PoolSnapshot, State};
+
+/// How long requests wait, or workers are missing, before that is a problem: a burst or a restart is none.
+const WAITING: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(10);
+
+/// How serious it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// Requests are not served.
+    Critical,
+    /// Requests are served, but something is wrong.
+    Warning,
+}
+
+/// A problem that exists now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Problem {
+    pub(super) severity: Severity,
+    /// What kind of problem it is, for programs.
+    kind: Kind,
+    /// The pool that has it.
+    pool: Option<String>,
+    /// What is wrong, for people: a sentence without its full stop.
+    text: String,
+    /// Since when it exists, in seconds since 1970.
+    since: f64,
+}
+
+/// The kinds of problems, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Stopping,
+    NotReady,
+    Starting,
+    WorkersMissing,
+    Waiting,
+    Deaths,
+    Failures,
+}
+
+/// A problem that was found in a reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    severity: Severity,
+    kind: Kind,
+    pool: Option<String>,
+    text: String,
+}
+
+/// Remembers since when problems exist.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    since: BTreeMap<(Kind, Option<String>), SystemTime>,
+    current: Vec<Problem>,
+}
+
+impl Problems {
+    /// Replaces the problems by those that were found now.
+    pub(super) fn update(&mut self, now: SystemTime, found: Vec<Found>) {
+        let key = |found: &Found| (found.kind, found.pool.clone());
+        self.since.retain(|known, _| found.iter().any(|found| key(found) == *known));
+        let mut current = Vec::new();
+        for found in found {
+            let since = *self.since.entry(key(&found)).or_insert(now);
+            if now.duration_since(since).unwrap_or_default() >= found.kind.grace() {
+                let Found { severity, kind, pool, text } = found;
+                current.push(Problem { severity, kind, pool, text, since: seconds(since) });
+            }
+        }
+        current.sort_by_key(|problem| (problem.severity, problem.kind));
+        self.current = current;
+    }
+
+    /// The worst first.
+    pub(super) fn current(&self) -> &[Problem] {
+        &self.current
+    }
+}
+
+impl Kind {
+    /// How long it exists before it is shown.
+    fn grace(self) -> Duration {
+        match self {
+            Self::Waiting => WAITING,
+            Self::WorkersMissing => SHORT,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl Found {
+    fn new(severity: Severity, kind: Kind, text: impl Into<String>) -> Self {
+        Self { severity, kind, pool: None, text: text.into() }
+    }
+
+    /// The workers of required pools are not ready for the first time.
+    pub(super) fn starting() -> Self {
+        Self::new(Severity::Critical, Kind::Starting, "starting: no worker is ready yet")
+    }
+
+    /// The server shuts down.
+    pub(super) fn stopping() -> Self {
+        Self::new(Severity::Critical, Kind::Stopping, "shutting down: new calls are refused")
+    }
+
+    /// What is wrong with a pool, which has counted `minute` within the last minute.
+    pub(super) fn in_pool(pool: &PoolSnapshot, minute: Totals) -> Vec<Self> {
+        let (name, stats) = (&pool.name, &pool.stats);
+        let is_serving = |state| matches!(state, State::Ready | State::Working);
+        let serving = pool.workers.iter().map(|worker| worker.info);
+        let serving = serving.filter(|info| is_serving(info.state) && !info.is_retiring).count();
+        let mut found = Vec::new();
+        let mut add = |severity, kind, text| found.push(Self::new(severity, kind, text));
+        if !pool.is_ready {
+            add(Severity::Critical, Kind::NotReady, format!("no ready worker in {name}"));
+        } else if serving < stats.target {
+            let text = format!("{serving} of {} workers of {name} are ready", stats.target);
+            add(Severity::Warning, Kind::WorkersMissing, text);
+        }
+        if stats.waiting > 0 {
+            let text = format!(
+                "{} for a worker of {name}",
+                counted(stats.waiting as u64, "request waits", "requests wait")
+            );
+            add(Severity::Warning, Kind::Waiting, text);
+        }
+        if minute.deaths > 0 {
+            let text = counted(minute.deaths, "worker", "workers");
+            add(Severity::Warning, Kind::Deaths, format!("{text} of {name} died within a minute"));
+        }
+        if minute.failures > 0 {
+            let text = counted(minute.requests, "request", "requests");
+            let text = format!("{} of {text} to {name} failed within a minute", minute.failures);
+            add(Severity::Warning, Kind::Failures, text);
+        }
+        for found in &mut found {
+            found.pool = Some(name.clone());
+        }
+        found
+    }
+}
+
+fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn shown(problems: &Problems) -> Vec<(Kind, f64)> {
+        problems.current().iter().map(|problem| (problem.kind, problem.since)).collect()
+    }
+
+    #[test]
+    fn problems_are_shown_with_their_beginning_the_worst_first() {
+        let waiting = Found::new(Severity::Warning, Kind::Waiting, "3 requests wait");
+        let failures = Found::new(Severity::Warning, Kind::Failures, "one failed");
+        let not_ready = Found::new(Severity::Critical, Kind::NotReady, "no ready worker");
+        let mut problems = Problems::default();
+        problems.update(at(100), vec![waiting.clone()]);
+        assert_eq!(shown(&problems), [], "a burst is no problem");
+        problems.update(at(105), vec![failures.clone(), waiting.clone(), not_ready.clone()]);
+        let expected = [(Kind::NotReady, 105.0), (Kind::Waiting, 100.0), (Kind::Failures, 105.0)];
+        assert_eq!(shown(&problems), expected);
+        problems.update(at(106), vec![failures.clone()]);
+        assert_eq!(shown(&problems), [(Kind::Failures, 105.0)]);
+        problems.update(at(107), vec![waiting, failures]);
+        assert_eq!(shown(&problems), [(Kind::Failures, 105.0)], "it begins anew");
+    }
+
+    #[test]
+    fn one_and_many_are_told_apart() {
+        assert_eq!(counted(1, "worker", "workers"), "1 worker");
+        assert_eq!(counted(0, "worker", "workers"), "0 workers");
+    }
+}

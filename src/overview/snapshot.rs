@@ -1,0 +1,167 @@
+//! The state of the bridge at one moment, as a document. docs/reference/page.md describes its fields.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::operations::Operation;
+use super::problems::Problem;
+use super::usage::{Consumption, Usages};
+use crate::os::this_process::ThisProcess;
+use crate::pools::{PoolSnapshot, Stats, WorkerSnapshot};
+
+/// The number of workers of one pool that are listed; more are only counted.
+const MAX_WORKERS: usize = 256;
+
+/// All of it. Times are seconds since 1970, durations are seconds, sizes are bytes.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    pub(super) at: f64,
+    /// Another one after each start of the server.
+    pub(super) instance: String,
+    pub(super) state: Phase,
+    pub(super) problems: Vec<Problem>,
+    pub(super) bridge: Option<Bridge>,
+    pub(super) pools: Vec<Pool>,
+    pub(super) operations: Vec<Operation>,
+    /// The last point of the history.
+    pub(super) history: Value,
+}
+
+/// What the server is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Phase {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// The server's own process.
+#[derive(Debug, Serialize)]
+pub(super) struct Bridge {
+    memory: u64,
+    /// Percent of one core, lately.
+    cpu: f64,
+    open_files: u64,
+    max_open_files: u64,
+    tasks: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Pool {
+    name: String,
+    ready: bool,
+    required: bool,
+    command: String,
+    /// The configured number of workers.
+    target: usize,
+    requests: u64,
+    failures: u64,
+    requests_per_second: Option<f64>,
+    failures_per_second: Option<f64>,
+    waiting: usize,
+    in_hand: usize,
+    capacity: usize,
+    latency: Latency,
+    /// Workers that have exited, by reason.
+    restarts: BTreeMap<&'static str, u64>,
+    workers: Vec<Worker>,
+    /// Workers that are not listed.
+    more_workers: usize,
+}
+
+/// How long requests took lately.
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Worker {
+    pid: u32,
+    state: &'static str,
+    /// Whether it leaves after the requests in hand.
+    leaving: bool,
+    age: f64,
+    requests: u64,
+    in_hand: usize,
+    concurrency: usize,
+    memory: Option<u64>,
+    /// Percent of one core, lately.
+    cpu: Option<f64>,
+}
+
+/// What is known of a pool besides its snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context {
+    pub(super) is_required: bool,
+    /// Requests and failures per second.
+    pub(super) rates: Option<(f64, f64)>,
+}
+
+/// Seconds since 1970.
+pub(super) fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+impl Bridge {
+    pub(super) fn new(process: &ThisProcess, cpu: f64) -> Self {
+        let ThisProcess { resident, open_files, max_open_files, .. } = *process;
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        Self { memory: resident, cpu, open_files, max_open_files, tasks }
+    }
+}
+
+impl Pool {
+    pub(super) fn new(pool: PoolSnapshot, usages: &Usages, context: Context) -> Self {
+        let Context { is_required, rates } = context;
+        let (in_hand, capacity) = (pool.in_hand(), pool.capacity());
+        let more_workers = pool.workers.len().saturating_sub(MAX_WORKERS);
+        let workers = pool.workers.iter().take(MAX_WORKERS);
+        let workers = workers.map(|worker| Worker::new(worker, usages.of(worker.info.group))).collect();
+        let PoolSnapshot { name, is_ready, command, stats, .. } = pool;
+        let Stats { waiting, target, requests, failures, latency, restarts, .. } = stats;
+        let [p50, p90, p99, max] =
+            [latency.p50, latency.p90, latency.p99, latency.max].map(|time: Duration| time.as_secs_f64());
+        Self {
+            name,
+            ready: is_ready,
+            required: is_required,
+            command,
+            target,
+            requests,
+            failures,
+            requests_per_second: rates.map(|(requests, _)| requests),
+            failures_per_second: rates.map(|(_, failures)| failures),
+            waiting,
+            in_hand,
+            capacity,
+            latency: Latency { p50, p90, p99, max },
+            restarts,
+            workers,
+            more_workers,
+        }
+    }
+}
+
+impl Worker {
+    fn new(WorkerSnapshot { info, .. }: &WorkerSnapshot, usage: Option<Consumption>) -> Self {
+        Self {
+            pid: info.pid,
+            state: info.state.name(),
+            leaving: info.is_retiring,
+            age: info.age.as_secs_f64(),
+            requests: info.executions,
+            in_hand: info.in_hand,
+            concurrency: info.concurrency,
+            memory: usage.map(|usage| usage.resident),
+            cpu: usage.map(|usage| usage.cpu),
+        }
+    }
+}
