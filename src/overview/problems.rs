@@ -118,12 +118,12 @@ impl Found {
     /// What is wrong with a pool, which has counted `minute` within the last minute.
     pub(super) fn in_pool(pool: &PoolSnapshot, minute: Totals) -> Vec<Self> {
         let (name, stats) = (&pool.name, &pool.stats);
-        let is_serving = |state| matches!(state, State::Ready | State::Working);
-        let serving = pool.workers.iter().map(|worker| worker.info);
-        let serving = serving.filter(|info| is_serving(info.state) && !info.is_retiring).count();
+        let serving = serving(pool);
         let mut found = Vec::new();
         let mut add = |severity, kind, text| found.push(Self::new(severity, kind, text));
-        if !pool.is_ready {
+        // A pool counts as ready while another attempt to start a worker is under way. In debug mode it keeps none.
+        let is_down = if stats.target > 0 { serving == 0 } else { !pool.is_ready };
+        if is_down {
             add(Severity::Critical, Kind::NotReady, format!("no ready worker in {name}"));
         } else if serving < stats.target {
             let text = format!("{serving} of {} workers of {name} are ready", stats.target);
@@ -150,6 +150,12 @@ impl Found {
         }
         found
     }
+}
+
+/// How many workers take requests.
+pub(super) fn serving(pool: &PoolSnapshot) -> usize {
+    let serves = |state| matches!(state, State::Ready | State::Working);
+    pool.workers.iter().filter(|worker| serves(worker.info.state) && !worker.info.is_retiring).count()
 }
 
 fn counted(number: u64, one: &str, more: &str) -> String {

@@ -115,13 +115,14 @@ impl Unfinished {
             let begin = self.begin.get(index).copied().unwrap_or_default();
             let counted = totals[index].since(begin);
             let (waiting, in_hand) = self.peaks[index];
+            let latency = |time: Duration| if counted.requests > 0 { time.as_secs_f64() } else { f64::NAN };
             [
                 approximate(counted.requests) / seconds,
                 approximate(counted.failures) / seconds,
                 approximate(waiting as u64),
                 approximate(in_hand as u64),
-                pool.stats.latency.p50.as_secs_f64(),
-                pool.stats.latency.p99.as_secs_f64(),
+                latency(pool.stats.latency.p50),
+                latency(pool.stats.latency.p99),
             ]
         };
         let pools = pools.iter().enumerate().take(MAX_POOLS).map(values).collect();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::operations::Operation;
-use super::problems::Problem;
+use super::problems::{Problem, serving};
 use super::usage::{Consumption, Usages};
 use crate::os::this_process::ThisProcess;
 use crate::pools::{PoolSnapshot, Stats, WorkerSnapshot};
@@ -58,6 +58,8 @@ pub(super) struct Pool {
     command: String,
     /// The configured number of workers.
     target: usize,
+    /// Workers that take requests.
+    serving: usize,
     requests: u64,
     failures: u64,
     requests_per_second: Option<f64>,
@@ -121,7 +123,7 @@ impl Bridge {
 impl Pool {
     pub(super) fn new(pool: PoolSnapshot, usages: &Usages, context: Context) -> Self {
         let Context { is_required, rates } = context;
-        let (in_hand, capacity) = (pool.in_hand(), pool.capacity());
+        let (in_hand, capacity, serving) = (pool.in_hand(), pool.capacity(), serving(&pool));
         let more_workers = pool.workers.len().saturating_sub(MAX_WORKERS);
         let workers = pool.workers.iter().take(MAX_WORKERS);
         let workers = workers.map(|worker| Worker::new(worker, usages.of(worker.info.group))).collect();
@@ -135,6 +137,7 @@ impl Pool {
             required: is_required,
             command,
             target,
+            serving,
             requests,
             failures,
             requests_per_second: rates.map(|(requests, _)| requests),

@@ -33,6 +33,7 @@ mod neighbours;
 mod numbered;
 mod observed;
 mod packages;
+mod page;
 mod pages;
 mod pid_one;
 mod pools;

@@ -192,7 +192,7 @@ async fn a_server_is_live_before_its_workers_and_ready_with_them() {
         let page = get(&server, HEALTH, path).await;
         assert_eq!((page.code, page.text()), (200, &*body), "{path}");
     }
-    for path in ["/", "/health/", "/job"] {
+    for path in ["/api", "/health/", "/job"] {
         let page = get(&server, HEALTH, path).await;
         assert_eq!((page.code, page.text()), (404, "404 page not found\n"), "{path}");
     }
@@ -235,7 +235,7 @@ async fn sections_with_one_address_share_a_listener() {
     assert_eq!(server.listening(METRICS), server.listening(HEALTH));
     assert!(get(&server, METRICS, "/metrics").await.has("causeway_workers_target{pool=\"centrifuge\"} 1"));
     assert_eq!(get(&server, HEALTH, "/ready").await.code, 200);
-    assert_eq!(get(&server, HEALTH, "/").await.code, 404);
+    assert_eq!(get(&server, HEALTH, "/other").await.code, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

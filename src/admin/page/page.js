@@ -51,8 +51,7 @@ const rate = (number) => {
 };
 
 const duration = (seconds) => {
-  if (seconds == null) return '–';
-  if (seconds === 0) return '0 ms';
+  if (!seconds) return '–';
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   if (seconds < 1) return `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
@@ -126,7 +125,8 @@ const graph = ({ title, first, second, format, names }) => {
     const index = pointed == null ? a.length - 1 : Math.round(pointed * (points - 1)) - (points - a.length);
     const when = pointed == null ? '' : `${age((a.length - 1 - index) * (history?.interval ?? 5))} ago: `;
     const at = (values) => (values[index] == null ? '–' : format(values[index]));
-    write(value, index < 0 ? '–' : `${when}${at(a)}${names ? ` ${names[0]}` : ''}${b.length ? ` · ${at(b)} ${names?.[1] ?? ''}` : ''}`);
+    const all = [[names[0], at(a)], ...(b.length ? [[names[1], at(b)]] : [])];
+    write(value, index < 0 ? '–' : when + all.map((pair) => pair.filter(Boolean).join(' ')).join(' · '));
     const x = points - a.length + index;
     mark(cursor, 'd', pointed == null || index < 0 ? '' : `M${x} 0V${HEIGHT}`);
   };
@@ -197,6 +197,7 @@ const workersOf = () => {
     for (const worker of pool.workers) states.set(stateOf(worker), (states.get(stateOf(worker)) ?? 0) + 1);
     const all = [...states].map(([state, number]) => `${number} ${state}`).join(', ');
     write(caption, `Workers: ${all || 'none'}${pool.more_workers ? `; ${pool.more_workers} more are not listed` : ''}`);
+    table.tHead.hidden = pool.workers.length === 0;
     keyed(body, pool.workers, (worker) => worker.pid, () => make('tr'), (row, worker) => {
       keyed(row, columns, ([name]) => name, ([, , kind]) => make('td', { class: kind ?? '' }), (cell, [name, show]) => {
         write(cell, show(worker));
@@ -219,15 +220,16 @@ const poolOf = ({ name }) => {
   };
   const graphs = [
     graph({ title: 'Requests per second', first: 'requests', second: 'failures', format: rate, names: ['', 'failed'] }),
-    graph({ title: 'Duration', first: 'p99', second: 'p50', format: duration, names: ['99 %', '50 %'] }),
+    graph({ title: 'Duration', first: 'p99', second: 'p50', format: duration, names: ['99 %', 'half'] }),
     graph({ title: 'In workers, and waiting', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
   ];
   const workers = workersOf();
   const node = make('section', { class: 'pool', 'aria-labelledby': `pool-${name}` },
     header, make('dl', { class: 'figures' }, ...Object.values(figures)), make('div', { class: 'graphs' }, ...graphs), workers);
   node.draw = (pool) => {
-    const serving = pool.workers.filter((worker) => ['ready', 'working'].includes(worker.state) && !worker.leaving).length;
-    const [text, kind] = !pool.ready ? ['✕ not ready', 'down'] : serving < pool.target ? ['▲ fewer workers', 'short'] : ['● ready', 'ready'];
+    const { serving } = pool;
+    const isDown = pool.target > 0 ? serving === 0 : !pool.ready;
+    const [text, kind] = isDown ? ['✕ no ready worker', 'down'] : serving < pool.target ? ['▲ fewer workers', 'short'] : ['● ready', 'ready'];
     write(state, pool.required ? text : `${text} (not required)`);
     mark(state, 'class', `state is-${kind}`);
     write(command, pool.command);

@@ -1,5 +1,6 @@
 //! A server process, a client for it, and their end.
 
+pub mod browser;
 pub mod centrifugo;
 pub mod chance;
 pub mod collector;
