@@ -32,6 +32,7 @@ fi
 if [ "$purpose" = test ]; then
     need phpunit phpunit
     need protoc protobuf-compiler
+    need chromium chromium
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -31,7 +31,7 @@ use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::{Address, Connections};
-use crate::overview::{About, Overview, Sources};
+use crate::overview::{About, Calls, Overview, Sources};
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
@@ -264,6 +264,8 @@ async fn start_admin(
     registry.register(Arc::new(logs::LostLines));
     registry.register(services.streams.figures());
     registry.register(services.api.figures());
+    let api = services.api.clone();
+    services.overview.count(Calls::Api, move || api.counted());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving, overview: services.overview.clone() };
     let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;

@@ -8,7 +8,7 @@
 //!                        ◀── response bytes, untouched ────────────────────────────────────────────┘
 //! app.php / app.py, operators ──goridge──▶ rpc ─┬─▶ api ──gRPC──▶ Centrifugo
 //!                                               └─▶ pools
-//! scrapers, probes ──HTTP──▶ admin ──▶ pools, telemetry
+//! scrapers, probes, browsers ──HTTP──▶ admin ──▶ overview, pools, telemetry
 //! ```
 //!
 //! In one sentence: a pure state machine decides about the pool, one actor executes its decisions, one task owns each process, and

@@ -87,6 +87,11 @@ impl Client {
         Arc::clone(&self.inner.statistics) as _
     }
 
+    /// How many calls have ended so far, and how many of them have failed.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        self.inner.statistics.counted()
+    }
+
     /// Calls `method`, say `Publish`, of `centrifugal.centrifugo.api.CentrifugoApi`.
     ///
     /// `message` is the encoded request message, and the result the encoded response message. A response with an `error` in it is a success

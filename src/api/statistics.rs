@@ -91,6 +91,18 @@ impl Statistics {
     }
 }
 
+impl Statistics {
+    /// How many calls have ended so far, and how many of them without success.
+    pub(super) fn counted(&self) -> (u64, u64) {
+        let used = self.methods.iter().chain([&self.other]).filter_map(OnceLock::get);
+        used.fold((0, 0), |(calls, failures), codes| {
+            let all: u64 = codes.iter().map(|histogram| histogram.read().total()).sum();
+            let fine = codes.first().map_or(0, |histogram| histogram.read().total());
+            (calls + all, failures + all - fine.min(all))
+        })
+    }
+}
+
 impl Timed<'_> {
     /// The call has ended with this code.
     pub(super) fn end(mut self, code: Code) {
@@ -155,6 +167,7 @@ mod tests {
         for number in 0..100 {
             statistics.begin(&format!("Invented{number}")).end(Code::Unimplemented);
         }
+        assert_eq!(statistics.counted(), (102, 101));
         let mut page = Page::default();
         Arc::clone(&statistics).collect().await(&mut page);
         let page = page.finish();

@@ -171,7 +171,7 @@ fn graphs(overview: &Overview, pool: &str, style: Style) -> String {
     let whole = |value: f64| format!("{value:.0}");
     let formats: [(&str, &str, &dyn Fn(f64) -> String); 4] = [
         ("requests/s", "requests", &number),
-        ("99 % within", "p99", &latency),
+        ("99 % within", "worker_p99", &latency),
         ("in hand", "in_hand", &whole),
         ("waiting", "waiting", &whole),
     ];

@@ -14,9 +14,26 @@ const POINTS: usize = 180;
 /// The number of pools that have graphs, the first ones. With all of them, the history takes 400 KB.
 pub(super) const MAX_POOLS: usize = 32;
 
-/// What a point says about a pool, by name: requests and failures per second; the most requests that waited, and that workers had in
-/// hand, at one time; and how long requests took, in seconds.
-const POOL_SERIES: [&str; 6] = ["requests", "failures", "waiting", "in_hand", "p50", "p99"];
+/// What a point says about a pool, by name: requests, failures and rejections per second; the most requests that waited, and that workers
+/// had in hand, at one time; how long requests waited and were worked on, in seconds (there are none, if there were no requests); and the
+/// share of the workers' time in which they had requests.
+const POOL_SERIES: [&str; 9] = [
+    "requests",
+    "failures",
+    "rejections",
+    "waiting",
+    "in_hand",
+    "wait_p99",
+    "worker_p50",
+    "worker_p99",
+    "busy",
+];
+
+/// What a point says about the bridge: calls to Centrifugo's API and of RPC per second, and those that failed.
+const BRIDGE_SERIES: [&str; 4] = ["api", "api_failures", "rpc", "rpc_failures"];
+
+/// The values of [`BRIDGE_SERIES`].
+pub(super) type BridgeValues = [f64; BRIDGE_SERIES.len()];
 
 /// The values of [`POOL_SERIES`].
 pub(super) type PoolValues = [f64; POOL_SERIES.len()];
@@ -32,6 +49,7 @@ pub(super) struct History {
 /// One interval.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
+    pub(super) bridge: BridgeValues,
     /// One for each pool that has graphs.
     pub(super) pools: Box<[PoolValues]>,
 }
@@ -63,10 +81,15 @@ impl History {
             });
             (name.clone(), Value::Object(series.collect()))
         });
+        let bridge = BRIDGE_SERIES.iter().enumerate().map(|(column, series)| {
+            let values = points.clone().map(|point| rounded(Some(point.bridge[column])));
+            ((*series).to_owned(), values.collect())
+        });
         json!({
             "interval": INTERVAL.as_secs(),
             "points": POINTS,
             "count": self.count,
+            "bridge": bridge.collect::<Map<_, _>>(),
             "pools": pools.collect::<Map<_, _>>(),
         })
     }
@@ -82,7 +105,7 @@ mod tests {
     use super::*;
 
     fn point(value: f64) -> Point {
-        Point { pools: Box::new([[value; POOL_SERIES.len()]]) }
+        Point { bridge: [value; BRIDGE_SERIES.len()], pools: Box::new([[value; POOL_SERIES.len()]]) }
     }
 
     #[test]
@@ -97,13 +120,14 @@ mod tests {
         let requests = shown["pools"]["centrifuge"]["requests"].as_array().unwrap();
         assert_eq!((requests.len(), &requests[0]), (POINTS, &json!(1.0)));
         assert_eq!(shown["count"], POINTS + 1);
-        assert_eq!(history.last_json(&names)["pools"]["centrifuge"]["p99"], json!([180.0]));
+        assert_eq!(history.last_json(&names)["pools"]["centrifuge"]["busy"], json!([180.0]));
+        assert_eq!(history.last_json(&names)["bridge"]["api"], json!([180.0]));
     }
 
     #[test]
     fn the_memory_of_all_points_is_bounded() {
         let bytes = POINTS * MAX_POOLS * size_of::<PoolValues>();
-        assert!(bytes <= 400 << 10, "{bytes}");
+        assert!(bytes <= 410 << 10, "{bytes}");
         let names: Vec<String> = (0..100).map(|number| format!("centrifuge.{number}")).collect();
         assert_eq!(History::default().json(&names)["pools"].as_object().unwrap().len(), MAX_POOLS);
     }

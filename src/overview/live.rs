@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::about::About;
+use super::calls::{Calls, Counted, Counters};
 use super::history::History;
 use super::operations::{Action, Operations};
 use super::problems::{Found, Problems};
+use super::recent;
 use super::sampler::Sampler;
-use super::snapshot::{Bridge, Context, Document, Phase, Pool, seconds};
+use super::snapshot::{self, Bridge, Context, Document, Phase, Pool, seconds};
 use super::usage::Usages;
 use crate::offload;
 use crate::os::this_process;
@@ -43,6 +45,7 @@ pub(crate) struct Sources {
 
 struct Shared {
     sources: Sources,
+    counters: Counters,
     began: Instant,
     begin: Once,
     state: Mutex<State>,
@@ -73,6 +76,7 @@ impl Overview {
         };
         Self(Arc::new(Shared {
             sources,
+            counters: Counters::default(),
             began: now,
             begin: Once::new(),
             state: Mutex::new(state),
@@ -88,6 +92,11 @@ impl Overview {
             self.0.sample();
             tokio::spawn(sample(Arc::downgrade(&self.0)));
         });
+    }
+
+    /// Calls of this kind are counted there.
+    pub(crate) fn count(&self, calls: Calls, read: impl Fn() -> Counted + Send + Sync + 'static) {
+        self.0.counters.set(calls, read);
     }
 
     /// Returns the state now, as JSON in one line. Callers that ask at the same time share one.
@@ -160,8 +169,9 @@ impl Shared {
     fn sample(&self) {
         let snapshot = self.sources.pools.get().map(Pools::snapshot);
         let pools = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.pools);
+        let calls = self.counters.read();
         let mut state = self.state();
-        if let Some(point) = state.sampler.read(Instant::now(), pools) {
+        if let Some(point) = state.sampler.read(Instant::now(), calls, pools) {
             state.history.add(point);
         }
         let found = match self.phase() {
@@ -218,8 +228,13 @@ impl Shared {
         let usages = self.usages();
         let state = self.state();
         let required = self.sources.pools.get().map_or(&[][..], Pools::all);
+        let (deaths, slow) = (recent::deaths(&pools), recent::slow(&pools));
         let pools = pools.into_iter().zip(required).enumerate().map(|(index, (pool, named))| {
-            let context = Context { is_required: named.is_required(), rates: state.sampler.rates(index) };
+            let context = Context {
+                is_required: named.is_required(),
+                rates: state.sampler.rates(index),
+                percentiles: state.sampler.percentiles(index),
+            };
             Pool::new(pool, &usages, context)
         });
         Document {
@@ -229,6 +244,9 @@ impl Shared {
             problems: state.problems.current().to_vec(),
             bridge: usages.bridge().map(|(process, cpu)| Bridge::new(process, *cpu)),
             pools: pools.collect(),
+            deaths,
+            slow,
+            calls: state.sampler.calls().map(snapshot::Calls::new),
             operations: state.operations.list(),
             history: state.history.last_json(self.sources.pools.names()),
         }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `live` is the handle that `admin` and `rpc` share, with the task behind it. `sampler`, `history` and `problems` are pure. `snapshot` is the
-//! document, `usage` what workers use, `about` what does not change while the server runs, `operations` what was done by the page's buttons.
+//! document, `recent` its last deaths and slow requests, `usage` what workers use, `about` what does not change while the server runs,
+//! `operations` what was done by the page's buttons, `calls` what other parts count.
 //!
 //! Invariants:
 //! - One task samples, and reads counters only: no request waits for it.
@@ -16,14 +17,17 @@
 //! - Nothing here is a secret: commands and settings are shown as in messages and by `rpc.Config`.
 
 mod about;
+mod calls;
 mod history;
 mod live;
 mod operations;
 mod problems;
+mod recent;
 mod sampler;
 mod snapshot;
 mod usage;
 
 pub(crate) use about::About;
+pub(crate) use calls::Calls;
 pub(crate) use live::{Overview, Sources, event};
 pub(crate) use operations::Action;

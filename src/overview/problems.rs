@@ -46,7 +46,9 @@ pub(super) enum Kind {
     Starting,
     WorkersMissing,
     Waiting,
+    Boots,
     Deaths,
+    Rejections,
     Failures,
 }
 
@@ -139,6 +141,22 @@ impl Found {
         if minute.deaths > 0 {
             let text = counted(minute.deaths, "worker", "workers");
             add(Severity::Warning, Kind::Deaths, format!("{text} of {name} died within a minute"));
+        }
+        if minute.boot_failures > 0 {
+            let text = counted(minute.boot_failures, "start", "starts");
+            add(
+                Severity::Warning,
+                Kind::Boots,
+                format!("{text} of workers of {name} failed within a minute"),
+            );
+        }
+        if minute.rejections > 0 {
+            let text = counted(minute.rejections, "request", "requests");
+            add(
+                Severity::Warning,
+                Kind::Rejections,
+                format!("{text} to {name} got no worker within a minute"),
+            );
         }
         if minute.failures > 0 {
             let text = counted(minute.requests, "request", "requests");

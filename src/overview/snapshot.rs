@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::history::BridgeValues;
 use super::operations::Operation;
 use super::problems::{Problem, serving};
+use super::recent::{ShownDeath, ShownSlow};
+use super::sampler::Percentiles;
 use super::usage::{Consumption, Usages};
 use crate::os::this_process::ThisProcess;
 use crate::pools::{PoolSnapshot, Stats, WorkerSnapshot};
@@ -25,6 +28,11 @@ pub(super) struct Document {
     pub(super) problems: Vec<Problem>,
     pub(super) bridge: Option<Bridge>,
     pub(super) pools: Vec<Pool>,
+    /// The latest first.
+    pub(super) deaths: Vec<ShownDeath>,
+    pub(super) slow: Vec<ShownSlow>,
+    /// Calls to Centrifugo's API, and of RPC.
+    pub(super) calls: Option<Calls>,
     pub(super) operations: Vec<Operation>,
     /// The last point of the history.
     pub(super) history: Value,
@@ -50,6 +58,15 @@ pub(super) struct Bridge {
     tasks: usize,
 }
 
+/// Calls per second.
+#[derive(Debug, Serialize)]
+pub(super) struct Calls {
+    api: f64,
+    api_failures: f64,
+    rpc: f64,
+    rpc_failures: f64,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Pool {
     name: String,
@@ -68,6 +85,12 @@ pub(super) struct Pool {
     in_hand: usize,
     capacity: usize,
     latency: Latency,
+    /// How long requests waited for a worker lately, and how long workers took; null if there were none.
+    wait: Option<Times>,
+    worker: Option<Times>,
+    /// Requests that got no worker, by reason.
+    rejections: BTreeMap<&'static str, u64>,
+    boot_failures: u64,
     /// Workers that have exited, by reason.
     restarts: BTreeMap<&'static str, u64>,
     workers: Vec<Worker>,
@@ -85,6 +108,12 @@ struct Latency {
 }
 
 #[derive(Debug, Serialize)]
+struct Times {
+    p50: f64,
+    p99: f64,
+}
+
+#[derive(Debug, Serialize)]
 struct Worker {
     pid: u32,
     state: &'static str,
@@ -97,6 +126,16 @@ struct Worker {
     memory: Option<u64>,
     /// Percent of one core, lately.
     cpu: Option<f64>,
+    /// The oldest request in hand.
+    current: Option<Current>,
+}
+
+#[derive(Debug, Serialize)]
+struct Current {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// For how long the worker has had it.
+    elapsed: f64,
 }
 
 /// What is known of a pool besides its snapshot.
@@ -105,11 +144,18 @@ pub(super) struct Context {
     pub(super) is_required: bool,
     /// Requests and failures per second.
     pub(super) rates: Option<(f64, f64)>,
+    pub(super) percentiles: Percentiles,
 }
 
 /// Seconds since 1970.
 pub(super) fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+impl Calls {
+    pub(super) fn new([api, api_failures, rpc, rpc_failures]: BridgeValues) -> Self {
+        Self { api, api_failures, rpc, rpc_failures }
+    }
 }
 
 impl Bridge {
@@ -122,13 +168,15 @@ impl Bridge {
 
 impl Pool {
     pub(super) fn new(pool: PoolSnapshot, usages: &Usages, context: Context) -> Self {
-        let Context { is_required, rates } = context;
+        let Context { is_required, rates, percentiles: Percentiles { wait, worker } } = context;
         let (in_hand, capacity, serving) = (pool.in_hand(), pool.capacity(), serving(&pool));
         let more_workers = pool.workers.len().saturating_sub(MAX_WORKERS);
         let workers = pool.workers.iter().take(MAX_WORKERS);
         let workers = workers.map(|worker| Worker::new(worker, usages.of(worker.info.group))).collect();
         let PoolSnapshot { name, is_ready, command, stats, .. } = pool;
-        let Stats { waiting, target, requests, failures, latency, restarts, .. } = stats;
+        let Stats {
+            waiting, target, requests, failures, latency, restarts, rejections, boot_failures, ..
+        } = stats;
         let [p50, p90, p99, max] =
             [latency.p50, latency.p90, latency.p99, latency.max].map(|time: Duration| time.as_secs_f64());
         Self {
@@ -146,6 +194,10 @@ impl Pool {
             in_hand,
             capacity,
             latency: Latency { p50, p90, p99, max },
+            wait: wait.map(|[p50, p99]| Times { p50, p99 }),
+            worker: worker.map(|[p50, p99]| Times { p50, p99 }),
+            rejections,
+            boot_failures,
             restarts,
             workers,
             more_workers,
@@ -165,6 +217,9 @@ impl Worker {
             concurrency: info.concurrency,
             memory: usage.map(|usage| usage.resident),
             cpu: usage.map(|usage| usage.cpu),
+            current: info
+                .current
+                .map(|current| Current { kind: current.kind.name(), elapsed: current.elapsed.as_secs_f64() }),
         }
     }
 }

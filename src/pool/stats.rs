@@ -65,7 +65,6 @@ pub struct Latency {
     pub max: Duration,
 }
 
-#[allow(dead_code, reason = "for the page")]
 impl Stats {
     /// How long requests of all types waited for a worker, by `histogram::STAGE_BOUNDS`.
     pub(crate) fn waits(&self) -> Counts {

@@ -16,6 +16,7 @@ use super::methods::{Table, centrifuge, stream, table};
 use super::services::Services;
 use super::statistics::{Called, Statistics};
 use crate::offload;
+use crate::overview::Calls;
 
 /// Bytes of an argument for Centrifugo, at most. Centrifugo itself accepts 4 MB by default; this leaves room. Other methods accept less.
 pub(super) const MAX_CALL: usize = 64 << 20;
@@ -38,6 +39,8 @@ impl Router {
         let turns = Semaphore::new(threads);
         let (memory, statistics) = (Arc::default(), Arc::<Statistics>::default());
         services.metrics.register(Arc::clone(&statistics) as _);
+        let counted = Arc::clone(&statistics);
+        services.overview.count(Calls::Rpc, move || counted.counted());
         Self { table: LazyLock::new(table), services, memory, statistics, turns }
     }
 

@@ -71,6 +71,15 @@ impl Statistics {
         }
     }
 
+    /// All calls and failures.
+    pub(super) fn counted(&self) -> (u64, u64) {
+        let rare = self.rare.lock().unwrap_or_else(PoisonError::into_inner);
+        let rare = rare.values().copied();
+        let read = |count: &Count| (count.calls.load(Relaxed), count.failures.load(Relaxed));
+        let often = self.centrifugo.iter().chain([&self.publish, &self.other]).map(read);
+        often.chain(rare).fold((0, 0), |(calls, failures), (more, failed)| (calls + more, failures + failed))
+    }
+
     /// Calls and failures of the methods that were called.
     fn counts(&self) -> BTreeMap<String, (u64, u64)> {
         let centrifugo = METHODS.iter().map(|method| format!("centrifuge.{method}")).zip(&self.centrifugo);
@@ -119,6 +128,7 @@ mod tests {
         statistics.count(Called::StreamPublish, false);
         statistics.count(Called::Table("informer.Workers"), false);
         statistics.count(Called::Table("informer.Workers"), true);
+        assert_eq!(statistics.counted(), (105, 102));
         let counts = statistics.counts();
         let counts: Vec<_> = counts.iter().map(|(name, counts)| (&**name, *counts)).collect();
         assert_eq!(

@@ -122,7 +122,6 @@ impl Scale<STAGE> for Stage {
 
 impl Counts {
     /// Adds what another histogram of the same scale has counted.
-    #[allow(dead_code, reason = "for the page")]
     pub(crate) fn add(&mut self, other: &Self) {
         self.counts.resize(self.counts.len().max(other.counts.len()), 0);
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
@@ -149,7 +148,6 @@ impl Scale<EIGHTHS> for Eighths {
 
 /// The duration that a share of the counted ones did not exceed, as Prometheus' `histogram_quantile` estimates it: on a straight line
 /// within its bucket, and never beyond the last bound. Zero if none were counted.
-#[allow(dead_code, reason = "for the page")]
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 pub(crate) fn quantile(bounds: &[f64], counts: &[u64], share: f64) -> Duration {
     let total: u64 = counts.iter().sum();

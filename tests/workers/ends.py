@@ -1,5 +1,6 @@
 """How it ends, or does not."""
 
+import json
 import os
 import signal
 
@@ -11,6 +12,13 @@ from goridge import frame
 def exit(_data, argument, _context):
     say("about to leave")
     os._exit(int(argument))
+
+
+@behaviour
+def last_words(data, _argument, _context):
+    """Prints its data, and is gone."""
+    say(json.loads(data))
+    os._exit(3)
 
 
 @behaviour

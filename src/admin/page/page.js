@@ -77,6 +77,9 @@ const bytes = (number) => {
   return `${unit && number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 };
 
+// What workers print may hold characters that move a cursor or turn the direction of writing.
+const printable = (text) => text.replace(/[^\P{C}\n\t]/gu, '\ufffd').trim();
+
 const percent = (number) => (number == null ? '–' : `${number.toFixed(number < 10 ? 1 : 0)} %`);
 const clock = (date) => date.toLocaleTimeString('en-GB');
 const moment = (seconds) => {
@@ -111,7 +114,7 @@ const line = (values, points, top) => {
   return path;
 };
 
-const graph = ({ title, first, second, format, names }) => {
+const graph = ({ title, first, second, format, names, most: fixed }) => {
   const [area, one, two, cursor] = ['area', 'first', 'second', 'cursor'].map((name) => make('path', { class: name }));
   const svg = make('svg', { role: 'img', preserveAspectRatio: 'none' }, area, two, one, cursor);
   const [value, top] = [make('span', { class: 'value' }), make('span')];
@@ -144,7 +147,7 @@ const graph = ({ title, first, second, format, names }) => {
     const points = history?.points ?? 180;
     shown = { a, b, points };
     const most = Math.max(0, ...a, ...b);
-    const scale = ceiling(most);
+    const scale = fixed ?? ceiling(most);
     mark(svg, 'viewBox', `0 0 ${points - 1} ${HEIGHT}`);
     const path = line(a, points, scale);
     mark(one, 'd', path);
@@ -176,6 +179,7 @@ const COLUMNS = [
   ['PID', (worker) => worker.pid],
   ['State', (worker) => `${STATES[stateOf(worker)] ?? '?'} ${stateOf(worker)}`],
   ['In hand', (worker) => `${worker.in_hand} of ${worker.concurrency}`, 'number', (pool) => pool.workers.some((worker) => worker.concurrency > 1)],
+  ['Doing', (worker) => (worker.current ? `${worker.current.type}, ${duration(worker.current.elapsed)}` : '')],
   ['Requests', (worker) => count(worker.requests), 'number'],
   ['Memory', (worker) => bytes(worker.memory), 'number'],
   ['CPU', (worker) => percent(worker.cpu), 'number'],
@@ -215,13 +219,14 @@ const poolOf = ({ name }) => {
   if (token) header.append(actionsOf(name));
   const figures = {
     rate: figure('requests/s'), hand: figure('in hand'), waiting: figure('waiting'),
-    p50: figure('half within'), p99: figure('99 % within'), max: figure('slowest'),
-    failures: figure('failed'), workers: figure('workers'), restarts: figure('replaced so far', true),
+    wait: figure('99 % wait'), half: figure('half take'), most: figure('99 % take'),
+    workers: figure('workers'), failures: figure('failed'), rejections: figure('rejected'), restarts: figure('replaced so far', true),
   };
   const graphs = [
     graph({ title: 'Requests per second', first: 'requests', second: 'failures', format: rate, names: ['', 'failed'] }),
-    graph({ title: 'Duration', first: 'p99', second: 'p50', format: duration, names: ['99 %', 'half'] }),
-    graph({ title: 'In workers, and waiting', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
+    graph({ title: '99 % in a worker', first: 'worker_p99', second: 'wait_p99', format: duration, names: ['', 'wait'] }),
+    graph({ title: 'In workers', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
+    graph({ title: 'Workers busy', first: 'busy', format: (share) => percent(share * 100), names: [''], most: 1 }),
   ];
   const workers = workersOf();
   const node = make('section', { class: 'pool', 'aria-labelledby': `pool-${name}` },
@@ -236,10 +241,12 @@ const poolOf = ({ name }) => {
     figures.rate.set(rate(pool.requests_per_second));
     figures.hand.set(`${count(pool.in_hand)} of ${count(pool.capacity)}`);
     figures.waiting.set(count(pool.waiting), pool.waiting > 0);
-    figures.p50.set(duration(pool.latency.p50));
-    figures.p99.set(duration(pool.latency.p99));
-    figures.max.set(duration(pool.latency.max));
+    figures.wait.set(duration(pool.wait?.p99));
+    figures.half.set(duration(pool.worker?.p50));
+    figures.most.set(duration(pool.worker?.p99));
     figures.failures.set(`${count(pool.failures)} of ${count(pool.requests)}`);
+    const rejections = Object.entries(pool.rejections).filter(([, times]) => times > 0);
+    figures.rejections.set(rejections.map(([reason, times]) => `${count(times)} ${reason}`).join(', ') || '0');
     figures.workers.set(`${serving} of ${pool.target}`, serving < pool.target);
     const restarts = Object.entries(pool.restarts).map(([reason, times]) => `${reason} ${count(times)}`);
     figures.restarts.set(restarts.join(', ') || 'none');
@@ -320,10 +327,47 @@ const showOperations = (operations) => {
   });
 };
 
+// --- Deaths and slow requests ---
+
+const entry = () => make('li', {}, make('time'), make('span'), make('pre', { tabindex: '0' }));
+
+const fill = (node, at, text, words) => {
+  write(node.children[0], moment(at));
+  write(node.children[1], text);
+  write(node.children[2], printable(words));
+};
+
+const showDeaths = (deaths) => {
+  $('deaths').hidden = deaths.length === 0;
+  keyed($('deaths-list'), deaths, ({ at, pid }) => `${at} ${pid}`, (death) => {
+    const node = entry();
+    const { at, pool, pid, reason, exit, requests, age: lived, last_words } = death;
+    fill(node, at, `${pool}: ${pid}: ${reason}, ${exit}, after ${count(requests)} requests and ${age(lived)}`, last_words);
+    return node;
+  });
+};
+
+const showSlow = (slow) => {
+  $('slow').hidden = slow.length === 0;
+  keyed($('slow-list'), slow, ({ at, pid }) => `${at} ${pid}`, (request) => {
+    const node = entry();
+    const { at, pool, pid, type, method, channel, user, trace_id, took, doing } = request;
+    const of = Object.entries({ method, channel, user, trace: trace_id }).filter(([, value]) => value);
+    const named = of.map(([name, value]) => `${name} ${printable(value)}`).join(', ');
+    fill(node, at, `${pool}: ${pid}: ${type} for ${duration(took)}${named && `: ${named}`}`, doing);
+    return node;
+  });
+};
+
 // --- The bridge ---
 
 const bridge = Object.fromEntries(['uptime', 'memory', 'CPU', 'open files', 'tasks'].map((name) => [name, figure(name)]));
 $('bridge').append(...Object.values(bridge));
+const calls = [
+  graph({ title: 'Calls to Centrifugo per second', first: 'api', second: 'api_failures', format: rate, names: ['', 'failed'] }),
+  graph({ title: 'RPC calls per second', first: 'rpc', second: 'rpc_failures', format: rate, names: ['', 'failed'] }),
+];
+$('calls').append(...calls);
 let about = null;
 
 const showBridge = ({ at, bridge: process }) => {
@@ -332,6 +376,7 @@ const showBridge = ({ at, bridge: process }) => {
   bridge.CPU.set(percent(process?.cpu));
   bridge['open files'].set(process ? `${count(process.open_files)} of ${count(process.max_open_files)}` : '–');
   bridge.tasks.set(process ? count(process.tasks) : '–');
+  calls.forEach((one) => one.draw(history?.bridge));
 };
 
 const showAbout = () => {
@@ -353,13 +398,15 @@ const append = (snapshot) => {
   if (!history || point.count > history.count + 1 || point.count < history.count) return catchUp();
   if (point.count === history.count) return undefined;
   history.count = point.count;
-  for (const [name, series] of Object.entries(point.pools)) {
+  const extend = (known, series) => {
     for (const [key, values] of Object.entries(series)) {
-      const all = (history.pools[name] ??= {})[key] ??= [];
+      const all = known[key] ??= [];
       all.push(...values);
       if (all.length > history.points) all.shift();
     }
-  }
+  };
+  extend(history.bridge, point.bridge);
+  for (const [name, series] of Object.entries(point.pools)) extend(history.pools[name] ??= {}, series);
   return undefined;
 };
 
@@ -385,6 +432,8 @@ const show = (snapshot) => {
   append(snapshot);
   verdict(snapshot);
   keyed($('pools'), snapshot.pools, ({ name }) => name, poolOf, (node, pool) => node.draw(pool));
+  showDeaths(snapshot.deaths);
+  showSlow(snapshot.slow);
   showOperations(snapshot.operations);
   showBridge(snapshot);
 };

@@ -1,9 +1,11 @@
 //! Whom the page and its buttons obey, and what a script reads there.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{STATUS, document, get, request, setup, token};
-use crate::support::{json, worker};
+use crate::support::{PATIENCE, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_read_the_same_that_the_page_shows() {
@@ -11,7 +13,17 @@ async fn scripts_read_the_same_that_the_page_shows() {
     let client = server.client().await;
     client.rpc("echo", "1").await.unwrap();
     client.rpc("no such behaviour", "").await.unwrap_err();
-    let snapshot = document(&server, "/api/snapshot").await;
+    // Counters are read once a second.
+    let measured = async {
+        loop {
+            let snapshot = document(&server, "/api/snapshot").await;
+            if !snapshot["pools"][0]["worker"].is_null() {
+                return snapshot;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let snapshot = tokio::time::timeout(PATIENCE, measured).await.expect("in time");
     let pool = &snapshot["pools"][0];
     assert_eq!(snapshot["state"], "serving");
     for (field, value) in [
@@ -26,6 +38,7 @@ async fn scripts_read_the_same_that_the_page_shows() {
     ] {
         assert_eq!(pool[field], value, "{field}: {snapshot}");
     }
+    assert!(pool["worker"]["p99"].as_f64().unwrap() > 0.0 && pool["wait"]["p50"].is_f64(), "{pool}");
     let worker = &pool["workers"][0];
     assert!(worker["memory"].as_u64().unwrap() > 1 << 20 && worker["pid"].is_u64(), "{worker}");
     let history = document(&server, "/api/history").await;

@@ -105,6 +105,27 @@ async fn scripts_that_are_not_the_page_s_own_do_not_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_words_of_a_worker_are_text_whatever_they_are() {
+    let Some(mut browser) = Browser::open() else { return };
+    let server = setup().start();
+    browser.resize(360, 800);
+    open(&mut browser, &server);
+    let markup = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\u{1b}[2J\u{202e}";
+    let words = serde_json::Value::from(format!("{}\n{markup}", "x".repeat(20_000))).to_string();
+    let client = server.client().await;
+    client.rpc("last_words", &words).await.unwrap_err();
+    browser.until("document.querySelector('#deaths-list pre')?.textContent.includes('<script>window.pwned = 1</script>')");
+    let shown = browser.value("document.querySelector('#deaths-list').textContent");
+    let shown = shown.as_str().unwrap();
+    assert!(shown.contains("died, exit status 3, after 1 requests"), "{shown}");
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.len() < 2000, "{shown}");
+    assert_eq!(browser.value("document.querySelectorAll('#deaths img, #deaths script').length"), 0);
+    assert_eq!(browser.value("String(window.pwned)"), "undefined");
+    assert!(browser.value("document.documentElement.scrollWidth").as_u64().unwrap() <= 360);
+    assert!(browser.complaints().is_empty(), "{:#?}", browser.complaints());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_that_the_server_is_gone_and_comes_back_with_it() {
     let Some(mut browser) = Browser::open() else { return };
     let [_, a, b, c] = std::process::id().to_be_bytes();
