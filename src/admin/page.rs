@@ -151,12 +151,9 @@ impl Shared {
     }
 
     async fn control(&self, request: &Request<Bytes>) -> Answer {
-        let order: Order = match serde_json::from_slice(request.body()) {
-            Ok(order) => order,
-            Err(_) => {
-                let expected = r#"expected {"action": "reset", "add" or "remove", "pool": "..."}"#;
-                return plain(StatusCode::BAD_REQUEST, format!("400 {expected}\n"));
-            }
+        let Ok(order) = serde_json::from_slice::<Order>(request.body()) else {
+            let expected = r#"expected {"action": "reset", "add" or "remove", "pool": "..."}"#;
+            return plain(StatusCode::BAD_REQUEST, format!("400 {expected}\n"));
         };
         let Some(pools) = self.overview.pools() else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "503 the pools have not started\n");

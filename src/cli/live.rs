@@ -164,22 +164,25 @@ fn problems(overview: &Overview, style: Style) -> String {
     overview.problems().map(line).collect()
 }
 
+/// The name of a graph and of its series, and how its values are shown.
+type Graph<'a> = (&'a str, &'a str, &'a dyn Fn(f64) -> String);
+
 /// The last fifteen minutes of a pool.
 fn graphs(overview: &Overview, pool: &str, style: Style) -> String {
     let width = style.width.map_or(DEFAULT_WIDTH, usize::from);
     let number = |value: f64| if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") };
     let whole = |value: f64| format!("{value:.0}");
-    let formats: [(&str, &str, &dyn Fn(f64) -> String); 4] = [
+    let graphs: [Graph<'_>; 4] = [
         ("requests/s", "requests", &number),
         ("99 % within", "worker_p99", &latency),
         ("in hand", "in_hand", &whole),
         ("waiting", "waiting", &whole),
     ];
-    let line = |(name, series, format): (&str, &str, &dyn Fn(f64) -> String)| {
+    let line = |(name, series, format): Graph<'_>| {
         let values = overview.series(pool, series).filter(|values| !values.is_empty())?;
         Some(graph::line(name, values, overview.points(), width, format))
     };
-    formats.into_iter().filter_map(line).collect()
+    graphs.into_iter().filter_map(line).collect()
 }
 
 fn summary(stats: &Stats, rate: Option<f64>) -> String {

@@ -65,15 +65,17 @@ impl History {
 
     /// All points as JSON: arrays, oldest first. `names` are those of the pools.
     pub(super) fn json(&self, names: &[String]) -> Value {
-        self.described(names, self.points.iter())
+        self.from(0, names)
     }
 
     /// The last point in the same form.
     pub(super) fn last_json(&self, names: &[String]) -> Value {
-        self.described(names, self.points.back().into_iter())
+        self.from(self.points.len().saturating_sub(1), names)
     }
 
-    fn described<'a>(&self, names: &[String], points: impl Iterator<Item = &'a Point> + Clone) -> Value {
+    /// Without the first ones.
+    fn from(&self, first: usize, names: &[String]) -> Value {
+        let points = self.points.iter().skip(first);
         let pools = names.iter().take(MAX_POOLS).enumerate().map(|(index, name)| {
             let series = POOL_SERIES.iter().enumerate().map(|(column, series)| {
                 let values = points.clone().map(|point| point.pools.get(index).map(|values| values[column]));

@@ -106,9 +106,9 @@ mod tests {
         operations.end(1, Ok(()));
         let list = operations.list();
         assert_eq!(list.len(), MAX_OPERATIONS);
-        let last = list.last().unwrap();
+        let latest = list.last().unwrap();
         assert_eq!(
-            (last.action, last.state, last.error.as_deref()),
+            (latest.action, latest.state, latest.error.as_deref()),
             (Action::Reset, State::Failed, Some("no"))
         );
         assert_eq!(list[0].state, State::Running);

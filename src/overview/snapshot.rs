@@ -91,6 +91,8 @@ pub(super) struct Pool {
     /// Requests that got no worker, by reason.
     rejections: BTreeMap<&'static str, u64>,
     boot_failures: u64,
+    /// The last start of a worker that failed.
+    failed_boot: Option<FailedBoot>,
     /// Workers that have exited, by reason.
     restarts: BTreeMap<&'static str, u64>,
     workers: Vec<Worker>,
@@ -105,6 +107,12 @@ struct Latency {
     p90: f64,
     p99: f64,
     max: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedBoot {
+    at: f64,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,7 +181,10 @@ impl Pool {
         let more_workers = pool.workers.len().saturating_sub(MAX_WORKERS);
         let workers = pool.workers.iter().take(MAX_WORKERS);
         let workers = workers.map(|worker| Worker::new(worker, usages.of(worker.info.group))).collect();
-        let PoolSnapshot { name, is_ready, command, stats, .. } = pool;
+        let PoolSnapshot { name, is_ready, command, stats, recent, .. } = pool;
+        let failed_boot = recent
+            .failed_boot
+            .map(|failed| FailedBoot { at: seconds(failed.at), reason: failed.reason.clone() });
         let Stats {
             waiting, target, requests, failures, latency, restarts, rejections, boot_failures, ..
         } = stats;
@@ -198,6 +209,7 @@ impl Pool {
             worker: worker.map(|[p50, p99]| Times { p50, p99 }),
             rejections,
             boot_failures,
+            failed_boot,
             restarts,
             workers,
             more_workers,

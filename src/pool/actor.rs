@@ -286,17 +286,22 @@ impl Actor {
         let booting = self.booting.remove(&id);
         match booting {
             Some(Booting { one_shot: Some(reply), .. }) => {
-                self.parts.counters.failed_boot();
+                self.note_failed_boot(reason);
                 let _ = reply.send(Err(Error::NoWorkers { reason: reason.to_owned() }));
             }
             // One that was called off is no failure.
             Some(Booting { call_off: None, .. }) => {}
             _ => {
-                self.parts.counters.failed_boot();
+                self.note_failed_boot(reason);
                 self.log_failed_boot(reason);
             }
         }
         self.notify_core(Event::BootFailed(id, reason.to_owned()));
+    }
+
+    fn note_failed_boot(&self, reason: &str) {
+        self.parts.counters.failed_boot();
+        self.parts.recent.boot_failed(reason);
     }
 
     /// Logged once per streak, and again when the streak has grown tenfold: a worker that cannot start would fill the log.

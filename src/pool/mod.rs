@@ -119,7 +119,7 @@ pub use error::Error;
 pub use handle::{FirstBoot, Pool, Start, StartError};
 pub use lease::Answered;
 pub use operations::{ResetError, ShuttingDown};
-pub use recent::{Death, Recent, Slow};
+pub use recent::{Death, FailedBoot, Recent, Slow};
 pub use request::{Request, Timings};
 pub use roster::{Current, WorkerInfo};
 pub(crate) use stats::TypeStats;

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 /// How many of each are kept.
 const KEPT: usize = 32;
 
+/// Bytes of the reason for a failed start that are kept.
+const MAX_REASON: usize = 2 << 10;
+
 /// The death of a worker: it exited unasked, or was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,6 +28,16 @@ pub struct Death {
     pub requests: u64,
     /// How long it lived.
     pub age: Duration,
+}
+
+/// A worker did not become ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedBoot {
+    /// When that was noticed.
+    pub at: SystemTime,
+    /// What was run, how it ended, and what it printed last; at most 2 KB.
+    pub reason: String,
 }
 
 /// A request that has kept its worker for longer than `pool.slow_after`.
@@ -59,6 +72,8 @@ pub struct Recent {
     pub deaths: Vec<Arc<Death>>,
     /// The oldest first.
     pub slow: Vec<Arc<Slow>>,
+    /// The last start that has failed.
+    pub failed_boot: Option<Arc<FailedBoot>>,
 }
 
 /// Keeps the last of what is rare. No request takes these locks.
@@ -66,6 +81,7 @@ pub struct Recent {
 pub(super) struct Log {
     deaths: Ring<Death>,
     slow: Ring<Slow>,
+    failed_boot: Mutex<Option<Arc<FailedBoot>>>,
 }
 
 #[derive(Debug)]
@@ -81,8 +97,15 @@ impl Log {
         self.slow.push(slow);
     }
 
+    pub(super) fn boot_failed(&self, reason: &str) {
+        let reason = reason[..reason.floor_char_boundary(MAX_REASON)].to_owned();
+        let failed = Arc::new(FailedBoot { at: SystemTime::now(), reason });
+        *self.failed_boot.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+    }
+
     pub(super) fn recent(&self) -> Recent {
-        Recent { deaths: self.deaths.all(), slow: self.slow.all() }
+        let failed_boot = self.failed_boot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Recent { deaths: self.deaths.all(), slow: self.slow.all(), failed_boot }
     }
 }
 

@@ -219,18 +219,19 @@ const poolOf = ({ name }) => {
   if (token) header.append(actionsOf(name));
   const figures = {
     rate: figure('requests/s'), hand: figure('in hand'), waiting: figure('waiting'),
-    wait: figure('99 % wait'), half: figure('half take'), most: figure('99 % take'),
+    wait: figure('wait, 99 %'), half: figure('work, 50 %'), most: figure('work, 99 %'),
     workers: figure('workers'), failures: figure('failed'), rejections: figure('rejected'), restarts: figure('replaced so far', true),
   };
   const graphs = [
     graph({ title: 'Requests per second', first: 'requests', second: 'failures', format: rate, names: ['', 'failed'] }),
-    graph({ title: '99 % in a worker', first: 'worker_p99', second: 'wait_p99', format: duration, names: ['', 'wait'] }),
+    graph({ title: 'Work, 99 %', first: 'worker_p99', second: 'wait_p99', format: duration, names: ['', 'wait'] }),
     graph({ title: 'In workers', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
     graph({ title: 'Workers busy', first: 'busy', format: (share) => percent(share * 100), names: [''], most: 1 }),
   ];
+  const boot = make('pre', { class: 'boot', tabindex: '0', hidden: '' });
   const workers = workersOf();
   const node = make('section', { class: 'pool', 'aria-labelledby': `pool-${name}` },
-    header, make('dl', { class: 'figures' }, ...Object.values(figures)), make('div', { class: 'graphs' }, ...graphs), workers);
+    header, boot, make('dl', { class: 'figures' }, ...Object.values(figures)), make('div', { class: 'graphs' }, ...graphs), workers);
   node.draw = (pool) => {
     const { serving } = pool;
     const isDown = pool.target > 0 ? serving === 0 : !pool.ready;
@@ -238,6 +239,8 @@ const poolOf = ({ name }) => {
     write(state, pool.required ? text : `${text} (not required)`);
     mark(state, 'class', `state is-${kind}`);
     write(command, pool.command);
+    boot.hidden = !pool.failed_boot || serving >= pool.target;
+    if (!boot.hidden) write(boot, `${moment(pool.failed_boot.at)} ${printable(pool.failed_boot.reason)}`);
     figures.rate.set(rate(pool.requests_per_second));
     figures.hand.set(`${count(pool.in_hand)} of ${count(pool.capacity)}`);
     figures.waiting.set(count(pool.waiting), pool.waiting > 0);

@@ -170,3 +170,28 @@ async fn nothing_changes_unless_it_is_configured() {
     // Probes have any name.
     assert_eq!(request(&server, "GET /ready", "Host: evil.example", "").await.code, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_without_workers_is_a_problem_and_says_why() {
+    let reports =
+        "pools: {reports: {num_workers: 2, required: false, command: sh -c 'echo no database >&2; exit 3'}}";
+    let server = setup().centrifuge(reports).start();
+    let known = async {
+        loop {
+            let snapshot = document(&server, "/api/snapshot").await;
+            let problems = snapshot["problems"].as_array().unwrap();
+            let is_known = problems.iter().any(|problem| problem["kind"] == "not_ready");
+            if is_known && !snapshot["pools"][1]["failed_boot"].is_null() {
+                return snapshot;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let snapshot = tokio::time::timeout(PATIENCE, known).await.expect("in time");
+    let worst = &snapshot["problems"][0];
+    assert_eq!(worst["severity"], "critical", "{snapshot}");
+    assert_eq!(worst["text"], "no ready worker in centrifuge.reports", "{snapshot}");
+    let reason = snapshot["pools"][1]["failed_boot"]["reason"].as_str().unwrap();
+    assert!(reason.contains("exit status 3") && reason.contains("no database"), "{reason}");
+    assert_eq!(snapshot["pools"][0]["failed_boot"], json!(null));
+}

@@ -74,7 +74,7 @@ async fn the_page_fits_a_phone_and_the_dark_and_is_used_by_keyboard() {
         for kind in ["rawKeyDown", "keyUp"] {
             let key =
                 serde_json::json!({"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9});
-            browser.call("Input.dispatchKeyEvent", key);
+            browser.call("Input.dispatchKeyEvent", &key);
         }
         let label = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent";
         reached.push(browser.value(label).as_str().unwrap().to_owned());

@@ -27,10 +27,10 @@ struct Answer {
 /// Sends a request with these headers, one in each line, and a body.
 async fn request(server: &Server, line: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(server.listening(STATUS)).await.unwrap();
-    let headers: String = headers.lines().map(|header| format!("{header}\r\n")).collect();
-    let length = body.len();
-    let request =
-        format!("{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
+    let (headers, length) = (headers.replace('\n', "\r\n"), body.len());
+    let request = format!(
+        "{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").unwrap();
