@@ -23,6 +23,9 @@ mod loads;
 #[allow(unused, reason = "not all of it is measured")]
 #[path = "../src/pool/permits.rs"]
 mod permits;
+#[allow(unreachable_pub, unused, reason = "it is public in `streams`")]
+#[path = "../src/protobuf.rs"]
+mod protobuf;
 #[path = "../src/pool/sync.rs"]
 mod sync;
 

@@ -35,6 +35,7 @@ mod overview;
 pub mod pool;
 pub mod pools;
 pub mod proto;
+mod protobuf;
 pub mod proxy;
 mod relay;
 pub mod request_type;

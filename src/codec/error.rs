@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::protobuf;
+
 /// A request cannot be turned into JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidRequest {
@@ -26,6 +28,12 @@ pub(crate) enum Malformed {
     TooMany(&'static str),
     #[error("nested too deeply")]
     TooDeep,
+}
+
+impl From<protobuf::Malformed> for Malformed {
+    fn from(protobuf::Malformed: protobuf::Malformed) -> Self {
+        Self::Wire
+    }
 }
 
 /// The JSON of a worker's answer is no message of its type.

@@ -1,9 +1,9 @@
 //! Messages for workers without protobuf: Centrifugo's requests as JSON, and the JSON of answers as protobuf.
 //!
 //! ```text
-//!   protobuf ──▶ wire::Reader ──▶ to_json ──────▶ JSON      requests
-//!                                   │  shape, tables (generated): names, numbers, kinds
-//!   protobuf ◀── wire::write ◀── to_protobuf ◀── text::Reader ◀── JSON      answers
+//!   protobuf ──▶ protobuf::Fields ──▶ to_json ──────▶ JSON      requests
+//!                                       │  shape, tables (generated): names, numbers, kinds
+//!   protobuf ◀── protobuf::put ◀── to_protobuf ◀── text::Reader ◀── JSON      answers
 //! ```
 //!
 //! The JSON is that of Centrifugo's HTTP proxy, so that a handler written for it can be moved as it is. Its rules, which are those of
@@ -38,7 +38,6 @@ mod tests;
 mod text;
 mod to_json;
 mod to_protobuf;
-mod wire;
 
 pub(crate) use error::InvalidRequest;
 pub(crate) use event::event;

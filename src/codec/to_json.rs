@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::{InvalidRequest, Malformed};
 use super::shape::{Base64, Field, Kind, Label, MAX_FIELDS, Message};
 use super::text::{MAX_TYPED_DEPTH, is_json, plain};
-use super::wire::{Reader, Value};
+use crate::protobuf::{self, Fields, Value};
 
 /// What JSON adds to most requests: their fields' names.
 const NAMES: usize = 192;
@@ -41,11 +41,17 @@ impl From<Malformed> for Error {
     }
 }
 
+impl From<protobuf::Malformed> for Error {
+    fn from(malformed: protobuf::Malformed) -> Self {
+        Self::Malformed(malformed.into())
+    }
+}
+
 /// Where a field is in its message.
 #[derive(Clone, Copy)]
 struct Occurrences<'a> {
     /// The message from the first one on.
-    from: Reader<'a>,
+    from: Fields<'a>,
     /// The last one, which is the value of a field that is no list.
     last: Value<'a>,
     is_only: bool,
@@ -145,31 +151,25 @@ impl Writer {
     }
 
     /// Writes all occurrences of a field.
-    fn list(&mut self, field: &'static Field, object: Object, mut from: Reader<'_>) -> Result<(), Error> {
+    fn list(&mut self, field: &'static Field, object: Object, from: Fields<'_>) -> Result<(), Error> {
         self.name(field.name, object)?;
         self.put(b"[")?;
         let begin = self.out.len();
-        while let Some(found) = from.next()? {
-            let (number, Value::Bytes(bytes)) = found else { continue };
-            if number == field.number {
-                self.comma(begin)?;
-                self.element(field, bytes, object.depth + 1)?;
-            }
+        for bytes in occurrences(from, field.number) {
+            self.comma(begin)?;
+            self.element(field, bytes?, object.depth + 1)?;
         }
         self.put(b"]")
     }
 
     /// Writes a map in the order of its keys, as Go does.
-    fn map(&mut self, field: &'static Field, object: Object, mut from: Reader<'_>) -> Result<(), Error> {
+    fn map(&mut self, field: &'static Field, object: Object, from: Fields<'_>) -> Result<(), Error> {
         let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
-        while let Some(found) = from.next()? {
-            let (number, Value::Bytes(entry)) = found else { continue };
-            if number == field.number {
-                if entries.len() == MAX_ENTRIES {
-                    return Err(Malformed::TooMany(field.name).into());
-                }
-                entries.push(entry_of(entry)?);
+        for entry in occurrences(from, field.number) {
+            if entries.len() == MAX_ENTRIES {
+                return Err(Malformed::TooMany(field.name).into());
             }
+            entries.push(entry_of(entry?)?);
         }
         // Stable: of entries with the same key, the last one counts.
         entries.sort_by_key(|(key, _)| *key);
@@ -276,10 +276,11 @@ impl<'a> Found<'a> {
     /// Finds the fields of a message. As in every decoder, a field of another wire type is an unknown one.
     fn new(message: &'static Message, protobuf: &'a [u8]) -> Result<Self, Malformed> {
         let mut fields: [Option<Occurrences<'a>>; MAX_FIELDS] = [None; MAX_FIELDS];
-        let mut reader = Reader::new(protobuf);
+        let mut rest = Fields::of(protobuf);
         loop {
-            let from = reader;
-            let Some((number, value)) = reader.next()? else { return Ok(Self { message, fields }) };
+            let from = rest;
+            let Some(found) = rest.next() else { return Ok(Self { message, fields }) };
+            let protobuf::Field { number, value, .. } = found?;
             let Some(index) = message.numbered(number) else { continue };
             let is_varint = matches!(value, Value::Varint(_));
             if value == Value::Fixed || is_varint != message.fields[index].kind.is_varint() {
@@ -299,14 +300,19 @@ impl<'a> Found<'a> {
     }
 }
 
-fn concatenated(number: u32, mut from: Reader<'_>) -> Result<Vec<u8>, Malformed> {
+/// The contents of all fields with this number.
+fn occurrences(from: Fields<'_>, number: u32) -> impl Iterator<Item = Result<&[u8], Malformed>> {
+    from.filter_map(move |field| match field {
+        Ok(field) if field.number != number => None,
+        Ok(field) => field.bytes().map(Ok),
+        Err(malformed) => Some(Err(malformed.into())),
+    })
+}
+
+fn concatenated(number: u32, from: Fields<'_>) -> Result<Vec<u8>, Malformed> {
     let mut all = Vec::new();
-    while let Some(found) = from.next()? {
-        if let (found, Value::Bytes(bytes)) = found
-            && found == number
-        {
-            all.extend_from_slice(bytes);
-        }
+    for bytes in occurrences(from, number) {
+        all.extend_from_slice(bytes?);
     }
     Ok(all)
 }
@@ -314,11 +320,10 @@ fn concatenated(number: u32, mut from: Reader<'_>) -> Result<Vec<u8>, Malformed>
 /// The key and the value of a map's entry.
 fn entry_of(entry: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut key, mut value) = (&b""[..], &b""[..]);
-    let mut reader = Reader::new(entry);
-    while let Some(found) = reader.next()? {
-        match found {
-            (1, Value::Bytes(bytes)) => key = bytes,
-            (2, Value::Bytes(bytes)) => value = bytes,
+    for field in Fields::of(entry) {
+        match field? {
+            protobuf::Field { number: 1, value: Value::Bytes(bytes), .. } => key = bytes,
+            protobuf::Field { number: 2, value: Value::Bytes(bytes), .. } => value = bytes,
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::{InvalidAnswer, Mistake};
 use super::shape::{Field, Kind, Label, Message};
 use super::text::{self, MAX_TYPED_DEPTH, Reader};
-use super::wire::{write_bytes, write_nested, write_varint};
+use crate::protobuf::{put_bytes, put_nested, put_varint};
 
 impl Message {
     /// Converts a message of this type from JSON to protobuf.
@@ -74,7 +74,7 @@ impl<'a> Converter<'a> {
     fn field(&mut self, field: &'static Field, depth: usize, out: &mut Vec<u8>) -> Result<()> {
         if let Kind::Json(_) = field.kind {
             let value = self.reader.skip_value(depth).map_err(|error| self.at(error))?;
-            write_bytes(out, field.number, value.as_bytes());
+            put_bytes(out, field.number, value.as_bytes());
             return Ok(());
         }
         if self.null()? {
@@ -94,8 +94,8 @@ impl<'a> Converter<'a> {
                 let mut has_more = self.begin(b'{', b'}', depth + 1)?;
                 while has_more {
                     let key = self.reader.key().map_err(|error| self.at(error))?;
-                    write_nested(out, field.number, |out| {
-                        write_bytes(out, 1, key.as_bytes());
+                    put_nested(out, field.number, |out| {
+                        put_bytes(out, 1, key.as_bytes());
                         self.element(field, 2, depth + 1, out)
                     })?;
                     has_more = self.more(b'}')?;
@@ -108,7 +108,7 @@ impl<'a> Converter<'a> {
     /// Reads and writes an element of a list or map. As in Go, `null` is an empty one.
     fn element(&mut self, field: &'static Field, number: u32, depth: usize, out: &mut Vec<u8>) -> Result<()> {
         if self.null()? {
-            write_bytes(out, number, b"");
+            put_bytes(out, number, b"");
             return Ok(());
         }
         self.value(field, number, depth, out)
@@ -118,22 +118,22 @@ impl<'a> Converter<'a> {
     fn value(&mut self, field: &'static Field, number: u32, depth: usize, out: &mut Vec<u8>) -> Result<()> {
         let is_element = matches!(field.label, Label::Repeated | Label::Map);
         match field.kind {
-            Kind::Message(inner) => write_nested(out, number, |out| self.fields(inner, depth + 1, out))?,
+            Kind::Message(inner) => put_nested(out, number, |out| self.fields(inner, depth + 1, out))?,
             Kind::String => {
                 let text = self.string()?;
                 if is_element || !text.is_empty() {
-                    write_bytes(out, number, text.as_bytes());
+                    put_bytes(out, number, text.as_bytes());
                 }
             }
             Kind::Base64 => {
                 let base64 = self.string()?;
                 let bytes = STANDARD.decode(base64.as_bytes()).map_err(|_| self.error(Mistake::NotBase64))?;
-                write_bytes(out, number, &bytes);
+                put_bytes(out, number, &bytes);
             }
             kind => {
                 let value = self.varint(kind)?;
                 if value != 0 {
-                    write_varint(out, number, value);
+                    put_varint(out, number, value);
                 }
             }
         }

@@ -13,10 +13,10 @@ pub enum Subject {
 ///
 /// Source: `proto/centrifugal/centrifugo/proxy.proto`. The channels of a `connect` are those that the client wants to be subscribed to, and
 /// `notifychannelstate` has many events: neither has one channel. Those that open streams have a `SubscribeRequest`.
-pub(crate) const TYPES: [(&str, Option<(Subject, u64)>); 13] = {
-    const METHOD: Option<(Subject, u64)> = Some((Subject::Method, 11));
-    const CHANNEL: Option<(Subject, u64)> = Some((Subject::Channel, 11));
-    const FIRST: Option<(Subject, u64)> = Some((Subject::Channel, 1));
+pub(crate) const TYPES: [(&str, Option<(Subject, u32)>); 13] = {
+    const METHOD: Option<(Subject, u32)> = Some((Subject::Method, 11));
+    const CHANNEL: Option<(Subject, u32)> = Some((Subject::Channel, 11));
+    const FIRST: Option<(Subject, u32)> = Some((Subject::Channel, 1));
     [
         ("connect", None),
         ("refresh", None),
@@ -35,7 +35,7 @@ pub(crate) const TYPES: [(&str, Option<(Subject, u64)>); 13] = {
 };
 
 /// The subject of calls of this type, and the number of its field. Unknown types have none.
-pub(super) fn subject(kind: &str) -> Option<(Subject, u64)> {
+pub(super) fn subject(kind: &str) -> Option<(Subject, u32)> {
     TYPES.iter().find(|(known, _)| *known == kind).and_then(|(_, subject)| *subject)
 }
 
@@ -62,7 +62,7 @@ mod tests {
                 let first = input.get_field_by_name("subscribe_request").unwrap().kind();
                 input = first.as_message().unwrap().clone();
             }
-            let field = |name| input.get_field_by_name(name).map(|field| u64::from(field.number()));
+            let field = |name| input.get_field_by_name(name).map(|field| field.number());
             let expected = field("method").map(|number| (Subject::Method, number));
             let expected = expected.or_else(|| field("channel").map(|number| (Subject::Channel, number)));
             assert_eq!(subject(&kind), expected, "{kind}");

@@ -1,157 +1,40 @@
 //! The messages of streams, without decoding them: what is looked at or changed is found by its field number, and everything else passes
 //! through, fields of a later Centrifugo included.
 //!
-//! Sources: `proto/centrifugal/centrifugo/proxy.proto`, <https://protobuf.dev/programming-guides/encoding/>.
+//! Source: `proto/centrifugal/centrifugo/proxy.proto`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::grpc;
-
-const VARINT: u64 = 0;
-const FIXED64: u64 = 1;
-const LENGTH_DELIMITED: u64 = 2;
-const FIXED32: u64 = 5;
+pub use crate::protobuf::Malformed;
+use crate::protobuf::{self, Field, Fields, MAX_VARINT, Value, last, put_bytes};
 
 /// `StreamSubscribeResponse`, and with the same numbers `StreamSubscribeRequest` and its `subscribe_request`.
-const SUBSCRIBE: u64 = 1;
-const PUBLICATION: u64 = 2;
+const SUBSCRIBE: u32 = 1;
+const PUBLICATION: u32 = 2;
 
 /// `SubscribeResponse` and `PublishResponse`.
-const ERROR: u64 = 2;
-const DISCONNECT: u64 = 3;
+const ERROR: u32 = 2;
+const DISCONNECT: u32 = 3;
 
 /// `Publication`.
-const PUBLICATION_DATA: u64 = 4;
+const PUBLICATION_DATA: u32 = 4;
 
 /// `SubscribeRequest`.
-const ENCODING: u64 = 4;
-pub(super) const CLIENT: u64 = 1;
-pub(super) const USER: u64 = 10;
-pub(super) const CHANNEL: u64 = 11;
-const META: u64 = 13;
-const LABELS: u64 = 16;
+const ENCODING: u32 = 4;
+pub(super) const CLIENT: u32 = 1;
+pub(super) const USER: u32 = 10;
+pub(super) const CHANNEL: u32 = 11;
+const META: u32 = 13;
+const LABELS: u32 = 16;
 
 /// `PublishRequest`; its first fields are those of `SubscribeRequest`.
-const PUBLISH_DATA: u64 = 12;
-const PUBLISH_B64DATA: u64 = 13;
-const PUBLISH_META: u64 = 14;
-const PUBLISH_LABELS: u64 = 15;
-
-/// The most bytes that a varint has.
-const VARINT_LEN: usize = 10;
-
-/// Bytes that are not a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("malformed protobuf message")]
-pub struct Malformed;
-
-/// One field of a message.
-#[derive(Debug, Clone, Copy)]
-struct Field<'a> {
-    number: u64,
-    /// All of it, its key included.
-    whole: &'a [u8],
-    /// Its content, if it has a length.
-    content: Option<&'a [u8]>,
-}
-
-/// The fields of a message in their order.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, Malformed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = read(&mut self.0).ok_or(Malformed);
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-fn read<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
-    let start = *rest;
-    let key = varint(rest)?;
-    if key >> 3 == 0 || key > u64::from(u32::MAX) {
-        return None;
-    }
-    let mut content = None;
-    match key & 7 {
-        VARINT => drop(varint(rest)?),
-        FIXED64 => drop(rest.split_off(..8)?),
-        FIXED32 => drop(rest.split_off(..4)?),
-        LENGTH_DELIMITED => {
-            let length = usize::try_from(varint(rest)?).ok()?;
-            content = Some(rest.split_off(..length)?);
-        }
-        // Groups, which Centrifugo has never used.
-        _ => return None,
-    }
-    Some(Field { number: key >> 3, whole: &start[..start.len() - rest.len()], content })
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = rest.split_off_first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            // The tenth byte has one bit left.
-            return (shift < 63 || *byte <= 1).then_some(value);
-        }
-    }
-    None
-}
-
-fn put_varint(out: &mut impl bytes::BufMut, mut value: u64) {
-    while value >= 0x80 {
-        // The low seven bits, and the mark that more follow.
-        out.put_u8(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value.to_le_bytes()[0]);
-}
-
-fn put_field(out: &mut impl bytes::BufMut, number: u64, content: &[u8]) {
-    put_varint(out, number << 3 | LENGTH_DELIMITED);
-    put_varint(out, content.len() as u64);
-    out.put_slice(content);
-}
-
-fn varint_len(mut value: usize) -> usize {
-    let mut length = 1;
-    while value >= 0x80 {
-        value >>= 7;
-        length += 1;
-    }
-    length
-}
-
-/// The content of the last field with this number, as in every decoder.
-fn last(message: &[u8], number: u64) -> Result<Option<&[u8]>, Malformed> {
-    let mut found = None;
-    for field in Fields(message) {
-        let field = field?;
-        if field.number == number && field.content.is_some() {
-            found = field.content;
-        }
-    }
-    Ok(found)
-}
-
-/// The content of a field of a message; `None` if it does not have it.
-///
-/// # Errors
-/// When it is no message.
-pub fn field(message: &[u8], number: u64) -> Result<Option<&[u8]>, Malformed> {
-    last(message, number)
-}
+const PUBLISH_DATA: u32 = 12;
+const PUBLISH_B64DATA: u32 = 13;
+const PUBLISH_META: u32 = 14;
+const PUBLISH_LABELS: u32 = 15;
 
 /// Whether a `SubscribeResponse` or `PublishResponse` is neither an error nor a disconnect.
 ///
@@ -159,21 +42,22 @@ pub fn field(message: &[u8], number: u64) -> Result<Option<&[u8]>, Malformed> {
 /// When it is no message.
 pub fn is_success(response: &[u8]) -> Result<bool, Malformed> {
     let mut success = true;
-    for field in Fields(response) {
-        success &= !matches!(field?, Field { number: ERROR | DISCONNECT, content: Some(_), .. });
+    for field in Fields::of(response) {
+        success &= !matches!(field?, Field { number: ERROR | DISCONNECT, value: Value::Bytes(_), .. });
     }
     Ok(success)
 }
 
 /// The code and the text of the `error` or `disconnect` in a response, for people to read.
 pub(super) fn rejection(response: &[u8]) -> Option<String> {
-    let rejected =
-        Fields(response).map_while(Result::ok).find(|field| matches!(field.number, ERROR | DISCONNECT))?;
+    let rejected = Fields::of(response)
+        .map_while(Result::ok)
+        .find(|field| matches!(field.number, ERROR | DISCONNECT))?;
     let (mut code, mut text) = (0, "");
-    for field in Fields(rejected.content?).map_while(Result::ok) {
-        match (field.number, field.content) {
-            (1, None) => code = varint(&mut &field.whole[1..])?,
-            (2, Some(content)) => text = str::from_utf8(content).ok()?,
+    for field in Fields::of(rejected.bytes()?).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (1, Value::Varint(value)) => code = value,
+            (2, Value::Bytes(content)) => text = str::from_utf8(content).ok()?,
             _ => {}
         }
     }
@@ -181,7 +65,7 @@ pub(super) fn rejection(response: &[u8]) -> Option<String> {
 }
 
 /// The text of a field of a `SubscribeRequest`; empty if it does not have it.
-pub(super) fn text(request: &[u8], number: u64) -> &str {
+pub(super) fn text(request: &[u8], number: u32) -> &str {
     let found = last(request, number).ok().flatten();
     found.and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
 }
@@ -223,12 +107,12 @@ pub fn publication(publication: &[u8]) -> Bytes {
 
 /// The same with these data alone.
 pub fn publication_of(data: &[u8]) -> Bytes {
-    let length = if data.is_empty() { 0 } else { 1 + varint_len(data.len()) + data.len() };
+    let length = if data.is_empty() { 0 } else { protobuf::len_with(data.len()) };
     let mut out = prefixed(PUBLICATION, length);
     if !data.is_empty() {
-        put_field(&mut out, PUBLICATION_DATA, data);
+        put_bytes(&mut out, PUBLICATION_DATA, data);
     }
-    out.freeze()
+    out.into()
 }
 
 /// The first message of a client on a bidirectional stream, without gRPC's prefix.
@@ -243,32 +127,30 @@ pub fn client_publication(data: &[u8]) -> Bytes {
 
 /// A whole message, behind gRPC's prefix.
 pub fn message(message: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(grpc::PREFIX + message.len());
-    put_prefix(&mut out, message.len());
-    out.put_slice(message);
-    out.freeze()
+    let mut out = after_prefix(message.len());
+    out.extend_from_slice(message);
+    out.into()
 }
 
-fn framed(number: u64, content: &[u8]) -> Bytes {
+fn framed(number: u32, content: &[u8]) -> Bytes {
     let mut out = prefixed(number, content.len());
-    out.put_slice(content);
-    out.freeze()
+    out.extend_from_slice(content);
+    out.into()
 }
 
 /// The prefix, and the beginning of a message that has one field, of this length.
-fn prefixed(number: u64, length: usize) -> BytesMut {
-    let message = 1 + varint_len(length) + length;
-    let mut out = BytesMut::with_capacity(grpc::PREFIX + message);
-    put_prefix(&mut out, message);
-    put_varint(&mut out, number << 3 | LENGTH_DELIMITED);
-    put_varint(&mut out, length as u64);
+fn prefixed(number: u32, length: usize) -> Vec<u8> {
+    let mut out = after_prefix(protobuf::len_with(length));
+    protobuf::put_length(&mut out, number, length);
     out
 }
 
-/// gRPC's prefix of a message that is not compressed. Messages are shorter than its 4 GB: frames of workers and of RPC are.
-fn put_prefix(out: &mut BytesMut, length: usize) {
-    out.put_u8(0);
-    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+/// gRPC's prefix of a message that is not compressed, with room for it. Messages are shorter than its 4 GB: frames of workers and of RPC are.
+fn after_prefix(length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(grpc::PREFIX + length);
+    out.push(0);
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    out
 }
 
 /// The `PublishRequest` that Centrifugo would send for these data of the client that sent this `SubscribeRequest`.
@@ -276,25 +158,25 @@ fn put_prefix(out: &mut BytesMut, length: usize) {
 /// # Errors
 /// When that is no message.
 pub(super) fn publish_request(subscribe: &[u8], data: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut out = Vec::with_capacity(subscribe.len() + data.len() + 2 * VARINT_LEN);
+    let mut out = Vec::with_capacity(subscribe.len() + data.len() + 2 * MAX_VARINT);
     let mut is_binary = false;
-    for field in Fields(subscribe) {
+    for field in Fields::of(subscribe) {
         let field = field?;
-        match (field.number, field.content) {
-            (1..=4 | USER | CHANNEL, _) => {
-                is_binary |= field.number == ENCODING && field.content == Some(b"binary");
-                out.put_slice(field.whole);
+        match (field.number, field.bytes()) {
+            (1..=4 | USER | CHANNEL, content) => {
+                is_binary |= field.number == ENCODING && content == Some(b"binary");
+                out.extend_from_slice(field.whole);
             }
-            (META, Some(meta)) => put_field(&mut out, PUBLISH_META, meta),
-            (LABELS, Some(label)) => put_field(&mut out, PUBLISH_LABELS, label),
+            (META, Some(meta)) => put_bytes(&mut out, PUBLISH_META, meta),
+            (LABELS, Some(label)) => put_bytes(&mut out, PUBLISH_LABELS, label),
             // The token, and the data of the subscription.
             _ => {}
         }
     }
     if is_binary {
-        put_field(&mut out, PUBLISH_B64DATA, STANDARD.encode(data).as_bytes());
+        put_bytes(&mut out, PUBLISH_B64DATA, STANDARD.encode(data).as_bytes());
     } else {
-        put_field(&mut out, PUBLISH_DATA, data);
+        put_bytes(&mut out, PUBLISH_DATA, data);
     }
     Ok(out)
 }

@@ -69,13 +69,14 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 9] = [
+const PRIMITIVES: [&str; 10] = [
     "access",
     "compat",
     "duration",
     "findings",
     "grpc",
     "offload",
+    "protobuf",
     "request_type",
     "secrets",
     "single_flight",

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::offload;
 use crate::proto::rpc::StreamPublication;
+use crate::protobuf;
 use crate::rpc::codec::{Codec, MAX_ITEMS, Shape};
 use crate::rpc::error::CallError;
 use crate::rpc::method::Method;
@@ -31,10 +32,10 @@ pub(crate) const PUBLISH: &str = "stream.Publish";
 const LISTED: u32 = 1000;
 
 /// The fields of a `StreamPublishRequest`.
-const ID: u64 = 1;
-const DATA: u64 = 2;
-const B64DATA: u64 = 3;
-const PUBLICATION: u64 = 4;
+const ID: u32 = 1;
+const DATA: u32 = 2;
+const B64DATA: u32 = 3;
+const PUBLICATION: u32 = 4;
 
 pub(super) fn methods() -> Vec<(&'static str, Method)> {
     let message = |name: &str| Shape::message(&format!("causeway.rpc.Stream{name}"));
@@ -77,7 +78,7 @@ pub(crate) async fn publish(
 type Addressed = (String, Bytes);
 
 fn of_proto(argument: &[u8]) -> Result<Addressed, CallError> {
-    let field = |number| wire::field(argument, number).map_err(CallError::method);
+    let field = |number| protobuf::last(argument, number).map_err(CallError::method);
     let id = field(ID)?.and_then(|id| str::from_utf8(id).ok()).unwrap_or_default();
     let message = match (field(PUBLICATION)?, field(B64DATA)?.filter(|data| !data.is_empty())) {
         (Some(publication), _) => wire::publication(publication),
@@ -212,7 +213,7 @@ mod tests {
 
     fn sent((id, message): Addressed) -> (String, Bytes, HashMap<String, String>) {
         // Behind gRPC's prefix, the second field of a `StreamSubscribeResponse`.
-        let publication = wire::field(&message[5..], 2).unwrap().unwrap();
+        let publication = protobuf::last(&message[5..], 2).unwrap().unwrap();
         let StreamPublication { data, tags } = StreamPublication::decode(publication).unwrap();
         (id, data, tags)
     }
