@@ -22,6 +22,8 @@ class State:
     handled = 0
     # The flags of the last request.
     flags = 0
+    # The number of the first one.
+    first = None
     # Whether it ignores the stop frame.
     stubborn = False
     # The reasons for which requests were cancelled, by number.

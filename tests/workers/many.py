@@ -10,8 +10,17 @@ from goridge import CONTROL, JSON, frame
 
 @behaviour
 def wrong(data, argument, _context):
-    """Answers another request first, that of this number, and then its own."""
-    write(response(b'"of another"', int(argument)))
+    """Answers another request first, that of this number or the `first` one, and then its own."""
+    write(response(b'"of another"', State.first if argument == "first" else int(argument)))
+    answer(data)
+
+
+@behaviour
+def guess(data, argument, _context):
+    """When the file is there, answers requests that it was not given, near its own number and near none, and then its own."""
+    until(argument)
+    for number in [*range(1, 101), *(current.id + step & 0xFFFFFFFF for step in range(1, 101))]:
+        write(response(b'"made up"', number))
     answer(data)
 
 

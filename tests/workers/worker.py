@@ -155,6 +155,7 @@ def serve():
             State.handled += 1
             State.flags = flags
             State.number = options[-1]
+            State.first = State.first or State.number
             context, body = payload[: options[0]], payload[options[0] :]
             message = fields(body)
             take(message.get(11, b"").decode(), message.get(12, b""), context)

@@ -285,12 +285,13 @@ impl Driver {
             self.shared.lock().queue.reply(goridge::pong().as_ref());
         }
         match goridge::parse_numbered(frame)? {
-            Message::Of { id, part } => {
+            Message::Of { id: number, part } => {
+                let id = self.shared.numbers.count(number);
                 let part = if memory.is_some() { part } else { copied(part) };
                 let mut state = self.shared.lock();
                 match state.requests.receive(id, part, memory, self.written) {
                     Verdict::Fine => self.incoming.was_useful(),
-                    Verdict::Cancel => state.queue.control(&goridge::cancel(id, Cancel::Gone)),
+                    Verdict::Cancel => state.queue.control(&goridge::cancel(number, Cancel::Gone)),
                     verdict @ (Verdict::Unknown | Verdict::Repeated) => {
                         let kind = state.requests.type_of(id).filter(|_| verdict == Verdict::Repeated);
                         drop(state);
@@ -299,7 +300,10 @@ impl Driver {
                 }
             }
             Message::Credit(credit) => self.credit = Some(credit),
-            Message::Window { id, messages } => self.shared.lock().requests.widen(id, messages),
+            Message::Window { id: number, messages } => {
+                let id = self.shared.numbers.count(number);
+                self.shared.lock().requests.widen(id, messages);
+            }
             Message::Pid(pid) if pid != self.shared.status.pid() => return Err(Fault::Another(pid)),
             Message::Ping | Message::Pong | Message::Pid(_) | Message::Other => {}
         }

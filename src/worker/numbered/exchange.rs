@@ -66,7 +66,7 @@ impl Numbered {
         may_stream: bool,
         tag: Tag,
     ) -> Result<(), goridge::TooLarge> {
-        let codec = self.shared.codec;
+        let (codec, numbers) = (self.shared.codec, self.shared.numbers);
         // Before a number is used.
         goridge::numbered_head(codec, 0, context, body.len())?;
         let id = self.shared.change(|state| {
@@ -75,7 +75,7 @@ impl Numbered {
                 return None;
             }
             let id = state.requests.begin(may_stream, tag)?;
-            let head = goridge::numbered_head(codec, id, context, body.len()).ok()?;
+            let head = goridge::numbered_head(codec, numbers.number(id), context, body.len()).ok()?;
             let is_small = body.len() < COPY_LIMIT;
             let copied = if is_small { body.len() } else { 0 };
             let mut bytes = Vec::with_capacity(head.as_ref().len() + context.len() + copied);
@@ -126,7 +126,7 @@ impl Numbered {
                 return Poll::Ready(Ok(()));
             }
             if state.requests.cancel(id) {
-                state.queue.control(&goridge::cancel(id, reason()));
+                state.queue.control(&goridge::cancel(self.shared.numbers.number(id), reason()));
             }
             state.requests.poll_settled(id, &Context::from_waker(Waker::noop())).map(Ok)
         });
@@ -157,7 +157,7 @@ impl Numbered {
         self.shared.change(|state| {
             state.requests.poll_message(id, cx).map_ok(|(received, grant)| {
                 if let Some(messages) = grant {
-                    state.queue.grant(id, messages);
+                    state.queue.grant(self.shared.numbers.number(id), messages);
                 }
                 received
             })
@@ -193,7 +193,8 @@ impl Numbered {
 impl Input {
     /// Sends a message, in the worker's codec, as soon as the worker takes one. False if the stream is over. May be dropped and called again.
     pub(crate) async fn send(&mut self, message: Bytes) -> bool {
-        let Ok(head) = goridge::message_head(self.shared.codec, self.id, message.len()) else { return false };
+        let number = self.shared.numbers.number(self.id);
+        let Ok(head) = goridge::message_head(self.shared.codec, number, message.len()) else { return false };
         poll_fn(|cx| self.poll_send(&message, head.as_ref(), cx)).await
     }
 

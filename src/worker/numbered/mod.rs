@@ -12,7 +12,7 @@
 //! tasks run is written together.
 //!
 //! Invariants:
-//! - An answer goes to the request whose number it carries, or to nobody. Numbers rise and are never used twice.
+//! - An answer goes to the request whose number it carries, or to nobody. Numbers are never used twice, and cannot be guessed.
 //! - A request whose answer is not wanted any more stays in the table until the worker has finished it, and its unit with it.
 //! - When the connection ends, requests of which the worker has read nothing are [`Fault::Unsent`]; all others have failed.
 //! - Everything is bounded: requests by the units, unwritten bytes by the requests, messages of a stream by its window.
@@ -25,6 +25,7 @@ mod driver;
 mod exchange;
 mod liveness;
 mod messages;
+mod numbers;
 mod queue;
 mod requests;
 mod shared;

@@ -33,11 +33,11 @@ impl Frame {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     control: BytesMut,
-    /// How many more messages the worker is granted, by stream.
+    /// How many more messages the worker is granted, by the number of the stream.
     grants: HashMap<u32, u32>,
     messages: VecDeque<Frame>,
     message_bytes: usize,
-    /// Their numbers rise.
+    /// Their counts rise.
     requests: VecDeque<Frame>,
     /// If a message and a request wait, the request is next.
     is_requests_turn: bool,
@@ -61,9 +61,9 @@ impl Queue {
     }
 
     /// Grants more messages of a stream. Those that were not written yet are granted in one frame, however slowly the worker reads.
-    pub(super) fn grant(&mut self, id: u32, messages: u32) {
+    pub(super) fn grant(&mut self, number: u32, messages: u32) {
         if !self.closed {
-            let granted = self.grants.entry(id).or_default();
+            let granted = self.grants.entry(number).or_default();
             *granted = granted.saturating_add(messages);
         }
     }
@@ -116,8 +116,8 @@ impl Queue {
 
     /// Removes what is to be written next into `parts`. Calls `taken` for each request, with the bytes in front of it.
     pub(super) fn take(&mut self, parts: &mut VecDeque<Bytes>, mut taken: impl FnMut(u32, usize)) -> usize {
-        for (id, messages) in self.grants.drain() {
-            self.control.extend_from_slice(&goridge::window(id, messages));
+        for (number, messages) in self.grants.drain() {
+            self.control.extend_from_slice(&goridge::window(number, messages));
         }
         let mut bytes = self.control.len();
         if !self.control.is_empty() {

@@ -1,4 +1,5 @@
-//! The table of requests in flight: which answer belongs to which request, and who waits for it. Pure, but for the wakers.
+//! The table of requests in flight: which answer belongs to which request, and who waits for it. Pure, but for the wakers. An id is a
+//! request's count here; the worker knows it by a number that is made from it (`numbers`).
 
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
@@ -13,8 +14,8 @@ use crate::worker::budget::Memory;
 use crate::worker::in_hand::{InHand, Tag};
 use crate::worker::outcome::{Fault, Outcome, Received};
 
-/// Numbers from here on are the last ones: the worker is to be replaced before there are none left.
-const LAST_NUMBERS: u32 = u32::MAX - (1 << 24);
+/// Counts from here on are the last ones: the worker is to be replaced before there are no numbers left.
+pub(super) const LAST_NUMBERS: u32 = u32::MAX - (1 << 24);
 
 /// Bytes of messages that may wait in all streams of one worker.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
@@ -23,7 +24,7 @@ const MAX_MESSAGE_BYTES: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     entries: HashMap<u32, Entry>,
-    /// The highest number so far.
+    /// How many there were so far, which is the last one's id.
     last: u32,
     /// Requests that the worker has not finished.
     unfinished: usize,
@@ -297,7 +298,7 @@ impl Requests {
     }
 
     #[cfg(test)]
-    fn after(last: u32) -> Self {
+    pub(super) fn after(last: u32) -> Self {
         Self { last, ..Self::default() }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::numbers::Numbers;
 use super::queue::Queue;
 use super::requests::Requests;
 use crate::goridge::Codec;
@@ -17,6 +18,8 @@ use crate::worker::status::Status;
 pub(super) struct Shared {
     pub(super) status: Arc<Status>,
     pub(super) codec: Codec,
+    /// What the worker knows the requests by.
+    pub(super) numbers: Numbers,
     state: Mutex<State>,
 }
 
@@ -90,7 +93,7 @@ impl Waits {
 
 impl Shared {
     pub(super) fn new(status: Arc<Status>, codec: Codec) -> Arc<Self> {
-        Arc::new(Self { status, codec, state: Mutex::default() })
+        Arc::new(Self { status, codec, numbers: Numbers::new(), state: Mutex::default() })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

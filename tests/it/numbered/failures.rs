@@ -108,7 +108,7 @@ async fn a_worker_whose_requests_all_take_too_long_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_under_wrong_numbers_are_dropped_and_the_second_one_costs_the_worker() {
     // The first one of each worker has been answered.
-    for method in ["twice", "together", "wrong:1000", "wrong:0", "wrong:1"] {
+    for method in ["twice", "together", "wrong:1000", "wrong:0", "wrong:1", "wrong:first"] {
         let test = many(4).pool_alone().await;
         let pid = test.single().pid;
         assert_eq!(test.rpc("echo", "1").await.unwrap(), "1");
@@ -125,6 +125,23 @@ async fn answers_under_wrong_numbers_are_dropped_and_the_second_one_costs_the_wo
         assert_eq!(test.pool.stats().restarts, BTreeMap::from([("misnumbered", 1)]), "{method}");
         test.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_numbers_answer_no_request_that_waits_in_the_worker_s_pipe() {
+    let test = one_at_a_time(64).pool_alone().await;
+    let flag = test.path("flag");
+    let guesses = test.spawn_rpc(&format!("guess:{}", flag.display()), "\"mine\"");
+    test.has_in_hand(&[1]).await;
+    let others: Vec<_> = (0..30).map(|n| test.spawn_rpc("echo", &n.to_string())).collect();
+    test.has_in_hand(&[31]).await;
+    std::fs::write(&flag, "").unwrap();
+    assert_eq!(guesses.await.unwrap().unwrap(), "\"mine\"");
+    for (n, call) in others.into_iter().enumerate() {
+        assert_eq!(call.await.unwrap().unwrap(), n.to_string());
+    }
+    eventually("it is replaced", || test.pool.stats().restarts == BTreeMap::from([("misnumbered", 1)])).await;
+    test.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
