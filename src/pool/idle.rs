@@ -3,7 +3,8 @@
 //! A unit is one request that a worker may have in flight. The unit of a worker that has one request at a time has a place of its own, the
 //! worker's slot, and a bitmap over places says which are idle. The lowest place is taken first: under light load the same few workers do
 //! all the work, so their memory is warm, and the others can be seen to be unneeded. Units of workers that may have several requests in
-//! flight are made as they are needed, of the least busy worker first (`loads`).
+//! flight are made as they are needed, of the least busy worker first (`loads`). Where there are workers of both kinds, one that is idle is
+//! preferred to one that has requests in hand.
 //!
 //! `Permits` keep the queue, fair between callers; a waiter that gives up leaves it without a trace. They count the idle units; which unit
 //! a permit stands for is decided when it is taken.
@@ -28,6 +29,8 @@ const SLOTS: usize = 32 * WORD;
 /// Units to be lent.
 pub(super) struct Idle<T> {
     words: Box<[CachePadded<AtomicU64>]>,
+    /// The words from here on have never had a bit.
+    used: AtomicUsize,
     places: Box<[AtomicCell<Option<Box<T>>>]>,
     /// Workers with several units.
     loads: Mutex<Loads<T>>,
@@ -47,6 +50,7 @@ impl<T> Idle<T> {
         const { assert!(AtomicCell::<Option<Box<u8>>>::is_lock_free()) };
         Self {
             words: (0..SLOTS / WORD).map(|_| CachePadded::default()).collect(),
+            used: AtomicUsize::new(0),
             places: (0..SLOTS).map(|_| AtomicCell::default()).collect(),
             loads: Mutex::new(Loads::new()),
             has_loads: AtomicUsize::new(0),
@@ -57,7 +61,11 @@ impl<T> Idle<T> {
     /// Puts the only unit of a worker into its slot, for the next waiter if there is one.
     pub(super) fn put(&self, slot: usize, unit: Box<T>) {
         self.places[slot].store(Some(unit));
-        self.words[slot / WORD].fetch_or(1 << (slot % WORD), Ordering::Release);
+        let word = slot / WORD;
+        if self.used.load(Ordering::Relaxed) <= word {
+            self.used.fetch_max(word + 1, Ordering::Relaxed);
+        }
+        self.words[word].fetch_or(1 << (slot % WORD), Ordering::Release);
         self.permits.add();
     }
 
@@ -171,7 +179,7 @@ impl<T> Idle<T> {
         loop {
             if self.has_loads.load(Ordering::Acquire) != 0 {
                 let mut loads = self.loads();
-                match loads.pick() {
+                match loads.pick(|| self.pick_lowest()) {
                     Pick::Unit(unit) => return Some(unit),
                     Pick::Void => {
                         self.changed(&loads);
@@ -179,8 +187,7 @@ impl<T> Idle<T> {
                     }
                     Pick::None => {}
                 }
-            }
-            if let Some(unit) = self.pick_lowest() {
+            } else if let Some(unit) = self.pick_lowest() {
                 return Some(unit);
             }
             spin_loop();
@@ -189,7 +196,8 @@ impl<T> Idle<T> {
 
     /// Clears the lowest bit. The caller's permit may stand for one; another thread may be faster, but then its bit is for us.
     fn pick_lowest(&self) -> Option<Box<T>> {
-        for (index, word) in self.words.iter().enumerate() {
+        let used = self.used.load(Ordering::Relaxed);
+        for (index, word) in self.words[..used].iter().enumerate() {
             let mut bits = word.load(Ordering::Acquire);
             while bits != 0 {
                 let lowest = bits & bits.wrapping_neg();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::caller::Caller;
 use super::idle::Idle;
+use super::loads::{Several, Use};
 use super::permits::Closed;
 
 /// The caller where there is but one.
@@ -21,6 +22,29 @@ async fn the_lowest_place_is_taken_first() {
     assert_eq!(*idle.try_take().unwrap(), 3);
     assert_eq!(*idle.try_take().unwrap(), 5);
     assert_eq!(*idle.try_take().unwrap(), 70);
+    assert!(idle.try_take().is_none());
+}
+
+#[test]
+fn of_both_kinds_of_workers_the_least_busy_one_is_taken() {
+    let idle = Idle::new();
+    let units = Several {
+        template: Box::new(2),
+        another: |slot| Some(Box::new(*slot)),
+        rest: |_| {},
+        credit: |_| usize::MAX,
+        most: 3,
+    };
+    idle.open(2, units, u64::MAX);
+    for slot in [70, 1] {
+        idle.put(slot, Box::new(slot));
+    }
+    let taken: Vec<_> = std::iter::from_fn(|| idle.try_take()).map(|slot| *slot).collect();
+    assert_eq!(taken, [2, 1, 70, 2, 2], "while some have nothing in hand, those are next");
+    idle.put(70, Box::new(70));
+    assert_eq!(idle.try_take().map(|slot| *slot), Some(70));
+    assert!(idle.give(2, Use::Done).is_some());
+    assert_eq!(idle.try_take().map(|slot| *slot), Some(2));
     assert!(idle.try_take().is_none());
 }
 

@@ -131,8 +131,9 @@ impl<T> Loads<T> {
         self.balance(slot)
     }
 
-    /// What a permit stands for: a unit of the least busy worker, the one in the lowest slot if there are several.
-    pub(super) fn pick(&mut self) -> Pick<T> {
+    /// What a permit stands for: a unit of the least busy worker, the one in the lowest slot if there are several. When all of them have
+    /// requests in hand, `idle` is asked for the unit of another worker, which has none.
+    pub(super) fn pick(&mut self, idle: impl FnOnce() -> Option<Box<T>>) -> Pick<T> {
         let mut least = (usize::MAX, 0);
         for (slot, key) in self.keys.iter().enumerate() {
             if *key < least.0 {
@@ -143,6 +144,11 @@ impl<T> Loads<T> {
             }
         }
         let (key, slot) = least;
+        if key > 0
+            && let Some(unit) = idle()
+        {
+            return Pick::Unit(unit);
+        }
         let Some(load) = self.loads.get_mut(slot).and_then(Option::as_mut).filter(|_| key < usize::MAX)
         else {
             return if let Some(void) = self.void.checked_sub(1) {

@@ -27,7 +27,7 @@ fn two_of_two() -> Loads<usize> {
 }
 
 fn pick(loads: &mut Loads<usize>) -> usize {
-    match loads.pick() {
+    match loads.pick(|| None) {
         Pick::Unit(slot) => *slot,
         Pick::Void => panic!("a void"),
         Pick::None => panic!("nothing"),
@@ -43,12 +43,25 @@ fn give(loads: &mut Loads<usize>, slot: usize) -> (Permits, Option<Box<usize>>) 
 fn the_least_busy_worker_is_next() {
     let mut loads = two_of_two();
     assert_eq!([0; 4].map(|_| pick(&mut loads)), [0, 5, 0, 5]);
-    assert!(matches!(loads.pick(), Pick::None));
+    assert!(matches!(loads.pick(|| None), Pick::None));
     assert_eq!(give(&mut loads, 5), (permits(1, 0), None));
     assert_eq!(give(&mut loads, 5), (permits(1, 0), None));
     assert_eq!(give(&mut loads, 0), (permits(1, 0), None));
     assert_eq!([0; 3].map(|_| pick(&mut loads)), [5, 0, 5], "the one in the lower slot had one in hand");
     assert_eq!([0, 5, 1].map(|slot| loads.in_hand(slot)), [Some(2), Some(2), None]);
+}
+
+#[test]
+fn a_worker_that_is_idle_is_preferred_to_one_that_has_requests_in_hand() {
+    let mut loads = two_of_two();
+    let mut other = Some(Box::new(9));
+    let mut next = || match loads.pick(|| other.take()) {
+        Pick::Unit(slot) => *slot,
+        Pick::Void | Pick::None => panic!("nothing"),
+    };
+    assert_eq!([0; 5].map(|_| next()), [0, 5, 9, 0, 5]);
+    let mut none = Loads::new();
+    assert!(matches!(none.pick(|| Some(Box::new(9))), Pick::Unit(_)));
 }
 
 #[test]
@@ -61,7 +74,7 @@ fn a_worker_gets_no_more_than_it_wants() {
     assert_eq!(give(&mut loads, 0), (permits(0, 0), None), "it has as many in hand as it wants");
     assert_eq!(loads.set_credit(0, 0), permits(0, 0));
     assert_eq!(give(&mut loads, 0), (permits(0, 0), None));
-    assert!(matches!(loads.pick(), Pick::None));
+    assert!(matches!(loads.pick(|| None), Pick::None));
     assert_eq!(loads.set_credit(0, 100), permits(4, 0), "and no more than it may");
     assert_eq!(loads.set_credit(7, 1), permits(0, 0));
 }
@@ -73,8 +86,8 @@ fn a_permit_that_was_promised_becomes_void() {
     assert_eq!(loads.set_credit(0, 1), permits(0, 1));
     loads.add_void(1);
     assert_eq!(pick(&mut loads), 0);
-    assert!(matches!(loads.pick(), Pick::Void));
-    assert!(matches!(loads.pick(), Pick::None));
+    assert!(matches!(loads.pick(|| None), Pick::Void));
+    assert!(matches!(loads.pick(|| None), Pick::None));
     assert!(!loads.is_empty());
 }
 
@@ -91,7 +104,7 @@ fn a_worker_gets_no_more_requests_than_it_may_have_at_all() {
     pick(&mut loads);
     assert_eq!(give(&mut loads, 0).0, permits(0, 0));
     assert_eq!(give(&mut loads, 0).0, permits(0, 0));
-    assert!(matches!(loads.pick(), Pick::None));
+    assert!(matches!(loads.pick(|| None), Pick::None));
 }
 
 #[test]
@@ -185,7 +198,7 @@ fn a_worker_rests_when_its_last_unit_has_come_back() {
     };
     let _ = loads.open(0, units, ANY);
     for _ in 0..2 {
-        assert!(matches!(loads.pick(), Pick::Unit(_)));
+        assert!(matches!(loads.pick(|| None), Pick::Unit(_)));
     }
     let _ = loads.give(0, Use::Done);
     assert_eq!(RESTS.load(Relaxed), 0);
@@ -198,7 +211,7 @@ fn what_a_worker_wants_when_it_is_lent_counts_from_the_beginning() {
     let mut loads = Loads::new();
     assert_eq!(loads.open(3, Several { credit: |slot| *slot - 2, ..several(3, 8) }, ANY), permits(1, 0));
     pick(&mut loads);
-    assert!(matches!(loads.pick(), Pick::None));
+    assert!(matches!(loads.pick(|| None), Pick::None));
     assert_eq!(loads.set_credit(3, 100), permits(7, 0), "no more than it has offered");
 }
 
