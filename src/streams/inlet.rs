@@ -100,7 +100,7 @@ impl Inlet {
     fn push(&mut self, data: &[u8]) -> Result<(), Status> {
         self.unreleased += data.len();
         self.port.unreleased.fetch_add(data.len(), Relaxed);
-        if !self.budget.take_for(self.held(), data.len()) {
+        if !self.budget.take_for(&self.port.share, self.held(), data.len()) {
             return Err(Status::resource_exhausted("the memory of all streams is used up"));
         }
         self.raw.extend_from_slice(data);
@@ -147,7 +147,7 @@ impl Inlet {
 
     /// The message has been handled: the client may send as much again.
     pub fn handled(&mut self) {
-        self.budget.release(std::mem::take(&mut self.in_hand));
+        self.budget.release(&self.port.share, std::mem::take(&mut self.in_hand));
         self.release();
     }
 
@@ -164,7 +164,7 @@ impl Inlet {
     /// Drops all of it.
     pub(super) fn clear(&mut self) {
         self.hang_up();
-        self.budget.release(self.raw.len());
+        self.budget.release(&self.port.share, self.raw.len());
         self.raw = BytesMut::new();
     }
 
@@ -196,6 +196,6 @@ impl Inlet {
 impl Drop for Inlet {
     fn drop(&mut self) {
         self.hang_up();
-        self.budget.release(self.held());
+        self.budget.release(&self.port.share, self.held());
     }
 }

@@ -14,8 +14,8 @@
 //!
 //! Invariants:
 //! - An idle stream is what is kept of its opening, an entry in the registry, and HTTP/2's own state: no task, no timer, no buffer.
-//! - What waits is bounded: per stream by `streams.buffer` messages and a megabyte, and with all openings by 256 MB.
-//!   A client that does not read or floods has its own stream closed and nothing else.
+//! - What waits is bounded: per stream by `streams.buffer` messages and a megabyte, and with all openings by 256 MB, beyond which each
+//!   connection still has a share (`budget`). A client that does not read or floods has its own stream closed and nothing else.
 //! - Events of one stream are in order, one at a time, and each accepted stream has exactly one `streamend`.
 //! - A stream that is over holds nothing of HTTP/2, so that its last reference may be dropped within HTTP/2's lock.
 //!

@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
+use super::budget::Share;
+
 /// Streams that are attended to before other tasks have a turn.
 const BATCH: usize = 32;
 
@@ -28,6 +30,8 @@ pub struct Port {
     driver: AtomicWaker,
     /// Bytes of clients that take up the connection's window, since their streams have not read them.
     pub(super) unreleased: AtomicUsize,
+    /// What its streams hold.
+    pub(super) share: Share,
     /// Open streams, for those who need not know exactly.
     open: AtomicUsize,
 }

@@ -171,7 +171,7 @@ impl Streams {
     pub fn begin(&self, place: Place, request: &Request<'_>) -> Result<Begun, Refused> {
         let Request { id, pool, is_bidirectional, context, request, port } = *request;
         let opening = Opening::new(context, request);
-        if !self.shared.budget.take(budget::STREAM + opening.size()) {
+        if !self.shared.budget.take(&port.share, budget::STREAM + opening.size()) {
             return Err(Refused::OutOfMemory);
         }
         let new = New { id, pool, is_bidirectional, opening, port: Arc::clone(port), place };

@@ -149,7 +149,7 @@ impl Stream {
         state.phase = Phase::Open(Outlet::new(stream));
         state.inlet = inlet.map(Box::new);
         // One message more than the limits allow; it is released as the others are.
-        self.shared.budget.add(first.len());
+        self.shared.budget.add(&self.port.share, first.len());
         state.outbox.push_first(first);
         self.pump(&mut state);
         if state.closing.is_some() {
@@ -187,16 +187,16 @@ impl Stream {
         self.pump(&mut state);
         let config = &self.shared.config;
         let limits = Limits { messages: config.buffer as usize, overflow: config.overflow };
-        let budget = &self.shared.budget;
+        let (budget, share) = (&self.shared.budget, &self.port.share);
         let is_short = budget.held() + message.len() > budget::IN_ALL;
         let goes_at_once = is_short && self.can_send(&mut state, message.len());
         let pushed = state.outbox.push(message, limits, |held, bytes| {
-            budget.take_for(held, bytes) || goes_at_once && budget.take_at_once(bytes)
+            budget.take_for(share, held, bytes) || goes_at_once && budget.take_at_once(share, bytes)
         });
         match pushed {
             Pushed::Kept => {}
             Pushed::Dropped { messages, bytes } => {
-                self.shared.budget.release(bytes);
+                self.release(bytes);
                 self.counters().dropped.fetch_add(messages as u64, Relaxed);
             }
             Pushed::Full => {
@@ -290,7 +290,7 @@ impl Stream {
     pub fn feed(self: &Arc<Self>, message: Bytes) {
         let mut state = self.lock();
         if let Phase::Open(_) = state.phase {
-            self.shared.budget.add(message.len());
+            self.shared.budget.add(&self.port.share, message.len());
             state.outbox.push_last(message);
             self.pump(&mut state);
         }
@@ -437,8 +437,12 @@ impl Stream {
 
     fn drop_outbox(&self, state: &mut State) {
         let (messages, bytes) = state.outbox.clear();
-        self.shared.budget.release(bytes);
+        self.release(bytes);
         self.counters().dropped.fetch_add(messages as u64, Relaxed);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.shared.budget.release(&self.port.share, bytes);
     }
 
     fn counters(&self) -> &OfPool {
@@ -476,7 +480,7 @@ impl Attend for Stream {
 
 impl Holder for Stream {
     fn sent(self: Arc<Self>, bytes: usize) {
-        self.shared.budget.release(bytes);
+        self.release(bytes);
         let before = self.handed.fetch_sub(bytes, SeqCst);
         if before >= HANDED && before - bytes < HANDED {
             self.wake();
@@ -496,6 +500,6 @@ impl Wake for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.budget.release(budget::STREAM + self.opening.size());
+        self.release(budget::STREAM + self.opening.size());
     }
 }
