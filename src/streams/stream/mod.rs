@@ -10,11 +10,10 @@
 //!
 //! Locks: the stream's own is taken first, then those of the registry, the port, the events, or of HTTP/2. HTTP/2 calls [`Stream::sent`] and
 //! the waker while it holds its lock; both touch atomics and the port's queue alone.
+//!
+//! `sending` has the messages to the client, `receiving` what the client sends; here is how a stream begins and ends.
 
-use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
@@ -26,12 +25,17 @@ use tonic::{Code, Status};
 use super::budget;
 use super::figures::{Kind, OfPool, Reason};
 use super::id::StreamId;
-use super::inlet::{Inlet, Message};
+use super::inlet::Inlet;
 use super::opening::Opening;
-use super::outbox::{Limits, Outbox, Pushed};
-use super::outlet::{Gone, HANDED, Holder, Outlet};
+use super::outbox::Outbox;
+use super::outlet::{Gone, Outlet};
 use super::port::{Attend, Driver, Port};
 use super::shared::{Place, Shared};
+
+mod receiving;
+mod sending;
+
+pub use sending::PublishError;
 
 /// How long a stream that ends waits for its client to read the rest.
 const LINGER: Duration = Duration::from_secs(30);
@@ -76,17 +80,6 @@ enum Phase {
     Opening,
     Open(Outlet),
     Over(Reason),
-}
-
-/// A message was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// There is no such stream, or not any more.
-    #[error("no such stream")]
-    NoStream,
-    /// Its client does not read; it has been closed.
-    #[error("the stream is full and was closed: its client does not read")]
-    Full,
 }
 
 /// A stream as it is created.
@@ -177,51 +170,6 @@ impl Stream {
         state.phase = Phase::Over(Reason::Error);
     }
 
-    /// Sends a message, or keeps it until the client reads.
-    pub(super) fn publish(self: &Arc<Self>, message: Bytes) -> Result<(), PublishError> {
-        let mut state = self.lock();
-        if state.closing.is_some() || matches!(state.phase, Phase::Over(_)) {
-            return Err(PublishError::NoStream);
-        }
-        // The windows may have opened since.
-        self.pump(&mut state);
-        let config = &self.shared.config;
-        let limits = Limits { messages: config.buffer as usize, overflow: config.overflow };
-        let (budget, share) = (&self.shared.budget, &self.port.share);
-        let is_short = budget.held() + message.len() > budget::IN_ALL;
-        let goes_at_once = is_short && self.can_send(&mut state, message.len());
-        let pushed = state.outbox.push(message, limits, |held, bytes| {
-            budget.take_for(share, held, bytes) || goes_at_once && budget.take_at_once(share, bytes)
-        });
-        match pushed {
-            Pushed::Kept => {}
-            Pushed::Dropped { messages, bytes } => {
-                self.release(bytes);
-                self.counters().dropped.fetch_add(messages as u64, Relaxed);
-            }
-            Pushed::Full => {
-                self.counters().dropped.fetch_add(1, Relaxed);
-                let text = format!(
-                    "the client reads too slowly: {} messages wait (centrifuge.streams.buffer)",
-                    state.outbox.len()
-                );
-                self.fail(&mut state, Reason::Overflow, Status::resource_exhausted(text));
-                return Err(PublishError::Full);
-            }
-        }
-        self.pump(&mut state);
-        Ok(())
-    }
-
-    /// Whether nothing waits, here or in HTTP/2, and the client's windows allow so many bytes.
-    fn can_send(&self, state: &mut State, bytes: usize) -> bool {
-        if !state.outbox.is_empty() || self.handed.load(SeqCst) > 0 {
-            return false;
-        }
-        let Phase::Open(outlet) = &mut state.phase else { return false };
-        bytes <= HANDED && outlet.room(bytes) == bytes
-    }
-
     /// Ends it behind the messages that wait, so that the client stays away, or subscribes again. False if it has ended already.
     pub fn close(self: &Arc<Self>, resubscribe: bool) -> bool {
         let status = if resubscribe {
@@ -263,121 +211,10 @@ impl Stream {
         });
     }
 
-    /// For the worker that streams: resolves when another message may be sent; `Err` when the stream has ended.
-    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), Reason>> {
-        let mut state = self.lock();
-        match state.phase {
-            Phase::Over(reason) => Poll::Ready(Err(reason)),
-            Phase::Open(_) if state.outbox.is_empty() => Poll::Ready(Ok(())),
-            _ => {
-                state.feeder = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    /// For the worker that streams: resolves when the stream has ended.
-    pub fn poll_over(&self, cx: &Context<'_>) -> Poll<Reason> {
-        let mut state = self.lock();
-        if let Phase::Over(reason) = state.phase {
-            return Poll::Ready(reason);
-        }
-        state.feeder = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// For the worker that streams: sends a message for which there is room.
-    pub fn feed(self: &Arc<Self>, message: Bytes) {
-        let mut state = self.lock();
-        if let Phase::Open(_) = state.phase {
-            self.shared.budget.add(&self.port.share, message.len());
-            state.outbox.push_last(message);
-            self.pump(&mut state);
-        }
-    }
-
-    /// Takes what the client has sent, and has it delivered.
-    fn receive(self: &Arc<Self>, state: &mut State, cx: &mut Context<'_>) {
-        let Some(inlet) = &mut state.inlet else { return };
-        let arrived = inlet.poll(cx);
-        let has_message = inlet.has_message();
-        if let Poll::Ready(Err(status)) = arrived {
-            return self.fail(state, Reason::Error, status);
-        }
-        if has_message {
-            self.deliver(state);
-        }
-    }
-
-    fn deliver(self: &Arc<Self>, state: &mut State) {
-        if !std::mem::replace(&mut state.is_delivering, true) {
-            (self.shared.tasks.deliver)(Arc::clone(self));
-        }
-    }
-
-    /// The next message of the client to be delivered. Without one, the delivery is over.
-    pub(super) fn next_message(self: &Arc<Self>) -> Option<Message> {
-        let mut state = self.lock();
-        let message = state.inlet.as_mut().and_then(|inlet| inlet.take());
-        if message.is_some() {
-            self.counters().received.fetch_add(1, Relaxed);
-            return message;
-        }
-        state.is_delivering = false;
-        if let Phase::Over(reason) = state.phase {
-            state.inlet = None;
-            drop(state);
-            (self.shared.tasks.tell_end)(Arc::clone(self), reason);
-        }
-        None
-    }
-
-    /// The message has been delivered.
-    pub(super) fn delivered(&self) {
-        if let Some(inlet) = &mut self.lock().inlet {
-            inlet.handled();
-        }
-    }
-
-    /// Whether it has ended by a decision of this side: its client's messages are of no use then.
-    pub(super) fn is_ended_here(&self) -> bool {
-        matches!(self.lock().phase, Phase::Over(reason) if !matches!(reason, Reason::Client | Reason::Connection))
-    }
-
     /// Messages that were sent, and that wait; and whether a worker streams.
     pub(super) fn progress(&self) -> (u64, usize, bool) {
         let state = self.lock();
         (state.sent, state.outbox.len(), state.kind == Kind::Held)
-    }
-
-    /// Hands to HTTP/2 what the client's windows allow.
-    fn pump(self: &Arc<Self>, state: &mut State) {
-        let State { phase, outbox, sent, feeder, .. } = state;
-        let Phase::Open(outlet) = phase else { return };
-        while let Some(first) = outbox.first() {
-            if self.handed.load(SeqCst) >= HANDED {
-                // `sent` wakes it.
-                return;
-            }
-            let room = outlet.room(first).min(HANDED);
-            if room == 0 {
-                return;
-            }
-            let Some((piece, is_last)) = outbox.take(room) else { break };
-            self.handed.fetch_add(piece.len(), SeqCst);
-            outlet.send(piece, Arc::<Self>::clone(self));
-            if is_last {
-                *sent += 1;
-                self.counters().sent.fetch_add(1, Relaxed);
-            }
-        }
-        if let Some(feeder) = feeder.take() {
-            feeder.wake();
-        }
-        if let Some(closing) = state.closing.take() {
-            let (reason, status) = *closing;
-            self.fail(state, reason, status);
-        }
     }
 
     /// Ends it with a status. What waits is dropped.
@@ -435,12 +272,6 @@ impl Stream {
         }
     }
 
-    fn drop_outbox(&self, state: &mut State) {
-        let (messages, bytes) = state.outbox.clear();
-        self.release(bytes);
-        self.counters().dropped.fetch_add(messages as u64, Relaxed);
-    }
-
     fn release(&self, bytes: usize) {
         self.shared.budget.release(&self.port.share, bytes);
     }
@@ -474,16 +305,6 @@ impl Attend for Stream {
             Poll::Ready(Gone::Stream) => self.gone(&mut state, Reason::Client),
             Poll::Ready(Gone::Connection) => self.gone(&mut state, Reason::Connection),
             Poll::Pending => self.pump(&mut state),
-        }
-    }
-}
-
-impl Holder for Stream {
-    fn sent(self: Arc<Self>, bytes: usize) {
-        self.release(bytes);
-        let before = self.handed.fetch_sub(bytes, SeqCst);
-        if before >= HANDED && before - bytes < HANDED {
-            self.wake();
         }
     }
 }
