@@ -20,6 +20,7 @@ use super::incoming::{Held, Incoming, Reading};
 use super::outcome::{Fault, Outcome, Received};
 use super::outgoing::Outgoing;
 use super::status::Status;
+use super::streamed::{Streamed, Use};
 use super::waste::Dropped;
 use crate::goridge::{self, Codec, Frame, Greeting, Reply, Violation};
 use crate::relay::Relay;
@@ -27,9 +28,6 @@ use crate::request_type::RequestType;
 
 /// The grace period in which an answer may follow its echo. A handler that ended without an answer fails its request after this time.
 const GRACE: Duration = Duration::from_millis(250);
-
-/// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
-const COPY_LIMIT: usize = 16 * 1024;
 
 /// How much of what a worker has sent since its last request is dropped before the next one, at most: more than a pipe holds. A worker that goes
 /// on sending gets a fence in front of the request, behind which only what belongs to it follows.
@@ -50,25 +48,9 @@ pub(super) struct Connection {
     grace: Option<Pin<Box<Sleep>>>,
     /// What may be the answer, until its echo says so.
     held: Option<Held>,
-    stream: Stream,
+    stream: Streamed,
     /// The types of the last request and of the one before it.
     types: [Option<RequestType>; 2],
-}
-
-/// Whether the answer to the request in hand is streamed.
-#[derive(Debug, Default)]
-enum Stream {
-    /// It has to be one message.
-    #[default]
-    Never,
-    /// It may be.
-    May,
-    /// It is; this message was not taken yet.
-    Open(Option<Bytes>),
-    /// It is, and nobody wants its messages: the worker was asked to end it.
-    Dropped,
-    /// It was, and its end has been taken.
-    Over,
 }
 
 impl Connection {
@@ -83,7 +65,7 @@ impl Connection {
             fence_frame: goridge::pid_request(std::process::id()),
             grace: None,
             held: None,
-            stream: Stream::Never,
+            stream: Streamed::Never,
             types: [None; 2],
         }
     }
@@ -161,28 +143,10 @@ impl Connection {
         let placement =
             if self.incoming.is_empty() { self.fence.begin() } else { self.fence.begin_in_front() };
         self.incoming.begin();
-        self.stream = if may_stream { Stream::May } else { Stream::Never };
-        let out = &mut self.outgoing;
-        out.written = 0;
-        if placement.front {
-            out.head.extend_from_slice(&self.fence_frame);
-        }
-        let is_small = body.len() < COPY_LIMIT;
-        let copied = if is_small { body.len() + self.fence_frame.len() } else { 0 };
-        out.head.reserve(head.as_ref().len() + context.len() + copied);
-        out.head.extend_from_slice(head.as_ref());
-        out.head.extend_from_slice(context);
-        if is_small {
-            out.head.extend_from_slice(&body);
-            if placement.behind {
-                out.head.extend_from_slice(&self.fence_frame);
-            }
-        } else {
-            out.body = body;
-            if placement.behind {
-                out.tail = self.fence_frame.clone();
-            }
-        }
+        self.stream = Streamed::begin(may_stream);
+        let fence = |wanted: bool| wanted.then_some(&self.fence_frame);
+        let fences = [fence(placement.front), fence(placement.behind)];
+        self.outgoing.request(fences, [head.as_ref(), context], body);
         self.status.begin(tag);
         self.types = [Some(tag.kind), self.types[0]];
         Ok(())
@@ -210,56 +174,41 @@ impl Connection {
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, Fault>> {
         loop {
-            match &mut self.stream {
-                Stream::Open(message) => {
-                    if let Some(message) = message.take() {
-                        return Poll::Ready(Ok(Received::Message(message)));
-                    }
-                }
-                _ => return Poll::Ready(Ok(Received::End)),
+            if let Some(message) = self.stream.take() {
+                return Poll::Ready(Ok(Received::Message(message)));
+            }
+            if !self.stream.is_open() {
+                return Poll::Ready(Ok(Received::End));
             }
             let outcome = ready!(self.poll_answer(cx))?;
-            if matches!(outcome, Outcome::Streaming) {
-                continue;
+            if !matches!(outcome, Outcome::Streaming) {
+                return Poll::Ready(Ok(self.stream.end(outcome)));
             }
-            self.stream = Stream::Over;
-            return Poll::Ready(Ok(match outcome {
-                // An empty one is the end alone.
-                Outcome::Answer(last) if !last.is_empty() => Received::Message(last),
-                Outcome::Error(text) => Received::Error(text),
-                Outcome::Nothing => Received::Unfinished,
-                _ => Received::End,
-            }));
         }
     }
 
     /// Whether the worker is done with the request in hand, whose answer is not wanted any more; a stream is asked to end.
     pub(super) fn release(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if matches!(self.stream, Stream::Open(_)) {
-            self.drop_stream();
+        if self.stream.give_up() {
+            self.outgoing.push(goridge::stop_stream().as_ref());
         }
         self.poll_settled(cx)
     }
 
-    fn drop_stream(&mut self) {
-        self.stream = Stream::Dropped;
-        self.outgoing.push(goridge::stop_stream().as_ref());
-    }
-
     /// A message of a streamed answer.
     fn take_chunk(&mut self, message: Bytes) -> Option<Outcome> {
-        match &mut self.stream {
-            Stream::May | Stream::Open(_) => {
+        let bytes = message.len();
+        match self.stream.receive(message) {
+            Use::Kept => {
                 self.incoming.was_useful();
-                self.stream = Stream::Open(Some(message));
                 Some(Outcome::Streaming)
             }
-            Stream::Never => {
-                self.drop_stream();
+            Use::Refused => {
+                self.outgoing.push(goridge::stop_stream().as_ref());
                 Some(Outcome::Streamed)
             }
-            Stream::Dropped | Stream::Over => {
-                self.incoming.work().dropped(message.len());
+            Use::None => {
+                self.incoming.work().dropped(bytes);
                 None
             }
         }

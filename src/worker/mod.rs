@@ -48,6 +48,7 @@ mod scalar;
 mod spawner;
 mod stall;
 mod status;
+mod streamed;
 mod waste;
 mod work;
 

@@ -13,13 +13,42 @@ use crate::relay::Relay;
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) head: BytesMut,
-    pub(super) body: Bytes,
-    pub(super) tail: Bytes,
+    body: Bytes,
+    tail: Bytes,
     /// Bytes of the request in hand that have left.
     pub(super) written: usize,
 }
 
+/// Bodies from this size on are written from where they are; smaller ones are copied behind their header.
+const COPY_LIMIT: usize = 16 * 1024;
+
 impl Outgoing {
+    /// Adds a request: its header and context, its body, and the fences in front of it and behind it.
+    pub(super) fn request(
+        &mut self,
+        fences: [Option<&Bytes>; 2],
+        [header, context]: [&[u8]; 2],
+        body: Bytes,
+    ) {
+        let [front, behind] = fences;
+        self.written = 0;
+        let is_small = body.len() < COPY_LIMIT;
+        let copied = if is_small { body.len() + behind.map_or(0, Bytes::len) } else { 0 };
+        self.head.reserve(front.map_or(0, Bytes::len) + header.len() + context.len() + copied);
+        self.head.extend_from_slice(front.map_or(&[], Bytes::as_ref));
+        self.head.extend_from_slice(header);
+        self.head.extend_from_slice(context);
+        if is_small {
+            self.head.extend_from_slice(&body);
+            self.head.extend_from_slice(behind.map_or(&[], Bytes::as_ref));
+        } else {
+            self.body = body;
+            if let Some(fence) = behind {
+                self.tail = fence.clone();
+            }
+        }
+    }
+
     /// Adds a frame behind whatever is left to write.
     pub(super) fn push(&mut self, frame: &[u8]) {
         if self.body.is_empty() && self.tail.is_empty() {
