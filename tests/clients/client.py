@@ -1,6 +1,6 @@
 """A browser's part: connects to Centrifugo's WebSocket, plays one scenario, and prints what it saw as JSON.
 
-Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary | streams ONE_WAY BOTH_WAYS
+Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary | streams ONE_WAY BOTH_WAYS | kit COUNTED TALK
 """
 
 import asyncio
@@ -273,12 +273,53 @@ async def streams(address, one_way, both_ways):
     return seen
 
 
+class Count(Stream):
+    """The same for a stream that counts: of each time, the first two numbers."""
+
+    async def on_publication(self, ctx):
+        if ctx.pub.data["n"] < 2:
+            await super().on_publication(ctx)
+
+
+async def kit(address, counted, talk):
+    """Subscribes to a channel whose messages come from a handler, and to one whose client's publications are echoed; and has the
+    application start again meanwhile."""
+    events = Events()
+    one = client(address, None, events)
+    await one.connect()
+    await asyncio.wait_for(events.connected, 10)
+    count, echo = Count(), Stream()
+    counting, talking = one.new_subscription(counted, count), one.new_subscription(talk, echo)
+    await counting.subscribe()
+    await talking.subscribe()
+    seen = {"counted": [], "talk": []}
+
+    async def see(times):
+        seen["counted"] += [await count.next() for _ in range(times[0])]
+        seen["talk"] += [await echo.next() for _ in range(times[1])]
+
+    # Subscribing, subscribed, two numbers.
+    await see([4, 2])
+    await talking.publish({"from": "the client"})
+    await see([0, 1])
+    await talking.publish("restart")
+    await see([4, 2])
+    await talking.publish(["again"])
+    await see([0, 1])
+    await talking.publish("bye")
+    await counting.unsubscribe()
+    await see([1, 1])
+    return seen
+
+
 async def main():
     address, scenario, *numbers = sys.argv[1:]
     if scenario == "chat":
         seen = await chat(address)
     elif scenario == "streams":
         seen = await streams(address, *numbers)
+    elif scenario == "kit":
+        seen = await kit(address, *numbers)
     elif scenario == "both_ways":
         seen = await both_ways(address, *numbers)
     else:

@@ -1,6 +1,8 @@
 //! Subscription streams.
 
+mod command;
 mod held;
+mod kits;
 mod limits;
 mod opening;
 mod owned;
