@@ -136,18 +136,74 @@ async fn in_debug_mode_each_request_has_a_worker_of_its_own() {
     test.end().await;
 }
 
+/// The only worker is to leave: another one takes its place, and it goes on with what it has in hand.
+async fn it_leaves_behind_what_it_has_in_hand(
+    test: TestPool,
+    calls: Vec<tokio::task::JoinHandle<Result<String, causeway::pool::Error>>>,
+    pid: u32,
+    reason: &str,
+) {
+    eventually("it is replaced", || test.pids().len() == 1 && !test.pids().contains(&pid)).await;
+    assert!(is_alive(pid), "{reason}");
+    assert_eq!(test.rpc("echo", "2").await.unwrap(), "2", "{reason}");
+    std::fs::write(test.path("flag"), "").unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), "1", "{reason}");
+    }
+    eventually("it leaves", || !is_alive(pid)).await;
+    eventually("that counts", || test.pool.stats().restarts.get(reason) == Some(&1)).await;
+    assert_eq!(test.pool.stats().failures, 0);
+    test.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn age_and_memory_limits_wait_for_what_is_in_hand() {
-    let limits = "num_workers: 1, supervisor: {watch_tick: 100ms, ttl: 2s}";
+async fn an_old_worker_leaves_behind_what_it_has_in_hand() {
+    // Its successor is not to be old before the test has ended.
+    let limits = "num_workers: 1, supervisor: {watch_tick: 100ms, ttl: 10s}";
     let (test, calls) = with_requests_in_hand(limits).await;
-    let pid = test.pool.workers()[0].pid;
-    eventually("it is replaced", || !test.pids().contains(&pid)).await;
-    assert!(is_alive(pid));
+    let pid = test.single().pid;
+    it_leaves_behind_what_it_has_in_hand(test, calls, pid, "ttl").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_over_its_memory_limit_leaves_behind_what_it_has_in_hand() {
+    let limits = "num_workers: 1, supervisor: {watch_tick: 50ms, max_worker_memory: 90}";
+    let (test, calls) = with_requests_in_hand(limits).await;
+    let pid = test.single().pid;
+    test.rpc("grow:120", "").await.unwrap();
+    it_leaves_behind_what_it_has_in_hand(test, calls, pid, "max_worker_memory").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_far_beyond_its_memory_limit_is_killed_with_all_that_it_has_in_hand() {
+    let limits =
+        "num_workers: 1, supervisor: {watch_tick: 50ms, max_worker_memory: 90, max_worker_memory_hard: 2.5}";
+    let (test, calls) = with_requests_in_hand(limits).await;
+    let pid = test.single().pid;
+    // It is answered, or killed like the others.
+    let _ = test.rpc("grow:400", "").await;
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("supervisor.max_worker_memory_hard"), "{error}");
+    }
+    eventually("it is killed", || !is_alive(pid)).await;
+    assert_eq!(test.rpc("echo", "2").await.unwrap(), "2");
+    test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_not_idle_while_it_has_a_request_in_hand() {
+    let limits = "num_workers: 1, supervisor: {watch_tick: 50ms, idle_ttl: 300ms}";
+    let (test, calls) = with_requests_in_hand(limits).await;
+    let pid = test.single().pid;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(test.single().pid, pid);
     std::fs::write(test.path("flag"), "").unwrap();
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap(), "1");
     }
-    eventually("it leaves", || !is_alive(pid)).await;
-    assert!(test.pool.stats().restarts.contains_key("ttl"));
+    eventually("it is idle, and replaced", || !is_alive(pid)).await;
+    eventually("that counts", || test.pool.stats().restarts.contains_key("idle_ttl")).await;
+    assert_eq!(test.rpc("echo", "2").await.unwrap(), "2");
     test.end().await;
 }
