@@ -21,6 +21,8 @@ pub(crate) enum Contender {
     BeforeConcurrent,
     /// Four workers with one request at a time.
     Classic,
+    /// The same in PHP with protobuf, where the package would choose JSON.
+    Protobuf,
     /// One worker with one request at a time.
     OneClassic,
     /// A bare tonic server.
@@ -67,7 +69,7 @@ impl Contender {
         match self {
             Self::Together => 2 * workers,
             Self::Concurrent | Self::BeforeConcurrent | Self::OneClassic => 1,
-            Self::Classic => 4,
+            Self::Classic | Self::Protobuf => 4,
             _ => workers,
         }
     }
@@ -83,6 +85,7 @@ impl Contender {
             Self::Concurrent => "Causeway, protocol 2, 1 worker",
             Self::BeforeConcurrent => "Causeway before, protocol 2, 1 worker",
             Self::Classic => "Causeway, 4 classic workers",
+            Self::Protobuf => "Causeway, 4 classic workers, protobuf",
             Self::OneClassic => "Causeway, 1 classic worker",
             Self::Echo => "bare tonic",
             Self::Aio => "grpc.aio",
@@ -101,7 +104,7 @@ impl Contender {
             Self::BeforeConcurrent => "#aaaaaa",
             Self::Unfenced | Self::Classic => "#7fb3e6",
             Self::Routed | Self::OneClassic => "#4a8f9c",
-            Self::Apart => "#5aa86f",
+            Self::Apart | Self::Protobuf => "#5aa86f",
             Self::Together => "#b5472f",
             Self::Echo => "#2f8f4e",
             Self::Aio => "#8a5fbf",

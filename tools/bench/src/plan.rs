@@ -1,8 +1,8 @@
 //! What is measured: the rows of the tables.
 
 use crate::contender::Contender::{
-    self, Aio, Apart, Causeway, Classic, Concurrent, Direct, Echo, Fpm, OneClassic, RoadRunner, Routed,
-    Together, Unfenced, Uvicorn,
+    self, Aio, Apart, Causeway, Classic, Concurrent, Direct, Echo, Fpm, OneClassic, Protobuf, RoadRunner,
+    Routed, Together, Unfenced, Uvicorn,
 };
 use crate::message::Message;
 
@@ -171,7 +171,7 @@ pub(crate) const ROWS: &[Row] = &[
     clients("Python handler waits 50 ms, 200 clients x 5", 200, 5, Message::Wait),
     Row {
         app: App::Php,
-        contenders: &[Classic, Fpm, RoadRunner],
+        contenders: &[Classic, Protobuf, Fpm, RoadRunner],
         ..clients("PHP handler, 200 clients", 200, 1, SMALL)
     },
     STREAMS,

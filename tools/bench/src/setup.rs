@@ -128,7 +128,11 @@ impl Setup {
     pub(crate) fn command(&self, app: App, contender: Contender) -> Vec<String> {
         let mut words = match app {
             App::C => vec![self.worker.clone()],
-            App::Php => vec!["php".into(), self.php.clone().unwrap_or_default()],
+            App::Php => {
+                let wrapper = repository().join("tools/bench/workers/protobuf.php");
+                let wrapper = Some(wrapper).filter(|_| contender == Contender::Protobuf);
+                [Some("php".into()), wrapper, self.php.clone()].into_iter().flatten().collect()
+            }
             App::Python => vec![self.python.clone(), repository().join("workers/python/examples/app.py")],
             App::Handlers => vec![self.python.clone(), repository().join("tools/bench/workers/app.py")],
         };
