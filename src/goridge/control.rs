@@ -53,6 +53,8 @@ pub struct Greeting {
     pub name: Option<String>,
     /// How bodies are encoded; see [`Codec::named`](super::Codec::named).
     pub codec: Option<String>,
+    /// The signal on which it prints where in its code it is.
+    pub backtrace: Option<String>,
 }
 
 /// Parses a greeting; `None` if the frame is something else.

@@ -7,6 +7,8 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 /// What `/proc/PID/stat` says about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
@@ -127,6 +129,86 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// What a process is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// The kernel's word for its state.
+    pub(crate) state: &'static str,
+    /// The function of the kernel in which it waits, where the kernel says so.
+    pub(crate) wchan: Option<String>,
+    /// The system call that it is in, where we may know.
+    pub(crate) syscall: Option<String>,
+}
+
+/// What a process is doing; `None` if there is no such process.
+pub(crate) fn activity(pid: u32) -> Option<Activity> {
+    let state = match Stat::read(pid)?.state {
+        'R' => "running",
+        'S' => "sleeping",
+        'D' => "in uninterruptible sleep",
+        'T' | 't' => "stopped",
+        'Z' | 'X' => "dead",
+        _ => "idle",
+    };
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+    // It is 0 for a process that runs, and for those whom the kernel hides it from.
+    let wchan = read("wchan").filter(|wchan| !matches!(&**wchan, "" | "0"));
+    let syscall = read("syscall").and_then(|syscall| {
+        let number: libc::c_long = syscall.split_ascii_whitespace().next()?.parse().ok()?;
+        // Between two calls it is -1.
+        (number >= 0).then(|| syscall_name(number).map_or_else(|| number.to_string(), str::to_owned))
+    });
+    Some(Activity { state, wchan, syscall })
+}
+
+/// The names of system calls that wait.
+fn syscall_name(number: libc::c_long) -> Option<&'static str> {
+    let known = [
+        (libc::SYS_accept4, "accept4"),
+        (libc::SYS_clock_nanosleep, "clock_nanosleep"),
+        (libc::SYS_connect, "connect"),
+        (libc::SYS_epoll_pwait, "epoll_pwait"),
+        (libc::SYS_fcntl, "fcntl"),
+        (libc::SYS_fdatasync, "fdatasync"),
+        (libc::SYS_flock, "flock"),
+        (libc::SYS_fsync, "fsync"),
+        (libc::SYS_futex, "futex"),
+        (libc::SYS_nanosleep, "nanosleep"),
+        (libc::SYS_openat, "openat"),
+        (libc::SYS_ppoll, "ppoll"),
+        (libc::SYS_pselect6, "pselect6"),
+        (libc::SYS_read, "read"),
+        (libc::SYS_recvfrom, "recvfrom"),
+        (libc::SYS_recvmsg, "recvmsg"),
+        (libc::SYS_restart_syscall, "restart_syscall"),
+        (libc::SYS_sendmsg, "sendmsg"),
+        (libc::SYS_sendto, "sendto"),
+        (libc::SYS_wait4, "wait4"),
+        (libc::SYS_waitid, "waitid"),
+        (libc::SYS_write, "write"),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_epoll_wait, "epoll_wait"),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_poll, "poll"),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_select, "select"),
+    ];
+    known.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
+/// Whether a process has a handler for this signal, so that it does not die of it.
+pub(crate) fn catches(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    is_caught(&status, signal)
+}
+
+/// Source: proc(5): `SigCgt` is a mask in hexadecimal, its lowest bit is signal 1.
+fn is_caught(status: &str, signal: Signal) -> bool {
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+}
+
 /// At most `at_most` descendants of some processes, without these.
 pub(super) fn descendants(of: Vec<u32>, at_most: usize) -> Vec<u32> {
     let (mut next, mut found) = (of, Vec::new());
@@ -193,6 +275,33 @@ mod tests {
     fn a_process_does_not_belong_to_a_stranger() {
         assert!(!belongs_to(1, std::process::id()));
         assert!(!belongs_to(u32::MAX, std::process::id()));
+    }
+
+    #[test]
+    fn it_is_known_which_signals_a_process_catches() {
+        let status = "Name:\tphp\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000000a00\n";
+        let caught =
+            [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM].map(|signal| is_caught(status, signal));
+        assert_eq!(caught, [true, true, false]);
+        assert!(!is_caught("", Signal::SIGUSR1));
+        assert!(!catches(std::process::id(), Signal::SIGUSR2));
+    }
+
+    #[test]
+    fn a_process_that_waits_says_in_which_call() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let waits = || {
+            activity(child.id()).is_some_and(|activity| {
+                let syscall = activity.syscall.as_deref();
+                activity.state == "sleeping" && syscall.is_none_or(|call| call.ends_with("nanosleep"))
+            })
+        };
+        while !waits() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(activity(child.id()), None);
     }
 
     #[test]

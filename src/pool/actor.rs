@@ -98,6 +98,7 @@ impl Actor {
     ) {
         self.notify_core(self.start.clone());
         self.set_limits_alarm();
+        self.find_slow();
         while !self.has_ended {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -174,6 +175,7 @@ impl Actor {
             }
             Alarm::Standbys => self.notify_core(Event::StandbysWaited),
             Alarm::Limits => self.measure(),
+            Alarm::Slow => self.find_slow(),
             Alarm::Shrink => self.shrink(),
         }
     }
@@ -410,6 +412,15 @@ impl Actor {
         if recipe.limits.exist() {
             self.alarms.set(Alarm::Limits, recipe.watch_tick);
         }
+    }
+
+    /// Logs a request that is slow, if there is one, and looks again later.
+    fn find_slow(&mut self) {
+        let Some(watch) = self.parts.units.watch() else { return };
+        if let Some(found) = watch.find(Instant::now()) {
+            tokio::spawn(found.log(Arc::clone(&self.parts)));
+        }
+        self.alarms.set(Alarm::Slow, watch.interval());
     }
 
     /// Begins a check of the limits; memory is read off `/proc` on a thread that may block.

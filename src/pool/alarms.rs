@@ -18,6 +18,8 @@ pub(super) enum Alarm {
     Reset,
     /// Limits are to be checked.
     Limits,
+    /// Slow requests are to be looked for.
+    Slow,
     /// Standbys have waited for a while.
     Standbys,
     /// It is to be checked whether an added worker is still needed.

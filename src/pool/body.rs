@@ -1,9 +1,11 @@
 //! The body of a request, before its worker is known.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 
-use super::{Answered, Error};
+use super::{Answered, Describe, Error};
 
 /// The body of a request, in the codec of the worker that gets it. It is asked for when the worker is known, and once more for each other
 /// worker if that one does not handle the request.
@@ -16,6 +18,11 @@ pub trait Body: Send + Sync {
     /// # Errors
     /// [`Error::UnknownType`], [`Error::InvalidRequest`] or [`Error::TooLarge`] if it cannot be expressed as JSON.
     fn json(&self) -> BoxFuture<'_, Result<Bytes, Error>>;
+
+    /// What is kept of the request, with this context, while a worker has it, for the slow log; asked for only if there is one.
+    fn details(&self, _context: &[u8]) -> Option<Arc<dyn Describe>> {
+        None
+    }
 
     /// Converts the JSON of an answer to protobuf.
     ///

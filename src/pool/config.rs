@@ -50,6 +50,9 @@ pub struct Config {
     /// How long a worker may go on with a request that no caller waits for any more, when `exec_ttl` is not set (Causeway's own key); 60s.
     #[serde(deserialize_with = "duration::minute_if_zero")]
     pub abandon_ttl: Duration,
+    /// How long a worker may take for a request before that is logged (Causeway's own key); 0: none is.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub slow_after: Duration,
     /// Files whose change resets the pool, as globs (Causeway's own key).
     pub watch: Vec<Glob>,
     /// Limits on one worker's time and memory.
@@ -157,6 +160,7 @@ impl Default for Config {
             concurrency: 0,
             codec: Codec::Proto,
             abandon_ttl: MINUTE,
+            slow_after: Duration::ZERO,
             watch: Vec::new(),
             supervisor: None,
             dynamic_allocator: None,

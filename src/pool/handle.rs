@@ -18,6 +18,7 @@ use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::recipe::Recipe;
 use super::request::{Request, Timings};
+use super::slow::Watch;
 use super::stream::{AnswerStream, Opened};
 use super::{Config, Error};
 use crate::worker::{self, Codec, Environment, Launcher, Relays, Terms};
@@ -95,7 +96,14 @@ impl Pool {
         let (mailbox, messages) = Mailbox::new();
         let (one_shots, asking) = OneShots::new(config.num_workers);
         let one_shots = config.debug.then_some(one_shots);
-        let parts = Arc::new(Parts::new(&start.name, recipe, one_shots, mailbox, counters));
+        let parts = Arc::new(Parts::new(
+            &start.name,
+            recipe,
+            one_shots,
+            mailbox,
+            counters,
+            Watch::new(config.slow_after),
+        ));
         let (booted, first_boot) = oneshot::channel();
         let actor = Actor::new(Arc::clone(&parts), launcher, config, start.required, booted);
         tokio::spawn(actor.run(messages, asking));
@@ -218,6 +226,7 @@ fn recipe(start: &Start, launcher: &Launcher, counters: &Counters) -> std::io::R
         fence: config.fence,
         codec: config.codec,
         concurrency: config.concurrency,
+        asks_for_backtraces: !config.slow_after.is_zero(),
         waste: Arc::clone(counters.waste()),
     };
     Ok(Recipe::new(config, launcher.prepare(terms, server, environment)?))

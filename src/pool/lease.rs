@@ -17,6 +17,7 @@ use super::core::{Reason, WorkerId};
 use super::counters::Counters;
 use super::loads::Use;
 use super::request::Timings;
+use super::slow::Watched;
 use super::unit::Unit;
 use super::units::Units;
 use crate::request_type::RequestType;
@@ -40,6 +41,8 @@ pub(super) struct Lease {
     /// When the request has to be done, if there is a limit.
     ends: Option<Instant>,
     work: Work,
+    /// For the slow log.
+    watched: Option<Watched>,
 }
 
 /// What is measured of the request that a unit is leased to.
@@ -96,7 +99,7 @@ impl Lease {
     pub(super) fn new(unit: Box<Unit>, units: Arc<Units>, now: Instant) -> Self {
         let tag = Tag { kind: RequestType::OTHER, since: now };
         let work = Work { tag, has_begun: false, done: None, is_counted: false };
-        Self { unit: Some(unit), units, deadline: None, ends: None, work }
+        Self { unit: Some(unit), units, deadline: None, ends: None, work, watched: None }
     }
 
     /// The same for a request of this type, which has it from now on, and whose caller waits until `deadline`.
@@ -119,10 +122,10 @@ impl Lease {
         let pid = member.status.pid();
         (timings.leased, timings.done, timings.pid) = (Some(self.work.tag.since), None, Some(pid));
         let (worker, codec) = (member.id, exchange.codec());
-        let body = match codec {
+        let encoded = match codec {
             Codec::Proto => body.proto(),
             Codec::Json => match body.json().await {
-                Ok(body) => body,
+                Ok(encoded) => encoded,
                 Err(error) => return Answer::Done(Err(error)),
             },
         };
@@ -135,10 +138,13 @@ impl Lease {
             None => member.status.set_state(State::Working),
             Some(_) => member.status.set_working(true),
         }
-        if let Err(too_large) = exchange.begin(context, body, may_stream, self.work.tag) {
+        if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {
             return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
         }
         self.work.has_begun = true;
+        if let Some(watch) = self.units.watch() {
+            self.watched = Some(watch.begin(&member.status, self.work.tag, body.details(context)));
+        }
         self.units.count_execution(unit);
         let outcome = match unit.member.recipe.exec_ttl {
             None => unit.exchange.answer().await,
@@ -157,6 +163,7 @@ impl Lease {
             Ok(Outcome::Streaming) => {
                 // It may take any time from now on.
                 (self.deadline, self.ends, self.work.done) = (None, None, None);
+                self.watched = None;
                 Answer::Streams(self)
             }
             Ok(Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
@@ -219,6 +226,7 @@ impl Lease {
     /// Takes the unit back from the request.
     fn take(&mut self) -> Option<Box<Unit>> {
         let unit = self.unit.take()?;
+        self.watched = None;
         if self.work.has_begun {
             let until = self.work.done.unwrap_or_else(Instant::now);
             self.units.counters().was_busy(until.saturating_duration_since(self.work.tag.since));
@@ -281,7 +289,8 @@ impl Drop for Lease {
         // Often the echo came with the answer, and the worker is done already.
         let Poll::Ready(released) = unit.exchange.release(reason) else {
             let (unit, work) = (self.unit.take(), self.work);
-            drop(unit.map(|unit| tokio::spawn(settle(unit, units, self.ends, work))));
+            let watched = self.watched.take();
+            drop(unit.map(|unit| tokio::spawn(settle(unit, units, self.ends, work, watched))));
             return;
         };
         let Some(unit) = self.take() else { return };
@@ -302,7 +311,13 @@ impl Work {
 }
 
 /// Waits, while no caller does, until the worker is done; what it still answers is dropped.
-async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>, mut work: Work) {
+async fn settle(
+    mut unit: Box<Unit>,
+    units: Arc<Units>,
+    ends: Option<Instant>,
+    mut work: Work,
+    watched: Option<Watched>,
+) {
     let (until, reason) = if let Some(ends) = ends {
         (ends, Reason::ExecTtl)
     } else {
@@ -324,6 +339,7 @@ async fn settle(mut unit: Box<Unit>, units: Arc<Units>, ends: Option<Instant>, m
         used = Use::Overdue;
         settled = Some(unit.exchange.abandon().await);
     }
+    drop(watched);
     let now = Instant::now();
     work.count(now, units.counters());
     units.counters().was_busy(now.saturating_duration_since(work.tag.since));

@@ -9,6 +9,7 @@ use super::queue::Queue;
 use super::recent;
 use super::recipe::{CurrentRecipe, Recipe};
 use super::roster::Roster;
+use super::slow::Watch;
 use super::units::Units;
 use crate::compat;
 
@@ -42,10 +43,11 @@ impl Parts {
         one_shots: Option<OneShots>,
         mailbox: Mailbox,
         counters: Arc<Counters>,
+        watch: Option<Arc<Watch>>,
     ) -> Self {
         Self {
             label: Some(Arc::clone(name)).filter(|name| **name != *compat::PLUGIN),
-            units: Arc::new(Units::new(mailbox.clone(), Arc::clone(&counters))),
+            units: Arc::new(Units::new(mailbox.clone(), Arc::clone(&counters), watch)),
             queue: Queue::new(mailbox.clone()),
             roster: Roster::default(),
             recipe: CurrentRecipe::new(recipe),

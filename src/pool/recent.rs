@@ -92,7 +92,6 @@ impl Log {
         self.deaths.push(death);
     }
 
-    #[allow(dead_code, reason = "for the slow log")]
     pub(super) fn slow(&self, slow: Slow) {
         self.slow.push(slow);
     }

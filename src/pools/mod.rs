@@ -19,6 +19,7 @@
 //! Deliberately absent: everything that concerns one pool alone.
 
 mod config;
+mod describe;
 mod directory;
 mod glob;
 mod metrics;
@@ -32,12 +33,13 @@ mod translation;
 mod types;
 
 pub use crate::pool::{
-    Answered, Caller, Codec, Current, Death, Error, Recent, RequestType, ResetError, Slow, Stats,
-    StreamInput, Timings,
+    Answered, Caller, Codec, Current, Death, Describe, Description, Error, Recent, RequestType, ResetError,
+    Slow, Stats, StreamInput, Timings,
 };
 pub use crate::worker::{State, Usage};
 pub(crate) use config::validate_routes;
 pub use config::{Config, Routing};
+pub(crate) use describe::Described;
 pub use directory::{Pools, Request, Settings, UpcomingPools};
 pub use glob::{Glob, InvalidGlob};
 pub(crate) use metrics::Figures;

@@ -1,14 +1,16 @@
 //! Requests and answers of workers without protobuf, which read and write JSON.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use super::describe::Described;
 use crate::codec::{self, InvalidRequest, Message};
 use crate::offload::{self, LONG};
-use crate::pool::{Answered, Body, Codec, Error};
+use crate::pool::{Answered, Body, Codec, Describe, Error};
 
 /// What large requests as JSON may take in memory, all together; or four times the largest message, if that is more. Their protobuf is
 /// counted by the proxy, and small ones take less than the buffers of the workers that get them.
@@ -52,6 +54,10 @@ impl Body for TypedBody<'_> {
             Ok(json)
         }
         .boxed()
+    }
+
+    fn details(&self, context: &[u8]) -> Option<Arc<dyn Describe>> {
+        Some(Arc::new(Described::new(self.kind, context, &self.body)))
     }
 
     fn answer(&self, mut answer: Answered) -> BoxFuture<'_, Result<Answered, Error>> {

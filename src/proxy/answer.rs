@@ -34,7 +34,10 @@ pub(super) async fn answer<B: Backend>(
     };
     let outcome = outcome.within(&mut reservation);
     let mut pool = None;
-    if let Some(timed) = timed {
+    if let Some(mut timed) = timed {
+        if let Some(entry) = &mut timed.access {
+            entry.answered(outcome.size());
+        }
         pool = if head.shows_pool { service.statistics.pool_of(&timed) } else { None };
         match &outcome {
             Outcome::Message(_) | Outcome::Compressed(_) => timed.end(Code::Ok),

@@ -178,6 +178,9 @@ impl<B: Backend> Call<B> {
             Ok(head) => head,
             Err(status) => return refuse_counted(self.timed, status, self.respond),
         };
+        if let Some(entry) = self.timed.as_mut().and_then(|timed| timed.access.as_mut()) {
+            entry.received(&head.context, &message.body);
+        }
         if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
             message.body = Bytes::copy_from_slice(&message.body);
         }

@@ -17,7 +17,7 @@
 //!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses. `sub_refresh` knows the one event that some
 //!    workers wait for under another name.
 //! 4. `answer` runs steps 3 and 4 in the task of the call; `send` writes the answer as the caller's flow control allows, `statistics`
-//!    counts how long it took, and `recording` makes the spans of a call that is traced.
+//!    counts how long it took, `recording` makes the spans of a call that is traced, and `access` logs it.
 //!
 //! Every unary method of `centrifugal.centrifugo.proxy.CentrifugoProxy` is served by this one path: the type that a worker reads is the
 //! method's name in lower case, and messages pass through as bytes. So a method of a later Centrifugo works without a change, and unknown
@@ -35,6 +35,7 @@
 //! Deliberately absent: typed messages.
 
 mod accepted;
+mod access;
 mod account;
 mod answer;
 mod authority;

@@ -62,14 +62,22 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// The same if there is memory for it.
-    pub(super) fn within(self, reservation: &mut Reservation) -> Self {
-        let size = match &self {
+    /// The bytes of its message.
+    pub(super) fn size(&self) -> usize {
+        match self {
             Self::Message(answer) => answer.body.len(),
             Self::Compressed(body) => body.len(),
-            Self::Status(_) => return self,
-        };
-        if reservation.replace(size) { self } else { Self::Status(status::out_of_memory()) }
+            Self::Status(_) => 0,
+        }
+    }
+
+    /// The same if there is memory for it.
+    pub(super) fn within(self, reservation: &mut Reservation) -> Self {
+        if matches!(self, Self::Status(_)) || reservation.replace(self.size()) {
+            self
+        } else {
+            Self::Status(status::out_of_memory())
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::access;
 use super::recording::Recording;
 use crate::grpc::CODES;
 use crate::pools::{RequestType, Timings};
@@ -46,7 +47,9 @@ pub(super) struct Timed {
     pub(super) pool: usize,
     /// How far it has come.
     pub(super) timings: Timings,
-    arrived: Instant,
+    pub(super) arrived: Instant,
+    /// Its line in the access log, if there is one.
+    pub(super) access: Option<Box<access::Entry>>,
     code: Code,
     /// Its spans, if it is recorded.
     pub(super) recording: Option<Box<Recording>>,
@@ -61,8 +64,16 @@ impl Statistics {
 
     /// A call has arrived, of the type of this name.
     pub(super) fn begin(self: &Arc<Self>, kind: &str, arrived: Instant) -> Timed {
-        let (label, timings, code) = (RequestType::of(kind), Timings::default(), Code::Cancelled);
-        Timed { statistics: Arc::clone(self), label, pool: 0, timings, arrived, code, recording: None }
+        Timed {
+            statistics: Arc::clone(self),
+            label: RequestType::of(kind),
+            pool: 0,
+            timings: Timings::default(),
+            arrived,
+            access: access::Entry::of(kind),
+            code: Code::Cancelled,
+            recording: None,
+        }
     }
 
     /// Whether calls may go to one pool or another.
@@ -149,6 +160,9 @@ impl Drop for Timed {
             histogram.observe(whole);
         }
         counts.own.observe(whole.saturating_sub(self.timings.waited(now) + self.timings.worked(now)));
+        if let Some(entry) = self.access.take() {
+            entry.log(self, self.statistics.label_of(self.pool), self.code, now);
+        }
     }
 }
 

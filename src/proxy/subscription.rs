@@ -164,6 +164,9 @@ impl<B: Backend> Subscription<B> {
         let pool = service.backend.route(&self.head.kind, &request);
         if let Some(timed) = &mut self.timed {
             timed.pool = pool;
+            if let Some(entry) = &mut timed.access {
+                entry.received(&self.head.context, &request);
+            }
         }
         let place = service.streams.place()?;
         self.turn().await?;
@@ -268,10 +271,13 @@ impl<B: Backend> Subscription<B> {
         let pool = self.timed.as_ref().map_or(0, |timed| timed.pool);
         let named = self.timed.as_ref().filter(|_| self.head.shows_pool);
         let named = named.and_then(|timed| self.service.statistics.pool_of(timed));
-        if let Some(timed) = self.timed.take() {
+        let Answer { first, is_accepted, held } = answer;
+        if let Some(mut timed) = self.timed.take() {
+            if let Some(entry) = &mut timed.access {
+                entry.answered(first.len());
+            }
             timed.end(Code::Ok);
         }
-        let Answer { first, is_accepted, held } = answer;
         if !is_accepted {
             drop(begun);
             if let Err(error) = respond(self.respond, named).and_then(|stream| send::last(stream, first)) {

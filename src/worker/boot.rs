@@ -60,6 +60,8 @@ pub(crate) struct Terms {
     pub(crate) codec: Codec,
     /// `pool.concurrency`; 0 is no limit.
     pub(crate) concurrency: usize,
+    /// Whether workers may be asked where in their code they are.
+    pub(crate) asks_for_backtraces: bool,
     /// Counts what the workers send in vain.
     pub(crate) waste: Arc<Waste>,
 }
@@ -138,6 +140,10 @@ impl Launcher {
         let mut env = variables(environment, relay, &config.env, &terms.pool);
         let secret = self.listener.as_ref().and_then(Listener::secret);
         env.extend(secret.map(|secret| (SECRET.into(), secret.into())));
+        if terms.asks_for_backtraces {
+            let (name, signal) = offer::BACKTRACE;
+            env.push((name.into(), signal.into()));
+        }
         let spec = Spec {
             argv: terms.command.argv.clone(),
             env,
@@ -220,8 +226,9 @@ impl Launcher {
             None => connection.handshake().await.map_err(Cause::Fault)?,
         };
         let offer = Offer::new(greeting, launch.terms.codec).map_err(Cause::Unsupported)?;
-        let Offer { pid, codec, concurrency, name } = offer;
+        let Offer { pid, codec, concurrency, name, backtrace } = offer;
         status.set_pid(pid);
+        status.set_backtrace_signal(backtrace);
         debug!(target: "server", pid, name, codec = codec.name(), concurrency, "worker connected");
         let Some(offered) = concurrency else { return Ok((Exchange::single(connection, codec), None)) };
         let (relay, incoming) = connection.into_parts();

@@ -30,6 +30,7 @@ mod config;
 mod connection;
 #[cfg(test)]
 mod connection_tests;
+mod doing;
 mod exchange;
 mod fence;
 mod in_hand;
@@ -59,6 +60,7 @@ pub use boot::Environment;
 pub(crate) use boot::{BootError, Booted, Launch, Launcher, Terms};
 pub use command::Command;
 pub use config::{Config, OnInit};
+pub(crate) use doing::Doing;
 pub(crate) use exchange::Exchange;
 pub(crate) use in_hand::Tag;
 pub use memory::{Usage, usage_by_group};

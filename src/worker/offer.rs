@@ -1,10 +1,15 @@
 //! What a worker offers in its handshake, and whether it can be served.
 
+use nix::sys::signal::Signal;
+
 use crate::goridge::{Codec, Greeting};
 
 /// The variables with the protocols and codecs that a worker may offer.
 pub(super) const PROTOCOLS: (&str, &str) = ("CAUSEWAY_PROTOCOLS", "1,2");
 pub(super) const CODECS: (&str, &str) = ("CAUSEWAY_CODECS", "proto,json");
+
+/// The variable with the signal on which a worker may print where in its code it is, where that is of interest.
+pub(super) const BACKTRACE: (&str, &str) = ("CAUSEWAY_BACKTRACE", "SIGUSR2");
 
 /// The most requests that a worker may have in flight.
 const MAX_CONCURRENCY: u64 = 65_535;
@@ -21,6 +26,8 @@ pub(super) struct Offer {
     pub(super) concurrency: Option<usize>,
     /// The name and version of its library, for the log.
     pub(super) name: Option<String>,
+    /// The signal on which it prints where in its code it is.
+    pub(super) backtrace: Option<Signal>,
 }
 
 /// A worker offers what cannot be served.
@@ -32,6 +39,8 @@ pub(super) enum Unsupported {
     Concurrency(u64),
     #[error("it offers the codec \"{}\", but this server knows proto and json", .0.escape_debug())]
     Codec(String),
+    #[error("it offers a backtrace on \"{}\", but this server sends {sends}", .0.escape_debug(), sends = BACKTRACE.1)]
+    Backtrace(String),
 }
 
 impl Offer {
@@ -40,7 +49,7 @@ impl Offer {
     /// # Errors
     /// If it offers what cannot be served.
     pub(super) fn new(greeting: Greeting, codec: Codec) -> Result<Self, Unsupported> {
-        let Greeting { pid, protocol, concurrency, codec: named, name, .. } = greeting;
+        let Greeting { pid, protocol, concurrency, codec: named, name, backtrace, .. } = greeting;
         let concurrency = match (protocol.unwrap_or(1), concurrency.unwrap_or(1)) {
             (1, 1) => None,
             (2, some @ 1..=MAX_CONCURRENCY) => usize::try_from(some).ok(),
@@ -51,7 +60,12 @@ impl Offer {
             Some(named) => Codec::named(&named).ok_or(Unsupported::Codec(cut(named)))?,
             None => codec,
         };
-        Ok(Self { pid, codec, concurrency, name: name.map(cut) })
+        let backtrace = match backtrace {
+            Some(signal) if signal == BACKTRACE.1 => Some(Signal::SIGUSR2),
+            Some(signal) => return Err(Unsupported::Backtrace(cut(signal))),
+            None => None,
+        };
+        Ok(Self { pid, codec, concurrency, name: name.map(cut), backtrace })
     }
 }
 
@@ -70,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_sends_its_pid_alone_has_the_pool_s_codec() {
-        let plain = Offer { pid: 7, codec: Codec::Json, concurrency: None, name: None };
+        let plain = Offer { pid: 7, codec: Codec::Json, concurrency: None, name: None, backtrace: None };
         assert_eq!(offer(Greeting::default()), Ok(plain));
     }
 

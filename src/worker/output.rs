@@ -4,11 +4,12 @@
 //! worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, warn};
 
@@ -80,6 +81,8 @@ struct State {
     dropped: Amount,
     /// Unrequested answers that were dropped and are not reported yet.
     answers: u64,
+    /// Who has asked the worker where in its code it is.
+    backtrace: Option<oneshot::Sender<Vec<u8>>>,
     /// When the next report is due.
     report_at: Option<Instant>,
     /// That lines are cut was logged.
@@ -94,6 +97,7 @@ impl Output {
             allowance: Allowance::new(Instant::now()),
             dropped: Amount::default(),
             answers: 0,
+            backtrace: None,
             report_at: None,
             cut: false,
         };
@@ -124,9 +128,26 @@ impl Output {
         }
     }
 
+    /// The worker is about to be asked where in its code it is. Its answer, a line of JSON, is not logged then.
+    pub(super) fn expect_backtrace(&self) -> oneshot::Receiver<Vec<u8>> {
+        let (asked, answer) = oneshot::channel();
+        self.state().backtrace = Some(asked);
+        answer
+    }
+
     fn log(&self, source: Source, text: &[u8]) -> bool {
+        let rest;
+        let mut text = text;
         let passed = {
             let mut state = self.state();
+            if state.backtrace.as_ref().is_some_and(|asked| !asked.is_closed())
+                && let Some(answer) = backtrace(text)
+                && let Some(asked) = state.backtrace.take()
+            {
+                rest = [&text[..answer.start], &text[answer.end..]].concat();
+                let _ = asked.send(text[answer].to_vec());
+                text = &rest;
+            }
             state.remember(source, text);
             let passed = state.allowance.take(text, Instant::now());
             if passed.len() < text.len() {
@@ -222,9 +243,18 @@ impl Output {
 
     /// Returns the last lines that fit into this many bytes, without their sources.
     pub(super) fn last_words(&self, most: usize) -> String {
+        self.last(most, |_| true)
+    }
+
+    /// The same for standard error alone.
+    pub(super) fn last_errors(&self, most: usize) -> String {
+        self.last(most, |source| source == Source::Stderr)
+    }
+
+    fn last(&self, most: usize, is_wanted: impl Fn(Source) -> bool) -> String {
         let mut lines: Vec<String> = Vec::new();
         let mut room = most;
-        for (_, line) in self.state().tail.iter().rev() {
+        for (_, line) in self.state().tail.iter().rev().filter(|(source, _)| is_wanted(*source)) {
             let line = String::from_utf8_lossy(line).into_owned();
             let Some(rest) = room.checked_sub(line.len() + 1) else { break };
             room = rest;
@@ -259,6 +289,17 @@ impl State {
             self.tail.push_back((source, line[..line.len().min(TAIL_LINE)].to_vec()));
         }
     }
+}
+
+/// What the answer of a worker that was asked where it is begins with.
+const BACKTRACE: &[u8] = b"{\"backtrace\":";
+
+/// Where such an answer is in whole lines.
+fn backtrace(text: &[u8]) -> Option<Range<usize>> {
+    let found = memchr::memmem::find_iter(text, BACKTRACE);
+    let start = found.into_iter().find(|start| *start == 0 || text[start - 1] == b'\n')?;
+    let end = memchr::memchr(b'\n', &text[start..])?;
+    Some(start..start + end + 1)
 }
 
 /// Logs all that `reader` yields, until its end.

@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,8 @@ pub(crate) struct Status {
     /// Whether the request in hand, or the last one, has its answer.
     answered: AtomicBool,
     tags: Tags,
+    /// The signal on which it prints where in its code it is.
+    backtrace_signal: OnceLock<Signal>,
     created: SystemTime,
     started: Instant,
     exit: watch::Sender<Option<Exit>>,
@@ -54,6 +56,14 @@ pub enum State {
     Working = 2,
     /// Leaving.
     Stopping = 4,
+}
+
+#[cfg(test)]
+impl Status {
+    /// That of no process.
+    pub(crate) fn any() -> Self {
+        Self::new(u32::MAX, Arc::default())
+    }
 }
 
 impl State {
@@ -78,6 +88,7 @@ impl Status {
             state: AtomicU8::new(State::Inactive as u8),
             answered: AtomicBool::new(false),
             tags: Tags::new(started),
+            backtrace_signal: OnceLock::new(),
             created: SystemTime::now(),
             started,
             exit: watch::Sender::new(None),
@@ -152,6 +163,17 @@ impl Status {
         self.exit.send_replace(Some(exit));
         self.gone.store(true, SeqCst);
         self.holder.wake();
+    }
+
+    pub(super) fn set_backtrace_signal(&self, signal: Option<Signal>) {
+        if let Some(signal) = signal {
+            let _ = self.backtrace_signal.set(signal);
+        }
+    }
+
+    /// The signal on which it prints where in its code it is.
+    pub(super) fn backtrace_signal(&self) -> Option<Signal> {
+        self.backtrace_signal.get().copied()
     }
 
     pub(super) fn set_pid(&self, pid: u32) {

@@ -45,6 +45,7 @@ mod reset;
 mod rpc;
 mod rr;
 mod rr_client;
+mod slow;
 mod sockets;
 mod streamed;
 mod streams;

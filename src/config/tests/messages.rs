@@ -239,7 +239,7 @@ fn settings_without_an_effect_are_reported() {
         "8: logs.err_output: has no effect: the log's own errors go to standard error",
         "9: logs.channels.rpc.err_output: has no effect: the log's own errors go to standard error",
         "9: logs.channels.sever: unknown channel; did you mean `server`?",
-        "9: logs.channels.http: has no effect: nothing is logged to this channel; known channels: server, centrifuge, rpc, app, endure, config, metrics, status, otel, lock, watch, net",
+        "9: logs.channels.http: has no effect: nothing is logged to this channel; known channels: server, centrifuge, rpc, app, endure, config, metrics, status, otel, lock, watch, net, access",
         "10: status.check_timeout: has no effect: checks answer immediately",
         "12: endure.log_level: has no effect: set logs.channels.endure.level instead",
         "12: endure.print_graph: has no effect: there is no plugin graph",

@@ -31,6 +31,7 @@ fn a_setting_that_expands_to_nothing_has_its_default() {
         "centrifuge.pool.concurrency",
         "centrifuge.pool.codec",
         "centrifuge.pool.abandon_ttl",
+        "centrifuge.pool.slow_after",
         "centrifuge.pool.watch",
         "centrifuge.pool.supervisor",
         "centrifuge.pool.dynamic_allocator",

@@ -78,6 +78,7 @@ fn a_small_number_as_a_duration_is_seconds_and_causes_a_warning() {
         "centrifuge.pool.reset_timeout",
         "centrifuge.pool.stream_timeout",
         "centrifuge.pool.abandon_ttl",
+        "centrifuge.pool.slow_after",
         "centrifuge.pool.supervisor.watch_tick",
         "centrifuge.pool.supervisor.ttl",
         "centrifuge.pool.supervisor.idle_ttl",

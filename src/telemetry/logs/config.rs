@@ -11,7 +11,7 @@ use crate::compat::Compat;
 use crate::findings::{Findings, Machine};
 
 /// The channels of this server. Events with any other target come from a library.
-pub(crate) const CHANNELS: [&str; 12] = [
+pub(crate) const CHANNELS: [&str; 13] = [
     "server",
     "centrifuge",
     "rpc",
@@ -24,7 +24,11 @@ pub(crate) const CHANNELS: [&str; 12] = [
     "lock",
     "watch",
     "net",
+    ACCESS,
 ];
+
+/// The channel with a line per call, which most servers do not want.
+const ACCESS: &str = "access";
 
 /// The `logs` section. What a channel does not set is as in the section itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -335,12 +339,24 @@ impl Config {
 
     /// All settings of one channel, with the words that this RoadRunner knows.
     pub(super) fn channel(&self, name: &str) -> Channel {
+        if name == ACCESS && !self.has_access_log() {
+            return Channel { mode: Some(Mode::None), ..Channel::default() };
+        }
         let inherited = match self.compat {
             Compat::V2025 => self.inheriting(name),
             Compat::V3 => self.separate(name),
         };
-        let level = inherited.level.map(|level| level.known(self.compat));
+        let mut level = inherited.level.map(|level| level.known(self.compat));
+        if name == ACCESS && self.channels.get(name).is_some_and(|own| own.level.is_none()) {
+            // Whoever sets it up wants to see it.
+            level = level.map(|level| level.min(Level::Info));
+        }
         Channel { mode: inherited.mode.map(Mode::known), level, ..inherited }
+    }
+
+    /// Whether calls are logged: if the channel is set up, or all is to be logged.
+    fn has_access_log(&self) -> bool {
+        self.channels.contains_key(ACCESS) || self.level == Some(Level::Debug)
     }
 
     /// A channel of RoadRunner 3: if it has a section, it inherits nothing. Files are not rotated, and there are no encodings.

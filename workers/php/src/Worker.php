@@ -57,7 +57,7 @@ final class Worker
      */
     public function run(callable $handler, array $offer = []): void
     {
-        $this->offer = $offer;
+        $this->offer = $offer + Backtrace::offer();
         try {
             try {
                 while (($frame = $this->next()) !== null && $this->handle($frame, $handler)) {

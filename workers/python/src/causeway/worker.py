@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional, Union
 
-from . import frame
+from . import backtrace, frame
 from .frame import CONTROL, ERROR, PING, PONG, STOP, STREAM
 from .relay import Relay
 
@@ -54,7 +55,10 @@ class Worker:
         self._echo = control({"pid": os.getpid()})
         # The last fence. Mostly the next one has the same bytes and need not be decoded.
         self._fence = self._echo
-        first = greeting({} if codec == "proto" else {"codec": codec})
+        # The thread that serves requests; until then, that of its caller.
+        self._thread = threading.get_ident()
+        claims = backtrace.offer(lambda: backtrace.of_thread(self._thread))
+        first = greeting(claims if codec == "proto" else {**claims, "codec": codec})
         self._greeting: Optional[bytes] = None if first == self._echo else first
 
     def run(self, handler: Handle) -> None:
@@ -73,6 +77,7 @@ class Worker:
             return
 
     def _serve(self, handler: Handle) -> None:
+        self._thread = threading.get_ident()
         # The start of a frame whose rest has not arrived; mostly nothing, as frames arrive in one piece.
         rest = bytearray()
         while chunk := self._relay.read():

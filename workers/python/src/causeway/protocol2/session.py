@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import threading
 import zlib
 from collections import deque
 from contextlib import suppress
@@ -12,7 +13,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Callable, NoReturn, Optional
 
-from .. import frame
+from .. import backtrace, frame
 from ..codec import Codec
 from ..events import Disconnect, Error, Event
 from ..frame import CONTROL, ERROR, PING, STOP, STREAM, FrameError
@@ -52,6 +53,8 @@ class Session:
         self._claims: dict[str, object] = {"protocol": 2, "concurrency": concurrency, "name": _name()}
         if codec.name != "proto":
             self._claims["codec"] = codec.name
+        self._claims.update(backtrace.offer(self._oldest))
+        self._thread = threading.get_ident()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, Stream] = {}
         self._calls: set[int] = set()
@@ -154,6 +157,20 @@ class Session:
 
     def _is_busy(self) -> bool:
         return bool(self._tasks or self._calls)
+
+    def _oldest(self) -> backtrace.Frames:
+        """Return the frames of the oldest request, as far as they can be seen from another thread."""
+        running = backtrace.of_thread(self._thread)
+        for task in list(self._tasks.values()):
+            frames = backtrace.of_coroutine(task.get_coro())
+            # A task that runs blocks the event loop: its frames are those of the loop's thread.
+            return running if frames and frames[0] in running else frames
+        for thread in threading.enumerate():
+            if thread.name.startswith("causeway-handler-"):
+                frames = backtrace.of_thread(thread.ident)
+                if backtrace.places(frames[2:]):
+                    return frames
+        return running if self._calls else []
 
     # Requests.
 
