@@ -24,7 +24,7 @@ const WITH_USER: [&str; 9] = [
     "subscribeunidirectional",
     "subscribebidirectional",
 ];
-const USER: u64 = 10;
+const USER: u32 = 10;
 
 /// A request as it is kept while it runs.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,7 @@ mod tests {
                 let first = input.get_field_by_name("subscribe_request").unwrap().kind();
                 input = first.as_message().unwrap().clone();
             }
-            let field = input.get_field_by_name("user").map(|field| u64::from(field.number()));
+            let field = input.get_field_by_name("user").map(|field| field.number());
             let expected = WITH_USER.contains(&&*kind).then_some(USER);
             assert_eq!(field, expected, "{kind}");
         }
