@@ -33,6 +33,7 @@ if [ "$purpose" = test ]; then
     need phpunit phpunit
     need protoc protobuf-compiler
     need chromium chromium
+    need redis-server redis-server
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

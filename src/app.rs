@@ -7,9 +7,10 @@
 //!  3 on_init                                 streams: end, evenly                           half of the grace period
 //!  4 proxy: bind                           3 streams: workers handle their ends             grace period, at most 5 s
 //!  5 pools: workers ready, if required     4 pools: workers exit, all at once               grace period, at least WORKERS_EXIT
-//!  6 proxy: serve                          5 rpc
-//!                                          6 traces: what waits is exported             grace period, at most 3 s
-//!                                          7 admin
+//!  6 proxy: serve                          5 locks in Redis whose workers have exited       LOCKS_RELEASED
+//!                                          6 rpc
+//!                                          7 traces: what waits is exported             grace period, at most 3 s
+//!                                          8 admin
 //! ```
 //!
 //! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
@@ -47,6 +48,9 @@ const WORKERS_EXIT: Duration = Duration::from_millis(100);
 /// How long a collector may take for what waits for it at shutdown.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
+/// What the release of locks in Redis gets whose workers have exited.
+const LOCKS_RELEASED: Duration = Duration::from_secs(1);
+
 /// Why `serve` could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -70,6 +74,9 @@ pub enum StartError {
         /// Why it cannot be declared.
         reason: metrics::DeclareError,
     },
+    /// The locks cannot be used.
+    #[error(transparent)]
+    Locks(#[from] rpc::OpenError),
     /// The workers could not be started.
     #[error(transparent)]
     Pool(#[from] pools::StartError),
@@ -93,6 +100,8 @@ pub struct App {
     serving: watch::Sender<bool>,
     /// Subscription streams.
     streams: Streams,
+    /// Locks, some of which end with their workers.
+    locks: rpc::Locks,
     /// Makes the proxy refuse new calls, and end its streams within this time.
     close: oneshot::Sender<Duration>,
     proxy: tokio::task::JoinHandle<proxy::Stopped>,
@@ -116,7 +125,7 @@ impl App {
         let (serving, health) = watch::channel(true);
         let (tracer, traces) =
             Tracer::start(config.otel.as_ref(), &loaded.env).map_err(StartError::Traces)?;
-        let services = services(loaded, health.clone(), stop, &tracer)?;
+        let services = services(loaded, health.clone(), stop, &tracer).await?;
         if let Some(figures) = tracer.figures() {
             services.metrics.register(figures);
         }
@@ -144,8 +153,20 @@ impl App {
         info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
         let (streams, closed) = (services.streams.clone(), async { closed.await.unwrap_or_default() });
         let proxy = tokio::spawn(server.run(pools.clone(), streams.clone(), health, closed));
-        let watching = JoinSet::new();
-        Ok(Self { pools, address, serving, streams, close, proxy, rpc, traces, watching, _admin: admin })
+        let (watching, locks) = (JoinSet::new(), services.locks.clone());
+        Ok(Self {
+            pools,
+            address,
+            serving,
+            streams,
+            locks,
+            close,
+            proxy,
+            rpc,
+            traces,
+            watching,
+            _admin: admin,
+        })
     }
 
     /// The proxy's address: `host:port`, or the path of a socket.
@@ -197,6 +218,7 @@ impl App {
         }
         self.streams.finish(deadline).await;
         let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;
+        self.locks.finish(LOCKS_RELEASED).await;
         self.rpc.shutdown().await;
         if let Some(traces) = self.traces {
             let now = Instant::now();
@@ -216,7 +238,7 @@ async fn reset_on_changes(mut watch: Watch, pools: Vec<Arc<NamedPool>>) {
 }
 
 /// What RPC methods work on. The pools are set once they have started.
-fn services(
+async fn services(
     loaded: &Loaded,
     serving: watch::Receiver<bool>,
     stop: mpsc::Sender<rpc::Stop>,
@@ -236,7 +258,7 @@ fn services(
         config: loaded.shown.clone().into(),
         serving,
         metrics: declared(config)?,
-        locks: rpc::Locks::new(config.compat),
+        locks: rpc::Locks::open(config.lock.as_ref(), config.compat).await?,
         stop,
         compat: config.compat,
     };

@@ -11,7 +11,7 @@ use crate::secrets;
 use crate::telemetry::logs::CHANNELS;
 
 /// Keys without an effect, and why. `config/reference.rr.yaml` marks them.
-const IDLE: [(&str, &str); 9] = [
+const IDLE: [(&str, &str); 8] = [
     ("server.relay_timeout", "centrifuge.pool.allocate_timeout limits how long a worker may take to connect"),
     ("centrifuge.name", "this name is not used"),
     ("centrifuge.version", "this version is not used"),
@@ -20,7 +20,6 @@ const IDLE: [(&str, &str); 9] = [
     ("endure.log_level", "set logs.channels.endure.level instead"),
     ("endure.print_graph", "there is no plugin graph"),
     ("endure.watchdog_sec", "systemd's watchdog is not supported"),
-    ("lock.config", "locks are kept in memory"),
 ];
 
 /// Sections whose keys a pool of `centrifuge.pools` has as well.
@@ -49,7 +48,6 @@ pub(super) fn check(tree: &Node, compat: Compat, problems: &Problems) {
     pools(tree, problems);
     channels(tree, compat, problems);
     logs(tree, compat, problems);
-    locks(tree, compat, problems);
     if compat.is_v3() {
         zipkin(tree, problems);
     }
@@ -169,30 +167,6 @@ fn zipkin(tree: &Node, problems: &Problems) {
     let exporter = find(tree, "otel.exporter");
     if let Some(node) = exporter.filter(|node| node.text().is_some_and(|text| text == "zipkin")) {
         problems.mistake(&node.at, Some("otel.exporter"), "zipkin exporter is deprecated, use OTLP instead");
-    }
-}
-
-/// Refuses lock drivers other than memory: locks that are not shared as asked for would be no locks.
-fn locks(tree: &Node, compat: Compat, problems: &Problems) {
-    let Some(node) = find(tree, "lock") else { return };
-    if !matches!(node.value, Value::Map(_)) {
-        problems.mistake(&node.at, Some("lock"), "expected a section of `key: value` lines");
-        return;
-    }
-    if compat.is_v3() && find(node, "driver").is_none() {
-        problems.mistake(&node.at, Some("lock.driver"), "unsupported lock driver: \"\"; expected memory");
-    }
-    if let Some(driver) = find(node, "driver")
-        && !driver.text().is_some_and(|text| matches!(text, "" | "memory"))
-    {
-        let text = "expected memory: this version supports no other driver";
-        problems.mistake(&driver.at, Some("lock.driver"), text);
-    }
-    for (key, node) in node.entries() {
-        if !["driver", "config"].contains(&key.as_str()) {
-            let key = format!("lock.{key}");
-            problems.warn(&node.at, Some(&key), "unknown key; known keys: driver, config");
-        }
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     if let Some(rpc) = &config.rpc {
         rpc.validate(machine, &mut findings);
     }
+    if let Some(lock) = &config.lock {
+        lock.validate(config.compat, machine, &mut findings);
+    }
     if let Some(metrics) = &config.metrics {
         metrics.validate(machine, &mut findings);
     }

@@ -322,6 +322,7 @@ fn build(tree: &Node, version: String, compat: Compat, problems: &Problems) -> C
     }
     Config {
         rpc: optional(section("rpc"), "rpc", problems),
+        lock: optional(section("lock"), "lock", problems),
         server,
         proxy,
         streams,

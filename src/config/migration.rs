@@ -118,8 +118,16 @@ impl Notes<'_> {
         if self.get("lock").is_some() && self.get("lock.driver").is_none() {
             self.add("lock", "is refused without a driver: add driver: memory");
         }
+        self.shared_locks();
         if has_flags {
             self.note("include", "the included files win over -o");
+        }
+    }
+
+    /// Locks in Redis came with RoadRunner 3.
+    fn shared_locks(&self) {
+        if self.word("lock.driver").as_deref() == Some("redis") {
+            self.add("lock.driver", "is understood here too, but RoadRunner 2025 keeps locks in memory");
         }
     }
 
@@ -168,6 +176,7 @@ impl Notes<'_> {
         for key in SINCE_3.map(str::to_owned).into_iter().chain(self.new_keys_of_logs()) {
             self.note(&key, "is understood here too, but RoadRunner 2025 ignores it");
         }
+        self.shared_locks();
         if has_flags {
             self.note("include", "-o wins over the included files");
         }

@@ -54,6 +54,8 @@ pub struct Config {
     pub compat: Compat,
     /// `rpc`; without the section there is no RPC.
     pub rpc: Option<rpc::Config>,
+    /// `lock`.
+    pub lock: Option<rpc::LockConfig>,
     /// `server`.
     pub server: worker::Config,
     /// `centrifuge`: the listener that Centrifugo calls.

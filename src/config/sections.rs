@@ -10,12 +10,12 @@ use crate::net::{self, Address, SocketSettings};
 use crate::{api, duration, pool, proxy, streams};
 
 /// Supported sections.
-pub(super) const SUPPORTED: [&str; 9] =
-    ["rpc", "server", "centrifuge", "logs", "metrics", "status", "otel", "endure", "causeway"];
+pub(super) const SUPPORTED: [&str; 10] =
+    ["rpc", "server", "centrifuge", "logs", "lock", "metrics", "status", "otel", "endure", "causeway"];
 
 /// Other top-level keys and sections; `idle` warns of those without an effect.
-pub(super) const OTHER_KEYS: [&str; 8] =
-    ["version", "include", "envfile", "app", "informer", "lock", "resetter", "service"];
+pub(super) const OTHER_KEYS: [&str; 7] =
+    ["version", "include", "envfile", "app", "informer", "resetter", "service"];
 
 /// Sections of RoadRunner's other plugins, which real projects have in the same file.
 pub(super) const OTHER_PLUGINS: [&str; 25] = [

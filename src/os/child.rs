@@ -132,7 +132,8 @@ pub(super) fn has_pidfds() -> bool {
     pidfd(nix::unistd::getpid()).is_ok()
 }
 
-fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+/// A descriptor of a process, readable when it has ended.
+pub(super) fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: returns a new descriptor, which nothing else owns, or an error.
     unsafe {
         let descriptor = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0))?;

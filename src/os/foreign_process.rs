@@ -1,13 +1,22 @@
 //! A process that need not be a child of ours: another server, or what a worker has started.
 
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
-use super::proc_fs;
+use super::{child, proc_fs};
+
+/// How often a process is looked at whose end the kernel cannot report.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A process, distinguished from a later one with the same pid by the time of its start.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +41,27 @@ impl ForeignProcess {
     /// Whether it runs; a zombie does not.
     pub(crate) fn is_alive(&self) -> bool {
         proc_fs::started(self.pid) == Some(self.started)
+    }
+
+    /// Waits for its end. Needs a tokio runtime.
+    pub(crate) async fn ended(&self) {
+        if let Ok(descriptor) = self.descriptor()
+            && self.is_alive()
+        {
+            let _ = descriptor.readable().await;
+        }
+        // It is a zombie then, or there was no descriptor.
+        while self.is_alive() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// A descriptor of the process that has its pid now.
+    fn descriptor(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let descriptor = child::pidfd(Pid::from_raw(self.pid.cast_signed()))?;
+        // SAFETY: the descriptor is owned, and so stays open and the same.
+        let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+        Ok(watched?)
     }
 
     /// Its name as the kernel knows it: at most 15 bytes.
@@ -103,6 +133,19 @@ mod tests {
         }
         assert!(ForeignProcess::find(child.id()).is_none());
         assert_eq!(process.signal(Signal::SIGTERM), Err(Errno::ESRCH));
+        child.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_is_waited_for() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = ForeignProcess::find(child.id()).unwrap();
+        let ended = tokio::spawn(async move { process.ended().await });
+        assert!(!ended.is_finished());
+        process.signal(Signal::SIGKILL).unwrap();
+        ended.await.unwrap();
+        assert!(!process.is_alive());
+        process.ended().await;
         child.wait().unwrap();
     }
 

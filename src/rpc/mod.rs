@@ -36,6 +36,8 @@ mod statistics;
 
 pub use client::{Client, ClientError};
 pub use config::Config;
-pub use locks::Locks;
+pub use locks::{
+    Config as LockConfig, Driver as LockDriver, Locks, OpenError, Password, RedisConfig, Tls as RedisTls,
+};
 pub use server::Server;
 pub use services::{Services, Stop, StopRequests, stop_requests};

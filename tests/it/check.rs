@@ -284,7 +284,7 @@ include: [no.yaml, more.yaml]
 envfile: no.env
 server: {command: sh}
 server: {command: bash}
-lock: {driver: redis}
+lock: {driver: etcd}
 ",
         ),
         (
@@ -296,7 +296,7 @@ lock: {driver: redis}
 causeway: .rr.yaml:2: include: cannot read no.yaml: No such file or directory (os error 2)
 causeway: .rr.yaml:3: envfile: cannot read no.env: No such file or directory (os error 2)
 causeway: .rr.yaml:5: server: duplicate key, first used in line 4
-causeway: .rr.yaml:6: lock.driver: expected memory: this version supports no other driver
+causeway: .rr.yaml:6: lock.driver: unsupported lock driver: "etcd"; expected memory or redis
 causeway: more.yaml:1: version: expected the version of the main file, '3', found '2.7'
 causeway: more.yaml:3: centrifuge.pool.num_workers: expected at most 500 workers
 causeway: more.yaml:3: centrifuge.pool.watch[0]: error parsing glob '[': unclosed character class; missing ']'

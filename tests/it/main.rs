@@ -39,6 +39,7 @@ mod pid_one;
 mod pools;
 mod proxy;
 mod real;
+mod redis_locks;
 mod relays;
 mod replay;
 mod reset;

@@ -57,6 +57,9 @@ fn every_known_key_is_in_the_reference() {
         "otel.resource",
         "endure",
         "causeway",
+        "lock",
+        "lock.config",
+        "lock.config.tls",
     ];
     let text = include_str!("../../../config/reference.rr.yaml");
     let written: BTreeSet<&str> = text

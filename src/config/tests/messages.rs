@@ -147,12 +147,6 @@ fn unknown_keys_and_sections_are_named_with_the_nearest_known_one() {
     );
 }
 
-/// Loads a file with these sections, and checks the machine as well.
-fn inspected(text: &str) -> Result<Loaded, Error> {
-    let text = format!("version: '3'\nserver: {{command: sh}}\ncentrifuge: {{}}\n{text}");
-    crate::config::load(&folder(&[(".rr.yaml", &text)]).1)
-}
-
 #[test]
 fn modes_and_levels_that_roadrunner_takes_are_taken() {
     let read = |logs: &str| inspected(&format!("logs: {logs}\n")).unwrap();
@@ -230,7 +224,7 @@ fn collectors_of_roadrunner_s_sample_are_taken() {
 
 #[test]
 fn settings_without_an_effect_are_reported() {
-    let text = "version: '3'\nserver: {command: x, relay_timeout: 60s}\ncentrifuge:\n  name: x\n  version: '1'\n  pool: {num_workers: 1}\nlogs:\n  err_output: stdout\n  channels: {rpc: {err_output: x}, sever: {level: info}, http: {}}\nstatus: {check_timeout: 5}\notel: {exporter: otlp}\nendure: {log_level: debug, print_graph: true, watchdog_sec: 1}\nlock: {driver: memory, config: {}}\napp: {x: 1}\n";
+    let text = "version: '3'\nserver: {command: x, relay_timeout: 60s}\ncentrifuge:\n  name: x\n  version: '1'\n  pool: {num_workers: 1}\nlogs:\n  err_output: stdout\n  channels: {rpc: {err_output: x}, sever: {level: info}, http: {}}\nstatus: {check_timeout: 5}\notel: {exporter: otlp}\nendure: {log_level: debug, print_graph: true, watchdog_sec: 1}\napp: {x: 1}\n";
     let found = warnings(text);
     let expected = [
         "2: server.relay_timeout: has no effect: centrifuge.pool.allocate_timeout limits how long a worker may take to connect",
@@ -244,8 +238,7 @@ fn settings_without_an_effect_are_reported() {
         "12: endure.log_level: has no effect: set logs.channels.endure.level instead",
         "12: endure.print_graph: has no effect: there is no plugin graph",
         "12: endure.watchdog_sec: has no effect: systemd's watchdog is not supported",
-        "13: lock.config: has no effect: locks are kept in memory",
-        "14: app.x: has no effect: this section has no settings",
+        "13: app.x: has no effect: this section has no settings",
     ];
     for line in expected {
         assert!(found.contains(&line.to_owned()), "{line} is not in {found:#?}");
@@ -256,15 +249,54 @@ fn settings_without_an_effect_are_reported() {
 }
 
 #[test]
-fn lock_drivers_other_than_memory_are_refused() {
-    let refused = "4: lock.driver: expected memory: this version supports no other driver";
+fn unknown_lock_drivers_are_refused() {
+    let refused = "4: lock.driver: unsupported lock driver: \"etcd\"; expected memory or redis";
+    assert_eq!(error(&format!("{LEAST}lock: {{driver: etcd}}\n")), refused);
     assert_eq!(
-        error(&format!("{LEAST}lock: {{driver: redis, config: {{addrs: [a:1]}}}}\n")).lines().next(),
-        Some(refused)
+        error(&format!("{LEAST}lock: {{driver: [memory]}}\n")),
+        "4: lock.driver: expected a word or text, found a list"
     );
-    assert_eq!(error(&format!("{LEAST}lock: {{driver: [memory]}}\n")), refused);
-    assert_eq!(error(&format!("{LEAST}lock: redis\n")), "4: lock: expected a section of `key: value` lines");
+    let section = "4: lock: expected a section of `key: value` lines, found text";
+    assert_eq!(error(&format!("{LEAST}lock: redis\n")), section);
     load_text(&format!("{LEAST}lock: {{driver: memory}}\n")).unwrap();
+}
+
+#[test]
+fn mistakes_in_the_settings_of_redis_have_the_texts_of_roadrunner_3() {
+    let section = |config: &str| format!("lock: {{driver: redis, config: {{{config}}}}}\n");
+    let found = |config: &str| {
+        let text = inspected(&section(config)).unwrap_err().to_string();
+        text.split_once(".rr.yaml:").unwrap().1.to_owned()
+    };
+    let warnings = |sections: &str| -> Vec<String> {
+        inspected(sections).unwrap().warnings.iter().map(ToString::to_string).collect()
+    };
+    for (config, expected) in [
+        ("addrs: []", "4: lock.config.addrs: addrs must not be empty"),
+        ("addrs: [redis]", "4: lock.config.addrs[0]: expected host:port"),
+        ("db: -1", "4: lock.config.db: db must not be negative"),
+        (
+            "addrs: [a:1, b:1], db: 1",
+            "4: lock.config.db: db must be 0 with more than one address because the cluster client uses database 0",
+        ),
+        ("pool_size: -2", "4: lock.config.pool_size: pool_size must not be negative, got -2"),
+        ("tls: {cert: .rr.yaml}", "4: lock.config.tls.cert: no certificate found in \"/"),
+        ("tls: {key: none.pem}", "4: lock.config.tls.key: cannot read /"),
+    ] {
+        assert!(found(config).starts_with(expected), "{config}: {}", found(config));
+    }
+    assert!(found("dial_timeout: -1s").starts_with("4: lock.config.dial_timeout: expected a duration"));
+    assert_eq!(warnings("lock: {driver: redis}\n"), Vec::<String>::new());
+    let sentinels =
+        "addrs: [a:1, b:1], master_name: m, db: 1, username: u, password: p, sentinel_password: p";
+    assert_eq!(warnings(&section(sentinels)), Vec::<String>::new());
+    let idle = "username: u, sentinel_password: hunter2, pool_size: 4, max_retries: 3";
+    let found = warnings(&section(idle));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().any(|line| line.contains("lock.config.max_retries: unknown key")), "{found:#?}");
+    assert!(!found.concat().contains("hunter2"));
+    let memory = warnings("lock: {driver: memory, config: {db: 1}}\n");
+    assert!(memory[0].ends_with("lock.config: has no effect: locks are kept in memory"), "{memory:?}");
 }
 
 #[test]

@@ -36,6 +36,12 @@ fn load_text(text: &str) -> Result<Loaded, Error> {
     load(&folder(&[(".rr.yaml", text)]).1)
 }
 
+/// Loads a file with these sections, and checks the machine as well.
+fn inspected(text: &str) -> Result<Loaded, Error> {
+    let text = format!("version: '3'\nserver: {{command: sh}}\ncentrifuge: {{}}\n{text}");
+    crate::config::load(&folder(&[(".rr.yaml", &text)]).1)
+}
+
 fn with_env(mut sources: Sources, env: &[(&str, &str)]) -> Sources {
     sources.env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
     sources

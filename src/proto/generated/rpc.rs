@@ -10,11 +10,23 @@ pub struct LockRequest {
     pub ttl: ::core::option::Option<i64>,
     #[prost(int64, optional, tag = "4")]
     pub wait: ::core::option::Option<i64>,
+    /// The process whose end releases the lock; Causeway's own.
+    #[prost(uint32, tag = "5")]
+    pub pid: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LockResponse {
     #[prost(bool, tag = "1")]
     pub ok: bool,
+}
+/// lock.LockFenced.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockFencedResponse {
+    #[prost(bool, tag = "1")]
+    pub ok: bool,
+    /// Increases with each lock of a resource; 0 without a lock.
+    #[prost(int64, tag = "2")]
+    pub token: i64,
 }
 /// status.Status and status.Ready.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -111,7 +111,7 @@ fn router() -> Router {
         config: Bytes::from_static(b"{}"),
         serving,
         metrics: Arc::default(),
-        locks: crate::rpc::Locks::default(),
+        locks: crate::rpc::Locks::in_memory(crate::compat::Compat::default()),
         stop,
         compat,
     }))

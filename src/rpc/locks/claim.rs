@@ -8,6 +8,9 @@ pub(super) type Moment = Duration;
 /// The number of a claim. Later claims have larger ones.
 pub(super) type Ticket = u64;
 
+/// A number that increases with each grant of a resource, so that what the lock protects can refuse a holder whose lock has expired.
+pub(crate) type Token = u64;
+
 /// How a resource is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -28,4 +31,6 @@ pub(crate) struct Claim {
     pub(crate) ttl: Option<Duration>,
     /// How long the claim may wait.
     pub(crate) wait: Duration,
+    /// Whether the caller wants the lock's token.
+    pub(crate) is_fenced: bool,
 }

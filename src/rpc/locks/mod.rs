@@ -1,38 +1,31 @@
-//! Locks shared by workers: many readers or one writer of a named resource, with a time to live, in this process's memory.
+//! Locks shared by workers: many readers or one writer of a named resource, with a time to live, in this process's memory or in Redis.
 //!
 //! ```text
-//!  lock.Lock ──▶ Locks ──(now, claim)──▶ Core: resources with holders and queues, alarms
-//!     ▲            │                        │
-//!     └── answer ──┘◀── answered tickets ───┘          one task sleeps until the next alarm
+//!  lock.Lock ──▶ Locks (service) ──▶ memory: in this process
+//!                  │                 redis: shared with other servers, RoadRunner's included
+//!                  └─ owners: processes whose end releases their locks
 //! ```
 //!
-//! [`core`] decides: a pure state machine, with time as an argument. [`table`] executes: a mutex, a channel per waiter, one timer. An id
-//! stands for one owner, and callers choose it.
+//! An id stands for one claim at a time, and callers choose it.
 //!
 //! Invariants:
-//! - First come, first served: readers behind a waiting writer wait behind it.
-//! - A waiter that is gone holds nothing: the lock goes to the next one.
-//! - An unused resource takes no memory; the timer lives only while there are alarms.
-//! - The table has bounds: holders and waiters of all resources and of one, and the bytes of their names. Locks outlive their callers, so
-//!   they do not count as memory of a connection.
-//! - However many locks expire at the same time, a call executes only some of that; the timer does the rest, a part at a time.
+//! - What callers can take has bounds (`limits`): holders and waiters of all resources and of one, and the bytes of their names. Locks
+//!   outlive their callers, so they do not count as memory of a connection.
+//! - A call that fails leaves nothing behind: its id holds nothing, even if Redis has executed it and the answer was lost.
+//! - A lock with an owner is released when that process ends; in Redis even if it is away at that moment.
 //!
-//! Deliberately absent: locks that survive a restart. No worker outlives the server.
-//!
-//! Source: exchanges recorded from RoadRunner 2025.1.15, `lock.*` in `tests/vectors/rpc-transcripts.json`.
+//! Deliberately absent: locks in memory that survive a restart. No worker outlives the server.
 
-mod alarms;
 mod claim;
-mod core;
-#[cfg(test)]
-mod model_tests;
-mod resource;
-mod table;
-#[cfg(test)]
-mod table_tests;
-#[cfg(test)]
-mod tests;
+mod config;
+mod error;
+mod limits;
+mod memory;
+mod owners;
+mod redis;
+mod service;
 
-pub(super) use self::core::LimitReached;
-pub(super) use claim::{Claim, Mode};
-pub use table::Locks;
+pub(super) use claim::{Claim, Mode, Token};
+pub use config::{Config, Driver, Password, RedisConfig, Tls};
+pub(super) use error::LockError;
+pub use service::{Locks, OpenError};

@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod neighbour;
 pub mod pool;
 pub mod real_centrifugo;
+pub mod redis;
 pub mod rpc;
 pub mod streams;
 
@@ -424,6 +425,20 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Stops a process, and waits until none of its threads runs.
+pub async fn stop(pid: u32) {
+    let process = nix::unistd::Pid::from_raw(pid.cast_signed());
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    eventually("the process stops", || {
+        let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        threads.all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('T'))
+        })
+    })
+    .await;
 }
 
 /// A folder with files.

@@ -31,6 +31,12 @@ class LockRequest extends \Google\Protobuf\Internal\Message
      * Generated from protobuf field <code>optional int64 wait = 4;</code>
      */
     protected $wait = null;
+    /**
+     * The process whose end releases the lock; Causeway's own.
+     *
+     * Generated from protobuf field <code>uint32 pid = 5;</code>
+     */
+    protected $pid = 0;
 
     /**
      * Constructor.
@@ -42,6 +48,8 @@ class LockRequest extends \Google\Protobuf\Internal\Message
      *     @type string $id
      *     @type int|string $ttl
      *     @type int|string $wait
+     *     @type int $pid
+     *           The process whose end releases the lock; Causeway's own.
      * }
      */
     public function __construct($data = NULL) {
@@ -153,6 +161,32 @@ class LockRequest extends \Google\Protobuf\Internal\Message
     {
         GPBUtil::checkInt64($var);
         $this->wait = $var;
+
+        return $this;
+    }
+
+    /**
+     * The process whose end releases the lock; Causeway's own.
+     *
+     * Generated from protobuf field <code>uint32 pid = 5;</code>
+     * @return int
+     */
+    public function getPid()
+    {
+        return $this->pid;
+    }
+
+    /**
+     * The process whose end releases the lock; Causeway's own.
+     *
+     * Generated from protobuf field <code>uint32 pid = 5;</code>
+     * @param int $var
+     * @return $this
+     */
+    public function setPid($var)
+    {
+        GPBUtil::checkUint32($var);
+        $this->pid = $var;
 
         return $this;
     }

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x63\x61useway/rpc.proto\x12\x0c\x63\x61useway.rpc\"a\n\x0bLockRequest\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x03ttl\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x06\n\x04_ttlB\x07\n\x05_wait\"\x1a\n\x0cLockResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"\x1f\n\rStatusRequest\x12\x0e\n\x06plugin\x18\x01 \x01(\t\"/\n\x0eStatusResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x03\x12\x0f\n\x07message\x18\x02 \x01(\t\"J\n\x08LogEntry\x12\x0f\n\x07message\x18\x01 \x01(\t\x12-\n\tlog_attrs\x18\x02 \x03(\x0b\x32\x1a.causeway.rpc.LogAttribute\"*\n\x0cLogAttribute\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\r\n\x0bLogResponse\"w\n\x14StreamPublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62\x36\x34\x64\x61ta\x18\x03 \x01(\t\x12\x34\n\x0bpublication\x18\x04 \x01(\x0b\x32\x1f.causeway.rpc.StreamPublication\"\x87\x01\n\x11StreamPublication\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x37\n\x04tags\x18\x07 \x03(\x0b\x32).causeway.rpc.StreamPublication.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x17\n\x15StreamPublishResponse\"5\n\x12StreamCloseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bresubscribe\x18\x02 \x01(\x08\"\x15\n\x13StreamCloseResponse\"Q\n\x11StreamListRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\"N\n\x12StreamListResponse\x12)\n\x07streams\x18\x01 \x03(\x0b\x32\x18.causeway.rpc.StreamInfo\x12\r\n\x05total\x18\x02 \x01(\x04\"\xaa\x01\n\nStreamInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x15\n\rbidirectional\x18\x06 \x01(\x08\x12\x0c\n\x04held\x18\x07 \x01(\x08\x12\x0e\n\x06opened\x18\x08 \x01(\x03\x12\x0c\n\x04sent\x18\t \x01(\x04\x12\x10\n\x08\x62uffered\x18\n \x01(\x04\x42\x33\xca\x02\x12\x43\x61useway\\Proto\\Rpc\xe2\x02\x1b\x43\x61useway\\Proto\\Rpc\\Metadatab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x63\x61useway/rpc.proto\x12\x0c\x63\x61useway.rpc\"n\n\x0bLockRequest\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x03ttl\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x0b\n\x03pid\x18\x05 \x01(\rB\x06\n\x04_ttlB\x07\n\x05_wait\"\x1a\n\x0cLockResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"/\n\x12LockFencedResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\r\n\x05token\x18\x02 \x01(\x03\"\x1f\n\rStatusRequest\x12\x0e\n\x06plugin\x18\x01 \x01(\t\"/\n\x0eStatusResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x03\x12\x0f\n\x07message\x18\x02 \x01(\t\"J\n\x08LogEntry\x12\x0f\n\x07message\x18\x01 \x01(\t\x12-\n\tlog_attrs\x18\x02 \x03(\x0b\x32\x1a.causeway.rpc.LogAttribute\"*\n\x0cLogAttribute\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\r\n\x0bLogResponse\"w\n\x14StreamPublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62\x36\x34\x64\x61ta\x18\x03 \x01(\t\x12\x34\n\x0bpublication\x18\x04 \x01(\x0b\x32\x1f.causeway.rpc.StreamPublication\"\x87\x01\n\x11StreamPublication\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x37\n\x04tags\x18\x07 \x03(\x0b\x32).causeway.rpc.StreamPublication.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x17\n\x15StreamPublishResponse\"5\n\x12StreamCloseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bresubscribe\x18\x02 \x01(\x08\"\x15\n\x13StreamCloseResponse\"Q\n\x11StreamListRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\"N\n\x12StreamListResponse\x12)\n\x07streams\x18\x01 \x03(\x0b\x32\x18.causeway.rpc.StreamInfo\x12\r\n\x05total\x18\x02 \x01(\x04\"\xaa\x01\n\nStreamInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x15\n\rbidirectional\x18\x06 \x01(\x08\x12\x0c\n\x04held\x18\x07 \x01(\x08\x12\x0e\n\x06opened\x18\x08 \x01(\x03\x12\x0c\n\x04sent\x18\t \x01(\x04\x12\x10\n\x08\x62uffered\x18\n \x01(\x04\x42\x33\xca\x02\x12\x43\x61useway\\Proto\\Rpc\xe2\x02\x1b\x43\x61useway\\Proto\\Rpc\\Metadatab\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'causeway.rpc_pb2', globals())
@@ -24,35 +24,37 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _STREAMPUBLICATION_TAGSENTRY._options = None
   _STREAMPUBLICATION_TAGSENTRY._serialized_options = b'8\001'
   _LOCKREQUEST._serialized_start=36
-  _LOCKREQUEST._serialized_end=133
-  _LOCKRESPONSE._serialized_start=135
-  _LOCKRESPONSE._serialized_end=161
-  _STATUSREQUEST._serialized_start=163
-  _STATUSREQUEST._serialized_end=194
-  _STATUSRESPONSE._serialized_start=196
-  _STATUSRESPONSE._serialized_end=243
-  _LOGENTRY._serialized_start=245
-  _LOGENTRY._serialized_end=319
-  _LOGATTRIBUTE._serialized_start=321
-  _LOGATTRIBUTE._serialized_end=363
-  _LOGRESPONSE._serialized_start=365
-  _LOGRESPONSE._serialized_end=378
-  _STREAMPUBLISHREQUEST._serialized_start=380
-  _STREAMPUBLISHREQUEST._serialized_end=499
-  _STREAMPUBLICATION._serialized_start=502
-  _STREAMPUBLICATION._serialized_end=637
-  _STREAMPUBLICATION_TAGSENTRY._serialized_start=594
-  _STREAMPUBLICATION_TAGSENTRY._serialized_end=637
-  _STREAMPUBLISHRESPONSE._serialized_start=639
-  _STREAMPUBLISHRESPONSE._serialized_end=662
-  _STREAMCLOSEREQUEST._serialized_start=664
-  _STREAMCLOSEREQUEST._serialized_end=717
-  _STREAMCLOSERESPONSE._serialized_start=719
-  _STREAMCLOSERESPONSE._serialized_end=740
-  _STREAMLISTREQUEST._serialized_start=742
-  _STREAMLISTREQUEST._serialized_end=823
-  _STREAMLISTRESPONSE._serialized_start=825
-  _STREAMLISTRESPONSE._serialized_end=903
-  _STREAMINFO._serialized_start=906
-  _STREAMINFO._serialized_end=1076
+  _LOCKREQUEST._serialized_end=146
+  _LOCKRESPONSE._serialized_start=148
+  _LOCKRESPONSE._serialized_end=174
+  _LOCKFENCEDRESPONSE._serialized_start=176
+  _LOCKFENCEDRESPONSE._serialized_end=223
+  _STATUSREQUEST._serialized_start=225
+  _STATUSREQUEST._serialized_end=256
+  _STATUSRESPONSE._serialized_start=258
+  _STATUSRESPONSE._serialized_end=305
+  _LOGENTRY._serialized_start=307
+  _LOGENTRY._serialized_end=381
+  _LOGATTRIBUTE._serialized_start=383
+  _LOGATTRIBUTE._serialized_end=425
+  _LOGRESPONSE._serialized_start=427
+  _LOGRESPONSE._serialized_end=440
+  _STREAMPUBLISHREQUEST._serialized_start=442
+  _STREAMPUBLISHREQUEST._serialized_end=561
+  _STREAMPUBLICATION._serialized_start=564
+  _STREAMPUBLICATION._serialized_end=699
+  _STREAMPUBLICATION_TAGSENTRY._serialized_start=656
+  _STREAMPUBLICATION_TAGSENTRY._serialized_end=699
+  _STREAMPUBLISHRESPONSE._serialized_start=701
+  _STREAMPUBLISHRESPONSE._serialized_end=724
+  _STREAMCLOSEREQUEST._serialized_start=726
+  _STREAMCLOSEREQUEST._serialized_end=779
+  _STREAMCLOSERESPONSE._serialized_start=781
+  _STREAMCLOSERESPONSE._serialized_end=802
+  _STREAMLISTREQUEST._serialized_start=804
+  _STREAMLISTREQUEST._serialized_end=885
+  _STREAMLISTRESPONSE._serialized_start=887
+  _STREAMLISTRESPONSE._serialized_end=965
+  _STREAMINFO._serialized_start=968
+  _STREAMINFO._serialized_end=1138
 # @@protoc_insertion_point(module_scope)

@@ -5,17 +5,27 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class LockFencedResponse(_message.Message):
+    __slots__ = ["ok", "token"]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ok: bool
+    token: int
+    def __init__(self, ok: bool = ..., token: _Optional[int] = ...) -> None: ...
+
 class LockRequest(_message.Message):
-    __slots__ = ["id", "resource", "ttl", "wait"]
+    __slots__ = ["id", "pid", "resource", "ttl", "wait"]
     ID_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     id: str
+    pid: int
     resource: str
     ttl: int
     wait: int
-    def __init__(self, resource: _Optional[str] = ..., id: _Optional[str] = ..., ttl: _Optional[int] = ..., wait: _Optional[int] = ...) -> None: ...
+    def __init__(self, resource: _Optional[str] = ..., id: _Optional[str] = ..., ttl: _Optional[int] = ..., wait: _Optional[int] = ..., pid: _Optional[int] = ...) -> None: ...
 
 class LockResponse(_message.Message):
     __slots__ = ["ok"]

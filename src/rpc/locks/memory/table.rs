@@ -2,22 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::claim::{Claim, Moment, Ticket};
-use super::core::{Core, LimitReached, Outcome};
+use super::core::{Core, Outcome};
 use crate::compat::Compat;
+use crate::rpc::locks::claim::{Claim, Moment, Ticket, Token};
+use crate::rpc::locks::limits::LimitReached;
 
 /// Effectively never: the runtime's clock does not reach further.
 const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// All locks.
+/// How long a claim waits at least, under RoadRunner 3.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// All locks of this process.
 #[derive(Debug)]
-pub struct Locks {
+pub(crate) struct Table {
     shared: Arc<Shared>,
+    /// How long a claim waits that does not say so.
+    shortest_wait: Duration,
 }
 
 #[derive(Debug)]
@@ -31,35 +37,34 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     core: Core,
-    waiting: BTreeMap<Ticket, oneshot::Sender<bool>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Option<Token>>>,
     has_timer: bool,
 }
 
-impl Default for Locks {
-    fn default() -> Self {
-        Self::new(Compat::default())
-    }
-}
-
-impl Locks {
+impl Table {
     /// No locks yet, by the rules of this RoadRunner.
-    pub fn new(rules: Compat) -> Self {
-        let state = Mutex::new(State { core: Core::new(rules), ..State::default() });
+    pub(crate) fn new(rules: Compat) -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let core = Core::new(rules, Token::try_from(epoch).unwrap_or_default());
+        let state = Mutex::new(State { core, ..State::default() });
         let rescheduled = Arc::new(Notify::new());
-        Self { shared: Arc::new(Shared { origin: Instant::now(), state, rescheduled }) }
+        let shared = Arc::new(Shared { origin: Instant::now(), state, rescheduled });
+        Self { shared, shortest_wait: if rules.is_v3() { SHORTEST_WAIT } else { Duration::ZERO } }
     }
 
-    /// Acquires a lock within the time that the claim may wait. False when that passes, or when its id holds the lock already.
+    /// Acquires a lock within the time that the claim may wait, and returns its token. `None` when that passes, or when its id holds the lock
+    /// already.
     ///
     /// Dropping the future ends the wait, and releases a lock that was granted but not yet reported.
     ///
     /// # Errors
     /// When a limit is reached.
-    pub(crate) async fn lock(&self, claim: Claim) -> Result<bool, LimitReached> {
+    pub(crate) async fn lock(&self, claim: Claim) -> Result<Option<Token>, LimitReached> {
+        let claim = Claim { wait: claim.wait.max(self.shortest_wait), ..claim };
         let (resource, id) = (claim.resource.clone(), claim.id.clone());
         let begun = self.shared.with(|state, now| match state.core.claim(now, claim) {
-            Outcome::Granted => Ok(Begun::Done(true)),
-            Outcome::Refused => Ok(Begun::Done(false)),
+            Outcome::Granted => Ok(Begun::Done(Some(state.core.last_token()))),
+            Outcome::Refused => Ok(Begun::Done(None)),
             Outcome::LimitReached(limit) => Err(limit),
             Outcome::Waiting(ticket) => {
                 let (sender, answer) = oneshot::channel();
@@ -71,7 +76,7 @@ impl Locks {
             Begun::Done(granted) => Ok(granted),
             Begun::Waiting(ticket, answer) => {
                 let mut waiter = WaitGuard { shared: &self.shared, resource, id, ticket: Some(ticket) };
-                let granted = answer.await.unwrap_or(false);
+                let granted = answer.await.unwrap_or(None);
                 waiter.ticket = None;
                 Ok(granted)
             }
@@ -106,7 +111,7 @@ impl Locks {
     }
 }
 
-impl Drop for Locks {
+impl Drop for Table {
     fn drop(&mut self) {
         // The timer ends, since there are no locks.
         self.shared.rescheduled.notify_one();
@@ -114,8 +119,8 @@ impl Drop for Locks {
 }
 
 enum Begun {
-    Done(bool),
-    Waiting(Ticket, oneshot::Receiver<bool>),
+    Done(Option<Token>),
+    Waiting(Ticket, oneshot::Receiver<Option<Token>>),
 }
 
 /// A place in the queue, left when this is dropped before its answer was taken.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::claim::Moment;
-use super::core::{Core, ENTRY, LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, Outcome};
-use super::{Claim, Mode};
+use super::core::{Core, Outcome};
 use crate::compat::Compat;
+use crate::rpc::locks::claim::{Claim, Mode, Moment, Ticket};
+use crate::rpc::locks::limits::{ENTRY, LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE};
 
 pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim {
     Claim {
@@ -15,7 +15,13 @@ pub(super) fn claim(id: &str, mode: Mode, wait: u64, ttl: Option<u64>) -> Claim 
         mode,
         ttl: ttl.map(Duration::from_millis),
         wait: Duration::from_millis(wait),
+        is_fenced: false,
     }
+}
+
+/// The waiters that were answered, and whether they were granted the lock.
+fn answers(core: &mut Core) -> Vec<(Ticket, bool)> {
+    core.take_answers().into_iter().map(|(ticket, token)| (ticket, token.is_some())).collect()
 }
 
 /// Plays lines such as `10 write a wait=50 ttl=100`, `20 release a`, `30 leave b 2`, and records the answers.
@@ -24,7 +30,7 @@ fn transcript(script: &str) -> String {
 }
 
 fn transcript_under(rules: Compat, script: &str) -> String {
-    let (mut core, mut text) = (Core::new(rules), String::new());
+    let (mut core, mut text) = (Core::new(rules, 0), String::new());
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split(' ').collect();
         let now = Duration::from_millis(words[0].parse().unwrap());
@@ -51,7 +57,7 @@ fn transcript_under(rules: Compat, script: &str) -> String {
         };
         write!(text, "{line} -> {outcome}").unwrap();
         for (ticket, granted) in core.take_answers() {
-            write!(text, " {ticket}:{}", if granted { "granted" } else { "refused" }).unwrap();
+            write!(text, " {ticket}:{}", if granted.is_some() { "granted" } else { "refused" }).unwrap();
         }
         text.push('\n');
     }
@@ -347,7 +353,7 @@ fn endless_times_do_not_overflow() {
     let waiting = Claim { id: "b".into(), wait: Duration::MAX, ..endless };
     assert_eq!(core.claim(now, waiting), Outcome::Waiting(2));
     assert!(core.release(now, "r", "a"));
-    assert_eq!(core.take_answers(), [(2, true)]);
+    assert_eq!(answers(&mut core), [(2, true)]);
     assert!(core.exists(Duration::from_secs(u64::MAX), "r", "b"));
 }
 
@@ -419,7 +425,7 @@ fn an_expired_lock_is_free_though_thousands_expire_before_it() {
     assert_eq!(core.claim(Moment::ZERO, waiting), Outcome::Waiting(10_002));
     let now = Duration::from_millis(7);
     assert!(!core.exists(now, "last", "a") && core.exists(now, "last", "b"));
-    assert_eq!(core.take_answers(), [(10_002, true)]);
+    assert_eq!(answers(&mut core), [(10_002, true)]);
     let (_, left) = core.size();
     assert!(left > 9_000, "others are left to the timer: {left}");
 }

@@ -5,45 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alarms::{Alarm, Alarms, Target};
-use super::claim::{Claim, Moment, Ticket};
 use super::resource::{Admission, Hold, Resource, Waiter};
 use crate::compat::Compat;
-
-/// Holders and waiters of all resources, at most: bounds what callers that never release can take, far above normal use.
-pub(super) const MAX_ENTRIES: usize = 100_000;
-
-/// Holders and waiters of one resource, at most. One call may have to visit all of them.
-pub(super) const MAX_OF_ONE: usize = 4096;
-
-/// Memory of all holders and waiters in bytes, at most.
-pub(super) const MAX_BYTES: usize = 64 << 20;
-
-/// What a holder or waiter counts as in [`MAX_BYTES`], without its name and its resource's.
-pub(super) const ENTRY: usize = 512;
-
-/// Bytes of the name of a resource or an owner, at most.
-pub(super) const MAX_NAME: usize = 4096;
+use crate::rpc::locks::claim::{Claim, Moment, Ticket, Token};
+use crate::rpc::locks::limits::{LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_NAME, MAX_OF_ONE, size};
 
 /// Alarms that a call executes for others, and that the timer executes at a time, at most.
 const FEW: usize = 16;
 const MANY: usize = 64;
-
-/// A limit was reached: the lock can be neither granted nor waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LimitReached {
-    /// A name is too long.
-    #[error("the name of a resource or owner is too long: {0} bytes, limit {MAX_NAME}")]
-    Name(usize),
-    /// All resources together have too many.
-    #[error("limit of {MAX_ENTRIES} locks and waiters reached")]
-    Entries,
-    /// One resource has too many.
-    #[error("limit of {MAX_OF_ONE} locks and waiters of one resource reached")]
-    OfOne,
-    /// Their names are too long together.
-    #[error("limit of {} MB for locks and waiters reached", MAX_BYTES >> 20)]
-    Bytes,
-}
 
 /// The immediate outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +32,21 @@ pub(super) struct Core {
     /// A tree, like the holders of each: a growing hash table would hash all names again at once.
     resources: BTreeMap<Arc<str>, Resource>,
     alarms: Alarms,
-    answers: Vec<(Ticket, bool)>,
+    /// Those who were answered: with the token of their lock, or without a lock.
+    answers: Vec<(Ticket, Option<Token>)>,
     last_ticket: Ticket,
+    last_token: Token,
+    /// Microseconds of the Unix epoch at the caller's time zero: tokens increase over restarts, too.
+    epoch: Token,
     entries: usize,
     /// What the entries count as.
     bytes: usize,
 }
 
 impl Core {
-    pub(super) fn new(rules: Compat) -> Self {
-        Self { rules, ..Self::default() }
+    /// No locks yet; `epoch` is the caller's time zero in microseconds since the Unix epoch.
+    pub(super) fn new(rules: Compat, epoch: Token) -> Self {
+        Self { rules, epoch, ..Self::default() }
     }
 
     pub(super) fn claim(&mut self, now: Moment, claim: Claim) -> Outcome {
@@ -205,7 +179,7 @@ impl Core {
             Alarm::Expiry(_) => drop(entry.holds.remove(&target.id)),
             Alarm::GiveUp(ticket) => {
                 entry.queue.remove(&ticket);
-                self.answers.push((ticket, false));
+                self.answers.push((ticket, None));
             }
         }
         self.discount(&name, &target.id);
@@ -217,8 +191,13 @@ impl Core {
         self.alarms.next()
     }
 
-    /// The waiters that were answered since the last call: granted, or not.
-    pub(super) fn take_answers(&mut self) -> Vec<(Ticket, bool)> {
+    /// The token of the lock that was granted last.
+    pub(super) fn last_token(&self) -> Token {
+        self.last_token
+    }
+
+    /// The waiters that were answered since the last call: with the token of their lock, or without a lock.
+    pub(super) fn take_answers(&mut self) -> Vec<(Ticket, Option<Token>)> {
         std::mem::take(&mut self.answers)
     }
 
@@ -269,10 +248,10 @@ impl Core {
             self.discount(&name, &waiter.id);
             // Another claim of the same id may have been granted since this one was queued.
             let granted = entry.admit(&waiter.id, waiter.mode, self.rules) != Admission::Own;
-            self.answers.push((ticket, granted));
             if granted {
                 self.hold(&name, &mut entry, now, ticket, waiter);
             }
+            self.answers.push((ticket, granted.then_some(self.last_token)));
         }
         if !entry.is_unused() {
             self.resources.insert(name, entry);
@@ -288,6 +267,8 @@ impl Core {
         ticket: Ticket,
         Waiter { id, mode, ttl, .. }: Waiter,
     ) {
+        let micros = Token::try_from(now.as_micros()).unwrap_or(Token::MAX);
+        self.last_token = (self.last_token + 1).max(self.epoch.saturating_add(micros));
         let expires = ttl.map(|ttl| (now.saturating_add(ttl), ticket));
         self.alarms.set_expiry(expires, name, &id);
         self.count(name, &id);
@@ -335,9 +316,4 @@ impl Core {
         self.last_ticket += 1;
         self.last_ticket
     }
-}
-
-/// What an entry counts as in bytes.
-fn size(resource: &str, id: &str) -> usize {
-    ENTRY + resource.len() + id.len()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::claim::{Moment, Ticket};
+use crate::rpc::locks::claim::{Moment, Ticket};
 
 /// What ends at its time. Of two at the same time the lock's expiry is first, so that a waiter still gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claim::{Claim, Mode, Moment, Ticket};
 use crate::compat::Compat;
+use crate::rpc::locks::claim::{Claim, Mode, Moment, Ticket};
 
 /// The lock of one owner.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::core::{Core, Outcome};
-use super::{Claim, Mode};
 use crate::compat::Compat;
+use crate::rpc::locks::claim::{Claim, Mode};
 
 /// Events with few names, so that claims meet.
 #[derive(Debug, Clone)]
@@ -41,9 +41,10 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..120),
         is_v3 in any::<bool>(),
     ) {
-        let mut core = Core::new(if is_v3 { Compat::V3 } else { Compat::V2025 });
+        let mut core = Core::new(if is_v3 { Compat::V3 } else { Compat::V2025 }, 0);
         let mut now = Duration::ZERO;
         let mut waiting: Vec<(u64, String, String)> = Vec::new();
+        let mut last_token = 0;
         let millis = |time: u8| Duration::from_millis(time.into());
         for step in steps {
             match step {
@@ -54,6 +55,7 @@ proptest! {
                         mode: if is_write { Mode::Write } else { Mode::Read },
                         ttl: ttl.map(millis),
                         wait: millis(wait),
+                        is_fenced: false,
                     };
                     if let Outcome::Waiting(ticket) = core.claim(now, claim.clone()) {
                         waiting.push((ticket, claim.resource, claim.id));
@@ -76,8 +78,10 @@ proptest! {
                     core.advance(now);
                 }
             }
-            for (ticket, _) in core.take_answers() {
+            for (ticket, token) in core.take_answers() {
                 waiting.retain(|(waiter, ..)| *waiter != ticket);
+                prop_assert!(token.is_none_or(|token| token > last_token));
+                last_token = token.unwrap_or(last_token);
             }
             let mut queued = 0;
             for name in ["0", "1"] {
