@@ -8,6 +8,8 @@ use Causeway\Proto\Api;
 use Causeway\Publication;
 use Causeway\Raw;
 use Causeway\Rpc;
+use Causeway\Rpc\FencedLock;
+use Causeway\Rpc\Lock;
 
 /**
  * The services, beyond the recorded exchanges.
@@ -125,6 +127,29 @@ final class RpcServicesTest extends RpcTestCase
         $this->server?->finish();
         $this->expectException(\InvalidArgumentException::class);
         $lock->lock('r', ttl: -1);
+    }
+
+    public function testALockMayHaveATokenAndEndWithTheProcess(): void
+    {
+        $pid = getmypid();
+        $rpc = $this->serve(static function (Peer $peer) use ($pid): void {
+            $peer->answer(
+                $peer->expect("lock.LockFenced{\"resource\":\"r\",\"id\":\"a\",\"ttl\":1000000,\"pid\":$pid}"),
+                '{"ok":true,"token":1790000000000000}',
+            );
+            $peer->answer($peer->expect('lock.LockFenced{"resource":"r","id":"b"}'), '{"ok":false,"token":0}');
+            $peer->answer($peer->expect("lock.LockRead{\"resource\":\"r\",\"id\":\"c\",\"pid\":$pid}"), '{"ok":true}');
+        });
+        $lock = $rpc->lock;
+        self::assertEquals(
+            new FencedLock('a', 1_790_000_000_000_000),
+            $lock->lockFenced('r', 'a', ttl: 1, owner: Lock::WORKER),
+        );
+        self::assertNull($lock->lockFenced('r', 'b'));
+        self::assertSame('c', $lock->lockRead('r', 'c', owner: 'worker'));
+        $this->server?->finish();
+        $this->expectException(\InvalidArgumentException::class);
+        $lock->lock('r', owner: 'server');
     }
 
     public function testUnformattedEntriesEndTheirLine(): void

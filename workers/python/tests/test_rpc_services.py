@@ -1,12 +1,13 @@
 """The services, beyond the recorded exchanges."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 from rpc_server import Peer, Server
 
-from causeway import Rpc, api, frame
+from causeway import FencedLock, Rpc, api, frame
 
 ROOT = Path(__file__).resolve().parents[3]
 METHODS = [line.split("\t")[2] for line in (ROOT / "tests/vectors/centrifugo-api-methods.tsv").read_text().splitlines()[1:]]
@@ -88,6 +89,29 @@ def test_locks_are_named_by_id_and_timed_in_microseconds() -> None:
         assert not lock.update_ttl("r", "a", 0.000001)
         with pytest.raises(ValueError, match="seconds"):
             lock.lock("r", ttl=-1)
+
+
+def test_a_lock_may_have_a_token_and_end_with_the_process() -> None:
+    pid = os.getpid()
+    expected = [
+        (b'lock.LockFenced{"resource":"r","id":"a","ttl":1000000,"pid":%d}' % pid, b'{"ok":true,"token":1790000000000000}'),
+        (b'lock.LockFenced{"resource":"r","id":"b"}', b'{"ok":false,"token":0}'),
+        (b'lock.LockRead{"resource":"r","id":"c","pid":%d}' % pid, b'{"ok":true}'),
+    ]
+
+    def part(peer: Peer) -> None:
+        for payload, result in expected:
+            request = peer.receive()
+            assert request.payload == payload
+            peer.answer(request, result)
+
+    with Server(part) as server:
+        lock = Rpc(server.address).lock
+        assert lock.lock_fenced("r", "a", ttl=1, owner="worker") == FencedLock("a", 1790000000000000)
+        assert lock.lock_fenced("r", "b") is None
+        assert lock.lock_read("r", "c", owner="worker") == "c"
+        with pytest.raises(ValueError, match="worker"):
+            lock.lock("r", owner="server")
 
 
 def test_values_that_json_cannot_represent_are_not_published() -> None:

@@ -12,12 +12,13 @@ from .centrifugo import Centrifugo
 from .client import Client
 from .errors import ApiError, GrpcError, RpcConnectionError, RpcError, RpcTimeoutError, ServerError
 from .services import Informer, Lock, Logger, Metrics, Resetter, Status, Streams
-from .values import DEFAULT_ADDRESS, PluginStatus, StreamInfo, WorkerState
+from .values import DEFAULT_ADDRESS, FencedLock, PluginStatus, StreamInfo, WorkerState
 
 __all__ = [
     "ApiError",
     "AsyncRpc",
     "Centrifugo",
+    "FencedLock",
     "GrpcError",
     "Informer",
     "Lock",

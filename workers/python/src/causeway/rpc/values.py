@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Union
@@ -53,6 +54,14 @@ class PluginStatus:
 
     code: int
     message: str
+
+
+@dataclass(frozen=True)
+class FencedLock:
+    """A lock with a token, which is larger than that of each earlier lock of the same resource."""
+
+    id: str
+    token: int
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,13 @@ def _field(number: int, value: bytes) -> bytes:
         length >>= 7
     encoded.append(length)
     return bytes(encoded) + value
+
+
+def owner_pid(owner: str) -> int:
+    """Return the process that a lock's owner names."""
+    if owner != "worker":
+        raise ValueError(f"expected the owner 'worker', found {owner!r}")
+    return os.getpid()
 
 
 def microseconds(seconds: float) -> int:

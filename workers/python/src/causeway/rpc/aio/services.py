@@ -11,7 +11,18 @@ from typing import Any, Optional, Union
 from ...encoding import Json
 from ...frame import PROTO
 from ...results import Publication
-from ..values import PLUGIN, PluginStatus, StreamInfo, WorkerState, clean, encode_publication, microseconds, text
+from ..values import (
+    PLUGIN,
+    FencedLock,
+    PluginStatus,
+    StreamInfo,
+    WorkerState,
+    clean,
+    encode_publication,
+    microseconds,
+    owner_pid,
+    text,
+)
 from .client import Client
 
 
@@ -147,23 +158,53 @@ class Logger(_Service):
 
 
 class Lock(_Service):
-    """Locks shared by all workers of the server: one writer or many readers of a resource. Times are in seconds."""
+    """Locks shared by all workers, or by several servers: one writer or many readers of a resource. Times are in seconds."""
 
     async def lock(
-        self, resource: str, id: Optional[str] = None, *, ttl: Optional[float] = None, wait: Optional[float] = None
+        self,
+        resource: str,
+        id: Optional[str] = None,
+        *,
+        ttl: Optional[float] = None,
+        wait: Optional[float] = None,
+        owner: Optional[str] = None,
     ) -> Optional[str]:
         """Lock for writing; return the id of the lock, or ``None`` when the resource is locked already.
 
-        The id is random by default. The lock expires after ``ttl``, by default never; ``wait`` is how long to wait for it, by
-        default not at all.
+        The id is random by default; each call needs one of its own. The lock expires after ``ttl``, by default never; ``wait`` is
+        how long to wait for it, by default not at all. With the owner ``"worker"``, it is released when this process ends:
+        Causeway's own.
         """
-        return await self._take("lock.Lock", resource, id, ttl, wait)
+        lock = await self._take("lock.Lock", resource, id, ttl, wait, owner)
+        return lock.id if lock else None
+
+    async def lock_fenced(
+        self,
+        resource: str,
+        id: Optional[str] = None,
+        *,
+        ttl: Optional[float] = None,
+        wait: Optional[float] = None,
+        owner: Optional[str] = None,
+    ) -> Optional[FencedLock]:
+        """Lock for writing, with a token; otherwise like ``lock``. RoadRunner does not have it.
+
+        The token is larger than that of each earlier lock of the resource: what the lock protects can refuse smaller ones.
+        """
+        return await self._take("lock.LockFenced", resource, id, ttl, wait, owner)
 
     async def lock_read(
-        self, resource: str, id: Optional[str] = None, *, ttl: Optional[float] = None, wait: Optional[float] = None
+        self,
+        resource: str,
+        id: Optional[str] = None,
+        *,
+        ttl: Optional[float] = None,
+        wait: Optional[float] = None,
+        owner: Optional[str] = None,
     ) -> Optional[str]:
         """Lock for reading, shared with other readers; otherwise like ``lock``."""
-        return await self._take("lock.LockRead", resource, id, ttl, wait)
+        lock = await self._take("lock.LockRead", resource, id, ttl, wait, owner)
+        return lock.id if lock else None
 
     async def release(self, resource: str, id: str) -> bool:
         """Release a lock; return ``False`` when there is no lock with this id."""
@@ -181,17 +222,28 @@ class Lock(_Service):
         """Make a lock expire ``ttl`` from now; return ``False`` when there is no lock with this id."""
         return await self._ask("lock.UpdateTTL", {"resource": resource, "id": id, "ttl": microseconds(ttl)})
 
-    async def _take(self, method: str, resource: str, id: Optional[str], ttl: Optional[float], wait: Optional[float]) -> Optional[str]:
+    async def _take(
+        self,
+        method: str,
+        resource: str,
+        id: Optional[str],
+        ttl: Optional[float],
+        wait: Optional[float],
+        owner: Optional[str],
+    ) -> Optional[FencedLock]:
         id = os.urandom(16).hex() if id is None else id
         request: dict[str, Any] = {"resource": resource, "id": id}
         if ttl is not None:
             request["ttl"] = microseconds(ttl)
         if wait is not None:
             request["wait"] = microseconds(wait)
-        return id if await self._ask(method, request, wait or 0) else None
+        if owner is not None:
+            request["pid"] = owner_pid(owner)
+        response = await self._client.call(method, request, self._client.timeout + (wait or 0))
+        return FencedLock(id, int(response.get("token", 0))) if response.get("ok", False) else None
 
-    async def _ask(self, method: str, request: Mapping[str, Any], wait: float = 0) -> bool:
-        response = await self._client.call(method, request, self._client.timeout + wait)
+    async def _ask(self, method: str, request: Mapping[str, Any]) -> bool:
+        response = await self._client.call(method, request)
         return bool(response.get("ok", False))
 
 
