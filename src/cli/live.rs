@@ -18,7 +18,7 @@ use tokio_stream::StreamExt as _;
 
 use super::format::{age, count, latency, one_line};
 use super::graph;
-use super::overview::{Overview, Problem};
+use super::overview::{Overview, Pool, Problem};
 use super::reach::Server;
 use super::screen::Screen;
 use super::snapshot::{Plugin, Snapshot, Stats};
@@ -146,6 +146,9 @@ fn picture(snapshot: &Snapshot, rates: &[Option<f64>], overview: &Overview, styl
         if let Some(stats) = plugin.stats() {
             text.push_str(&summary(&stats, *rate));
         }
+        if let Some(pool) = overview.pool(&plugin.name) {
+            text.push_str(&stages(pool));
+        }
         text.push_str(&graphs(overview, &plugin.name, style));
         text.push_str(&table::show(plugin, snapshot.taken, style));
     }
@@ -162,6 +165,19 @@ fn problems(overview: &Overview, style: Style) -> String {
         if style.colours { format!("{colour}{text}\u{1b}[0m\n") } else { format!("{text}\n") }
     };
     overview.problems().map(line).collect()
+}
+
+/// How long requests waited and were worked on, and why workers are missing.
+fn stages(pool: &Pool) -> String {
+    let mut text = String::new();
+    if let (Some(wait), Some(worker)) = (pool.wait, pool.worker) {
+        let [wait, half, most] = [wait.p99, worker.p50, worker.p99].map(latency);
+        let _ = writeln!(text, "in the queue: p99 {wait}; in workers: p50 {half}, p99 {most}");
+    }
+    if let Some(reason) = pool.failed_start() {
+        let _ = writeln!(text, "last failed start: {}", one_line(reason));
+    }
+    text
 }
 
 /// The name of a graph and of its series, and how its values are shown.

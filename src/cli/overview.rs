@@ -16,7 +16,35 @@ struct Snapshot {
     at: f64,
     instance: String,
     problems: Vec<Problem>,
+    pools: Vec<Pool>,
     history: History,
+}
+
+/// What a pool's statistics lack.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pool {
+    name: String,
+    target: u64,
+    serving: u64,
+    /// How long requests waited and were worked on lately, if there were any.
+    pub(super) wait: Option<Times>,
+    pub(super) worker: Option<Times>,
+    failed_boot: Option<FailedBoot>,
+}
+
+/// In seconds.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Times {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct FailedBoot {
+    reason: String,
 }
 
 /// Something that is wrong.
@@ -45,6 +73,7 @@ pub(super) struct Overview {
     at: f64,
     instance: String,
     problems: Vec<Problem>,
+    pools: Vec<Pool>,
     history: History,
 }
 
@@ -54,20 +83,26 @@ impl Overview {
     /// # Errors
     /// When the server does not answer.
     pub(super) async fn refresh(&mut self, server: &mut Server) -> Result<(), ClientError> {
-        let Some(Snapshot { at, instance, problems, history }) = ask(server, "causeway.Snapshot").await?
+        let Some(Snapshot { at, instance, problems, pools, history }) =
+            ask(server, "causeway.Snapshot").await?
         else {
             return Ok(());
         };
         if self.instance != instance || !self.history.append(history) {
             self.history = ask(server, "causeway.History").await?.unwrap_or_default();
         }
-        (self.at, self.instance, self.problems) = (at, instance, problems);
+        (self.at, self.instance, self.problems, self.pools) = (at, instance, problems, pools);
         Ok(())
     }
 
     /// What is wrong, the worst first, each with how many seconds it has lasted.
     pub(super) fn problems(&self) -> impl Iterator<Item = (&Problem, f64)> {
         self.problems.iter().map(|problem| (problem, (self.at - problem.since).max(0.0)))
+    }
+
+    /// The pool of this name.
+    pub(super) fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name == name)
     }
 
     /// A pool's values of this name; none, if the server keeps none.
@@ -78,6 +113,14 @@ impl Overview {
     /// How many values a series has at most.
     pub(super) fn points(&self) -> usize {
         self.history.points
+    }
+}
+
+impl Pool {
+    /// Why workers are missing, if some are.
+    pub(super) fn failed_start(&self) -> Option<&str> {
+        let failed = self.failed_boot.as_ref().filter(|_| self.serving < self.target)?;
+        Some(&failed.reason)
     }
 }
 

@@ -76,6 +76,19 @@ async fn in_a_pipe_tables_follow_one_another_until_a_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_stands_first_with_its_reason_and_fifteen_minutes_are_graphs() {
+    let reports = "pools: {reports: {required: false, command: sh -c 'echo no database >&2; exit 3'}}";
+    let server = worker().centrifuge(reports).more("rpc: {listen: unix://rpc.sock}\n").start();
+    let (_child, mut shown) = through_a_pipe(&server);
+    shown.until("✕ no ready worker in centrifuge.reports, since ");
+    let reason = shown.until("no database");
+    assert!(reason.contains("last failed start: `sh -c "), "{reason}");
+    // A point takes five seconds.
+    let graph = shown.until("  now 0.0, at most 0.0\n");
+    assert!(graph.contains("requests/s  ") && graph.contains("▁  now"), "{graph}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_is_shown_again() {
     let mut server = server();
     let (_child, mut shown) = through_a_pipe(&server);
