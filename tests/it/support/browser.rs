@@ -89,6 +89,10 @@ impl Browser {
 
     /// Sends a command, and returns its result.
     pub fn call(&mut self, method: &str, params: &Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
         self.number += 1;
         let mut message = json!({"id": self.number, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -100,13 +104,11 @@ impl Browser {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut message = self
-                .messages
-                .recv_timeout(left)
-                .unwrap_or_else(|error| panic!("{method}: {error}: {:#?}", self.events));
+            let message = self.messages.recv_timeout(left);
+            let mut message = message.unwrap_or_else(|error| panic!("{method}: {error}: {:#?}", self.events));
             if message["id"] == self.number {
-                assert!(message["error"].is_null(), "{method}: {message}");
-                return message["result"].take();
+                let error = message["error"].take();
+                return if error.is_null() { Ok(message["result"].take()) } else { Err(error) };
             }
             self.events.push(message);
         }
@@ -130,16 +132,19 @@ impl Browser {
 
     /// The value of an expression on the page.
     pub fn value(&mut self, expression: &str) -> Value {
-        let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let mut result = self.call("Runtime.evaluate", &params);
-        assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
-        result["result"]["value"].take()
+        self.try_value(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Waits until an expression on the page is true.
+    fn try_value(&mut self, expression: &str) -> Result<Value, Value> {
+        let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let mut result = self.try_call("Runtime.evaluate", &params)?;
+        if result["exceptionDetails"].is_null() { Ok(result["result"]["value"].take()) } else { Err(result) }
+    }
+
+    /// Waits until an expression on the page is true. It may fail while the page is loaded anew.
     pub fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
-        while self.value(&format!("Boolean({expression})")) != true {
+        while self.try_value(&format!("Boolean({expression})")) != Ok(Value::Bool(true)) {
             if Instant::now() > deadline {
                 let text = self.value("document.body?.innerText");
                 panic!(
