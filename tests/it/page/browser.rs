@@ -107,12 +107,17 @@ async fn scripts_that_are_not_the_page_s_own_do_not_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_words_of_a_worker_are_text_whatever_they_are() {
     let Some(mut browser) = Browser::open() else { return };
-    let server = setup().start();
+    let server = setup().pool("num_workers: 2, slow_after: 50ms").start();
     browser.resize(360, 800);
     open(&mut browser, &server);
     let markup = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\u{1b}[2J\u{202e}";
     let words = serde_json::Value::from(format!("{}\n{markup}", "x".repeat(20_000))).to_string();
     let client = server.client().await;
+    let file = server.path("go");
+    let slow = client.spawn_rpc(&format!("wait:{}", file.display()), "1");
+    browser.until("document.querySelector('#slow-list').textContent.includes('rpc for ')");
+    std::fs::write(file, "").unwrap();
+    slow.await.unwrap().unwrap();
     client.rpc("last_words", &words).await.unwrap_err();
     browser.until("document.querySelector('#deaths-list pre')?.textContent.includes('<script>window.pwned = 1</script>')");
     let shown = browser.value("document.querySelector('#deaths-list').textContent");
