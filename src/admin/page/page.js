@@ -345,7 +345,7 @@ const showDeaths = (deaths) => {
   keyed($('deaths-list'), deaths, ({ at, pid }) => `${at} ${pid}`, (death) => {
     const node = entry();
     const { at, pool, pid, reason, exit, requests, age: lived, last_words } = death;
-    fill(node, at, `${pool}: ${pid}: ${reason}, ${exit}, after ${count(requests)} requests and ${age(lived)}`, last_words);
+    fill(node, at, `${pool}: ${pid}: ${reason}, ${exit}, after ${count(requests)} ${requests === 1 ? 'request' : 'requests'} and ${age(lived)}`, last_words);
     return node;
   });
 };

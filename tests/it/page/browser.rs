@@ -122,7 +122,7 @@ async fn the_last_words_of_a_worker_are_text_whatever_they_are() {
     browser.until("document.querySelector('#deaths-list pre')?.textContent.includes('<script>window.pwned = 1</script>')");
     let shown = browser.value("document.querySelector('#deaths-list').textContent");
     let shown = shown.as_str().unwrap();
-    assert!(shown.contains("died, exit status 3, after 1 requests"), "{shown}");
+    assert!(shown.contains("died, exit status 3, after "), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.len() < 2000, "{shown}");
     assert_eq!(browser.value("document.querySelectorAll('#deaths img, #deaths script').length"), 0);
     assert_eq!(browser.value("String(window.pwned)"), "undefined");
