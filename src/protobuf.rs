@@ -5,6 +5,8 @@
 //!
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
+#![allow(clippy::inline_always, reason = "looking for one field of a call takes twice as long otherwise")]
+
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 const BYTES: u32 = 2;
@@ -60,7 +62,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
@@ -73,7 +75,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     let start = *rest;
     let key = u32::try_from(varint(rest)?).ok()?;
@@ -94,8 +96,19 @@ fn read<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     Some(Field { number, value, whole: &start[..start.len() - rest.len()] })
 }
 
-#[inline]
+#[inline(always)]
 fn varint(rest: &mut &[u8]) -> Option<u64> {
+    // Keys and most lengths are one byte.
+    match rest.split_first() {
+        Some((&byte @ ..0x80, after)) => {
+            *rest = after;
+            Some(byte.into())
+        }
+        _ => long_varint(rest),
+    }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = *rest.split_off_first()?;
