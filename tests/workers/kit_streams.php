@@ -2,8 +2,8 @@
 
 /*
  * The PHP package with both kinds of streams: the channels of one are counted by their handler, those of the other are the server's. Notes
- * every event of a stream in the file `notes`. Handles one request at a time, unless it has the argument `many`: then it runs on the event
- * loop of the package's tests, since CI has no other.
+ * every event of a stream in the file `notes`. Handles one request at a time, unless it has the argument `many`: on Revolt's event loop
+ * where it is installed, otherwise on that of the package's tests.
  */
 
 declare(strict_types=1);
@@ -12,6 +12,7 @@ require __DIR__ . '/../../workers/php/autoload.php';
 
 use Causeway\App;
 use Causeway\Async;
+use Causeway\Async\RevoltLoop;
 use Causeway\Event\StreamEndRequest;
 use Causeway\Event\StreamPublishRequest;
 use Causeway\Event\SubscribeStreamRequest;
@@ -52,4 +53,7 @@ $note = function (SubscribeStreamRequest|StreamPublishRequest|StreamEndRequest $
         };
     })
     ->onStreamEnd(fn (StreamEndRequest $request) => $note($request, ['reason' => $request->header('reason')]))
-    ->run(($argv[1] ?? '') === 'many' ? new Async\Worker(Relay::open(), new SelectLoop(), 8) : new Worker());
+    ->run(match ($argv[1] ?? '') {
+        'many' => new Async\Worker(Relay::open(), RevoltLoop::isInstalled() ? new RevoltLoop() : new SelectLoop(), 8),
+        default => new Worker(),
+    });
