@@ -30,6 +30,7 @@ mod guard_line;
 pub(crate) mod init;
 pub(crate) mod limits;
 pub(crate) mod peer;
+pub(crate) mod pipe;
 pub(crate) mod priority;
 pub(crate) mod proc_fs;
 pub(crate) mod process;

@@ -135,7 +135,10 @@ impl Lease {
             return Answer::RefusedBy(worker);
         }
         match member.concurrency {
-            None => member.status.set_state(State::Working),
+            None => {
+                member.status.set_state(State::Working);
+                member.status.enter_trace(context);
+            }
             Some(_) => member.status.set_working(true),
         }
         if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {

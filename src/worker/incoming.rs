@@ -70,6 +70,14 @@ impl Incoming {
         }
     }
 
+    /// Logs text without an end, in front of a frame or of the end.
+    fn log_unfinished(&mut self) {
+        if !self.noise.is_empty() {
+            let trace = self.status.output.marks.current();
+            self.status.output.log_unfinished(Source::Stdout, &mut self.noise, trace);
+        }
+    }
+
     /// How many bytes have arrived.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -140,14 +148,15 @@ impl Incoming {
                     self.work.dropped(text.len());
                     self.status.output.count_noise(text.len());
                     self.noise.push(&text);
-                    if !self.status.output.log_whole(Source::Stdout, &mut self.noise) {
+                    let trace = self.status.output.marks.current();
+                    if !self.status.output.log_whole(Source::Stdout, &mut self.noise, trace) {
                         self.work.slow_down();
                     }
                 }
                 Some(Item::Frame(frame)) => {
                     // Most frames are the answer; if not, this was useless.
                     self.work.dropped(FRAME);
-                    self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
+                    self.log_unfinished();
                     let size = frame.payload.len();
                     if size > self.reading.keeps || !self.share.keeps_buffer_of(size) {
                         self.arrived = Some(self.take_buffer());
@@ -198,7 +207,7 @@ impl Incoming {
         };
         let error = match read {
             Ok(0) => {
-                self.status.output.log_unfinished(Source::Stdout, &mut self.noise);
+                self.log_unfinished();
                 None
             }
             Ok(read) => {

@@ -40,6 +40,11 @@ impl Lines {
         self.rest.extend_from_slice(text);
     }
 
+    /// Whether there is no unfinished line.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// How long the unfinished line is by now.
     pub(super) fn len(&self) -> usize {
         self.rest.len()

@@ -36,6 +36,7 @@ mod fence;
 mod in_hand;
 mod incoming;
 mod lines;
+mod marks;
 mod memory;
 mod numbered;
 mod offer;

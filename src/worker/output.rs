@@ -4,20 +4,26 @@
 //! worker that prints more than its [`Allowance`] is read more slowly, and what exceeds it is dropped and counted.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
+use std::os::fd::RawFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncRead;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::io::poll_read_buf;
 use tracing::{error, warn};
 
 use super::allowance::{Allowance, Amount};
 use super::lines::Lines;
+use super::marks::Marks;
 use super::waste::{Dropped, Waste};
 use crate::request_type::RequestType;
 use crate::telemetry::logs::Lost;
+use crate::telemetry::trace::TraceId;
 
 /// How many last lines a failed boot shows.
 const TAIL: usize = 20;
@@ -70,6 +76,8 @@ pub(crate) struct Output {
     /// Something was dropped, and is to be reported.
     dropping: Notify,
     waste: Arc<Waste>,
+    /// The trace that text belongs to.
+    pub(super) marks: Marks,
 }
 
 #[derive(Debug)]
@@ -101,18 +109,19 @@ impl Output {
             report_at: None,
             cut: false,
         };
-        Self { pid, state: Mutex::new(state), dropping: Notify::new(), waste }
+        let (state, marks) = (Mutex::new(state), Marks::default());
+        Self { pid, state, dropping: Notify::new(), waste, marks }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs the lines that are whole. False when some were dropped: their reader pauses then.
-    pub(super) fn log_whole(&self, source: Source, lines: &mut Lines) -> bool {
+    /// Logs the lines that are whole, of this trace. False when some were dropped: their reader pauses then.
+    pub(super) fn log_whole(&self, source: Source, lines: &mut Lines, trace: Option<TraceId>) -> bool {
         let mut all_logged = true;
         while let Some(text) = lines.whole() {
-            all_logged &= self.log(source, &text);
+            all_logged &= self.log(source, &text, trace);
         }
         if lines.has_cut() && !std::mem::replace(&mut self.state().cut, true) {
             let limit = super::lines::MAX_LINE;
@@ -121,10 +130,10 @@ impl Output {
         all_logged
     }
 
-    /// Logs an unfinished line.
-    pub(super) fn log_unfinished(&self, source: Source, lines: &mut Lines) {
+    /// Logs an unfinished line, of this trace.
+    pub(super) fn log_unfinished(&self, source: Source, lines: &mut Lines, trace: Option<TraceId>) {
         if let Some(text) = lines.unfinished() {
-            self.log(source, &text);
+            self.log(source, &text, trace);
         }
     }
 
@@ -135,7 +144,7 @@ impl Output {
         answer
     }
 
-    fn log(&self, source: Source, text: &[u8]) -> bool {
+    fn log(&self, source: Source, text: &[u8], trace: Option<TraceId>) -> bool {
         let rest;
         let mut text = text;
         let passed = {
@@ -157,7 +166,8 @@ impl Output {
         };
         if !passed.is_empty() {
             // The log finds out its level, and drops it if that is disabled; so it must not be filtered here.
-            error!(target: "server", pid = self.pid, stream = source.name(), worker_output = passed);
+            let trace_id = trace.map(tracing::field::display);
+            error!(target: "server", pid = self.pid, stream = source.name(), trace_id, worker_output = passed);
         }
         passed.len() == text.len()
     }
@@ -302,22 +312,39 @@ fn backtrace(text: &[u8]) -> Option<Range<usize>> {
     Some(start..start + end + 1)
 }
 
-/// Logs all that `reader` yields, until its end.
-pub(crate) async fn pump(mut reader: impl AsyncRead + Unpin, source: Source, output: &Output) {
+/// Logs all that `reader` yields, until its end. `pipe` is its descriptor.
+pub(crate) async fn pump(
+    mut reader: impl AsyncRead + Unpin,
+    pipe: Option<RawFd>,
+    source: Source,
+    output: &Output,
+) {
+    let _reading = output.marks.reading(pipe);
     let mut lines = Lines::default();
     let (mut room, mut turn) = (READ, 0);
+    // The trace of an unfinished line.
+    let mut begun = None;
     loop {
         let buffer = lines.buffer(room);
-        let next = if buffer.is_empty() {
-            reader.read_buf(buffer).await
-        } else if let Ok(next) = timeout(patience(buffer), reader.read_buf(buffer)).await {
-            next
-        } else {
-            output.log_unfinished(source, &mut lines);
+        let is_new = buffer.is_empty();
+        let wait = if is_new { None } else { Some(patience(buffer)) };
+        let mut mark = 0;
+        let reading = poll_fn(|cx| {
+            mark = output.marks.number();
+            poll_read_buf(Pin::new(&mut reader), cx, buffer)
+        });
+        let next = match wait {
+            None => Ok(reading.await),
+            Some(wait) => timeout(wait, reading).await,
+        };
+        let Ok(next) = next else {
+            output.log_unfinished(source, &mut lines, begun);
             continue;
         };
         let Ok(read @ 1..) = next else { break };
-        let all_logged = output.log_whole(source, &mut lines);
+        let trace = output.marks.trace(mark).filter(|trace| is_new || begun == Some(*trace));
+        begun = trace;
+        let all_logged = output.log_whole(source, &mut lines, trace);
         // A worker that writes much at once is read much at once.
         room = if read >= room || lines.len() >= READ { READ_MORE } else { READ };
         turn += read;
@@ -326,7 +353,7 @@ pub(crate) async fn pump(mut reader: impl AsyncRead + Unpin, source: Source, out
             if all_logged { tokio::task::yield_now().await } else { sleep(PAUSE).await }
         }
     }
-    output.log_unfinished(source, &mut lines);
+    output.log_unfinished(source, &mut lines, begun);
     output.report();
 }
 
@@ -343,9 +370,9 @@ mod tests {
         let (output, mut lines) = (Output::new(1, Arc::default()), Lines::default());
         for piece in pieces {
             lines.push(piece);
-            output.log_whole(Source::Stderr, &mut lines);
+            output.log_whole(Source::Stderr, &mut lines, None);
         }
-        output.log_unfinished(Source::Stderr, &mut lines);
+        output.log_unfinished(Source::Stderr, &mut lines, None);
         output
     }
 
@@ -363,7 +390,7 @@ mod tests {
     #[tokio::test]
     async fn an_unfinished_line_is_logged_when_the_reader_ends() {
         let output = Output::new(1, Arc::default());
-        pump(&b"a\nb"[..], Source::Stderr, &output).await;
+        pump(&b"a\nb"[..], None, Source::Stderr, &output).await;
         assert_eq!(output.tail(), ["stderr: a", "stderr: b"]);
     }
 
@@ -371,7 +398,7 @@ mod tests {
     async fn an_unfinished_line_is_logged_after_some_silence() {
         let output = Output::new(1, Arc::default());
         let (mut writer, reader) = tokio::io::duplex(64);
-        let pumping = pump(reader, Source::Stderr, &output);
+        let pumping = pump(reader, None, Source::Stderr, &output);
         tokio::pin!(pumping);
         tokio::io::AsyncWriteExt::write_all(&mut writer, b"prompt> ").await.unwrap();
         tokio::select! {
@@ -394,7 +421,7 @@ mod tests {
             sleep(UNFINISHED_RECORD).await;
         };
         tokio::select! {
-            () = pump(reader, Source::Stderr, &output) => unreachable!("the writer is open"),
+            () = pump(reader, None, Source::Stderr, &output) => unreachable!("the writer is open"),
             () = writing => {}
         }
         assert_eq!(output.tail()[1..], ["stderr: { prompt"]);
@@ -405,7 +432,7 @@ mod tests {
         let output = Output::new(1, Arc::default());
         let begun = Instant::now();
         let flood = b"y\n".repeat(1 << 20);
-        pump(&flood[..], Source::Stderr, &output).await;
+        pump(&flood[..], None, Source::Stderr, &output).await;
         // 2 MB are 32 turns, of which the first ones are within the allowance.
         let took = begun.elapsed();
         assert!(took >= PAUSE * 28 && took < Duration::from_secs(2), "{took:?}");

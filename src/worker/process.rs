@@ -1,5 +1,6 @@
 //! A worker's life: one task owns the child process, and nothing else signals or reaps it.
 
+use std::os::fd::AsRawFd as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,11 +51,13 @@ impl Process {
         let mut pumps = tokio::task::JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
             let status = Arc::clone(&status);
-            pumps.spawn(async move { output::pump(stderr, Source::Stderr, &status.output).await });
+            let pipe = Some(stderr.as_raw_fd());
+            pumps.spawn(async move { output::pump(stderr, pipe, Source::Stderr, &status.output).await });
         }
         if let Some(stdout) = child.stdout.take_if(|_| stdout_is_text) {
             let status = Arc::clone(&status);
-            pumps.spawn(async move { output::pump(stdout, Source::Stdout, &status.output).await });
+            let pipe = Some(stdout.as_raw_fd());
+            pumps.spawn(async move { output::pump(stdout, pipe, Source::Stdout, &status.output).await });
         }
         tokio::spawn(own(started, Arc::clone(&status), queue, pumps));
         Self { status, orders }

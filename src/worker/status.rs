@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::in_hand::{InHand, Tag, Tags};
 use super::output::Output;
 use super::waste::Waste;
+use crate::telemetry::trace::{self, TraceContext};
 
 /// Bytes of what a worker printed last that are kept when it dies.
 const LAST_WORDS: usize = 1024;
@@ -106,6 +107,16 @@ impl Status {
     /// The pid of the process that was started; its process group has the same number.
     pub(crate) fn group(&self) -> u32 {
         self.child
+    }
+
+    /// A request with this context is about to be passed to the worker, which has no other: what it prints from now on belongs to the trace of
+    /// this request.
+    #[inline]
+    pub(crate) fn enter_trace(&self, context: &[u8]) {
+        if trace::is_on() {
+            let found = TraceContext::of_context(context).filter(TraceContext::is_sampled);
+            self.output.marks.set(found.map(|found| found.trace_id));
+        }
     }
 
     /// What the worker is doing.

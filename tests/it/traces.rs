@@ -230,6 +230,25 @@ async fn spans_are_lines_of_json_on_standard_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_of_a_worker_name_the_trace_of_its_request() {
+    let setup = worker().more("otel: {exporter: stdout}\nlogs: {mode: production}\n");
+    let server = setup.start();
+    let client = server.client().await;
+    for (method, flags) in [("says:traced", "01"), ("says:not recorded", "00"), ("noise", "01")] {
+        let mut request = Request::new(RpcRequest { method: method.into(), ..RpcRequest::default() });
+        let (name, value) = traceparent(flags);
+        request.metadata_mut().insert(name, MetadataValue::try_from(value).unwrap());
+        client.call("RPC", request).await.unwrap();
+    }
+    let fields = |text: &str| json(&server.wait_for_output(&format!("\"{text}\"")));
+    assert_eq!(fields("traced")["trace_id"], TRACE);
+    assert_eq!(fields("not recorded").get("trace_id"), None);
+    assert_eq!(fields("a line at the start").get("trace_id"), None);
+    // Between frames.
+    assert_eq!(fields("Warning: something")["trace_id"], TRACE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn spans_that_wait_are_exported_at_shutdown() {
     let collector = Collector::grpc().await;
     let setup = worker().env("OTEL_BSP_SCHEDULE_DELAY", "3600000");

@@ -5,8 +5,14 @@ import os
 import threading
 import time
 
-from behaviour import answer, behaviour, response, write
+from behaviour import answer, behaviour, response, say, write
 from goridge import frame
+
+
+@behaviour
+def says(data, argument, _context):
+    say(argument)
+    answer(data)
 
 
 @behaviour

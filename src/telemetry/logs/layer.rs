@@ -116,10 +116,9 @@ impl Fields {
         if let Some(text) = worker_output {
             let pid = fields.get("pid").and_then(Value::as_u64).unwrap_or_default();
             let Some(Value::String(stream)) = fields.remove("stream") else { return Job::Print([].into()) };
-            return Job::Worker(
-                Arc::new(WorkerText { time, channel, pid, stream, text }),
-                Arc::clone(format),
-            );
+            let trace_id = fields.remove("trace_id");
+            let text = WorkerText { time, channel, pid, stream, trace_id, text };
+            return Job::Worker(Arc::new(text), Arc::clone(format));
         }
         let source = metadata.file().zip(metadata.line()).zip(metadata.module_path());
         let source = source.map(|((file, line), module)| Source { file, line, module });

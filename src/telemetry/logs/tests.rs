@@ -325,6 +325,25 @@ fn a_blocked_output_delays_no_other() {
 }
 
 #[test]
+fn a_worker_s_line_has_the_trace_of_its_request_unless_it_names_one() {
+    let text = WorkerText {
+        time: std::time::SystemTime::UNIX_EPOCH,
+        channel: "server",
+        pid: 7,
+        stream: "stderr".into(),
+        trace_id: Some("aaaa".into()),
+        text: b"plain\n{\"level\":\"info\",\"msg\":\"a\",\"trace_id\":\"bbbb\"}\n".to_vec(),
+    };
+    let (channel, limit) = (style(Mode::Production, None), tracing::level_filters::LevelFilter::DEBUG);
+    let mut lines = Vec::new();
+    text.write(&Style::new(&channel, Compat::V2025), limit, false, |line| {
+        lines.push(String::from_utf8_lossy(line).into_owned());
+    });
+    assert!(lines[0].ends_with("\"pid\":7,\"stream\":\"stderr\",\"trace_id\":\"aaaa\"}\n"), "{}", lines[0]);
+    assert!(lines[1].ends_with("\"pid\":7,\"stream\":\"stderr\",\"trace_id\":\"bbbb\"}\n"), "{}", lines[1]);
+}
+
+#[test]
 fn a_field_of_a_worker_cannot_replace_one_of_the_line() {
     let channel = style(Mode::Production, None);
     let fields = json!({"logger": "evil", "ts": 5, "level": "debug", "msg": "m", "n": 1});
@@ -337,6 +356,7 @@ fn a_field_of_a_worker_cannot_replace_one_of_the_line() {
         channel: "server",
         pid: 7,
         stream: "stderr".into(),
+        trace_id: None,
         text: br#"{"level":"info","msg":"a","pid":1,"stream":"x","time":2}
 {"level":"info","msg":"b","pid":7}
 "#

@@ -19,6 +19,8 @@ pub(super) struct WorkerText {
     pub(super) pid: u64,
     /// `stdout` or `stderr`.
     pub(super) stream: String,
+    /// The trace of the request that printed it, if that is certain.
+    pub(super) trace_id: Option<Value>,
     pub(super) text: Vec<u8>,
 }
 
@@ -78,6 +80,10 @@ impl WorkerText {
             fields.extend(renamed);
             line.message
         });
+        // A line may name its trace by itself.
+        if let Some(trace_id) = self.trace_id.as_ref().filter(|_| !fields.contains("trace_id")) {
+            fields.insert("trace_id", trace_id);
+        }
         let message = message.as_deref().unwrap_or(text);
         let line = Line { time: self.time, level, channel: self.channel, message, fields, source: None };
         Some(style.write(line, terminal))

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue};
@@ -21,6 +22,15 @@ use super::span::{Kind, Parent, Span, Value, cut};
 use crate::findings::Findings;
 use crate::telemetry::logs::Stream;
 use crate::telemetry::metrics::Collect;
+
+/// Whether there is a tracer that makes spans.
+static IS_ON: AtomicBool = AtomicBool::new(false);
+
+/// Whether calls are traced. What this costs others is a read.
+#[inline]
+pub(crate) fn is_on() -> bool {
+    IS_ON.load(Relaxed)
+}
 
 /// Makes spans, or none. Clones share one queue.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +98,7 @@ impl Tracer {
                 Target::Collector { client: Box::new(Client::new(*endpoint)?), is_compressed }
             }
         };
+        IS_ON.store(true, Relaxed);
         let queue = Arc::new(Queue::new(pace.capacity, pace.batch));
         let (resource, health) = (resource.into(), Health::default());
         let exporter = Exporter { queue: Arc::clone(&queue), target, resource, pace, health };
