@@ -18,6 +18,7 @@ use super::problems::Problems;
 use super::wrong::Wrong;
 use super::{numbers, shown};
 use crate::duration::{self, Unit};
+use crate::net::SOCKET_SETTINGS;
 use crate::worker::SCALAR;
 
 /// Mistakes to find in one section: each costs one more pass over it.
@@ -99,6 +100,9 @@ impl<'de> Deserializer<'de> for Keys<'_> {
 /// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
 const NEVER_NOTHING: [&str; 1] = ["allow"];
 
+/// The form of a section, for messages.
+const SECTION: &str = "a section of `key: value` lines";
+
 /// One value, as serde sees it.
 struct Reader<'a> {
     node: &'a Node,
@@ -126,8 +130,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text in place of a section may be the section's content with a syntax error, so it is not shown.
-    fn expected_section<T>(&self) -> Result<T, Wrong> {
-        let expected = "a section of `key: value` lines";
+    fn expected_section<T>(&self, expected: &str) -> Result<T, Wrong> {
         match &self.node.value {
             Value::Scalar { text, shown: None, .. } if text.parse::<f64>().is_err() => {
                 let message = format!("expected {expected}, found text");
@@ -267,21 +270,22 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         match &self.node.value {
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, None)),
             _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], None)),
-            _ => return self.expected_section(),
+            _ => return self.expected_section(SECTION),
         }
         .map_err(|wrong| self.wrong_here(wrong))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         match &self.node.value {
             Value::Map(entries) => visitor.visit_map(Entries::new(&self, entries, Some(fields))),
             _ if self.node.is_nothing() => visitor.visit_map(Entries::new(&self, &[], Some(fields))),
-            _ => return self.expected_section(),
+            _ if name == SOCKET_SETTINGS => return self.expected_section("a map"),
+            _ => return self.expected_section(SECTION),
         }
         .map_err(|wrong| self.wrong_here(wrong))
     }

@@ -41,6 +41,7 @@ pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed};
+pub(crate) use socket_settings::SOCKET_SETTINGS;
 pub use socket_settings::SocketSettings;
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

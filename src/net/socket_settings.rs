@@ -5,6 +5,9 @@ use serde::de::{self, Deserializer};
 
 use super::{Address, Attributes};
 
+/// The name of [`SocketSettings`] to serde: RoadRunner has an own text for what is none.
+pub(crate) const SOCKET_SETTINGS: &str = "SocketSettings";
+
 /// What is set of the attributes of a socket's file; the rest is up to the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]

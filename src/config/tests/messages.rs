@@ -249,6 +249,18 @@ fn settings_without_an_effect_are_reported() {
 }
 
 #[test]
+fn a_value_in_place_of_a_socket_s_attributes_is_refused_in_roadrunner_s_words() {
+    for compat in ["2025", "3"] {
+        let text = format!("{WITH_COMMAND}causeway.compat: {compat}\ncentrifuge.proxy_socket: 5\n");
+        assert_eq!(error(&text), "4: centrifuge.proxy_socket: expected a map, found \"5\"");
+        let text = format!("{LEAST}causeway.compat: {compat}\nrpc: {{unix_socket: x}}\n");
+        assert_eq!(error(&text), "5: rpc.unix_socket: expected a map, found text");
+        let text = format!("{LEAST}causeway.compat: {compat}\nrpc: {{unix_socket: [1]}}\n");
+        assert_eq!(error(&text), "5: rpc.unix_socket: expected a map, found a list");
+    }
+}
+
+#[test]
 fn unknown_lock_drivers_are_refused() {
     let refused = "4: lock.driver: unsupported lock driver: \"etcd\"; expected memory or redis";
     assert_eq!(error(&format!("{LEAST}lock: {{driver: etcd}}\n")), refused);
