@@ -149,3 +149,26 @@ async fn tokens_increase_with_each_grant_even_if_redis_forgets_the_last_one() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_names_and_times_are_served_and_longer_names_refused() {
+    let redis = redis(&[]);
+    let server = bridge(&redis);
+    let mut caller = server.caller().await;
+    let long = "x".repeat(4096);
+    for ttl in [1, 9_223_372_036_854_775, i64::MAX] {
+        let claim = json!({"resource": long, "id": long, "ttl": ttl, "wait": i64::MAX});
+        assert!(caller.json("lock.LockFenced", &claim).await.unwrap()["ok"] == true || ttl == 1, "{ttl}");
+        assert_eq!(ok(&mut caller, "Exists", claim.clone()).await, ttl > 1);
+        assert_eq!(ok(&mut caller, "UpdateTTL", claim.clone()).await, ttl > 1);
+        assert_eq!(ok(&mut caller, "Release", claim).await, ttl > 1);
+    }
+    let longer = "x".repeat(4097);
+    for (resource, id) in [(&longer, "a"), (&"r".to_owned(), &*longer)] {
+        for method in ["Lock", "Release", "Exists", "UpdateTTL"] {
+            let claim = json!({"resource": resource, "id": id, "wait": 1_000_000});
+            let error = caller.json(&format!("lock.{method}"), &claim).await.unwrap_err();
+            assert_eq!(error, "the name of a resource or owner is too long: 4097 bytes, limit 4096");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use redis::RedisConnectionInfo;
 use serde_json::json;
 
 use super::{begin, bridge, bridge_with, granted, of, ok, patient, queued};
-use crate::support::redis::{redis, redis_in};
+use crate::support::redis::{HOST, redis, redis_in};
 use crate::support::{BINARY, PATIENCE, eventually, stop, worker};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,11 +106,11 @@ async fn caller_is_served(caller: &mut crate::support::rpc::Caller) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_does_not_start_without_its_redis_and_never_prints_the_password() {
     let login = RedisConnectionInfo::default().set_password("hunter2");
-    let mut redis = redis_in(tempfile::tempdir().unwrap(), &["--requirepass", "hunter2"], login);
+    let mut protected = redis_in(tempfile::tempdir().unwrap(), &["--requirepass", "hunter2"], login);
     for (section, reason) in [
-        (redis.section(""), "NOAUTH"),
-        (redis.section(", password: hunter1"), "username and password were refused"),
-        (redis.section(", username: none, password: hunter1"), "username and password were refused"),
+        (protected.section(""), "NOAUTH"),
+        (protected.section(", password: hunter1"), "username and password were refused"),
+        (protected.section(", username: none, password: hunter1"), "username and password were refused"),
     ] {
         let mut server = worker().rpc().more(&section).spawn();
         assert_eq!(server.exit().await.code(), Some(1));
@@ -121,8 +121,13 @@ async fn a_server_does_not_start_without_its_redis_and_never_prints_the_password
             std::process::Command::new(BINARY).arg("check").current_dir(server.folder.path()).output();
         assert!(check.unwrap().status.success(), "check connects to nothing");
     }
-    redis.kill();
-    let mut server = worker().rpc().more(&redis.section("")).spawn();
+    let master = redis(&[]);
+    let replica = redis(&["--replicaof", HOST, &master.port.to_string()]);
+    let mut server = worker().rpc().more(&replica.section("")).spawn();
+    assert_eq!(server.exit().await.code(), Some(1));
+    assert!(server.output().contains("READONLY"), "{}", server.output());
+    protected.kill();
+    let mut server = worker().rpc().more(&protected.section("")).spawn();
     assert_eq!(server.exit().await.code(), Some(1));
     let output = server.output();
     assert!(

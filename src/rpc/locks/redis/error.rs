@@ -1,6 +1,6 @@
 //! Why a command has failed.
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// A failed command.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,15 +61,16 @@ impl Error {
 
     /// The error of a command that was sent.
     pub(super) fn of_command(address: &str, error: &RedisError) -> Self {
-        let (address, reason) = (address.to_owned(), error.to_string());
-        match error.kind() {
-            // An error within the script says so.
-            ErrorKind::Server(_) | ErrorKind::Extension if reason.contains("script") => {
-                Self::Refused { address, reason }
-            }
-            ErrorKind::Server(_) | ErrorKind::Extension => Self::NotExecuted { address, reason },
-            _ => Self::NoAnswer { address, reason },
-        }
+        let address = address.to_owned();
+        let is_answer = matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
+        let (Some(code), true) = (error.code(), is_answer) else {
+            return Self::NoAnswer { address, reason: error.to_string() };
+        };
+        let reason = format!("{code} {}", error.detail().unwrap_or_default());
+        // An error within the script says so. Before its first change, it finds out that it may change nothing.
+        let is_within =
+            reason.contains("script") && error.kind() != ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if is_within { Self::Refused { address, reason } } else { Self::NotExecuted { address, reason } }
     }
 
     /// Whether the command may have been executed.

@@ -144,10 +144,7 @@ impl Redis {
                 signal.catch_up();
             }
             let expiry = match self.attempt_until(until, claim, false).await? {
-                Attempt::Granted(grant) => match grant.accept() {
-                    Some(token) => return Ok(Some(token)),
-                    None => Some(Duration::ZERO),
-                },
+                Attempt::Granted(grant) => return Ok(grant.accept()),
                 Attempt::Refused { prospect: Prospect::None, .. } => return Ok(None),
                 Attempt::Refused { prospect: Prospect::After(expiry), .. } => expiry,
             };
