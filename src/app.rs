@@ -123,7 +123,7 @@ impl App {
     pub async fn start(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Self, StartError> {
         let config = &loaded.config;
         let (serving, health) = watch::channel(true);
-        let (tracer, traces) =
+        let (tracer, exporting) =
             Tracer::start(config.otel.as_ref(), &loaded.env).map_err(StartError::Traces)?;
         let services = services(loaded, health.clone(), stop, &tracer).await?;
         if let Some(figures) = tracer.figures() {
@@ -163,7 +163,7 @@ impl App {
             close,
             proxy,
             rpc,
-            traces,
+            traces: exporting,
             watching,
             _admin: admin,
         })

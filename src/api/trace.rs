@@ -35,7 +35,7 @@ impl Recording {
     }
 
     /// The call has ended.
-    pub(super) fn end<T>(mut self: Box<Self>, result: &Result<T, Error>) {
+    pub(super) fn end<T>(mut self, result: &Result<T, Error>) {
         match result {
             Ok(_) => self.code = Code::Ok,
             Err(error) => (self.code, self.failure) = (error.code(), Some(error.message().to_owned())),

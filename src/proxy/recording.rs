@@ -32,14 +32,8 @@ impl Recording {
     }
 
     /// The call, answered by this pool, has ended with this code. It lasted from the first of these times to the second.
-    pub(super) fn end(
-        self: Box<Self>,
-        pool: &str,
-        code: Code,
-        timings: &Timings,
-        [start, end]: [Instant; 2],
-    ) {
-        let Self { pending, method, message } = *self;
+    pub(super) fn end(self, pool: &str, code: Code, timings: &Timings, [start, end]: [Instant; 2]) {
+        let Self { pending, method, message } = self;
         let name = CODES[code as usize];
         let mut attributes: Vec<(_, Value)> = vec![
             ("rpc.system.name", "grpc".into()),

@@ -101,7 +101,7 @@ impl Client {
             OtlpClient::Http => of_http(&head, body.to_bytes()),
             OtlpClient::Grpc => {
                 let trailers = body.trailers().unwrap_or(&head.headers).clone();
-                of_grpc(&head, &trailers, body.to_bytes())
+                of_grpc(&head, &trailers, &body.to_bytes())
             }
         }
     }
@@ -237,7 +237,7 @@ fn of_http(head: &http::response::Parts, body: Bytes) -> Outcome {
     }
 }
 
-fn of_grpc(head: &http::response::Parts, trailers: &HeaderMap, body: Bytes) -> Outcome {
+fn of_grpc(head: &http::response::Parts, trailers: &HeaderMap, body: &Bytes) -> Outcome {
     let Some(status) = Status::from_header_map(trailers) else {
         let reason = format!("HTTP status {} and no gRPC status", head.status);
         return Outcome::Later { reason, after: None };

@@ -72,7 +72,7 @@ async fn answer(
     seen: Arc<Mutex<Vec<usize>>>,
     answers: Arc<[Answer]>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    assert_eq!((request.uri().path(), &*request.method().as_str()), ("/v1/traces", "POST"));
+    assert_eq!((request.uri().path(), request.method().as_str()), ("/v1/traces", "POST"));
     assert_eq!(request.headers()["content-type"], "application/x-protobuf");
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let message = ExportTraceServiceRequest::decode(body).unwrap();

@@ -313,7 +313,7 @@ impl Place {
 
     fn or_path(mut self, path: &str) -> Self {
         if self.path.is_empty() {
-            self.path = path.to_owned();
+            path.clone_into(&mut self.path);
         }
         self
     }

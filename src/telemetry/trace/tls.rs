@@ -16,13 +16,12 @@ use super::endpoint::Certificates;
 /// # Errors
 /// If a file cannot be used; the text names it.
 pub(super) fn connector(certificates: &Certificates, alpn: &[u8]) -> io::Result<TlsConnector> {
-    let roots = match &certificates.authorities {
-        Some(file) => roots_of(file)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        }
+    let roots = if let Some(file) = &certificates.authorities {
+        roots_of(file)?
+    } else {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
