@@ -34,6 +34,7 @@ if [ "$purpose" = test ]; then
     need protoc protobuf-compiler
     need chromium chromium
     need redis-server redis-server
+    need promtool prometheus
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

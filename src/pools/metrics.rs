@@ -197,3 +197,67 @@ fn counter(name: &str, help: &str) -> FamilyText {
 fn histogram(name: &str, help: &str) -> FamilyText {
     FamilyText::new(name, CollectorKind::Histogram, help)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::snapshot::PoolSnapshot;
+    use super::*;
+    use crate::pool::{Recent, RequestType, WorkerInfo};
+    use crate::telemetry::histogram::Counts;
+    use crate::worker::Usage;
+
+    fn counts(buckets: usize) -> Counts {
+        Counts { counts: vec![123_456; buckets], sum: Duration::from_millis(123_456) }
+    }
+
+    /// A pool with this many workers, in which everything has occurred.
+    fn pool(name: &str, workers: u32) -> PoolSnapshot {
+        let types = RequestType::all().map(|kind| TypeStats { kind, waits: counts(18), works: counts(18) });
+        let reasons = ["died", "faulty", "max_jobs", "ttl", "reset", "shutdown"].map(|reason| (reason, 7));
+        let (restarts, types) = (BTreeMap::from(reasons), types.collect());
+        let stats = Stats {
+            types,
+            restarts: restarts.clone(),
+            rejections: restarts,
+            boots: counts(15),
+            ..Stats::default()
+        };
+        let worker = |pid| WorkerSnapshot { info: WorkerInfo::any(pid), usage: Usage::default() };
+        PoolSnapshot {
+            name: name.into(),
+            is_ready: true,
+            command: String::new(),
+            stats,
+            recent: Recent::default(),
+            workers: (0..workers).map(worker).collect(),
+        }
+    }
+
+    /// Prints how long the page of 500 workers takes in which everything has occurred.
+    #[test]
+    #[ignore = "a measurement: run it with --release --nocapture"]
+    fn the_page_of_500_workers_is_written_quickly() {
+        let pools =
+            ["centrifuge", "centrifuge.a", "centrifuge.b", "centrifuge.c"].map(|name| pool(name, 125));
+        let snapshot = Snapshot { pools: pools.into() };
+        let mut times: Vec<Duration> = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..50 {
+            let (begin, mut page) = (Instant::now(), Page::default());
+            write_workers(&mut page, snapshot.workers());
+            write_stats(&mut page, &snapshot);
+            bytes = page.finish().len();
+            times.push(begin.elapsed());
+        }
+        times.sort();
+        let begin = Instant::now();
+        let groups = crate::worker::usage_by_group().len();
+        let pass = begin.elapsed();
+        println!(
+            "{bytes} bytes: median {:?}, slowest {:?}; /proc: {groups} groups in {pass:?}",
+            times[25], times[49]
+        );
+    }
+}

@@ -37,6 +37,7 @@ mod page;
 mod pages;
 mod pid_one;
 mod pools;
+mod prometheus;
 mod proxy;
 mod real;
 mod redis_locks;
