@@ -140,19 +140,21 @@ pub(crate) enum Stream {
 }
 
 /// Writes a text as it is, after what is queued for that stream. Never waits; a text for which there is no room is dropped and counted.
-pub(crate) fn print(stream: Stream, text: &str) {
+/// Returns whether there was room.
+pub(crate) fn print(stream: Stream, text: &str) -> bool {
     let job = Job::Print(text.as_bytes().into());
     match (CONSOLE.get(), stream) {
         (Some(console), Stream::Stdout) => console.stdout.push(job),
         (Some(console), Stream::Stderr) => console.stderr.push(job),
         // Without a log, as in tests, this does not wait either.
-        (None, _) => drop(std::thread::spawn({
+        (None, _) => {
             let text = text.to_owned();
-            move || match stream {
+            std::thread::spawn(move || match stream {
                 Stream::Stdout => io::stdout().write_all(text.as_bytes()),
                 Stream::Stderr => io::stderr().write_all(text.as_bytes()),
-            }
-        })),
+            });
+            true
+        }
     }
 }
 

@@ -70,17 +70,19 @@ impl Queue {
         (Self { sender, load: Arc::clone(&load) }, jobs, load)
     }
 
-    /// Adds a job, or drops and counts it if there is no room.
-    pub(super) fn push(&self, job: Job) {
+    /// Adds a job, or drops and counts it if there is no room. Returns whether there was.
+    pub(super) fn push(&self, job: Job) -> bool {
         let Load { waiting, dropped } = &*self.load;
         let (size, lines) = (job.size(), job.lines());
         let before = waiting.fetch_add(size, Relaxed);
         let fits = before == 0 || before.saturating_add(size) <= MAX_WAITING;
-        if !fits || self.sender.send(job).is_err() {
+        let is_added = fits && self.sender.send(job).is_ok();
+        if !is_added {
             waiting.fetch_sub(size, Relaxed);
             dropped.fetch_add(lines, Relaxed);
             Lost::SlowReader.count(lines);
         }
+        is_added
     }
 
     /// Has the output write what waits, and close.

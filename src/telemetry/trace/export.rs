@@ -1,7 +1,8 @@
 //! The task that exports spans, a batch at a time, away from the calls that made them.
 //!
 //! A batch is sent when it is full or `delay` has passed. While the collector cannot take it, the exporter waits, longer each time, and tries
-//! again until the batch is too old; the queue behind it is bounded. At shutdown, what waits is sent once, and nothing is tried again.
+//! again until the batch is too old; the queue behind it is bounded. At shutdown, what waits is sent once, and nothing is tried again. A batch
+//! that the exporter has taken counts as dropped at shutdown if its task is aborted.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use flate2::Compression;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::client::{Client, Outcome};
-use super::queue::{Dropped, Queue};
+use super::health::Health;
+use super::queue::{Dropped, Queue, Taken};
 use super::settings::Pace;
 use super::span::Span;
 use super::{console, otlp};
@@ -26,11 +28,8 @@ use crate::telemetry::logs::{self, Stream};
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often, at most, failures are logged.
-const REPORT_EVERY: Duration = Duration::from_mins(1);
-
 /// A busy machine may take so long to let the exporter notice that its time is over.
-const OVERTIME: Duration = Duration::from_millis(100);
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// About how many bytes a span takes when it is encoded.
 const SIZE: usize = 400;
@@ -56,43 +55,37 @@ pub(super) struct Exporter {
     pub(super) health: Health,
 }
 
-/// What is remembered from one batch to the next.
-#[derive(Debug, Default)]
-pub(super) struct Health {
-    /// Failed attempts since the last one that succeeded.
-    failures: u32,
-    /// When a failure was logged that has not been followed by a success.
-    reported: Option<Instant>,
-}
-
 /// A running exporter.
 #[derive(Debug)]
 #[must_use = "spans that wait are lost unless it is finished"]
 pub struct Exporting {
     /// When the shutdown has to be over, once it has begun.
     stop: watch::Sender<Option<Instant>>,
-    task: JoinHandle<()>,
-}
-
-/// Spans that are encoded.
-struct Batch {
-    message: Bytes,
-    spans: usize,
+    pub(super) task: JoinHandle<()>,
+    queue: Arc<Queue>,
 }
 
 impl Exporting {
     pub(super) fn start(exporter: Exporter) -> Self {
         let (stop, stopping) = watch::channel(None);
-        Self { stop, task: tokio::spawn(exporter.run(Stop(stopping))) }
+        let queue = Arc::clone(&exporter.queue);
+        Self { stop, task: tokio::spawn(exporter.run(Stop(stopping))), queue }
     }
 
-    /// Sends what waits, until `deadline` at the latest.
+    /// Sends what waits, until `deadline` at the latest. The rest is counted and logged.
     pub async fn finish(self, deadline: Instant) {
-        self.stop.send_replace(Some(deadline));
+        let Self { stop, mut task, queue } = self;
+        stop.send_replace(Some(deadline));
         // It keeps the deadline by itself, unless there is no time to run it.
-        let mut task = self.task;
         if timeout_at(deadline + OVERTIME, &mut task).await.is_err() {
             task.abort();
+            // Its batch is counted when it is dropped.
+            let _ = task.await;
+        }
+        queue.drop_waiting();
+        let spans = queue.dropped(Dropped::Shutdown);
+        if spans > 0 {
+            warn!(target: "otel", spans, "spans dropped at shutdown");
         }
     }
 }
@@ -125,31 +118,32 @@ impl Exporter {
             self.drain(&mut stop).await;
         }
         self.drain(&mut stop).await;
-        self.report_lost();
     }
 
-    /// Exports until nothing waits, or the shutdown has to be over.
+    /// Exports a batch, and more of them while they are full. At shutdown, it exports all that waits, as long as there is time.
     async fn drain(&mut self, stop: &mut Stop) {
         loop {
             let spans = self.queue.take();
             if spans.is_empty() {
                 return;
             }
-            let count = spans.len();
-            let is_over = stop.deadline().is_some_and(|deadline| deadline <= Instant::now());
-            if is_over {
-                self.queue.count(Dropped::Shutdown, count);
-                continue;
-            }
+            let taken = Taken::new(&self.queue, spans.len());
             match self.encoded(spans).await {
-                Some(batch) => self.export(batch, stop).await,
-                None => self.queue.count(Dropped::Rejected, count),
+                Some(message) => self.export(message, taken, stop).await,
+                None => taken.dropped(Dropped::Rejected),
+            }
+            let goes_on = match stop.deadline() {
+                Some(deadline) => Instant::now() < deadline,
+                None => self.queue.has_batch(),
+            };
+            if !goes_on {
+                return;
             }
         }
     }
 
     /// `None` if that is not possible.
-    async fn encoded(&self, spans: Vec<Span>) -> Option<Batch> {
+    async fn encoded(&self, spans: Vec<Span>) -> Option<Bytes> {
         let (resource, count) = (Arc::clone(&self.resource), spans.len());
         let compresses = matches!(self.target, Target::Collector { is_compressed: true, .. });
         let is_text = matches!(self.target, Target::Console(_));
@@ -160,38 +154,34 @@ impl Exporter {
             let message = otlp::encode(&resource, spans);
             if compresses { gzip::compress(&message, Compression::fast()) } else { Ok(message) }
         });
-        Some(Batch { message: message.await.ok()?.ok()?.into(), spans: count })
+        Some(message.await.ok()?.ok()?.into())
     }
 
     /// Sends one batch, again and again as long as it makes sense.
-    async fn export(&mut self, batch: Batch, stop: &mut Stop) {
-        let Batch { message, spans } = batch;
+    async fn export(&mut self, message: Bytes, taken: Taken, stop: &mut Stop) {
         let begin = Instant::now();
         loop {
             let (reason, after) = match self.attempt(message.clone(), stop).await {
                 Outcome::Taken { rejected, reason } => {
-                    self.succeeded();
-                    let rejected = rejected.min(spans);
-                    self.queue.count_exported(spans - rejected);
-                    if rejected > 0 {
-                        self.queue.count(Dropped::Rejected, rejected);
-                        self.failed(&format!("{rejected} spans were rejected: {reason}"));
-                    }
-                    return;
+                    taken.exported(rejected);
+                    return match rejected {
+                        0 => self.health.succeeded(),
+                        _ => self.health.rejected(&format!("{rejected} spans were rejected: {reason}")),
+                    };
                 }
                 Outcome::Rejected { reason } => {
-                    self.queue.count(Dropped::Rejected, spans);
-                    return self.failed(&reason);
+                    taken.dropped(Dropped::Rejected);
+                    return self.health.rejected(&reason);
                 }
                 Outcome::Later { reason, after } => (reason, after),
             };
-            self.failed(&reason);
-            let pause = after.unwrap_or_default().max(self.pause()).min(LONGEST_PAUSE);
+            self.health.failed(&reason);
             if stop.deadline().is_some() {
-                return self.queue.count(Dropped::Shutdown, spans);
+                return taken.dropped(Dropped::Shutdown);
             }
+            let pause = after.unwrap_or_default().max(self.pause()).min(LONGEST_PAUSE);
             if begin.elapsed() + pause > self.pace.patience {
-                self.queue.count(Dropped::Unreachable, spans);
+                taken.dropped(Dropped::Unreachable);
                 // The next batch waits for the collector as well.
                 return drop(timeout(pause, stop.begun()).await);
             }
@@ -203,8 +193,10 @@ impl Exporter {
         let late = || Outcome::Later { reason: "no answer in time".into(), after: None };
         let client = match &mut self.target {
             Target::Console(stream) => {
-                logs::print(*stream, &String::from_utf8_lossy(&message));
-                return Outcome::Taken { rejected: 0, reason: String::new() };
+                if logs::print(*stream, &String::from_utf8_lossy(&message)) {
+                    return Outcome::Taken { rejected: 0, reason: String::new() };
+                }
+                return Outcome::Rejected { reason: "slow reader".into() };
             }
             Target::Collector { client, .. } => client,
         };
@@ -219,29 +211,7 @@ impl Exporter {
 
     /// How long to wait after so many failures.
     fn pause(&self) -> Duration {
-        let doublings = self.health.failures.saturating_sub(1).min(8);
+        let doublings = self.health.failures().saturating_sub(1).min(8);
         (self.pace.pause * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
-    }
-
-    fn succeeded(&mut self) {
-        self.health.failures = 0;
-        if self.health.reported.take().is_some() {
-            info!(target: "otel", "exporting spans again");
-        }
-    }
-
-    fn failed(&mut self, error: &str) {
-        self.health.failures = self.health.failures.saturating_add(1);
-        if self.health.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
-            self.health.reported = Some(Instant::now());
-            warn!(target: "otel", error, "cannot export spans");
-        }
-    }
-
-    fn report_lost(&self) {
-        let spans = self.queue.dropped(Dropped::Shutdown);
-        if spans > 0 {
-            warn!(target: "otel", spans, "spans dropped at shutdown");
-        }
     }
 }

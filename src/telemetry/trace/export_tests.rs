@@ -16,9 +16,10 @@ use tokio::time::{Instant, timeout};
 
 use super::client::Client;
 use super::config::Otel;
-use super::export::{Exporter, Exporting, Health, Target};
+use super::export::{Exporter, Exporting, Target};
+use super::health::Health;
 use super::messages::{ExportTraceServiceRequest, ExportTraceServiceResponse, PartialSuccess};
-use super::queue::{Dropped, Queue};
+use super::queue::{Dropped, Queue, Taken};
 use super::settings::{Destination, Pace, Settings};
 use super::tests::span;
 use crate::findings::Findings;
@@ -141,6 +142,19 @@ async fn spans_are_exported_in_batches() {
 }
 
 #[tokio::test]
+async fn spans_that_came_during_an_export_wait_for_others() {
+    let collector = Collector::start([Answer::Status(200)]).await;
+    let (queue, exporting) = export(&collector.address, Pace { delay: Duration::from_hours(1), ..FAST });
+    for round in 1..=3 {
+        // The first round leaves six, to which two are missing.
+        queue.push((0..if round == 1 { 14 } else { 8 }).map(|_| span()).collect::<Vec<_>>());
+        eventually("a batch is exported", || queue.exported() == 8 * round).await;
+    }
+    finish(exporting).await;
+    assert_eq!(collector.seen(), [8, 8, 8, 6]);
+}
+
+#[tokio::test]
 async fn a_batch_that_the_collector_cannot_take_yet_is_sent_again() {
     let collector = Collector::start([Answer::Status(503), Answer::Status(429), Answer::Status(200)]).await;
     let (queue, exporting) = export(&collector.address, FAST);
@@ -193,12 +207,29 @@ async fn the_shutdown_does_not_wait_for_a_silent_collector() {
     assert_eq!(queue.dropped(Dropped::Shutdown), 20);
 }
 
+#[tokio::test(start_paused = true)]
+async fn spans_of_an_exporter_that_cannot_be_run_are_counted() {
+    let collector = Collector::start([Answer::Silence]).await;
+    let (queue, mut exporting) = export(&collector.address, FAST);
+    // Another task, which does not notice the shutdown, in place of the exporter's.
+    let taken = Taken::new(&queue, 8);
+    let stuck = tokio::spawn(async move {
+        let _taken = taken;
+        std::future::pending().await
+    });
+    std::mem::replace(&mut exporting.task, stuck).abort();
+    queue.push([span(), span()]);
+    exporting.finish(Instant::now()).await;
+    assert_eq!(queue.dropped(Dropped::Shutdown), 10);
+}
+
 #[tokio::test]
 async fn a_silent_collector_is_given_up_after_the_timeout() {
     let collector = Collector::start([Answer::Silence, Answer::Status(200)]).await;
     let (queue, exporting) = export(&collector.address, Pace { timeout: Duration::from_millis(50), ..FAST });
     queue.push([span()]);
     eventually("the span is exported", || queue.exported() == 1).await;
-    assert_eq!(collector.seen(), [1, 1]);
+    // On a busy machine, the second answer may be late as well.
+    assert!(collector.seen().starts_with(&[1, 1]));
     finish(exporting).await;
 }

@@ -31,6 +31,7 @@ mod environment;
 mod export;
 #[cfg(test)]
 mod export_tests;
+mod health;
 mod ids;
 mod messages;
 mod otlp;

@@ -33,6 +33,14 @@ pub(super) struct Queue {
     dropped: [AtomicU64; Dropped::ALL.len()],
 }
 
+/// Spans that an exporter has taken from the queue. Unless something else becomes of them, they are dropped at shutdown.
+#[derive(Debug)]
+#[must_use = "spans count as dropped at shutdown"]
+pub(super) struct Taken {
+    queue: Arc<Queue>,
+    spans: usize,
+}
+
 impl Dropped {
     const ALL: [Self; 4] = [Self::QueueFull, Self::Unreachable, Self::Rejected, Self::Shutdown];
 
@@ -78,9 +86,17 @@ impl Queue {
         }
     }
 
+    /// Whether there are enough for a batch.
+    pub(super) fn has_batch(&self) -> bool {
+        self.spans().len() >= self.batch
+    }
+
     /// Resolves when there are enough for a batch.
     pub(super) async fn ready(&self) {
-        self.is_ready.notified().await;
+        // What it was notified of may have been taken since.
+        while !self.has_batch() {
+            self.is_ready.notified().await;
+        }
     }
 
     /// Takes the oldest spans, as many as fit into a batch.
@@ -92,13 +108,14 @@ impl Queue {
         spans.drain(..self.batch).collect()
     }
 
-    /// Counts spans that have been exported.
-    pub(super) fn count_exported(&self, spans: usize) {
-        self.exported.fetch_add(spans as u64, Relaxed);
+    /// Drops what waits, at shutdown.
+    pub(super) fn drop_waiting(&self) {
+        let waiting = std::mem::take(&mut *self.spans()).len();
+        self.count(Dropped::Shutdown, waiting);
     }
 
     /// Counts spans that will not be exported.
-    pub(super) fn count(&self, why: Dropped, spans: usize) {
+    fn count(&self, why: Dropped, spans: usize) {
         self.dropped[why as usize].fetch_add(spans as u64, Relaxed);
     }
 
@@ -121,6 +138,32 @@ impl Queue {
 
     fn spans(&self) -> MutexGuard<'_, Vec<Span>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// A number of spans that were taken from this queue.
+    pub(super) fn new(queue: &Arc<Queue>, spans: usize) -> Self {
+        Self { queue: Arc::clone(queue), spans }
+    }
+
+    /// They have been exported, except for those that the collector has rejected.
+    pub(super) fn exported(mut self, rejected: usize) {
+        let spans = std::mem::take(&mut self.spans);
+        let rejected = rejected.min(spans);
+        self.queue.exported.fetch_add((spans - rejected) as u64, Relaxed);
+        self.queue.count(Dropped::Rejected, rejected);
+    }
+
+    /// They will not be exported.
+    pub(super) fn dropped(mut self, why: Dropped) {
+        self.queue.count(why, std::mem::take(&mut self.spans));
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.queue.count(Dropped::Shutdown, self.spans);
     }
 }
 

@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::config::{Exporter, Otel, OtlpClient};
 use super::context::TraceContext;
-use super::queue::{Dropped, Queue};
+use super::queue::{Dropped, Queue, Taken};
 use super::settings::{Destination, Pace, Settings};
 use super::span::{Kind, Parent, Span};
 use super::{console, ids, otlp};
@@ -298,7 +298,7 @@ async fn a_queue_is_bounded_and_counts_what_it_drops() {
     // A batch is ready.
     queue.ready().await;
     assert_eq!((queue.take().len(), queue.take().len(), queue.take().len()), (2, 2, 0));
-    queue.count_exported(4);
+    Taken::new(&queue, 4).exported(0);
     let mut page = Page::default();
     let write = Arc::clone(&queue).collect().await;
     write(&mut page);
