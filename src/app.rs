@@ -64,7 +64,7 @@ pub enum StartError {
     #[error(transparent)]
     Api(#[from] api::SetupError),
     /// The certificates for a collector of traces cannot be used.
-    #[error("otel: {0}")]
+    #[error("otel")]
     Traces(#[source] io::Error),
     /// One of `metrics.collect` cannot be declared.
     #[error("metrics.collect.{name}: {reason}")]

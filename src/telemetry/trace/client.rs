@@ -138,8 +138,7 @@ impl Client {
                 if is_compressed {
                     headers.insert(grpc::ENCODING, gzip);
                 }
-                let scheme = if self.endpoint.is_tls { "https" } else { "http" };
-                let target = format!("{scheme}://{}{SERVICE}", self.endpoint.authority());
+                let target = format!("{}{SERVICE}", self.endpoint.origin());
                 (target, framed(&message, is_compressed)?)
             }
         };

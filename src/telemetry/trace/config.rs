@@ -18,9 +18,9 @@ pub struct Otel {
     /// `otel.custom_url`: the path of the endpoint.
     pub custom_url: Option<String>,
     /// `otel.insecure`: no TLS.
-    pub insecure: bool,
+    pub insecure: Option<bool>,
     /// `otel.compress`: gzip.
-    pub compress: bool,
+    pub compress: Option<bool>,
     /// `otel.headers`: sent with each export.
     pub headers: BTreeMap<String, String>,
     /// `otel.service_name`: older than `otel.resource.service_name`.
@@ -66,8 +66,8 @@ impl Default for Otel {
             client: None,
             endpoint: None,
             custom_url: None,
-            insecure: false,
-            compress: false,
+            insecure: None,
+            compress: None,
             headers: BTreeMap::new(),
             service_name: None,
             service_version: None,

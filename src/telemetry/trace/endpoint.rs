@@ -1,7 +1,7 @@
 //! Where a collector is, and how it is spoken to.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderMap;
 
@@ -32,31 +32,35 @@ pub(super) struct Certificates {
     pub(super) client: Option<(PathBuf, PathBuf)>,
 }
 
+impl Certificates {
+    /// The same files, if they are relative to this folder.
+    pub(super) fn within(self, folder: &Path) -> Self {
+        let Self { authorities, client } = self;
+        let join = |file: PathBuf| folder.join(file);
+        Self { authorities: authorities.map(join), client: client.map(|(own, key)| (join(own), join(key))) }
+    }
+}
+
 impl Endpoint {
     /// The host and port, as in a URL.
     pub(super) fn authority(&self) -> String {
         let Self { host, port, .. } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
-}
 
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The URL without its path, which may hold an API key.
+    pub(super) fn origin(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())?;
-        match self.client {
-            OtlpClient::Http => f.write_str(&self.path),
-            OtlpClient::Grpc => Ok(()),
-        }
+        format!("{scheme}://{}", self.authority())
     }
 }
 
 impl fmt::Debug for Endpoint {
-    /// Without the values of headers, which may be API keys.
+    /// Without the path and the values of headers, which may be API keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.keys().collect();
         let mut shown = f.debug_struct("Endpoint");
-        shown.field("client", &self.client).field("url", &self.to_string()).field("headers", &headers);
+        shown.field("client", &self.client).field("origin", &self.origin()).field("headers", &headers);
         shown.field("is_compressed", &self.is_compressed).finish_non_exhaustive()
     }
 }

@@ -36,9 +36,9 @@ impl<'a> Environment<'a> {
         names.into_iter().find_map(|name| Some((name, self.get(name)?)))
     }
 
-    /// Whether the variable is `true`, in any case.
-    pub(super) fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    /// Whether the first of these variables that is set is `true`, in any case.
+    pub(super) fn is_true<const N: usize>(&self, names: [&'static str; N]) -> bool {
+        self.first(names).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
     }
 
     /// A number.

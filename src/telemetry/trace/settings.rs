@@ -3,7 +3,6 @@
 //! A key of the section wins over a variable, as in RoadRunner, and a variable for traces over the one for all signals.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::config::{Exporter, Otel, OtlpClient};
 use super::endpoint::{Certificates, Endpoint};
 use super::environment::{Environment, SECTION, ignored};
-use super::ids;
 use super::sampler::{NAMES, Sampler};
+use super::{ids, tls};
 use crate::findings::{Findings, Machine};
 
 /// What spans an exporter sends, and where.
@@ -72,14 +71,10 @@ impl Otel {
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         if let Some(settings) = Settings::of(self, machine.env, findings)
             && let Destination::Collector(endpoint) = settings.destination
+            && endpoint.is_tls
         {
-            let files = endpoint.certificates;
-            let pair = files.client.into_iter().flat_map(|(certificate, key)| [certificate, key]);
-            for file in files.authorities.into_iter().chain(pair) {
-                if let Err(error) = std::fs::File::open(machine.work_dir.join(&file)) {
-                    findings.mistake(SECTION, format!("cannot read {}: {error}", file.display()));
-                }
-            }
+            let connector = tls::connector(&endpoint.certificates.within(machine.work_dir), &[]);
+            findings.check(SECTION, connector.map(drop));
         }
     }
 }
@@ -104,7 +99,7 @@ impl Settings {
         };
         let sampler = sampler(otel, &env, findings);
         let (resource, pace) = (resource(otel, &env, findings), pace(&env, findings));
-        if env.is_true("OTEL_SDK_DISABLED") {
+        if env.is_true(["OTEL_SDK_DISABLED"]) {
             findings.odd(SECTION, "has no effect: the variable OTEL_SDK_DISABLED is true");
             return None;
         }
@@ -218,17 +213,16 @@ fn endpoint(otel: &Otel, env: &Environment<'_>, findings: &mut Findings) -> Opti
         return None;
     }
     let compression = env.first(["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]);
-    let is_compressed = otel.compress
-        || compression.is_some_and(|(name, value)| match value {
-            "gzip" => true,
-            "none" => false,
-            _ => {
-                ignored(name, "expected gzip or none", findings);
-                false
-            }
-        });
+    let is_compressed = otel.compress.unwrap_or_else(|| match compression {
+        Some((_, "gzip")) => true,
+        None | Some((_, "none")) => false,
+        Some((name, _)) => {
+            ignored(name, "expected gzip or none", findings);
+            false
+        }
+    });
     let headers = headers(otel, env, findings);
-    let certificates = certificates(env);
+    let certificates = if is_tls { certificates(env, findings) } else { Certificates::default() };
     Some(Endpoint { client, is_tls, host, port, path, headers, is_compressed, certificates })
 }
 
@@ -260,8 +254,11 @@ fn place(otel: &Otel, client: OtlpClient, env: &Environment<'_>, findings: &mut 
         OtlpClient::Http => 4318,
         OtlpClient::Grpc => 4317,
     };
+    let is_insecure = otel.insecure.unwrap_or_else(|| {
+        env.is_true(["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"])
+    });
     let default =
-        Place { is_tls: !otel.insecure, host: "localhost".into(), port: default_port, path: PATH.into() };
+        Place { is_tls: !is_insecure, host: "localhost".into(), port: default_port, path: PATH.into() };
     if let Some(text) = otel.endpoint.as_deref().filter(|text| !text.is_empty()) {
         let place = Place::parse(text, default.is_tls, default_port);
         if place.is_none() {
@@ -269,18 +266,14 @@ fn place(otel: &Otel, client: OtlpClient, env: &Environment<'_>, findings: &mut 
         }
         return place.map(|place| place.or_path(PATH));
     }
-    let is_insecure = |name| env.is_true(name);
-    let is_tls = default.is_tls
-        && !is_insecure("OTEL_EXPORTER_OTLP_TRACES_INSECURE")
-        && !is_insecure("OTEL_EXPORTER_OTLP_INSECURE");
     let names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-    let Some((name, text)) = env.first(names) else { return Some(Place { is_tls, ..default }) };
-    let Some(mut place) = Place::parse(text, is_tls, default_port) else {
+    let Some((name, text)) = env.first(names) else { return Some(default) };
+    let Some(mut place) = Place::parse(text, default.is_tls, default_port) else {
         ignored(name, "expected a URL such as http://host:4318", findings);
-        return Some(Place { is_tls, ..default });
+        return Some(default);
     };
-    // RoadRunner's `insecure` wins over the scheme of a variable.
-    place.is_tls &= !otel.insecure;
+    // The section wins over the scheme of a variable.
+    place.is_tls = otel.insecure.map_or(place.is_tls, |is_insecure| !is_insecure);
     if name == names[1] {
         // The general endpoint is where the paths of all signals begin.
         place.path = format!("{}{PATH}", place.path.trim_end_matches('/'));
@@ -348,10 +341,21 @@ fn headers(otel: &Otel, env: &Environment<'_>, findings: &mut Findings) -> Heade
     headers
 }
 
-fn certificates(env: &Environment<'_>) -> Certificates {
-    let file = |names| env.first(names).map(|(_, file)| PathBuf::from(file));
-    let authorities = file(["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]);
-    let own = file(["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"]);
-    let key = file(["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"]);
-    Certificates { authorities, client: own.zip(key) }
+fn certificates(env: &Environment<'_>, findings: &mut Findings) -> Certificates {
+    let authorities = env.first(["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]);
+    let own = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
+    let key = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
+    let client = match (env.first(own), env.first(key)) {
+        (Some((_, own)), Some((_, key))) => Some((own.into(), key.into())),
+        (Some((name, _)), None) => {
+            ignored(name, &format!("expected together with {}", key[1]), findings);
+            None
+        }
+        (None, Some((name, _))) => {
+            ignored(name, &format!("expected together with {}", own[1]), findings);
+            None
+        }
+        (None, None) => None,
+    };
+    Certificates { authorities: authorities.map(|(_, file)| file.into()), client }
 }

@@ -16,7 +16,7 @@ use super::queue::{Dropped, Queue, Taken};
 use super::settings::{Destination, Pace, Settings};
 use super::span::{Kind, Parent, Span};
 use super::{console, ids, otlp};
-use crate::findings::{Findings, Weight};
+use crate::findings::{Findings, Machine, Weight};
 use crate::telemetry::metrics::{Collect as _, Page};
 
 fn settings(otel: &Otel, env: &[(&str, &str)]) -> (Option<Settings>, Vec<String>) {
@@ -36,7 +36,10 @@ fn endpoint(otel: &Otel, env: &[(&str, &str)]) -> (OtlpClient, String, bool) {
     let (settings, findings) = settings(otel, env);
     assert_eq!(findings, Vec::<String>::new());
     match settings.unwrap().destination {
-        Destination::Collector(endpoint) => (endpoint.client, endpoint.to_string(), endpoint.is_compressed),
+        Destination::Collector(endpoint) => {
+            let path = if endpoint.client == OtlpClient::Http { &*endpoint.path } else { "" };
+            (endpoint.client, format!("{}{path}", endpoint.origin()), endpoint.is_compressed)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -80,6 +83,75 @@ fn variables_say_where_the_collector_is() {
     assert_eq!(url(&[grpc, insecure, ("OTEL_EXPORTER_OTLP_ENDPOINT", "a:1")]), "http://a:1");
     // The last value of a name wins, and an empty one is none.
     assert_eq!(url(&[base, ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), "https://localhost:4318/v1/traces");
+}
+
+#[test]
+fn what_is_said_first_about_tls_and_compression_counts() {
+    let (general, own) = ("OTEL_EXPORTER_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_TRACES_INSECURE");
+    let url = |text: &str, env: &[(&str, &str)]| endpoint(&otel(text), env).1;
+    assert!(url("{}", &[(general, "true"), (own, "false")]).starts_with("https:"));
+    assert!(url("{}", &[(general, "false"), (own, "true")]).starts_with("http:"));
+    assert!(url(r#"{"endpoint": "a:1"}"#, &[(general, "true")]).starts_with("http:"));
+    let insecure = [(general, "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1")];
+    assert!(url(r#"{"insecure": false}"#, &insecure).starts_with("https:"));
+    assert!(
+        url(r#"{"insecure": true}"#, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://a:1")]).starts_with("http:")
+    );
+    let gzip = [("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    assert!(!endpoint(&otel(r#"{"compress": false}"#), &gzip).2);
+}
+
+#[test]
+fn what_is_logged_of_an_endpoint_holds_no_path() {
+    let otel = otel(r#"{"endpoint": "https://a:1/key?token=secret"}"#);
+    let Some(Destination::Collector(endpoint)) = settings(&otel, &[]).0.map(|settings| settings.destination)
+    else {
+        panic!("no collector")
+    };
+    assert_eq!(endpoint.origin(), "https://a:1");
+    assert!(!format!("{endpoint:?}").contains("secret"));
+}
+
+/// What is found wrong with an endpoint, and with these variables that name files of a folder.
+fn found_with(url: &str, folder: &std::path::Path, env: &[(&str, &str)]) -> String {
+    let env: Vec<(OsString, OsString)> =
+        env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let mut findings = Findings::default();
+    let otel = Otel { endpoint: Some(url.into()), ..Otel::default() };
+    otel.validate(Machine { work_dir: folder, env: &env }, &mut findings);
+    findings.into_list().into_iter().map(|finding| finding.message + "\n").collect()
+}
+
+#[test]
+fn certificates_are_checked_before_the_start_if_they_are_used() {
+    const AUTHORITIES: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+    const OWN: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+    const KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+    let folder = tempfile::tempdir().unwrap();
+    let generated = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let files = [
+        ("good", generated.cert.pem()),
+        ("key", generated.signing_key.serialize_pem()),
+        ("empty", String::new()),
+        ("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into()),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let found = |env: &[(&str, &str)]| found_with("https://a", folder.path(), env);
+    assert_eq!(found(&[(AUTHORITIES, "good"), (OWN, "good"), (KEY, "key")]), "");
+    for wrong in ["none", "empty", "broken"] {
+        let file = folder.path().join(wrong);
+        let expected = format!("cannot use {}: ", file.display());
+        assert!(found(&[(AUTHORITIES, wrong)]).starts_with(&expected), "{wrong}");
+        assert!(found(&[(OWN, wrong), (KEY, "key")]).starts_with(&expected), "{wrong}");
+        assert!(found(&[(OWN, "good"), (KEY, wrong)]).starts_with(&expected), "{wrong}");
+        assert_eq!(found_with("http://a", folder.path(), &[(AUTHORITIES, wrong)]), "");
+    }
+    for (half, other) in [(OWN, KEY), (KEY, OWN)] {
+        let expected = format!("the variable {half} is ignored: expected together with {other}\n");
+        assert_eq!(found(&[(half, "none")]), expected);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
@@ -49,7 +49,8 @@ fn roots_of(file: &Path) -> io::Result<RootCertStore> {
 
 fn chain_of(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let chain = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    chain.map_err(|error| unusable(file, &error))
+    let chain: Vec<_> = chain.map_err(|error| unusable(file, &error))?;
+    if chain.is_empty() { Err(unusable(file, &pem::Error::NoItemsFound)) } else { Ok(chain) }
 }
 
 fn unusable(file: &Path, error: &dyn std::error::Error) -> io::Error {

@@ -94,7 +94,7 @@ impl Tracer {
             Destination::Stdout => Target::Console(Stream::Stdout),
             Destination::Stderr => Target::Console(Stream::Stderr),
             Destination::Collector(endpoint) => {
-                info!(target: "otel", endpoint = %endpoint, "exporting spans");
+                info!(target: "otel", endpoint = endpoint.origin(), "exporting spans");
                 let is_compressed = endpoint.is_compressed;
                 Target::Collector { client: Box::new(Client::new(*endpoint)?), is_compressed }
             }
