@@ -130,7 +130,7 @@ async fn what_a_caller_does_not_record_is_not_recorded() {
 async fn a_worker_is_told_of_a_trace_that_the_sampler_does_not_record() {
     let collector = Collector::http().await;
     let setup = worker().env("OTEL_TRACES_SAMPLER", "always_off");
-    let server = traced(setup, &collector.address, "");
+    let mut server = traced(setup, &collector.address, "");
     let client = server.client().await;
     let context = context_of(&client, &[traceparent("01")]).await;
     let text = context["traceparent"][0].as_str().unwrap();
@@ -138,6 +138,9 @@ async fn a_worker_is_told_of_a_trace_that_the_sampler_does_not_record() {
     let context = context_of(&client, &[]).await;
     let text = context["traceparent"][0].as_str().unwrap();
     assert!(!text.contains(TRACE) && text.ends_with("-00"), "{text}");
+    // What waits is exported at shutdown.
+    server.signal(Signal::SIGTERM);
+    assert!(server.exit().await.success());
     assert_eq!(collector.count(), 0);
 }
 

@@ -133,10 +133,16 @@ impl Tracer {
     /// The span of a call, if it is recorded. It keeps the `tracestate` of the headers.
     pub(crate) fn pending(&self, trace: Trace, headers: Option<&HeaderMap>) -> Option<Pending> {
         let recorder = self.0.as_ref().filter(|_| trace.own.is_sampled())?;
-        let state = headers.filter(|_| trace.parent.is_some()).and_then(|headers| headers.get(TRACESTATE));
-        let state = state.and_then(|state| state.to_str().ok()).filter(|state| state.len() <= MAX_STATE);
-        Some(Pending { recorder: Arc::clone(recorder), trace, state: state.map(Into::into) })
+        let state = headers.filter(|_| trace.parent.is_some()).and_then(tracestate);
+        Some(Pending { recorder: Arc::clone(recorder), trace, state })
     }
+}
+
+/// The headers `tracestate`, joined as the standard asks for; `None` if there are none, or they are malformed or too long.
+fn tracestate(headers: &HeaderMap) -> Option<Box<str>> {
+    let parts = headers.get_all(TRACESTATE).iter().map(|part| part.to_str());
+    let state = parts.collect::<Result<Vec<_>, _>>().ok()?.join(",");
+    (1..=MAX_STATE).contains(&state.len()).then(|| state.into())
 }
 
 /// Bytes of a `tracestate` that is kept, at most: as many as the standard asks for.
@@ -199,6 +205,27 @@ impl Pending {
             took: end.saturating_duration_since(start),
             attributes,
             failure: failure.map(|failure| cut(&failure).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_tracestates_are_one_list() {
+        let state = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACESTATE, HeaderValue::from_str(value).unwrap());
+            }
+            tracestate(&headers).map(String::from)
+        };
+        assert_eq!(state(&["a=1", "b=2,c=3"]).as_deref(), Some("a=1,b=2,c=3"));
+        assert_eq!(state(&[&"a".repeat(256), &"b".repeat(255)]).map(|state| state.len()), Some(512));
+        for none in [&[][..], &[""], &["a=1", "\u{e4}"], &[&"a".repeat(256), &"b".repeat(256)]] {
+            assert_eq!(state(none), None, "{none:?}");
         }
     }
 }
