@@ -17,7 +17,12 @@ final class Tracing
     /** Whether the library is there, once a request has needed it. */
     private static ?bool $isInstalled = null;
 
-    /** Makes the trace of a request the current one, until the result is detached; null if there is nothing to do. */
+    private static bool $hasFailed = false;
+
+    /**
+     * Makes the trace of a request the current one, until the result is detached; null if there is nothing to do. No request fails because
+     * its trace cannot be continued.
+     */
     public static function enter(Headers $headers): ?object
     {
         $isTraced = $headers->get('traceparent') !== null;
@@ -26,19 +31,37 @@ final class Tracing
         if ((!$isTraced && !$isFiber) || !self::isInstalled()) {
             return null;
         }
+        try {
+            return self::activate($headers, $isTraced, $isFiber);
+        } catch (\Throwable $error) {
+            // Such as an unknown propagator in OTEL_PROPAGATORS.
+            if (!self::$hasFailed) {
+                self::$hasFailed = true;
+                fwrite(STDERR, "cannot continue traces (logged once): {$error->getMessage()}\n");
+            }
+
+            return null;
+        }
+    }
+
+    private static function activate(Headers $headers, bool $isTraced, bool $isFiber): object
+    {
         $root = Context::getRoot();
         if (!$isTraced) {
             return $root->activate();
         }
         $scope = $isFiber ? $root->activate() : null;
-        // With the propagators that the application has chosen.
-        $propagator = Globals::propagator();
-        $carrier = [];
-        foreach ($propagator->fields() as $field) {
-            $carrier[$field] = $headers->get($field);
+        try {
+            // With the propagators that the application has chosen.
+            $propagator = Globals::propagator();
+            $carrier = [];
+            foreach ($propagator->fields() as $field) {
+                $carrier[$field] = $headers->get($field);
+            }
+            $context = $propagator->extract(array_filter($carrier, is_string(...)), null, $root);
+        } finally {
+            $scope?->detach();
         }
-        $context = $propagator->extract(array_filter($carrier, is_string(...)), null, $root);
-        $scope?->detach();
 
         return $context->activate();
     }

@@ -79,8 +79,13 @@ namespace OpenTelemetry\API {
 
     final class Globals
     {
+        public static bool $fails = false;
+
         public static function propagator(): Propagator
         {
+            if (self::$fails) {
+                throw new \DomainException('unknown propagator');
+            }
             // Like the real one, which may have another propagator in each context.
             Context::getCurrent();
 

@@ -10,6 +10,7 @@ use Causeway\Payload;
 use Causeway\Proto\Proxy\RPCRequest as Message;
 use Causeway\Publication;
 use Causeway\Result\SubscribeResult;
+use OpenTelemetry\API\Globals;
 use OpenTelemetry\Context\Context;
 use PHPUnit\Framework\TestCase;
 
@@ -74,6 +75,22 @@ final class TracingTest extends TestCase
         array_map(static fn (\Fiber $fiber) => $fiber->resume(), $fibers);
         $expected = ['first' => self::trace(1), 'second' => self::trace(2), 'third' => []];
         self::assertSame(array_map(static fn (array $trace): array => [$trace, $trace], $expected), $seen);
+    }
+
+    public function testAWrongPropagatorFailsNoRequest(): void
+    {
+        $seen = [];
+        $app = (new App())->onRpc('*', static function () use (&$seen) {
+            $seen[] = Context::getCurrent()->trace;
+        });
+        Globals::$fails = true;
+        try {
+            $app->answer(self::rpc(0, 'any'));
+        } finally {
+            Globals::$fails = false;
+        }
+        $app->answer(self::rpc(1, 'any'));
+        self::assertSame([[], self::trace(1)], $seen);
     }
 
     private static function rpc(int $number, string $method): Payload

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -177,3 +179,37 @@ def test_without_the_library_handlers_run_as_ever(monkeypatch: pytest.MonkeyPatc
     for number in range(2):
         app.answer(payload(Event.RPC, number))
     assert seen == [NOWHERE] * 2
+
+
+# Answers two requests with a trace.
+TWO_REQUESTS = """
+from causeway import App, Payload, RpcResult
+app = App()
+app.on_rpc("*")(lambda _: RpcResult())
+context = b'{"traceparent":["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],":authority":["a"],"type":["rpc"]}'
+for _ in range(2):
+    assert isinstance(app.answer(Payload(context, b"")), bytes)
+"""
+
+
+def test_with_a_wrong_propagator_handlers_run_and_a_line_says_so() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OTEL_PROPAGATORS": "tracecontext,nonsense"}
+    done = subprocess.run([sys.executable, "-c", TWO_REQUESTS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot continue traces (logged once): ValueError(") == 1, done.stderr
+
+
+def test_a_propagator_that_fails_fails_no_request(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    from causeway import tracing
+
+    def extract(_: Any) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr(tracing, "_api", tracing._Api(extract, lambda _: None, lambda _: None))
+    monkeypatch.setattr(tracing, "_is_missing", False)
+    monkeypatch.setattr(tracing, "_has_failed", False)
+    app = App()
+    app.on_rpc("*")(lambda _: RpcResult())
+    for number in range(2):
+        assert isinstance(app.answer(payload(Event.RPC, number)), bytes)
+    assert capfd.readouterr().err == "cannot continue traces (logged once): KeyError('x')\n"

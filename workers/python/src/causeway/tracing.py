@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 if TYPE_CHECKING:
@@ -21,14 +22,23 @@ class _Api(NamedTuple):
 
 _api: Optional[_Api] = None
 _is_missing = False
+_has_failed = False
 
 
 def attach(request: Request) -> Any:
-    """Make the trace of a request the current one; return what ``detach`` needs. A request without a trace costs a search."""
+    """Make the trace of a request the current one; return what ``detach`` needs. A request without a trace costs a search.
+
+    No request fails because its trace cannot be continued.
+    """
     if _is_missing or TRACED not in request._context or (api := _api or _load()) is None:
         return None
-    # With the propagators that the application has chosen.
-    return api.attach(api.extract(request.headers))
+    headers = request.headers
+    try:
+        # With the propagators that the application has chosen.
+        return api.attach(api.extract(headers))
+    except Exception as error:
+        _report(error)
+        return None
 
 
 def detach(token: Any) -> None:
@@ -45,5 +55,17 @@ def _load() -> Optional[_Api]:
     except ImportError:
         _is_missing = True
         return None
+    except Exception as error:  # Such as a propagator in OTEL_PROPAGATORS that is not installed.
+        _is_missing = True
+        _report(error)
+        return None
     _api = _Api(propagate.extract, context.attach, context.detach)
     return _api
+
+
+def _report(error: Exception) -> None:
+    """Print the first error."""
+    global _has_failed
+    if not _has_failed:
+        _has_failed = True
+        print(f"cannot continue traces (logged once): {error!r}", file=sys.stderr, flush=True)
