@@ -178,11 +178,11 @@ impl<B: Backend> Call<B> {
             Ok(head) => head,
             Err(status) => return refuse_counted(self.timed, status, self.respond),
         };
-        if let Some(entry) = self.timed.as_mut().and_then(|timed| timed.access.as_mut()) {
-            entry.received(&head.context, &message.body);
-        }
         if message.body.len() < SMALL && self.service.in_flight.calls() > MANY {
             message.body = Bytes::copy_from_slice(&message.body);
+        }
+        if let Some(entry) = self.timed.as_mut().and_then(|timed| timed.access.as_mut()) {
+            entry.received(&head.context, &message.body);
         }
         let Self { service, timed, respond, reservation, guard, .. } = self;
         tokio::spawn(answer::answer(service, head, message, timed, respond, reservation, guard));
