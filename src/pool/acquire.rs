@@ -34,8 +34,18 @@ impl<'a> Acquire<'a> {
     pub(super) async fn turn(&self) -> Result<Option<Permit<'a>>, Error> {
         match &self.parts.one_shots {
             Some(one_shots) => {
-                let turn = self.turn_of(one_shots).await;
-                turn.map(Some).inspect_err(|error| self.parts.counters.reject(Rejection::of(error)))
+                let wait = Wait::new(self);
+                match self.turn_of(one_shots).await {
+                    Ok(turn) => {
+                        wait.goes_on();
+                        Ok(Some(turn))
+                    }
+                    Err(error) => {
+                        wait.over(Instant::now());
+                        self.parts.counters.reject(Rejection::of(&error));
+                        Err(error)
+                    }
+                }
             }
             None => Ok(None),
         }
@@ -50,7 +60,7 @@ impl<'a> Acquire<'a> {
             counters.waited(self.kind, Duration::ZERO);
             (Lease::new(unit, Arc::clone(units), self.begin), self.begin)
         } else {
-            let wait = Wait { counters, kind: self.kind, since: self.begin, is_over: false };
+            let wait = Wait::new(self);
             let leased = match one_shots {
                 Some(one_shots) => one_shots.lease().await,
                 None => self.wait().await,
@@ -142,7 +152,16 @@ struct Wait<'a> {
     is_over: bool,
 }
 
-impl Wait<'_> {
+impl<'a> Wait<'a> {
+    fn new(acquire: &Acquire<'a>) -> Self {
+        Self { counters: &acquire.parts.counters, kind: acquire.kind, since: acquire.begin, is_over: false }
+    }
+
+    /// The request waits for something else now, which counts from the same beginning.
+    fn goes_on(mut self) {
+        self.is_over = true;
+    }
+
     fn over(mut self, now: Instant) {
         self.is_over = true;
         self.counters.waited(self.kind, now.saturating_duration_since(self.since));

@@ -3,7 +3,10 @@
 //! Requests count with relaxed atomics: no decision depends on these numbers, and each is right in the end.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +34,8 @@ pub(super) struct Counters {
     busy: AtomicU64,
     /// Milliseconds of capacity of workers that are gone.
     capacity: AtomicU64,
-    /// The highest readings of both so far, in nanoseconds and milliseconds: they are sums that are not read at one moment, and counters
-    /// must not fall.
+    /// The highest readings of both so far, in nanoseconds and milliseconds: they are sums that are not read at one moment, so that a
+    /// reading may be too small, and counters must not fall. It is never too large: see [`Counters::times`].
     highest: [AtomicU64; 2],
     boots: SecondsHistogram,
     boot_failures: AtomicU64,
@@ -142,14 +145,14 @@ impl Counters {
         self.types[kind.number()].works.observe(took);
     }
 
-    /// Counts the time for which a unit was leased that has come back.
+    /// Counts the time for which a unit was leased that is not in its request any more.
     pub(super) fn was_busy(&self, time: Duration) {
-        self.busy.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.busy.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Release);
     }
 
-    /// Counts the capacity that a worker had in its life.
+    /// Counts the capacity that a worker had in its life that is not in the roster any more.
     pub(super) fn had_capacity(&self, time: Duration) {
-        self.capacity.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.capacity.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Release);
     }
 
     /// Counts a request that got no worker.
@@ -178,11 +181,11 @@ impl Counters {
         &self.waste
     }
 
-    pub(super) fn stats(&self, present: Present) -> Stats {
+    pub(super) fn stats(&self, present: impl FnOnce() -> Present) -> Stats {
+        let (present, [busy, capacity]) = self.times(present);
         let counts = self.durations.read().counts;
         let rejections =
             Rejection::ALL.map(|reason| (reason.name(), self.rejections[reason as usize].load(Relaxed)));
-        let [busy, capacity] = self.times(present);
         Stats {
             waiting: present.waiting,
             target: present.target,
@@ -212,18 +215,22 @@ impl Counters {
         read.filter(|counts| counts.waits.total() + counts.works.total() > 0).collect()
     }
 
-    /// For how long units were leased, and the capacity that there was for that.
-    fn times(&self, present: Present) -> [Duration; 2] {
-        let busy = Duration::from_nanos(self.busy.load(Relaxed)) + present.busy;
-        let capacity = Duration::from_millis(self.capacity.load(Relaxed)) + present.capacity;
+    /// For how long units were leased, and the capacity that there was for that. What is over is read first: a lease or a life that ends
+    /// meanwhile is missing then, until the next reading, and never counts twice.
+    fn times(&self, present: impl FnOnce() -> Present) -> (Present, [Duration; 2]) {
+        let busy = Duration::from_nanos(self.busy.load(Acquire));
+        let capacity = Duration::from_millis(self.capacity.load(Acquire));
+        let present = present();
+        let (busy, capacity) = (busy + present.busy, capacity + present.capacity);
         let highest = |of: &AtomicU64, now: u128| {
             let now = u64::try_from(now).unwrap_or(u64::MAX);
             now.max(of.fetch_max(now, Relaxed))
         };
-        [
+        let highest = [
             Duration::from_nanos(highest(&self.highest[0], busy.as_nanos())),
             Duration::from_millis(highest(&self.highest[1], capacity.as_millis())),
-        ]
+        ];
+        (present, highest)
     }
 
     /// The latency since the older of two remembered readings; the newer one replaces it when it is old enough.
@@ -250,14 +257,18 @@ mod tests {
     const NOTHING: Present =
         Present { waiting: 0, target: 1, busy: Duration::ZERO, capacity: Duration::ZERO };
 
+    fn nothing() -> Present {
+        NOTHING
+    }
+
     #[test]
     fn percentiles_are_within_an_eighth() {
         let counters = Counters::new();
-        assert_eq!(counters.stats(NOTHING).latency, Latency::default());
+        assert_eq!(counters.stats(nothing).latency, Latency::default());
         for micros in 1..=100 {
             counters.request(Duration::from_micros(micros), micros == 100);
         }
-        let stats = counters.stats(Present { waiting: 3, ..NOTHING });
+        let stats = counters.stats(|| Present { waiting: 3, ..NOTHING });
         assert_eq!((stats.requests, stats.failures, stats.waiting), (100, 1, 3));
         let near = |time: Duration, micros: u64| {
             time >= Duration::from_micros(micros) && time <= Duration::from_micros(micros + micros / 8)
@@ -269,13 +280,13 @@ mod tests {
     async fn percentiles_forget_what_is_long_ago() {
         let counters = Counters::new();
         counters.request(Duration::from_secs(5), false);
-        assert!(counters.stats(NOTHING).latency.max >= Duration::from_secs(5));
+        assert!(counters.stats(nothing).latency.max >= Duration::from_secs(5));
         for _ in 0..2 {
             tokio::time::advance(WINDOW).await;
-            counters.stats(NOTHING);
+            counters.stats(nothing);
         }
         counters.request(Duration::from_micros(5), false);
-        let stats = counters.stats(NOTHING);
+        let stats = counters.stats(nothing);
         assert_eq!(stats.latency.max, Duration::from_micros(5));
         assert_eq!(stats.requests, 2);
     }
@@ -286,7 +297,7 @@ mod tests {
         counters.restart(Some(Reason::MaxJobs));
         counters.restart(Some(Reason::MaxJobs));
         counters.restart(None);
-        assert_eq!(counters.stats(NOTHING).restarts, BTreeMap::from([("max_jobs", 2), ("died", 1)]));
+        assert_eq!(counters.stats(nothing).restarts, BTreeMap::from([("max_jobs", 2), ("died", 1)]));
     }
 
     #[test]
@@ -294,7 +305,7 @@ mod tests {
         let counters = Counters::new();
         let read = |busy, capacity| {
             let (busy, capacity) = (Duration::from_secs(busy), Duration::from_secs(capacity));
-            let stats = counters.stats(Present { busy, capacity, ..NOTHING });
+            let stats = counters.stats(|| Present { busy, capacity, ..NOTHING });
             (stats.busy.as_secs(), stats.capacity.as_secs())
         };
         assert_eq!(read(3, 10), (3, 10));
@@ -306,13 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_goes_while_the_times_are_read_does_not_count_twice() {
+        let counters = Counters::new();
+        let (busy, capacity) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        let stats = counters.stats(|| {
+            counters.was_busy(busy);
+            counters.had_capacity(capacity);
+            Present { busy, capacity, ..NOTHING }
+        });
+        assert_eq!((stats.busy, stats.capacity), (busy, capacity));
+        let stats = counters.stats(nothing);
+        assert_eq!((stats.busy, stats.capacity), (busy, capacity));
+    }
+
+    #[test]
     fn only_types_that_have_occurred_are_shown() {
         let counters = Counters::new();
         let rpc = RequestType::of("rpc");
         counters.waited(rpc, Duration::ZERO);
         counters.worked(rpc, Duration::from_millis(3));
         counters.waited(RequestType::OTHER, Duration::from_secs(1));
-        let types = counters.stats(NOTHING).types;
+        let types = counters.stats(nothing).types;
         let seen: Vec<_> = types
             .iter()
             .map(|counts| (counts.kind.name(), counts.waits.total(), counts.works.total()))

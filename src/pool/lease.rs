@@ -120,12 +120,16 @@ impl Lease {
         let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
         let Unit { exchange, member } = &mut **unit;
         let pid = member.status.pid();
-        (timings.leased, timings.done, timings.pid) = (Some(self.work.tag.since), None, Some(pid));
+        (timings.leased, timings.begun) = (Some(self.work.tag.since), None);
+        (timings.done, timings.pid) = (None, Some(pid));
         let (worker, codec) = (member.id, exchange.codec());
         let encoded = match codec {
             Codec::Proto => body.proto(),
             Codec::Json => match body.json().await {
-                Ok(encoded) => encoded,
+                Ok(encoded) => {
+                    self.work.tag.since = Instant::now();
+                    encoded
+                }
                 Err(error) => return Answer::Done(Err(error)),
             },
         };
@@ -134,6 +138,9 @@ impl Lease {
             self.give_up(&fault);
             return Answer::RefusedBy(worker);
         }
+        if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {
+            return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
+        }
         match member.concurrency {
             None => {
                 member.status.set_state(State::Working);
@@ -141,10 +148,8 @@ impl Lease {
             }
             Some(_) => member.status.set_working(true),
         }
-        if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {
-            return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
-        }
         self.work.has_begun = true;
+        timings.begun = Some(self.work.tag.since);
         if let Some(watch) = self.units.watch() {
             self.watched = Some(watch.begin(&member.status, self.work.tag, body.details(context)));
         }
@@ -226,40 +231,41 @@ impl Lease {
         now
     }
 
-    /// Takes the unit back from the request.
-    fn take(&mut self) -> Option<Box<Unit>> {
+    /// Takes the unit back from the request and hands it on. Its time counts only after that: until then it may count as in hand.
+    fn hand_back<T>(&mut self, back: impl FnOnce(&Units, Box<Unit>) -> T) -> Option<T> {
         let unit = self.unit.take()?;
         self.watched = None;
+        let until = self.work.done.unwrap_or_else(Instant::now);
+        let handed = back(&self.units, unit);
         if self.work.has_begun {
-            let until = self.work.done.unwrap_or_else(Instant::now);
             self.units.counters().was_busy(until.saturating_duration_since(self.work.tag.since));
         }
-        Some(unit)
+        Some(handed)
     }
 
     fn dismiss(&mut self, reason: Reason) {
-        if let Some(unit) = self.take() {
-            self.units.dismiss(unit, reason);
-        }
+        self.hand_back(|units, unit| units.dismiss(unit, reason));
     }
 
     /// The worker cannot be used any more.
     fn give_up(&mut self, fault: &Fault) {
-        if let Some(unit) = self.take() {
-            drop(self.units.drop_faulty(unit, fault));
-        }
+        drop(self.hand_back(|units, unit| units.drop_faulty(unit, fault)));
     }
 
     /// The worker cannot be used any more: says what that means for the request.
     async fn failed(mut self, fault: Fault) -> Answer {
-        let Some(unit) = self.take() else { return Answer::Done(Err(Error::ShuttingDown)) };
-        let (worker, pid) = (unit.member.id, unit.member.status.pid());
+        let back = |units: &Units, unit: Box<Unit>| {
+            let member = Arc::clone(&unit.member);
+            (member, units.drop_faulty(unit, &fault))
+        };
+        let Some((member, exit)) = self.hand_back(back) else {
+            return Answer::Done(Err(Error::ShuttingDown));
+        };
+        let (worker, pid) = (member.id, member.status.pid());
         debug!(target: "server", pid, error = %fault, "worker failed during a request");
-        let is_too_large = unit.member.is_too_large();
-        let exit = self.units.drop_faulty(unit, &fault);
         Answer::Done(Err(match fault {
             Fault::Unsent => return Answer::RefusedBy(worker),
-            Fault::Closed(_) if is_too_large => Error::TooMuchMemory,
+            Fault::Closed(_) if member.is_too_large() => Error::TooMuchMemory,
             Fault::Closed(_) => {
                 let how = match timeout(EXIT_STATUS, exit).await {
                     Ok(exit) => exit.to_string(),
@@ -296,11 +302,10 @@ impl Drop for Lease {
             drop(unit.map(|unit| tokio::spawn(settle(unit, units, self.ends, work, watched))));
             return;
         };
-        let Some(unit) = self.take() else { return };
-        match released {
+        self.hand_back(|units, unit| match released {
             Ok(()) => units.give_back(unit),
             Err(fault) => drop(units.drop_faulty(unit, &fault)),
-        }
+        });
     }
 }
 
@@ -345,7 +350,6 @@ async fn settle(
     drop(watched);
     let now = Instant::now();
     work.count(now, units.counters());
-    units.counters().was_busy(now.saturating_duration_since(work.tag.since));
     match settled {
         Some(result) if unit.exchange.is_one_of_many() => {
             units.give_one_back(unit, used, result.err().as_ref());
@@ -354,4 +358,5 @@ async fn settle(
         Some(Err(fault)) => drop(units.drop_faulty(unit, &fault)),
         None => units.dismiss(unit, reason),
     }
+    units.counters().was_busy(now.saturating_duration_since(work.tag.since));
 }

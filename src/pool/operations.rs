@@ -94,9 +94,10 @@ impl Pool {
 
     /// What the pool has done so far.
     pub fn stats(&self) -> Stats {
-        let (busy, capacity) = self.parts.roster.times();
-        let (waiting, target) = (self.waiting(), self.parts.roster.target());
-        self.parts.counters.stats(Present { waiting, target, busy, capacity })
+        self.parts.counters.stats(|| {
+            let (busy, capacity) = self.parts.roster.times();
+            Present { waiting: self.waiting(), target: self.parts.roster.target(), busy, capacity }
+        })
     }
 
     /// What went wrong lately.

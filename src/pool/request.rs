@@ -31,6 +31,8 @@ pub struct Timings {
     pub asked: Option<Instant>,
     /// When it got its worker.
     pub leased: Option<Instant>,
+    /// When it was handed to the worker, in the worker's codec.
+    pub begun: Option<Instant>,
     /// When the worker had answered, or had failed. The first message of a streamed answer counts.
     pub done: Option<Instant>,
     /// The worker's pid.
@@ -45,8 +47,7 @@ impl Timings {
 
     /// How long its worker has worked on it until `now`.
     pub fn worked(&self, now: Instant) -> Duration {
-        self.leased
-            .map_or(Duration::ZERO, |leased| self.done.unwrap_or(now).saturating_duration_since(leased))
+        self.begun.map_or(Duration::ZERO, |begun| self.done.unwrap_or(now).saturating_duration_since(begun))
     }
 }
 
@@ -64,8 +65,10 @@ mod tests {
         timings.asked = Some(at(1));
         assert_eq!(times(&timings), (9, 0));
         timings.leased = Some(at(3));
-        assert_eq!(times(&timings), (2, 7));
+        assert_eq!(times(&timings), (2, 0));
+        timings.begun = Some(at(4));
+        assert_eq!(times(&timings), (2, 6));
         timings.done = Some(at(8));
-        assert_eq!(times(&timings), (2, 5));
+        assert_eq!(times(&timings), (2, 4));
     }
 }

@@ -73,6 +73,7 @@ impl Units {
         }
         let member = Arc::clone(&unit.member);
         if member.is_retiring() {
+            member.status.set_state(State::Stopping);
             return self.mailbox.send(Message::Returned(unit));
         }
         if member.is_exhausted() {
@@ -127,6 +128,7 @@ impl Units {
             self.give_one_back(unit, used, Some(fault));
         } else {
             drop(unit);
+            member.status.set_state(State::Stopping);
             self.report_faulty(&member, fault);
         }
         member.status.exited()
@@ -150,6 +152,7 @@ impl Units {
     /// A worker has to leave after what it did, or did not do, in a request.
     pub(super) fn dismiss(&self, unit: Box<Unit>, reason: Reason) {
         if !unit.exchange.is_one_of_many() || self.idle.loads().template(unit.member.slot()).is_none() {
+            unit.member.status.set_state(State::Stopping);
             return self.mailbox.send(Message::Leaving(unit, reason));
         }
         let member = Arc::clone(&unit.member);

@@ -60,7 +60,7 @@ fn queue(timings: &Timings, end: Instant) -> Option<Part> {
 
 /// The worker's part, if a worker has got the call.
 fn worker(timings: &Timings, end: Instant, failure: Option<String>) -> Option<Part> {
-    let (start, end) = (timings.leased?, timings.done.unwrap_or(end));
+    let (start, end) = (timings.begun?, timings.done.unwrap_or(end));
     let attributes = timings.pid.map(|pid| ("worker.pid", pid.into())).into_iter().collect();
     Some(Part { name: "worker".into(), kind: Kind::Client, start, end, attributes, failure })
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway::pool::{Caller, Request, RequestType, Stats, Timings};
 use causeway::proto::proxy::RpcRequest;
+use causeway::worker::State;
 use prost::Message as _;
+use tokio::time::Instant;
 
 use crate::support::{Setup, eventually, worker};
 
@@ -34,13 +36,18 @@ async fn the_times_of_a_request_say_how_far_it_came() {
         let test = setup.pool("num_workers: 1").pool_alone().await;
         let mut timings = Timings::default();
         test.pool.exec(request(&body("echo")), &mut timings).await.unwrap();
-        assert!(timings.asked <= timings.leased && timings.leased < timings.done, "{timings:?}");
+        assert!(
+            timings.asked <= timings.leased
+                && timings.leased <= timings.begun
+                && timings.begun < timings.done,
+            "{timings:?}"
+        );
         assert_eq!(timings.pid, test.pids().first().copied());
 
         let (hang, mut timings) = (body("hang"), Timings::default());
         let call = test.pool.exec(request(&hang), &mut timings);
         assert!(tokio::time::timeout(Duration::from_secs(2), call).await.is_err());
-        assert!(timings.leased.is_some() && timings.done.is_none(), "{timings:?}");
+        assert!(timings.begun.is_some() && timings.done.is_none(), "{timings:?}");
     }
 }
 
@@ -88,6 +95,21 @@ async fn requests_without_a_worker_are_counted_by_reason() {
     std::fs::write(&flag, "").unwrap();
     held.await.unwrap().unwrap();
     test.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_a_turn_in_debug_mode_are_counted() {
+    let test = worker().pool("num_workers: 1, debug: true").pool_alone().await;
+    let held = test.spawn_rpc("hang", "");
+    eventually("it hangs", || test.pool.workers().iter().any(|worker| worker.state == State::Working)).await;
+    test.rpc_within("echo", "1", Duration::from_millis(50)).await.unwrap_err();
+    let waiting = test.spawn_rpc("echo", "2");
+    eventually("a request waits", || test.pool.waiting() == 1).await;
+    waiting.abort();
+    eventually("it has left", || rejected(&test.pool.stats(), "cancelled") == 1).await;
+    assert_eq!(rejected(&test.pool.stats(), "deadline"), 1);
+    held.abort();
+    test.pool.stop(Instant::now()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
