@@ -55,6 +55,8 @@ pub struct Greeting {
     pub codec: Option<String>,
     /// The signal on which it prints where in its code it is.
     pub backtrace: Option<String>,
+    /// The thread that waits for it.
+    pub thread: Option<u32>,
 }
 
 /// Parses a greeting; `None` if the frame is something else.

@@ -100,6 +100,19 @@ impl ForeignProcess {
         }
         kill(Pid::from_raw(self.pid.cast_signed()), signal)
     }
+
+    /// Sends a signal to one of its threads.
+    ///
+    /// # Errors
+    /// `ESRCH` if that, or the process, has ended, `EPERM` if it belongs to another user.
+    pub(crate) fn signal_thread(&self, thread: u32, signal: Signal) -> nix::Result<()> {
+        if !self.is_alive() {
+            return Err(Errno::ESRCH);
+        }
+        let (pid, thread) = (self.pid.cast_signed(), thread.cast_signed());
+        // SAFETY: the call takes numbers alone.
+        Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, signal as i32) }).map(drop)
+    }
 }
 
 /// Kills those of these processes that live; returns their number.

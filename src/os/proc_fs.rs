@@ -140,6 +140,21 @@ pub(crate) struct Activity {
     pub(crate) syscall: Option<String>,
 }
 
+impl Activity {
+    /// Whether a signal with a handler makes no system call fail in which it waits. Those that wait for several things fail even with
+    /// `SA_RESTART`.
+    ///
+    /// Source: signal(7).
+    pub(crate) fn survives_signals(&self) -> bool {
+        match self.syscall.as_deref() {
+            Some(call) => {
+                !matches!(call, "epoll_pwait" | "epoll_wait" | "poll" | "ppoll" | "pselect6" | "select")
+            }
+            None => self.state == "running",
+        }
+    }
+}
+
 /// What a process is doing; `None` if there is no such process.
 pub(crate) fn activity(pid: u32) -> Option<Activity> {
     let state = match Stat::read(pid)?.state {
@@ -285,6 +300,15 @@ mod tests {
         assert_eq!(caught, [true, true, false]);
         assert!(!is_caught("", Signal::SIGUSR1));
         assert!(!catches(std::process::id(), Signal::SIGUSR2));
+    }
+
+    #[test]
+    fn a_process_that_waits_for_several_things_or_nobody_knows_for_what_does_not_survive_signals() {
+        let survives = |state, syscall: Option<&str>| {
+            Activity { state, wchan: None, syscall: syscall.map(str::to_owned) }.survives_signals()
+        };
+        assert!(survives("running", None) && survives("sleeping", Some("read")));
+        assert!(!survives("sleeping", None) && !survives("sleeping", Some("pselect6")));
     }
 
     #[test]

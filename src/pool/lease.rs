@@ -298,7 +298,7 @@ impl Drop for Lease {
         // Often the echo came with the answer, and the worker is done already.
         let Poll::Ready(released) = unit.exchange.release(reason) else {
             let (unit, work) = (self.unit.take(), self.work);
-            let watched = self.watched.take();
+            let watched = self.watched.take().inspect(Watched::keep_only_texts);
             drop(unit.map(|unit| tokio::spawn(settle(unit, units, self.ends, work, watched))));
             return;
         };

@@ -44,6 +44,13 @@ pub struct Description {
     pub trace_id: Option<String>,
 }
 
+/// What is left of a request whose caller has gone.
+impl Describe for Description {
+    fn describe(&self) -> Description {
+        self.clone()
+    }
+}
+
 /// The requests of a pool that has a slow log.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -90,6 +97,8 @@ pub(super) struct Found {
     kind: RequestType,
     details: Option<Arc<dyn Describe>>,
     took: Duration,
+    /// Whether it is the oldest one of its worker, whose place in the code a worker with several tells.
+    is_oldest: bool,
     /// Others that are slow, and were not logged yet.
     others: usize,
     /// Slow ones that have ended meanwhile, and were not logged.
@@ -140,11 +149,14 @@ impl Watch {
         let (status, details) = (Arc::clone(&found.status), found.details.clone());
         let Tag { kind, since } = found.tag;
         state.logged = Some(now);
+        let oldest = state.running.values().find(|running| Arc::ptr_eq(&running.status, &status));
+        let is_oldest = oldest.is_some_and(|oldest| oldest.tag.since == since);
         Some(Found {
             status,
             kind,
             details,
             took: now.saturating_duration_since(since),
+            is_oldest,
             others: others - 1,
             missed: std::mem::take(&mut state.missed),
         })
@@ -152,6 +164,18 @@ impl Watch {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    /// The caller has gone, and the memory of the request with it: of its details, only the texts for the log are kept.
+    pub(super) fn keep_only_texts(&self) {
+        let find = |state: &mut State| Some(state.running.get_mut(&self.number)?.details.clone()?);
+        let Some(details) = find(&mut self.watch.state()) else { return };
+        let texts: Arc<dyn Describe> = Arc::new(details.describe());
+        if let Some(running) = self.watch.state().running.get_mut(&self.number) {
+            running.details = Some(texts);
+        }
     }
 }
 
@@ -170,8 +194,8 @@ impl Drop for Watched {
 impl Found {
     /// Looks at what its worker is doing, and logs it.
     pub(super) async fn log(self, parts: Arc<Parts>) {
-        let Self { status, kind, details, took, others, missed } = self;
-        let doing = Doing::of(&status).await;
+        let Self { status, kind, details, took, is_oldest, others, missed } = self;
+        let doing = Doing::of(&status, is_oldest).await;
         let unknown = || Description { kind: kind.name().to_owned(), ..Description::default() };
         let Description { kind, method, channel, user, trace_id } =
             details.map_or_else(unknown, |details| details.describe());
@@ -208,8 +232,50 @@ mod tests {
     use super::*;
 
     fn begin(watch: &Arc<Watch>) -> Watched {
-        let status = Arc::new(Status::any());
-        watch.begin(&status, Tag { kind: RequestType::of("rpc"), since: Instant::now() }, None)
+        begin_on(watch, &Arc::new(Status::any()), None)
+    }
+
+    fn begin_on(watch: &Arc<Watch>, status: &Arc<Status>, details: Option<Arc<dyn Describe>>) -> Watched {
+        watch.begin(status, Tag { kind: RequestType::of("rpc"), since: Instant::now() }, details)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_oldest_request_of_a_worker_is_asked_for_its_place() {
+        let watch = Watch::new(PACE).unwrap();
+        let (one, another) = (Arc::new(Status::any()), Arc::new(Status::any()));
+        let mut running = Vec::new();
+        for status in [&one, &one, &another] {
+            running.push(begin_on(&watch, status, None));
+            tokio::time::advance(PACE).await;
+        }
+        let mut found = Vec::new();
+        for _ in &running {
+            found.extend(watch.find(Instant::now()).map(|found| found.is_oldest));
+            tokio::time::advance(PACE).await;
+        }
+        assert_eq!(found, [true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_request_whose_caller_has_gone_only_the_texts_are_kept() {
+        #[derive(Debug)]
+        struct Message(Arc<[u8]>);
+
+        impl Describe for Message {
+            fn describe(&self) -> Description {
+                Description { kind: self.0.len().to_string(), ..Description::default() }
+            }
+        }
+
+        let watch = Watch::new(PACE).unwrap();
+        let message: Arc<[u8]> = Arc::from([0; 64]);
+        let details: Arc<dyn Describe> = Arc::new(Message(Arc::clone(&message)));
+        let watched = begin_on(&watch, &Arc::new(Status::any()), Some(details));
+        assert_eq!(Arc::strong_count(&message), 2);
+        watched.keep_only_texts();
+        assert_eq!(Arc::strong_count(&message), 1);
+        tokio::time::advance(PACE).await;
+        assert_eq!(watch.find(Instant::now()).unwrap().details.unwrap().describe().kind, "64");
     }
 
     #[tokio::test(start_paused = true)]

@@ -226,9 +226,9 @@ impl Launcher {
             None => connection.handshake().await.map_err(Cause::Fault)?,
         };
         let offer = Offer::new(greeting, launch.terms.codec).map_err(Cause::Unsupported)?;
-        let Offer { pid, codec, concurrency, name, backtrace } = offer;
+        let Offer { pid, codec, concurrency, name, bell } = offer;
         status.set_pid(pid);
-        status.set_backtrace_signal(backtrace);
+        status.set_bell(bell);
         debug!(target: "server", pid, name, codec = codec.name(), concurrency, "worker connected");
         let Some(offered) = concurrency else { return Ok((Exchange::single(connection, codec), None)) };
         let (relay, incoming) = connection.into_parts();

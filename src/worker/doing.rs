@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
+use super::backtrace::{Backtrace, Bell};
 use super::status::Status;
 use crate::offload;
 use crate::os::foreign_process::ForeignProcess;
@@ -33,48 +33,41 @@ pub(crate) struct Doing {
     pub(crate) last_words: String,
 }
 
-/// Where in its code a worker is, as it says itself.
-#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
-pub(crate) struct Backtrace {
-    /// The innermost place: file, line and function.
-    #[serde(rename = "backtrace")]
-    pub(crate) place: String,
-    /// The places that led there.
-    #[serde(default)]
-    pub(crate) stack: String,
-}
-
 impl Doing {
-    /// Looks at the kernel's view first, since the worker is disturbed by what comes then: if its handshake says that it tells where it is on
-    /// a signal, it is sent that signal.
-    pub(crate) async fn of(status: &Arc<Status>) -> Self {
+    /// Looks at the kernel's view first, since the worker may be disturbed by what comes then, if `asks`: if its handshake says that it
+    /// tells where it is on a signal, and nothing fails of that, it is sent that signal.
+    pub(crate) async fn of(status: &Arc<Status>, asks: bool) -> Self {
         let pid = status.pid();
         let activity = offload::background(move || proc_fs::activity(pid)).await.ok().flatten();
         let last_words = status.output.last_errors(LAST_WORDS);
-        let backtrace = match status.backtrace_signal() {
-            Some(signal) => ask(status, signal).await,
-            None => None,
-        };
-        let Some(Activity { state, wchan, syscall }) = activity else {
+        let Some(activity) = activity else {
             return Self { state: "gone", last_words, ..Self::default() };
         };
+        let backtrace = match status.bell().filter(|_| asks) {
+            Some(bell) if bell.thread.is_some() || activity.survives_signals() => ask(status, bell).await,
+            _ => None,
+        };
+        let Activity { state, wchan, syscall } = activity;
         Self { state, wchan, syscall, backtrace, last_words }
     }
 }
 
 /// Asks a worker where in its code it is.
-async fn ask(status: &Arc<Status>, signal: Signal) -> Option<Backtrace> {
+async fn ask(status: &Arc<Status>, bell: Bell) -> Option<Backtrace> {
     let (pid, group) = (status.pid(), status.group());
     let answer = status.output.expect_backtrace();
     let asked = offload::background(move || {
-        // A process without a handler would die of it, and a pid may be another's by now.
-        let process = ForeignProcess::find(pid)?;
-        let is_safe = proc_fs::catches(pid, signal) && proc_fs::belongs_to(pid, group);
-        is_safe.then(|| process.signal(signal).ok()).flatten()
+        // A pid may be another's by now, and a process without a handler would die of it.
+        let process = ForeignProcess::find(pid).filter(|_| proc_fs::belongs_to(pid, group))?;
+        match bell {
+            Bell { signal, thread: Some(thread) } => process.signal_thread(thread, signal).ok(),
+            Bell { signal, thread: None } => {
+                proc_fs::catches(pid, signal).then(|| process.signal(signal).ok())?
+            }
+        }
     });
     asked.await.ok().flatten()?;
-    let line = timeout(PATIENCE, answer).await.ok()?.ok()?;
-    serde_json::from_slice(&line).ok()
+    timeout(PATIENCE, answer).await.ok()?.ok()
 }
 
 impl fmt::Display for Doing {

@@ -23,6 +23,7 @@
 //! Deliberately absent: any decision when a worker starts or ends, and the bookkeeping for it, which are the pool's.
 
 mod allowance;
+mod backtrace;
 mod boot;
 mod budget;
 mod command;

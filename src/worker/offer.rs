@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use super::backtrace::Bell;
 use crate::goridge::{Codec, Greeting};
 
 /// The variables with the protocols and codecs that a worker may offer.
@@ -26,8 +27,8 @@ pub(super) struct Offer {
     pub(super) concurrency: Option<usize>,
     /// The name and version of its library, for the log.
     pub(super) name: Option<String>,
-    /// The signal on which it prints where in its code it is.
-    pub(super) backtrace: Option<Signal>,
+    /// How it is asked where in its code it is.
+    pub(super) bell: Option<Bell>,
 }
 
 /// A worker offers what cannot be served.
@@ -49,7 +50,7 @@ impl Offer {
     /// # Errors
     /// If it offers what cannot be served.
     pub(super) fn new(greeting: Greeting, codec: Codec) -> Result<Self, Unsupported> {
-        let Greeting { pid, protocol, concurrency, codec: named, name, backtrace, .. } = greeting;
+        let Greeting { pid, protocol, concurrency, codec: named, name, backtrace, thread, .. } = greeting;
         let concurrency = match (protocol.unwrap_or(1), concurrency.unwrap_or(1)) {
             (1, 1) => None,
             (2, some @ 1..=MAX_CONCURRENCY) => usize::try_from(some).ok(),
@@ -60,12 +61,12 @@ impl Offer {
             Some(named) => Codec::named(&named).ok_or(Unsupported::Codec(cut(named)))?,
             None => codec,
         };
-        let backtrace = match backtrace {
-            Some(signal) if signal == BACKTRACE.1 => Some(Signal::SIGUSR2),
+        let bell = match backtrace {
+            Some(signal) if signal == BACKTRACE.1 => Some(Bell { signal: Signal::SIGUSR2, thread }),
             Some(signal) => return Err(Unsupported::Backtrace(cut(signal))),
             None => None,
         };
-        Ok(Self { pid, codec, concurrency, name: name.map(cut), backtrace })
+        Ok(Self { pid, codec, concurrency, name: name.map(cut), bell })
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_sends_its_pid_alone_has_the_pool_s_codec() {
-        let plain = Offer { pid: 7, codec: Codec::Json, concurrency: None, name: None, backtrace: None };
+        let plain = Offer { pid: 7, codec: Codec::Json, concurrency: None, name: None, bell: None };
         assert_eq!(offer(Greeting::default()), Ok(plain));
     }
 

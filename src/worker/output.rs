@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::ops::Range;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::{error, warn};
 
 use super::allowance::{Allowance, Amount};
+use super::backtrace::{self, Backtrace};
 use super::lines::Lines;
 use super::marks::Marks;
 use super::waste::{Dropped, Waste};
@@ -90,7 +90,7 @@ struct State {
     /// Unrequested answers that were dropped and are not reported yet.
     answers: u64,
     /// Who has asked the worker where in its code it is.
-    backtrace: Option<oneshot::Sender<Vec<u8>>>,
+    backtrace: Option<oneshot::Sender<Backtrace>>,
     /// When the next report is due.
     report_at: Option<Instant>,
     /// That lines are cut was logged.
@@ -137,8 +137,8 @@ impl Output {
         }
     }
 
-    /// The worker is about to be asked where in its code it is. Its answer, a line of JSON, is not logged then.
-    pub(super) fn expect_backtrace(&self) -> oneshot::Receiver<Vec<u8>> {
+    /// The worker is about to be asked where in its code it is. Its answer, a line on standard error, is not logged then.
+    pub(super) fn expect_backtrace(&self) -> oneshot::Receiver<Backtrace> {
         let (asked, answer) = oneshot::channel();
         self.state().backtrace = Some(asked);
         answer
@@ -149,12 +149,13 @@ impl Output {
         let mut text = text;
         let passed = {
             let mut state = self.state();
-            if state.backtrace.as_ref().is_some_and(|asked| !asked.is_closed())
-                && let Some(answer) = backtrace(text)
+            if source == Source::Stderr
+                && state.backtrace.as_ref().is_some_and(|asked| !asked.is_closed())
+                && let Some((line, answer)) = backtrace::find(text)
                 && let Some(asked) = state.backtrace.take()
             {
-                rest = [&text[..answer.start], &text[answer.end..]].concat();
-                let _ = asked.send(text[answer].to_vec());
+                rest = [&text[..line.start], &text[line.end..]].concat();
+                let _ = asked.send(answer);
                 text = &rest;
             }
             state.remember(source, text);
@@ -301,17 +302,6 @@ impl State {
     }
 }
 
-/// What the answer of a worker that was asked where it is begins with.
-const BACKTRACE: &[u8] = b"{\"backtrace\":";
-
-/// Where such an answer is in whole lines.
-fn backtrace(text: &[u8]) -> Option<Range<usize>> {
-    let found = memchr::memmem::find_iter(text, BACKTRACE);
-    let start = found.into_iter().find(|start| *start == 0 || text[start - 1] == b'\n')?;
-    let end = memchr::memchr(b'\n', &text[start..])?;
-    Some(start..start + end + 1)
-}
-
 /// Logs all that `reader` yields, until its end. `pipe` is its descriptor.
 pub(crate) async fn pump(
     mut reader: impl AsyncRead + Unpin,
@@ -438,6 +428,28 @@ mod tests {
         assert!(took >= PAUSE * 28 && took < Duration::from_secs(2), "{took:?}");
         assert_eq!(output.state().dropped, Amount::default(), "reported at the end");
         assert!(Lost::WorkerLimit.lines() > 900_000);
+    }
+
+    #[test]
+    fn an_answer_to_the_server_is_not_logged_and_all_else_is() {
+        let output = Output::new(1, Arc::default());
+        let mut asked = output.expect_backtrace();
+        let answer = b"{\"backtrace\":\"a:1 in f\",\"stack\":\"f\"}\n";
+        output.log(Source::Stdout, answer, None);
+        output.log(Source::Stderr, b"{\"backtrace\":[]}\n", None);
+        assert!(asked.try_recv().is_err());
+        output.log(Source::Stderr, &[b"before\n", &answer[..], b"after\n"].concat(), None);
+        assert_eq!(asked.try_recv().unwrap().place, "a:1 in f");
+        output.log(Source::Stderr, answer, None);
+        let text = str::from_utf8(answer).unwrap().trim_end();
+        let expected = [
+            &*format!("stdout: {text}"),
+            "stderr: {\"backtrace\":[]}",
+            "stderr: before",
+            "stderr: after",
+            &*format!("stderr: {text}"),
+        ];
+        assert_eq!(output.tail(), expected);
     }
 
     #[test]

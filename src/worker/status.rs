@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
-    Ordering::{Relaxed, SeqCst},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backtrace::Bell;
 use super::in_hand::{InHand, Tag, Tags};
 use super::output::Output;
 use super::waste::Waste;
@@ -34,8 +35,8 @@ pub(crate) struct Status {
     /// Whether the request in hand, or the last one, has its answer.
     answered: AtomicBool,
     tags: Tags,
-    /// The signal on which it prints where in its code it is.
-    backtrace_signal: OnceLock<Signal>,
+    /// How it is asked where in its code it is.
+    bell: OnceLock<Bell>,
     created: SystemTime,
     started: Instant,
     exit: watch::Sender<Option<Exit>>,
@@ -89,7 +90,7 @@ impl Status {
             state: AtomicU8::new(State::Inactive as u8),
             answered: AtomicBool::new(false),
             tags: Tags::new(started),
-            backtrace_signal: OnceLock::new(),
+            bell: OnceLock::new(),
             created: SystemTime::now(),
             started,
             exit: watch::Sender::new(None),
@@ -121,7 +122,7 @@ impl Status {
 
     /// What the worker is doing.
     pub(crate) fn state(&self) -> State {
-        match self.state.load(Relaxed) {
+        match self.state.load(Acquire) {
             0 => State::Inactive,
             1 => State::Ready,
             2 => State::Working,
@@ -159,8 +160,9 @@ impl Status {
         if self.gone.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// One that is working has its request's tag already.
     pub(crate) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Relaxed);
+        self.state.store(state as u8, Release);
     }
 
     /// It has something in hand, or nothing any more; one that is leaving stays so.
@@ -176,15 +178,15 @@ impl Status {
         self.holder.wake();
     }
 
-    pub(super) fn set_backtrace_signal(&self, signal: Option<Signal>) {
-        if let Some(signal) = signal {
-            let _ = self.backtrace_signal.set(signal);
+    pub(super) fn set_bell(&self, bell: Option<Bell>) {
+        if let Some(bell) = bell {
+            let _ = self.bell.set(bell);
         }
     }
 
-    /// The signal on which it prints where in its code it is.
-    pub(super) fn backtrace_signal(&self) -> Option<Signal> {
-        self.backtrace_signal.get().copied()
+    /// How it is asked where in its code it is, if it is.
+    pub(super) fn bell(&self) -> Option<Bell> {
+        self.bell.get().copied()
     }
 
     pub(super) fn set_pid(&self, pid: u32) {

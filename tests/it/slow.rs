@@ -1,5 +1,6 @@
 //! The slow log and the access log.
 
+use std::path::Path;
 use std::time::Duration;
 
 use causeway::proto::proxy::RpcRequest;
@@ -19,7 +20,29 @@ fn line_with(server: &Server, text: &str) -> String {
     server.output().lines().find(|line| line.contains(text)).unwrap().to_owned()
 }
 
-/// A handler that waits in `nap` until the file is there.
+/// The first line of a slow request with this place. A worker that is late has its answer in no line, and so there may be several.
+async fn line_with_place(server: &Server, methods: &[&str], place: &str, flag: &Path) -> String {
+    let client = server.client().await;
+    for _ in 0..20 {
+        let before = server.count_output("slow request");
+        let calls: Vec<_> = methods.iter().map(|method| client.spawn_rpc(method, "1")).collect();
+        eventually("a line more", || server.count_output("slow request") > before).await;
+        std::fs::write(flag, "").unwrap();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        std::fs::remove_file(flag).unwrap();
+        let output = server.output();
+        if let Some(line) = output.lines().find(|line| line.contains("slow request") && line.contains(place))
+        {
+            return line.to_owned();
+        }
+    }
+    panic!("no line with {place}: {}", server.output());
+}
+
+/// Handlers that wait in `nap` until the file is there; in Python, `block` waits without letting others run. Neither waits in code of the
+/// language's own library that has a place.
 fn kits(flag: &str) -> [(String, &'static str); 3] {
     let python_app = |is_async: bool| {
         let (keyword, sleep, wait) =
@@ -35,8 +58,14 @@ app = causeway.App()
     {wait}nap()
     return causeway.RpcResult(data='done')
 {keyword}def nap():
-    while not os.path.exists({flag:?}):
+    while not os.access({flag:?}, os.F_OK):
         {sleep}(0.01)
+@app.on_rpc('block')
+{keyword}def blocking(request):
+    block()
+def block():
+    while not os.access({flag:?}, os.F_OK):
+        time.sleep(0.01)
 app.run({many})
 ",
             source = repository().join("workers/python/src").display().to_string(),
@@ -52,7 +81,7 @@ function nap(): void
         clearstatcache();
     }}
 }}
-(new Causeway\\App())
+(new Causeway\\App(backtrace: true))
     ->onRpc('nap', function () {{
         nap();
         return new Causeway\\Result\\RpcResult('done');
@@ -88,7 +117,7 @@ async fn a_slow_request_is_logged_while_it_runs_with_what_it_is_about_and_what_i
         "\"method\": \"wait:",
         "\"user\": \"42\"",
         "\"trace_id\": \"0af7651916cd43dd8448eb211c80319c\"",
-        "\"state\": \"sleeping\"",
+        "\"state\": \"",
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
@@ -113,16 +142,54 @@ async fn the_packages_say_where_in_the_code_a_slow_request_is() {
         std::fs::write(&path, &code).unwrap();
         let interpreter = if name.ends_with(".php") { "php".into() } else { python() };
         let server = Setup::new(&format!("{interpreter} {}", path.display())).pool(SLOW).start();
-        let client = server.client().await;
-        let call = client.spawn_rpc("nap", "1");
-        let line = slow_line(&server);
+        let line = line_with_place(&server, &["nap"], " in nap\"", &flag).await;
         assert!(line.contains(&format!("\"place\": \"{}:", path.display())), "{line}");
-        assert!(line.contains(" in nap\""), "{line}");
         assert!(line.contains(if name.ends_with(".php") { "{closure" } else { " in handle > " }), "{line}");
-        std::fs::write(&flag, "").unwrap();
-        call.await.unwrap().unwrap();
-        std::fs::remove_file(&flag).unwrap();
         assert_eq!(server.count_output("worker died"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_blocks_the_event_loop_is_the_place_of_the_requests_that_it_holds_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, flag) = (folder.path().join("app.py"), folder.path().join("flag"));
+    let [_, (code, _), _] = kits(&flag.display().to_string());
+    std::fs::write(&path, code).unwrap();
+    let server = Setup::new(&format!("{} {}", python(), path.display())).pool(SLOW).start();
+    let line = line_with_place(&server, &["nap", "block"], " in block\"", &flag).await;
+    assert!(line.contains(" in blocking > "), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_php_worker_is_not_interrupted_in_a_call_that_would_fail_nor_unless_it_has_asked_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.php");
+    for (arguments, wait) in
+        [("backtrace: true", "stream_select($read, $none, $none, 1)"), ("", "usleep(1000000)")]
+    {
+        let code = format!(
+            "<?php
+require {autoload:?};
+set_error_handler(fn ($level, $message) => throw new ErrorException($message));
+(new Causeway\\App({arguments}))
+    ->onRpc('wait', function () {{
+        [$near, $far] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0);
+        $read = [$near];
+        $none = [];
+        $begin = microtime(true);
+        {wait};
+        return new Causeway\\Result\\RpcResult(microtime(true) - $begin > 0.9 ? 'whole' : 'interrupted');
+    }})
+    ->run();
+",
+            autoload = repository().join("workers/php/autoload.php").display().to_string(),
+        );
+        std::fs::write(&path, code).unwrap();
+        let server = Setup::new(&format!("php {}", path.display())).pool(SLOW).start();
+        let call = server.client().await.spawn_rpc("wait", "1");
+        let line = slow_line(&server);
+        assert!(!line.contains("\"place\""), "{line}");
+        assert!(call.await.unwrap().unwrap().contains("whole"));
     }
 }
 

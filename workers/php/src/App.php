@@ -40,8 +40,10 @@ final class App
     /**
      * @param string|null $codec how messages are encoded: `proto` or `json`. By default JSON if the server offers it, unless the extension
      *                           `protobuf` is loaded
+     * @param bool $backtrace whether the worker says where in the code a slow request is when the server asks by SIGUSR2, which makes
+     *                        `sleep()` and `usleep()` return early and can interrupt `stream_select()`
      */
-    public function __construct(private readonly ?string $codec = null)
+    public function __construct(private readonly ?string $codec = null, private readonly bool $backtrace = false)
     {
     }
 
@@ -175,7 +177,11 @@ final class App
     {
         $codec = Codec::choose($this->codec);
         $worker ??= self::worker($concurrency);
-        $worker->run($this->answer(...), $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : []);
+        $offer = $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : [];
+        if ($this->backtrace && $worker instanceof Worker) {
+            $offer += Backtrace::offer();
+        }
+        $worker->run($this->answer(...), $offer);
     }
 
     /**

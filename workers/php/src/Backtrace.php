@@ -9,7 +9,8 @@ namespace Causeway;
  *
  * The server asks only if its pool has `slow_after`: it announces the signal in `CAUSEWAY_BACKTRACE`, and sends it to workers that have
  * offered in their handshake to answer. PHP runs the handler between two instructions: a call that blocks, such as a query, is named when
- * it returns. `sleep()` and `usleep()` return early.
+ * it returns. The signal interrupts what PHP does not restart: `sleep()` and `usleep()` return early. The server does not send it to a
+ * worker that waits in `stream_select()`, as far as the kernel says so. So an application has to ask for it.
  *
  * @internal
  */
@@ -19,7 +20,7 @@ final class Backtrace
     private const MAX_STACK = 3000;
 
     /**
-     * Answers the server from now on, if it asks.
+     * Answers the server from now on, if it asks. From then on, all signal handlers of PHP run at once (`pcntl_async_signals()`).
      *
      * @return array<string, string> what to add to the handshake
      */

@@ -57,7 +57,7 @@ final class Worker
      */
     public function run(callable $handler, array $offer = []): void
     {
-        $this->offer = $offer + Backtrace::offer();
+        $this->offer = $offer;
         try {
             try {
                 while (($frame = $this->next()) !== null && $this->handle($frame, $handler)) {

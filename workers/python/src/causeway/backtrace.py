@@ -1,24 +1,29 @@
 """Says where in the code a slow request is, when the server asks by a signal.
 
 The server asks only if its pool has ``slow_after``: it announces the signal in ``CAUSEWAY_BACKTRACE`` and sends it to workers
-that have offered in their handshake to answer. A thread waits for it, and every other one blocks it, so that it interrupts no
-system call; it reads the stack of the thread that works, also while that is in C code that has released the GIL.
+that have offered in their handshake to answer: to a thread that waits for nothing else, and is the only one to block it. So it
+interrupts no system call, child processes inherit nothing, and what the application does with the signal is its own affair. The
+thread reads the stack of the one that works, also while that is in C code that has released the GIL.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
-from types import FrameType
+from collections.abc import Container, Iterable
+from queue import SimpleQueue
+from types import CodeType, FrameType
 from typing import Any, Callable, Optional
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _ASYNCIO = os.path.dirname(os.__file__) + os.sep + "asyncio" + os.sep
 _SIGNAL = signal.SIGUSR2
+
+_CALLBACK = asyncio.Handle._run.__code__
 
 # The answer is one write, which a pipe takes as a whole.
 _MAX_STACK = 3000
@@ -27,28 +32,27 @@ Frames = list[FrameType]
 
 _watched: Callable[[], Frames] = list
 _started_in = 0
+_thread = 0
 
 
 def offer(watch: Callable[[], Frames]) -> dict[str, object]:
     """Answer the server from now on, if it asks; return what to add to the handshake.
 
-    ``watch`` returns the frames of what the worker is at, the outermost first.
+    ``watch`` returns the frames of what the worker is at, the outermost first; ``LookupError`` if it cannot say.
     """
-    global _watched, _started_in
+    global _watched, _started_in, _thread
     if os.environ.get("CAUSEWAY_BACKTRACE") != _SIGNAL.name:
         return {}
     _watched = watch
     if _started_in != os.getpid():
-        if threading.current_thread() is not threading.main_thread() or signal.getsignal(_SIGNAL) is not signal.SIG_DFL:
-            # The application has a use of its own for the signal.
+        if _SIGNAL in signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+            # The application waits for it, too: each would take the other's.
             return {}
-        # Threads that the application has started before do not block it; without a handler it would end the process.
-        signal.signal(_SIGNAL, lambda *_: _report())
-        signal.siginterrupt(_SIGNAL, False)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {_SIGNAL})
-        threading.Thread(target=_answer, name="causeway-backtrace", daemon=True).start()
+        started: SimpleQueue[int] = SimpleQueue()
+        threading.Thread(target=_answer, args=(started,), name="causeway-backtrace", daemon=True).start()
+        _thread = started.get()
         _started_in = os.getpid()
-    return {"backtrace": _SIGNAL.name}
+    return {"backtrace": _SIGNAL.name, "thread": _thread}
 
 
 def of_thread(ident: Optional[int]) -> Frames:
@@ -77,6 +81,19 @@ def of_coroutine(coroutine: Any) -> Frames:
     return frames
 
 
+def of_loop(thread: int, callers: Container[CodeType]) -> Frames:
+    """Return the frames of what an event loop runs in this thread, if that is the application's; else nothing.
+
+    ``callers`` are functions that call it, beside asyncio's; other loops are not written in Python.
+    """
+    frames = of_thread(thread)
+    for index in range(len(frames) - 1, -1, -1):
+        if frames[index].f_code is _CALLBACK or frames[index].f_code in callers:
+            called = frames[index + 1 :]
+            return called if any(not frame.f_code.co_filename.startswith((_HERE, _ASYNCIO)) for frame in called) else []
+    return []
+
+
 def places(frames: Iterable[FrameType]) -> list[str]:
     """Return the places of the application, without what has called it."""
     shown = [(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name) for frame in frames]
@@ -92,7 +109,9 @@ def places(frames: Iterable[FrameType]) -> list[str]:
     return [f"{name}:{line} in {function}" for name, line, function in shown]
 
 
-def _answer() -> None:
+def _answer(started: SimpleQueue[int]) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {_SIGNAL})
+    started.put(threading.get_native_id())
     while True:
         signal.sigwait({_SIGNAL})
         _report()

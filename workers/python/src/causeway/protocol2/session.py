@@ -57,7 +57,8 @@ class Session:
         self._thread = threading.get_ident()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, Stream] = {}
-        self._calls: set[int] = set()
+        # In their order; the values say nothing.
+        self._calls: dict[int, None] = {}
         self._cancelled: set[int] = set()
         # Calls that no thread has begun yet.
         self._queued: dict[int, Callable[[], Callable[[], None]]] = {}
@@ -159,18 +160,30 @@ class Session:
         return bool(self._tasks or self._calls)
 
     def _oldest(self) -> backtrace.Frames:
-        """Return the frames of the oldest request, as far as they can be seen from another thread."""
-        running = backtrace.of_thread(self._thread)
-        for task in list(self._tasks.values()):
-            frames = backtrace.of_coroutine(task.get_coro())
-            # A task that runs blocks the event loop: its frames are those of the loop's thread.
-            return running if frames and frames[0] in running else frames
+        """Return the frames of what blocks the event loop, or else of the oldest request, as far as another thread can see them.
+
+        The server does not ask about streams that are open.
+        """
+        blocking = backtrace.of_loop(self._thread, _CALLERS)
+        if blocking:
+            return blocking
+        tasks = [task for number, task in list(self._tasks.items()) if not self._is_open(number)]
+        calls = list(self._calls)
+        if tasks and calls:
+            raise LookupError("it is not known which one is older")
+        if tasks:
+            return backtrace.of_coroutine(tasks[0].get_coro())
         for thread in threading.enumerate():
-            if thread.name.startswith("causeway-handler-"):
+            if calls and thread.name.startswith("causeway-handler-"):
                 frames = backtrace.of_thread(thread.ident)
-                if backtrace.places(frames[2:]):
-                    return frames
-        return running if self._calls else []
+                for index, frame in enumerate(frames):
+                    if frame.f_code is Session._call.__code__ and frame.f_locals.get("number") == calls[0]:
+                        return frames[index:]
+        return []
+
+    def _is_open(self, number: int) -> bool:
+        stream = self._streams.get(number)
+        return stream is not None and stream.is_open
 
     # Requests.
 
@@ -199,7 +212,7 @@ class Session:
         elif style is not Style.PLAIN and event.is_stream:
             self._start_stream(number, event, handler, request, handler.function)
         else:
-            self._calls.add(number)
+            self._calls[number] = None
             context_of_call = copy_context()
             context_of_call.run(enter, request)
             call = partial(_in_context, context_of_call, partial(self._call, number, event, handler, request))
@@ -282,7 +295,7 @@ class Session:
         context = copy_context()
 
         def run() -> None:
-            self._calls.discard(number)
+            self._calls.pop(number, None)
             context.run(function)
 
         return run
@@ -370,7 +383,7 @@ class Session:
             # After its first step: a task that is cancelled before it has begun ends without an answer.
             self._loop.call_soon(task.cancel)
         elif self._queued.pop(number, None) is not None:
-            self._calls.discard(number)
+            self._calls.pop(number, None)
             self._finish(number, (wire.error(number, b"cancelled"),))
 
     def _cancellation(self, number: int) -> bytes:
@@ -398,6 +411,10 @@ class Session:
 
 _EAGER: Any = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 """Handlers that do not wait are done at once."""
+
+
+_CALLERS = {function.__code__ for function in (Session._answer, Session._answer_stream, Session._call)}
+"""What calls handlers."""
 
 
 _ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)

@@ -26,6 +26,8 @@ class Stream:
         self.inbox: Optional[Inbox] = None
         if bidirectional:
             self.inbox = Inbox(lambda messages: send(wire.command({"window": number, "messages": messages})))
+        self.is_open = False
+        """Whether a message was sent."""
         self._send = send
         self._cancelled = False
 
@@ -65,6 +67,7 @@ class Stream:
         for message in messages:
             await self.window.take(len(message))
             self._send(wire.message(self.number, message))
+            self.is_open = True
 
 
 async def asynchronous(
