@@ -27,7 +27,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What is allowed.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// In lower case.
+    /// In lower case, without the dot of the root.
     hosts: Vec<String>,
     /// Present if changes are allowed. Another one after each start of the server.
     token: Option<String>,
@@ -59,10 +59,7 @@ impl Gate {
     pub(super) fn new(address: &str, hosts: &[String], has_control: bool) -> Self {
         let own = host_and_port(address).map(|(host, _)| host.to_owned());
         let hosts = hosts.iter().cloned().chain(own).filter(|host| !host.is_empty());
-        Self {
-            hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
-            token: has_control.then(os::random::text),
-        }
+        Self { hosts: hosts.map(|host| name_of(&host)).collect(), token: has_control.then(os::random::text) }
     }
 
     /// What a change has to present.
@@ -119,7 +116,7 @@ impl Gate {
         {
             return true;
         }
-        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let name = name_of(host);
         // Source: RFC 6761, section 6.3: the names below `localhost` are loopback addresses as well.
         name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
     }
@@ -127,6 +124,11 @@ impl Gate {
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// In lower case, without the dot of the root.
+fn name_of(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 fn without_port(host: &str) -> &str {
@@ -152,7 +154,11 @@ mod tests {
 
     #[test]
     fn the_page_has_addresses_and_few_names() {
-        let gate = Gate::new("Bridge.internal:34333", &["status.example.com".into()], false);
+        let gate = Gate::new(
+            "Bridge.internal:34333",
+            &["status.example.com".into(), "Dotted.example.".into()],
+            false,
+        );
         for host in [
             "127.0.0.1:34333",
             "10.0.0.5",
@@ -164,6 +170,7 @@ mod tests {
             "bridge.internal:34333",
             "status.example.com",
             "Status.Example.com.:443",
+            "dotted.example",
         ] {
             assert_eq!(gate.admits_page(&headers(&[("host", host)])), Ok(()), "{host}");
         }

@@ -90,18 +90,23 @@ pub(super) fn add(site: &mut Site, overview: Overview, gate: Gate) {
 }
 
 impl Page for At {
+    fn refuse(&self, headers: &HeaderMap) -> Option<Answer> {
+        let refusal = self.part.admits(&self.shared.gate, headers).err()?;
+        let mut answer = plain(StatusCode::FORBIDDEN, format!("403 {refusal}\n"));
+        protect(answer.headers_mut());
+        Some(answer)
+    }
+
     fn answer<'a>(&'a self, request: &'a Request<Bytes>) -> Answering<'a> {
         let Self { part, shared } = self;
         Box::pin(async move {
-            let admitted = part.admits(&shared.gate, request.headers());
-            let mut answer = match (admitted, part) {
-                (Err(refusal), _) => plain(StatusCode::FORBIDDEN, format!("403 {refusal}\n")),
-                (Ok(()), Part::Document) => shared.document(),
-                (Ok(()), Part::Snapshot) => json(shared.overview.snapshot().await),
-                (Ok(()), Part::History) => json(shared.overview.history()),
-                (Ok(()), Part::About) => json(shared.overview.about()),
-                (Ok(()), Part::Events) => shared.events().await,
-                (Ok(()), Part::Control) => shared.control(request).await,
+            let mut answer = match part {
+                Part::Document => shared.document(),
+                Part::Snapshot => json(shared.overview.snapshot().await),
+                Part::History => json(shared.overview.history().await),
+                Part::About => json(shared.overview.about()),
+                Part::Events => shared.events().await,
+                Part::Control => shared.control(request).await,
             };
             protect(answer.headers_mut());
             answer
@@ -136,7 +141,7 @@ impl Shared {
 
     async fn events(&self) -> Answer {
         let Ok(permit) = Arc::clone(&self.streams).try_acquire_owned() else {
-            let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n");
+            let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "503 too many pages are open\n");
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
             return answer;
         };
@@ -155,6 +160,9 @@ impl Shared {
             let expected = r#"expected {"action": "reset", "add" or "remove", "pool": "..."}"#;
             return plain(StatusCode::BAD_REQUEST, format!("400 {expected}\n"));
         };
+        if !self.overview.is_serving() {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "503 the server is shutting down\n");
+        }
         let Some(pools) = self.overview.pools() else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "503 the pools have not started\n");
         };

@@ -3,16 +3,26 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body;
+use tokio::time::timeout;
 
 use super::answer::{Answer, plain};
 
+/// How long the body of a request may take to arrive.
+const BODY: Duration = Duration::from_secs(5);
+
 /// A page.
 pub(super) trait Page: Send + Sync {
+    /// Returns an answer that refuses a request with these headers, before its body is read.
+    fn refuse(&self, _headers: &HeaderMap) -> Option<Answer> {
+        None
+    }
+
     /// Answers a request that the table has for this page.
     fn answer<'a>(&'a self, request: &'a Request<Bytes>) -> Answering<'a>;
 }
@@ -73,10 +83,15 @@ impl Site {
     {
         let rows = self.rows_of(request.uri().path());
         match rows.iter().find(|row| row.methods.contain(request.method())) {
-            Some(row) => match row.methods.read(request).await {
-                Ok(request) => row.page.answer(&request).await,
-                Err(refusal) => refusal,
-            },
+            Some(row) => {
+                if let Some(refusal) = row.page.refuse(request.headers()) {
+                    return refusal;
+                }
+                match row.methods.read(request).await {
+                    Ok(request) => row.page.answer(&request).await,
+                    Err(refusal) => refusal,
+                }
+            }
             None if rows.is_empty() => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
             None => {
                 let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
@@ -111,9 +126,15 @@ impl Methods {
     {
         let Self::Write { max_body } = self else { return Ok(request.map(|_| Bytes::new())) };
         let (head, body) = request.into_parts();
-        match Limited::new(body, max_body).collect().await {
-            Ok(body) => Ok(Request::from_parts(head, body.to_bytes())),
-            Err(_) => Err(plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or not complete\n")),
+        let too_long = || plain(StatusCode::PAYLOAD_TOO_LARGE, "413 the body is too long\n");
+        if body.size_hint().lower() > max_body as u64 {
+            return Err(too_long());
+        }
+        match timeout(BODY, Limited::new(body, max_body).collect()).await {
+            Ok(Ok(body)) => Ok(Request::from_parts(head, body.to_bytes())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+            Ok(Err(_)) => Err(plain(StatusCode::BAD_REQUEST, "400 the body is not complete\n")),
+            Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "408 the body has not arrived in time\n")),
         }
     }
 
@@ -136,8 +157,9 @@ impl fmt::Debug for Site {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-    use http_body_util::Full;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
 
     use super::*;
     use crate::admin::answer::{TEXT, answer};
@@ -184,8 +206,8 @@ mod tests {
         assert_eq!(ask(&site, Method::DELETE, "/any"), page("any"));
     }
 
-    #[test]
-    fn only_pages_that_write_have_their_bodies_read_and_no_more_than_they_allow() {
+    #[tokio::test]
+    async fn only_pages_that_write_have_their_bodies_read_and_no_more_than_they_allow() {
         let mut site = Site::default();
         site.add(Path::Exact("/any"), Methods::Any, Arc::new(Named("any")));
         site.add(Path::Exact("/write"), Methods::Write { max_body: 4 }, Arc::new(Named("write ")));
@@ -198,5 +220,20 @@ mod tests {
         for method in [Method::GET, Method::HEAD, Method::PUT] {
             assert_eq!(ask(&site, method, "/write").1, "POST");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_or_is_broken_is_refused() {
+        let mut site = Site::default();
+        site.add(Path::Exact("/write"), Methods::Write { max_body: 4 }, Arc::new(Named("write")));
+        let post = async |body: StreamBody<_>| {
+            let request = Request::post("/write").body(body).unwrap();
+            site.answer(request).await.status().as_u16()
+        };
+        let frames = |frame: Result<Frame<Bytes>, &'static str>| stream::iter([frame]).boxed();
+        assert_eq!(post(StreamBody::new(frames(Ok(Frame::data("body".into()))))).await, 200);
+        assert_eq!(post(StreamBody::new(frames(Ok(Frame::data("a body".into()))))).await, 413);
+        assert_eq!(post(StreamBody::new(frames(Err("no chunk")))).await, 400);
+        assert_eq!(post(StreamBody::new(stream::pending().boxed())).await, 408);
     }
 }

@@ -171,13 +171,18 @@ fn problems(overview: &Overview, style: Style) -> String {
 fn stages(pool: &Pool) -> String {
     let mut text = String::new();
     if let (Some(wait), Some(worker)) = (pool.wait, pool.worker) {
-        let [wait, half, most] = [wait.p99, worker.p50, worker.p99].map(latency);
-        let _ = writeln!(text, "in the queue: p99 {wait}; in workers: p50 {half}, p99 {most}");
+        let [wait, half, most] = [wait.p99, worker.p50, worker.p99].map(percentile);
+        let _ = writeln!(text, "queue wait p99 {wait}; worker time p50 / p99 {half} / {most}");
     }
     if let Some(reason) = pool.failed_start() {
         let _ = writeln!(text, "last failed start: {}", one_line(reason));
     }
     text
+}
+
+/// A time from a histogram, whose last bound is 10 s.
+fn percentile(seconds: f64) -> String {
+    if seconds >= 10.0 { "over 10 s".into() } else { latency(seconds) }
 }
 
 /// The name of a graph and of its series, and how its values are shown.
@@ -190,7 +195,7 @@ fn graphs(overview: &Overview, pool: &str, style: Style) -> String {
     let whole = |value: f64| format!("{value:.0}");
     let graphs: [Graph<'_>; 4] = [
         ("requests/s", "requests", &number),
-        ("99 % within", "worker_p99", &latency),
+        ("worker p99", "worker_p99", &percentile),
         ("in hand", "in_hand", &whole),
         ("waiting", "waiting", &whole),
     ];

@@ -1,6 +1,7 @@
 //! The last fifteen minutes: one point for every five seconds.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -38,10 +39,10 @@ pub(super) type BridgeValues = [f64; BRIDGE_SERIES.len()];
 /// The values of [`POOL_SERIES`].
 pub(super) type PoolValues = [f64; POOL_SERIES.len()];
 
-/// The points, oldest first.
-#[derive(Debug, Default)]
+/// The points, oldest first. Clones share them.
+#[derive(Debug, Clone, Default)]
 pub(super) struct History {
-    points: VecDeque<Point>,
+    points: VecDeque<Arc<Point>>,
     /// The number of points so far, older ones included: a reader whose own number is one less needs only the last point.
     count: u64,
 }
@@ -59,8 +60,18 @@ impl History {
         if self.points.len() == POINTS {
             self.points.pop_front();
         }
-        self.points.push_back(point);
+        self.points.push_back(Arc::new(point));
         self.count += 1;
+    }
+
+    /// The number of points so far, older ones included.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The bytes of all values, about.
+    pub(super) fn size(&self) -> usize {
+        self.points.iter().map(|point| size_of_val(&*point.pools)).sum()
     }
 
     /// All points as JSON: arrays, oldest first. `names` are those of the pools.

@@ -1,12 +1,13 @@
 //! The overview that `admin` and `rpc` share, and the task behind it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::about::About;
 use super::calls::{Calls, Counted, Counters};
@@ -19,11 +20,14 @@ use super::snapshot::{self, Bridge, Context, Document, Phase, Pool, seconds};
 use super::usage::Usages;
 use crate::offload;
 use crate::os::this_process;
-use crate::pools::{Pools, Snapshot, UpcomingPools};
+use crate::pools::{Pools, UpcomingPools};
 use crate::single_flight::SingleFlight;
 
 /// How often counters are read, and those who follow get a snapshot.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How long a snapshot waits for a measurement of what workers use. On a busy machine one takes seconds.
+const MEASUREMENT: Duration = Duration::from_millis(500);
 
 /// Bytes of a worker in a snapshot, about.
 const WORKER: usize = 150;
@@ -50,7 +54,11 @@ struct Shared {
     begin: Once,
     state: Mutex<State>,
     usages: Mutex<Usages>,
+    is_measuring: AtomicBool,
     flight: SingleFlight<Bytes>,
+    history_flight: SingleFlight<Bytes>,
+    /// The history as JSON with its number of points.
+    written_history: Mutex<Option<(u64, Bytes)>>,
     /// The last snapshot that was made for those who follow, as an event.
     snapshots: watch::Sender<Bytes>,
 }
@@ -81,7 +89,10 @@ impl Overview {
             begin: Once::new(),
             state: Mutex::new(state),
             usages: Mutex::default(),
+            is_measuring: AtomicBool::new(false),
             flight: SingleFlight::default(),
+            history_flight: SingleFlight::default(),
+            written_history: Mutex::default(),
             snapshots: watch::Sender::default(),
         }))
     }
@@ -111,11 +122,12 @@ impl Overview {
         self.0.snapshots.subscribe()
     }
 
-    /// Returns the last fifteen minutes as JSON.
-    pub(crate) fn history(&self) -> Bytes {
+    /// Returns the last fifteen minutes as JSON. It is written once for each point.
+    pub(crate) async fn history(&self) -> Bytes {
         self.begin();
-        let history = self.0.state().history.json(self.0.sources.pools.names());
-        history.to_string().into()
+        let shared = Arc::clone(&self.0);
+        let history = self.0.history_flight.get(async move { shared.history().await }).await;
+        history.map_or_else(|_| Bytes::new(), |history| (*history).clone())
     }
 
     /// Returns what does not change while the server runs, as JSON.
@@ -126,6 +138,11 @@ impl Overview {
     /// Which start of the server this is.
     pub(crate) fn instance(&self) -> &str {
         &self.0.sources.about.instance
+    }
+
+    /// False once the server shuts down.
+    pub(crate) fn is_serving(&self) -> bool {
+        *self.0.sources.serving.borrow()
     }
 
     /// The pools, if all that are required have started.
@@ -182,7 +199,7 @@ impl Shared {
                 pools.flat_map(|(index, pool)| Found::in_pool(pool, state.sampler.minute(index))).collect()
             }
         };
-        state.problems.update(SystemTime::now(), found);
+        state.problems.update(Instant::now(), SystemTime::now(), found);
     }
 
     fn phase(&self) -> Phase {
@@ -199,9 +216,27 @@ impl Shared {
         snapshot.map_or_else(|_| Bytes::new(), |snapshot| (*snapshot).clone())
     }
 
-    async fn make(&self) -> Bytes {
+    async fn history(self: Arc<Self>) -> Bytes {
+        let history = self.state().history.clone();
+        let count = history.count();
+        let known = self.written_history.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, json)) = known.filter(|(known, _)| *known == count) {
+            return json;
+        }
+        let (bytes, shared) = (history.size(), Arc::clone(&self));
+        let write = move || history.json(shared.sources.pools.names()).to_string();
+        let Ok(json) = offload::run(bytes, write).await else { return Bytes::new() };
+        let json = Bytes::from(json);
+        *self.written_history.lock().unwrap_or_else(PoisonError::into_inner) = Some((count, json.clone()));
+        json
+    }
+
+    async fn make(self: &Arc<Self>) -> Bytes {
         let pools = match self.sources.pools.get() {
-            Some(pools) => self.measured(pools).await.pools,
+            Some(pools) => {
+                self.measure().await;
+                pools.snapshot().pools
+            }
             None => Vec::new(),
         };
         let workers: usize = pools.iter().map(|pool| pool.workers.len()).sum();
@@ -211,17 +246,23 @@ impl Shared {
         offload::run(workers * WORKER, write).await.unwrap_or_default().into()
     }
 
-    /// The pools, after what workers use has been measured if it was not lately.
-    async fn measured(&self, pools: &Pools) -> Snapshot {
-        if !self.usages().are_stale(Instant::now()) {
-            return pools.snapshot();
+    /// Measures what workers use, if it was not measured lately. Resolves when that is done, or takes too long to wait for.
+    async fn measure(self: &Arc<Self>) {
+        if !self.usages().are_stale(Instant::now()) || self.is_measuring.swap(true, Relaxed) {
+            return;
         }
-        let bridge = offload::background(this_process::read);
-        let (snapshot, bridge) = tokio::join!(pools.measured_snapshot(), bridge);
-        let now = Instant::now();
-        let bridge = bridge.ok().flatten();
-        self.usages().update(now, snapshot.workers(), bridge, now - self.began);
-        snapshot
+        let shared = Arc::clone(self);
+        let measurement = tokio::spawn(async move {
+            if let Some(pools) = shared.sources.pools.get() {
+                let bridge = offload::background(this_process::read);
+                let (snapshot, bridge) = tokio::join!(pools.measured_snapshot(), bridge);
+                let now = Instant::now();
+                let bridge = bridge.ok().flatten();
+                shared.usages().update(now, snapshot.workers(), bridge, now - shared.began);
+            }
+            shared.is_measuring.store(false, Relaxed);
+        });
+        let _ = timeout(MEASUREMENT, measurement).await;
     }
 
     fn document(&self, pools: Vec<crate::pools::PoolSnapshot>) -> Document {
@@ -240,6 +281,7 @@ impl Shared {
         Document {
             at: seconds(SystemTime::now()),
             instance: self.sources.about.instance.clone(),
+            uptime: self.began.elapsed().as_secs_f64(),
             state: self.phase(),
             problems: state.problems.current().to_vec(),
             bridge: usages.bridge().map(|(process, cpu)| Bridge::new(process, *cpu)),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::sampler::Totals;
 use super::snapshot::seconds;
@@ -64,21 +65,27 @@ pub(super) struct Found {
 /// Remembers since when problems exist.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    since: BTreeMap<(Kind, Option<String>), SystemTime>,
+    since: BTreeMap<(Kind, Option<String>), Instant>,
     current: Vec<Problem>,
 }
 
 impl Problems {
-    /// Replaces the problems by those that were found now.
-    pub(super) fn update(&mut self, now: SystemTime, found: Vec<Found>) {
+    /// Replaces the problems by those that were found now, at `time` of a clock that may be set.
+    pub(super) fn update(&mut self, now: Instant, time: SystemTime, found: Vec<Found>) {
         let key = |found: &Found| (found.kind, found.pool.clone());
         self.since.retain(|known, _| found.iter().any(|found| key(found) == *known));
         let mut current = Vec::new();
         for found in found {
-            let since = *self.since.entry(key(&found)).or_insert(now);
-            if now.duration_since(since).unwrap_or_default() >= found.kind.grace() {
+            let lasted = now - *self.since.entry(key(&found)).or_insert(now);
+            if lasted >= found.kind.grace() {
                 let Found { severity, kind, pool, text } = found;
-                current.push(Problem { severity, kind, pool, text, since: seconds(since) });
+                current.push(Problem {
+                    severity,
+                    kind,
+                    pool,
+                    text,
+                    since: seconds(time) - lasted.as_secs_f64(),
+                });
             }
         }
         current.sort_by_key(|problem| (problem.severity, problem.kind));
@@ -128,39 +135,29 @@ impl Found {
         if is_down {
             add(Severity::Critical, Kind::NotReady, format!("no ready worker in {name}"));
         } else if serving < stats.target {
-            let text = format!("{serving} of {} workers of {name} are ready", stats.target);
+            let text = format!("{serving} of {} workers in {name} are ready", stats.target);
             add(Severity::Warning, Kind::WorkersMissing, text);
         }
         if stats.waiting > 0 {
-            let text = format!(
-                "{} for a worker of {name}",
-                counted(stats.waiting as u64, "request waits", "requests wait")
-            );
-            add(Severity::Warning, Kind::Waiting, text);
+            let text = counted(stats.waiting as u64, "request is", "requests are");
+            add(Severity::Warning, Kind::Waiting, format!("{text} waiting for a worker in {name}"));
         }
         if minute.deaths > 0 {
             let text = counted(minute.deaths, "worker", "workers");
-            add(Severity::Warning, Kind::Deaths, format!("{text} of {name} died within a minute"));
+            add(Severity::Warning, Kind::Deaths, format!("{text} died in {name} in the last minute"));
         }
         if minute.boot_failures > 0 {
-            let text = counted(minute.boot_failures, "start", "starts");
-            add(
-                Severity::Warning,
-                Kind::Boots,
-                format!("{text} of workers of {name} failed within a minute"),
-            );
+            let text = counted(minute.boot_failures, "worker start", "worker starts");
+            add(Severity::Warning, Kind::Boots, format!("{text} failed in {name} in the last minute"));
         }
         if minute.rejections > 0 {
             let text = counted(minute.rejections, "request", "requests");
-            add(
-                Severity::Warning,
-                Kind::Rejections,
-                format!("{text} to {name} got no worker within a minute"),
-            );
+            let text = format!("{text} got no worker in {name} in the last minute");
+            add(Severity::Warning, Kind::Rejections, text);
         }
         if minute.failures > 0 {
             let text = counted(minute.requests, "request", "requests");
-            let text = format!("{} of {text} to {name} failed within a minute", minute.failures);
+            let text = format!("{} of {text} failed in {name} in the last minute", minute.failures);
             add(Severity::Warning, Kind::Failures, text);
         }
         for found in &mut found {
@@ -186,8 +183,10 @@ mod tests {
 
     use super::*;
 
-    fn at(seconds: u64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(seconds)
+    /// Updates at a number of seconds, which the clock that may be set shows as well, if it is not `set` by some.
+    fn update(problems: &mut Problems, begin: Instant, at: u64, set: i64, found: Vec<Found>) {
+        let s = Duration::from_secs;
+        problems.update(begin + s(at), UNIX_EPOCH + s(at.strict_add_signed(set)), found);
     }
 
     fn shown(problems: &Problems) -> Vec<(Kind, f64)> {
@@ -199,16 +198,26 @@ mod tests {
         let waiting = Found::new(Severity::Warning, Kind::Waiting, "3 requests wait");
         let failures = Found::new(Severity::Warning, Kind::Failures, "one failed");
         let not_ready = Found::new(Severity::Critical, Kind::NotReady, "no ready worker");
-        let mut problems = Problems::default();
-        problems.update(at(100), vec![waiting.clone()]);
+        let (mut problems, begin) = (Problems::default(), Instant::now());
+        let update = |problems: &mut _, at, found| update(problems, begin, at, 0, found);
+        update(&mut problems, 100, vec![waiting.clone()]);
         assert_eq!(shown(&problems), [], "a burst is no problem");
-        problems.update(at(105), vec![failures.clone(), waiting.clone(), not_ready.clone()]);
+        update(&mut problems, 105, vec![failures.clone(), waiting.clone(), not_ready.clone()]);
         let expected = [(Kind::NotReady, 105.0), (Kind::Waiting, 100.0), (Kind::Failures, 105.0)];
         assert_eq!(shown(&problems), expected);
-        problems.update(at(106), vec![failures.clone()]);
+        update(&mut problems, 106, vec![failures.clone()]);
         assert_eq!(shown(&problems), [(Kind::Failures, 105.0)]);
-        problems.update(at(107), vec![waiting, failures]);
+        update(&mut problems, 107, vec![waiting, failures]);
         assert_eq!(shown(&problems), [(Kind::Failures, 105.0)], "it begins anew");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_no_problem() {
+        let waiting = Found::new(Severity::Warning, Kind::Waiting, "3 requests wait");
+        let (mut problems, begin) = (Problems::default(), Instant::now());
+        update(&mut problems, begin, 5000, 0, vec![waiting.clone()]);
+        update(&mut problems, begin, 5010, -3600, vec![waiting]);
+        assert_eq!(shown(&problems), [(Kind::Waiting, 1400.0)]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct Document {
     pub(super) at: f64,
     /// Another one after each start of the server.
     pub(super) instance: String,
+    /// By a clock that is not set.
+    pub(super) uptime: f64,
     pub(super) state: Phase,
     pub(super) problems: Vec<Problem>,
     pub(super) bridge: Option<Bridge>,

@@ -58,6 +58,9 @@ const duration = (seconds) => {
   return age(seconds);
 };
 
+// A time from a histogram, whose last bound is 10 s.
+const percentile = (seconds) => (seconds >= 10 ? 'over 10 s' : duration(seconds));
+
 const age = (seconds) => {
   const [s, m, h, d] = [seconds, seconds / 60, seconds / 3600, seconds / 86400].map((n) => Math.floor(Math.max(n, 0)));
   if (d) return `${d} d ${h % 24} h`;
@@ -86,6 +89,13 @@ const moment = (seconds) => {
   const date = new Date(seconds * 1000);
   const today = new Date().toDateString() === date.toDateString();
   return today ? clock(date) : `${date.toLocaleDateString('en-CA')} ${clock(date)}`;
+};
+
+const writeTime = (node, seconds) => {
+  const utc = new Date(seconds * 1000).toISOString();
+  write(node, moment(seconds));
+  mark(node, 'datetime', utc);
+  mark(node, 'title', utc.replace('T', ' ').replace('Z', ' UTC'));
 };
 
 // --- Graphs ---
@@ -188,19 +198,28 @@ const COLUMNS = [
 
 const stateOf = (worker) => (worker.leaving && worker.state !== 'stopping' ? 'leaving' : worker.state);
 
+// The number of workers of a pool whose table is open from the start.
+const MAX_OPEN = 20;
+
 const workersOf = () => {
   const [head, body] = [make('tr'), make('tbody')];
-  const caption = make('caption');
-  const table = make('table', {}, caption, make('thead', {}, head), body);
+  const summary = make('summary');
+  const table = make('table', {}, make('thead', {}, head), body);
   const region = make('div', { class: 'rows', tabindex: '0', role: 'region' }, table);
-  region.draw = (pool) => {
+  const details = make('details', { open: '' }, summary, region);
+  let last = null;
+  details.addEventListener('toggle', () => last && details.draw(last));
+  details.draw = (pool) => {
+    if (!last) details.open = pool.workers.length <= MAX_OPEN;
+    last = pool;
     mark(region, 'aria-label', `workers of ${pool.name}`);
     const columns = COLUMNS.filter(([, , , isShown]) => !isShown || isShown(pool));
     keyed(head, columns, ([name]) => name, ([name, , kind]) => make('th', { scope: 'col', class: kind ?? '' }, name));
     const states = new Map();
     for (const worker of pool.workers) states.set(stateOf(worker), (states.get(stateOf(worker)) ?? 0) + 1);
     const all = [...states].map(([state, number]) => `${number} ${state}`).join(', ');
-    write(caption, `Workers: ${all || 'none'}${pool.more_workers ? `; ${pool.more_workers} more are not listed` : ''}`);
+    write(summary, `Workers: ${all || 'none'}${pool.more_workers ? `; ${pool.more_workers} more are not listed` : ''}`);
+    if (!details.open) return;
     table.tHead.hidden = pool.workers.length === 0;
     keyed(body, pool.workers, (worker) => worker.pid, () => make('tr'), (row, worker) => {
       keyed(row, columns, ([name]) => name, ([, , kind]) => make('td', { class: kind ?? '' }), (cell, [name, show]) => {
@@ -209,22 +228,23 @@ const workersOf = () => {
       });
     });
   };
-  return region;
+  return details;
 };
 
 const poolOf = ({ name }) => {
   const title = make('h2', { id: `pool-${name}` }, name);
   const [state, command] = [make('span', { class: 'state' }), make('code')];
   const header = make('header', {}, title, state, command);
-  if (token) header.append(actionsOf(name));
+  const outcome = make('p', { class: 'outcome', role: 'status', hidden: '' });
+  if (token) header.append(actionsOf(name, outcome), outcome);
   const figures = {
     rate: figure('requests/s'), hand: figure('in hand'), waiting: figure('waiting'),
-    wait: figure('wait, 99 %'), half: figure('work, 50 %'), most: figure('work, 99 %'),
+    wait: figure('queue wait p99'), work: figure('worker time p50 / p99'),
     workers: figure('workers'), failures: figure('failed'), rejections: figure('rejected'), restarts: figure('replaced so far', true),
   };
   const graphs = [
     graph({ title: 'Requests per second', first: 'requests', second: 'failures', format: rate, names: ['', 'failed'] }),
-    graph({ title: 'Work, 99 %', first: 'worker_p99', second: 'wait_p99', format: duration, names: ['', 'wait'] }),
+    graph({ title: 'Worker time p99', first: 'worker_p99', second: 'wait_p99', format: percentile, names: ['', 'queue wait'] }),
     graph({ title: 'In workers', first: 'in_hand', second: 'waiting', format: count, names: ['', 'waiting'] }),
     graph({ title: 'Workers busy', first: 'busy', format: (share) => percent(share * 100), names: [''], most: 1 }),
   ];
@@ -235,7 +255,7 @@ const poolOf = ({ name }) => {
   node.draw = (pool) => {
     const { serving } = pool;
     const isDown = pool.target > 0 ? serving === 0 : !pool.ready;
-    const [text, kind] = isDown ? ['✕ no ready worker', 'down'] : serving < pool.target ? ['▲ fewer workers', 'short'] : ['● ready', 'ready'];
+    const [text, kind] = isDown ? ['✕ no ready worker', 'down'] : serving < pool.target ? ['▲ short of workers', 'short'] : ['● ready', 'ready'];
     write(state, pool.required ? text : `${text} (not required)`);
     mark(state, 'class', `state is-${kind}`);
     write(command, pool.command);
@@ -244,9 +264,8 @@ const poolOf = ({ name }) => {
     figures.rate.set(rate(pool.requests_per_second));
     figures.hand.set(`${count(pool.in_hand)} of ${count(pool.capacity)}`);
     figures.waiting.set(count(pool.waiting), pool.waiting > 0);
-    figures.wait.set(duration(pool.wait?.p99));
-    figures.half.set(duration(pool.worker?.p50));
-    figures.most.set(duration(pool.worker?.p99));
+    figures.wait.set(percentile(pool.wait?.p99));
+    figures.work.set(`${percentile(pool.worker?.p50)} / ${percentile(pool.worker?.p99)}`);
     figures.failures.set(`${count(pool.failures)} of ${count(pool.requests)}`);
     const rejections = Object.entries(pool.rejections).filter(([, times]) => times > 0);
     figures.rejections.set(rejections.map(([reason, times]) => `${count(times)} ${reason}`).join(', ') || '0');
@@ -274,7 +293,8 @@ const verdict = ({ at, state, problems, pools }) => {
     write(node.children[2], problem.since ? `since ${age(at - problem.since)}` : '');
   });
   const worst = problems[0];
-  document.title = worst ? `${worst.severity === 'critical' ? '✕' : '▲'} ${worst.text} – Causeway` : 'Causeway';
+  const sign = worst && (worst.severity === 'critical' ? '✕' : '▲');
+  document.title = `${worst ? `${sign} ${worst.text} – ` : ''}${location.host} – Causeway`;
   const kinds = shown.map(({ kind, pool }) => `${kind} ${pool}`).join();
   if (kinds !== announced) write($('announcement'), shown.map(({ text }) => text).join('. '));
   announced = kinds;
@@ -282,36 +302,50 @@ const verdict = ({ at, state, problems, pools }) => {
 
 // --- Buttons ---
 
-const actionsOf = (pool) => {
+const actionsOf = (pool, outcome) => {
+  const say = (text) => {
+    write(outcome, text.trim());
+    outcome.hidden = !text;
+  };
   const ask = async (button, action) => {
-    button.disabled = true;
+    // Not `disabled`, which would take the focus away.
+    button.setAttribute('aria-disabled', 'true');
+    say('');
     try {
       const answer = await fetch('api/control', {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', 'X-Causeway-Token': token },
         body: JSON.stringify({ action, pool }),
+        signal: AbortSignal.timeout(40000),
       });
-      if (!answer.ok) write($('announcement'), await answer.text());
+      if (answer.status === 202) say(`${OPERATIONS[action]}: still running`);
+      else if (!answer.ok) say(`✕ ${OPERATIONS[action]}: ${await answer.text()}`);
     } catch {
-      lose();
+      say(`✕ ${OPERATIONS[action]}: the server has not answered`);
     }
-    button.disabled = false;
+    button.removeAttribute('aria-disabled');
   };
   const button = (text, action, asksTwice) => {
-    const node = make('button', { type: 'button', 'data-action': action, 'aria-label': `${text}: ${pool}` }, text);
+    const node = make('button', { type: 'button', 'data-action': action });
+    const label = (text) => {
+      write(node, text);
+      mark(node, 'aria-label', `${text}: ${pool}`);
+    };
+    label(text);
     let timer = null;
     node.addEventListener('click', () => {
+      if (node.hasAttribute('aria-disabled')) return;
       if (asksTwice && !timer) {
-        write(node, 'Press again');
+        label('Press again');
         timer = setTimeout(() => {
           timer = null;
-          write(node, text);
+          label(text);
         }, 4000);
         return;
       }
       clearTimeout(timer);
       timer = null;
-      write(node, text);
+      label(text);
       ask(node, action);
     });
     return node;
@@ -335,30 +369,26 @@ const showOperations = (operations) => {
 const entry = () => make('li', {}, make('time'), make('span'), make('pre', { tabindex: '0' }));
 
 const fill = (node, at, text, words) => {
-  write(node.children[0], moment(at));
+  writeTime(node.children[0], at);
   write(node.children[1], text);
   write(node.children[2], printable(words));
 };
 
 const showDeaths = (deaths) => {
   $('deaths').hidden = deaths.length === 0;
-  keyed($('deaths-list'), deaths, ({ at, pid }) => `${at} ${pid}`, (death) => {
-    const node = entry();
+  keyed($('deaths-list'), deaths, ({ at, pid }) => `${at} ${pid}`, entry, (node, death) => {
     const { at, pool, pid, reason, exit, requests, age: lived, last_words } = death;
     fill(node, at, `${pool}: ${pid}: ${reason}, ${exit}, after ${count(requests)} ${requests === 1 ? 'request' : 'requests'} and ${age(lived)}`, last_words);
-    return node;
   });
 };
 
 const showSlow = (slow) => {
   $('slow').hidden = slow.length === 0;
-  keyed($('slow-list'), slow, ({ at, pid }) => `${at} ${pid}`, (request) => {
-    const node = entry();
+  keyed($('slow-list'), slow, ({ at, pid }) => `${at} ${pid}`, entry, (node, request) => {
     const { at, pool, pid, type, method, channel, user, trace_id, took, doing } = request;
     const of = Object.entries({ method, channel, user, trace: trace_id }).filter(([, value]) => value);
     const named = of.map(([name, value]) => `${name} ${printable(value)}`).join(', ');
     fill(node, at, `${pool}: ${pid}: ${type} for ${duration(took)}${named && `: ${named}`}`, doing);
-    return node;
   });
 };
 
@@ -373,8 +403,8 @@ const calls = [
 $('calls').append(...calls);
 let about = null;
 
-const showBridge = ({ at, bridge: process }) => {
-  bridge.uptime.set(about ? age(at - about.started) : '–');
+const showBridge = ({ uptime, bridge: process }) => {
+  bridge.uptime.set(age(uptime));
   bridge.memory.set(bytes(process?.memory));
   bridge.CPU.set(percent(process?.cpu));
   bridge['open files'].set(process ? `${count(process.open_files)} of ${count(process.max_open_files)}` : '–');
@@ -390,9 +420,13 @@ const showAbout = () => {
 
 // --- Following the server ---
 
+// A page that is seen follows the events. One that is not, or for which the server has no stream left, asks for a snapshot now and then:
+// a browser has six connections to a server for all its tabs.
+const [SOON, LATER, UNSEEN, ANSWER, SILENCE] = [1500, 10000, 30000, 5000, 15000];
 let source = null;
-let last = Date.now();
-let lostSince = null;
+let timer = null;
+let isLost = false;
+let heard = null;
 
 const read = async (path) => (await fetch(path)).json();
 
@@ -446,35 +480,72 @@ const link = (symbol, text) => {
   write($('link-text'), text);
 };
 
-const lose = () => {
-  source?.close();
-  source = null;
-  lostSince ??= new Date();
+const receive = (snapshot) => {
+  if (isLost) history = null;
+  isLost = false;
+  heard = Date.now();
+  document.body.classList.remove('is-lost');
+  $('lost').hidden = true;
+  show(snapshot);
+};
+
+const lose = (reason) => {
+  isLost = true;
   document.body.classList.add('is-lost');
   link('✕', 'not connected');
+  const lost = heard ? `Connection lost at ${moment(heard / 1000)}. Showing the last data received.` : 'The server does not answer. Trying again.';
+  write($('lost'), reason || lost);
   $('lost').hidden = false;
-  write($('lost'), `Connection lost since ${clock(lostSince)}. What follows is old; trying again.`);
-  document.title = '✕ connection lost – Causeway';
-  setTimeout(follow, 1500);
+  document.title = `✕ Connection lost – ${location.host} – Causeway`;
+};
+
+const stop = () => {
+  source?.close();
+  source = null;
+  clearTimeout(timer);
+};
+
+const poll = async (pause = LATER) => {
+  stop();
+  try {
+    const answer = await fetch('api/snapshot', { signal: AbortSignal.timeout(ANSWER) });
+    if (answer.ok) {
+      receive(await answer.json());
+      link('◐', 'refreshed every 10 s');
+    } else {
+      lose(await answer.text());
+    }
+  } catch {
+    lose();
+  }
+  if (source) return;
+  clearTimeout(timer);
+  timer = document.hidden ? setTimeout(poll, UNSEEN) : setTimeout(follow, isLost ? SOON : pause);
 };
 
 const follow = () => {
-  if (source) return;
-  last = Date.now();
+  stop();
   const events = source = new EventSource('api/events');
+  let last = Date.now();
+  let pause = LATER;
   events.onmessage = ({ data }) => {
     last = Date.now();
-    if (lostSince) history = null;
-    lostSince = null;
-    document.body.classList.remove('is-lost');
-    $('lost').hidden = true;
+    pause = SOON;
+    receive(JSON.parse(data));
     link('●', 'live');
-    show(JSON.parse(data));
   };
-  events.onerror = () => source === events && lose();
+  events.onerror = () => source === events && poll(pause);
+  // A server that has stopped, or a network that is gone, may leave the stream open and silent.
+  const watch = setInterval(() => {
+    if (source !== events) clearInterval(watch);
+    else if (Date.now() - last > SILENCE) poll(SOON);
+  }, 1000);
 };
 
-// A server that has stopped, or a network that is gone, may leave the stream open and silent.
-setInterval(() => source && Date.now() - last > 5000 && lose(), 1000);
+document.addEventListener('visibilitychange', () => {
+  stop();
+  if (document.hidden) timer = setTimeout(poll, UNSEEN);
+  else follow();
+});
 write($('host'), location.host);
 follow();

@@ -26,7 +26,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         (
             "causeway.History",
             Method::new(Shape::Bool, Shape::Text, |services, _: bool| async move {
-                Ok::<_, Infallible>(text(&services.overview.history()))
+                Ok::<_, Infallible>(text(&services.overview.history().await))
             }),
         ),
         ("causeway.Stop", Method::new(stop, Shape::Bool, self::stop)),
