@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn a_worker_that_goes_while_the_times_are_read_does_not_count_twice() {
         let counters = Counters::new();
-        let (busy, capacity) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        let (busy, capacity) = (Duration::from_hours(1), Duration::from_hours(24));
         let stats = counters.stats(|| {
             counters.was_busy(busy);
             counters.had_capacity(capacity);

@@ -170,7 +170,7 @@ impl Watch {
 impl Watched {
     /// The caller has gone, and the memory of the request with it: of its details, only the texts for the log are kept.
     pub(super) fn keep_only_texts(&self) {
-        let find = |state: &mut State| Some(state.running.get_mut(&self.number)?.details.clone()?);
+        let find = |state: &mut State| state.running.get_mut(&self.number)?.details.clone();
         let Some(details) = find(&mut self.watch.state()) else { return };
         let texts: Arc<dyn Describe> = Arc::new(details.describe());
         if let Some(running) = self.watch.state().running.get_mut(&self.number) {

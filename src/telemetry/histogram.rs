@@ -235,9 +235,9 @@ mod tests {
             histogram.observe(Duration::from_nanos(nanos));
         }
         let mut counts = histogram.read();
-        assert_eq!((&counts.counts[..4], counts.sum), (&[2, 1, 1, 0][..], Duration::from_nanos(350_000)));
+        assert_eq!((&counts.counts[..4], counts.sum), (&[2, 1, 1, 0][..], Duration::from_micros(350)));
         counts.add(&histogram.read());
-        assert_eq!((counts.total(), counts.sum), (8, Duration::from_nanos(700_000)));
+        assert_eq!((counts.total(), counts.sum), (8, Duration::from_micros(700)));
     }
 
     #[test]

@@ -14,13 +14,11 @@ use crate::support::{Server, eventually, json, repository, worker};
 
 /// Runs promtool; `None` if it is not installed.
 fn promtool(arguments: &[&str], folder: &Path) -> Option<Output> {
-    match Command::new("promtool").args(arguments).current_dir(folder).stdin(Stdio::null()).output() {
-        Ok(output) => Some(output),
-        Err(_) => {
-            eprintln!("skipped: there is no promtool; `make test` installs it");
-            None
-        }
+    let output = Command::new("promtool").args(arguments).current_dir(folder).stdin(Stdio::null()).output();
+    if output.is_err() {
+        eprintln!("skipped: there is no promtool; `make test` installs it");
     }
+    output.ok()
 }
 
 fn succeeds(arguments: &[&str], folder: &Path) {

@@ -140,11 +140,12 @@ async fn the_packages_say_where_in_the_code_a_slow_request_is() {
     for (code, name) in kits(&flag.display().to_string()) {
         let path = folder.path().join(name);
         std::fs::write(&path, &code).unwrap();
-        let interpreter = if name.ends_with(".php") { "php".into() } else { python() };
+        let is_php = path.extension().is_some_and(|extension| extension == "php");
+        let interpreter = if is_php { "php".into() } else { python() };
         let server = Setup::new(&format!("{interpreter} {}", path.display())).pool(SLOW).start();
         let line = line_with_place(&server, &["nap"], " in nap\"", &flag).await;
         assert!(line.contains(&format!("\"place\": \"{}:", path.display())), "{line}");
-        assert!(line.contains(if name.ends_with(".php") { "{closure" } else { " in handle > " }), "{line}");
+        assert!(line.contains(if is_php { "{closure" } else { " in handle > " }), "{line}");
         assert_eq!(server.count_output("worker died"), 0);
     }
 }

@@ -215,7 +215,7 @@ async fn spans_of_an_exporter_that_cannot_be_run_are_counted() {
     let taken = Taken::new(&queue, 8);
     let stuck = tokio::spawn(async move {
         let _taken = taken;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     std::mem::replace(&mut exporting.task, stuck).abort();
     queue.push([span(), span()]);

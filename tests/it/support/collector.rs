@@ -156,7 +156,8 @@ pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap());
+    bytes.iter().flat_map(digits).collect()
 }
 
 /// The real collector, if `scripts/setup.sh` has installed it; otherwise a line that says so.
