@@ -161,7 +161,7 @@ fn problems(overview: &Overview, style: Style) -> String {
         let is_critical = problem.severity == "critical";
         let (mark, colour) = if is_critical { ("✕", "\u{1b}[1;91m") } else { ("▲", "\u{1b}[93m") };
         let lasted = age(Duration::try_from_secs_f64(lasted).unwrap_or_default());
-        let text = format!("{mark} {}, since {lasted}", one_line(&problem.text));
+        let text = format!("{mark} {}, for {lasted}", one_line(&problem.text));
         if style.colours { format!("{colour}{text}\u{1b}[0m\n") } else { format!("{text}\n") }
     };
     overview.problems().map(line).collect()

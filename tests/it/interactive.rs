@@ -80,7 +80,7 @@ async fn what_is_wrong_stands_first_with_its_reason_and_fifteen_minutes_are_grap
     let reports = "pools: {reports: {required: false, command: sh -c 'echo no database >&2; exit 3'}}";
     let server = worker().centrifuge(reports).more("rpc: {listen: unix://rpc.sock}\n").start();
     let (_child, mut shown) = through_a_pipe(&server);
-    shown.until("✕ no ready worker in centrifuge.reports, since ");
+    shown.until("✕ no ready worker in centrifuge.reports, for ");
     let reason = shown.until("no database");
     assert!(reason.contains("last failed start: `sh -c "), "{reason}");
     // A point takes five seconds.

@@ -290,7 +290,7 @@ const verdict = ({ at, state, problems, pools }) => {
     make('span', { 'aria-hidden': 'true' }, { critical: '✕', warning: '▲' }[severity] ?? '✓'), make('span'), make('time')),
   (node, problem) => {
     write(node.children[1], problem.text);
-    write(node.children[2], problem.since ? `since ${age(at - problem.since)}` : '');
+    write(node.children[2], problem.since ? `for ${age(at - problem.since)}` : '');
   });
   const worst = problems[0];
   const sign = worst && (worst.severity === 'critical' ? '✕' : '▲');
