@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::snapshot::seconds;
+use super::clock::seconds;
 use crate::compat::Compat;
 use crate::os;
 

@@ -11,12 +11,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::about::About;
 use super::calls::{Calls, Counted, Counters};
+use super::clock::seconds;
 use super::history::History;
 use super::operations::{Action, Operations};
 use super::problems::{Found, Problems};
 use super::recent;
 use super::sampler::Sampler;
-use super::snapshot::{self, Bridge, Context, Document, Phase, Pool, seconds};
+use super::snapshot::{self, Bridge, Context, Document, Phase, Pool};
 use super::usage::Usages;
 use crate::offload;
 use crate::os::this_process;

@@ -18,6 +18,7 @@
 
 mod about;
 mod calls;
+mod clock;
 mod history;
 mod live;
 mod operations;

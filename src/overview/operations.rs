@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::seconds;
+use super::clock::seconds;
 
 /// The number of operations that are remembered.
 const MAX_OPERATIONS: usize = 8;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::clock::seconds;
 use super::sampler::Totals;
-use super::snapshot::seconds;
 use crate::pools::{PoolSnapshot, State};
 
 /// How long requests wait, or workers are missing, before that is a problem: a burst or a restart is none.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::snapshot::seconds;
+use super::clock::seconds;
 use crate::pools::{Death, PoolSnapshot, Slow};
 
 /// The number of each in a snapshot.

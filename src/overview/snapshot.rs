@@ -1,11 +1,12 @@
 //! The state of the bridge at one moment, as a document. docs/reference/page.md describes its fields.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::clock::seconds;
 use super::history::BridgeValues;
 use super::operations::Operation;
 use super::problems::{Problem, serving};
@@ -155,11 +156,6 @@ pub(super) struct Context {
     /// Requests and failures per second.
     pub(super) rates: Option<(f64, f64)>,
     pub(super) percentiles: Percentiles,
-}
-
-/// Seconds since 1970.
-pub(super) fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl Calls {

@@ -418,7 +418,8 @@ impl Actor {
     fn find_slow(&mut self) {
         let Some(watch) = self.parts.units.watch() else { return };
         if let Some(found) = watch.find(Instant::now()) {
-            tokio::spawn(found.log(Arc::clone(&self.parts)));
+            let parts = Arc::clone(&self.parts);
+            tokio::spawn(async move { parts.recent.slow(found.log(parts.label()).await) });
         }
         self.alarms.set(Alarm::Slow, watch.interval());
     }

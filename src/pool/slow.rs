@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::parts::Parts;
 use super::recent::Slow;
 use crate::request_type::RequestType;
 use crate::worker::{Doing, Status, Tag};
@@ -192,14 +191,14 @@ impl Drop for Watched {
 }
 
 impl Found {
-    /// Looks at what its worker is doing, and logs it.
-    pub(super) async fn log(self, parts: Arc<Parts>) {
+    /// Looks at what its worker is doing, and logs it with the pool's name, if it has one. Returns what is kept of it.
+    pub(super) async fn log(self, pool: Option<&str>) -> Slow {
         let Self { status, kind, details, took, is_oldest, others, missed } = self;
         let doing = Doing::of(&status, is_oldest).await;
         let unknown = || Description { kind: kind.name().to_owned(), ..Description::default() };
         let Description { kind, method, channel, user, trace_id } =
             details.map_or_else(unknown, |details| details.describe());
-        let (pid, pool) = (status.pid(), parts.label());
+        let pid = status.pid();
         let backtrace = doing.backtrace.as_ref();
         warn!(
             target: "server", pid, pool, r#type = kind, method, channel, user, trace_id,
@@ -213,17 +212,7 @@ impl Found {
             "slow request"
         );
         let doing = doing.to_string();
-        parts.recent.slow(Slow {
-            at: SystemTime::now(),
-            pid,
-            kind,
-            method,
-            channel,
-            user,
-            trace_id,
-            took,
-            doing,
-        });
+        Slow { at: SystemTime::now(), pid, kind, method, channel, user, trace_id, took, doing }
     }
 }
 

@@ -5,9 +5,8 @@ use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Level, enabled, info};
 
-use super::statistics::Timed;
 use crate::grpc::CODES;
-use crate::pools::{Describe as _, Described, Description};
+use crate::pools::{Describe as _, Described, Description, Timings};
 
 /// What is kept of a call for its line.
 #[derive(Debug)]
@@ -40,18 +39,18 @@ impl Entry {
         self.response_bytes = bytes;
     }
 
-    /// Writes the line of a call that ends now. Times are in seconds.
-    pub(super) fn log(self, call: &Timed, pool: Option<&str>, code: Code, now: Instant) {
+    /// Writes the line of a call that arrived and ends at these times. In the line, times are in seconds.
+    pub(super) fn log(self, timings: &Timings, [arrived, now]: [Instant; 2], pool: Option<&str>, code: Code) {
         let Self { kind, described, request_bytes, response_bytes } = self;
         let description = described.map(|described| described.describe()).unwrap_or_default();
         let Description { method, channel, user, trace_id, .. } = description;
         let code = usize::try_from(code as i32).ok().and_then(|code| CODES.get(code));
         info!(
             target: "access",
-            r#type = kind, method, channel, user, trace_id, pool, pid = call.timings.pid, code,
-            queue = call.timings.waited(now).as_secs_f64(),
-            worker = call.timings.worked(now).as_secs_f64(),
-            duration = now.saturating_duration_since(call.arrived).as_secs_f64(),
+            r#type = kind, method, channel, user, trace_id, pool, pid = timings.pid, code,
+            queue = timings.waited(now).as_secs_f64(),
+            worker = timings.worked(now).as_secs_f64(),
+            duration = now.saturating_duration_since(arrived).as_secs_f64(),
             request_bytes, response_bytes,
             "call"
         );

@@ -161,7 +161,7 @@ impl Drop for Timed {
         }
         counts.own.observe(whole.saturating_sub(self.timings.waited(now) + self.timings.worked(now)));
         if let Some(entry) = self.access.take() {
-            entry.log(self, self.statistics.label_of(self.pool), self.code, now);
+            entry.log(&self.timings, [self.arrived, now], self.statistics.label_of(self.pool), self.code);
         }
     }
 }

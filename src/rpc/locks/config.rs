@@ -1,13 +1,12 @@
 //! The `lock` section of `.rr.yaml`.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use super::redis::tls;
+use super::redis::tls::{self, Tls};
 use crate::compat::Compat;
 use crate::duration;
 use crate::findings::{Findings, Machine};
@@ -62,18 +61,6 @@ pub struct RedisConfig {
     pub write_timeout: Duration,
     /// TLS is on if any of its keys is set.
     pub tls: Tls,
-}
-
-/// `lock.config.tls`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub struct Tls {
-    /// The authority that signed Redis' certificate, PEM; the system's unless set.
-    pub root_ca: Option<PathBuf>,
-    /// The client certificate, PEM.
-    pub cert: Option<PathBuf>,
-    /// Its key, PEM.
-    pub key: Option<PathBuf>,
 }
 
 /// A secret: its text is never shown.

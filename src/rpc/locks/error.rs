@@ -1,9 +1,9 @@
 //! Why a call about a lock fails.
 
-use super::limits::LimitReached;
-use super::redis;
+use super::limits::{LimitReached, MAX_OWNERS};
+use super::redis::error::Error as RedisError;
 
-/// A failed call. Nothing is held by its id then: see [`redis`].
+/// A failed call. Nothing is held by its id then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
     #[error(transparent)]
@@ -12,9 +12,9 @@ pub(crate) enum LockError {
     #[error("there is no process {0} to own the lock")]
     NoOwner(u32),
     /// Too many processes own locks.
-    #[error("limit of {} processes that own locks reached", super::owners::MAX_OWNERS)]
+    #[error("limit of {} processes that own locks reached", MAX_OWNERS)]
     Owners,
     /// Redis cannot be asked, or has refused.
     #[error("lock redis: {0}")]
-    Redis(#[from] redis::Error),
+    Redis(#[from] RedisError),
 }

@@ -15,6 +15,9 @@ pub(super) const ENTRY: usize = 512;
 /// Bytes of the name of a resource or an owner, at most.
 pub(super) const MAX_NAME: usize = 4096;
 
+/// Processes that own locks, at most. Each takes a descriptor and a small task.
+pub(super) const MAX_OWNERS: usize = 1024;
+
 /// A limit was reached: the lock can be neither granted nor waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {

@@ -26,6 +26,7 @@ mod redis;
 mod service;
 
 pub(super) use claim::{Claim, Mode, Token};
-pub use config::{Config, Driver, Password, RedisConfig, Tls};
+pub use config::{Config, Driver, Password, RedisConfig};
 pub(super) use error::LockError;
+pub use redis::tls::Tls;
 pub use service::{Locks, OpenError};

@@ -10,11 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::LockError;
-use super::limits::{LimitReached, MAX_BYTES, MAX_ENTRIES, size};
+use super::limits::{LimitReached, MAX_BYTES, MAX_ENTRIES, MAX_OWNERS, size};
 use crate::os::foreign_process::ForeignProcess;
-
-/// Processes that own locks, at most. Each takes a descriptor and a small task.
-pub(super) const MAX_OWNERS: usize = 1024;
 
 /// A resource, and the id that holds it.
 pub(super) type Key = (Arc<str>, Arc<str>);

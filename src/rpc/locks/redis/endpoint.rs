@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::error::Error;
-use super::tls;
+use super::tls::{self, Tls};
 use crate::net::{dial, host_and_port};
-use crate::rpc::locks::config::{RedisConfig, Tls};
+use crate::rpc::locks::config::RedisConfig;
 
 /// How connections are made.
 #[derive(Debug)]

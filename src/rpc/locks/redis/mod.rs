@@ -24,7 +24,7 @@
 
 mod client;
 mod endpoint;
-mod error;
+pub(super) mod error;
 mod nodes;
 mod queues;
 mod releaser;

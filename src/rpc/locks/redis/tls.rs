@@ -1,8 +1,9 @@
 //! TLS to Redis. The files are read for each connection, so that new certificates are used without a restart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,7 +11,18 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::findings::Findings;
 use crate::offload;
-use crate::rpc::locks::config::Tls;
+
+/// `lock.config.tls`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// The authority that signed Redis' certificate, PEM; the system's unless set.
+    pub root_ca: Option<PathBuf>,
+    /// The client certificate, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key: Option<PathBuf>,
+}
 
 /// Why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +84,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
 
 /// Reports what would keep TLS from working.
 pub(crate) fn validate(tls: &Tls, work_dir: &Path, findings: &mut Findings) {
-    let within = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| work_dir.join(file));
+    let within = |file: &Option<PathBuf>| file.as_ref().map(|file| work_dir.join(file));
     let (root_ca, cert, key) = (within(&tls.root_ca), within(&tls.cert), within(&tls.key));
     let is_readable = [
         ("root_ca", root_ca.as_deref().map(|file| certificates(file).err())),
