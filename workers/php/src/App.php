@@ -7,6 +7,8 @@ namespace Causeway;
 use Causeway\Async\RevoltLoop;
 use Causeway\Codec\JsonCodec;
 use Causeway\Codec\ProtoCodec;
+use Psr\Container\ContainerInterface;
+use Psr\Log\LoggerInterface;
 
 /**
  * An application: the handlers of Centrifugo's events.
@@ -17,15 +19,26 @@ use Causeway\Codec\ProtoCodec;
  *
  * A handler of a stream may be a generator, which yields a result and then {@see Publication}s.
  *
+ * A handler is anything that can be called, the name of a class with a method `handle` or `__invoke`, or a class and a method, as in
+ * `[Users::class, 'get']`. Classes come from the container, if there is one. So do objects that a handler takes after the request.
+ *
+ * A handler of RPCs takes some methods, other handlers take some channels: one by its name, or those that match a pattern such as `users.*`.
+ * In patterns, `*` stands for any characters, `?` for one, and a backslash makes the next one literal. The most specific one wins: a name,
+ * then the pattern with more literal characters, with fewer `*`, with more `?`, and the one that was registered first. `*` takes the rest.
+ *
  * An event without a handler is answered with Centrifugo's error 108, "not available".
+ *
+ * @phpstan-type Lazy array{class-string|object, string}|class-string
  */
 final class App
 {
-    /** @var array<string, callable> by event type */
-    private array $handlers = [];
+    private readonly Handlers $handlers;
 
-    /** @var array<string, callable> by RPC method */
-    private array $methods = [];
+    private ?Interceptors $interceptors = null;
+
+    private readonly Resolver $resolver;
+
+    private readonly bool $debug;
 
     /** @var array<string, true> event types whose missing handler was logged */
     private array $missing = [];
@@ -42,124 +55,173 @@ final class App
      *                           `protobuf` is loaded
      * @param bool $backtrace whether the worker says where in the code a slow request is when the server asks by SIGUSR2, which makes
      *                        `sleep()` and `usleep()` return early and can interrupt `stream_select()`
+     * @param ContainerInterface|null $container makes handlers and interceptors that are classes, and what handlers take besides the request
+     * @param LoggerInterface|null $logger logs failures of handlers; by default they are written to standard error, which the server logs
+     * @param bool|null $debug whether the log shows the request and the code around a failure; by default what `CAUSEWAY_DEBUG` says
      */
-    public function __construct(private readonly ?string $codec = null, private readonly bool $backtrace = false)
-    {
+    public function __construct(
+        private readonly ?string $codec = null,
+        private readonly bool $backtrace = false,
+        ?ContainerInterface $container = null,
+        private readonly ?LoggerInterface $logger = null,
+        ?bool $debug = null,
+    ) {
+        $this->handlers = new Handlers();
+        $this->resolver = new Resolver($container);
+        $this->debug = $debug ?? in_array(getenv('CAUSEWAY_DEBUG'), ['1', 'true'], true);
     }
 
-    /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null)) $handler */
-    public function onConnect(callable $handler): self
+    /** @param (callable(Event\ConnectRequest): (Result\ConnectResult|Error|Disconnect|null))|Lazy $handler */
+    public function onConnect(callable|array|string $handler): self
     {
         return $this->on(Event::Connect, $handler);
     }
 
-    /** @param (callable(Event\RefreshRequest): (Result\RefreshResult|Error|Disconnect|null)) $handler */
-    public function onRefresh(callable $handler): self
+    /** @param (callable(Event\RefreshRequest): (Result\RefreshResult|Error|Disconnect|null))|Lazy $handler */
+    public function onRefresh(callable|array|string $handler): self
     {
         return $this->on(Event::Refresh, $handler);
     }
 
-    /** @param (callable(Event\SubscribeRequest): (Result\SubscribeResult|Error|Disconnect|null)) $handler */
-    public function onSubscribe(callable $handler): self
+    /** @param (callable(Event\SubscribeRequest): (Result\SubscribeResult|Error|Disconnect|null))|Lazy $handler */
+    public function onSubscribe(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::Subscribe, $handler);
+        return $this->on(Event::Subscribe, $handler, $channel);
     }
 
-    /** @param (callable(Event\PublishRequest): (Result\PublishResult|Error|Disconnect|null)) $handler */
-    public function onPublish(callable $handler): self
+    /** @param (callable(Event\PublishRequest): (Result\PublishResult|Error|Disconnect|null))|Lazy $handler */
+    public function onPublish(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::Publish, $handler);
+        return $this->on(Event::Publish, $handler, $channel);
     }
 
     /**
-     * Handles calls of one method, or with '*' the calls that no other handler takes.
+     * Handles calls of one method, or of those that match a pattern; with '*' the calls that no other handler takes.
      *
-     * @param (callable(Event\RpcRequest): (Result\RpcResult|Error|Disconnect|null)) $handler
+     * @param (callable(Event\RpcRequest): (Result\RpcResult|Error|Disconnect|null))|Lazy $handler
      */
-    public function onRpc(string $method, callable $handler): self
+    public function onRpc(string $method, callable|array|string $handler): self
     {
-        if ($method === '*') {
-            return $this->on(Event::Rpc, $handler);
-        }
-        self::register($this->methods, $method, $handler, "RPC method \"$method\"");
-
-        return $this;
+        return $this->on(Event::Rpc, $handler, $method);
     }
 
-    /** @param (callable(Event\SubRefreshRequest): (Result\SubRefreshResult|Error|Disconnect|null)) $handler */
-    public function onSubRefresh(callable $handler): self
+    /** @param (callable(Event\SubRefreshRequest): (Result\SubRefreshResult|Error|Disconnect|null))|Lazy $handler */
+    public function onSubRefresh(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::SubRefresh, $handler);
+        return $this->on(Event::SubRefresh, $handler, $channel);
     }
 
-    /** @param (callable(Event\NotifyCacheEmptyRequest): (Result\NotifyCacheEmptyResult|null)) $handler */
-    public function onNotifyCacheEmpty(callable $handler): self
+    /** @param (callable(Event\NotifyCacheEmptyRequest): (Result\NotifyCacheEmptyResult|null))|Lazy $handler */
+    public function onNotifyCacheEmpty(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::NotifyCacheEmpty, $handler);
+        return $this->on(Event::NotifyCacheEmpty, $handler, $channel);
     }
 
-    /** @param (callable(Event\NotifyChannelStateRequest): (Result\NotifyChannelStateResult|Error|null)) $handler */
-    public function onNotifyChannelState(callable $handler): self
+    /** @param (callable(Event\NotifyChannelStateRequest): (Result\NotifyChannelStateResult|Error|null))|Lazy $handler */
+    public function onNotifyChannelState(callable|array|string $handler): self
     {
         return $this->on(Event::NotifyChannelState, $handler);
     }
 
-    /** @param (callable(Event\MapPublishRequest): (Result\MapPublishResult|Error|Disconnect|null)) $handler */
-    public function onMapPublish(callable $handler): self
+    /** @param (callable(Event\MapPublishRequest): (Result\MapPublishResult|Error|Disconnect|null))|Lazy $handler */
+    public function onMapPublish(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::MapPublish, $handler);
+        return $this->on(Event::MapPublish, $handler, $channel);
     }
 
-    /** @param (callable(Event\MapRemoveRequest): (Result\MapRemoveResult|Error|Disconnect|null)) $handler */
-    public function onMapRemove(callable $handler): self
+    /** @param (callable(Event\MapRemoveRequest): (Result\MapRemoveResult|Error|Disconnect|null))|Lazy $handler */
+    public function onMapRemove(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::MapRemove, $handler);
+        return $this->on(Event::MapRemove, $handler, $channel);
     }
 
-    /** @param (callable(Event\SharedPollRefreshRequest): (Result\SharedPollRefreshResult|Error|null)) $handler */
-    public function onSharedPollRefresh(callable $handler): self
+    /** @param (callable(Event\SharedPollRefreshRequest): (Result\SharedPollRefreshResult|Error|null))|Lazy $handler */
+    public function onSharedPollRefresh(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::SharedPollRefresh, $handler);
-    }
-
-    /**
-     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator)) $handler a generator yields
-     *     a result, and then {@see Publication}s
-     */
-    public function onSubscribeUnidirectional(callable $handler): self
-    {
-        return $this->on(Event::SubscribeUnidirectional, $handler);
+        return $this->on(Event::SharedPollRefresh, $handler, $channel);
     }
 
     /**
-     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator)) $handler a generator yields
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator))|Lazy $handler a generator yields
      *     a result, and then {@see Publication}s
      */
-    public function onSubscribeBidirectional(callable $handler): self
+    public function onSubscribeUnidirectional(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::SubscribeBidirectional, $handler);
+        return $this->on(Event::SubscribeUnidirectional, $handler, $channel);
     }
 
-    /** @param (callable(Event\StreamPublishRequest): (Result\PublishResult|Error|Disconnect|null)) $handler */
-    public function onStreamPublish(callable $handler): self
+    /**
+     * @param (callable(Event\SubscribeStreamRequest): (Result\SubscribeResult|Error|Disconnect|null|\Generator))|Lazy $handler a generator yields
+     *     a result, and then {@see Publication}s
+     */
+    public function onSubscribeBidirectional(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::StreamPublish, $handler);
+        return $this->on(Event::SubscribeBidirectional, $handler, $channel);
     }
 
-    /** @param (callable(Event\StreamEndRequest): (Result\StreamEndResult|null)) $handler */
-    public function onStreamEnd(callable $handler): self
+    /** @param (callable(Event\StreamPublishRequest): (Result\PublishResult|Error|Disconnect|null))|Lazy $handler */
+    public function onStreamPublish(callable|array|string $handler, string $channel = '*'): self
     {
-        return $this->on(Event::StreamEnd, $handler);
+        return $this->on(Event::StreamPublish, $handler, $channel);
+    }
+
+    /** @param (callable(Event\StreamEndRequest): (Result\StreamEndResult|null))|Lazy $handler */
+    public function onStreamEnd(callable|array|string $handler, string $channel = '*'): self
+    {
+        return $this->on(Event::StreamEnd, $handler, $channel);
     }
 
     /**
      * Handles any type of event.
      *
-     * @throws \LogicException when the event has a handler already
+     * @param string $pattern the methods or channels that the handler takes
+     * @throws \LogicException when the event has such a handler already, or the handler cannot take its requests
      */
-    public function on(Event $event, callable $handler): self
+    public function on(Event $event, callable|array|string $handler, string $pattern = '*'): self
     {
-        self::register($this->handlers, $event->value, $handler, $event->value);
+        $this->handlers->add($event, $pattern, Handler::of($handler, $this->resolver));
+
+        return $this;
+    }
+
+    /**
+     * Takes handlers that are classes, by name or as objects: with a type of event as their key, those with a method `handle` or `__invoke`;
+     * without one, those whose methods have attributes such as {@see Attribute\OnRpc}.
+     *
+     *     $app->services(['connect' => ConnectService::class, Users::class]);
+     *
+     * @param iterable<int|string, object|string> $services
+     * @throws \LogicException when one of them has no handler, or an event has one already
+     */
+    public function services(iterable $services): self
+    {
+        foreach ($services as $type => $service) {
+            if (is_string($type)) {
+                $this->handlers->add(self::event($type), '*', Handler::ofService($service, null, $this->resolver));
+            } else {
+                $this->handlers->addAll($service, $this->resolver);
+            }
+        }
+
+        return $this;
+    }
+
+    /**
+     * Takes interceptors, by type of event, or `*` for those of all events, which are outermost. The first one is the outermost of its type.
+     *
+     *     $app->interceptors(['*' => Log::class, 'rpc' => [new Authenticate(), fn (Request $request, callable $next) => $next($request)]]);
+     *
+     * @param iterable<string, Interceptor|callable|string|list<Interceptor|callable|string>> $interceptors
+     * @throws \LogicException when one of them is none
+     */
+    public function interceptors(iterable $interceptors): self
+    {
+        $this->interceptors ??= new Interceptors();
+        foreach ($interceptors as $type => $some) {
+            foreach (is_array($some) && !is_callable($some) ? $some : [$some] as $interceptor) {
+                $this->interceptors->add($type === '*' ? null : self::event($type), $interceptor, $this->resolver);
+            }
+        }
 
         return $this;
     }
@@ -202,16 +264,19 @@ final class App
         $codec = $payload->isJson ? $this->json ??= new JsonCodec() : $this->proto ??= new ProtoCodec();
         $class = $event->requestClass();
         $request = new $class($codec->decode($event->requestMessage(), $payload->body), $headers, $codec, $payload);
-        $handler = $request instanceof Event\RpcRequest ? $this->methods[$request->method] ?? null : null;
-        $handler ??= $this->handlers[$event->value] ?? null;
-        if ($handler === null) {
-            return $this->withoutHandler($event, $request, $codec);
+        $handler = $this->handlers->find($event, $request);
+        $interceptors = $this->interceptors === null ? [] : $this->interceptors->of($event);
+        if ($handler === null && $interceptors === []) {
+            return $codec->answer($event, $this->withoutHandler($event, $request));
         }
+        $call = $handler?->call ?? fn (Request $request): ?Error => $this->withoutHandler($event, $request);
+        $chain = $interceptors === [] ? null : new Chain($event, $interceptors, $call, $handler?->place ?? '');
         $scope = Tracing::enter($headers);
         try {
-            $answer = $handler($request);
+            $answer = $chain === null ? $call($request) : $chain->run($request);
             if ($answer instanceof \Generator && $event->isStream()) {
-                $stream = new Stream($event, $answer, $codec, self::place($handler));
+                $incident = new Incident($event, $request, $this->logger, $this->debug);
+                $stream = new Stream($event, $answer, $codec, $chain->place ?? $handler->place, $incident);
                 $answer = $stream->rejection();
                 if ($answer === null) {
                     return $scope === null ? $stream->messages() : Tracing::during($headers, $stream->messages());
@@ -219,6 +284,10 @@ final class App
             }
         } catch (Error | Disconnect $refusal) {
             $answer = $refusal;
+        } catch (Stop $stop) {
+            throw $stop;
+        } catch (\Throwable $error) {
+            throw $this->failed($error, $event, $request);
         } finally {
             $scope?->detach();
         }
@@ -226,8 +295,17 @@ final class App
             return $codec->answer($event, $answer);
         } catch (\Throwable $error) {
             $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
-            throw new WorkerException(self::place($handler) . ": $problem{$error->getMessage()}", previous: $error);
+            $place = $chain->place ?? $handler->place;
+            throw $this->failed(new WorkerException("$place: $problem{$error->getMessage()}", previous: $error), $event, $request);
         }
+    }
+
+    /** The exception, of which the log says what it has failed. */
+    private function failed(\Throwable $error, Event $event, Request $request): \Throwable
+    {
+        Failure::during(new Incident($event, $request, $this->logger, $this->debug), $error);
+
+        return $error;
     }
 
     /** The worker that can handle so many requests at a time, or one at a time. */
@@ -249,38 +327,22 @@ final class App
         return new Worker();
     }
 
-    /** Answers an event without a handler. Where the response has no error, its result is empty instead. */
-    private function withoutHandler(Event $event, Request $request, Codec $codec): string
+    /** The answer to an event without a handler. Where the response has no error, its result is empty instead. */
+    private function withoutHandler(Event $event, Request $request): ?Error
     {
         if (!isset($this->missing[$event->value])) {
             $this->missing[$event->value] = true;
-            $method = $request instanceof Event\RpcRequest ? ' method ' . self::quote($request->method) : '';
-            fwrite(STDERR, "no handler for $event->value$method (logged once)\n");
+            $isKnown = $event === Event::Rpc || $this->handlers->has($event);
+            $name = $isKnown ? Incident::nameOf($event, $request) : $event->value;
+            $line = "no handler for $name (logged once)";
+            $this->logger === null ? fwrite(STDERR, "$line\n") : $this->logger->warning($line, ['event' => $event->value]);
         }
 
-        return $event->takesError() ? $codec->refusal($event, Error::notAvailable()) : $codec->result($event, null);
+        return $event->takesError() ? Error::notAvailable() : null;
     }
 
-    /** What a client sent, as a short piece of a log line. */
-    private static function quote(string $text): string
+    private static function event(string $type): Event
     {
-        return (string) json_encode(substr($text, 0, 100), JSON_INVALID_UTF8_SUBSTITUTE);
-    }
-
-    /** @param array<string, callable> $handlers */
-    private static function register(array &$handlers, string $key, callable $handler, string $what): void
-    {
-        if (isset($handlers[$key])) {
-            throw new \LogicException("$what has a handler already: " . self::place($handlers[$key]));
-        }
-        $handlers[$key] = $handler;
-    }
-
-    /** Where a handler is defined: file and line. */
-    private static function place(callable $handler): string
-    {
-        $function = new \ReflectionFunction(\Closure::fromCallable($handler));
-
-        return $function->isInternal() ? "{$function->getName()}()" : "{$function->getFileName()}:{$function->getStartLine()}";
+        return Event::tryFrom($type) ?? throw new \LogicException("expected a type of event such as \"connect\", found \"$type\"");
     }
 }

@@ -19,6 +19,9 @@ final class Backtrace
     /** The answer is one write, which a pipe takes as a whole. */
     private const MAX_STACK = 3000;
 
+    /** What stands between interceptors and handlers. */
+    private const BETWEEN = [__DIR__ . '/Chain.php', __DIR__ . '/Handler.php'];
+
     /**
      * Answers the server from now on, if it asks. From then on, all signal handlers of PHP run at once (`pcntl_async_signals()`).
      *
@@ -66,6 +69,9 @@ final class Backtrace
             }
             if (str_starts_with($file, __DIR__ . '/') && self::isServing($frames, $index)) {
                 break;
+            }
+            if (in_array($file, self::BETWEEN, true)) {
+                continue;
             }
             $caller = $frames[$index + 1] ?? [];
             $class = is_string($caller['class'] ?? null) ? $caller['class'] . '::' : '';

@@ -29,6 +29,12 @@ enum Event: string
         return $this === self::SubscribeUnidirectional || $this === self::SubscribeBidirectional;
     }
 
+    /** Whether the event is about a stream, whose id is in the header `stream`. */
+    public function hasStreamId(): bool
+    {
+        return $this->isStream() || $this === self::StreamPublish || $this === self::StreamEnd;
+    }
+
     /** @return class-string<Request> what a handler takes */
     public function requestClass(): string
     {
@@ -69,6 +75,16 @@ enum Event: string
     public function takesDisconnect(): bool
     {
         return $this->takesError() && $this !== self::NotifyChannelState && $this !== self::SharedPollRefresh;
+    }
+
+    /** The field of the request that patterns of handlers match; null if it has none. */
+    public function subject(): ?string
+    {
+        return match ($this) {
+            self::Rpc => 'method',
+            self::Connect, self::Refresh, self::NotifyChannelState => null,
+            default => 'channel',
+        };
     }
 
     private function message(): string

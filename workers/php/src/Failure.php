@@ -11,7 +11,17 @@ namespace Causeway;
  */
 final class Failure
 {
-    /** Logs an exception to standard error and returns the text for the server. That nobody waits for an answer is nothing to log. */
+    /** @var \WeakMap<\Throwable, Incident>|null what was being handled when an exception was thrown */
+    private static ?\WeakMap $incidents = null;
+
+    /** Remembers for the log what was being handled. The exception itself stays as it is. */
+    public static function during(Incident $incident, \Throwable $error): void
+    {
+        self::$incidents ??= new \WeakMap();
+        self::$incidents[$error] ??= $incident;
+    }
+
+    /** Logs an exception and returns the text for the server. That nobody waits for an answer is nothing to log. */
     public static function log(\Throwable $error): string
     {
         // Exceptions of libraries that were given the cancellation have it as their cause.
@@ -21,13 +31,19 @@ final class Failure
             }
         }
         // The text of a WorkerException names the place in the application; its trace would not.
-        if ($error instanceof WorkerException) {
-            fwrite(STDERR, $error->getMessage() . PHP_EOL);
+        $text = $error instanceof WorkerException ? $error->getMessage() : $error::class . ": {$error->getMessage()}";
+        $incident = self::$incidents[$error] ?? null;
+        try {
+            if ($incident !== null) {
+                $incident->log($error, $text);
 
-            return $error->getMessage();
+                return $text;
+            }
+        } catch (\Throwable $failure) {
+            fwrite(STDERR, "cannot log an exception: $failure" . PHP_EOL);
         }
-        fwrite(STDERR, $error . PHP_EOL);
+        fwrite(STDERR, ($error instanceof WorkerException ? $text : $error) . PHP_EOL);
 
-        return $error::class . ': ' . $error->getMessage();
+        return $text;
     }
 }

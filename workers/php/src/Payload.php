@@ -17,12 +17,14 @@ final class Payload
     /**
      * @param bool $isJson whether the message is JSON, and not protobuf
      * @param Task|null $task the request in a worker that handles many at a time
+     * @param (\Closure(): \Generator<int, string>)|null $messages what a client publishes to its stream, outside of such a worker
      */
     public function __construct(
         public readonly string $context,
         public readonly string $body,
         public readonly bool $isJson = false,
         private readonly ?Task $task = null,
+        private readonly ?\Closure $messages = null,
     ) {
         $this->cancellation = $task?->cancellation ?? self::$never ??= new Cancellation();
     }
@@ -34,6 +36,6 @@ final class Payload
      */
     public function messages(): ?\Generator
     {
-        return $this->task?->messages();
+        return $this->messages === null ? $this->task?->messages() : ($this->messages)();
     }
 }

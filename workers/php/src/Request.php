@@ -8,6 +8,9 @@ namespace Causeway;
  * What all events have in common. A field that an event does not have is empty.
  *
  * Fields that carry nested messages, and those of newer versions of Centrifugo, are in `$message`.
+ *
+ * @property-read Event $event the type of the event
+ * @property-read \ArrayObject<string, mixed> $context what interceptors leave for the handler and for each other; empty at first
  */
 abstract class Request
 {
@@ -31,6 +34,9 @@ abstract class Request
 
     /** Requested when the answer is no longer awaited. */
     public readonly Cancellation $cancellation;
+
+    /** @var \ArrayObject<string, mixed>|null */
+    private ?\ArrayObject $ownContext = null;
 
     /**
      * @param object $message the message: a class in `Causeway\Proto\Proxy`, or with JSON an object with the same getters
@@ -89,22 +95,30 @@ abstract class Request
         return $this->values('labels');
     }
 
-    /** @internal the data, when it is read for the first time */
-    public function __get(string $name): string
+    /** @internal what few handlers read */
+    public function __get(string $name): mixed
     {
-        if ($name !== 'data') {
-            throw new \LogicException('there is no property ' . static::class . "::\$$name");
-        }
-        $encoded = $this->text('b64data');
-        $data = $encoded === '' ? $this->codec->raw($this->message, 'data') : base64_decode($encoded, true);
-
-        return $this->data = $data === false ? throw new \UnexpectedValueException('b64data is not base64') : $data;
+        return match ($name) {
+            'data' => $this->readData(),
+            'context' => $this->ownContext ??= new \ArrayObject(),
+            'event' => Event::from((string) $this->header('type')),
+            default => throw new \LogicException('there is no property ' . static::class . "::\$$name"),
+        };
     }
 
     /** @internal */
     public function __isset(string $name): bool
     {
-        return $name === 'data';
+        return $name === 'data' || $name === 'context' || $name === 'event';
+    }
+
+    /** The data, when it is read for the first time. */
+    private function readData(): string
+    {
+        $encoded = $this->text('b64data');
+        $data = $encoded === '' ? $this->codec->raw($this->message, 'data') : base64_decode($encoded, true);
+
+        return $this->data = $data === false ? throw new \UnexpectedValueException('b64data is not base64') : $data;
     }
 
     /** Reads the fields of one type of event. */

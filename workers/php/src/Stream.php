@@ -20,6 +20,7 @@ final class Stream
         private readonly \Generator $handler,
         private readonly Codec $codec,
         private readonly string $place,
+        private readonly Incident $incident,
     ) {
     }
 
@@ -60,10 +61,13 @@ final class Stream
         try {
             $this->handler->next();
         } catch (Stop $stop) {
-            throw new WorkerException("$this->place: a stream that has begun cannot go to another worker", previous: $stop);
+            throw $this->failed('a stream that has begun cannot go to another worker', $stop);
         } catch (Error | Disconnect $late) {
             $name = $late instanceof Error ? 'Error' : 'Disconnect';
-            throw new WorkerException("$this->place: the stream ended with $name {$late->getCode()} {$late->getMessage()}", previous: $late);
+            throw $this->failed("the stream ended with $name {$late->getCode()} {$late->getMessage()}", $late);
+        } catch (\Throwable $error) {
+            Failure::during($this->incident, $error);
+            throw $error;
         }
     }
 
@@ -84,7 +88,15 @@ final class Stream
             return $encode();
         } catch (\Throwable $error) {
             $problem = $error instanceof WorkerException ? '' : "cannot encode a message of {$this->event->value}: ";
-            throw new WorkerException("$this->place: $problem{$error->getMessage()}", previous: $error);
+            throw $this->failed("$problem{$error->getMessage()}", $error);
         }
+    }
+
+    private function failed(string $problem, \Throwable $cause): WorkerException
+    {
+        $error = new WorkerException("$this->place: $problem", previous: $cause);
+        Failure::during($this->incident, $error);
+
+        return $error;
     }
 }

@@ -35,7 +35,7 @@ final class GuideTest extends RpcTestCase
 
     public function testTheGuidesApplicationAnswers(): void
     {
-        $worker = $this->start(self::blocks(self::GUIDE)[0]);
+        $worker = $this->start(self::block('app.php'));
         $connect = new Proxy\ConnectResponse();
         $connect->mergeFromString($worker->ask('connect', '')->payload);
         self::assertSame(['42', '{"hello":"world"}'], [$connect->getResult()->getUser(), $connect->getResult()->getData()]);
@@ -51,7 +51,7 @@ final class GuideTest extends RpcTestCase
 
     public function testTheGuidesApplicationForManyRequestsAnswers(): void
     {
-        $worker = $this->start(self::blocks(self::GUIDE)[1]);
+        $worker = $this->start(self::block('async.php'));
         self::assertSame('[1]', self::rpc($worker, 'later', '[1]'));
         self::assertStringStartsWith('this worker handles one request at a time: ', $worker->wait()[1]);
     }
@@ -60,7 +60,7 @@ final class GuideTest extends RpcTestCase
     {
         $this->serve(fn (Peer $peer) => $peer->answer($peer->expect('stream.Publish{"id":"s-1","data":{"you sent":[1]}}'), '{}'));
         putenv("RR_RPC={$this->server?->address}");
-        $worker = $this->start(self::blocks(self::GUIDE)[2]);
+        $worker = $this->start(self::block('streams.php'));
         $ask = static function (string $type, string $body) use ($worker): string {
             $worker->send(Supervisor::event(1, $type, $body));
 
@@ -77,6 +77,30 @@ final class GuideTest extends RpcTestCase
         self::assertSame('', $worker->receive()->payload);
         self::assertSame('{"result":{}}', $ask('streamend', '{"user":"42","channel":"c"}'));
         self::assertStringContainsString('42 has left c', $worker->wait()[1]);
+    }
+
+    public function testTheGuidesServicesAnswer(): void
+    {
+        $worker = $this->start(self::block('services.php'), ['CAUSEWAY_CODECS' => 'proto,json']);
+        $ask = static fn (string $type, string $body): string => $worker->ask($type, $body, Frame::JSON)->payload;
+        self::assertSame('{"result":{"user":"7"}}', $ask('connect', '{}'));
+        self::assertSame('{"result":{}}', $ask('subscribe', '{"channel":"chat:1"}'));
+        self::assertSame('{"error":{"code":403,"message":"permission denied"}}', $ask('subscribe', '{"channel":"chat:admin"}'));
+        self::assertSame('{"error":{"code":108,"message":"not available"}}', $ask('subscribe', '{"channel":"news"}'));
+        self::assertSame('{"result":{}}', $ask('publish', '{"channel":"chat:1"}'));
+        self::assertSame('{"error":{"code":401,"message":"log in first"}}', $ask('rpc', '{"method":"chat.count"}'));
+        $answer = '{"result":{"data":{"messages":{"chat:1":1},"asked by":"user 42"}}}';
+        self::assertSame($answer, $ask('rpc', '{"method":"chat.count","user":"42"}'));
+        $log = $worker->wait()[1];
+        self::assertMatchesRegularExpression('~connect took \d+\.\d ms~', $log);
+        self::assertSame(7, substr_count($log, ' took '));
+    }
+
+    public function testTheGuidesTestPasses(): void
+    {
+        $this->write(self::block('test.php'));
+        exec('php -d zend.assertions=1 -d assert.exception=1 ' . escapeshellarg($this->script) . ' 2>&1', $output, $status);
+        self::assertSame([['passed'], 0], [$output, $status]);
     }
 
     public function testTheReadmesApplicationAnswersAndPublishes(): void
@@ -111,7 +135,7 @@ final class GuideTest extends RpcTestCase
         });
         putenv("RR_RPC=$rpc->address");
         $id = null;
-        eval(self::blocks(self::GUIDE)[3]);
+        eval(self::block(''));
         self::assertSame(32, strlen((string) $id));
         $this->server?->finish();
     }
@@ -145,14 +169,23 @@ final class GuideTest extends RpcTestCase
         }
     }
 
-    /** Runs an application as a worker. */
-    private function start(string $code): Supervisor
+    /**
+     * Runs an application as a worker.
+     *
+     * @param array<string, string> $environment
+     */
+    private function start(string $code, array $environment = []): Supervisor
+    {
+        $this->write($code);
+
+        return new Supervisor($this->script, 'pipes', [], $environment);
+    }
+
+    private function write(string $code): void
     {
         $this->script = (string) tempnam(sys_get_temp_dir(), 'causeway');
         $autoload = (string) realpath(__DIR__ . '/../autoload.php');
         file_put_contents($this->script, str_replace('vendor/autoload.php', $autoload, $code));
-
-        return new Supervisor($this->script, 'pipes');
     }
 
     private static function rpc(Supervisor $worker, string $method, string $data): string
@@ -164,6 +197,16 @@ final class GuideTest extends RpcTestCase
         $response->mergeFromString($answer->payload);
 
         return $response->getResult()->getData();
+    }
+
+    /** The PHP code of the guide that names its file like that; without a name, what is no file. */
+    private static function block(string $file): string
+    {
+        $start = $file === '' ? 'use ' : "<?php // $file\n";
+        $found = array_values(array_filter(self::blocks(self::GUIDE), static fn (string $block): bool => str_starts_with($block, $start)));
+        self::assertCount(1, $found, $file);
+
+        return $found[0];
     }
 
     /** @return list<string> the PHP code of a page */
@@ -204,6 +247,8 @@ final class GuideTest extends RpcTestCase
         $members = [...$reflection->getProperties(\ReflectionProperty::IS_PUBLIC), ...$reflection->getMethods(\ReflectionMethod::IS_PUBLIC)];
         $names = array_map(static fn (\ReflectionProperty|\ReflectionMethod $member): string => $member->getName(), $members);
 
-        return array_values(array_diff($names, ['__construct', '__get', '__isset']));
+        preg_match_all('~@property-read \S+(?:<.*>)? \$(\w+)~', (string) $reflection->getDocComment(), $lazy);
+
+        return array_values(array_diff([...$names, ...$lazy[1]], ['__construct', '__get', '__isset']));
     }
 }

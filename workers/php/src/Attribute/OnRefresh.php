@@ -1,0 +1,17 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Attribute;
+
+use Causeway\Event;
+
+/** The method, or the class with its method `handle`, handles connections that are about to expire. */
+#[\Attribute(\Attribute::TARGET_CLASS | \Attribute::TARGET_METHOD | \Attribute::IS_REPEATABLE)]
+final class OnRefresh extends On
+{
+    public function __construct()
+    {
+        parent::__construct(Event::Refresh);
+    }
+}

@@ -1,0 +1,18 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Attribute;
+
+use Causeway\Event;
+
+/** The method, or the class with its method `handle`, handles subscriptions that get a stream. */
+#[\Attribute(\Attribute::TARGET_CLASS | \Attribute::TARGET_METHOD | \Attribute::IS_REPEATABLE)]
+final class OnSubscribeUnidirectional extends On
+{
+    /** @param string $channel a channel, or a pattern such as `chat:*` */
+    public function __construct(string $channel = '*')
+    {
+        parent::__construct(Event::SubscribeUnidirectional, $channel);
+    }
+}

@@ -1,0 +1,70 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Causeway\Testing;
+
+use Causeway\Disconnect;
+use Causeway\Error;
+
+/** What Centrifugo gets from a handler: exactly one of a result, an error, a disconnect and a failure. */
+final class Answer
+{
+    /** Data for the client, of the result; null if there are none. */
+    public readonly mixed $data;
+
+    /** Whether it is a result. */
+    public readonly bool $ok;
+
+    /**
+     * @param array<string, mixed>|null $result the fields that are set, with Centrifugo's names
+     * @param string|null $failure why the request has failed: clients only see that it has
+     */
+    private function __construct(
+        public readonly ?array $result = null,
+        public readonly ?Error $error = null,
+        public readonly ?Disconnect $disconnect = null,
+        public readonly ?string $failure = null,
+    ) {
+        $this->ok = $result !== null;
+        $this->data = $result['data'] ?? null;
+    }
+
+    /** @internal */
+    public static function of(mixed $encoded): self
+    {
+        if ($encoded instanceof \Throwable) {
+            return new self(failure: $encoded::class . ": {$encoded->getMessage()}");
+        }
+        if (!is_string($encoded)) {
+            throw new \LogicException('only subscriptions to streams are answered by streams');
+        }
+        $response = json_decode($encoded, true, flags: JSON_THROW_ON_ERROR);
+        $error = $response['error'] ?? null;
+        $disconnect = $response['disconnect'] ?? null;
+
+        return match (true) {
+            $error !== null => new self(error: new Error($error['code'] ?? 0, $error['message'] ?? '', $error['temporary'] ?? false)),
+            $disconnect !== null => new self(disconnect: new Disconnect($disconnect['code'] ?? 0, $disconnect['reason'] ?? '')),
+            default => new self(result: self::decoded($response['result'] ?? [])),
+        };
+    }
+
+    /**
+     * Fields with bytes that are not JSON, under their own names.
+     *
+     * @param array<string, mixed> $fields
+     * @return array<string, mixed>
+     */
+    private static function decoded(array $fields): array
+    {
+        foreach ($fields as $name => $value) {
+            if (str_starts_with($name, 'b64') && is_string($value)) {
+                unset($fields[$name]);
+                $fields[substr($name, 3)] = base64_decode($value);
+            }
+        }
+
+        return $fields;
+    }
+}
