@@ -1,7 +1,7 @@
 //! Checks beforehand whether files can be created and written, without leaving anything behind.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -67,6 +67,15 @@ pub(crate) fn can_create_in(folder: &Path) -> Result<(), String> {
         Err(error) if is_absent(&error) => Err(format!("the directory {} does not exist", folder.display())),
         Err(error) => Err(format!("the directory {}: {error}", folder.display())),
     }
+}
+
+/// The permission of every user of the machine to read a file, in its mode.
+pub(crate) const READ: u32 = 0o004;
+
+/// The mode of a file or directory if every user has one of these permissions.
+pub(crate) fn open_to_others(path: &Path, permissions: u32) -> Option<u32> {
+    let mode = path.metadata().ok()?.mode() & 0o7777;
+    (mode & permissions != 0).then_some(mode)
 }
 
 /// Whether opening this fifo would wait for a reader.

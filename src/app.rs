@@ -39,6 +39,7 @@ use crate::rpc;
 use crate::streams::Streams;
 use crate::telemetry::trace::{Exporting, Tracer};
 use crate::telemetry::{logs, metrics};
+use crate::tls;
 use crate::watch::{Patterns, Watch};
 use crate::worker::{self, Environment};
 
@@ -65,7 +66,7 @@ pub enum StartError {
     Api(#[from] api::SetupError),
     /// The certificates for a collector of traces cannot be used.
     #[error("otel")]
-    Traces(#[source] io::Error),
+    Traces(#[source] tls::Error),
     /// One of `metrics.collect` cannot be declared.
     #[error("metrics.collect.{name}: {reason}")]
     Metrics {

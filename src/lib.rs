@@ -44,5 +44,6 @@ mod secrets;
 mod single_flight;
 pub mod streams;
 pub mod telemetry;
+pub mod tls;
 pub mod watch;
 pub mod worker;

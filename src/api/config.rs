@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{call, tls};
 use crate::findings::{Findings, Machine};
 use crate::net::host_and_port;
+use crate::tls::ClientFiles;
 
 /// How Centrifugo's API is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,17 @@ pub struct Tls {
     pub root_ca: Option<PathBuf>,
     /// The name in Centrifugo's certificate; the host of the address unless set (Causeway's own key).
     pub server_name: Option<String>,
+}
+
+impl Tls {
+    pub(super) fn files(&self) -> ClientFiles {
+        let Self { cert, key, root_ca, .. } = self.clone();
+        ClientFiles { root_ca, cert, key }
+    }
+
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.server_name.as_deref().filter(|name| !name.is_empty())
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::{Code, Status};
 
 use crate::grpc::go_name;
+use crate::tls;
 
 /// A failed call: a gRPC status, from Centrifugo or for what the network did.
 ///
@@ -83,26 +83,9 @@ impl std::error::Error for Error {}
 /// Why a client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A file of certificates or keys cannot be read.
-    #[error("centrifuge.tls: cannot read {}", file.display())]
-    Pem {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        source: tokio_rustls::rustls::pki_types::pem::Error,
-    },
-    /// A file holds no certificate.
-    #[error("centrifuge.tls: no certificate in {}", .0.display())]
-    NoCertificate(PathBuf),
-    /// The system has no trusted certificate authorities.
-    #[error("centrifuge.tls: no root certificates on this system; set centrifuge.tls.root_ca")]
-    NoRoots,
-    /// A certificate has no key, or a key no certificate.
-    #[error("centrifuge.tls: cert and key belong together; set both or neither")]
-    HalfPair,
     /// The certificates or the key cannot be used.
-    #[error("centrifuge.tls: cannot use the certificates")]
-    Tls(#[from] tokio_rustls::rustls::Error),
+    #[error("centrifuge.tls: {0}")]
+    Tls(#[from] tls::Error),
     /// The name expected in the certificate is not valid.
     #[error("centrifuge.tls: `{0}` is not a valid server name")]
     ServerName(String),

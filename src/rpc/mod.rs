@@ -36,8 +36,6 @@ mod statistics;
 
 pub use client::{Client, ClientError};
 pub use config::Config;
-pub use locks::{
-    Config as LockConfig, Driver as LockDriver, Locks, OpenError, Password, RedisConfig, Tls as RedisTls,
-};
+pub use locks::{Config as LockConfig, Driver as LockDriver, Locks, OpenError, Password, RedisConfig};
 pub use server::Server;
 pub use services::{Services, Stop, StopRequests, stop_requests};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway::api::{Client, Config, SetupError, Tls};
+use causeway::tls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
@@ -224,11 +225,11 @@ fn settings_that_cannot_work_are_reported_at_startup() {
         let config = Config { tls: Some(tls), ..Config::default() };
         Client::new(&config).unwrap_err()
     };
-    assert!(matches!(error(Tls { key: None, ..certificates.tls() }), SetupError::HalfPair));
+    assert!(matches!(error(Tls { key: None, ..certificates.tls() }), SetupError::Tls(tls::Error::HalfPair)));
     let missing = error(Tls { root_ca: Some(certificates.path("none.pem")), ..certificates.tls() });
     assert!(missing.to_string().contains("none.pem"), "{missing}");
     let empty = error(Tls { root_ca: Some(certificates.path("client.key")), ..certificates.tls() });
-    assert!(matches!(empty, SetupError::NoCertificate(_)), "{empty:?}");
+    assert!(matches!(empty, SetupError::Tls(tls::Error::NoCertificate(_))), "{empty:?}");
     let address = Config { address: "localhost".into(), ..Config::default() };
     assert!(matches!(Client::new(&address).unwrap_err(), SetupError::Address(_)));
 }

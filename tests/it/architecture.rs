@@ -69,7 +69,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 10] = [
+const PRIMITIVES: [&str; 11] = [
     "access",
     "compat",
     "duration",
@@ -80,6 +80,7 @@ const PRIMITIVES: [&str; 10] = [
     "request_type",
     "secrets",
     "single_flight",
+    "tls",
 ];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {

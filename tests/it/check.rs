@@ -159,14 +159,14 @@ fn check_reads_certificates_and_keys_too() {
     insta::assert_snapshot!(refused(&files("cert: no.pem, key: text.pem, root_ca: broken.pem, server_name: 'a b'")), @r#"
 causeway: .rr.yaml:4: centrifuge.tls.root_ca: broken.pem is not PEM
 causeway: .rr.yaml:4: centrifuge.tls.cert: there is no file no.pem
-causeway: .rr.yaml:4: centrifuge.tls.key: there is no private key in text.pem
+causeway: .rr.yaml:4: centrifuge.tls.key: no private key found in "text.pem"
 causeway: .rr.yaml:4: centrifuge.tls.server_name: not a valid server name
 "#);
     insta::assert_snapshot!(refused(&files("cert: cert.pem, key: strange.pem, root_ca: cert.pem")), @r#"
-causeway: .rr.yaml:4: centrifuge.tls.key: it does not belong to the certificate
+causeway: .rr.yaml:4: centrifuge.tls.key: the key in strange.pem does not belong to the certificate
 "#);
     insta::assert_snapshot!(refused(&files("cert: cert.pem, root_ca: key.pem")), @r#"
-causeway: .rr.yaml:4: centrifuge.tls.root_ca: there is no certificate in key.pem
+causeway: .rr.yaml:4: centrifuge.tls.root_ca: no certificate found in "key.pem"
 "#);
     accepted(&files("cert: cert.pem, key: key.pem, root_ca: cert.pem"));
 }

@@ -292,8 +292,8 @@ fn mistakes_in_the_settings_of_redis_have_the_texts_of_roadrunner_3() {
             "4: lock.config.db: db must be 0 with more than one address because the cluster client uses database 0",
         ),
         ("pool_size: -2", "4: lock.config.pool_size: pool_size must not be negative, got -2"),
-        ("tls: {cert: .rr.yaml}", "4: lock.config.tls.cert: no certificate found in \"/"),
-        ("tls: {key: none.pem}", "4: lock.config.tls.key: cannot read /"),
+        ("tls: {cert: .rr.yaml}", "4: lock.config.tls.cert: no certificate found in \".rr.yaml\""),
+        ("tls: {key: none.pem}", "4: lock.config.tls.key: there is no file none.pem"),
     ] {
         assert!(found(config).starts_with(expected), "{config}: {}", found(config));
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use super::redis::tls::{self, Tls};
 use crate::compat::Compat;
 use crate::duration;
 use crate::findings::{Findings, Machine};
 use crate::net::host_and_port;
+use crate::tls::ClientFiles;
 
 /// The `lock` section.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -60,7 +60,7 @@ pub struct RedisConfig {
     #[serde(deserialize_with = "duration::deserialize")]
     pub write_timeout: Duration,
     /// TLS is on if any of its keys is set.
-    pub tls: Tls,
+    pub tls: ClientFiles,
 }
 
 /// A secret: its text is never shown.
@@ -92,7 +92,7 @@ impl Default for RedisConfig {
             dial_timeout: TIMEOUT,
             read_timeout: TIMEOUT,
             write_timeout: TIMEOUT,
-            tls: Tls::default(),
+            tls: ClientFiles::default(),
         }
     }
 }
@@ -160,8 +160,8 @@ impl RedisConfig {
         if !self.sentinel_password.is_empty() && self.layout() != Layout::Sentinel {
             findings.odd(key("sentinel_password"), "has no effect without master_name");
         }
-        if self.tls != Tls::default() {
-            tls::validate(&self.tls, machine.work_dir, findings);
+        if self.tls != ClientFiles::default() {
+            self.tls.validate("lock.config.tls", machine.work_dir, findings);
         }
     }
 }

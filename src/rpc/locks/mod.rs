@@ -28,5 +28,4 @@ mod service;
 pub(super) use claim::{Claim, Mode, Token};
 pub use config::{Config, Driver, Password, RedisConfig};
 pub(super) use error::LockError;
-pub use redis::tls::Tls;
 pub use service::{Locks, OpenError};

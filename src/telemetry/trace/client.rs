@@ -1,7 +1,7 @@
 //! Calls to a collector: OTLP over HTTP/1.1 and over gRPC, on one connection that is opened when it is needed.
 
 use std::fmt;
-use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +21,8 @@ use tonic::{Code, Status};
 use super::config::OtlpClient;
 use super::endpoint::Endpoint;
 use super::messages::ExportTraceServiceResponse;
-use super::tls;
 use crate::grpc::{self, PREFIX};
+use crate::tls;
 
 /// Bytes of an answer, at most. A good one is empty.
 const MAX_ANSWER: usize = 64 << 10;
@@ -75,12 +75,13 @@ impl Client {
     ///
     /// # Errors
     /// If a certificate cannot be used.
-    pub(super) fn new(endpoint: Endpoint) -> io::Result<Self> {
+    pub(super) fn new(endpoint: Endpoint) -> Result<Self, tls::Error> {
         let alpn: &[u8] = match endpoint.client {
             OtlpClient::Http => b"http/1.1",
             OtlpClient::Grpc => b"h2",
         };
-        let tls = if endpoint.is_tls { Some(tls::connector(&endpoint.certificates, alpn)?) } else { None };
+        let connector = || endpoint.certificates.connector(Path::new(""), Some(alpn));
+        let tls = if endpoint.is_tls { Some(connector()?) } else { None };
         Ok(Self { endpoint, tls, connection: None })
     }
 

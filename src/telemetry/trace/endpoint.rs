@@ -1,11 +1,11 @@
 //! Where a collector is, and how it is spoken to.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use http::HeaderMap;
 
 use super::config::OtlpClient;
+use crate::tls::ClientFiles;
 
 /// A collector, and how it is called.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,25 +20,7 @@ pub(super) struct Endpoint {
     pub(super) headers: HeaderMap,
     /// Whether messages are compressed with gzip.
     pub(super) is_compressed: bool,
-    pub(super) certificates: Certificates,
-}
-
-/// Files of certificates for TLS, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Certificates {
-    /// The authorities that sign the collector's; the system's unless set.
-    pub(super) authorities: Option<PathBuf>,
-    /// Our own, and its key.
-    pub(super) client: Option<(PathBuf, PathBuf)>,
-}
-
-impl Certificates {
-    /// The same files, if they are relative to this folder.
-    pub(super) fn within(self, folder: &Path) -> Self {
-        let Self { authorities, client } = self;
-        let join = |file: PathBuf| folder.join(file);
-        Self { authorities: authorities.map(join), client: client.map(|(own, key)| (join(own), join(key))) }
-    }
+    pub(super) certificates: ClientFiles,
 }
 
 impl Endpoint {

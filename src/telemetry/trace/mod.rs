@@ -4,7 +4,7 @@
 //!  proxy, api ── headers ──▶ Tracer ── sampler: recorded? ──▶ Trace ──▶ traceparent for the worker, or for Centrifugo
 //!                              └── at the end, if recorded ──▶ Span ──▶ queue ──▶ export ─┬─ otlp ──▶ client: HTTP, gRPC
 //!                                                                                          └─ console: stdout, stderr
-//!  otel, OTEL_* ──▶ settings (config, environment, endpoint, tls)
+//!  otel, OTEL_* ──▶ settings (config, environment, endpoint)
 //! ```
 //!
 //! A call's place in a trace (`context`) is read from its `traceparent`, or made up (`ids`). Whether it is recorded is decided first
@@ -41,7 +41,6 @@ mod settings;
 mod span;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod tracer;
 
 pub use config::Otel;

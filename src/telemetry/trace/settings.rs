@@ -8,11 +8,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::{Exporter, Otel, OtlpClient};
-use super::endpoint::{Certificates, Endpoint};
+use super::endpoint::Endpoint;
 use super::environment::{Environment, SECTION, ignored};
+use super::ids;
 use super::sampler::{NAMES, Sampler};
-use super::{ids, tls};
 use crate::findings::{Findings, Machine};
+use crate::tls::ClientFiles;
 
 /// What spans an exporter sends, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +74,7 @@ impl Otel {
             && let Destination::Collector(endpoint) = settings.destination
             && endpoint.is_tls
         {
-            let connector = tls::connector(&endpoint.certificates.within(machine.work_dir), &[]);
-            findings.check(SECTION, connector.map(drop));
+            findings.check(SECTION, endpoint.certificates.connector(machine.work_dir, None).map(drop));
         }
     }
 }
@@ -222,7 +222,7 @@ fn endpoint(otel: &Otel, env: &Environment<'_>, findings: &mut Findings) -> Opti
         }
     });
     let headers = headers(otel, env, findings);
-    let certificates = if is_tls { certificates(env, findings) } else { Certificates::default() };
+    let certificates = if is_tls { certificates(env, findings) } else { ClientFiles::default() };
     Some(Endpoint { client, is_tls, host, port, path, headers, is_compressed, certificates })
 }
 
@@ -341,21 +341,21 @@ fn headers(otel: &Otel, env: &Environment<'_>, findings: &mut Findings) -> Heade
     headers
 }
 
-fn certificates(env: &Environment<'_>, findings: &mut Findings) -> Certificates {
+fn certificates(env: &Environment<'_>, findings: &mut Findings) -> ClientFiles {
     let authorities = env.first(["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]);
     let own = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
     let key = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
-    let client = match (env.first(own), env.first(key)) {
-        (Some((_, own)), Some((_, key))) => Some((own.into(), key.into())),
+    let (cert, key) = match (env.first(own), env.first(key)) {
+        (Some((_, own)), Some((_, key))) => (Some(own.into()), Some(key.into())),
         (Some((name, _)), None) => {
             ignored(name, &format!("expected together with {}", key[1]), findings);
-            None
+            (None, None)
         }
         (None, Some((name, _))) => {
             ignored(name, &format!("expected together with {}", own[1]), findings);
-            None
+            (None, None)
         }
-        (None, None) => None,
+        (None, None) => (None, None),
     };
-    Certificates { authorities: authorities.map(|(_, file)| file.into()), client }
+    ClientFiles { root_ca: authorities.map(|(_, file)| file.into()), cert, key }
 }

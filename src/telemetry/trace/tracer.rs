@@ -1,7 +1,6 @@
 //! Where spans are made: the decision whether a call is recorded, and the way of its spans to the exporter.
 
 use std::ffi::OsString;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
@@ -23,6 +22,7 @@ use super::span::{Kind, Parent, Span, Value, cut};
 use crate::findings::Findings;
 use crate::telemetry::logs::Stream;
 use crate::telemetry::metrics::Collect;
+use crate::tls;
 
 /// Whether there is a tracer that makes spans.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -83,7 +83,7 @@ impl Tracer {
     pub fn start(
         otel: Option<&Otel>,
         variables: &[(OsString, OsString)],
-    ) -> io::Result<(Self, Option<Exporting>)> {
+    ) -> Result<(Self, Option<Exporting>), tls::Error> {
         // They were reported when the configuration was read.
         let mut findings = Findings::default();
         let settings = otel.and_then(|otel| Settings::of(otel, variables, &mut findings));

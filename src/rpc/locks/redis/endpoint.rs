@@ -1,5 +1,6 @@
 //! Connections to Redis: TCP or TLS, authenticated, to an address or to the master that the sentinels name.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,14 +12,16 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::error::Error;
-use super::tls::{self, Tls};
 use crate::net::{dial, host_and_port};
+use crate::offload;
 use crate::rpc::locks::config::RedisConfig;
+use crate::tls::ClientFiles;
 
 /// How connections are made.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    tls: Option<Tls>,
+    /// Read for each connection, so that new certificates are used without a restart.
+    tls: Option<ClientFiles>,
     patience: Duration,
     redis: RedisConnectionInfo,
     sentinel: RedisConnectionInfo,
@@ -59,7 +62,7 @@ impl Endpoint {
         if !config.sentinel_password.expose().is_empty() {
             sentinel = sentinel.set_password(config.sentinel_password.expose());
         }
-        let tls = Some(&config.tls).filter(|tls| **tls != Tls::default()).cloned();
+        let tls = Some(&config.tls).filter(|tls| **tls != ClientFiles::default()).cloned();
         Self { tls, patience: config.dial_patience(), redis, sentinel }
     }
 
@@ -120,7 +123,10 @@ impl Endpoint {
         let failed = |error: std::io::Error| Error::connect(address, &error);
         let socket = dial::tcp(address).await.map_err(failed)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(socket)) };
-        let connector = tls::connector(tls.clone()).await.map_err(|error| Error::connect(address, &error))?;
+        let files = tls.clone();
+        let connector = offload::background(move || files.connector(Path::new(""), None)).await;
+        let connector = connector.map_err(|panicked| Error::connect(address, &panicked))?;
+        let connector = connector.map_err(|error| Error::connect(address, &error))?;
         let (host, _) = host_and_port(address).unwrap_or_default();
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Error::connect(address, &error))?;
         Ok(Box::new(connector.connect(name, socket).await.map_err(failed)?))

@@ -31,7 +31,6 @@ mod releaser;
 mod script;
 mod signals;
 mod slot;
-pub(super) mod tls;
 
 use std::time::Duration;
 

@@ -1,0 +1,149 @@
+//! The certificates of one listener. Its files are read again when they have changed, which is checked before each handshake: that takes a
+//! few microseconds, a handshake some hundred, and needs no task and no timer.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+use tracing::{info, warn};
+
+use super::{Error, ServerFiles};
+use crate::offload;
+
+/// Relative files start in the working directory.
+const HERE: &str = "";
+
+/// Accepts connections over TLS, with the certificates that the files hold at the moment.
+pub struct Acceptor {
+    /// The section of its settings, for messages.
+    section: &'static str,
+    alpn: &'static [&'static [u8]],
+    state: Mutex<State>,
+}
+
+struct State {
+    files: ServerFiles,
+    /// That of the last files that could be used. It has a cache of sessions of its own: none outlives its certificate.
+    config: Arc<ServerConfig>,
+    /// The files that were read last, whether they could be used or not.
+    read: Fingerprint,
+}
+
+/// What tells a changed file from the one that was read.
+#[derive(Debug, PartialEq, Eq)]
+struct Fingerprint(Vec<Option<[i64; 5]>>);
+
+impl Fingerprint {
+    fn of(files: &ServerFiles) -> Self {
+        let file = |path: &Path| {
+            let found = fs::metadata(path).ok()?;
+            let inode = found.ino().cast_signed();
+            Some([inode, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()])
+        };
+        Self(files.all().map(file).collect())
+    }
+}
+
+impl Acceptor {
+    /// Reads the files. `alpn` are the protocols that are spoken over TLS.
+    ///
+    /// # Errors
+    /// If a file cannot be used; the text begins with the section.
+    pub(crate) fn new(
+        section: &'static str,
+        files: &ServerFiles,
+        alpn: &'static [&'static [u8]],
+    ) -> io::Result<Arc<Self>> {
+        let read = Fingerprint::of(files);
+        let config = files.config(Path::new(HERE), alpn);
+        let config = config.map_err(|error| io::Error::other(format!("{section}: {error}")))?;
+        let state = State { files: files.clone(), config: Arc::new(config), read };
+        Ok(Arc::new(Self { section, alpn, state: Mutex::new(state) }))
+    }
+
+    /// The section of its settings.
+    pub(crate) fn section(&self) -> &'static str {
+        self.section
+    }
+
+    /// Reads the files again, or others. The previous certificates stay in use if they cannot be used.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn reload(&self, files: Option<&ServerFiles>) -> Result<(), Error> {
+        let mut state = self.state();
+        if let Some(files) = files {
+            let config = files.config(Path::new(HERE), self.alpn)?;
+            let read = Fingerprint::of(files);
+            *state = State { files: files.clone(), config: Arc::new(config), read };
+            return Ok(());
+        }
+        self.read(&mut state)
+    }
+
+    /// Completes the handshake on a new connection.
+    ///
+    /// # Errors
+    /// Those of the connection, or why the peers do not agree.
+    pub(crate) async fn accept<S>(self: &Arc<Self>, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.current().await;
+        TlsAcceptor::from(config).accept(stream).await
+    }
+
+    async fn current(self: &Arc<Self>) -> Arc<ServerConfig> {
+        if let Some(config) = self.unchanged() {
+            return config;
+        }
+        let this = Arc::clone(self);
+        // If this panics, the previous certificates stay in use.
+        let _ = offload::background(move || this.read_if_changed()).await;
+        Arc::clone(&self.state().config)
+    }
+
+    fn unchanged(&self) -> Option<Arc<ServerConfig>> {
+        let state = self.state();
+        (state.read == Fingerprint::of(&state.files)).then(|| Arc::clone(&state.config))
+    }
+
+    /// Of several connections that notice a change, one reads the files.
+    fn read_if_changed(&self) {
+        let mut state = self.state();
+        if state.read == Fingerprint::of(&state.files) {
+            return;
+        }
+        match self.read(&mut state) {
+            Ok(()) => info!(target: "net", section = self.section, "certificates read again"),
+            Err(error) => {
+                let section = self.section;
+                warn!(target: "net", section, %error, "cannot use the new certificates, keeping the previous ones");
+            }
+        }
+    }
+
+    fn read(&self, state: &mut State) -> Result<(), Error> {
+        // Taken before: what changes while they are read is read the next time.
+        state.read = Fingerprint::of(&state.files);
+        state.config = Arc::new(state.files.config(Path::new(HERE), self.alpn)?);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("section", &self.section).finish_non_exhaustive()
+    }
+}
