@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::net::host_and_port;
 use crate::os;
+use crate::secrets::is_same;
 
 /// The header of the token.
 const TOKEN: HeaderName = HeaderName::from_static("x-causeway-token");
@@ -136,12 +137,6 @@ fn without_port(host: &str) -> &str {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => host,
     }
-}
-
-/// Takes as long for any text of the right length.
-fn is_same(secret: &[u8], presented: &[u8]) -> bool {
-    let differs = |differs: u8, (a, b): (&u8, &u8)| differs | (a ^ b);
-    secret.len() == presented.len() && secret.iter().zip(presented).fold(0, differs) == 0
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ async fn listen(key: &'static str, address: &str) -> io::Result<Listener> {
         attributes: Attributes::mode(0o660),
         allow: &[],
         limit: CONNECTIONS,
+        tls: None,
     })
     .await
 }
@@ -134,9 +135,13 @@ async fn serve(mut listener: Listener, site: Arc<Site>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            Accepted { stream, peer, registration } = listener.accept() => {
+            accepted = listener.accept() => {
                 let site = Arc::clone(&site);
-                connections.spawn(async move { connection::serve(stream, peer, &registration, &site).await });
+                connections.spawn(async move {
+                    if let Ok(Accepted { stream, peer, registration, .. }) = accepted.secured().await {
+                        connection::serve(stream, peer, &registration, &site).await;
+                    }
+                });
             }
             Some(_) = connections.join_next() => {}
         }

@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 
 use crate::compat::Compat;
 use crate::net::{self, Address, SocketSettings};
+use crate::tls::ServerFiles;
 use crate::{api, duration, pool, proxy, streams};
 
 /// Supported sections.
@@ -52,6 +53,8 @@ pub(super) const OTHER_PLUGINS: [&str; 25] = [
 pub(super) struct Centrifuge {
     proxy_address: Option<Address>,
     proxy_socket: SocketSettings,
+    proxy_tls: Option<ServerFiles>,
+    proxy_credentials: Option<proxy::Credentials>,
     #[serde(deserialize_with = "socket_mode")]
     socket_mode: Option<u32>,
     max_message_size: Option<Size>,
@@ -78,6 +81,8 @@ impl Centrifuge {
             proxy.address = address;
         }
         proxy.socket = self.proxy_socket;
+        proxy.tls = self.proxy_tls;
+        proxy.credentials = self.proxy_credentials;
         if let Some(mode) = self.socket_mode {
             proxy.socket_mode = mode;
         }

@@ -100,6 +100,9 @@ impl<'de> Deserializer<'de> for Keys<'_> {
 /// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
 const NEVER_NOTHING: [&str; 1] = ["allow"];
 
+/// Keys with one text or a list of them, in which a comma is no separator.
+const WITH_COMMAS: [&str; 1] = ["proxy_credentials.value"];
+
 /// The form of a section, for messages.
 const SECTION: &str = "a section of `key: value` lines";
 
@@ -260,8 +263,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let result = match &self.node.value {
             Value::Null => visitor.visit_seq(Items::new(&self, &[])),
             Value::List(items) => visitor.visit_seq(Items::new(&self, items)),
-            Value::Scalar { .. } => visitor.visit_seq(Items::new(&self, &self.node.split())),
-            Value::Map(_) => visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node))),
+            Value::Scalar { .. } if !WITH_COMMAS.iter().any(|key| self.path.ends_with(key)) => {
+                visitor.visit_seq(Items::new(&self, &self.node.split()))
+            }
+            Value::Scalar { .. } | Value::Map(_) => {
+                visitor.visit_seq(Items::new(&self, std::slice::from_ref(self.node)))
+            }
         };
         result.map_err(|wrong| self.wrong_here(wrong))
     }

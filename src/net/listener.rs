@@ -12,8 +12,10 @@ use tracing::{debug, info, warn};
 
 use super::incident::Incident;
 use super::pace::Pace;
+use super::secured::Tls;
 use super::unix_socket::{self, SocketFile};
 use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Stream};
+use crate::tls::Acceptor;
 
 /// The pause after accepting has failed, which most likely means that there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,6 +43,8 @@ pub(crate) struct Options<'a> {
     /// The networks that may connect over TCP; all if empty. Who may connect to a socket file is up to its permissions.
     pub(crate) allow: &'a [Network],
     pub(crate) limit: Limit,
+    /// What speaks TLS with peers over TCP, if the listener has TLS.
+    pub(crate) tls: Option<&'a Arc<Acceptor>>,
 }
 
 /// A listening socket. The socket file that it has created is removed when it is dropped.
@@ -52,6 +56,7 @@ pub(crate) struct Listener {
     key: String,
     address: Address,
     allow: Vec<Network>,
+    tls: Option<Arc<Tls>>,
     connections: Arc<Connections>,
     /// Accepted, but not registered yet: the limit is reached.
     waiting: Option<(Stream, Peer)>,
@@ -71,11 +76,14 @@ enum Socket {
 
 /// An accepted connection.
 #[derive(Debug)]
+#[must_use = "nothing may be read from it before it is secured"]
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
     /// Counts it among the listener's connections.
     pub(crate) registration: Registration,
+    /// Until the handshake: see [`Accepted::secured`].
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -111,6 +119,7 @@ impl Listener {
             key: options.key.to_owned(),
             address,
             allow: options.allow.to_vec(),
+            tls: options.tls.map(Tls::new),
             connections: Connections::new(options.limit),
             waiting: None,
             paused: None,
@@ -149,7 +158,9 @@ impl Listener {
             if self.waiting.is_some() {
                 let registration = self.register().await;
                 if let Some((stream, peer)) = self.waiting.take() {
-                    return Accepted { stream, peer, registration };
+                    let is_tcp = matches!(stream, Stream::Tcp(_));
+                    let tls = self.tls.as_ref().filter(|_| is_tcp).cloned();
+                    return Accepted { stream, peer, registration, tls };
                 }
             }
             if let Some(paused) = self.paused {
@@ -311,7 +322,14 @@ mod tests {
 
     fn options(address: &Address) -> Options<'_> {
         let limit = Limit { at_most: 16, one_of: 16 };
-        Options { key: "test.listen", address, attributes: Attributes::mode(0o600), allow: &[], limit }
+        Options {
+            key: "test.listen",
+            address,
+            attributes: Attributes::mode(0o600),
+            allow: &[],
+            limit,
+            tls: None,
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,9 @@
 //!           address ─▶ dial ─────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
 //! ```
 //!
+//! A listener with TLS passes on its [`tls::Acceptor`](crate::tls) with each connection, whose own task completes the handshake
+//! (`Accepted::secured`): so it counts against the limit, has a deadline, and holds up no other connection.
+//!
 //! Invariants:
 //! - A unix socket has its owner and its mode before any peer can connect to it, regardless of the umask. Its file is removed by the
 //!   server that created it and by no other.
@@ -15,9 +18,9 @@
 //!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns.
 //! - A storm of connections is accepted slowly, a few at a time, so that it does not keep a thread from other tasks.
 //! - TCP connections have `TCP_NODELAY`, and accepted ones keepalive.
+//! - Over TCP, a listener with TLS passes on nothing that was sent without it.
 //!
-//! TLS belongs here, as a third kind of `Stream`: its handshake comes after `accept`, in the task of the connection, so that it counts against
-//! the limit and holds up no other. Protocols do not belong here: a stream carries bytes.
+//! Protocols do not belong here: a stream carries bytes.
 
 mod address;
 mod allow;
@@ -29,6 +32,7 @@ mod incident;
 mod listener;
 mod pace;
 mod preview;
+mod secured;
 mod socket_settings;
 mod stream;
 mod unix_socket;
@@ -41,6 +45,7 @@ pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed};
+pub(crate) use secured::Unsecured;
 pub(crate) use socket_settings::SOCKET_SETTINGS;
 pub use socket_settings::SocketSettings;
 pub(crate) use stream::{Peer, Stream};

@@ -1,22 +1,24 @@
 //! A connection, over TCP or a unix socket, and its peer.
 //!
-//! An enum of our own, and not tokio-util's `Either`: `Tcp` and `Unix` say more than `Left` and `Right`, TLS will be a third kind, and the
-//! methods below would need a trait.
+//! An enum of our own, and not tokio-util's `Either`: there are three kinds, and the methods below would need a trait.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{self as io_util, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio_rustls::TlsStream;
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Over TCP, of either side. The others are not to be as large.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The other end of an accepted connection.
@@ -33,6 +35,7 @@ pub(crate) enum Peer {
 pub(crate) enum ReadHalf<'a> {
     Tcp(tcp::ReadHalf<'a>),
     Unix(unix::ReadHalf<'a>),
+    Tls(io_util::ReadHalf<&'a mut TlsStream<TcpStream>>),
 }
 
 /// The sending direction of a borrowed [`Stream`].
@@ -40,10 +43,11 @@ pub(crate) enum ReadHalf<'a> {
 pub(crate) enum WriteHalf<'a> {
     Tcp(tcp::WriteHalf<'a>),
     Unix(unix::WriteHalf<'a>),
+    Tls(io_util::WriteHalf<&'a mut TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// Splits the stream into halves that can be polled at the same time, without a lock.
+    /// Splits the stream into halves that can be polled at the same time. Those of TLS share a lock.
     pub(crate) fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         match self {
             Self::Tcp(stream) => {
@@ -54,12 +58,16 @@ impl Stream {
                 let (reading, writing) = stream.split();
                 (ReadHalf::Unix(reading), WriteHalf::Unix(writing))
             }
+            Self::Tls(stream) => {
+                let (reading, writing) = io_util::split(&mut **stream);
+                (ReadHalf::Tls(reading), WriteHalf::Tls(writing))
+            }
         }
     }
 
     /// Makes the kernel acknowledge at once what it has received over TCP. Until then a peer without `TCP_NODELAY` holds back small writes.
     pub(crate) fn acknowledge(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Some(stream) = self.tcp() {
             // The kernel resets the option by itself. If it fails, the peer is only slower.
             let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
         }
@@ -67,9 +75,22 @@ impl Stream {
 
     /// Our own address; `None` for a unix socket.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Tcp(stream) => Some(stream),
             Self::Unix(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().0),
+        }
+    }
+
+    /// Says goodbye over TLS, as far as that is possible without waiting: without it, the peer would take the end for that of an attacker.
+    pub(crate) fn close(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(stream).poll_shutdown(&mut cx);
         }
     }
 
@@ -78,6 +99,7 @@ impl Stream {
         let socket = match self {
             Self::Tcp(stream) => socket2::SockRef::from(stream),
             Self::Unix(stream) => socket2::SockRef::from(stream),
+            Self::Tls(stream) => socket2::SockRef::from(stream.get_ref().0),
         };
         // It only fails if the peer is gone.
         let _ = socket.shutdown(std::net::Shutdown::Write);
@@ -99,6 +121,7 @@ macro_rules! delegate {
         match $self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).$method($($argument),*),
             Self::Unix(stream) => Pin::new(stream).$method($($argument),*),
+            Self::Tls(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }

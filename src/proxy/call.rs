@@ -61,6 +61,10 @@ pub(super) fn begin<B: Backend>(
         Err(response) => return refuse(*response, respond),
     };
     let timed = route.kind().map(|kind| service.statistics.begin(kind, arrived));
+    // Health checks have none.
+    if timed.is_some() && !service.credentials.admits(&mut head.headers) {
+        return refuse_counted(timed, status::unauthenticated(), respond);
+    }
     let Some(reservation) = account.reserve_call(&head.headers) else {
         return refuse_counted(timed, status::out_of_memory(), respond);
     };
@@ -196,6 +200,7 @@ mod tests {
     use tokio::io::duplex;
     use tokio::sync::watch;
 
+    use super::super::CredentialCheck;
     use super::super::health::Health;
     use super::super::statistics::Statistics;
     use super::*;
@@ -261,7 +266,9 @@ mod tests {
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let health = Health { serving: watch::channel(true).1 };
         let (statistics, streams) = (Statistics::new(&[]), Streams::unhandled());
-        let service = Service::new(backend, health, statistics, 1 << 20, streams, Tracer::default());
+        let credentials = Arc::new(CredentialCheck::new(None));
+        let service =
+            Service::new(backend, health, statistics, credentials, 1 << 20, streams, Tracer::default());
         let service = Arc::new(service);
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);

@@ -1,7 +1,9 @@
 //! The settings of the listener, in the `centrifuge` section.
 
+use super::Credentials;
 use crate::findings::{Findings, Machine};
 use crate::net::{Address, Attributes, SocketSettings, can_listen};
+use crate::tls::ServerFiles;
 
 /// The gRPC listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct Config {
     pub socket_mode: u32,
     /// `centrifuge.max_message_size` in bytes, 64 MB unless set (Causeway's own key).
     pub max_message_size: usize,
+    /// `centrifuge.proxy_tls`; TLS is on when it is set (Causeway's own key).
+    pub tls: Option<ServerFiles>,
+    /// `centrifuge.proxy_credentials`: what calls have to present (Causeway's own key).
+    pub credentials: Option<Credentials>,
 }
 
 /// Who may open a unix socket, unless set.
@@ -26,6 +32,8 @@ impl Default for Config {
             socket: SocketSettings::default(),
             socket_mode: SOCKET_MODE,
             max_message_size: 64 << 20,
+            tls: None,
+            credentials: None,
         }
     }
 }
@@ -45,6 +53,16 @@ impl Config {
         }
         if matches!(self.address, Address::Tcp(_)) && self.socket_mode != SOCKET_MODE {
             findings.odd("centrifuge.socket_mode", "has no effect on a TCP port");
+        }
+        if let Some(tls) = &self.tls {
+            tls.validate("centrifuge.proxy_tls", machine.work_dir, findings);
+            if matches!(self.address, Address::Unix(_)) {
+                let text = "has no effect on a unix socket: its permissions say who may connect";
+                findings.odd("centrifuge.proxy_tls", text);
+            }
+        }
+        if let Some(credentials) = &self.credentials {
+            credentials.validate(findings);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::service::Service;
 use super::slice::by_slice;
 use super::throttle::Throttle;
 use super::{Backend, call};
-use crate::net::{Accepted, Coalesce, Stream};
+use crate::net::{Accepted, Coalesce, Stream, Unsecured};
 
 /// How long the HTTP/2 handshake may take; as in grpc-go (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
@@ -68,6 +68,8 @@ pub(super) async fn serve<B: Backend>(
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
+    Unsecured(#[from] Unsecured),
+    #[error(transparent)]
     Http2(#[from] h2::Error),
     #[error("no HTTP/2 handshake within {HANDSHAKE:?}")]
     NoHandshake,
@@ -81,7 +83,8 @@ async fn try_serve<B: Backend>(
     account: Arc<Account>,
     closing: CancellationToken,
 ) -> Result<(), Error> {
-    let Accepted { stream, registration, .. } = accepted;
+    let Some(secured) = closing.run_until_cancelled(accepted.secured()).await else { return Ok(()) };
+    let Accepted { stream, registration, .. } = secured?;
     let in_flight = Arc::clone(&service.in_flight);
     let is_unix = matches!(stream, Stream::Unix(_));
     let stream = Throttle::new(stream, Arc::clone(&account), is_unix);

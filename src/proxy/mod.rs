@@ -11,7 +11,7 @@
 //! The path of one call, file by file:
 //! 1. `server` accepts a connection, and `connection` speaks HTTP/2 on it, in one task. It reads through `throttle`, which ends each poll
 //!    after one time slice (`slice`) and, on unix sockets, replaces authorities that `h2` would reject (`authority`).
-//! 2. `call` accepts the call: `route` finds its type, `account` reserves memory for it (`memory`), `receive` and `message` put its message
+//! 2. `call` accepts the call: `route` finds its type, `credentials` are checked, if there are any, `account` reserves memory for it (`memory`), `receive` and `message` put its message
 //!    together, `context` turns its metadata into JSON.
 //! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
 //!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses. `sub_refresh` knows the one event that some
@@ -44,6 +44,7 @@ mod concurrency;
 mod config;
 mod connection;
 mod context;
+mod credentials;
 mod gzip;
 mod health;
 mod held;
@@ -69,6 +70,7 @@ use std::sync::atomic::AtomicBool;
 use crate::pools::{self, Answered, Opened, Pools, Request, Timings};
 
 pub use config::Config;
+pub use credentials::{CredentialCheck, Credentials};
 pub use server::{Server, Stopped};
 pub use statistics::Statistics;
 pub use stream_events::StreamEvents;

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
-use super::{Backend, Config, connection};
+use super::{Backend, Config, CredentialCheck, connection};
 use crate::net::{Address, Connections, Limit, Listener, Options};
 use crate::streams::Streams;
 use crate::telemetry::trace::Tracer;
+use crate::tls::Acceptor;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
@@ -24,6 +25,8 @@ const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
+    tls: Option<Arc<Acceptor>>,
+    credentials: Arc<CredentialCheck>,
     max_message_size: usize,
     statistics: Arc<Statistics>,
     tracer: Tracer,
@@ -44,16 +47,21 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn bind(config: &Config, pools: &[String]) -> io::Result<Self> {
+        let tls = config.tls.as_ref().map(|files| Acceptor::new("centrifuge.proxy_tls", files, &[b"h2"]));
+        let tls = tls.transpose()?;
         let listener = Listener::bind(Options {
             key: "centrifuge.proxy_address",
             address: &config.address,
             attributes: config.attributes(),
             allow: &[],
             limit: CONNECTIONS,
+            tls: tls.as_ref(),
         })
         .await?;
         let (statistics, tracer) = (Statistics::new(pools), Tracer::default());
-        Ok(Self { listener, max_message_size: config.max_message_size, statistics, tracer })
+        let credentials = Arc::new(CredentialCheck::new(config.credentials.as_ref()));
+        let max_message_size = config.max_message_size;
+        Ok(Self { listener, tls, credentials, max_message_size, statistics, tracer })
     }
 
     /// The same with spans of the calls.
@@ -70,6 +78,16 @@ impl Server {
     /// The same address as it is configured, with the real port.
     pub(crate) fn address(&self) -> &Address {
         self.listener.address()
+    }
+
+    /// Its certificates, if it has TLS.
+    pub fn tls(&self) -> Option<&Arc<Acceptor>> {
+        self.tls.as_ref()
+    }
+
+    /// The credentials that calls have to present.
+    pub fn credentials(&self) -> &Arc<CredentialCheck> {
+        &self.credentials
     }
 
     /// Its open connections.
@@ -94,7 +112,8 @@ impl Server {
     ) -> Stopped {
         let health = Health { serving };
         let (statistics, limit) = (self.statistics, self.max_message_size);
-        let service = Service::new(backend, health, statistics, limit, streams.clone(), self.tracer);
+        let (credentials, open) = (self.credentials, streams.clone());
+        let service = Service::new(backend, health, statistics, credentials, limit, open, self.tracer);
         let service = Arc::new(service);
         let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();

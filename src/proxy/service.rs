@@ -16,7 +16,7 @@ use super::message::Message;
 use super::slice::Lane;
 use super::statistics::{Statistics, Timed};
 use super::sub_refresh::{self, SubRefresh};
-use super::{Backend, status};
+use super::{Backend, CredentialCheck, status};
 use crate::pools::{self, Answered, Request, RequestType, Timings};
 use crate::streams::Streams;
 use crate::telemetry::trace::Tracer;
@@ -32,6 +32,7 @@ pub(super) struct Service<B> {
     /// For calls with large headers whose message has arrived after them.
     pub(super) contexts: Lane,
     pub(super) statistics: Arc<Statistics>,
+    pub(super) credentials: Arc<CredentialCheck>,
     pub(super) gzip: Gzip,
     pub(super) streams: Streams,
     pub(super) tracer: Tracer,
@@ -86,6 +87,7 @@ impl<B: Backend> Service<B> {
         backend: B,
         health: Health,
         statistics: Arc<Statistics>,
+        credentials: Arc<CredentialCheck>,
         max_message_size: usize,
         streams: Streams,
         tracer: Tracer,
@@ -98,6 +100,7 @@ impl<B: Backend> Service<B> {
             lane: Lane::new(),
             contexts: Lane::new(),
             statistics,
+            credentials,
             gzip: Gzip::new(),
             streams,
             tracer,

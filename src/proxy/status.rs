@@ -55,6 +55,11 @@ pub(super) fn too_large(max_message_size: usize) -> Status {
     ))
 }
 
+/// The status of a call without the expected credentials.
+pub(super) fn unauthenticated() -> Status {
+    Status::unauthenticated("missing or wrong credentials (centrifuge.proxy_credentials)")
+}
+
 /// The status of a call for which there is no memory.
 pub(super) fn out_of_memory() -> Status {
     Status::resource_exhausted("the calls of this connection have reached its memory limit")

@@ -104,6 +104,7 @@ impl Accepting {
             attributes: socket.over(Attributes { mode, uid, gid }),
             allow: &[],
             limit: HANDSHAKES,
+            tls: None,
         })
         .await?;
         let address = listener.address().absolute().to_string();
@@ -337,7 +338,7 @@ async fn accept(mut listener: net::Listener, registry: Arc<Registry>) {
             accepted = listener.accept() => {
                 let registry = Arc::clone(&registry);
                 handshakes.spawn(async move {
-                    let Accepted { stream, peer, registration } = accepted;
+                    let Accepted { stream, peer, registration, .. } = accepted;
                     let received = receive(Relay::Socket(stream), peer, &registration, &registry);
                     // The listener logs evictions.
                     let _ = registration.until_evicted(received).await;

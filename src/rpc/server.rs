@@ -46,6 +46,7 @@ impl Server {
             attributes: config.attributes(workers),
             allow: &config.allow,
             limit: CONNECTIONS,
+            tls: None,
         })
         .await?;
         Ok(Self { listener })
@@ -90,10 +91,10 @@ async fn serve(
     router: Arc<Router>,
     evicted: Arc<Semaphore>,
 ) -> Result<(), (Peer, Fault)> {
-    let Accepted { mut stream, peer, registration } = accepted;
+    let Ok(Accepted { mut stream, peer, registration, .. }) = accepted.secured().await else { return Ok(()) };
     let (reader, writer) = stream.split();
     let (ended, mut calls) = connection::serve(reader, writer, &registration, &router).await;
-    drop(stream);
+    stream.close();
     if ended.is_some() {
         // Until then it counts as a connection.
         let _ = registration.until_evicted(calls.finish()).await;

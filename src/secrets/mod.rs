@@ -1,4 +1,4 @@
-//! What must not be shown: which names denote secrets, and texts with their secrets hidden.
+//! What must not be shown: which names denote secrets, texts with their secrets hidden, and the comparison of secrets.
 //!
 //! Messages, `rpc.Config`, `informer.Workers` and the log go through here. Hiding too much costs some comfort, hiding too little a password,
 //! so in doubt it is hidden.
@@ -8,6 +8,7 @@ mod tokens;
 mod users;
 
 use percent_encoding::percent_decode_str;
+use subtle::ConstantTimeEq as _;
 
 pub(crate) use names::is_secret;
 pub(crate) use tokens::HIDDEN;
@@ -20,6 +21,11 @@ const QUOTES: u32 = 4;
 /// Words that begin with `p`, as in `-port`. Anything else directly behind `-p` is a password.
 const NO_PASSWORDS: [&str; 9] =
     ["port", "path", "pid", "prefix", "profile", "parallel", "print", "proxy", "public"];
+
+/// Compares a secret with what a caller presents; takes as long for any text of the right length.
+pub(crate) fn is_same(secret: &[u8], presented: &[u8]) -> bool {
+    secret.ct_eq(presented).into()
+}
 
 /// Hides secrets that their context gives away: users and passwords of URLs, values of parameters, flags, assignments and headers whose
 /// names denote secrets, tokens and private keys.

@@ -60,6 +60,8 @@ fn every_known_key_is_in_the_reference() {
         "lock",
         "lock.config",
         "lock.config.tls",
+        "centrifuge.proxy_tls",
+        "centrifuge.proxy_credentials",
     ];
     let text = include_str!("../../../config/reference.rr.yaml");
     let written: BTreeSet<&str> = text
