@@ -29,7 +29,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .app import App
+from .data import Data
 from .events import Disconnect, Error, Event
+from .failures import Stop, WorkerError
 from .handlers import current_request
 from .relay import Relay
 from .requests import (
@@ -88,7 +90,7 @@ from .rpc import (
     WorkerState,
 )
 from .streams import Message
-from .worker import Payload, Stop, Worker, WorkerError
+from .worker import Payload, Worker
 
 __all__ = [
     "ApiError",
@@ -97,6 +99,7 @@ __all__ = [
     "Centrifugo",
     "ConnectRequest",
     "ConnectResult",
+    "Data",
     "Disconnect",
     "Error",
     "Event",

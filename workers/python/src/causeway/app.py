@@ -8,79 +8,32 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from . import codec as codecs
-from . import requests, results
 from .codec import Codec
 from .events import Disconnect, Error, Event
-from .handlers import CURRENT, Handler, Handlers, encode, enter, event_of, leave, respond
+from .failures import Handled, Stop, remember
+from .handler import Handler, encode, respond
+from .handlers import CURRENT, enter, event_of, leave
+from .registry import Registry
 from .relay import Relay
 from .requests import Request
-from .results import Publication, Result
+from .results import Result
 from .streams import StreamEncoder
 from .tracing import TRACED, attach, detach
-from .worker import Payload, Stop, Worker
+from .worker import Payload, Worker
 
 if TYPE_CHECKING:
     from .protocol2 import Session
 
-Q = TypeVar("Q", bound=Request)
-A = TypeVar("A")
-Answers = Callable[[Q], Union[A, Awaitable[A]]]
-H = TypeVar("H", bound=Callable[[Any], Any])
-Refusal = Union[Error, Disconnect, None]
-# Decorators return what they take, so that an application's own code and tests can call its handlers.
-ConnectHandler = TypeVar("ConnectHandler", bound=Answers[requests.ConnectRequest, Union[results.ConnectResult, Refusal]])
-RefreshHandler = TypeVar("RefreshHandler", bound=Answers[requests.RefreshRequest, Union[results.RefreshResult, Refusal]])
-SubscribeHandler = TypeVar("SubscribeHandler", bound=Answers[requests.SubscribeRequest, Union[results.SubscribeResult, Refusal]])
-PublishHandler = TypeVar("PublishHandler", bound=Answers[requests.PublishRequest, Union[results.PublishResult, Refusal]])
-RpcHandler = TypeVar("RpcHandler", bound=Answers[requests.RpcRequest, Union[results.RpcResult, Refusal]])
-SubRefreshHandler = TypeVar(
-    "SubRefreshHandler", bound=Answers[requests.SubRefreshRequest, Union[results.SubRefreshResult, Refusal]]
-)
-NotifyCacheEmptyHandler = TypeVar(
-    "NotifyCacheEmptyHandler", bound=Answers[requests.NotifyCacheEmptyRequest, Optional[results.NotifyCacheEmptyResult]]
-)
-NotifyChannelStateHandler = TypeVar(
-    "NotifyChannelStateHandler",
-    bound=Answers[requests.NotifyChannelStateRequest, Union[results.NotifyChannelStateResult, Error, None]],
-)
-MapPublishHandler = TypeVar(
-    "MapPublishHandler", bound=Answers[requests.MapPublishRequest, Union[results.MapPublishResult, Refusal]]
-)
-MapRemoveHandler = TypeVar("MapRemoveHandler", bound=Answers[requests.MapRemoveRequest, Union[results.MapRemoveResult, Refusal]])
-SharedPollRefreshHandler = TypeVar(
-    "SharedPollRefreshHandler",
-    bound=Answers[requests.SharedPollRefreshRequest, Union[results.SharedPollRefreshResult, Error, None]],
-)
-Streamed = Union[results.SubscribeResult, Error, Disconnect, Publication]
-SubscribeStreamHandler = TypeVar(
-    "SubscribeStreamHandler",
-    bound=Callable[
-        [requests.SubscribeStreamRequest],
-        Union[
-            results.SubscribeResult,
-            Refusal,
-            Awaitable[Union[results.SubscribeResult, Refusal]],
-            Iterator[Streamed],
-            AsyncIterator[Streamed],
-        ],
-    ],
-)
-StreamPublishHandler = TypeVar(
-    "StreamPublishHandler", bound=Answers[requests.StreamPublishRequest, Union[results.PublishResult, Refusal]]
-)
-StreamEndHandler = TypeVar("StreamEndHandler", bound=Answers[requests.StreamEndRequest, Optional[results.StreamEndResult]])
-
-
 _END = object()
 
 
-class App:
+class App(Registry):
     """The handlers of an application, and the loop that calls them.
 
     A handler takes a request and returns a result, ``None`` for an empty result, an ``Error`` or a ``Disconnect``; the last two
@@ -93,97 +46,21 @@ class App:
     time, and its event loop runs only while a handler does.
     """
 
-    def __init__(self, *, codec: Optional[str] = None) -> None:
-        """Take the encoding of messages, ``proto`` or ``json``; by default ``proto`` where its fast implementation exists."""
+    def __init__(self, *, codec: Optional[str] = None, debug: Optional[bool] = None) -> None:
+        """Take the encoding of messages, ``proto`` or ``json``; by default ``proto`` where its fast implementation exists.
+
+        With ``debug``, which ``CAUSEWAY_DEBUG=1`` turns on as well, the log has the request and the variables of a handler that
+        raised an exception.
+        """
+        super().__init__()
+        self._handlers.debug = os.environ.get("CAUSEWAY_DEBUG") == "1" if debug is None else debug
         self._wanted_codec = codec
         self._codec: Optional[Codec] = None
-        self._handlers = Handlers()
         # Runs a coroutine on an event loop and returns its result.
         self._run: Optional[Callable[[Coroutine[Any, Any, Any]], Any]] = None
         self._context: Optional[bytes] = None
         self._event = Event.RPC
         self._session: Optional[Session] = None
-
-    def on_connect(self, handler: ConnectHandler) -> ConnectHandler:
-        """Handle connects."""
-        return self.on(Event.CONNECT)(handler)
-
-    def on_refresh(self, handler: RefreshHandler) -> RefreshHandler:
-        """Handle refreshes of connections."""
-        return self.on(Event.REFRESH)(handler)
-
-    def on_subscribe(self, handler: SubscribeHandler) -> SubscribeHandler:
-        """Handle subscribes."""
-        return self.on(Event.SUBSCRIBE)(handler)
-
-    def on_publish(self, handler: PublishHandler) -> PublishHandler:
-        """Handle publications of clients."""
-        return self.on(Event.PUBLISH)(handler)
-
-    def on_rpc(self, method: str) -> Callable[[RpcHandler], RpcHandler]:
-        """Handle calls of one method, or with ``"*"`` the calls that no other handler takes."""
-        if not isinstance(method, str):
-            raise TypeError('on_rpc takes the name of a method, or "*"')
-        if method == "*":
-            return self.on(Event.RPC)
-
-        def register(handler: RpcHandler) -> RpcHandler:
-            return self._handlers.register(Event.RPC, handler, method)
-
-        return register
-
-    def on_sub_refresh(self, handler: SubRefreshHandler) -> SubRefreshHandler:
-        """Handle refreshes of subscriptions."""
-        return self.on(Event.SUB_REFRESH)(handler)
-
-    def on_notify_cache_empty(self, handler: NotifyCacheEmptyHandler) -> NotifyCacheEmptyHandler:
-        """Handle notifications of empty caches."""
-        return self.on(Event.NOTIFY_CACHE_EMPTY)(handler)
-
-    def on_notify_channel_state(self, handler: NotifyChannelStateHandler) -> NotifyChannelStateHandler:
-        """Handle notifications of occupied and vacated channels."""
-        return self.on(Event.NOTIFY_CHANNEL_STATE)(handler)
-
-    def on_map_publish(self, handler: MapPublishHandler) -> MapPublishHandler:
-        """Handle entries that clients set in map channels."""
-        return self.on(Event.MAP_PUBLISH)(handler)
-
-    def on_map_remove(self, handler: MapRemoveHandler) -> MapRemoveHandler:
-        """Handle entries that clients remove from map channels."""
-        return self.on(Event.MAP_REMOVE)(handler)
-
-    def on_shared_poll_refresh(self, handler: SharedPollRefreshHandler) -> SharedPollRefreshHandler:
-        """Handle shared polls."""
-        return self.on(Event.SHARED_POLL_REFRESH)(handler)
-
-    def on_subscribe_unidirectional(self, handler: SubscribeStreamHandler) -> SubscribeStreamHandler:
-        """Handle subscriptions that get a stream of their own.
-
-        If the handler returns a result, the server keeps the stream open: any caller publishes to it by ``request.stream``, with
-        ``Rpc.stream``. A handler that is a generator yields the publications itself, after a ``SubscribeResult`` that accepts the
-        subscription.
-        """
-        return self.on(Event.SUBSCRIBE_UNIDIRECTIONAL)(handler)
-
-    def on_subscribe_bidirectional(self, handler: SubscribeStreamHandler) -> SubscribeStreamHandler:
-        """Handle subscriptions that get a stream of their own to which the client publishes, too."""
-        return self.on(Event.SUBSCRIBE_BIDIRECTIONAL)(handler)
-
-    def on_stream_publish(self, handler: StreamPublishHandler) -> StreamPublishHandler:
-        """Handle what clients publish to their streams. An ``Error`` or ``Disconnect`` ends the stream."""
-        return self.on(Event.STREAM_PUBLISH)(handler)
-
-    def on_stream_end(self, handler: StreamEndHandler) -> StreamEndHandler:
-        """Handle the end of streams."""
-        return self.on(Event.STREAM_END)(handler)
-
-    def on(self, event: Event) -> Callable[[H], H]:
-        """Handle any type of event; raise ``ValueError`` when it has a handler already."""
-
-        def register(handler: H) -> H:
-            return self._handlers.register(event, handler)
-
-        return register
 
     def run(
         self,
@@ -199,7 +76,10 @@ class App:
         ``threads`` threads, by default 32 or ``concurrency``, whichever is less; with 0 they run on the event loop, too. A
         handler that blocks the event loop for ``blocking_limit`` seconds is logged with its place in the code. Where the server
         does not support all this, requests are handled one at a time.
+
+        Raises ``TypeError`` with a place in the code when a handler takes what nothing provides.
         """
+        self._handlers.prepare()
         if concurrency is not None:
             if worker is not None:
                 raise ValueError("a Worker handles one request at a time: leave out worker or concurrency")
@@ -219,6 +99,7 @@ class App:
         It is for applications that open something before and close it afterwards, such as connections to a database: when this
         returns, no handler runs any more.
         """
+        self._handlers.prepare()
         relay = Relay.open()
         if not _may_be_concurrent(concurrency):
             await self._serve_one_at_a_time(Worker(relay, codec=self.codec.name))
@@ -304,6 +185,9 @@ class App:
                     return self._stream(event, handler, request, answer)
         except (Error, Disconnect) as refusal:
             answer = refusal
+        except Exception as error:
+            remember(error, Handled(event, request, self._handlers.debug))
+            raise
         finally:
             CURRENT.set(None)
             if entered is not None:
@@ -332,7 +216,7 @@ class App:
         if rejection is not None:
             items.close()
             return rejection
-        return _messages(encoder, first, items, request)
+        return _messages(encoder, first, items, Handled(event, request, self._handlers.debug))
 
     def _synchronous(self, generator: Any) -> Generator[Any, None, None]:
         """Return a generator for an async one, which runs the event loop for each item."""
@@ -357,8 +241,8 @@ def _may_be_concurrent(concurrency: int) -> bool:
     return False
 
 
-def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], request: Request) -> Iterator[bytes]:
-    entered = enter(request)
+def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], handled: Handled) -> Iterator[bytes]:
+    entered = enter(handled.request)
     try:
         if first is not _END:
             yield from encoder.messages(first)
@@ -367,6 +251,9 @@ def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, No
         yield from encoder.end()
     except (Stop, Error, Disconnect) as raised:
         encoder.refusal(raised)
+    except Exception as error:
+        remember(error, handled)
+        raise
     finally:
         items.close()
         leave(entered)

@@ -10,7 +10,6 @@ from . import requests, results
 from .lazy import cached_property
 from .requests import Request
 from .results import Result
-from .worker import Stop
 
 
 @dataclass(unsafe_hash=True)
@@ -50,8 +49,6 @@ class Disconnect(Exception):  # noqa: N818 - an answer, not an error
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}"
 
-
-__all__ = ["Answer", "Disconnect", "Error", "Event", "Stop"]
 
 Answer = Union[Result, Error, Disconnect, None]
 
@@ -104,6 +101,8 @@ class Event(str, Enum):
     """The message that carries the result."""
     is_stream: bool
     """Whether a stream answers the event."""
+    subject: str
+    """The field of requests that patterns match: ``method`` or ``channel``, or nothing."""
     refusals: tuple[str, ...]
     """What may be in a response instead of the result: ``error`` and ``disconnect``, one of them or neither."""
 
@@ -120,6 +119,7 @@ class Event(str, Enum):
         member._value_ = value
         member.request, member.result, member.refusals = request, result, refusals
         member.result_message = message or result.__name__
+        member.subject = next((name for name in ("method", "channel") if hasattr(request, name)), "")
         member.is_stream = request is requests.SubscribeStreamRequest
         return member
 

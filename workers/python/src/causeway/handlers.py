@@ -1,22 +1,21 @@
-"""The handlers of an application: which one takes a request, and how it is called."""
+"""The handlers of an application: which one takes a request, and what is around it."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
-import sys
 from contextvars import ContextVar
-from enum import Enum
 from typing import Any, Callable, Optional, TypeVar
 
 from . import tracing
-from .codec import Codec
-from .events import Answer, Disconnect, Error, Event
+from .events import Answer, Error, Event
+from .failures import WorkerError, described, log
+from .handler import AnyHandler, Handler
+from .injection import Injector
+from .middlewares import InThread, Middleware
+from .patterns import Pattern
 from .requests import Request
-from .worker import WorkerError
 
-AnyHandler = Callable[[Any], Any]
 H = TypeVar("H", bound=AnyHandler)
 
 # Looking it up in the class takes longer.
@@ -25,6 +24,9 @@ _EVENTS = {event.value: event for event in Event}
 
 # The event type, as Causeway and RoadRunner write it. No header can pass for it: in a JSON string, quotes are escaped.
 _TYPE = re.compile(rb',"type":\["([a-z]+)"')
+
+# Texts whose handler is remembered, per event: clients choose them.
+_REMEMBERED = 1024
 
 CURRENT: ContextVar[Optional[Request]] = ContextVar("causeway.current_request", default=None)
 
@@ -46,71 +48,134 @@ def leave(token: Any) -> None:
     tracing.detach(token)
 
 
-class Style(Enum):
-    """How a handler is called."""
+class Route:
+    """The handlers of one event."""
 
-    PLAIN = "a function"
-    COROUTINE = "an async function"
-    GENERATOR = "a generator"
-    ASYNC_GENERATOR = "an async generator"
+    __slots__ = ("_found", "_patterns", "_subject", "exact", "only", "others")
 
-
-class Handler:
-    """A function that takes a type of request."""
-
-    __slots__ = ("function", "style")
-
-    def __init__(self, function: AnyHandler) -> None:
-        self.function = function
-        called = function if inspect.isroutine(inspect.unwrap(function)) else getattr(type(function), "__call__", function)  # noqa: B004
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
-            self.style = Style.COROUTINE
-        elif inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(called):
-            self.style = Style.ASYNC_GENERATOR
-        elif inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(called):
-            self.style = Style.GENERATOR
-        else:
-            self.style = Style.PLAIN
+    def __init__(self, subject: str, handlers: dict[Pattern, Handler], others: Optional[Handler]) -> None:
+        """Take the handlers by pattern, and the one that takes what no pattern matches."""
+        self._subject = subject
+        # Sorting keeps the order of registration among equals.
+        ranked = sorted(handlers.items(), key=lambda item: item[0].rank)
+        self.exact = {pattern.literal: handler for pattern, handler in ranked if pattern.literal is not None}
+        self._patterns = [(pattern, handler) for pattern, handler in ranked if pattern.literal is None]
+        self._found: dict[str, Optional[Handler]] = {}
+        self.others = others
+        self.only = None if self.exact or self._patterns else others
+        """The handler of all requests, if there is but one."""
 
     @property
-    def place(self) -> str:
-        """Where the handler is defined: file and line."""
-        code = getattr(inspect.unwrap(self.function), "__code__", None) or getattr(type(self.function).__call__, "__code__", None)
-        return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.function)
+    def has_patterns(self) -> bool:
+        """Whether there are patterns with wildcards."""
+        return bool(self._patterns)
+
+    def find(self, request: Request) -> Optional[Handler]:
+        """Return the handler whose pattern is the most specific one that matches."""
+        text = getattr(request, self._subject)
+        handler = self.exact.get(text)
+        if handler is not None:
+            return handler
+        if not self._patterns:
+            return self.others
+        if text not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            matching = (handler for pattern, handler in self._patterns if pattern.matches(text))
+            self._found[text] = next(matching, self.others)
+        return self._found[text]
 
 
 class Handlers:
-    """All handlers of an application."""
+    """All handlers of an application, with the middlewares around them and the dependencies that they take."""
 
     def __init__(self) -> None:
-        self._by_event: dict[Event, Handler] = {}
-        self._by_method: dict[str, Handler] = {}
+        self.injector = Injector()
+        self.in_thread: Optional[InThread] = None
+        """What calls handlers that are not ``async``, where an event loop serves requests."""
+        self.debug = False
+        self._registered: dict[Event, dict[Pattern, Handler]] = {}
+        self._middlewares: list[Middleware] = []
+        self._routes: Optional[dict[Event, Route]] = None
+        self._methods: dict[str, Handler] = {}
         self._missing: set[Event] = set()
 
-    def register(self, event: Event, function: H, method: Optional[str] = None) -> H:
-        """Take the handler of an event, or of an RPC method; raise ``ValueError`` when there is one already."""
-        handlers: dict[Any, Handler] = self._by_event if method is None else self._by_method
-        key = event if method is None else method
-        if key in handlers:
-            what = event.value if method is None else f"RPC method {method!r}"
-            raise ValueError(f"{what} has a handler already: {handlers[key].place}")
-        handlers[key] = Handler(function)
+    def register(self, event: Event, function: H, pattern: str = "*") -> H:
+        """Take a handler of an event; raise ``ValueError`` when its pattern has one already, or the event has no patterns."""
+        compiled = Pattern(pattern)
+        if not event.subject and not compiled.matches_all:
+            raise ValueError(f"{event.value} has neither a method nor a channel for the pattern {json.dumps(pattern)}")
+        handlers = self._registered.setdefault(event, {})
+        if compiled in handlers:
+            what = "RPC method" if event is Event.RPC else event.value
+            name = event.value if compiled.matches_all else f"{what} {json.dumps(pattern)}"
+            raise ValueError(f"{name} has a handler already: {handlers[compiled].place}")
+        handlers[compiled] = Handler(function)
+        self._routes = None
         return function
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put a middleware around handlers, inside those that are there already."""
+        self._middlewares.append(middleware)
+        self._routes = None
+
+    def provide(self, type_: Any, provider: Callable[..., Any]) -> None:
+        """Take what provides a dependency."""
+        self.injector.provide(type_, provider)
+        self._routes = None
 
     def find(self, event: Event, request: Any) -> Optional[Handler]:
         """Return the handler that takes a request."""
-        if event is _RPC and self._by_method:
-            return self._by_method.get(request.method) or self._by_event.get(event)
-        return self._by_event.get(event)
+        if self._routes is None:
+            self._routes = self.prepare()
+        # Most requests are calls of methods that have a handler: they get there without a detour.
+        if event is _RPC and self._methods:
+            handler = self._methods.get(request.method)
+            if handler is not None:
+                return handler
+        route = self._routes.get(event)
+        if route is None:
+            return None
+        return route.only or route.find(request)
+
+    def prepare(self) -> dict[Event, Route]:
+        """Put all together; raise ``TypeError`` with a place in the code when something does not fit."""
+        routes = {}
+        for event in Event:
+            handlers = {pattern: self._complete(event, handler) for pattern, handler in self._registered.get(event, {}).items()}
+            others = next((handlers.pop(pattern) for pattern in list(handlers) if pattern.matches_all), None)
+            if others is None and self._middlewares_of(event):
+                others = self._surround(event, Handler(lambda request, event=event: self.missing(event, request)))
+            if handlers or others:
+                routes[event] = Route(event.subject, handlers, others)
+        self._routes, self._methods = routes, {}
+        if Event.RPC in routes:
+            rpc = routes[Event.RPC]
+            self._methods = rpc.exact
+            rpc.only = rpc.only if rpc.has_patterns else rpc.others
+        return routes
 
     def missing(self, event: Event, request: Any) -> Answer:
         """Return the answer to an event without a handler, and log its first request."""
         if event not in self._missing and event is not Event.STREAM_END:
             self._missing.add(event)
-            method = f" method {json.dumps(request.method[:100])}" if event is Event.RPC else ""
-            print(f"no handler for {event.value}{method} (logged once)", file=sys.stderr, flush=True)
+            has_patterns = event is Event.RPC or event in self._registered
+            log(f"no handler for {described(event, request) if has_patterns else event.value} (logged once)")
         # Some responses have no error: their result is empty instead.
         return Error.not_available() if event.refusals else None
+
+    def _complete(self, event: Event, handler: Handler) -> Handler:
+        return self._surround(event, self.injector.inject(event, handler))
+
+    def _surround(self, event: Event, handler: Handler) -> Handler:
+        for middleware in reversed(self._middlewares_of(event)):
+            handler = middleware.around(event, handler, lambda: self.in_thread)
+        return handler
+
+    def _middlewares_of(self, event: Event) -> list[Middleware]:
+        """Return the middlewares of an event, the outermost first: those of all events are outside."""
+        ordered = sorted(self._middlewares, key=lambda middleware: middleware.event is not None)
+        return [middleware for middleware in ordered if middleware.event in (None, event)]
 
 
 def event_of(context: bytes) -> Event:
@@ -127,33 +192,3 @@ def event_of(context: bytes) -> Event:
     if event is None:
         raise WorkerError(f'unknown event type "{kind}"')
     return event
-
-
-def encode(codec: Codec, event: Event, handler: Handler, answer: Any) -> bytes:
-    """Encode what a handler returned; raise ``WorkerError`` with its place when that cannot be its answer."""
-    try:
-        if isinstance(answer, event.result):
-            return codec.result(event, answer)
-        return respond(codec, event, answer)
-    except Exception as error:
-        problem = "" if isinstance(error, WorkerError) else f"cannot encode the answer to {event.value}: "
-        raise WorkerError(f"{handler.place}: {problem}{error}") from error
-
-
-def respond(codec: Codec, event: Event, answer: Any) -> bytes:
-    """Encode the response to an event, unless it is a result with content."""
-    if answer is None:
-        return codec.result(event, None)
-    if isinstance(answer, Error):
-        fields = {"code": answer.code, "message": answer.message, "temporary": answer.temporary}
-        return codec.refusal(event, _accepted(event, "error"), fields)
-    if isinstance(answer, Disconnect):
-        return codec.refusal(event, _accepted(event, "disconnect"), {"code": answer.code, "reason": answer.reason})
-    expected = ", ".join((event.result.__name__, *map(str.capitalize, event.refusals)))
-    raise WorkerError(f"the handler of {event.value} returned {type(answer).__name__}, expected {expected} or None")
-
-
-def _accepted(event: Event, refusal: str) -> str:
-    if refusal not in event.refusals:
-        raise WorkerError(f"Centrifugo takes no {refusal} in answer to {event.value}")
-    return refusal

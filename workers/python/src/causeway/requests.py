@@ -43,6 +43,11 @@ class Request:
         values = self.headers.get(name.lower())
         return values[0] if values else default
 
+    @cached_property
+    def context(self) -> dict[str, Any]:
+        """What middlewares leave for each other and for the handler; empty at first, and sent nowhere."""
+        return {}
+
     @property
     def client(self) -> str:
         """The id of the client's connection."""

@@ -8,10 +8,10 @@ from typing import Any, Optional, Union
 from .codec import Codec
 from .encoding import Json
 from .events import Disconnect, Error, Event
-from .handlers import Handler, encode, respond
+from .failures import Stop, WorkerError
+from .handler import Handler, encode, respond
 from .lazy import cached_property
 from .results import Publication
-from .worker import Stop, WorkerError
 
 
 class Message:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional, Union
 
 from . import backtrace, frame
+from .failures import Stop, failure
 from .frame import CONTROL, ERROR, PING, PONG, STOP, STREAM
 from .relay import Relay
 
@@ -23,14 +22,6 @@ class Payload(NamedTuple):
 
     context: bytes
     body: bytes
-
-
-class Stop(Exception):  # noqa: N818 - a request, not an error
-    """Raise it to hand the request to another worker and have this one replaced."""
-
-
-class WorkerError(Exception):
-    """Fails the request with this message, which is logged without a traceback; the worker goes on."""
 
 
 Handle = Callable[[Payload], Union[bytes, Iterator[bytes]]]
@@ -219,22 +210,6 @@ def greeting(claims: dict[str, object]) -> bytes:
     if secret:
         value["secret"] = secret
     return control({**value, **claims})
-
-
-def failure(error: BaseException) -> bytes:
-    """Log why a request failed, and return the text for the server."""
-    if isinstance(error, WorkerError):
-        print(error, file=sys.stderr, flush=True)
-        return str(error).encode(errors="replace")
-    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
-    return f"{type(error).__name__}: {_text(error)}".encode(errors="replace")
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "its text could not be produced"
 
 
 def asks_to_stop(command: Received) -> bool:

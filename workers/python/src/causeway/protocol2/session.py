@@ -16,12 +16,14 @@ from typing import Any, Callable, NoReturn, Optional
 from .. import backtrace, frame
 from ..codec import Codec
 from ..events import Disconnect, Error, Event
+from ..failures import Handled, Stop, failure
 from ..frame import CONTROL, ERROR, PING, STOP, STREAM, FrameError
-from ..handlers import Handler, Handlers, Style, encode, enter, event_of, respond
+from ..handler import Handler, Style, encode, respond
+from ..handlers import Handlers, enter, event_of
 from ..relay import Relay
 from ..requests import Request, SubscribeStreamRequest
 from ..results import Result
-from ..worker import Stop, failure, greeting
+from ..worker import greeting
 from . import wire
 from .connection import Connection, Received
 from .ending import end
@@ -63,6 +65,7 @@ class Session:
         # Calls that no thread has begun yet.
         self._queued: dict[int, Callable[[], Callable[[], None]]] = {}
         self._threads = Threads(threads) if threads else None
+        handlers.in_thread = self._run_in_thread
         # What threads leave to the event loop.
         self._left: deque[Callable[[], None]] = deque()
         self._woken = False
@@ -242,11 +245,11 @@ class Session:
                 return
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
         except asyncio.CancelledError:
-            parts = (self._cancellation(number),)
+            parts = (self._cancellation(number, event, request),)
         except _ENDS:
             raise
         except BaseException as error:
-            parts = (_failure(number, error),)
+            parts = (self._failure(number, error, event, request),)
         self._finish(number, parts)
 
     def _finish(self, number: int, parts: tuple[bytes, ...]) -> None:
@@ -288,7 +291,7 @@ class Session:
             # They end the process from the main thread only.
             return partial(_raise, error)
         except BaseException as error:
-            parts = (_failure(number, error),)
+            parts = (self._failure(number, error, event, request),)
         return self._continuation(number, partial(self._finish, number, parts))
 
     def _continuation(self, number: int, function: Callable[[], None]) -> Callable[[], None]:
@@ -345,11 +348,11 @@ class Session:
             rejection = await stream.send(items, self._codec, event, handler)
             parts = (wire.end(number),) if rejection is None else wire.answer(number, rejection)
         except asyncio.CancelledError:
-            parts = (self._cancellation(number),)
+            parts = (self._cancellation(number, event, request),)
         except _ENDS:
             raise
         except BaseException as error:
-            parts = (_failure(number, error),)
+            parts = (self._failure(number, error, event, request),)
         del self._streams[number]
         self._finish(number, parts)
 
@@ -386,11 +389,17 @@ class Session:
             self._calls.pop(number, None)
             self._finish(number, (wire.error(number, b"cancelled"),))
 
-    def _cancellation(self, number: int) -> bytes:
+    def _cancellation(self, number: int, event: Event, request: Request) -> bytes:
         """Return the answer of a handler that was cancelled by the server, or by itself."""
         if number in self._cancelled or self.finished.done():
             return wire.error(number, b"cancelled")
-        return _failure(number, RuntimeError("the handler was cancelled"))
+        return self._failure(number, RuntimeError("the handler was cancelled"), event, request)
+
+    def _failure(self, number: int, error: BaseException, event: Event, request: Request) -> bytes:
+        """Log why a request failed, and return its answer."""
+        if isinstance(error, Stop):
+            return wire.replace(number)
+        return wire.error(number, failure(error, Handled(event, request, self._handlers.debug)))
 
     def _stop(self) -> None:
         """Finish what is in hand, and end. Streams have no end of their own."""
@@ -419,10 +428,6 @@ _CALLERS = {function.__code__ for function in (Session._answer, Session._answer_
 
 _ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 """Exceptions that are not about the request."""
-
-
-def _failure(number: int, error: BaseException) -> bytes:
-    return wire.replace(number) if isinstance(error, Stop) else wire.error(number, failure(error))
 
 
 def _in_context(context: Context, call: Callable[[], Callable[[], None]]) -> Callable[[], None]:

@@ -10,9 +10,9 @@ from typing import Any, Callable, Optional
 
 from ..codec import Codec
 from ..events import Disconnect, Error, Event
-from ..handlers import Handler
+from ..failures import Stop
+from ..handler import Handler
 from ..streams import StreamEncoder
-from ..worker import Stop
 from . import wire
 from .window import Inbox, Window
 

@@ -1,0 +1,175 @@
+"""What the log says about a request that failed, and what the server gets."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import linecache
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from functools import cache
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from .events import Event
+    from .requests import Request
+
+
+class Stop(Exception):  # noqa: N818 - a request, not an error
+    """Raise it to hand the request to another worker and have this one replaced."""
+
+
+class WorkerError(Exception):
+    """Fails the request with this message, which is logged without a traceback; the worker goes on."""
+
+
+class Handled(NamedTuple):
+    """The request in which an exception was raised."""
+
+    event: Event
+    request: Request
+    debug: bool
+    """Whether to log all that is known."""
+
+    def __str__(self) -> str:
+        return described(self.event, self.request)
+
+
+def described(event: Event, request: Any) -> str:
+    """Name a request in the log: ``rpc method "sum"``, ``subscribe channel "news"`` or ``connect``."""
+    return f"{event.value} {event.subject} {quoted(getattr(request, event.subject))}" if event.subject else str(event.value)
+
+
+def quoted(text: str) -> str:
+    """Return what a client sent, as a short piece of a log line."""
+    return json.dumps(text[:100])
+
+
+def log(line: str) -> None:
+    """Write to standard error, which the server logs."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def remember(error: BaseException, handled: Handled) -> None:
+    """Let ``failure`` know later in which request an exception was raised."""
+    error.__dict__[_HANDLED] = handled
+
+
+def failure(error: BaseException, handled: Optional[Handled] = None) -> bytes:
+    """Log why a request failed, and return the text for the server."""
+    handled = handled or error.__dict__.get(_HANDLED)
+    if isinstance(error, WorkerError):
+        log(str(error))
+        return str(error).encode(errors="replace")
+    summary = f"{type(error).__name__}: {_text(error)}"
+    frames = _frames_of(error.__traceback__)
+    lines = []
+    if handled is not None:
+        lines.append(f"{handled} failed: {summary} ({_place(frames)})\n")
+    if handled is not None and handled.debug:
+        lines.extend(_request(handled))
+    lines.extend(traceback.format_exception(type(error), error, _of_application(error.__traceback__)))
+    if handled is not None and handled.debug:
+        lines.extend(_variables(frames))
+    log("".join(lines).rstrip("\n"))
+    return summary.encode(errors="replace")
+
+
+def place_of(function: Any) -> str:
+    """Return where a function is defined: file and line."""
+    function = getattr(function, "func", function)
+    code = getattr(inspect.unwrap(function), "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+_HANDLED = "_causeway_handled"
+
+_Frames = list[tuple[FrameType, int]]
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LONGEST_VALUE = 200
+_MOST_DATA = 2048
+_SURROUNDINGS = 3
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its text could not be produced"
+
+
+def _frames_of(trace: Optional[TracebackType]) -> _Frames:
+    """Return the frames of the application, the innermost last; those of others if there are none."""
+    frames = list(traceback.walk_tb(trace))
+    return [(frame, line) for frame, line in frames if _is_application(frame)] or frames
+
+
+def _is_application(frame: FrameType) -> bool:
+    return not frame.f_code.co_filename.startswith((_HERE, *_libraries()))
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig
+
+    return tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    # Adapters and tests of applications may live in this package, too: only what calls handlers is skipped.
+    return frame.f_code.co_filename.startswith(_HERE)
+
+
+def _place(frames: _Frames) -> str:
+    if not frames:
+        return "unknown"
+    frame, line = frames[-1]
+    return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+
+
+def _of_application(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Return a traceback that begins with the application, not with what calls handlers."""
+    left = trace
+    while left is not None and not _is_application(left.tb_frame):
+        left = left.tb_next
+    return left or trace
+
+
+def _request(handled: Handled) -> Iterator[str]:
+    request = handled.request
+    for name in ("user", "client", "transport"):
+        value = getattr(request, name)
+        if value:
+            yield f"  {name}: {value}\n"
+    try:
+        data = request.data
+    except Exception as error:
+        yield f"  data: {error!r}\n"
+        return
+    if data:
+        more = f" and {len(data) - _MOST_DATA} more bytes" if len(data) > _MOST_DATA else ""
+        yield f"  data: {data[:_MOST_DATA]!r}{more}\n"
+
+
+def _variables(frames: _Frames) -> Iterator[str]:
+    """Show each frame of the application with the lines around its place and its variables."""
+    for frame, line in frames:
+        yield f"{_place([(frame, line)])}\n"
+        for number in range(max(1, line - _SURROUNDINGS), line + _SURROUNDINGS + 1):
+            source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).rstrip()
+            if source:
+                yield f"  {'>' if number == line else ' '} {number:4} {source}\n"
+        for name, value in frame.f_locals.items():
+            yield f"    {name} = {_shown(value)}\n"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:
+        return f"<{type(error).__name__} in repr>"
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
