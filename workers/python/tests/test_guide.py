@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields
@@ -16,6 +19,7 @@ from supervisor import ROOT, Supervisor
 
 import causeway
 from causeway import Event, api, frame, proxy
+from causeway.testing import TestClient
 
 GUIDE = (ROOT / "docs/guide/python.md").read_text()
 README = (ROOT / "workers/python/README.md").read_text()
@@ -188,6 +192,20 @@ def test_the_streams_of_the_guide_are_sent_and_published_to(applications: Any, m
             answer = numbered(worker, number, event, message, "s1")
             assert event.response.FromString(answer.payload).HasField("result")
         worker.close()
+
+
+def test_the_application_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
+    for name in ("kit.py", "test_kit.py"):
+        (tmp_path / name).write_text(block(name))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'workers/python/src'}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_every_argument_of_the_test_client_is_in_the_table() -> None:
+    (arguments,) = re.findall(r"^\| `TestClient\(([^)]*)\)`", GUIDE, re.MULTILINE)
+    assert arguments.split(", ") == list(inspect.signature(TestClient).parameters)
 
 
 def test_every_event_is_in_the_table_with_its_fields() -> None:

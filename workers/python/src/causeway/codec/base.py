@@ -53,6 +53,10 @@ class Codec(ABC):
         """Encode another message of a stream."""
 
     @abstractmethod
+    def message(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        """Encode any message, by its name; raise ``TypeError`` when it has no such field, or the field no such value."""
+
+    @abstractmethod
     def raw(self, message: Any, field: str) -> bytes:
         """Return a bytes field of a decoded message, or nothing if the message does not have it."""
 

@@ -47,6 +47,9 @@ class _JsonCodec(Codec):
     def publication(self, publication: Publication) -> bytes:
         return f'{{"publication":{_message("Publication", vars(publication))}}}'.encode()
 
+    def message(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        return _message(name, fields).encode()
+
     def raw(self, message: Record, field: str) -> bytes:
         return message.raw(field)
 

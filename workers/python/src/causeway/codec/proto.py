@@ -54,6 +54,11 @@ class _ProtoCodec(Codec):
         _fill(message.publication, vars(publication))
         return _serialize(message)
 
+    def message(self, name: str, fields: Mapping[str, Any]) -> bytes:
+        message = getattr(pb, name)()
+        _fill(message, fields)
+        return _serialize(message)
+
     def raw(self, message: Any, field: str) -> bytes:
         value: bytes = getattr(message, field, b"")
         return value

@@ -1,0 +1,153 @@
+"""What the log says about handlers that fail, and what the server gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bridge import Bridge
+from supervisor import Supervisor
+
+import causeway
+from causeway import App, Event, Publication, SubscribeResult, frame, proxy
+from causeway.testing import AsyncTestClient, TestClient
+
+HERE = re.escape(__file__)
+
+
+def reported(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def broken(request: Any) -> Any:
+    secret = "s" * 1000  # noqa: F841 - for the page
+    return json.loads("{")
+
+
+async def broken_async(request: Any) -> Any:
+    await asyncio.sleep(0)
+    return broken(request)
+
+
+def broken_stream(request: Any) -> Iterator[Any]:
+    yield SubscribeResult()
+    yield Publication(broken(request))
+
+
+async def broken_stream_async(request: Any) -> AsyncIterator[Any]:
+    yield Publication(broken(request))
+
+
+LINE = broken.__code__.co_firstlineno + 2
+TEXT = "JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+
+
+@pytest.mark.parametrize("handler", [broken, broken_async])
+def test_a_failure_is_one_line_with_the_place_in_the_application_and_a_traceback(
+    handler: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = App()
+    app.on_rpc("bad")(handler)
+    app.on_connect(handler)
+    app.on_subscribe(handler)
+    client = TestClient(app, raise_exceptions=False)
+    for answer in (client.rpc("bad"), client.connect(), client.subscribe("news\n")):
+        assert answer.failure == TEXT
+    lines = reported(capsys)
+    heads = [line for line in lines if line.endswith(f"({__file__}:{LINE} in broken)")]
+    subjects = ('rpc method "bad"', "connect", 'subscribe channel "news\\n"')
+    assert heads == [f"{what} failed: {TEXT} ({__file__}:{LINE} in broken)" for what in subjects]
+    assert lines[0] == heads[0] and lines[1] == "Traceback (most recent call last):"
+    # It begins with the application, and goes on into libraries.
+    assert re.match(rf'  File "{HERE}", line \d+, in {handler.__name__}', lines[2])
+    assert lines.count("Traceback (most recent call last):") == 3
+
+
+@pytest.mark.parametrize("handler", [broken_stream, broken_stream_async])
+def test_a_stream_that_fails_is_logged_alike(handler: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        app = App()
+        app.on_subscribe_unidirectional("clock:*")(handler)
+        async with Bridge(app) as bridge:
+            await bridge.start(Event.SUBSCRIBE_UNIDIRECTIONAL, proxy.SubscribeRequest(channel="clock:1"))
+            while (received := await bridge.receive()).flags != frame.ERROR:
+                pass
+            assert received.payload.decode() == TEXT
+
+    asyncio.run(main())
+    assert f'subscribeunidirectional channel "clock:1" failed: {TEXT} ({__file__}:{LINE} in broken)' in reported(capsys)
+
+
+@pytest.mark.parametrize("style", ["plain", "async", "thread"])
+def test_many_at_a_time_fail_alike(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        app = App()
+        app.on_rpc("*")(broken_async if style == "async" else broken)
+        async with Bridge(app, threads=4 if style == "thread" else 0) as bridge:
+            assert await bridge.failure(await bridge.rpc("bad")) == TEXT
+            assert await bridge.is_idle()
+
+    asyncio.run(main())
+    assert reported(capsys)[0] == f'rpc method "bad" failed: {TEXT} ({__file__}:{LINE} in broken)'
+
+
+def test_the_place_is_that_of_the_cause_in_a_middleware(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App()
+    app.middleware(lambda request, next: next(request))
+    app.on_rpc("*")(broken)
+    TestClient(app, raise_exceptions=False).rpc("bad")
+    assert reported(capsys)[0].endswith(f"({__file__}:{LINE} in broken)")
+
+
+@pytest.mark.parametrize("client", [TestClient, AsyncTestClient])
+def test_a_debug_page_has_the_request_and_the_variables(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(debug=True)
+    app.on_rpc("*")(broken)
+
+    async def main() -> Any:
+        answer = client(app, user="42", raise_exceptions=False).rpc("bad", {"password": "x" * 3000})
+        return await answer if client is AsyncTestClient else answer
+
+    answer = asyncio.run(main())
+    assert answer.failure == TEXT
+    page = capsys.readouterr().err
+    assert page.startswith('rpc method "bad" failed: ')
+    assert '\n  user: 42\n  client: client\n  transport: websocket\n  data: b\'{"password":"xxx' in page
+    assert "xxx' and 967 more bytes\n" in page
+    assert f"\n{__file__}:{LINE} in broken\n" in page
+    assert f'\n  > {LINE:4}     return json.loads("{{")\n' in page
+    assert f"\n    secret = '{'s' * 199}...\n" in page
+
+
+def test_the_environment_turns_the_debug_page_on(tmp_path: Path) -> None:
+    code = "import causeway\napp = causeway.App()\n@app.on_rpc('*')\ndef bad(request):\n    answer = 42\n    1 / 0\napp.run()\n"
+    for environment, shown in (({"CAUSEWAY_DEBUG": "1"}, True), ({}, False)):
+        running = Supervisor.of_code(code, tmp_path, environment)
+        answer = running.ask("rpc", proxy.RPCRequest(method="x", user="42").SerializeToString())
+        assert answer.payload == b"ZeroDivisionError: division by zero"
+        _, errors = running.process.communicate(timeout=20)
+        assert errors.decode().splitlines()[0] == (
+            f'rpc method "x" failed: ZeroDivisionError: division by zero ({tmp_path / "app.py"}:6 in bad)'
+        )
+        assert (b"    answer = 42\n" in errors, b"  user: 42\n" in errors) == (shown, shown)
+
+
+def test_a_variable_that_cannot_be_shown_harms_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    app = App(debug=True)
+
+    @app.on_rpc("*")
+    def bad(request: causeway.RpcRequest) -> None:
+        mute = Mute()
+        raise ValueError(1, type(mute))
+
+    TestClient(app, raise_exceptions=False).rpc("bad")
+    assert "    mute = <RuntimeError in repr>\n" in capsys.readouterr().err
