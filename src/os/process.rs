@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, getgroups};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::child::{self, Child, Ours};
@@ -30,6 +31,8 @@ pub(crate) struct Spec {
     pub(crate) work_dir: PathBuf,
     /// The user and groups that it runs as, if not ours.
     pub(crate) identity: Option<Identity>,
+    /// The permissions that files which it creates lack, if not those of ours.
+    pub(crate) umask: Option<u32>,
     /// Whether standard input is a pipe from us, else `/dev/null`. Standard output and error always are pipes to us.
     pub(crate) stdin: bool,
     /// Whether everything that it starts ends with it, including what has left its group. Otherwise that ends with the server.
@@ -68,13 +71,17 @@ pub(crate) enum IdentityError {
 }
 
 impl Identity {
-    /// Looks up the user and the group of the settings.
+    /// Looks up the user and the group of the settings, and supplementary groups beyond those of the user.
     ///
     /// # Errors
     /// Without the key of the setting.
-    pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, IdentityError> {
+    pub(crate) fn resolve(
+        user: Option<&str>,
+        group: Option<&str>,
+        more: &[String],
+    ) -> Result<Option<Self>, IdentityError> {
         let (user, group) = (user.filter(|name| !name.is_empty()), group.filter(|name| !name.is_empty()));
-        if user.is_none() && group.is_none() {
+        if user.is_none() && group.is_none() && more.is_empty() {
             return Ok(None);
         }
         if !Uid::effective().is_root() {
@@ -86,19 +93,26 @@ impl Identity {
             found.ok_or_else(|| IdentityError::NoUser(name.to_owned()))
         });
         let user = user.transpose()?;
-        let group = group.map(|name| {
+        let find = |name: &str| {
             let found = Group::from_name(name).map_err(|error| failed(name, error))?;
             found.map(|group| group.gid).ok_or_else(|| IdentityError::NoGroup(name.to_owned()))
-        });
-        let group = group.transpose()?;
+        };
+        let group = group.map(find).transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
         let named = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok());
-        let groups = match (gid, named) {
+        let mut groups = match (gid, named) {
             (Some(gid), Some(name)) => {
                 getgrouplist(&name, gid).map_err(|error| failed(&name.to_string_lossy(), error))?
             }
-            (gid, _) => gid.into_iter().collect(),
+            (Some(gid), None) => vec![gid],
+            (None, _) => getgroups().map_err(|error| failed("this process", error))?,
         };
+        for name in more {
+            let gid = find(name)?;
+            if !groups.contains(&gid) {
+                groups.push(gid);
+            }
+        }
         Ok(Some(Self { uid: user.map(|user| user.uid), gid, groups }))
     }
 
@@ -112,8 +126,8 @@ impl Identity {
 
     /// Switches this process to the user and groups. Runs between `fork` and `exec`.
     fn assume(&self) -> io::Result<()> {
+        nix::unistd::setgroups(&self.groups)?;
         if let Some(gid) = self.gid {
-            nix::unistd::setgroups(&self.groups)?;
             nix::unistd::setgid(gid)?;
         }
         if let Some(uid) = self.uid {
@@ -133,7 +147,7 @@ impl Identity {
 pub(crate) fn spawn(spec: &Spec) -> io::Result<Started> {
     static HAS_PIDFDS: LazyLock<bool> = LazyLock::new(child::has_pidfds);
     let starting = Starting::begin();
-    let mut preparation = Preparation::new();
+    let mut preparation = Preparation::new(spec);
     let child = match &spec.identity {
         None if *HAS_PIDFDS => vfork(spec, &starting, &mut preparation),
         // The C library changes the user of all threads that share the memory, and the kernel marks it.
@@ -182,7 +196,7 @@ fn fork(spec: &Spec, starting: &Starting) -> io::Result<Child> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let (identity, mut preparation) = (spec.identity.clone(), Preparation::new());
+    let (identity, mut preparation) = (spec.identity.clone(), Preparation::new(spec));
     // SAFETY: the closure only makes system calls; it allocates nothing and takes no lock.
     unsafe {
         command.as_std_mut().pre_exec(move || {
@@ -201,16 +215,18 @@ struct Preparation {
     server: Pid,
     guard: Option<RawFd>,
     open_files: Option<(u64, u64)>,
+    umask: Option<Mode>,
     /// The child's pid, from when it is on the guard's list. Only a child that shares the memory sets it here.
     pid: Option<u32>,
 }
 
 impl Preparation {
-    fn new() -> Self {
+    fn new(spec: &Spec) -> Self {
         Self {
             server: nix::unistd::getpid(),
             guard: guard_line::descriptor(),
             open_files: limits::original_open_files(),
+            umask: spec.umask.map(Mode::from_bits_truncate),
             pid: None,
         }
     }
@@ -230,6 +246,9 @@ impl Preparation {
         }
         if let Some(limits) = self.open_files {
             limits::restore_open_files(limits)?;
+        }
+        if let Some(umask) = self.umask {
+            nix::sys::stat::umask(umask);
         }
         // Descriptors that the server itself inherited stay with it. A kernel before 5.11 passes them on.
         // SAFETY: a plain system call.
@@ -273,6 +292,7 @@ mod tests {
             env: Vec::new(),
             work_dir: "/".into(),
             identity: None,
+            umask: None,
             stdin: false,
             ends_family: false,
         }

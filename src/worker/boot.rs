@@ -149,6 +149,7 @@ impl Launcher {
             env,
             work_dir: environment.work_dir.clone(),
             identity: config.identity().map_err(io::Error::other)?,
+            umask: config.umask,
             stdin: self.listener.is_none(),
             ends_family: true,
         };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::command::Command;
 use super::program;
@@ -23,6 +23,11 @@ pub struct Config {
     pub user: Option<String>,
     /// `server.group`: the group that workers run as.
     pub group: Option<String>,
+    /// `server.groups`: supplementary groups of workers, besides those that the user is a member of (Causeway's own key).
+    pub groups: Vec<String>,
+    /// `server.umask`: the umask of workers; that of this process unless set (Causeway's own key).
+    #[serde(deserialize_with = "umask")]
+    pub umask: Option<u32>,
     /// `server.env`: names in upper case, values expanded, in the order of the file. Numbers and truth values without quotes are
     /// normalised, as in RoadRunner.
     #[serde(deserialize_with = "variables")]
@@ -44,6 +49,8 @@ impl fmt::Debug for Config {
             .field("command", &self.command)
             .field("user", &self.user)
             .field("group", &self.group)
+            .field("groups", &self.groups)
+            .field("umask", &self.umask)
             .field("env", &names(&self.env))
             .field("relay", &self.relay)
             .field("relay_socket", &self.relay_socket)
@@ -72,16 +79,16 @@ pub struct OnInit {
 
 /// The user or the group that workers are to run as cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("server.user, server.group: {0}")]
+#[error("server.user, server.group, server.groups: {0}")]
 pub(crate) struct NoIdentity(#[from] IdentityError);
 
 impl Config {
-    /// Returns the user and group that workers run as, if not those of this process.
+    /// Returns the user and groups that workers run as, if not those of this process.
     ///
     /// # Errors
-    /// Says which of `user` and `group` does not exist, or that only root may set them.
+    /// Says which user or group does not exist, or that only root may set them.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, NoIdentity> {
-        Ok(Identity::resolve(self.user.as_deref(), self.group.as_deref())?)
+        Ok(Identity::resolve(self.user.as_deref(), self.group.as_deref(), &self.groups)?)
     }
 }
 
@@ -92,6 +99,10 @@ impl Config {
         self.command = server.command.clone();
         self.user = self.user.or_else(|| server.user.clone());
         self.group = self.group.or_else(|| server.group.clone());
+        if self.groups.is_empty() {
+            self.groups.clone_from(&server.groups);
+        }
+        self.umask = self.umask.or(server.umask);
         self.env.splice(0..0, server.env.iter().cloned());
         if !sets_relay {
             self.relay = server.relay.clone();
@@ -151,8 +162,9 @@ impl Config {
             |(section, own)| (format!("{section}.command"), own),
         );
         findings.check(command_key, self.can_run(command, &[], machine));
-        findings.check(key("user"), Identity::resolve(self.user.as_deref(), None).map(drop));
-        findings.check(key("group"), Identity::resolve(None, self.group.as_deref()).map(drop));
+        findings.check(key("user"), Identity::resolve(self.user.as_deref(), None, &[]).map(drop));
+        findings.check(key("group"), Identity::resolve(None, self.group.as_deref(), &[]).map(drop));
+        findings.check(key("groups"), Identity::resolve(None, None, &self.groups).map(drop));
         if let Some(on_init) = &self.on_init {
             let command_key = key("on_init.command");
             match self.can_run(&on_init.command, &on_init.env, machine) {
@@ -161,7 +173,8 @@ impl Config {
                 Err(reason) => findings.odd(command_key, reason),
                 Ok(()) => {}
             }
-            findings.check(key("on_init.user"), Identity::resolve(on_init.user.as_deref(), None).map(drop));
+            findings
+                .check(key("on_init.user"), Identity::resolve(on_init.user.as_deref(), None, &[]).map(drop));
         }
     }
 
@@ -179,6 +192,15 @@ impl Config {
         let words = command.shown_words();
         let shown = words.first().unwrap_or(name);
         found.map(drop).map_err(|reason| format!("`{shown}` {reason}"))
+    }
+}
+
+fn umask<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = text.strip_prefix("0o").unwrap_or(&text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(umask) if umask <= 0o777 => Ok(Some(umask)),
+        _ => Err(de::Error::invalid_value(Unexpected::Str(&text), &"a umask such as 0027")),
     }
 }
 

@@ -73,8 +73,9 @@ pub(crate) async fn run(
         argv: command.argv.clone(),
         env,
         work_dir: environment.work_dir.clone(),
-        identity: Identity::resolve(user, server.group.as_deref())
+        identity: Identity::resolve(user, server.group.as_deref(), &server.groups)
             .map_err(|error| OnInitError::User { section: section.clone(), reason: error.to_string() })?,
+        umask: server.umask,
         stdin: false,
         // It may have started a daemon that workers need.
         ends_family: false,

@@ -320,13 +320,17 @@ server:
   command: sh
   user: nosuchuser
   group: nosuchgroup
+  groups: [daemon, nosuchgroup2]
+  umask: '0999'
   on_init: {command: sh, user: nosuchuser2}
 centrifuge: {}
 "
     ), @r#"
 causeway: .rr.yaml:4: server.user: there is no user `nosuchuser`
 causeway: .rr.yaml:5: server.group: there is no group `nosuchgroup`
-causeway: .rr.yaml:6: server.on_init.user: there is no user `nosuchuser2`
+causeway: .rr.yaml:6: server.groups: there is no group `nosuchgroup2`
+causeway: .rr.yaml:7: server.umask: expected a umask such as 0027, found "0999"
+causeway: .rr.yaml:8: server.on_init.user: there is no user `nosuchuser2`
 "#);
 }
 

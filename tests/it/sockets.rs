@@ -142,6 +142,56 @@ async fn workers_of_another_user_can_use_their_sockets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_have_the_groups_of_their_user_those_that_are_set_and_no_others() {
+    if !is_root() {
+        return;
+    }
+    // The groups that initgroups(3) gives to the user.
+    let id = std::process::Command::new("id").args(["-G", "nobody"]).output().unwrap();
+    let numbers = String::from_utf8(id.stdout).unwrap();
+    let mut groups: Vec<u32> = numbers.split_whitespace().map(|gid| gid.parse().unwrap()).collect();
+    groups.sort_unstable();
+    let daemon =
+        nix::unistd::Group::from_name("daemon").unwrap().expect("there is a group daemon").gid.as_raw();
+    let with_daemon = |groups: &[u32]| {
+        let mut groups = [groups, &[daemon]].concat();
+        groups.sort_unstable();
+        groups
+    };
+    let own: Vec<u32> = nix::unistd::getgroups().unwrap().into_iter().map(nix::unistd::Gid::as_raw).collect();
+    for (lines, uid, expected) in [
+        ("  user: nobody\n", 65534, groups.clone()),
+        ("  user: nobody\n  groups: [daemon]\n", 65534, with_daemon(&groups)),
+        ("  group: daemon\n", 0, vec![daemon]),
+        ("  groups: daemon\n", 0, with_daemon(&own)),
+    ] {
+        let server = as_nobody(lines);
+        let found = json(&server.client().await.rpc("credentials", "").await.unwrap());
+        assert_eq!((&found["uid"], &found["groups"]), (&uid.into(), &expected.into()), "{lines}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_and_on_init_have_the_umask_that_is_set() {
+    let on_init = "  on_init: {command: \"sh -c 'umask > umask'\"}\n";
+    for (setting, expected) in [("", "0022"), ("  umask: '0027'\n", "0027"), ("  umask: '077'\n", "0077")] {
+        let setup = worker().server(&format!("{setting}{on_init}"));
+        let server = setup.through(&["sh", "-c", "umask 022; exec \"$0\" \"$@\""]).start();
+        let found = json(&server.client().await.rpc("credentials", "").await.unwrap());
+        assert_eq!(found["umask"], expected, "{setting}");
+        assert_eq!(std::fs::read_to_string(server.path("umask")).unwrap().trim(), expected);
+        assert_eq!(
+            std::fs::read_to_string(format!("/proc/{}/status", server.pid()))
+                .unwrap()
+                .lines()
+                .find_map(|line| line.strip_prefix("Umask:\t")),
+            Some("0022"),
+            "that of the server stays"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_a_killed_server_are_replaced_by_the_next_one() {
     let mut old = on_a_socket(worker().relay("unix").more("rpc: {listen: unix://rpc.sock}\n")).start();
     let folder = old.folder.path().to_owned();

@@ -37,6 +37,8 @@ fn a_setting_that_expands_to_nothing_has_its_default() {
         "centrifuge.pool.dynamic_allocator",
         "server.user",
         "server.group",
+        "server.groups",
+        "server.umask",
         "server.relay",
         "server.env",
         "server.on_init",
