@@ -35,6 +35,7 @@ if [ "$purpose" = test ]; then
     need chromium chromium
     need redis-server redis-server
     need promtool prometheus
+    need systemd-socket-activate systemd
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -31,11 +31,12 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
-use crate::net::{Address, Connections};
+use crate::net::{Address, Connections, Sockets};
 use crate::overview::{About, Calls, Overview, Sources};
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
+use crate::service::{self, Notifier, Watchdog};
 use crate::streams::Streams;
 use crate::telemetry::trace::{Exporting, Tracer};
 use crate::telemetry::{logs, metrics};
@@ -111,17 +112,23 @@ pub struct App {
     traces: Option<Exporting>,
     /// Watches files until it is dropped.
     watching: JoinSet<()>,
+    /// Sends signs of life until it is dropped.
+    watchdog: JoinSet<()>,
     /// Serves health and metrics until it is dropped.
     _admin: JoinSet<()>,
 }
 
 impl App {
-    /// Starts everything; the proxy is serving when this returns. A caller of RPC that wants the server to stop is reported to `stop`,
-    /// which may happen before that.
+    /// Starts everything; the proxy is serving when this returns. Listeners use the inherited `sockets` that are theirs. A caller of RPC that
+    /// wants the server to stop is reported to `stop`, which may happen before that.
     ///
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
-    pub async fn start(loaded: &Loaded, stop: mpsc::Sender<rpc::Stop>) -> Result<Self, StartError> {
+    pub async fn start(
+        loaded: &Loaded,
+        stop: mpsc::Sender<rpc::Stop>,
+        sockets: &Sockets,
+    ) -> Result<Self, StartError> {
         let config = &loaded.config;
         let (serving, health) = watch::channel(true);
         let (tracer, exporting) =
@@ -130,16 +137,17 @@ impl App {
         if let Some(figures) = tracer.figures() {
             services.metrics.register(figures);
         }
-        let (admin, admin_connections) = start_admin(config, &services, health.clone()).await?;
-        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services).await?;
+        let (admin, admin_connections) = start_admin(config, &services, health.clone(), sockets).await?;
+        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services, sockets).await?;
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
-            inherited: loaded.env.clone(),
+            inherited: loaded.env.iter().filter(|(name, _)| !service::is_private(name)).cloned().collect(),
             rpc: rpc_address,
             compat: config.compat,
         };
         run_on_init(config, &environment).await?;
-        let server = proxy::Server::bind(&config.proxy, services.pools.names()).await?.traced(tracer);
+        let server =
+            proxy::Server::bind(&config.proxy, services.pools.names(), sockets).await?.traced(tracer);
         services.metrics.register(server.statistics());
         let connections = vec![
             ("proxy", vec![server.connections()]),
@@ -154,7 +162,7 @@ impl App {
         info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
         let (streams, closed) = (services.streams.clone(), async { closed.await.unwrap_or_default() });
         let proxy = tokio::spawn(server.run(pools.clone(), streams.clone(), health, closed));
-        let (watching, locks) = (JoinSet::new(), services.locks.clone());
+        let (watching, watchdog, locks) = (JoinSet::new(), JoinSet::new(), services.locks.clone());
         Ok(Self {
             pools,
             address,
@@ -166,6 +174,7 @@ impl App {
             rpc,
             traces: exporting,
             watching,
+            watchdog,
             _admin: admin,
         })
     }
@@ -204,6 +213,12 @@ impl App {
             self.watching.spawn(reset_on_changes(Watch::start(patterns)?, pools));
         }
         Ok(())
+    }
+
+    /// Sends signs of life to the service manager until the shutdown is over.
+    pub(crate) fn stay_alive(&mut self, watchdog: Watchdog, notifier: Notifier) {
+        let (pools, serving) = (self.pools.clone(), self.serving.subscribe());
+        self.watchdog.spawn(async move { watchdog.run(notifier, || pools.respond(), serving).await });
     }
 
     /// Shuts everything down within `grace`.
@@ -281,6 +296,7 @@ async fn start_admin(
     config: &Config,
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
+    sockets: &Sockets,
 ) -> io::Result<(JoinSet<()>, Vec<Arc<Connections>>)> {
     let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
@@ -291,7 +307,8 @@ async fn start_admin(
     services.overview.count(Calls::Api, move || api.counted());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving, overview: services.overview.clone() };
-    let server = admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources).await?;
+    let server =
+        admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources, sockets).await?;
     let (mut running, connections) = (JoinSet::new(), server.connections());
     running.spawn(server.run());
     Ok((running, connections))
@@ -313,6 +330,7 @@ async fn start_pools(config: &Config, environment: Environment) -> Result<Pools,
 async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
+    sockets: &Sockets,
 ) -> Result<(JoinSet<()>, Option<String>, Option<Arc<Connections>>), StartError> {
     let mut running = JoinSet::new();
     let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, None)) };
@@ -320,7 +338,7 @@ async fn start_rpc(
         Address::Unix(_) => server.identity().map_err(io::Error::other)?,
         Address::Tcp(_) => None,
     };
-    let server = rpc::Server::bind(config, workers.as_ref()).await?;
+    let server = rpc::Server::bind(config, workers.as_ref(), sockets).await?;
     info!(target: "rpc", address = %server.address(), "listening");
     let address = server.address().absolute().to_string();
     let connections = server.connections();

@@ -41,6 +41,7 @@ mod relay;
 pub mod request_type;
 pub mod rpc;
 mod secrets;
+mod service;
 mod single_flight;
 pub mod streams;
 pub mod telemetry;

@@ -14,7 +14,7 @@ use super::health::{Probe, Question, ServerState};
 use super::metrics::MetricsPage;
 use super::page;
 use super::site::{Methods, Path, Site};
-use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Options};
+use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Options, Sockets};
 use crate::overview::Overview;
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
@@ -59,7 +59,7 @@ struct Bound {
 }
 
 impl Server {
-    /// Binds the addresses of these sections.
+    /// Listens on the inherited sockets named `status` and `metrics`, or binds the addresses of these sections.
     ///
     /// # Errors
     /// If an address cannot be bound; the message names it.
@@ -67,11 +67,12 @@ impl Server {
         status: Option<&Status>,
         metrics: Option<&Metrics>,
         sources: Sources,
+        sockets: &Sockets,
     ) -> io::Result<Self> {
         let Sources { registry, pools, serving, overview } = sources;
         let mut server = Self::default();
         if let Some(config) = status {
-            let Bound { listener, site, .. } = server.at("status.address", &config.address).await?;
+            let Bound { listener, site, .. } = server.at("status", &config.address, sockets).await?;
             let state = ServerState { pools, serving };
             // With any method, as in RoadRunner: HAProxy's checks send OPTIONS.
             for (path, question) in PROBES {
@@ -82,7 +83,7 @@ impl Server {
             info!(target: "status", address = %listener.address(), "listening");
         }
         if let Some(config) = metrics {
-            let Bound { listener, site, .. } = server.at("metrics.address", &config.address).await?;
+            let Bound { listener, site, .. } = server.at("metrics", &config.address, sockets).await?;
             // On an address of its own it answers at any path, as in RoadRunner: scrapers may rely on it.
             let path = if site.is_empty() { Path::Other } else { Path::Exact("/metrics") };
             site.add(path, Methods::Read, Arc::new(MetricsPage::new(registry)));
@@ -91,13 +92,13 @@ impl Server {
         Ok(server)
     }
 
-    /// The listener at this address, the value of `key` in the configuration. Binds it unless another section has.
-    async fn at(&mut self, key: &'static str, address: &str) -> io::Result<&mut Bound> {
+    /// The listener at this address, which a section names. Binds it unless another section has.
+    async fn at(&mut self, section: &str, address: &str, sockets: &Sockets) -> io::Result<&mut Bound> {
         let shared = self.bound.iter().position(|bound| is_same_listener(&bound.address, address));
         let index = if let Some(index) = shared {
             index
         } else {
-            let listener = listen(key, address).await?;
+            let listener = listen(section, address, sockets).await?;
             self.bound.push(Bound { address: address.to_owned(), listener, site: Site::default() });
             self.bound.len() - 1
         };
@@ -116,12 +117,14 @@ impl Server {
     }
 }
 
-async fn listen(key: &'static str, address: &str) -> io::Result<Listener> {
+async fn listen(section: &str, address: &str, sockets: &Sockets) -> io::Result<Listener> {
+    let key = format!("{section}.address");
     let address: Address = address.parse().map_err(|expected| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{key}: {expected}, found \"{address}\""))
     })?;
     Listener::bind(Options {
-        key,
+        key: &key,
+        inherited: Some((sockets, section)),
         address: &address,
         attributes: Attributes::mode(0o660),
         allow: &[],

@@ -12,8 +12,10 @@ use super::Global;
 use super::pid_file::PidFile;
 use crate::app::{App, Shutdown};
 use crate::config::Loaded;
+use crate::net::Sockets;
 use crate::os;
 use crate::rpc::{self, Stop};
+use crate::service::Service;
 use crate::telemetry::logs;
 
 /// `timeout` and some supervisors signal the process group and then its members, so that one signal arrives twice. What arrives within
@@ -22,6 +24,9 @@ const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
 /// What the reply to a caller that stopped the server gets to be written, since other tasks write it.
 const LAST_REPLY: Duration = Duration::from_millis(50);
+
+/// What the service manager allows the start and the shutdown beyond the times that are configured.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +44,8 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     os::allocator::return_freed_memory();
+    // Before this process opens a descriptor, and before it has another pid.
+    let service = Service::take().context("cannot use what the service manager has passed on")?;
     let mut loaded = global.load()?;
     // The configuration's relative paths start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)
@@ -62,7 +69,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let _pid_file = if global.pid { Some(write_pid_file(&loaded)?) } else { None };
     let runtime = runtime().context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(global, args, &loaded));
+    let code = runtime.block_on(serve(global, args, &loaded, service));
     os::family::kill_remaining();
     // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
@@ -129,13 +136,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+async fn serve(global: &Global, args: &Args, loaded: &Loaded, service: Service) -> anyhow::Result<ExitCode> {
+    let Service { notifier, watchdog, sockets } = service;
     let mut signals = Signals::new().context("cannot listen for signals")?;
     os::family::start().context("cannot track the processes of workers")?;
     let (stop, mut stop_requests) = rpc::stop_requests();
+    notifier.starting(loaded.config.start_time().saturating_add(MARGIN)).await;
     // If this is interrupted, workers that are starting die with this process.
-    let mut app = tokio::select! {
-        app = App::start(loaded, stop) => app.map_err(|error| explained(loaded, &error))?,
+    let started = tokio::select! {
+        app = App::start(loaded, stop, &sockets) => app.map_err(|error| explained(loaded, &error)),
         name = signals.next() => {
             info!(target: "endure", signal = name, "stop signal received before the workers were ready");
             return Ok(ExitCode::SUCCESS);
@@ -146,6 +155,17 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let mut app = match started {
+        Ok(app) => app,
+        Err(error) => {
+            notifier.status(&format!("cannot start: {error:#}")).await;
+            return Err(error);
+        }
+    };
+    log_unused(&sockets);
+    if let Some(watchdog) = watchdog {
+        app.stay_alive(watchdog, notifier.clone());
+    }
     // Serving goes on without: the kernel may have no inotify instance left.
     if let Err(error) = app.watch(loaded, args.watch) {
         warn!(target: "watch", %error, "cannot watch files, workers are not reset when code changes");
@@ -154,6 +174,8 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
         let version = env!("CARGO_PKG_VERSION");
         banner(&format!("[INFO] Causeway server started; version: {version}, address: {}", app.address()));
     }
+    let workers = loaded.config.workers();
+    notifier.ready(&format!("serving {} with {workers} workers", app.address())).await;
     let mut grace = loaded.config.grace_period;
     tokio::select! {
         name = signals.next() => {
@@ -166,6 +188,7 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             info!(target: "endure", grace_period = ?grace, "stop requested over RPC");
         }
     }
+    notifier.stopping(grace.saturating_add(MARGIN)).await;
     if !global.silent {
         banner(&format!("stop signal received, grace timeout is: {} seconds", grace.as_secs()));
     }
@@ -191,6 +214,16 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded) -> anyhow::Result<
             tokio::time::sleep(LAST_REPLY).await;
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Inherited sockets that no listener has taken have a name or an address that the configuration lacks.
+fn log_unused(sockets: &Sockets) {
+    for (name, address) in sockets.close_unused() {
+        warn!(
+            target: "net", name, address,
+            "inherited socket closed: its name is not proxy, rpc, status or metrics, and no listener has its address"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ const IDLE: [(&str, &str); 8] = [
     ("status.check_timeout", "checks answer immediately"),
     ("endure.log_level", "set logs.channels.endure.level instead"),
     ("endure.print_graph", "there is no plugin graph"),
-    ("endure.watchdog_sec", "systemd's watchdog is not supported"),
+    ("endure.watchdog_sec", "systemd's WatchdogSec sets the interval"),
 ];
 
 /// Sections whose keys a pool of `centrifuge.pools` has as well.

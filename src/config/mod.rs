@@ -85,6 +85,16 @@ impl Config {
     pub fn workers(&self) -> usize {
         self.pool.num_workers + self.pools.iter().map(|pool| pool.pool.num_workers).sum::<usize>()
     }
+
+    /// How long the start may take: `on_init` of the server, then that of each pool and its workers.
+    pub(crate) fn start_time(&self) -> Duration {
+        let on_init =
+            |server: &worker::Config| server.on_init.as_ref().map_or(Duration::ZERO, |it| it.exec_timeout);
+        let others =
+            self.pools.iter().map(|pool| on_init(&pool.server).saturating_add(pool.pool.allocate_timeout));
+        let longest = others.fold(self.pool.allocate_timeout, Duration::max);
+        on_init(&self.server).saturating_add(longest)
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::incident::Incident;
 use super::pace::Pace;
 use super::secured::Tls;
 use super::unix_socket::{self, SocketFile};
-use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Stream};
+use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Sockets, Stream};
 use crate::tls::Acceptor;
 
 /// The pause after accepting has failed, which most likely means that there are no descriptors left.
@@ -37,6 +37,8 @@ const KEEPALIVE_PROBES: u32 = 3;
 pub(crate) struct Options<'a> {
     /// The key of the address in the configuration, for messages.
     pub(crate) key: &'a str,
+    /// The sockets that this process has inherited, and the name of this listener among them; none if it is always bound here.
+    pub(crate) inherited: Option<(&'a Sockets, &'a str)>,
     pub(crate) address: &'a Address,
     /// The attributes of a unix socket's file.
     pub(crate) attributes: Attributes,
@@ -87,11 +89,16 @@ pub(crate) struct Accepted {
 }
 
 impl Listener {
-    /// Binds the address and listens. From now on peers can connect, and wait to be accepted.
+    /// Listens on the inherited socket of this listener, or else binds the address. From now on peers can connect, and wait to be accepted.
     ///
     /// # Errors
     /// If the address cannot be bound; the message names its key.
     pub(crate) async fn bind(options: Options<'_>) -> io::Result<Self> {
+        if let Some((sockets, name)) = options.inherited
+            && let Some(socket) = sockets.take(name, options.address)
+        {
+            return Self::adopt(socket, &options);
+        }
         let configured = options.address.clone();
         let bound = match &configured {
             Address::Tcp(host_and_port) => tcp(host_and_port).await.map(|socket| (socket, None)),
@@ -111,7 +118,7 @@ impl Listener {
     ///
     /// # Errors
     /// If it is not a listening TCP or unix socket; the message names the key.
-    pub(crate) fn adopt(socket: OwnedFd, options: &Options<'_>) -> io::Result<Self> {
+    fn adopt(socket: OwnedFd, options: &Options<'_>) -> io::Result<Self> {
         let (socket, address) = Socket::adopt(socket).map_err(|error| options.cannot_listen(&error))?;
         Ok(Self {
             file: None,
@@ -324,6 +331,7 @@ mod tests {
         let limit = Limit { at_most: 16, one_of: 16 };
         Options {
             key: "test.listen",
+            inherited: None,
             address,
             attributes: Attributes::mode(0o600),
             allow: &[],

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!           address ─▶ Listener::bind ──┐
-//!  inherited socket ─▶ Listener::adopt ─┴▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream, Peer, Registration ─▶ proxy, rpc, relay, admin
+//!  inherited socket ─▶ Sockets::take ────┴▶ accept ─▶ allow list ─▶ Connections (limit) ─▶ Stream, Peer, Registration ─▶ proxy, rpc, relay, admin
 //!           address ─▶ dial ─────────────────────────────────────────────────────────────▶ Stream ─▶ the command line, api
 //! ```
 //!
@@ -34,6 +34,7 @@ mod pace;
 mod preview;
 mod secured;
 mod socket_settings;
+mod sockets;
 mod stream;
 mod unix_socket;
 
@@ -48,5 +49,7 @@ pub(crate) use preview::{can_listen, is_exposed};
 pub(crate) use secured::Unsecured;
 pub(crate) use socket_settings::SOCKET_SETTINGS;
 pub use socket_settings::SocketSettings;
+pub(crate) use sockets::Inherited;
+pub use sockets::Sockets;
 pub(crate) use stream::{Peer, Stream};
 pub(crate) use unix_socket::{Attributes, socket_mode};

@@ -13,6 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Address;
 use super::address::MAX_SOCKET_PATH;
+use super::unix_socket::is_listening;
 use crate::access::{can_create_in, folder_of};
 
 /// Checks whether `address` can be listened on, unless it is in use. Relative paths start in `work_dir`.
@@ -64,6 +65,8 @@ fn can_bind_file(path: &Path, work_dir: &Path) -> Result<(), String> {
     let path = work_dir.join(path);
     match path.symlink_metadata() {
         Ok(found) if !found.file_type().is_socket() => Err("the file exists and is not a socket".into()),
+        // It is in use, perhaps by the service manager, who will pass it on.
+        Ok(_) if is_listening(&path) => Ok(()),
         _ => can_create_in(folder_of(&path)),
     }
 }

@@ -154,7 +154,7 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// Whether a process listens there. Only a refusal proves that none does: a listener may be busy, or we may lack the permission.
-fn is_listening(path: &Path) -> bool {
+pub(super) fn is_listening(path: &Path) -> bool {
     let connected = address_of(path).and_then(|(address, _file)| {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // With a full backlog, a blocking connect would wait.

@@ -9,6 +9,8 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
+use super::descriptors;
+
 /// Returns in the process that is to be the server: in this one, unless it is PID 1. PID 1 exits when the server does, with its exit
 /// code. Call it once, at the start of `main`, before any thread exists.
 ///
@@ -24,7 +26,12 @@ pub(crate) fn step_aside() -> nix::Result<()> {
     // SAFETY: there is only one thread, so the child may do whatever the parent may.
     match unsafe { fork() }? {
         ForkResult::Child => before.thread_set_mask(),
-        ForkResult::Parent { child } => std::process::exit(serve_as_init(child, &all)),
+        ForkResult::Parent { child } => {
+            // An inherited socket would stay open here when the server closes it.
+            // SAFETY: this process exits without using what it has opened so far.
+            unsafe { descriptors::close_all() };
+            std::process::exit(serve_as_init(child, &all))
+        }
     }
 }
 

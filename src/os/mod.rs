@@ -23,6 +23,8 @@ pub(crate) mod allocator;
 pub(crate) mod cgroup;
 mod child;
 pub(crate) mod children;
+pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod family;
 pub(crate) mod foreign_process;
 pub(crate) mod guard;

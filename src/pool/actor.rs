@@ -149,6 +149,7 @@ impl Actor {
                 self.notify_core(if more { Event::Add } else { Event::Remove });
                 let _ = reply.send(self.core.target() != before);
             }
+            Message::Ping(reply) => drop(reply.send(())),
             Message::Shutdown => {
                 self.notify_core(Event::Shutdown);
                 self.launcher.close();

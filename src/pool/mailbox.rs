@@ -47,6 +47,8 @@ pub(super) enum Message {
     Reset(oneshot::Sender<ResetEnd>),
     /// One worker more or less is to be kept; the reply says whether that was possible.
     Resize { more: bool, reply: oneshot::Sender<bool> },
+    /// The watchdog asks whether the actor is stuck.
+    Ping(oneshot::Sender<()>),
     /// The pool shuts down.
     Shutdown,
     /// There is no time left.

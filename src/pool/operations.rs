@@ -72,6 +72,15 @@ impl Pool {
         changed.await.map_err(|_| ShuttingDown)
     }
 
+    /// Resolves when the actor has answered, which proves that it is not stuck. Never, if it has ended.
+    pub async fn respond(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.parts.mailbox.send(Message::Ping(reply));
+        if answer.await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
     pub fn is_ready(&self) -> bool {
         self.parts.queue.is_serving()

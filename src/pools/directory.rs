@@ -211,6 +211,12 @@ impl Pools {
         self.all().iter().all(|pool| pool.is_ready() || !pool.is_required())
     }
 
+    /// Resolves when the actor of every pool that has started has answered; see [`Pool::respond`].
+    pub async fn respond(&self) {
+        let started = self.all().iter().filter_map(|pool| pool.started());
+        futures_util::future::join_all(started.map(Pool::respond)).await;
+    }
+
     /// Returns the pools as they are now; what workers use is not measured, and shown as zero.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.all(), &HashMap::new())

@@ -13,7 +13,7 @@ use super::health::Health;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, CredentialCheck, connection};
-use crate::net::{Address, Connections, Limit, Listener, Options};
+use crate::net::{Address, Connections, Limit, Listener, Options, Sockets};
 use crate::streams::Streams;
 use crate::telemetry::trace::Tracer;
 use crate::tls::Acceptor;
@@ -42,15 +42,17 @@ pub enum Stopped {
 }
 
 impl Server {
-    /// Binds the address. Calls are counted under the names of the `pools` that answer them.
+    /// Listens on the socket named `proxy`, if one was inherited, or binds the address. Calls are counted under the names of the `pools` that
+    /// answer them.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn bind(config: &Config, pools: &[String]) -> io::Result<Self> {
+    pub async fn bind(config: &Config, pools: &[String], sockets: &Sockets) -> io::Result<Self> {
         let tls = config.tls.as_ref().map(|files| Acceptor::new("centrifuge.proxy_tls", files, &[b"h2"]));
         let tls = tls.transpose()?;
         let listener = Listener::bind(Options {
             key: "centrifuge.proxy_address",
+            inherited: Some((sockets, "proxy")),
             address: &config.address,
             attributes: config.attributes(),
             allow: &[],

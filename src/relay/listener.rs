@@ -100,6 +100,7 @@ impl Accepting {
         let mode = if gid.is_some() { 0o660 } else { 0o600 };
         let listener = net::Listener::bind(Options {
             key,
+            inherited: None,
             address,
             attributes: socket.over(Attributes { mode, uid, gid }),
             allow: &[],

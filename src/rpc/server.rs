@@ -12,7 +12,7 @@ use super::Config;
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use crate::net::{Accepted, Address, Connections, Incident, Limit, Listener, Options, Peer};
+use crate::net::{Accepted, Address, Connections, Incident, Limit, Listener, Options, Peer, Sockets};
 use crate::os::process::Identity;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
@@ -34,14 +34,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address. Nothing is accepted until [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to
+    /// Listens on the socket named `rpc`, if one was inherited, or binds the address. Nothing is accepted until [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to
     /// `workers`, the user that workers run as, if that is another and `rpc.unix_socket` says nothing else.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub(crate) async fn bind(config: &Config, workers: Option<&Identity>) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        config: &Config,
+        workers: Option<&Identity>,
+        sockets: &Sockets,
+    ) -> io::Result<Self> {
         let listener = Listener::bind(Options {
             key: "rpc.listen",
+            inherited: Some((sockets, "rpc")),
             address: &config.listen,
             attributes: config.attributes(workers),
             allow: &config.allow,

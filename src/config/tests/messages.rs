@@ -237,7 +237,7 @@ fn settings_without_an_effect_are_reported() {
         "10: status.check_timeout: has no effect: checks answer immediately",
         "12: endure.log_level: has no effect: set logs.channels.endure.level instead",
         "12: endure.print_graph: has no effect: there is no plugin graph",
-        "12: endure.watchdog_sec: has no effect: systemd's watchdog is not supported",
+        "12: endure.watchdog_sec: has no effect: systemd's WatchdogSec sets the interval",
         "13: app.x: has no effect: this section has no settings",
     ];
     for line in expected {
