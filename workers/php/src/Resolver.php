@@ -29,7 +29,6 @@ final class Resolver
     public function get(string $class): object
     {
         if ($this->container !== null && ($this->container->has($class) || !self::isSimple($class))) {
-            // Containers that make objects of any class, such as Laravel's, have only those that were registered.
             $object = $this->container->get($class);
 
             return is_object($object) ? $object : throw new \LogicException("the container has no object for $class");

@@ -6,10 +6,23 @@ namespace Causeway\Tests;
 
 use Causeway\App;
 use Causeway\Event;
+use Causeway\Event\RpcRequest;
 use Causeway\Frame;
+use Causeway\Laravel\Services;
 use Causeway\Proto\Api;
 use Causeway\Proto\Proxy;
 use Causeway\Request;
+use Causeway\Result\RpcResult;
+use Causeway\Testing\TestClient;
+use Illuminate\Container\Container as LaravelContainer;
+
+final class UserController
+{
+    public function call(RpcRequest $request): RpcResult
+    {
+        return new RpcResult("called $request->method");
+    }
+}
 
 /**
  * The guide and the README: their examples run, and their tables are complete.
@@ -20,6 +33,7 @@ use Causeway\Request;
 final class GuideTest extends RpcTestCase
 {
     private const GUIDE = __DIR__ . '/../../../docs/guide/php.md';
+    private const FRAMEWORKS = __DIR__ . '/../../../docs/guide/php-frameworks.md';
     private const README = __DIR__ . '/../README.md';
 
     private string $script = '';
@@ -101,6 +115,74 @@ final class GuideTest extends RpcTestCase
         $this->write(self::block('test.php'));
         exec('php -d zend.assertions=1 -d assert.exception=1 ' . escapeshellarg($this->script) . ' 2>&1', $output, $status);
         self::assertSame([['passed'], 0], [$output, $status]);
+    }
+
+    public function testTheGuidesRoutesOfLaravelAreHandlers(): void
+    {
+        require_once __DIR__ . '/stubs/psr.php';
+        require_once __DIR__ . '/stubs/illuminate.php';
+        $laravel = new LaravelContainer();
+        $user = new class () {
+            public function createUserProvider(): self
+            {
+                return $this;
+            }
+
+            public function retrieveById(string $id): self
+            {
+                return $this;
+            }
+
+            public function getAuthIdentifier(): int
+            {
+                return 42;
+            }
+        };
+        $laravel->instance(\Illuminate\Contracts\Auth\Factory::class, new class ($user) implements \Illuminate\Contracts\Auth\Factory {
+            public function __construct(private readonly object $user)
+            {
+            }
+
+            public function guard($name = null)
+            {
+            }
+
+            public function shouldUse($name)
+            {
+            }
+
+            public function createUserProvider(): object
+            {
+                return $this->user;
+            }
+        });
+        $app = new App(container: new Services($laravel));
+        $laravel->instance(App::class, $app);
+        \Illuminate\Support\Facades\Facade::setFacadeApplication($laravel);
+        $this->write(self::block('routes/centrifugo.php', self::FRAMEWORKS));
+        class_exists('App\Http\Controllers\UserController') || class_alias(UserController::class, 'App\Http\Controllers\UserController');
+        (fn (): mixed => require $this->script)();
+        $client = new TestClient($app);
+        self::assertSame('7', $client->connect(headers: ['x-user' => '7'])->result['user'] ?? null);
+        self::assertSame('called users.get', $client->rpc('users.get')->data);
+        self::assertSame(42, $client->rpc('whoami', user: '42')->data);
+    }
+
+    public function testTheGuidesServiceOfSymfonyIsAHandler(): void
+    {
+        $rpc = $this->serve(fn (Peer $peer) => $peer->answer($peer->expect('centrifuge.Publish{"channel":"chat:all","data":"hello"}'), '{}'));
+        $this->write(self::block('src/Centrifugo/Chat.php', self::FRAMEWORKS));
+        require $this->script;
+        $class = 'App\Centrifugo\Chat';
+        assert(class_exists($class));
+        $client = new TestClient((new App())->services([new $class($rpc)]));
+        self::assertSame('7', $client->connect(headers: ['x-user' => '7'])->result['user'] ?? null);
+        self::assertSame(103, $client->subscribe('chat:1')->error?->getCode());
+        self::assertTrue($client->subscribe('chat:1', user: '7')->ok);
+        self::assertSame('said', $client->rpc('chat.say', 'hello')->data);
+        $this->server?->finish();
+        $this->write(self::block('config/bundles.php', self::FRAMEWORKS));
+        self::assertContains(\Causeway\Symfony\CausewayBundle::class, array_keys(require $this->script));
     }
 
     public function testTheReadmesApplicationAnswersAndPublishes(): void
@@ -199,11 +281,11 @@ final class GuideTest extends RpcTestCase
         return $response->getResult()->getData();
     }
 
-    /** The PHP code of the guide that names its file like that; without a name, what is no file. */
-    private static function block(string $file): string
+    /** The PHP code of a page that names its file like that; without a name, what is no file. */
+    private static function block(string $file, string $page = self::GUIDE): string
     {
         $start = $file === '' ? 'use ' : "<?php // $file\n";
-        $found = array_values(array_filter(self::blocks(self::GUIDE), static fn (string $block): bool => str_starts_with($block, $start)));
+        $found = array_values(array_filter(self::blocks($page), static fn (string $block): bool => str_starts_with($block, $start)));
         self::assertCount(1, $found, $file);
 
         return $found[0];
