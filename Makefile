@@ -47,6 +47,7 @@ python:
 
 php:
 	find workers/php/src workers/php/examples workers/php/tests -name '*.php' -print0 | xargs -0 -n 1 php -l > target/php-lint.txt || (cat target/php-lint.txt; false)
+	! command -v composer >/dev/null || composer validate --strict --quiet --working-dir=workers/php
 	cd workers/php && phpunit
 
 setup-demo setup-test setup-bench setup-docs:

@@ -31,6 +31,7 @@ if [ "$purpose" != demo ]; then
 fi
 if [ "$purpose" = test ]; then
     need phpunit phpunit
+    need composer composer
     need protoc protobuf-compiler
     need chromium chromium
     need redis-server redis-server
