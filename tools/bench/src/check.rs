@@ -39,12 +39,16 @@ pub(crate) async fn sample(address: &str, message: Message) -> anyhow::Result<us
     size.context("no call was made")
 }
 
-async fn connect(address: &str) -> anyhow::Result<Channel> {
+pub(crate) async fn connect(address: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))
 }
 
-async fn call(channel: Channel, message: Message, number: usize) -> anyhow::Result<Bytes> {
+/// Makes the call with this number, which has to be answered correctly.
+///
+/// # Errors
+/// A [`tonic::Status`] if it fails, other errors if it has no answer or a wrong one.
+pub(crate) async fn call(channel: Channel, message: Message, number: usize) -> anyhow::Result<Bytes> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
     let answering =

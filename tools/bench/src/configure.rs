@@ -17,13 +17,22 @@ pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(10);
 /// The socket of `rpc.listen`.
 pub(crate) const RPC: &str = "rpc.sock";
 
-/// Writes `.rr.yaml`: the same for Causeway and for RoadRunner, which knows no pools. The addresses are those of the bridge and of
-/// Centrifugo's API.
+/// Where a bridge listens, and whom it calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses<'a> {
+    pub(crate) proxy: &'a str,
+    /// That of `status`.
+    pub(crate) admin: &'a str,
+    /// That of Centrifugo's API.
+    pub(crate) api: &'a str,
+}
+
+/// Writes `.rr.yaml`: the same for Causeway and for RoadRunner, which knows no pools.
 pub(crate) fn bridge(
     row: &Row,
     contender: Contender,
     command: &[String],
-    (address, api): (&str, &str),
+    addresses: Addresses<'_>,
     folder: &Path,
 ) -> anyhow::Result<()> {
     let relay = match row.relay {
@@ -32,6 +41,7 @@ pub(crate) fn bridge(
         Relay::Unix => format!("unix://{}", folder.join("relay.sock").display()),
     };
     let command = serde_json::to_string(command)?;
+    let Addresses { proxy, admin, api } = addresses;
     let mut text = format!(
         "version: '3'
 server:
@@ -44,7 +54,7 @@ endure:
 rpc:
   listen: unix://{}
 centrifuge:
-  proxy_address: tcp://{address}
+  proxy_address: tcp://{proxy}
   grpc_api_address: tcp://{api}
   pool:
     num_workers: {}
@@ -67,6 +77,7 @@ centrifuge:
             }
             writeln!(text, "    last: {{match: {{methods: ['e*']}}, num_workers: {}}}", row.workers)?;
         }
+        Contender::Observed => writeln!(text, "status:\n  address: {admin}")?,
         _ => {}
     }
     std::fs::write(folder.join(".rr.yaml"), text).context("cannot write .rr.yaml")

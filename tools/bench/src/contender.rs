@@ -7,6 +7,8 @@ pub(crate) enum Contender {
     Causeway,
     /// Another binary of Causeway, to measure a change; beside [`Causeway`](Self::Causeway) and [`Classic`](Self::Classic).
     Before,
+    /// With a section `status`.
+    Observed,
     /// `pool.fence: false`.
     Unfenced,
     /// Ten pools in `centrifuge.pools`, the last of which answers.
@@ -78,6 +80,7 @@ impl Contender {
         match self {
             Self::Causeway => "Causeway",
             Self::Before => "Causeway before",
+            Self::Observed => "Causeway, observed",
             Self::Unfenced => "Causeway, no fence",
             Self::Routed => "Causeway, ten routes",
             Self::Apart => "slow calls in their own pool",
@@ -99,7 +102,7 @@ impl Contender {
     /// Its colour in the picture.
     pub(crate) fn colour(self) -> &'static str {
         match self {
-            Self::Causeway | Self::Concurrent => "#1667b7",
+            Self::Causeway | Self::Concurrent | Self::Observed => "#1667b7",
             Self::Before => "#777777",
             Self::BeforeConcurrent => "#aaaaaa",
             Self::Unfenced | Self::Classic => "#7fb3e6",

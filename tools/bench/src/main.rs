@@ -27,6 +27,7 @@ mod answers;
 mod check;
 mod configure;
 mod contender;
+mod disturbed;
 mod figures;
 mod floor;
 mod h2load;
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     /// Instead of rows, apply one load for this time, to see whether the cost of a call grows
     #[arg(long, value_name = "MINUTES")]
     soak: Option<f64>,
+    /// With --soak: half of the load, a death of a worker each second, a reset each minute, and the page open
+    #[arg(long, requires = "soak")]
+    disturb: bool,
     /// Only rows with this name, or whose name contains one of these
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
@@ -94,7 +98,7 @@ pub(crate) struct Args {
     /// The application of the PHP row [default: workers/php/examples/app.php]
     #[arg(long, value_name = "FILE", env = "PHP_APP")]
     php_app: Option<PathBuf>,
-    /// The folder for results.json, latency.svg and the C worker
+    /// The folder for results.json, the pictures and the C worker
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
 }

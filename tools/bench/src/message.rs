@@ -16,6 +16,8 @@ pub(crate) enum Message {
     Rpc(usize),
     /// An RPC for which the worker in C sleeps for 20 ms.
     Slow,
+    /// An RPC for which the worker in C exits.
+    Die,
     /// An RPC whose handler waits for 50 ms, with 100 bytes of data.
     Wait,
     /// A connect with a few bytes of data, answered by the worker in C.
@@ -29,7 +31,7 @@ impl Message {
     pub(crate) fn path(self) -> String {
         let proxy = causeway::proxy::SERVICE;
         match self {
-            Self::Rpc(_) | Self::Slow | Self::Wait => format!("/{proxy}/RPC"),
+            Self::Rpc(_) | Self::Slow | Self::Die | Self::Wait => format!("/{proxy}/RPC"),
             Self::Connect => format!("/{proxy}/Connect"),
             Self::Publish => "/centrifugal.centrifugo.api.CentrifugoApi/Publish".into(),
         }
@@ -39,6 +41,7 @@ impl Message {
     pub(crate) fn method(self) -> &'static str {
         match self {
             Self::Slow => "slow",
+            Self::Die => "die",
             Self::Wait => "wait",
             Self::Rpc(_) | Self::Connect | Self::Publish => "echo",
         }
@@ -54,7 +57,7 @@ impl Message {
         let (client, data) = (format!("4f3a1c9e-8b7d-4c21-9f60-{number:012}"), self.data(number));
         let (transport, protocol, encoding) = ("websocket".into(), "json".into(), "json".into());
         match self {
-            Self::Rpc(_) | Self::Slow | Self::Wait => RpcRequest {
+            Self::Rpc(_) | Self::Slow | Self::Die | Self::Wait => RpcRequest {
                 client,
                 transport,
                 protocol,
@@ -83,7 +86,7 @@ impl Message {
     /// Whether this is the answer to the request with this number.
     pub(crate) fn is_answer(self, number: usize, answer: &Bytes) -> bool {
         let data = match self {
-            Self::Rpc(_) | Self::Slow | Self::Wait => RpcResponse::decode(answer.clone())
+            Self::Rpc(_) | Self::Slow | Self::Die | Self::Wait => RpcResponse::decode(answer.clone())
                 .ok()
                 .filter(|response| response.error.is_none() && response.disconnect.is_none())
                 .and_then(|response| response.result)
@@ -107,7 +110,7 @@ impl Message {
         let size = match self {
             Self::Rpc(size) => size,
             Self::Wait => 100,
-            Self::Slow | Self::Connect | Self::Publish => 0,
+            Self::Slow | Self::Die | Self::Connect | Self::Publish => 0,
         };
         text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len() + 2)));
         text.push_str("\"}");

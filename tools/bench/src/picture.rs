@@ -84,7 +84,7 @@ fn panel(row: &RowResult) -> String {
 }
 
 /// A power of ten of microseconds.
-fn duration(decade: f64) -> String {
+pub(crate) fn duration(decade: f64) -> String {
     let us = 10_f64.powf(decade);
     if us < 1e3 {
         format!("{us:.0} µs")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ impl Process {
             .current_dir(folder)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
+            // A terminal interrupts this program alone, which then stops the others.
+            .process_group(0)
             .stderr(output.try_clone()?)
             .stdout(output)
             .spawn()
@@ -67,11 +70,27 @@ impl Process {
 
     /// Memory in MB (10^6 bytes), by its name in `/proc/PID/status`: `VmHWM` is the peak resident size, `VmRSS` the current one.
     pub(crate) fn memory(&self, name: &str) -> anyhow::Result<f64> {
+        Ok(self.status(name)? * 1024.0 / 1e6)
+    }
+
+    /// Threads that it has.
+    pub(crate) fn threads(&self) -> anyhow::Result<f64> {
+        self.status("Threads")
+    }
+
+    /// Descriptors that it has open.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid());
+        Ok(std::fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?.count())
+    }
+
+    /// A number in `/proc/PID/status`.
+    fn status(&self, name: &str) -> anyhow::Result<f64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        Ok(kib.with_context(|| format!("{path} has no {name}"))? * 1024.0 / 1e6)
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        number.with_context(|| format!("{path} has no {name}"))
     }
 
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {

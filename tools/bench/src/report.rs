@@ -139,7 +139,7 @@ pub(crate) fn number(value: f64) -> String {
     if fraction.is_empty() { out } else { format!("{out}.{fraction}") }
 }
 
-fn as_markdown(table: &[Vec<String>]) -> String {
+pub(crate) fn as_markdown(table: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (index, cells) in table.iter().enumerate() {
         let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -152,7 +152,7 @@ fn as_markdown(table: &[Vec<String>]) -> String {
     text
 }
 
-fn as_text(table: &[Vec<String>]) -> String {
+pub(crate) fn as_text(table: &[Vec<String>]) -> String {
     let width = |column: usize| table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
@@ -178,7 +178,7 @@ pub(crate) fn write(path: &Path, results: &[RowResult], rounds: usize) -> anyhow
 }
 
 /// The machine in a few words.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");

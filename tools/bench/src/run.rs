@@ -18,7 +18,7 @@ use crate::running::Running;
 use crate::setup::Setup;
 use crate::streams::Streams;
 use crate::websocket::Clients;
-use crate::{configure, picture, report, soak};
+use crate::{configure, disturbed, picture, report, soak};
 
 /// How long an idle contender is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
@@ -38,7 +38,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Everything but the checks runs on the first thread, since children die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(minutes) = args.soak {
-        return soak::run(&setup, &runtime, minutes);
+        return if args.disturb {
+            disturbed::run(&setup, &runtime, minutes, args.markdown)
+        } else {
+            soak::run(&setup, &runtime, minutes)
+        };
     }
     setup.try_binaries(&runtime);
     let mut bench = Bench { args, setup: &setup, runtime: &runtime, reported: BTreeSet::new() };

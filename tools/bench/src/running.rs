@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::configure::Addresses;
 use crate::contender::Contender;
 use crate::message::Message;
 use crate::plan::{Row, Work};
@@ -35,6 +36,8 @@ pub(crate) struct Running {
     workers: Workers,
     /// Where it answers: `host:port`.
     pub(crate) address: String,
+    /// Where it serves what operators see, if it is a contender that does.
+    pub(crate) admin: String,
     /// From the start of the process to the first right answer.
     pub(crate) start: Duration,
     /// Stopped after the bridge that calls it.
@@ -110,14 +113,15 @@ impl Running {
     fn try_start(setup: &Setup, runtime: &Runtime, row: &Row, contender: Contender) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", free_port()?);
+        let admin = format!("127.0.0.1:{}", free_port()?);
         let mut api = Api::start(setup, row, folder.path())?;
         let begin = Instant::now();
-        let (mut process, workers) = match contender {
-            Contender::Direct => {
-                let api = api.process.take().context("without a bridge there are only rows that publish")?;
-                (api, Workers::Itself)
-            }
-            _ => launch(setup, row, contender, &address, &api, folder.path())?,
+        let (mut process, workers) = if contender == Contender::Direct {
+            let api = api.process.take().context("without a bridge there are only rows that publish")?;
+            (api, Workers::Itself)
+        } else {
+            let addresses = Addresses { proxy: &address, admin: &admin, api: &api.address };
+            launch(setup, row, contender, addresses, folder.path())?
         };
         let (address, message) = match (contender, row.work) {
             (Contender::Direct, _) => (api.address, Message::Publish),
@@ -142,7 +146,7 @@ impl Running {
             }
             _ => None,
         };
-        Ok(Self { front, process, workers, address, start, _api: api.process, folder })
+        Ok(Self { front, process, workers, address, admin, start, _api: api.process, folder })
     }
 
     /// The socket for RPC calls.
@@ -247,10 +251,10 @@ fn launch(
     setup: &Setup,
     row: &Row,
     contender: Contender,
-    address: &str,
-    api: &Api,
+    addresses: Addresses<'_>,
     folder: &Path,
 ) -> anyhow::Result<(Process, Workers)> {
+    let address = addresses.proxy;
     let script = |name: &str| repository().join("tools/bench/servers").join(name);
     let packages: OsString = repository().join("workers/python/src").into();
     let env = [("PYTHONPATH", packages.as_os_str())];
@@ -271,7 +275,7 @@ fn launch(
         }
         bridge => {
             let command = setup.command(row.app, contender);
-            configure::bridge(row, contender, &command, (address, &api.address), folder)?;
+            configure::bridge(row, contender, &command, addresses, folder)?;
             let binary = match bridge {
                 Contender::RoadRunner => setup.roadrunner.as_deref().context("$RR is not set")?,
                 Contender::Before | Contender::BeforeConcurrent => {

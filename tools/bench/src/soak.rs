@@ -15,7 +15,7 @@ use crate::running::Running;
 use crate::setup::Setup;
 
 /// The load: four workers, one connection, 32 calls in flight.
-const ROW: &str = "1 x 32";
+pub(crate) const ROW: &str = "1 x 32";
 
 /// How long one measurement takes, in seconds, but no more than a tenth of the whole. The next one follows at once.
 const SLICE: f64 = 10.0;

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// Runs the benchmark successfully. Returns its standard output and standard error.
-fn bench(arguments: &[&str], out: &Path) -> (String, String) {
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The benchmark with these arguments.
+fn command(arguments: &[&str], out: &Path) -> Command {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
     bench.args(arguments).arg("--out").arg(out);
@@ -14,7 +18,12 @@ fn bench(arguments: &[&str], out: &Path) -> (String, String) {
     if std::env::var_os("PYTHON").is_none() && python.exists() {
         bench.env("PYTHON", python);
     }
-    let output = bench.output().unwrap();
+    bench
+}
+
+/// Runs the benchmark successfully. Returns its standard output and standard error.
+fn bench(arguments: &[&str], out: &Path) -> (String, String) {
+    let output = command(arguments, out).output().unwrap();
     let [printed, reported] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(output.status.success(), "{printed}\n{reported}");
     (printed, reported)
@@ -65,4 +74,42 @@ fn the_long_run_compares_its_end_with_its_beginning() {
     assert!(calls.ends_with(" calls in 0.02 minutes"), "{calls}");
     assert!(cpu.starts_with("CPU µs per call: ") && cpu.contains(" in the last: x "), "{cpu}");
     assert!(memory.starts_with("resident MB: ") && !memory.contains("NaN"), "{memory}");
+}
+
+#[test]
+fn deaths_and_resets_fail_no_call_but_those_of_the_dying_workers() {
+    let out = tempfile::tempdir().unwrap();
+    // It fails if another call does.
+    let (printed, _) = bench(&["--soak", "0.1", "--disturb", "--markdown"], out.path());
+    assert!(printed.contains(" workers died, 3 resets; "), "{printed}");
+    let rows: Vec<_> = printed.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows[0].contains("| tenth | minutes | calls/s |"), "{printed}");
+    assert!(rows.last().unwrap().starts_with("| last / first |  | x "), "{printed}");
+    let slices = std::fs::read(out.path().join("soak.json")).unwrap();
+    let slices: Vec<serde_json::Value> = serde_json::from_slice(&slices).unwrap();
+    for figure in ["calls", "resident_mb", "descriptors", "threads", "p99_us"] {
+        assert!(slices.iter().all(|slice| slice[figure].as_f64().unwrap() > 0.0), "{figure}: {slices:?}");
+    }
+    for death in ["killed", "asked"] {
+        assert!(slices.iter().any(|slice| slice[death] == 1), "{death}: {slices:?}");
+    }
+    assert!(std::fs::read_to_string(out.path().join("soak.svg")).unwrap().contains("<polyline"));
+}
+
+#[test]
+fn a_soak_that_is_interrupted_writes_its_results() {
+    let out = tempfile::tempdir().unwrap();
+    let mut soak = command(&["--soak", "60", "--disturb"], out.path());
+    let mut soak = soak.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let reported = BufReader::new(soak.stderr.take().unwrap());
+    // The first sample.
+    let mut lines = reported.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(" descriptors, ")), "it ends by itself");
+    kill(Pid::from_raw(soak.id().cast_signed()), Signal::SIGINT).unwrap();
+    // The pipe must not be closed before it ends.
+    lines.for_each(drop);
+    let output = soak.wait_with_output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && printed.contains("; interrupted"), "{printed}");
+    assert!(out.path().join("soak.svg").exists());
 }

@@ -3,7 +3,8 @@
  * Speaks goridge over the relay in RR_RELAY: pipes, tcp://host:port or unix://path. It handles all complete frames of a read, and writes
  * the replies at once: an answer together with the echo of its fence.
  *
- * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms.
+ * An RPC is answered with the data of its request, and so is a connect, with the user "bench". The RPC "slow" takes 20 ms, and
+ * for "die" the worker exits.
  * A subscription stream is accepted.
  *
  * With an argument it speaks protocol 2, with that many requests at a time: the second option of a frame is the number of its request. */
@@ -147,6 +148,7 @@ static void answer(Buffer *out, const uint8_t *request, const uint8_t *context, 
     size_t length, user = connect ? sizeof USER - 1 : 0;
     const uint8_t *method = field(body, end, 11, &length);
     if (!connect && length == 4 && !memcmp(method, "slow", 4)) usleep(20000);
+    if (!connect && length == 3 && !memcmp(method, "die", 3)) exit(1);
     const uint8_t *data = field(body, end, connect ? 10 : 12, &length);
     uint8_t inner[12], outer[12];
     inner[0] = connect ? 0x2A : 0x0A;
