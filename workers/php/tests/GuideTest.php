@@ -14,6 +14,7 @@ use Causeway\Proto\Proxy;
 use Causeway\Request;
 use Causeway\Result\RpcResult;
 use Causeway\Testing\TestClient;
+use Illuminate\Auth\AuthManager;
 use Illuminate\Container\Container as LaravelContainer;
 
 final class UserController
@@ -138,20 +139,13 @@ final class GuideTest extends RpcTestCase
                 return 42;
             }
         };
-        $laravel->instance(\Illuminate\Contracts\Auth\Factory::class, new class ($user) implements \Illuminate\Contracts\Auth\Factory {
+        $laravel->instance(AuthManager::class, new class ($user) extends AuthManager {
             public function __construct(private readonly object $user)
             {
             }
 
-            public function guard($name = null)
-            {
-            }
-
-            public function shouldUse($name)
-            {
-            }
-
-            public function createUserProvider(): object
+            /** @param string|null $provider */
+            public function createUserProvider($provider = null): object
             {
                 return $this->user;
             }

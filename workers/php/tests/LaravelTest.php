@@ -18,10 +18,10 @@ use Causeway\Rpc;
 use Causeway\Testing\TestClient;
 use Illuminate\Auth\Access\AuthorizationException;
 use Illuminate\Auth\AuthenticationException;
+use Illuminate\Auth\AuthManager;
 use Illuminate\Auth\GenericUser;
 use Illuminate\Broadcasting\BroadcastException;
 use Illuminate\Container\Container as LaravelContainer;
-use Illuminate\Contracts\Auth\Factory as Auth;
 use Illuminate\Contracts\Broadcasting\Factory as Broadcasting;
 use Illuminate\Contracts\Config\Repository;
 use Illuminate\Contracts\Debug\ExceptionHandler;
@@ -195,21 +195,17 @@ final class LaravelTest extends RpcTestCase
     }
 
     /** Users 42 and 43. */
-    private static function auth(): Auth
+    private static function auth(): AuthManager
     {
-        return new class () implements Auth {
-            public function guard($name = null)
-            {
-                throw new \LogicException('not needed');
-            }
-
-            public function shouldUse($name)
+        return new class () extends AuthManager {
+            public function __construct()
             {
             }
 
-            public function createUserProvider(?string $name): object
+            /** @param string|null $provider */
+            public function createUserProvider($provider = null): object
             {
-                return new class ($name) {
+                return new class ($provider) {
                     public function __construct(private readonly ?string $name)
                     {
                     }

@@ -7,8 +7,8 @@ namespace Causeway\Laravel;
 use Causeway\Error;
 use Causeway\Event\SubscribeRequest;
 use Causeway\Result\SubscribeResult;
+use Illuminate\Auth\AuthManager;
 use Illuminate\Contracts\Auth\Authenticatable;
-use Illuminate\Contracts\Auth\Factory;
 use Illuminate\Contracts\Broadcasting\Factory as Broadcasting;
 use Illuminate\Contracts\Config\Repository;
 use Illuminate\Http\Request;
@@ -24,7 +24,7 @@ final class ChannelAuthorization
 {
     public function __construct(
         private readonly Broadcasting $broadcasting,
-        private readonly Factory $auth,
+        private readonly AuthManager $auth,
         private readonly Repository $config,
     ) {
     }
@@ -48,9 +48,12 @@ final class ChannelAuthorization
 
     private function user(string $id, ?string $guard): ?Authenticatable
     {
-        $guard ??= (string) $this->config->get('auth.defaults.guard');
-        $provider = $id === '' ? null : $this->auth->createUserProvider($this->config->get("auth.guards.$guard.provider"));
+        if ($id === '') {
+            return null;
+        }
+        $guard ??= $this->config->get('auth.defaults.guard');
+        $provider = is_string($guard) ? $this->config->get("auth.guards.$guard.provider") : null;
 
-        return $provider?->retrieveById($id);
+        return is_string($provider) ? $this->auth->createUserProvider($provider)?->retrieveById($id) : null;
     }
 }

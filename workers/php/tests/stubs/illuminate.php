@@ -33,6 +33,11 @@ namespace Illuminate\Auth\Access {
 }
 
 namespace Illuminate\Auth {
+    if (!class_exists(AuthManager::class)) {
+        class AuthManager
+        {
+        }
+    }
     if (!class_exists(AuthenticationException::class)) {
         class AuthenticationException extends \Exception
         {
@@ -103,10 +108,6 @@ namespace Illuminate\Container {
 namespace Illuminate\Contracts\Auth {
     if (!interface_exists(Authenticatable::class)) {
         interface Authenticatable
-        {
-        }
-
-        interface Factory
         {
         }
     }
