@@ -18,7 +18,7 @@ final class Failure
     public static function during(Incident $incident, \Throwable $error): void
     {
         self::$incidents ??= new \WeakMap();
-        self::$incidents[$error] ??= $incident;
+        self::$incidents[$error] = $incident;
     }
 
     /** Logs an exception and returns the text for the server. That nobody waits for an answer is nothing to log. */

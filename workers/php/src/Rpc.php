@@ -64,11 +64,12 @@ final class Rpc
     /**
      * @param string|null $address `tcp://host:port` or `unix://path`, by default what the environment variable `RR_RPC` says
      * @param float $timeout seconds that a call may take
+     * @param Client|null $client what makes the calls, for {@see Testing\TestRpc}
      */
-    public function __construct(?string $address = null, public readonly float $timeout = 30.0)
+    public function __construct(?string $address = null, public readonly float $timeout = 30.0, ?Client $client = null)
     {
         $this->address = $address ?? (getenv('RR_RPC') ?: self::DEFAULT_ADDRESS);
-        $this->client = new Client($this->address, $timeout);
+        $this->client = $client ?? new Client($this->address, $timeout);
         $this->centrifugo = new Centrifugo($this->client);
         $this->informer = new Informer($this->client);
         $this->resetter = new Resetter($this->client);

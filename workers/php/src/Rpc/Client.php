@@ -16,7 +16,7 @@ use Google\Protobuf\Internal\Message;
  *
  * @internal
  */
-final class Client
+class Client
 {
     /** @var list<Connection> connections that no call uses */
     private array $idle = [];
