@@ -302,3 +302,28 @@ def test_a_long_problem_is_cut() -> None:
 
     error = TestClient(app).publish("news", {"x" * 1000: 1}).error
     assert error and error.code == 107 and len(error.message) == 200
+
+
+def test_a_provider_has_a_counterpart_for_async_handlers() -> None:
+    app = App()
+
+    async def counterpart() -> Database:
+        return Database("async")
+
+    app.provide(Database, Database, asynchronous=counterpart)
+    app.provider(plain_session)
+
+    @app.on_rpc("plain")
+    def handler(request: causeway.RpcRequest, database: Database, session: list[Session]) -> RpcResult:
+        return RpcResult([database.name, session[0].database.name])
+
+    @app.on_rpc("async")
+    async def handler_async(request: causeway.RpcRequest, database: Database, session: list[Session]) -> RpcResult:
+        return handler(request, database, session)
+
+    client = TestClient(app)
+    assert (client.rpc("plain").data, client.rpc("async").data) == (["real"] * 2, ["async"] * 2)
+
+
+def plain_session(database: Database) -> list[Session]:
+    return [Session(database)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -198,3 +199,25 @@ def test_concurrent_calls_have_their_own_requests(app: App) -> None:
         return [answer.data for answer in await asyncio.gather(*(client.rpc(str(number)) for number in range(20)))]
 
     assert asyncio.run(main()) == [str(number) for number in range(20)]
+
+
+def test_a_client_in_a_block_starts_the_application_and_ends_it() -> None:
+    seen = []
+
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        seen.append("start")
+        yield
+        seen.append("end")
+
+    app = App(lifespan=lifespan)
+    app.on_connect(lambda request: seen.append("connect"))
+
+    async def main() -> None:
+        async with AsyncTestClient(app) as client:
+            await client.connect()
+
+    with TestClient(app) as client:
+        client.connect()
+    asyncio.run(main())
+    assert seen == ["start", "connect", "end"] * 2

@@ -8,8 +8,8 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Coroutine, Generator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -30,6 +30,8 @@ from .worker import Payload, Worker
 if TYPE_CHECKING:
     from .protocol2 import Session
 
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+
 _END = object()
 
 
@@ -46,11 +48,12 @@ class App(Registry):
     time, and its event loop runs only while a handler does.
     """
 
-    def __init__(self, *, codec: Optional[str] = None, debug: Optional[bool] = None) -> None:
+    def __init__(self, *, codec: Optional[str] = None, debug: Optional[bool] = None, lifespan: Optional[Lifespan] = None) -> None:
         """Take the encoding of messages, ``proto`` or ``json``; by default ``proto`` where its fast implementation exists.
 
-        With ``debug``, which ``CAUSEWAY_DEBUG=1`` turns on as well, the log has the request and the variables of a handler that
-        raised an exception.
+        ``lifespan(app)`` returns an asynchronous context manager, which is entered before the first request and left after the
+        last one. With ``debug``, which ``CAUSEWAY_DEBUG=1`` turns on as well, the log has the request and the variables of a
+        handler that raised an exception.
         """
         super().__init__()
         self._handlers.debug = os.environ.get("CAUSEWAY_DEBUG") == "1" if debug is None else debug
@@ -61,6 +64,7 @@ class App(Registry):
         self._context: Optional[bytes] = None
         self._event = Event.RPC
         self._session: Optional[Session] = None
+        self._lifespan = lifespan
 
     def run(
         self,
@@ -91,7 +95,15 @@ class App(Registry):
                 return
         if worker is None:
             worker = Worker(codec=self.codec.name)
-        worker.run(self.answer)
+        if self._lifespan is None:
+            worker.run(self.answer)
+            return
+        lifespan = self.lifespan()
+        self._complete(lifespan.__aenter__())
+        try:
+            worker.run(self.answer)
+        finally:
+            self._complete(lifespan.__aexit__(*sys.exc_info()))
 
     async def serve(self, *, concurrency: int = 64, threads: Optional[int] = None, blocking_limit: Optional[float] = 0.1) -> None:
         """Serve requests on the running event loop until the server stops this worker; otherwise like ``run``.
@@ -100,15 +112,26 @@ class App(Registry):
         returns, no handler runs any more.
         """
         self._handlers.prepare()
+        # It protects standard output, which may be the relay, from what is printed there.
         relay = Relay.open()
-        if not _may_be_concurrent(concurrency):
-            await self._serve_one_at_a_time(Worker(relay, codec=self.codec.name))
-            return
-        session = self.open_session(relay, concurrency, min(32, concurrency) if threads is None else threads, blocking_limit)
-        try:
-            await session.finished
-        finally:
-            await session.close()
+        async with self.lifespan():
+            if not _may_be_concurrent(concurrency):
+                await self._serve_one_at_a_time(Worker(relay, codec=self.codec.name))
+                return
+            session = self.open_session(relay, concurrency, min(32, concurrency) if threads is None else threads, blocking_limit)
+            try:
+                await session.finished
+            finally:
+                await session.close()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Enter what is entered before the first request and left after the last one; ``run`` and ``serve`` do so."""
+        if self._lifespan is None:
+            yield
+        else:
+            async with self._lifespan(self):
+                yield
 
     def open_session(
         self, relay: Relay, concurrency: int = 64, threads: int = 32, blocking_limit: Optional[float] = 0.1

@@ -30,20 +30,22 @@ class Handler:
     def __init__(self, function: AnyHandler, *, place: Optional[str] = None) -> None:
         self.function = function
         self._place = place
-        called = function if inspect.isroutine(inspect.unwrap(function)) else getattr(type(function), "__call__", function)  # noqa: B004
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
-            self.style = Style.COROUTINE
-        elif inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(called):
-            self.style = Style.ASYNC_GENERATOR
-        elif inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(called):
-            self.style = Style.GENERATOR
-        else:
-            self.style = Style.PLAIN
+        # Of an object, it is the method that is called.
+        style = _style(function)
+        self.style = style if style is not Style.PLAIN else _style(getattr(type(function), "__call__"))  # noqa: B004, B009
 
     @property
     def place(self) -> str:
         """Where the handler is defined: file and line."""
         return self._place or place_of(self.function)
+
+
+def _style(function: AnyHandler) -> Style:
+    if inspect.iscoroutinefunction(function):
+        return Style.COROUTINE
+    if inspect.isasyncgenfunction(function):
+        return Style.ASYNC_GENERATOR
+    return Style.GENERATOR if inspect.isgeneratorfunction(function) else Style.PLAIN
 
 
 def encode(codec: Codec, event: Event, handler: Handler, answer: Any) -> bytes:

@@ -90,7 +90,7 @@ class Handlers:
     """All handlers of an application, with the middlewares around them and the dependencies that they take."""
 
     def __init__(self) -> None:
-        self.injector = Injector()
+        self._injector = Injector()
         self.in_thread: Optional[InThread] = None
         """What calls handlers that are not ``async``, where an event loop serves requests."""
         self.debug = False
@@ -119,9 +119,9 @@ class Handlers:
         self._middlewares.append(middleware)
         self._routes = None
 
-    def provide(self, type_: Any, provider: Callable[..., Any]) -> None:
-        """Take what provides a dependency."""
-        self.injector.provide(type_, provider)
+    def provide(self, type_: Any, provider: Callable[..., Any], asynchronous: Optional[Callable[..., Any]] = None) -> None:
+        """Take what provides a dependency, and its counterpart for ``async`` handlers if there is one."""
+        self._injector.provide(type_, provider, asynchronous)
         self._routes = None
 
     def find(self, event: Event, request: Any) -> Optional[Handler]:
@@ -165,7 +165,7 @@ class Handlers:
         return Error.not_available() if event.refusals else None
 
     def _complete(self, event: Event, handler: Handler) -> Handler:
-        return self._surround(event, self.injector.inject(event, handler))
+        return self._surround(event, self._injector.inject(event, handler))
 
     def _surround(self, event: Event, handler: Handler) -> Handler:
         for middleware in reversed(self._middlewares_of(event)):

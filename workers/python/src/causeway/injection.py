@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, 
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .data import DataSource, data_type
 from .events import Event
@@ -28,22 +28,23 @@ from .sources import Scope, Source
 OVERRIDES: ContextVar[Mapping[Any, Any]] = ContextVar("causeway.overrides", default=MappingProxyType({}))
 """Values to use instead of what their providers provide, in tests."""
 
-Resolver = Callable[[Handler, dict[str, inspect.Parameter]], dict[str, Source]]
-"""Finds sources for parameters of a handler, of which it knows more than this module."""
-
 
 class Injector:
     """The providers of an application."""
 
     def __init__(self) -> None:
-        self.resolvers: list[Resolver] = []
-        self._providers: dict[Any, _Provider] = {}
+        # For handlers that are not async, and for those that are.
+        self._providers: dict[Any, tuple[_Provider, _Provider]] = {}
 
-    def provide(self, type_: Any, function: Callable[..., Any]) -> None:
-        """Take the provider of a type; raise ``ValueError`` when it has one already."""
+    def provide(self, type_: Any, function: Callable[..., Any], asynchronous: Optional[Callable[..., Any]] = None) -> None:
+        """Take the provider of a type, and its counterpart for ``async`` handlers if there is one.
+
+        Raises ``ValueError`` when the type has one already.
+        """
         if type_ in self._providers:
-            raise ValueError(f"{_name(type_)} has a provider already: {self._providers[type_].handler.place}")
-        self._providers[type_] = _Provider(type_, Handler(function))
+            raise ValueError(f"{_name(type_)} has a provider already: {self._providers[type_][0].handler.place}")
+        provider = _Provider(type_, Handler(function))
+        self._providers[type_] = provider, _Provider(type_, Handler(asynchronous)) if asynchronous else provider
 
     def inject(self, event: Event, handler: Handler) -> Handler:
         """Return a handler that takes only a request; raise ``TypeError`` when a parameter cannot be provided."""
@@ -52,51 +53,55 @@ class Injector:
         # An annotation is looked at only if there is one: a default of a lambda, say, is none of our business.
         if not any(parameter.annotation is not parameter.empty or _is_required(parameter) for parameter in wanted):
             return handler
-        sources = self._sources(handler, _annotated(handler, {parameter.name: parameter for parameter in wanted}), event, ())
+        finding = _Finding(event, handler.style in (Style.COROUTINE, Style.ASYNC_GENERATOR))
+        sources = self._sources(handler, _annotated(handler, {parameter.name: parameter for parameter in wanted}), finding)
         return Handler(_injected(handler, sources), place=handler.place) if sources else handler
 
-    def _sources(
-        self,
-        handler: Handler,
-        parameters: dict[str, inspect.Parameter],
-        event: Optional[Event],
-        dependents: tuple[Any, ...],
-    ) -> dict[str, Source]:
-        """Find a source for every parameter that needs one. ``event`` is that of a handler; providers have none."""
+    def _sources(self, handler: Handler, parameters: dict[str, inspect.Parameter], finding: _Finding) -> dict[str, Source]:
+        """Find a source for every parameter that needs one, of a handler or of a provider."""
         sources: dict[str, Source] = {}
-        for resolver in self.resolvers:
-            sources.update(resolver(handler, parameters))
         for name, parameter in parameters.items():
-            if name in sources:
-                continue
-            source = self._source(handler, parameter, event, dependents)
+            source = self._source(handler, parameter, finding)
             if source is not None:
                 sources[name] = source
             elif _is_required(parameter):
                 what = f"the parameter {name}: {_name(parameter.annotation)}" if _has_type(parameter) else f"the parameter {name}"
                 raise TypeError(f"{handler.place}: {what} has no provider")
         for name, source in sources.items():
-            if source.is_async and handler.style in (Style.PLAIN, Style.GENERATOR):
+            if source.is_async and not finding.is_async:
                 raise TypeError(f"{handler.place}: the provider of {name} is async: make what takes it async, too")
         return sources
 
-    def _source(
-        self, handler: Handler, parameter: inspect.Parameter, event: Optional[Event], dependents: tuple[Any, ...]
-    ) -> Optional[Source]:
+    def _source(self, handler: Handler, parameter: inspect.Parameter, finding: _Finding) -> Optional[Source]:
         annotation = parameter.annotation
-        if annotation in dependents:
-            circle = " > ".join(_name(type_) for type_ in (*dependents, annotation))
+        if annotation in finding.dependents:
+            circle = " > ".join(_name(type_) for type_ in (*finding.dependents, annotation))
             raise TypeError(f"{handler.place}: dependencies in a circle: {circle}")
-        provider = _find(self._providers, annotation)
-        if provider is not None:
+        found = _find(self._providers, annotation)
+        if found is not None:
+            provider = found[finding.is_async]
             wanted = _annotated(provider.handler, _parameters(provider.handler.function))
-            sources = self._sources(provider.handler, wanted, None, (*dependents, annotation))
+            sources = self._sources(provider.handler, wanted, finding.of_provider(annotation))
             return _ProvidedSource(provider, sources)
         if _is_request(annotation):
             return _RequestSource()
-        if event is not None and (found := data_type(annotation)) is not None:
-            return DataSource(found, event, handler.place)
+        if finding.event is not None and (data := data_type(annotation)) is not None:
+            return DataSource(data, finding.event, handler.place)
         return None
+
+
+class _Finding(NamedTuple):
+    """For what sources are looked for."""
+
+    event: Optional[Event]
+    """The event of the handler; only handlers take data."""
+    is_async: bool
+    """Whether the handler is ``async``, so that its providers may be."""
+    dependents: tuple[Any, ...] = ()
+    """The types that need what is looked for, the outermost first."""
+
+    def of_provider(self, type_: Any) -> _Finding:
+        return self._replace(event=None, dependents=(*self.dependents, type_))
 
 
 class _Provider:
@@ -111,6 +116,9 @@ class _Provider:
             self.context = contextmanager(function)
         elif style is Style.ASYNC_GENERATOR:
             self.context = asynccontextmanager(function)
+
+
+_Pair = tuple[_Provider, _Provider]
 
 
 class _RequestSource(Source):
@@ -253,7 +261,7 @@ def _is_request(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Request)
 
 
-def _find(providers: Mapping[Any, _Provider], annotation: Any) -> Optional[_Provider]:
+def _find(providers: Mapping[Any, _Pair], annotation: Any) -> Optional[_Pair]:
     try:
         return providers.get(annotation)
     except TypeError:

@@ -259,6 +259,6 @@ class Registry:
         self.provide(provided_type(function), function)
         return function
 
-    def provide(self, type_: Any, function: Callable[..., Any]) -> None:
-        """Provide a type by a function, whatever that says about its result."""
-        self._handlers.provide(type_, function)
+    def provide(self, type_: Any, function: Callable[..., Any], *, asynchronous: Optional[Callable[..., Any]] = None) -> None:
+        """Provide a type by a function, whatever that says about its result, and by its counterpart in ``async`` handlers."""
+        self._handlers.provide(type_, function, asynchronous)

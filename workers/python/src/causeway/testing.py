@@ -254,7 +254,15 @@ class _Events(ABC, Generic[A, S]):
 
 
 class TestClient(_Events[Answer, Stream]):
-    """Calls handlers as a worker that serves one request at a time does."""
+    """Calls handlers as a worker that serves one request at a time does. In a ``with`` block, the application is started."""
+
+    def __enter__(self) -> TestClient:
+        self._lifespan = self.app.lifespan()
+        self.app._complete(self._lifespan.__aenter__())
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.app._complete(self._lifespan.__aexit__(*raised))
 
     def _send(self, event: Event, **fields: Any) -> Answer:
         try:
@@ -287,13 +295,24 @@ class TestClient(_Events[Answer, Stream]):
 
 
 class AsyncTestClient(_Events[Awaitable[Answer], Awaitable[AsyncStream]]):
-    """Calls handlers as a worker with ``concurrency`` does: on the running event loop, or on threads."""
+    """Calls handlers as a worker with ``concurrency`` does: on the running event loop, or on threads.
+
+    In an ``async with`` block, the application is started.
+    """
 
     def __init__(self, app: App, **options: Any) -> None:
         """Take what ``TestClient`` takes."""
         super().__init__(app, **options)
         if app._handlers.in_thread is None:
             app._handlers.in_thread = asyncio.to_thread
+
+    async def __aenter__(self) -> AsyncTestClient:
+        self._lifespan = self.app.lifespan()
+        await self._lifespan.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._lifespan.__aexit__(*raised)
 
     async def _send(self, event: Event, **fields: Any) -> Answer:
         request, handler = self._request(event, fields)
