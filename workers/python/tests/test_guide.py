@@ -160,7 +160,7 @@ def test_the_concurrent_application_of_the_guide_answers_and_publishes(
         worker.close()
 
 
-def test_an_application_of_the_guide_serves_on_its_own_event_loop(applications: Any) -> None:
+def test_an_application_of_the_guide_opens_what_it_needs_before_the_first_request(applications: Any) -> None:
     worker = applications(block("served.py"), concurrency=64)
     connect = proxy.ConnectResponse.FromString(numbered(worker, 1, Event.CONNECT, proxy.ConnectRequest()).payload)
     assert connect.result.data == b'"Ann"'
@@ -199,8 +199,15 @@ def test_the_application_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Pa
         (tmp_path / name).write_text(block(name))
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'workers/python/src'}{os.pathsep}{tmp_path}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_the_handlers_for_frameworks_are_those_of_the_examples() -> None:
+    page = (ROOT / "docs/guide/python-frameworks.md").read_text()
+    examples = ROOT / "workers/python/examples"
+    for name, path in (("shop/realtime.py", "django_shop/shop/realtime.py"), ("realtime.py", "fastapi_shop/realtime.py")):
+        assert f"# {name}\n{(examples / path).read_text()}" in blocks(page)
 
 
 def test_every_argument_of_the_test_client_is_in_the_table() -> None:

@@ -1,0 +1,1 @@
+"""Applications of web frameworks, which share settings, models, dependencies and users with workers."""
