@@ -12,7 +12,7 @@ import pytest
 
 import causeway
 from causeway import App, ConnectResult, Disconnect, Error, Event, Publication, RpcResult, Stop, SubscribeResult, WorkerError
-from causeway.testing import Answer, AsyncTestClient, TestClient
+from causeway.testing import Answer, AsyncTestClient, TestClient, TestRpc
 
 CODECS = ["proto", "json"]
 
@@ -221,3 +221,39 @@ def test_a_client_in_a_block_starts_the_application_and_ends_it() -> None:
         client.connect()
     asyncio.run(main())
     assert seen == ["start", "connect", "end"] * 2
+
+
+RPC, ASYNC_RPC = causeway.Rpc("tcp://127.0.0.1:1"), causeway.AsyncRpc("tcp://127.0.0.1:1")
+
+
+def test_calls_of_handlers_are_kept_and_answered() -> None:
+    app = App()
+
+    @app.on_rpc("plain")
+    def plain(request: causeway.RpcRequest) -> RpcResult:
+        RPC.centrifugo.publish("news", {"text": request.json}, tags={"a": "b"})
+        RPC.centrifugo.broadcast(["news", "other"], [1])
+        RPC.stream.publish("s1", "to a stream")
+        RPC.logger.info("hello")
+        return RpcResult([RPC.centrifugo.presence_stats("news").num_users, RPC.lock.lock("a", "id") is None])
+
+    @app.on_rpc("async")
+    async def handler(request: causeway.RpcRequest) -> RpcResult:
+        await ASYNC_RPC.centrifugo.publish("news", b"raw")
+        return RpcResult(await ASYNC_RPC.lock.lock("a", "id"))
+
+    client = TestClient(app)
+    with TestRpc() as rpc:
+        assert client.rpc("plain", "hello").data == [0, True]
+        rpc.returns("centrifuge.PresenceStats", {"result": {"num_users": 7}}).returns("lock.Lock", {"ok": True})
+        assert client.rpc("plain", "hello").data == [7, False]
+        assert client.rpc("async").data == "id"
+        rpc.returns("centrifuge.Publish", causeway.ApiError("unknown channel", 102))
+        with pytest.raises(causeway.ApiError):
+            client.rpc("async")
+    assert rpc.published("news") == [{"text": "hello"}, [1]] * 2 + [b"raw"] * 2
+    assert (rpc.published("other"), rpc.published("s1")) == ([[1]] * 2, ["to a stream"] * 2)
+    assert rpc.calls("centrifuge.Publish")[0] == {"channel": "news", "data": {"text": "hello"}, "tags": {"a": "b"}}
+    assert rpc.calls("app.Info") == ["hello"] * 2
+    with pytest.raises(causeway.RpcConnectionError):
+        client.rpc("plain")

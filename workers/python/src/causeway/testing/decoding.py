@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .codec import Codec
-from .encoding import JSON_FIELDS
-from .events import Event
+from ..codec import Codec
+from ..encoding import JSON_FIELDS
+from ..events import Event
 
 _BASE64 = "b64"
 
@@ -19,10 +19,15 @@ def plain(codec: Codec, event: Event, response: bytes, *, in_stream: bool = Fals
     if codec.name == "json":
         decoded: dict[str, Any] = _json(json.loads(response))
         return decoded
-    from ._proto import proxy_pb2
+    from .._proto import proxy_pb2
 
     kind = proxy_pb2.StreamSubscribeResponse if in_stream else event.response
-    return _proto(kind.FromString(response))
+    return fields_of(kind.FromString(response))
+
+
+def fields_of(message: Any) -> dict[str, Any]:
+    """Return the fields that are set in a protobuf message. What carries JSON is decoded."""
+    return {descriptor.name: _field(descriptor.name, value) for descriptor, value in message.ListFields()}
 
 
 def _json(value: Any) -> Any:
@@ -37,17 +42,13 @@ def _json(value: Any) -> Any:
     return fields
 
 
-def _proto(message: Any) -> dict[str, Any]:
-    return {descriptor.name: _field(descriptor.name, value) for descriptor, value in message.ListFields()}
-
-
 def _field(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return _data(value) if name in JSON_FIELDS else value
     if isinstance(value, (str, bool, int, float)):
         return value
     if hasattr(value, "ListFields"):
-        return _proto(value)
+        return fields_of(value)
     if hasattr(value, "items"):
         return {key: _field("", entry) for key, entry in value.items()}
     return [_field("", entry) for entry in value]
