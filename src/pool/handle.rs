@@ -120,7 +120,7 @@ impl Pool {
     /// See [`Error`].
     pub async fn exec<B: Body>(
         &self,
-        request: Request<'_, B>,
+        request: &Request<'_, B>,
         timings: &mut Timings,
     ) -> Result<Answered, Error> {
         match self.measured(request, false, timings).await? {
@@ -136,7 +136,7 @@ impl Pool {
     /// See [`Error`].
     pub async fn open<B: Body>(
         &self,
-        request: Request<'_, B>,
+        request: &Request<'_, B>,
         timings: &mut Timings,
     ) -> Result<Opened, Error> {
         self.measured(request, true, timings).await
@@ -144,7 +144,7 @@ impl Pool {
 
     async fn measured<B: Body>(
         &self,
-        request: Request<'_, B>,
+        request: &Request<'_, B>,
         may_stream: bool,
         timings: &mut Timings,
     ) -> Result<Opened, Error> {
@@ -158,17 +158,18 @@ impl Pool {
 
     async fn run<B: Body>(
         &self,
-        request: Request<'_, B>,
+        request: &Request<'_, B>,
         begin: Instant,
         may_stream: bool,
         timings: &mut Timings,
     ) -> Result<Opened, Error> {
-        let Request { caller, kind, context, body, deadline } = request;
+        let Request { caller, kind, context, body, deadline } = *request;
         let mut acquire = Acquire { parts: &self.parts, caller, kind, begin, deadline };
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {
-            match acquire.lease().await?.exchange(context, body, may_stream, timings).await {
+            let lease = acquire.lease().await?;
+            match lease.exchange(context, body, may_stream, timings).await {
                 Answer::Done(Ok(answer)) if answer.codec == Codec::Json => {
                     return body.answer(answer).await.map(Opened::Answer);
                 }

@@ -110,78 +110,81 @@ impl Lease {
     }
 
     /// Runs one request. May be dropped at any time.
-    pub(super) async fn exchange(
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the lease twice")]
+    pub(super) fn exchange(
         mut self,
         context: &[u8],
         body: &impl Body,
         may_stream: bool,
         timings: &mut Timings,
-    ) -> Answer {
-        let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
-        let Unit { exchange, member } = &mut **unit;
-        let pid = member.status.pid();
-        (timings.leased, timings.begun) = (Some(self.work.tag.since), None);
-        (timings.done, timings.pid) = (None, Some(pid));
-        let (worker, codec) = (member.id, exchange.codec());
-        let encoded = match codec {
-            Codec::Proto => body.proto(),
-            Codec::Json => match body.json().await {
-                Ok(encoded) => {
-                    self.work.tag.since = Instant::now();
-                    encoded
+    ) -> impl Future<Output = Answer> + Send {
+        async move {
+            let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
+            let Unit { exchange, member } = &mut **unit;
+            let pid = member.status.pid();
+            (timings.leased, timings.begun) = (Some(self.work.tag.since), None);
+            (timings.done, timings.pid) = (None, Some(pid));
+            let (worker, codec) = (member.id, exchange.codec());
+            let encoded = match codec {
+                Codec::Proto => body.proto(),
+                Codec::Json => match body.json().await {
+                    Ok(encoded) => {
+                        self.work.tag.since = Instant::now();
+                        encoded
+                    }
+                    Err(error) => return Answer::Done(Err(error)),
+                },
+            };
+            if let Err(fault) = exchange.drop_leftovers().await {
+                // Whatever it did, this request has no part in it.
+                self.give_up(&fault);
+                return Answer::RefusedBy(worker);
+            }
+            if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {
+                return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
+            }
+            match member.concurrency {
+                None => {
+                    member.status.set_state(State::Working);
+                    member.status.enter_trace(context);
                 }
-                Err(error) => return Answer::Done(Err(error)),
-            },
-        };
-        if let Err(fault) = exchange.drop_leftovers().await {
-            // Whatever it did, this request has no part in it.
-            self.give_up(&fault);
-            return Answer::RefusedBy(worker);
-        }
-        if let Err(too_large) = exchange.begin(context, encoded, may_stream, self.work.tag) {
-            return Answer::Done(Err(Error::Broken { pid, fault: too_large.to_string() }));
-        }
-        match member.concurrency {
-            None => {
-                member.status.set_state(State::Working);
-                member.status.enter_trace(context);
+                Some(_) => member.status.set_working(true),
             }
-            Some(_) => member.status.set_working(true),
-        }
-        self.work.has_begun = true;
-        timings.begun = Some(self.work.tag.since);
-        if let Some(watch) = self.units.watch() {
-            self.watched = Some(watch.begin(&member.status, self.work.tag, body.details(context)));
-        }
-        self.units.count_execution(unit);
-        let outcome = match unit.member.recipe.exec_ttl {
-            None => unit.exchange.answer().await,
-            Some(limit) => {
-                let ends = Instant::now() + limit;
-                self.ends = Some(ends);
-                match unit.exchange.answer_by(ends).await {
-                    Some(outcome) => outcome,
-                    None => return self.too_long(limit, timings),
+            self.work.has_begun = true;
+            timings.begun = Some(self.work.tag.since);
+            if let Some(watch) = self.units.watch() {
+                self.watched = Some(watch.begin(&member.status, self.work.tag, body.details(context)));
+            }
+            self.units.count_execution(unit);
+            let outcome = match unit.member.recipe.exec_ttl {
+                None => unit.exchange.answer().await,
+                Some(limit) => {
+                    let ends = Instant::now() + limit;
+                    self.ends = Some(ends);
+                    match unit.exchange.answer_by(ends).await {
+                        Some(outcome) => outcome,
+                        None => return self.too_long(limit, timings),
+                    }
                 }
+            };
+            timings.done = Some(self.answered(&outcome));
+            match outcome {
+                Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
+                Ok(Outcome::Streaming) => {
+                    // It may take any time from now on.
+                    (self.deadline, self.ends, self.work.done) = (None, None, None);
+                    self.watched = None;
+                    Answer::Streams(self)
+                }
+                Ok(Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
+                Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
+                Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
+                Ok(Outcome::Stop) => {
+                    self.dismiss(Reason::Requested);
+                    Answer::RefusedBy(worker)
+                }
+                Err(fault) => Box::pin(self.failed(fault)).await,
             }
-        };
-        timings.done = Some(self.answered(&outcome));
-        match outcome {
-            Ok(Outcome::Answer(body)) => Answer::Done(Ok(Answered { body, codec, worker: Some(self) })),
-            Ok(Outcome::Streaming) => {
-                // It may take any time from now on.
-                (self.deadline, self.ends, self.work.done) = (None, None, None);
-                self.watched = None;
-                Answer::Streams(self)
-            }
-            Ok(Outcome::Streamed) => Answer::Done(Err(Error::Streamed { pid })),
-            Ok(Outcome::Error(text)) => Answer::Done(Err(Error::Worker { pid, message: text })),
-            Ok(Outcome::Nothing) => Answer::Done(Err(Error::NoAnswer { pid })),
-            Ok(Outcome::Stop) => {
-                self.dismiss(Reason::Requested);
-                Answer::RefusedBy(worker)
-            }
-            Err(fault) => self.failed(fault).await,
         }
     }
 

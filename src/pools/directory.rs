@@ -164,9 +164,9 @@ impl Pools {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn exec(&self, request: Request<'_>, timings: &mut Timings) -> Result<Answered, Error> {
-        let (pool, body) = self.prepare(&request, None)?;
-        pool.exec(request.with(&body), timings).await
+    pub async fn exec(&self, request: &Request<'_>, timings: &mut Timings) -> Result<Answered, Error> {
+        let (pool, body) = self.prepare(request, None)?;
+        pool.exec(&request.with(&body), timings).await
     }
 
     /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`]. `is_seen` is set as soon as a worker
@@ -176,24 +176,24 @@ impl Pools {
     /// See [`Error`].
     pub async fn open(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         is_seen: &AtomicBool,
         timings: &mut Timings,
     ) -> Result<Opened, Error> {
-        let (pool, body) = self.prepare(&request, Some(is_seen))?;
-        let opened = pool.open(request.with(&body), timings).await?;
+        let (pool, body) = self.prepare(request, Some(is_seen))?;
+        let opened = pool.open(&request.with(&body), timings).await?;
         Ok(Opened::of(request.kind, opened))
     }
 
     fn prepare<'a>(
         &self,
-        request: &Request<'a>,
+        request: &'a Request<'a>,
         is_seen: Option<&'a AtomicBool>,
     ) -> Result<(&Pool, TypedBody<'a>), Error> {
         let Request { pool, kind, body, .. } = request;
         let max_message_size = self.shared.max_message_size;
         let pool = self.shared.pools[*pool].running()?;
-        Ok((pool, TypedBody { kind, body: body.clone(), max_message_size, is_seen }))
+        Ok((pool, TypedBody { kind, body, max_message_size, is_seen }))
     }
 
     /// All of them, the default one first.

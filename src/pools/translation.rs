@@ -20,7 +20,7 @@ const IN_ALL: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct TypedBody<'a> {
     pub(super) kind: &'a str,
-    pub(super) body: Bytes,
+    pub(super) body: &'a Bytes,
     pub(super) max_message_size: usize,
     /// Set when a worker gets it.
     pub(super) is_seen: Option<&'a AtomicBool>,
@@ -44,7 +44,7 @@ impl Body for TypedBody<'_> {
         async {
             let unknown = || Error::UnknownType { kind: self.kind.to_owned() };
             let event = codec::event(self.kind).ok_or_else(unknown)?;
-            let (body, limit) = (&self.body, self.max_message_size);
+            let (body, limit) = (self.body, self.max_message_size);
             let json = if body.len() <= LONG {
                 event.request.to_json(body, limit).map_err(invalid)?.into()
             } else {
@@ -57,7 +57,7 @@ impl Body for TypedBody<'_> {
     }
 
     fn details(&self, context: &[u8]) -> Option<Arc<dyn Describe>> {
-        Some(Arc::new(Described::new(self.kind, context, &self.body)))
+        Some(Arc::new(Described::new(self.kind, context, self.body)))
     }
 
     fn answer(&self, mut answer: Answered) -> BoxFuture<'_, Result<Answered, Error>> {

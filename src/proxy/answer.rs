@@ -16,50 +16,54 @@ use super::statistics::Timed;
 use super::{Backend, POOL_HEADER, send};
 use crate::net::EvictionGuard;
 
-/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. It has the guard itself, since a future around
-/// it would take its memory twice.
-pub(super) async fn answer<B: Backend>(
+/// The part of a call that takes time, until HTTP/2 has its answer or its caller has gone. Each call has such a future on the heap, so it is
+/// kept small: a future around it, or an `async fn`, would hold the arguments twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold the arguments twice")]
+pub(super) fn answer<B: Backend>(
     service: Arc<Service<B>>,
     head: CallHead,
-    message: Message,
+    mut message: Message,
     mut timed: Option<Timed>,
     mut respond: SendResponse<Bytes>,
     mut reservation: Reservation,
-    _guard: EvictionGuard,
-) {
-    let outcome = tokio::select! {
-        biased;
-        outcome = service.answer(&head, message, timed.as_mut(), &mut reservation) => outcome,
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-    };
-    let outcome = outcome.within(&mut reservation);
-    let mut pool = None;
-    if let Some(mut timed) = timed {
-        if let Some(entry) = &mut timed.access {
-            entry.answered(outcome.size());
+    guard: EvictionGuard,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let outcome = tokio::select! {
+            biased;
+            outcome = service.answer(&head, &mut message, timed.as_mut(), &mut reservation) => outcome,
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+        };
+        let outcome = outcome.within(&mut reservation);
+        let mut pool = None;
+        if let Some(mut timed) = timed {
+            if let Some(entry) = &mut timed.access {
+                entry.answered(outcome.size());
+            }
+            pool = if head.shows_pool { service.statistics.pool_of(&timed) } else { None };
+            match &outcome {
+                Outcome::Message(_) | Outcome::Compressed(_) => timed.end(Code::Ok),
+                Outcome::Status(status) => timed.end_with(status),
+            }
         }
-        pool = if head.shows_pool { service.statistics.pool_of(&timed) } else { None };
-        match &outcome {
-            Outcome::Message(_) | Outcome::Compressed(_) => timed.end(Code::Ok),
-            Outcome::Status(status) => timed.end_with(status),
+        let sent = match outcome {
+            Outcome::Message(answer) => send::message(&answer.body, false, pool, respond, reservation),
+            Outcome::Compressed(body) => send::message(&body, true, pool, respond, reservation),
+            Outcome::Status(status) => {
+                let mut response = status.into_http();
+                response.headers_mut().extend(pool.map(|pool| (HeaderName::from_static(POOL_HEADER), pool)));
+                send::head_alone(response, respond).map(|()| None)
+            }
+        };
+        let sent = match sent {
+            Ok(Some(blocked)) => Box::pin(blocked.send()).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            debug!(target: "centrifuge", %error, "cannot send an answer");
         }
-    }
-    let sent = match outcome {
-        Outcome::Message(answer) => send::message(&answer.body, false, pool, respond, reservation),
-        Outcome::Compressed(body) => send::message(&body, true, pool, respond, reservation),
-        Outcome::Status(status) => {
-            let mut response = status.into_http();
-            response.headers_mut().extend(pool.map(|pool| (HeaderName::from_static(POOL_HEADER), pool)));
-            send::head_alone(response, respond).map(|()| None)
-        }
-    };
-    let sent = match sent {
-        Ok(Some(blocked)) => Box::pin(blocked.send()).await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = sent {
-        debug!(target: "centrifuge", %error, "cannot send an answer");
+        drop(guard);
     }
 }
 

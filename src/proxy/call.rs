@@ -218,13 +218,13 @@ mod tests {
             0
         }
 
-        async fn call(&self, _: pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
+        async fn call(&self, _: &pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
             Err(Error::NoAnswer { pid: 1 })
         }
 
         async fn open(
             &self,
-            request: pools::Request<'_>,
+            request: &pools::Request<'_>,
             _: &AtomicBool,
             timings: &mut Timings,
         ) -> Result<Opened, Error> {
@@ -241,13 +241,13 @@ mod tests {
             0
         }
 
-        async fn call(&self, _: pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
+        async fn call(&self, _: &pools::Request<'_>, _: &mut Timings) -> Result<Answered, Error> {
             std::future::pending().await
         }
 
         async fn open(
             &self,
-            request: pools::Request<'_>,
+            request: &pools::Request<'_>,
             _: &AtomicBool,
             timings: &mut Timings,
         ) -> Result<Opened, Error> {

@@ -91,14 +91,14 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// how far it came.
     fn call(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         timings: &mut Timings,
     ) -> impl Future<Output = Result<Answered, pools::Error>> + Send;
 
     /// The same for a call that opens a stream. `is_seen` is set as soon as a worker gets it.
     fn open(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         is_seen: &AtomicBool,
         timings: &mut Timings,
     ) -> impl Future<Output = Result<Opened, pools::Error>> + Send;
@@ -110,16 +110,20 @@ impl Backend for Pools {
         Self::route(self, kind, message)
     }
 
-    async fn call(&self, request: Request<'_>, timings: &mut Timings) -> Result<Answered, pools::Error> {
-        self.exec(request, timings).await
+    fn call(
+        &self,
+        request: &Request<'_>,
+        timings: &mut Timings,
+    ) -> impl Future<Output = Result<Answered, pools::Error>> + Send {
+        self.exec(request, timings)
     }
 
-    async fn open(
+    fn open(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         is_seen: &AtomicBool,
         timings: &mut Timings,
-    ) -> Result<Opened, pools::Error> {
-        Self::open(self, request, is_seen, timings).await
+    ) -> impl Future<Output = Result<Opened, pools::Error>> + Send {
+        Self::open(self, request, is_seen, timings)
     }
 }

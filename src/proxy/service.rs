@@ -113,7 +113,7 @@ impl<B: Backend> Service<B> {
     pub(super) async fn answer(
         &self,
         head: &CallHead,
-        message: Message,
+        message: &mut Message,
         timed: Option<&mut Timed>,
         reservation: &mut Reservation,
     ) -> Outcome {
@@ -135,18 +135,17 @@ impl<B: Backend> Service<B> {
     async fn forward(
         &self,
         head: &CallHead,
-        message: Message,
+        message: &mut Message,
         timed: Option<&mut Timed>,
         reservation: &mut Reservation,
     ) -> Outcome {
-        let body = if message.is_compressed {
-            match Box::pin(self.gzip.decompress(message.body, self.max_message_size, reservation)).await {
-                Ok(body) => body,
+        let mut body = std::mem::take(&mut message.body);
+        if message.is_compressed {
+            match Box::pin(self.gzip.decompress(body, self.max_message_size, reservation)).await {
+                Ok(plain) => body = plain,
                 Err(status) => return Outcome::Status(status),
             }
-        } else {
-            message.body
-        };
+        }
         let CallHead { kind, label, context, deadline, encoding, .. } = head;
         let pool = self.backend.route(kind, &body);
         let mut untimed = Timings::default();
@@ -159,22 +158,25 @@ impl<B: Backend> Service<B> {
         };
         let caller = reservation.account().caller();
         let request = Request { pool, caller, kind, label: *label, context, body, deadline: *deadline };
-        let outcome = if kind == sub_refresh::KIND {
-            Box::pin(self.sub_refresh.call(&self.backend, request, timings)).await
+        let answered = if kind == sub_refresh::KIND {
+            Box::pin(self.sub_refresh.call(&self.backend, &request, timings)).await
         } else {
-            self.backend.call(request, timings).await
+            self.backend.call(&request, timings).await
         };
-        let answer = match outcome {
-            Ok(answer) => answer,
-            Err(error) => return Outcome::Status(failed(kind, self.statistics.label_of(pool), &error)),
-        };
-        if *encoding != (Encoding::Gzip { answer: true }) {
-            return Outcome::Message(answer);
+        match answered {
+            Err(error) => Outcome::Status(failed(kind, self.statistics.label_of(pool), &error)),
+            Ok(answer) if *encoding == (Encoding::Gzip { answer: true }) => {
+                Box::pin(self.compressed(answer)).await
+            }
+            Ok(answer) => Outcome::Message(answer),
         }
+    }
+
+    async fn compressed(&self, answer: Answered) -> Outcome {
         // The worker is released before the answer is compressed.
         let body = answer.body.clone();
         drop(answer);
-        Box::pin(self.gzip.compress(body)).await.map_or_else(Outcome::Status, Outcome::Compressed)
+        self.gzip.compress(body).await.map_or_else(Outcome::Status, Outcome::Compressed)
     }
 }
 

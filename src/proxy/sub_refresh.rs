@@ -38,7 +38,7 @@ impl SubRefresh {
     pub(super) async fn call<B: Backend>(
         &self,
         backend: &B,
-        request: Request<'_>,
+        request: &Request<'_>,
         timings: &mut Timings,
     ) -> Result<Answered, Error> {
         let pool = request.pool;
@@ -48,12 +48,12 @@ impl SubRefresh {
             Some(Name::Renamed) => (&renamed[..], Name::Usual),
             _ => (request.context, Name::Renamed),
         };
-        let answer = backend.call(Request { context: first, ..request.clone() }, timings).await;
+        let answer = backend.call(&Request { context: first, ..request.clone() }, timings).await;
         match (known, &answer) {
             (None, Ok(_)) => self.settle(pool, Name::Usual),
             (None | Some(Name::Renamed), Err(Error::NoAnswer { .. })) => {
                 let context = if other == Name::Renamed { &renamed[..] } else { request.context };
-                let again = backend.call(Request { context, ..request }, timings).await;
+                let again = backend.call(&Request { context, ..request.clone() }, timings).await;
                 if again.is_ok() {
                     self.settle(pool, other);
                 } else if known.is_none() {

@@ -203,7 +203,7 @@ impl<B: Backend> Subscription<B> {
             };
             let failed = |error| service::failed(&kind, shared.statistics.label_of(pool), &error);
             let answer = async {
-                let opened = shared.backend.open(request, &is_seen, &mut timings).await.map_err(failed)?;
+                let opened = shared.backend.open(&request, &is_seen, &mut timings).await.map_err(failed)?;
                 Answer::of(opened).await.map_err(failed)?.ok_or_else(status::not_a_response)
             };
             let answer = answer.await;

@@ -12,17 +12,25 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The upper bounds of [`Seconds`]; a last bucket takes everything beyond.
-pub(crate) const BOUNDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// The upper bounds of [`Seconds`], in seconds; a last bucket takes everything beyond.
+pub(crate) const BOUNDS: [f64; 14] = seconds(MICROS);
+
+/// The same in microseconds.
+const MICROS: [u32; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000,
+];
 
 /// The buckets of [`Seconds`].
 const SECONDS: usize = BOUNDS.len() + 1;
 
 /// The upper bounds of [`Stage`], in seconds; a last bucket takes everything beyond.
-pub(crate) const STAGE_BOUNDS: [f64; 17] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+pub(crate) const STAGE_BOUNDS: [f64; 17] = seconds(STAGE_MICROS);
+
+/// The same in microseconds.
+const STAGE_MICROS: [u32; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
 ];
 
 /// The buckets of [`Stage`].
@@ -80,7 +88,7 @@ impl<S: Scale<BUCKETS>, const BUCKETS: usize> Histogram<S, BUCKETS> {
         self.counts[S::bucket(took)].fetch_add(1, Relaxed);
         // Most calls wait for nothing.
         if !took.is_zero() {
-            self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+            self.nanos.fetch_add(nanoseconds(took), Relaxed);
         }
     }
 
@@ -108,16 +116,34 @@ impl<S, const BUCKETS: usize> fmt::Debug for Histogram<S, BUCKETS> {
 
 impl Scale<SECONDS> for Seconds {
     fn bucket(took: Duration) -> usize {
-        let seconds = took.as_secs_f64();
-        BOUNDS.partition_point(|bound| *bound < seconds)
+        below(&MICROS, took)
     }
 }
 
 impl Scale<STAGE> for Stage {
     fn bucket(took: Duration) -> usize {
-        let seconds = took.as_secs_f64();
-        STAGE_BOUNDS.partition_point(|bound| *bound < seconds)
+        below(&STAGE_MICROS, took)
     }
+}
+
+/// The number of bounds below a duration.
+fn below(micros: &[u32], took: Duration) -> usize {
+    let took = nanoseconds(took);
+    micros.iter().take_while(|micros| u64::from(**micros) * 1000 < took).count()
+}
+
+const fn seconds<const N: usize>(micros: [u32; N]) -> [f64; N] {
+    let mut seconds = [0.0; N];
+    let mut index = 0;
+    while index < N {
+        seconds[index] = micros[index] as f64 / 1e6;
+        index += 1;
+    }
+    seconds
+}
+
+fn nanoseconds(took: Duration) -> u64 {
+    took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into())
 }
 
 impl Counts {

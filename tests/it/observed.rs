@@ -35,7 +35,7 @@ async fn the_times_of_a_request_say_how_far_it_came() {
     for setup in both() {
         let test = setup.pool("num_workers: 1").pool_alone().await;
         let mut timings = Timings::default();
-        test.pool.exec(request(&body("echo")), &mut timings).await.unwrap();
+        test.pool.exec(&request(&body("echo")), &mut timings).await.unwrap();
         assert!(
             timings.asked <= timings.leased
                 && timings.leased <= timings.begun
@@ -45,7 +45,8 @@ async fn the_times_of_a_request_say_how_far_it_came() {
         assert_eq!(timings.pid, test.pids().first().copied());
 
         let (hang, mut timings) = (body("hang"), Timings::default());
-        let call = test.pool.exec(request(&hang), &mut timings);
+        let request = request(&hang);
+        let call = test.pool.exec(&request, &mut timings);
         assert!(tokio::time::timeout(Duration::from_secs(2), call).await.is_err());
         assert!(timings.begun.is_some() && timings.done.is_none(), "{timings:?}");
     }

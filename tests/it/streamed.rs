@@ -27,7 +27,7 @@ impl TestPool {
         let body = Bytes::from(request.encode_to_vec());
         let kind = RequestType::of("rpc");
         let request = Request { caller: Caller::NONE, kind, context: b"{}", body: &body, deadline: None };
-        self.pool.open(request, &mut Timings::default()).await
+        self.pool.open(&request, &mut Timings::default()).await
     }
 
     async fn open(&self, method: &str) -> AnswerStream {
