@@ -94,25 +94,6 @@ impl Roster {
     }
 }
 
-#[cfg(test)]
-impl WorkerInfo {
-    /// A worker that is ready.
-    pub(crate) fn any(pid: u32) -> Self {
-        Self {
-            pid,
-            group: pid,
-            state: State::Ready,
-            is_retiring: false,
-            executions: 0,
-            in_hand: 0,
-            concurrency: 1,
-            created: SystemTime::UNIX_EPOCH,
-            age: Duration::ZERO,
-            current: None,
-        }
-    }
-}
-
 impl Member {
     fn info(&self, in_hand: usize) -> WorkerInfo {
         let status = &self.status;

@@ -8,11 +8,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::contender::Contender;
-use crate::plan::{Relay, Row};
+use crate::plan::{Relay, Row, Work};
 use crate::process::free_port;
 
 /// How long a bridge may take to stop.
 pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(10);
+
+/// The channels that have pools of their own in the row that is scraped.
+pub(crate) const CHANNELS: [&str; 2] = ["a", "b"];
 
 /// The socket of `rpc.listen`.
 pub(crate) const RPC: &str = "rpc.sock";
@@ -21,9 +24,9 @@ pub(crate) const RPC: &str = "rpc.sock";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses<'a> {
     pub(crate) proxy: &'a str,
-    /// That of `status`.
+    /// That of `status` and `metrics`.
     pub(crate) admin: &'a str,
-    /// That of Centrifugo's API.
+    /// That of Centrifugo's API, or of the receiver of spans.
     pub(crate) api: &'a str,
 }
 
@@ -77,7 +80,24 @@ centrifuge:
             }
             writeln!(text, "    last: {{match: {{methods: ['e*']}}, num_workers: {}}}", row.workers)?;
         }
-        Contender::Observed => writeln!(text, "status:\n  address: {admin}")?,
+        Contender::Observed | Contender::Scraped => {
+            if matches!(row.work, Work::Scrapes { .. }) {
+                text.push_str("  pools:\n");
+                for channel in CHANNELS {
+                    let matches = format!("{{channels: [{channel}]}}");
+                    writeln!(text, "    {channel}: {{match: {matches}, num_workers: {}}}", row.workers)?;
+                }
+                let matches = "{types: [rpc], methods: [echo]}";
+                writeln!(text, "    rpc: {{match: {matches}, num_workers: {}}}", row.workers)?;
+            }
+            writeln!(text, "status:\n  address: {admin}\nmetrics:\n  address: {admin}")?;
+        }
+        Contender::TracedShare | Contender::Traced => {
+            let share = if contender == Contender::Traced { "1" } else { "0.01" };
+            writeln!(text, "otel:\n  client: grpc\n  endpoint: http://{api}")?;
+            writeln!(text, "  sampler: parentbased_traceidratio\n  sampler_arg: {share}")?;
+            writeln!(text, "metrics:\n  address: {admin}")?;
+        }
         _ => {}
     }
     std::fs::write(folder.join(".rr.yaml"), text).context("cannot write .rr.yaml")

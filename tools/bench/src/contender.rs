@@ -7,8 +7,14 @@ pub(crate) enum Contender {
     Causeway,
     /// Another binary of Causeway, to measure a change; beside [`Causeway`](Self::Causeway) and [`Classic`](Self::Classic).
     Before,
-    /// With a section `status`.
+    /// With a section `status`, and `metrics`.
     Observed,
+    /// The same, while the metrics are scraped.
+    Scraped,
+    /// A call in a hundred is traced.
+    TracedShare,
+    /// All calls are traced.
+    Traced,
     /// `pool.fence: false`.
     Unfenced,
     /// Ten pools in `centrifuge.pools`, the last of which answers.
@@ -56,6 +62,11 @@ impl Contender {
         matches!(self, Self::Apart | Self::Together)
     }
 
+    /// Whether it sends spans.
+    pub(crate) fn is_traced(self) -> bool {
+        matches!(self, Self::TracedShare | Self::Traced)
+    }
+
     /// Whether its workers speak protocol 2.
     pub(crate) fn is_concurrent(self) -> bool {
         matches!(self, Self::Concurrent | Self::BeforeConcurrent)
@@ -80,7 +91,10 @@ impl Contender {
         match self {
             Self::Causeway => "Causeway",
             Self::Before => "Causeway before",
-            Self::Observed => "Causeway, observed",
+            Self::Observed => "Causeway, not scraped",
+            Self::Scraped => "Causeway, scraped",
+            Self::TracedShare => "Causeway, 1 % traced",
+            Self::Traced => "Causeway, all traced",
             Self::Unfenced => "Causeway, no fence",
             Self::Routed => "Causeway, ten routes",
             Self::Apart => "slow calls in their own pool",
@@ -105,9 +119,9 @@ impl Contender {
             Self::Causeway | Self::Concurrent | Self::Observed => "#1667b7",
             Self::Before => "#777777",
             Self::BeforeConcurrent => "#aaaaaa",
-            Self::Unfenced | Self::Classic => "#7fb3e6",
-            Self::Routed | Self::OneClassic => "#4a8f9c",
-            Self::Apart | Self::Protobuf => "#5aa86f",
+            Self::Unfenced | Self::Classic | Self::TracedShare => "#7fb3e6",
+            Self::Routed | Self::OneClassic | Self::Traced => "#4a8f9c",
+            Self::Scraped | Self::Apart | Self::Protobuf => "#5aa86f",
             Self::Together => "#b5472f",
             Self::Echo => "#2f8f4e",
             Self::Aio => "#8a5fbf",

@@ -48,6 +48,18 @@ pub(crate) enum Figure {
     ResetMs,
     /// Milliseconds from SIGTERM to the exit.
     StopMs,
+    /// Spans that were exported, in percent of all.
+    ExportedSpans,
+    /// Milliseconds of the slowest call.
+    SlowestMs,
+    /// Milliseconds of half of the scrapes.
+    ScrapeMs,
+    /// Milliseconds of the slowest scrape.
+    SlowestScrapeMs,
+    /// Size of the page of metrics, in KB, uncompressed.
+    PageKb,
+    /// Series on it.
+    PageSeries,
 }
 
 /// The quantiles that are kept for the picture.

@@ -24,6 +24,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod answers;
+mod callers;
 mod check;
 mod configure;
 mod contender;
@@ -31,6 +32,7 @@ mod disturbed;
 mod figures;
 mod floor;
 mod h2load;
+mod http;
 mod message;
 mod needs;
 mod picture;
@@ -42,8 +44,10 @@ mod role;
 mod rpc;
 mod run;
 mod running;
+mod scrapes;
 mod setup;
 mod soak;
+mod spans;
 mod streams;
 mod websocket;
 

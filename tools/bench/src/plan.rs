@@ -1,8 +1,8 @@
 //! What is measured: the rows of the tables.
 
 use crate::contender::Contender::{
-    self, Aio, Apart, Causeway, Classic, Concurrent, Direct, Echo, Fpm, OneClassic, Protobuf, RoadRunner,
-    Routed, Together, Unfenced, Uvicorn,
+    self, Aio, Apart, Causeway, Classic, Concurrent, Direct, Echo, Fpm, Observed, OneClassic, Protobuf,
+    RoadRunner, Routed, Scraped, Together, Traced, TracedShare, Unfenced, Uvicorn,
 };
 use crate::message::Message;
 
@@ -39,6 +39,8 @@ pub(crate) enum Work {
     Publish { connections: usize },
     /// Messages into this many subscription streams, through `stream.Publish`; then a reset, and the stop.
     Streams { streams: usize },
+    /// This many scrapes of the metrics, while a few callers call.
+    Scrapes { number: usize },
     /// Nothing after the start.
     Idle,
 }
@@ -56,6 +58,10 @@ pub(crate) enum Table {
     Clients,
     /// What subscription streams cost.
     Streams,
+    /// What traces cost.
+    Traces,
+    /// What a scrape of the metrics costs, and whom it delays.
+    Scrapes,
 }
 
 /// One row.
@@ -76,7 +82,7 @@ impl Row {
         let (in_flight, message) = match self.work {
             Work::Calls { connections, streams, message } => (connections * streams, message),
             Work::Clients { clients, in_flight, message } => (clients * in_flight, message),
-            Work::Publish { .. } | Work::Streams { .. } | Work::Idle => return None,
+            Work::Publish { .. } | Work::Streams { .. } | Work::Scrapes { .. } | Work::Idle => return None,
         };
         Some(in_flight as f64 / message.waits()?.as_secs_f64())
     }
@@ -175,4 +181,17 @@ pub(crate) const ROWS: &[Row] = &[
         ..clients("PHP handler, 200 clients", 200, 1, SMALL)
     },
     STREAMS,
+    Row {
+        table: Table::Traces,
+        contenders: &[Causeway, TracedShare, Traced],
+        ..calls("1 x 32, spans over gRPC", 1, 32, SMALL)
+    },
+    // In each of four pools.
+    Row {
+        table: Table::Scrapes,
+        workers: 125,
+        work: Work::Scrapes { number: 200 },
+        contenders: &[Observed, Scraped],
+        ..calls("500 workers, 8 callers", 0, 0, SMALL)
+    },
 ];

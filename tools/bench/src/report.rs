@@ -18,7 +18,8 @@ const P99: Column = (Figure::P99Us, "p99 µs", true);
 
 impl Table {
     /// All tables, in the order of the report.
-    const ALL: [Self; 5] = [Self::Bridges, Self::Idle, Self::Workers, Self::Clients, Self::Streams];
+    const ALL: [Self; 7] =
+        [Self::Bridges, Self::Idle, Self::Workers, Self::Clients, Self::Streams, Self::Traces, Self::Scrapes];
 
     /// The heading of its rows.
     fn heading(self) -> &'static str {
@@ -28,6 +29,8 @@ impl Table {
             Self::Workers => "bridge and workers",
             Self::Clients => "through Centrifugo",
             Self::Streams => "subscription streams",
+            Self::Traces => "traces",
+            Self::Scrapes => "metrics",
         }
     }
 
@@ -65,6 +68,24 @@ impl Table {
                 (Figure::StreamKb, "KB/stream", true),
                 (Figure::ResetMs, "reset ms", true),
                 (Figure::StopMs, "stop ms", true),
+            ],
+            Self::Traces => &[
+                RATE,
+                (Figure::CpuUs, "CPU µs", true),
+                P50,
+                P99,
+                (Figure::PeakMb, "peak MB", true),
+                (Figure::ExportedSpans, "% exported", false),
+            ],
+            Self::Scrapes => &[
+                RATE,
+                P50,
+                P99,
+                (Figure::SlowestMs, "slowest ms", true),
+                (Figure::ScrapeMs, "scrape p50 ms", false),
+                (Figure::SlowestScrapeMs, "slowest scrape ms", false),
+                (Figure::PageSeries, "series", false),
+                (Figure::PageKb, "KB", false),
             ],
         }
     }

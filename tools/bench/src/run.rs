@@ -15,10 +15,11 @@ use crate::message::Message;
 use crate::plan::{ROWS, Row, Work};
 use crate::publish::Publisher;
 use crate::running::Running;
+use crate::scrapes::Scrapes;
 use crate::setup::Setup;
 use crate::streams::Streams;
 use crate::websocket::Clients;
-use crate::{configure, disturbed, picture, report, soak};
+use crate::{configure, disturbed, picture, report, soak, spans};
 
 /// How long an idle contender is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
@@ -146,9 +147,9 @@ impl Bench<'_> {
         let slow = Load::new(&running.address, (1, 64), Message::Slow, 0)?;
         let _slow = contender.has_slow_calls().then(|| slow.begin()).transpose()?;
         let mut measured = match row.work {
-            Work::Calls { connections, streams, message } => {
-                self.calls(&running, (connections, streams), message)
-            }
+            Work::Calls { connections, streams, message } => self
+                .calls(&running, (connections, streams), message)
+                .and_then(|measured| self.with_spans(&running, contender, measured)),
             Work::Clients { clients, in_flight, message } => {
                 self.clients(&running, (clients, in_flight), message)
             }
@@ -157,6 +158,11 @@ impl Bench<'_> {
             }
             Work::Publish { connections } => self.publish(&running, connections),
             Work::Streams { streams } => self.streams(&mut running, streams),
+            Work::Scrapes { number } => {
+                let number = if self.args.short { 3 } else { number };
+                let scrapes = Scrapes { number, is_scraped: contender == Contender::Scraped };
+                self.runtime.block_on(scrapes.measure(&running))
+            }
             Work::Idle => idle(&running, if self.args.short { Duration::ZERO } else { REST }),
         };
         if let (Ok(measured), Some(ideal)) = (&mut measured, row.ideal()) {
@@ -174,6 +180,21 @@ impl Bench<'_> {
         let measured = self.under_load(running, few, |requests| load.run(requests))?;
         // Its answers are still right after the load.
         check()?;
+        Ok(measured)
+    }
+
+    /// Adds how many spans were exported. Of a few calls, perhaps none is traced.
+    fn with_spans(
+        &self,
+        running: &Running,
+        contender: Contender,
+        mut measured: Measured,
+    ) -> anyhow::Result<Measured> {
+        let is_sure = contender == Contender::Traced || !self.args.short;
+        if contender.is_traced() && is_sure {
+            let exported = self.runtime.block_on(spans::exported(running))?;
+            measured.figures.insert(Figure::ExportedSpans, exported);
+        }
         Ok(measured)
     }
 

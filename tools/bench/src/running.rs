@@ -114,7 +114,7 @@ impl Running {
         let folder = tempfile::tempdir()?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let admin = format!("127.0.0.1:{}", free_port()?);
-        let mut api = Api::start(setup, row, folder.path())?;
+        let mut api = Api::start(setup, row, contender, folder.path())?;
         let begin = Instant::now();
         let (mut process, workers) = if contender == Contender::Direct {
             let api = api.process.take().context("without a bridge there are only rows that publish")?;
@@ -126,9 +126,7 @@ impl Running {
         let (address, message) = match (contender, row.work) {
             (Contender::Direct, _) => (api.address, Message::Publish),
             (_, Work::Calls { message, .. }) => (address, message),
-            (_, Work::Publish { .. } | Work::Streams { .. } | Work::Idle | Work::Clients { .. }) => {
-                (address, Message::Rpc(100))
-            }
+            _ => (address, Message::Rpc(100)),
         };
         if !contender.is_http() {
             until_answered(contender.name(), &mut process, || {
@@ -207,14 +205,14 @@ fn until_answered(
     Ok(())
 }
 
-/// Centrifugo's API, for rows that publish: a real one, or simulated by the bare server.
+/// Centrifugo's API, for rows that publish: a real one, or simulated by the bare server, which receives spans as well.
 struct Api {
     address: String,
     process: Option<Process>,
 }
 
 impl Api {
-    fn start(setup: &Setup, row: &Row, folder: &Path) -> anyhow::Result<Self> {
+    fn start(setup: &Setup, row: &Row, contender: Contender, folder: &Path) -> anyhow::Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let process = match (row.work, &setup.api) {
             (Work::Publish { .. }, None) => Some(Process::start(&setup.echo, [&address], folder, &[])?),
@@ -222,7 +220,8 @@ impl Api {
                 let config = configure::api(&address, free_port()?, folder)?;
                 Some(Process::start(binary, ["-c", config], folder, &[])?)
             }
-            (Work::Calls { .. } | Work::Clients { .. } | Work::Streams { .. } | Work::Idle, _) => None,
+            _ if contender.is_traced() => Some(Process::start(&setup.echo, [&address], folder, &[])?),
+            _ => None,
         };
         Ok(Self { address, process })
     }

@@ -59,8 +59,16 @@ fn the_short_version_finds_no_wrong_answer_and_reports_every_row() {
         let series = series.iter().find(|series| series["contender"] == contender).unwrap();
         assert!(series["rounds"][0]["figures"]["server_us"].as_f64().unwrap() > 0.0, "{series}");
     }
-    let streams = &rows.iter().find(|row| row["row"] == "10,000 streams, 2 workers").unwrap()["series"][0];
-    assert!(streams["rounds"][0]["figures"]["rate"].as_f64().unwrap() > 0.0, "{streams}");
+    for (name, contender, figure) in [
+        ("10,000 streams, 2 workers", "Causeway", "rate"),
+        ("1 x 32, spans over gRPC", "Causeway, all traced", "exported_spans"),
+        ("500 workers, 8 callers", "Causeway, scraped", "scrape_ms"),
+    ] {
+        let row = rows.iter().find(|row| row["row"] == name).unwrap();
+        let series = row["series"].as_array().unwrap();
+        let series = series.iter().find(|series| series["contender"] == contender).unwrap();
+        assert!(series["rounds"][0]["figures"][figure].as_f64().unwrap() > 0.0, "{series}");
+    }
     assert!(std::fs::read_to_string(out.path().join("latency.svg")).unwrap().contains("1 x 32"));
 }
 

@@ -1,6 +1,6 @@
 //! What is done to the workers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::transport::Channel;
 
-use super::load::is_death;
 use super::slice::Disturbance;
+use crate::callers::is_death;
 use crate::check;
 use crate::message::Message;
 use crate::process::descendants;
@@ -29,7 +29,7 @@ pub(crate) struct Harm {
 }
 
 impl Harm {
-    pub(crate) async fn new(running: &Running, worker: &std::path::Path) -> anyhow::Result<Self> {
+    pub(crate) async fn new(running: &Running, worker: &Path) -> anyhow::Result<Self> {
         let channel = check::connect(&running.address).await?;
         let operator = Caller::connect(&running.rpc()).await?;
         Ok(Self {

@@ -7,7 +7,7 @@
 //!  each minute: a reset ─────────────────────────┘
 //! ```
 //!
-//! `load` makes calls at a constant rate, whether or not earlier ones have been answered; `harm` kills and resets workers; `page` reads what
+//! The load are `callers` at a constant rate, whether or not earlier calls have been answered; `harm` kills and resets workers; `page` reads what
 //! a browser does; `slice` is what was seen in a second, `tenths` the table and `graph` the picture of all of them.
 //!
 //! Rules:
@@ -17,7 +17,6 @@
 
 mod graph;
 mod harm;
-mod load;
 mod page;
 mod slice;
 mod soak;

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+
+use crate::http;
 
 /// What the page reads when it is opened.
 const DATA: [&str; 3] = ["/", "/api/about", "/api/history"];
@@ -28,8 +30,7 @@ impl OpenPage {
     /// If it is not served, or has no events.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
         for path in DATA {
-            let read = read(address, path);
-            tokio::time::timeout(PATIENCE, read).await.with_context(|| format!("{path} is not served"))??;
+            http::get(address, path, "identity").await?;
         }
         let mut events = Events::open(address).await?;
         events.next().await?;
@@ -70,7 +71,7 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     async fn open(address: &str) -> anyhow::Result<Self> {
-        Ok(Self(BufReader::new(request(address, "/api/events", "keep-alive").await?)))
+        Ok(Self(BufReader::new(http::request(address, "/api/events", "identity", "keep-alive").await?)))
     }
 
     /// Waits for the next event, which has to be a snapshot.
@@ -91,27 +92,4 @@ impl Events {
         }
         Ok(())
     }
-}
-
-/// Reads what is at `path`, without its headers.
-///
-/// # Errors
-/// If its status is not 200.
-pub(crate) async fn read(address: &str, path: &str) -> anyhow::Result<Vec<u8>> {
-    let mut answer = Vec::new();
-    request(address, path, "close").await?.read_to_end(&mut answer).await?;
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("an answer has no headers")?;
-    let body = answer.split_off(end + 4);
-    if !answer.starts_with(b"HTTP/1.1 200 ") {
-        bail!("{path} is answered with {}", answer.escape_ascii());
-    }
-    Ok(body)
-}
-
-async fn request(address: &str, path: &str, connection: &str) -> anyhow::Result<TcpStream> {
-    let mut stream =
-        TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    Ok(stream)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::load::Tally;
+use crate::callers::Tally;
 use crate::figures::quantile;
 use crate::process::Process;
 use crate::report::number;

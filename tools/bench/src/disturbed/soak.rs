@@ -8,10 +8,10 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::harm::Harm;
-use super::load::{Load, Tally};
 use super::page::OpenPage;
 use super::slice::Slice;
 use super::{graph, tenths};
+use crate::callers::{Callers, Tally};
 use crate::contender::Contender;
 use crate::plan::ROWS;
 use crate::report::number;
@@ -21,6 +21,9 @@ use crate::soak::ROW;
 
 /// How long the machine's throughput is measured.
 const CALIBRATION: Duration = Duration::from_secs(5);
+
+/// Callers with one call at a time.
+const CALLERS: u32 = 32;
 
 /// The part of the throughput that the load is.
 const LOAD: f64 = 0.5;
@@ -83,7 +86,7 @@ async fn soak(setup: &Setup, running: &Running, schedule: Schedule, seen: &mut S
     eprintln!("throughput: {} requests/s; load: {}", number(throughput), number(seen.rate));
     let mut harm = Harm::new(running, &setup.worker).await?;
     let page = OpenPage::open(&running.admin).await?;
-    let load = Load::start(&running.address, Some(seen.rate)).await?;
+    let load = Callers::start(&running.address, CALLERS, Some(seen.rate)).await?;
     let begin = Instant::now();
     let mut end = begin;
     for second in 0..schedule.seconds {
@@ -111,7 +114,7 @@ async fn soak(setup: &Setup, running: &Running, schedule: Schedule, seen: &mut S
 
 /// Calls per second with as many in flight as there are callers.
 async fn throughput(running: &Running, time: Duration) -> anyhow::Result<f64> {
-    let load = Load::start(&running.address, None).await?;
+    let load = Callers::start(&running.address, CALLERS, None).await?;
     // The first calls open the connection, and warm caches.
     tokio::time::sleep(time / 5).await;
     let (begin, _) = (Instant::now(), load.take());

@@ -1,4 +1,4 @@
-//! Calls at a constant rate.
+//! Callers whose calls may fail, at a constant rate or without pause.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,9 +9,6 @@ use tonic::{Code, Status};
 
 use crate::check;
 use crate::message::Message;
-
-/// Callers, with one call at a time each, over one connection.
-const CALLERS: u32 = 32;
 
 const MESSAGE: Message = Message::Rpc(100);
 
@@ -31,26 +28,26 @@ pub(crate) struct Tally {
     pub(crate) reasons: Vec<String>,
 }
 
-/// Callers, until it is dropped.
+/// Callers, with one call at a time each, over one connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct Callers {
     tally: Arc<Mutex<Tally>>,
     _callers: JoinSet<()>,
 }
 
-impl Load {
-    /// Starts all callers, which together make `rate` calls a second; without one, each calls again as soon as it has its answer.
+impl Callers {
+    /// Starts `number` callers, which together make `rate` calls a second; without one, each calls again as soon as it has its answer.
     ///
     /// # Errors
     /// If there is no connection.
-    pub(crate) async fn start(address: &str, rate: Option<f64>) -> anyhow::Result<Self> {
+    pub(crate) async fn start(address: &str, number: u32, rate: Option<f64>) -> anyhow::Result<Self> {
         let channel = check::connect(address).await?;
-        let interval = rate.map(|rate| Duration::from_secs_f64(f64::from(CALLERS) / rate));
+        let interval = rate.map(|rate| Duration::from_secs_f64(f64::from(number) / rate));
         let (tally, begin) = (Arc::<Mutex<Tally>>::default(), Instant::now());
         let mut callers = JoinSet::new();
-        for number in 0..CALLERS {
-            let pace = interval.map(|interval| Pace { next: begin + interval * number / CALLERS, interval });
-            callers.spawn(call(channel.clone(), number as usize, pace, Arc::clone(&tally)));
+        for caller in 0..number {
+            let pace = interval.map(|interval| Pace { next: begin + interval * caller / number, interval });
+            callers.spawn(call(channel.clone(), caller as usize, pace, Arc::clone(&tally)));
         }
         Ok(Self { tally, _callers: callers })
     }
