@@ -48,6 +48,7 @@ python:
 php:
 	find workers/php/src workers/php/examples workers/php/tests -name '*.php' -print0 | xargs -0 -n 1 php -l > target/php-lint.txt || (cat target/php-lint.txt; false)
 	! command -v composer >/dev/null || composer validate --strict --quiet --working-dir=workers/php
+	! test -x workers/php/vendor/bin/phpstan || (cd workers/php && vendor/bin/phpstan analyse --no-progress)
 	cd workers/php && phpunit
 
 setup-demo setup-test setup-bench setup-docs:

@@ -174,6 +174,7 @@ final class App
     /**
      * Handles any type of event.
      *
+     * @param callable|array<mixed>|string $handler
      * @param string $pattern the methods or channels that the handler takes
      * @throws \LogicException when the event has such a handler already, or the handler cannot take its requests
      */
@@ -218,7 +219,9 @@ final class App
     {
         $this->interceptors ??= new Interceptors();
         foreach ($interceptors as $type => $some) {
-            foreach (is_array($some) && !is_callable($some) ? $some : [$some] as $interceptor) {
+            /** @var array<Interceptor|callable|string> $list */
+            $list = is_array($some) && !is_callable($some) ? $some : [$some];
+            foreach ($list as $interceptor) {
                 $this->interceptors->add($type === '*' ? null : self::event($type), $interceptor, $this->resolver);
             }
         }
@@ -269,14 +272,15 @@ final class App
         if ($handler === null && $interceptors === []) {
             return $codec->answer($event, $this->withoutHandler($event, $request));
         }
-        $call = $handler?->call ?? fn (Request $request): ?Error => $this->withoutHandler($event, $request);
-        $chain = $interceptors === [] ? null : new Chain($event, $interceptors, $call, $handler?->place ?? '');
+        $place = $handler === null ? '' : $handler->place;
+        $call = $handler === null ? fn (Request $request): ?Error => $this->withoutHandler($event, $request) : $handler->call;
+        $chain = $interceptors === [] ? null : new Chain($event, $interceptors, $call, $place);
         $scope = Tracing::enter($headers);
         try {
             $answer = $chain === null ? $call($request) : $chain->run($request);
             if ($answer instanceof \Generator && $event->isStream()) {
                 $incident = new Incident($event, $request, $this->logger, $this->debug);
-                $stream = new Stream($event, $answer, $codec, $chain->place ?? $handler->place, $incident);
+                $stream = new Stream($event, $answer, $codec, $chain === null ? $place : $chain->place, $incident);
                 $answer = $stream->rejection();
                 if ($answer === null) {
                     return $scope === null ? $stream->messages() : Tracing::during($headers, $stream->messages());
@@ -295,7 +299,7 @@ final class App
             return $codec->answer($event, $answer);
         } catch (\Throwable $error) {
             $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
-            $place = $chain->place ?? $handler->place;
+            $place = $chain === null ? $place : $chain->place;
             throw $this->failed(new WorkerException("$place: $problem{$error->getMessage()}", previous: $error), $event, $request);
         }
     }

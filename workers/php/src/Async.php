@@ -17,7 +17,7 @@ final class Async
 
     private static ?Worker $worker = null;
 
-    /** @var \WeakMap<\Fiber, Cancellation>|null */
+    /** @var \WeakMap<\Fiber<mixed, mixed, mixed, mixed>, Cancellation>|null */
     private static ?\WeakMap $cancellations = null;
 
     /** Whether waiting lets other requests run. */
@@ -33,17 +33,18 @@ final class Async
      */
     public static function delay(float $seconds): void
     {
-        if (!self::isRunning()) {
+        $loop = self::isRunning() ? self::$loop : null;
+        if ($loop === null) {
             usleep((int) (max($seconds, 0.0) * 1e6));
 
             return;
         }
-        $waiter = new Waiter(self::$loop);
-        $timer = self::$loop->delay(max($seconds, 0.0), static fn () => $waiter->resume());
+        $waiter = new Waiter($loop);
+        $timer = $loop->delay(max($seconds, 0.0), static fn () => $waiter->resume());
         try {
             $waiter->wait(self::cancellation());
         } finally {
-            self::$loop?->cancel($timer);
+            $loop->cancel($timer);
         }
     }
 
@@ -81,7 +82,7 @@ final class Async
             $callbacks[] = $loop->onWritable($writing, static fn () => $waiter->resume(true));
         }
         try {
-            return $waiter->wait(self::cancellation());
+            return $waiter->wait(self::cancellation()) === true;
         } finally {
             array_map($loop->cancel(...), $callbacks);
         }
@@ -90,7 +91,9 @@ final class Async
     /** @internal */
     public static function start(Worker $worker): void
     {
-        [self::$worker, self::$loop, self::$cancellations] = [$worker, $worker->loop, new \WeakMap()];
+        /** @var \WeakMap<\Fiber<mixed, mixed, mixed, mixed>, Cancellation> $cancellations */
+        $cancellations = new \WeakMap();
+        [self::$worker, self::$loop, self::$cancellations] = [$worker, $worker->loop, $cancellations];
     }
 
     /** @internal */
@@ -102,8 +105,9 @@ final class Async
     /** @internal Says which request the current fiber handles. */
     public static function enter(Cancellation $cancellation): void
     {
-        if (self::$cancellations !== null) {
-            self::$cancellations[\Fiber::getCurrent()] = $cancellation;
+        $fiber = \Fiber::getCurrent();
+        if ($fiber !== null) {
+            self::$cancellations?->offsetSet($fiber, $cancellation);
         }
     }
 

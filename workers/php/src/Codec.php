@@ -67,6 +67,7 @@ abstract class Codec
             throw new WorkerException("the handler of $event->value returned $found, expected " . implode(', ', $expected) . ' or null');
         }
 
+        /** @var Result|null $answer */
         return $this->result($event, $answer);
     }
 

@@ -17,8 +17,10 @@ final class Failure
     /** Remembers for the log what was being handled. The exception itself stays as it is. */
     public static function during(Incident $incident, \Throwable $error): void
     {
-        self::$incidents ??= new \WeakMap();
-        self::$incidents[$error] = $incident;
+        /** @var \WeakMap<\Throwable, Incident> $incidents */
+        $incidents = self::$incidents ?? new \WeakMap();
+        $incidents[$error] = $incident;
+        self::$incidents = $incidents;
     }
 
     /** Logs an exception and returns the text for the server. That nobody waits for an answer is nothing to log. */

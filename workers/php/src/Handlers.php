@@ -75,7 +75,7 @@ final class Handlers
         $type = $event->value;
         $routes = $this->routes[$type] ?? null;
 
-        return ($routes === null ? null : $routes->find($request->{$routes->subject})) ?? $this->others[$type] ?? null;
+        return ($routes === null ? null : $routes->find($request)) ?? $this->others[$type] ?? null;
     }
 
     /** Whether the event has any handler. */

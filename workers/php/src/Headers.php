@@ -16,8 +16,10 @@ final class Headers
     public static function fromContext(string $context): self
     {
         $decoded = $context === '' ? [] : json_decode($context, true, flags: JSON_THROW_ON_ERROR);
+        /** @var array<string, list<string>> $values as checked when it is read */
+        $values = is_array($decoded) ? $decoded : [];
 
-        return new self(is_array($decoded) ? $decoded : []);
+        return new self($values);
     }
 
     /** The first value of a header, or `$default` when it was not sent. Names are case-insensitive. */

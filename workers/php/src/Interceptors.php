@@ -25,7 +25,7 @@ final class Interceptors
      */
     public function add(?Event $event, Interceptor|callable|string $interceptor, Resolver $resolver): void
     {
-        $this->registered[$event?->value ?? self::ALL][] = self::function($interceptor, $resolver);
+        $this->registered[$event === null ? self::ALL : $event->value][] = self::function($interceptor, $resolver);
         $this->merged = [];
     }
 
@@ -42,9 +42,14 @@ final class Interceptors
             if (!is_a($interceptor, Interceptor::class, true)) {
                 throw new \LogicException("expected an interceptor, found \"$interceptor\"");
             }
-            $place = Handler::place(new \ReflectionMethod($interceptor, 'intercept'));
+            $call = static function (Request $request, callable $next) use ($interceptor, $resolver): mixed {
+                $object = $resolver->get($interceptor);
+                assert($object instanceof Interceptor);
 
-            return [static fn (Request $request, callable $next): mixed => $resolver->get($interceptor)->intercept($request, $next), $place];
+                return $object->intercept($request, $next);
+            };
+
+            return [$call, Handler::place(new \ReflectionMethod($interceptor, 'intercept'))];
         }
         $call = $interceptor instanceof Interceptor ? $interceptor->intercept(...) : \Closure::fromCallable($interceptor);
 

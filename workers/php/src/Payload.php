@@ -26,7 +26,7 @@ final class Payload
         private readonly ?Task $task = null,
         private readonly ?\Closure $messages = null,
     ) {
-        $this->cancellation = $task?->cancellation ?? self::$never ??= new Cancellation();
+        $this->cancellation = $task === null ? self::$never ??= new Cancellation() : $task->cancellation;
     }
 
     /**

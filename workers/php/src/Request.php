@@ -92,7 +92,10 @@ abstract class Request
     /** @return array<string, string> the labels that the application attached to the connection */
     public function labels(): array
     {
-        return $this->values('labels');
+        /** @var array<string, string> $labels */
+        $labels = $this->values('labels');
+
+        return $labels;
     }
 
     /** @internal what few handlers read */

@@ -24,7 +24,7 @@ final class Routes
     private array $found = [];
 
     /** @param string $subject the property of requests that patterns match */
-    public function __construct(public readonly string $subject)
+    public function __construct(private readonly string $subject)
     {
     }
 
@@ -49,8 +49,10 @@ final class Routes
         return null;
     }
 
-    public function find(string $subject): ?Handler
+    public function find(Request $request): ?Handler
     {
+        /** @var string $subject */
+        $subject = $request->{$this->subject};
         if (isset($this->exact[$subject]) || $this->patterns === []) {
             return $this->exact[$subject] ?? null;
         }

@@ -26,6 +26,6 @@ final class Socket
         $target = (string) preg_replace('~^tcp://:~', 'tcp://127.0.0.1:', $address);
         $stream = @stream_socket_client($target, $code, $message, $seconds, STREAM_CLIENT_CONNECT, $context);
 
-        return $stream === false ? (string) $message : $stream;
+        return $stream === false ? (is_string($message) ? $message : '') : $stream;
     }
 }

@@ -6,6 +6,7 @@ namespace Causeway;
 
 use OpenTelemetry\API\Globals;
 use OpenTelemetry\Context\Context;
+use OpenTelemetry\Context\ScopeInterface;
 
 /**
  * OpenTelemetry: handlers run in the trace of their request, if `open-telemetry/api` is there.
@@ -22,6 +23,8 @@ final class Tracing
     /**
      * Makes the trace of a request the current one, until the result is detached; null if there is nothing to do. No request fails because
      * its trace cannot be continued.
+     *
+     * @return ScopeInterface|null
      */
     public static function enter(Headers $headers): ?object
     {
@@ -44,6 +47,7 @@ final class Tracing
         }
     }
 
+    /** @return ScopeInterface */
     private static function activate(Headers $headers, bool $isTraced, bool $isFiber): object
     {
         $root = Context::getRoot();
@@ -76,7 +80,9 @@ final class Tracing
     {
         $scope = self::enter($headers);
         try {
-            yield from $messages;
+            foreach ($messages as $message) {
+                yield $message;
+            }
         } finally {
             $scope?->detach();
         }

@@ -74,7 +74,7 @@ final class Worker
     /** The next frame that is not a copy of the last fence; null at the end of the stream. */
     private function next(): ?Frame
     {
-        for (;;) {
+        while (true) {
             if ($this->later !== []) {
                 return array_shift($this->later);
             }

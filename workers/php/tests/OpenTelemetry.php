@@ -59,7 +59,12 @@ namespace OpenTelemetry\Context {
         }
     }
 
-    final class Scope
+    interface ScopeInterface
+    {
+        public function detach(): int;
+    }
+
+    final class Scope implements ScopeInterface
     {
         public function __construct(private readonly \Closure $end)
         {

@@ -16,7 +16,7 @@ final class Fibers
     /** @var \SplQueue<Task> tasks that wait for a fiber */
     private readonly \SplQueue $waiting;
 
-    /** @var list<\Fiber> fibers without a task */
+    /** @var list<\Fiber<mixed, mixed, mixed, mixed>> fibers without a task */
     private array $idle = [];
 
     /** Fibers with a task. */
@@ -72,7 +72,9 @@ final class Fibers
                 $this->loop->forget();
             }
             --$this->busy;
-            $this->idle[] = \Fiber::getCurrent();
+            $fiber = \Fiber::getCurrent();
+            assert($fiber !== null);
+            $this->idle[] = $fiber;
             \Fiber::suspend();
         }
     }

@@ -14,6 +14,7 @@ use Causeway\Cancelled;
  */
 final class Waiter
 {
+    /** @var \Fiber<mixed, mixed, mixed, mixed>|null */
     private ?\Fiber $fiber = null;
 
     public function __construct(private readonly Loop $loop)
@@ -36,7 +37,7 @@ final class Waiter
             return \Fiber::suspend();
         } finally {
             $this->fiber = null;
-            if ($subscription !== null) {
+            if ($cancellation !== null && $subscription !== null) {
                 $cancellation->unsubscribe($subscription);
             }
         }
@@ -47,7 +48,7 @@ final class Waiter
         $this->wake(static fn (\Fiber $fiber) => $fiber->resume($value));
     }
 
-    /** @param \Closure(\Fiber): mixed $how */
+    /** @param \Closure(\Fiber<mixed, mixed, mixed, mixed>): mixed $how */
     private function wake(\Closure $how): void
     {
         $fiber = $this->fiber;

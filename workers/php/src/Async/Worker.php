@@ -6,6 +6,7 @@ namespace Causeway\Async;
 
 use Causeway\Async;
 use Causeway\Failure;
+use Causeway\Fields;
 use Causeway\Frame;
 use Causeway\FrameException;
 use Causeway\Handshake;
@@ -173,15 +174,15 @@ final class Worker
 
     private function control(Frame $frame): void
     {
-        $command = (array) json_decode($frame->payload, true);
-        if (isset($command['pid'])) {
+        $command = Fields::of(json_decode($frame->payload, true));
+        if ($command->has('pid')) {
             $this->output->add(($this->isGreeted ? Handshake::echo() : Handshake::greeting($this->offer))->encode());
             $this->isGreeted = true;
-        } elseif (isset($command['cancel'])) {
-            ($this->tasks[$command['cancel']] ?? null)?->cancellation->request((string) ($command['reason'] ?? 'gone'));
-        } elseif (isset($command['window'])) {
-            ($this->tasks[$command['window']] ?? null)?->grant((int) ($command['messages'] ?? 0));
-        } elseif (($command['stop'] ?? false) === true) {
+        } elseif ($command->has('cancel')) {
+            ($this->tasks[$command->int('cancel')] ?? null)?->cancellation->request($command->string('reason') ?: 'gone');
+        } elseif ($command->has('window')) {
+            ($this->tasks[$command->int('window')] ?? null)?->grant($command->int('messages'));
+        } elseif ($command->bool('stop')) {
             $this->leave();
         }
         // {"drain": true} asks for nothing: the server sends no more requests, and what is in hand ends as ever.

@@ -31,6 +31,7 @@ final class Record
         $flags = $name === 'SharedPollRefreshRequest' ? JSON_BIGINT_AS_STRING : 0;
         $fields = $body === '' ? [] : json_decode($body, true, self::DEPTH, $flags);
         if (is_array($fields) && ($body === '' || $body[0] === '{')) {
+            /** @var array<string, mixed> $fields */
             return new self($name, $fields, $body);
         }
 
@@ -41,7 +42,9 @@ final class Record
     public function raw(string $field): string
     {
         if ($this->texts === null && !array_key_exists($field, $this->fields)) {
-            return (string) base64_decode($this->fields["b64$field"] ?? '');
+            $encoded = $this->fields["b64$field"] ?? '';
+
+            return is_string($encoded) ? (string) base64_decode($encoded) : '';
         }
         if ($this->texts === null && $field === array_key_last($this->fields)) {
             $last = Text::last($this->body, $field);
@@ -90,7 +93,7 @@ final class Record
         if (!$isGetter) {
             return isset($this->fields[$field]);
         }
-        $kind = Shapes::MESSAGES[$this->name][$field];
+        $kind = Shapes::field($this->name, $field);
         if (is_array($kind)) {
             return $this->values($field);
         }
@@ -135,7 +138,10 @@ final class Record
 
     private static function nested(string $name, mixed $value): self
     {
-        return new self($name, (array) $value, (string) json_encode($value));
+        /** @var array<string, mixed> $fields */
+        $fields = (array) $value;
+
+        return new self($name, $fields, (string) json_encode($value));
     }
 
     /** A message whose data cannot be decoded, since it is too deep or not in UTF-8: it matters only to a handler that decodes it. */

@@ -49,7 +49,8 @@ final class Text
             }
             $start = $at + strlen($name[0]);
             $at = self::skip($object, $start);
-            $members[(string) json_decode($name[1])] = substr($object, $start, $at - $start);
+            $member = json_decode($name[1]);
+            $members[is_string($member) ? $member : ''] = substr($object, $start, $at - $start);
             $at += strspn($object, " \t\n\r", $at);
             $separator = ',';
         }

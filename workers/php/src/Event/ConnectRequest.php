@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Event;
 
+use Causeway\Fields;
 use Causeway\Request;
 
 /** A client connects. */
@@ -22,6 +23,6 @@ final class ConnectRequest extends Request
     {
         $this->name = $this->text('name');
         $this->version = $this->text('version');
-        $this->channels = $this->values('channels');
+        $this->channels = array_values(Fields::strings($this->values('channels')));
     }
 }

@@ -17,6 +17,8 @@ final class NotifyChannelStateRequest extends Request
 
     protected function read(): void
     {
-        $this->events = $this->values('events');
+        /** @var list<\Causeway\Proto\Proxy\ChannelEvent> $events */
+        $events = $this->values('events');
+        $this->events = $events;
     }
 }

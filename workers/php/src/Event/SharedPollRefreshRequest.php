@@ -21,6 +21,8 @@ final class SharedPollRefreshRequest extends Request
     protected function read(): void
     {
         $this->channel = $this->text('channel');
-        $this->items = $this->values('items');
+        /** @var list<\Causeway\Proto\Proxy\SharedPollRefreshItem> $items */
+        $items = $this->values('items');
+        $this->items = $items;
     }
 }

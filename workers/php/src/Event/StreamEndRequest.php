@@ -20,7 +20,7 @@ final class StreamEndRequest extends Request
 
     protected function read(): void
     {
-        $this->stream = $this->header('stream', '');
+        $this->stream = (string) $this->header('stream');
         $this->channel = $this->text('channel');
         $this->token = $this->text('token');
     }

@@ -17,7 +17,7 @@ final class StreamPublishRequest extends Request
 
     protected function read(): void
     {
-        $this->stream = $this->header('stream', '');
+        $this->stream = (string) $this->header('stream');
         $this->channel = $this->text('channel');
     }
 }

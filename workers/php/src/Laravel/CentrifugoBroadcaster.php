@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Laravel;
 
+use Causeway\Fields;
 use Causeway\Rpc;
 use Causeway\Rpc\RpcException;
 use Illuminate\Broadcasting\Broadcasters\Broadcaster;
@@ -38,16 +39,17 @@ final class CentrifugoBroadcaster extends Broadcaster
         }
         $socket = $payload['socket'] ?? null;
         unset($payload['socket']);
-        $command = ['channels' => array_values($this->formatChannels($channels)), 'data' => ['event' => $event, 'data' => (object) $payload]];
+        $names = array_values(Fields::strings($this->formatChannels($channels)));
+        $command = ['channels' => $names, 'data' => ['event' => $event, 'data' => (object) $payload]];
         if (is_string($socket) && $socket !== '') {
             $command['tags'] = ['socket' => $socket];
         }
         try {
-            $response = (array) $this->rpc->call('centrifuge.Broadcast', $command);
+            $response = Fields::of($this->rpc->call('centrifuge.Broadcast', $command));
         } catch (RpcException $error) {
             throw new BroadcastException("Centrifugo error: {$error->getMessage()}", previous: $error);
         }
-        self::check($response, $command['channels']);
+        self::check($response, $names);
     }
 
     /**
@@ -83,17 +85,19 @@ final class CentrifugoBroadcaster extends Broadcaster
     /**
      * An error in the response as a whole, or of one of the channels.
      *
-     * @param array<mixed> $response
-     * @param list<mixed> $channels
+     * @param list<string> $channels
      */
-    private static function check(array $response, array $channels): void
+    private static function check(Fields $response, array $channels): void
     {
-        $errors = ['' => $response['error'] ?? null];
-        foreach ((array) ($response['result']['responses'] ?? $response['responses'] ?? []) as $number => $one) {
-            $errors[' in ' . ($channels[$number] ?? $number)] = $one['error'] ?? null;
+        $responses = ['' => $response];
+        foreach ($response->fields('result')->list('responses') as $number => $one) {
+            $responses[' in ' . ($channels[$number] ?? $number)] = $one;
         }
-        foreach (array_filter($errors) as $where => $error) {
-            throw new BroadcastException("Centrifugo error$where: " . ($error['message'] ?? 'unknown') . ' (' . ($error['code'] ?? 0) . ')');
+        foreach ($responses as $where => $one) {
+            $error = $one->fields('error');
+            if ($one->has('error')) {
+                throw new BroadcastException("Centrifugo error$where: {$error->string('message')} ({$error->int('code')})");
+            }
         }
     }
 }

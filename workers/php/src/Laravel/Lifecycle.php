@@ -39,8 +39,9 @@ final class Lifecycle implements Interceptor
             return $this->refusal($error) ?? throw $this->reported($error);
         } finally {
             $this->laravel->forgetScopedInstances();
-            if ($this->laravel->resolved('auth')) {
-                $this->laravel->make('auth')->forgetGuards();
+            $auth = $this->laravel->resolved('auth') ? $this->laravel->make('auth') : null;
+            if (is_object($auth) && method_exists($auth, 'forgetGuards')) {
+                $auth->forgetGuards();
             }
         }
     }

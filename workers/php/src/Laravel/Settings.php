@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Laravel;
 
+use Causeway\Fields;
+use Causeway\Interceptor;
 use Illuminate\Contracts\Config\Repository;
 
 /**
@@ -15,7 +17,7 @@ final class Settings
 {
     /**
      * @param array<int|string, object|string> $services
-     * @param array<string, mixed> $interceptors
+     * @param array<string, Interceptor|callable|string|list<Interceptor|callable|string>> $interceptors
      */
     private function __construct(
         public readonly ?string $rpc,
@@ -31,18 +33,22 @@ final class Settings
 
     public static function of(Repository $config): self
     {
-        $values = (array) $config->get('centrifugo', []);
-        $text = static fn (string $key): ?string => is_string($values[$key] ?? null) && $values[$key] !== '' ? $values[$key] : null;
+        $values = Fields::of($config->get('centrifugo', []));
+        $text = static fn (string $key): ?string => $values->string($key) === '' ? null : $values->string($key);
+        /** @var array<int|string, object|string> $services */
+        $services = (array) $values->mixed('services');
+        /** @var array<string, Interceptor|callable|string|list<Interceptor|callable|string>> $interceptors */
+        $interceptors = (array) $values->mixed('interceptors');
 
         return new self(
             $text('rpc'),
-            (float) ($values['timeout'] ?? 5.0),
+            $values->has('timeout') ? $values->float('timeout') : 5.0,
             $text('routes'),
-            (array) ($values['services'] ?? []),
-            (array) ($values['interceptors'] ?? []),
+            $services,
+            $interceptors,
             $text('codec'),
-            (bool) ($values['backtrace'] ?? false),
-            (bool) ($values['debug'] ?? false),
+            (bool) $values->mixed('backtrace'),
+            (bool) $values->mixed('debug'),
         );
     }
 }

@@ -71,7 +71,7 @@ class Client
     public function callBytes(string $method, string $argument, int $codec, ?float $timeout = null): string
     {
         $deadline = Connection::now() + ($timeout ?? $this->timeout);
-        for (;;) {
+        while (true) {
             // It is put back once the call has succeeded; otherwise it is not used again.
             $connection = $this->idle() ?? new Connection($this->address, $deadline);
             try {

@@ -112,7 +112,8 @@ final class Connection
     {
         $buffer = '';
         try {
-            for ($end = 0; ($reply = Frame::decode($buffer, $end)) === null;) {
+            $end = 0;
+            while (($reply = Frame::decode($buffer, $end)) === null) {
                 if (!self::wait($this->stream, null, $deadline - self::now())) {
                     throw new TimeoutException("$method was not answered in time", true);
                 }
@@ -152,7 +153,7 @@ final class Connection
     private static function select($reading, $writing, float $seconds): bool
     {
         $deadline = self::now() + $seconds;
-        for (;;) {
+        while (true) {
             $read = $reading === null ? [] : [$reading];
             $write = $writing === null ? [] : [$writing];
             $except = [];

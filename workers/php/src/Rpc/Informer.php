@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
+
 /** Lists, adds and removes workers. All methods throw an {@see RpcException}. */
 final class Informer
 {
@@ -14,22 +16,22 @@ final class Informer
     /** @return list<string> the names of the pools */
     public function list(): array
     {
-        return $this->client->call('informer.List', true) ?? [];
+        return array_values(Fields::strings($this->client->call('informer.List', true)));
     }
 
     /** @return list<WorkerState> the workers of a pool; empty if the pool does not exist */
     public function workers(string $plugin = 'centrifuge'): array
     {
-        $found = $this->client->call('informer.Workers', $plugin)['workers'] ?? [];
+        $found = Fields::of($this->client->call('informer.Workers', $plugin))->list('workers');
 
-        return array_map(static fn (array $worker): WorkerState => new WorkerState(
-            pid: $worker['pid'],
-            status: $worker['statusStr'],
-            executions: $worker['numExecs'],
-            created: $worker['created'],
-            memory: $worker['memoryUsage'],
-            cpuPercent: (float) $worker['CPUPercent'],
-            command: $worker['command'],
+        return array_map(static fn (Fields $worker): WorkerState => new WorkerState(
+            pid: $worker->int('pid'),
+            status: $worker->string('statusStr'),
+            executions: $worker->int('numExecs'),
+            created: $worker->int('created'),
+            memory: $worker->int('memoryUsage'),
+            cpuPercent: $worker->float('CPUPercent'),
+            command: $worker->string('command'),
         ), $found);
     }
 

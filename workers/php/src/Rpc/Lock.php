@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
+
 /**
  * Locks shared by all workers, or by several servers: one writer or many readers of a resource. Times are in seconds.
  *
@@ -107,18 +109,15 @@ final class Lock
         if ($owner !== null) {
             $request['pid'] = self::pid($owner);
         }
-        $response = $this->client->call($method, $request, $this->client->timeout + ($wait ?? 0.0));
-        if (($response['ok'] ?? false) !== true) {
-            return null;
-        }
+        $response = Fields::of($this->client->call($method, $request, $this->client->timeout + ($wait ?? 0.0)));
 
-        return ['id' => $id, 'token' => (int) ($response['token'] ?? 0)];
+        return $response->bool('ok') ? ['id' => $id, 'token' => $response->int('token')] : null;
     }
 
     /** @param array<string, string|int> $request */
     private function isDone(string $method, array $request): bool
     {
-        return ($this->client->call($method, $request)['ok'] ?? false) === true;
+        return Fields::of($this->client->call($method, $request))->bool('ok');
     }
 
     private static function pid(string $owner): int

@@ -95,6 +95,8 @@ final class Logger
             return get_debug_type($value);
         }
 
-        return is_string($value) ? (string) json_decode((string) $json) : (string) $json;
+        $decoded = is_string($value) ? json_decode((string) $json) : null;
+
+        return is_string($decoded) ? $decoded : (string) $json;
     }
 }

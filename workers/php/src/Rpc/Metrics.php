@@ -87,6 +87,6 @@ final class Metrics
     /** @param list<string> $labels */
     private function change(string $operation, string $name, float|int $value, array $labels): void
     {
-        $this->client->call("metrics.$operation", ['name' => $name, 'value' => $value, 'labels' => array_values($labels)]);
+        $this->client->call("metrics.$operation", ['name' => $name, 'value' => $value, 'labels' => $labels]);
     }
 }

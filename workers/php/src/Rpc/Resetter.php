@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
+
 /** Replaces workers. All methods throw an {@see RpcException}. */
 final class Resetter
 {
@@ -14,7 +16,7 @@ final class Resetter
     /** @return list<string> the names of the pools */
     public function list(): array
     {
-        return $this->client->call('resetter.List', true) ?? [];
+        return array_values(Fields::strings($this->client->call('resetter.List', true)));
     }
 
     /**

@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
+
 /** The health of pools. All methods throw an {@see RpcException}. */
 final class Status
 {
@@ -25,8 +27,8 @@ final class Status
 
     private function ask(string $method, string $plugin): PluginStatus
     {
-        $response = $this->client->call($method, ['plugin' => $plugin]);
+        $response = Fields::of($this->client->call($method, ['plugin' => $plugin]));
 
-        return new PluginStatus((int) ($response['code'] ?? 0), $response['message'] ?? '');
+        return new PluginStatus($response->int('code'), $response->string('message'));
     }
 }

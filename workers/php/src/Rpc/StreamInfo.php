@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
+
 /** An open stream of a subscription. */
 final class StreamInfo
 {
@@ -27,27 +29,20 @@ final class StreamInfo
     ) {
     }
 
-    /**
-     * What a result says; what is not set is left out of it.
-     *
-     * @param array<string, mixed> $stream
-     */
-    public static function fromJson(array $stream): self
+    /** What a result says; what is not set is left out of it. */
+    public static function fromJson(Fields $stream): self
     {
-        $text = static fn (string $name): string => (string) ($stream[$name] ?? '');
-        $number = static fn (string $name): int => (int) ($stream[$name] ?? 0);
-
         return new self(
-            $text('id'),
-            $text('channel'),
-            $text('client'),
-            $text('user'),
-            $text('pool'),
-            (bool) ($stream['bidirectional'] ?? false),
-            (bool) ($stream['held'] ?? false),
-            $number('opened'),
-            $number('sent'),
-            $number('buffered'),
+            $stream->string('id'),
+            $stream->string('channel'),
+            $stream->string('client'),
+            $stream->string('user'),
+            $stream->string('pool'),
+            $stream->bool('bidirectional'),
+            $stream->bool('held'),
+            $stream->int('opened'),
+            $stream->int('sent'),
+            $stream->int('buffered'),
         );
     }
 }

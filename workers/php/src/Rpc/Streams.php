@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Rpc;
 
+use Causeway\Fields;
 use Causeway\Frame;
 use Causeway\Json;
 use Causeway\Publication;
@@ -58,6 +59,6 @@ final class Streams
         $filter = ['channel' => $channel, 'user' => $user, 'client' => $client, 'limit' => $limit];
         $result = $this->client->call('stream.List', $filter);
 
-        return array_map(StreamInfo::fromJson(...), $result['streams'] ?? []);
+        return array_map(StreamInfo::fromJson(...), Fields::of($result)->list('streams'));
     }
 }

@@ -9,6 +9,7 @@ use Causeway\Attribute\On;
 use Causeway\Event;
 use Causeway\Interceptor;
 use Causeway\Rpc;
+use Symfony\Component\Config\Definition\Builder\ArrayNodeDefinition;
 use Symfony\Component\Config\Definition\Configurator\DefinitionConfigurator;
 use Symfony\Component\DependencyInjection\ChildDefinition;
 use Symfony\Component\DependencyInjection\ContainerBuilder;
@@ -25,14 +26,14 @@ final class CausewayBundle extends AbstractBundle
 {
     public function configure(DefinitionConfigurator $definition): void
     {
-        $definition->rootNode()
-            ->children()
-                ->scalarNode('rpc')->defaultNull()->info('Where rpc.listen of the server is. Workers need not say it.')->end()
-                ->floatNode('timeout')->defaultValue(30.0)->info('Seconds that a call of the server may take.')->end()
-                ->enumNode('codec')->values([null, 'proto', 'json'])->defaultNull()->info('By default what the server offers.')->end()
-                ->booleanNode('backtrace')->defaultFalse()->info('Whether the worker says where a slow request is.')->end()
-                ->booleanNode('debug')->defaultFalse()->info('Whether the log shows requests that have failed, with data of clients.')->end()
-            ->end();
+        $root = $definition->rootNode();
+        assert($root instanceof ArrayNodeDefinition);
+        $nodes = $root->children();
+        $nodes->scalarNode('rpc')->defaultNull()->info('Where rpc.listen of the server is. Workers need not say it.');
+        $nodes->floatNode('timeout')->defaultValue(30.0)->info('Seconds that a call of the server may take.');
+        $nodes->enumNode('codec')->values([null, 'proto', 'json'])->defaultNull()->info('By default what the server offers.');
+        $nodes->booleanNode('backtrace')->defaultFalse()->info('Whether the worker says where a slow request is.');
+        $nodes->booleanNode('debug')->defaultFalse()->info('Whether the log shows requests that have failed, with data of clients.');
     }
 
     /** @param array<string, mixed> $config */

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Causeway\Symfony;
 
 use Causeway\App;
+use Causeway\Fields;
 use Symfony\Component\DependencyInjection\ChildDefinition;
 use Symfony\Component\DependencyInjection\Compiler\CompilerPassInterface;
 use Symfony\Component\DependencyInjection\Compiler\ServiceLocatorTagPass;
@@ -36,16 +37,16 @@ final class HandlersPass implements CompilerPassInterface
 
     /**
      * @param array<string, Reference> $references
-     * @return list<array{string, string, string, string|null}> the type of event, the pattern, the class and the method of each
+     * @return list<array{string, string, class-string, string}> the type of event, the pattern, the class and the method of each
      */
     private static function handlers(ContainerBuilder $container, array &$references): array
     {
         $handlers = [];
         foreach ($container->findTaggedServiceIds(self::HANDLER, true) as $id => $tags) {
             $class = self::classOf($container, $id, $references);
-            foreach ($tags as $tag) {
-                $method = $tag['method'] ?? (method_exists($class, 'handle') ? 'handle' : '__invoke');
-                $handlers[] = [$tag['event'], $tag['pattern'] ?? '*', $class, $method];
+            foreach (array_map(Fields::of(...), array_values((array) $tags)) as $tag) {
+                $method = $tag->string('method') ?: (method_exists($class, 'handle') ? 'handle' : '__invoke');
+                $handlers[] = [$tag->string('event'), $tag->string('pattern') ?: '*', $class, $method];
                 self::addParameters($container, $class, $method, $references);
             }
         }
@@ -65,7 +66,7 @@ final class HandlersPass implements CompilerPassInterface
             $attributes = (new \ReflectionClass($class))->getAttributes(AsInterceptor::class);
             $places = array_map(static fn (\ReflectionAttribute $attribute): AsInterceptor => $attribute->newInstance(), $attributes);
             foreach ($places !== [] ? $places : [new AsInterceptor()] as $place) {
-                $interceptors[$place->priority][] = [$place->event?->value ?? '*', $class];
+                $interceptors[$place->priority][] = [$place->event === null ? '*' : $place->event->value, $class];
             }
         }
         krsort($interceptors);

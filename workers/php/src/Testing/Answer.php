@@ -6,6 +6,7 @@ namespace Causeway\Testing;
 
 use Causeway\Disconnect;
 use Causeway\Error;
+use Causeway\Fields;
 
 /** What Centrifugo gets from a handler: exactly one of a result, an error, a disconnect and a failure. */
 final class Answer
@@ -39,14 +40,14 @@ final class Answer
         if (!is_string($encoded)) {
             throw new \LogicException('only subscriptions to streams are answered by streams');
         }
-        $response = json_decode($encoded, true, flags: JSON_THROW_ON_ERROR);
-        $error = $response['error'] ?? null;
-        $disconnect = $response['disconnect'] ?? null;
+        $response = Fields::of(json_decode($encoded, true, flags: JSON_THROW_ON_ERROR));
+        $error = $response->fields('error');
+        $disconnect = $response->fields('disconnect');
 
         return match (true) {
-            $error !== null => new self(error: new Error($error['code'] ?? 0, $error['message'] ?? '', $error['temporary'] ?? false)),
-            $disconnect !== null => new self(disconnect: new Disconnect($disconnect['code'] ?? 0, $disconnect['reason'] ?? '')),
-            default => new self(result: self::decoded($response['result'] ?? [])),
+            $response->has('error') => new self(error: new Error($error->int('code'), $error->string('message'), $error->bool('temporary'))),
+            $response->has('disconnect') => new self(disconnect: new Disconnect($disconnect->int('code'), $disconnect->string('reason'))),
+            default => new self(result: self::decoded($response->fields('result')->all())),
         };
     }
 

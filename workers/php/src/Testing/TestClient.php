@@ -138,9 +138,7 @@ final class TestClient
     /**
      * Runs a part of the application; returns what it does, or how it fails.
      *
-     * @template T
-     * @param \Closure(): T $part
-     * @return T|\Throwable
+     * @param \Closure(): mixed $part
      */
     private function call(\Closure $part): mixed
     {

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Testing;
 
+use Causeway\Fields;
 use Causeway\Json;
 use Causeway\Publication;
 
@@ -22,6 +23,7 @@ final class TestStream implements \IteratorAggregate
     /** Why the stream has failed; null if it has not. */
     public ?string $failure = null;
 
+    /** @var \Fiber<mixed, mixed, string|null, mixed>|null */
     private ?\Fiber $fiber = null;
 
     /** @var \Iterator<mixed, string>|null messages of the handler; null if it has returned a result, so that the server holds the stream */
@@ -39,7 +41,7 @@ final class TestStream implements \IteratorAggregate
      */
     public function __construct(\Closure $serve, private readonly \Closure $call)
     {
-        $answer = ($this->call)(fn (): mixed => $this->run(function () use ($serve): ?string {
+        $answer = ($this->call)(fn (): mixed => $this->run(function () use ($serve): string {
             $answer = $serve($this->inbox(...));
             if (is_string($answer)) {
                 return $answer;
@@ -52,8 +54,8 @@ final class TestStream implements \IteratorAggregate
             throw new \LogicException('the handler waits for a message of its client before it has answered the subscription');
         }
         if (is_string($answer) && $this->messages !== null) {
-            $opening = json_decode($answer, true, flags: JSON_THROW_ON_ERROR);
-            $answer = json_encode($opening['subscribe_response'] ?? [], JSON_THROW_ON_ERROR);
+            $opening = Fields::of(json_decode($answer, true, flags: JSON_THROW_ON_ERROR));
+            $answer = Json::encode($opening->mixed('subscribe_response'));
         }
         $this->answer = Answer::of($answer);
         $this->isOpen = $this->answer->ok;
@@ -79,9 +81,11 @@ final class TestStream implements \IteratorAggregate
 
             return null;
         }
-        $publication = json_decode($message, true, flags: JSON_THROW_ON_ERROR)['publication'] ?? [];
+        $publication = Fields::of(json_decode($message, true, flags: JSON_THROW_ON_ERROR))->fields('publication');
+        /** @var array<string, string> $tags */
+        $tags = Fields::strings($publication->mixed('tags'));
 
-        return new Publication($publication['data'] ?? null, $publication['tags'] ?? []);
+        return new Publication($publication->mixed('data'), $tags);
     }
 
     /** Publications up to the end of the handler, or until it waits for a message of the client. */
@@ -134,7 +138,10 @@ final class TestStream implements \IteratorAggregate
             return null;
         }
 
-        return $fiber->getReturn();
+        /** @var string|null $message */
+        $message = $fiber->getReturn();
+
+        return $message;
     }
 
     /**
