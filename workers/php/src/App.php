@@ -40,7 +40,7 @@ final class App
 
     private readonly bool $debug;
 
-    /** @var array<string, true> event types whose missing handler was logged */
+    /** @var array<string, Handler> what answers events without a handler, by event type */
     private array $missing = [];
 
     /** The last context and what it contains: unless client headers are forwarded, few contexts differ. */
@@ -267,20 +267,14 @@ final class App
         $codec = $payload->isJson ? $this->json ??= new JsonCodec() : $this->proto ??= new ProtoCodec();
         $class = $event->requestClass();
         $request = new $class($codec->decode($event->requestMessage(), $payload->body), $headers, $codec, $payload);
-        $handler = $this->handlers->find($event, $request);
-        $interceptors = $this->interceptors === null ? [] : $this->interceptors->of($event);
-        if ($handler === null && $interceptors === []) {
-            return $codec->answer($event, $this->withoutHandler($event, $request));
-        }
-        $place = $handler === null ? '' : $handler->place;
-        $call = $handler === null ? fn (Request $request): ?Error => $this->withoutHandler($event, $request) : $handler->call;
-        $chain = $interceptors === [] ? null : new Chain($event, $interceptors, $call, $place);
+        $handler = $this->handlers->find($event, $request) ?? $this->missing[$type] ??= $this->missing($event);
+        $chain = $this->interceptors === null ? null : $this->chain($event, $handler);
         $scope = Tracing::enter($headers);
         try {
-            $answer = $chain === null ? $call($request) : $chain->run($request);
+            $answer = $chain === null ? ($handler->call)($request) : $chain->run($request);
             if ($answer instanceof \Generator && $event->isStream()) {
                 $incident = new Incident($event, $request, $this->logger, $this->debug);
-                $stream = new Stream($event, $answer, $codec, $chain === null ? $place : $chain->place, $incident);
+                $stream = new Stream($event, $answer, $codec, $chain === null ? $handler->place : $chain->place, $incident);
                 $answer = $stream->rejection();
                 if ($answer === null) {
                     return $scope === null ? $stream->messages() : Tracing::during($headers, $stream->messages());
@@ -299,9 +293,17 @@ final class App
             return $codec->answer($event, $answer);
         } catch (\Throwable $error) {
             $problem = $error instanceof WorkerException ? '' : "cannot encode the answer to $event->value: ";
-            $place = $chain === null ? $place : $chain->place;
+            $place = $chain === null ? $handler->place : $chain->place;
             throw $this->failed(new WorkerException("$place: $problem{$error->getMessage()}", previous: $error), $event, $request);
         }
+    }
+
+    /** The way of a request through interceptors; null if the event has none. */
+    private function chain(Event $event, Handler $handler): ?Chain
+    {
+        $interceptors = $this->interceptors?->of($event) ?? [];
+
+        return $interceptors === [] ? null : new Chain($event, $interceptors, $handler->call, $handler->place);
     }
 
     /** The exception, of which the log says what it has failed. */
@@ -331,18 +333,23 @@ final class App
         return new Worker();
     }
 
-    /** The answer to an event without a handler. Where the response has no error, its result is empty instead. */
-    private function withoutHandler(Event $event, Request $request): ?Error
+    /** Answers an event without a handler. Where the response has no error, its result is empty instead. */
+    private function missing(Event $event): Handler
     {
-        if (!isset($this->missing[$event->value])) {
-            $this->missing[$event->value] = true;
-            $isKnown = $event === Event::Rpc || $this->handlers->has($event);
-            $name = $isKnown ? Incident::nameOf($event, $request) : $event->value;
-            $line = "no handler for $name (logged once)";
-            $this->logger === null ? fwrite(STDERR, "$line\n") : $this->logger->warning($line, ['event' => $event->value]);
-        }
+        $isLogged = false;
+        $answer = function (Request $request) use ($event, &$isLogged): ?Error {
+            if (!$isLogged) {
+                $isLogged = true;
+                $isKnown = $event === Event::Rpc || $this->handlers->has($event);
+                $name = $isKnown ? Incident::nameOf($event, $request) : $event->value;
+                $line = "no handler for $name (logged once)";
+                $this->logger === null ? fwrite(STDERR, "$line\n") : $this->logger->warning($line, ['event' => $event->value]);
+            }
 
-        return $event->takesError() ? Error::notAvailable() : null;
+            return $event->takesError() ? Error::notAvailable() : null;
+        };
+
+        return Handler::of($answer, $this->resolver);
     }
 
     private static function event(string $type): Event

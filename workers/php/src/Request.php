@@ -49,11 +49,11 @@ abstract class Request
         protected readonly Payload $payload,
     ) {
         $this->cancellation = $payload->cancellation;
-        $this->client = $this->text('client');
-        $this->user = $this->text('user');
-        $this->transport = $this->text('transport');
-        $this->protocol = $this->text('protocol');
-        $this->encoding = $this->text('encoding');
+        $this->client = $codec->text($message, 'client');
+        $this->user = $codec->text($message, 'user');
+        $this->transport = $codec->text($message, 'transport');
+        $this->protocol = $codec->text($message, 'protocol');
+        $this->encoding = $codec->text($message, 'encoding');
         // Its first reader decodes it, see __get().
         unset($this->data);
         $this->read();

@@ -4,7 +4,6 @@ declare(strict_types=1);
 
 namespace Causeway\Event;
 
-use Causeway\Fields;
 use Causeway\Request;
 
 /** A client connects. */
@@ -23,6 +22,8 @@ final class ConnectRequest extends Request
     {
         $this->name = $this->text('name');
         $this->version = $this->text('version');
-        $this->channels = array_values(Fields::strings($this->values('channels')));
+        /** @var list<string> $channels */
+        $channels = $this->values('channels');
+        $this->channels = $channels;
     }
 }
