@@ -24,19 +24,20 @@ final class Handlers
      *
      * @throws \LogicException when the event has one with this pattern already, or has nothing that a pattern could match
      */
-    public function add(Event $event, string $pattern, Handler $handler): void
+    public function add(Event $event, string $text, Handler $handler): void
     {
         $handler->check($event);
-        if ($pattern === '*') {
+        $pattern = new Pattern($text);
+        if ($pattern->matchesAll()) {
             $taken = $this->others[$event->value] ?? null;
             $this->others[$event->value] ??= $handler;
             $what = $event->value;
         } else {
             $subject = $event->subject()
-                ?? throw new \LogicException("$handler->place: $event->value takes no pattern, found \"$pattern\"");
+                ?? throw new \LogicException("$handler->place: $event->value takes no pattern, found \"$text\"");
             $this->routes[$event->value] ??= new Routes($subject);
-            $taken = $this->routes[$event->value]->add(new Pattern($pattern), $handler);
-            $what = $event === Event::Rpc ? "RPC method \"$pattern\"" : "$event->value \"$pattern\"";
+            $taken = $this->routes[$event->value]->add($pattern, $handler);
+            $what = $event === Event::Rpc ? "RPC method \"$text\"" : "$event->value \"$text\"";
         }
         if ($taken !== null) {
             throw new \LogicException("$what has a handler already: $taken->place");

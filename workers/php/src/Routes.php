@@ -11,8 +11,9 @@ namespace Causeway;
  */
 final class Routes
 {
-    /** Subjects whose handler is remembered; clients choose them. */
+    /** How many subjects are remembered with their handlers, and of what length in bytes; clients choose them. */
     private const REMEMBERED = 1024;
+    private const MAX_LENGTH = 255;
 
     /** @var array<string, Handler> by what they match, which has no wildcard */
     private array $exact = [];
@@ -38,7 +39,7 @@ final class Routes
             return $taken;
         }
         foreach ($this->patterns as [$other, $taken]) {
-            if ($other->text === $pattern->text) {
+            if ($other->expression === $pattern->expression) {
                 return $taken;
             }
         }
@@ -55,6 +56,9 @@ final class Routes
         $subject = $request->{$this->subject};
         if (isset($this->exact[$subject]) || $this->patterns === []) {
             return $this->exact[$subject] ?? null;
+        }
+        if (strlen($subject) > self::MAX_LENGTH) {
+            return $this->search($subject);
         }
         if (!array_key_exists($subject, $this->found)) {
             if (count($this->found) >= self::REMEMBERED) {

@@ -52,6 +52,24 @@ final class AsyncTest extends TestCase
         self::assertSame([0, ''], $this->end($worker));
     }
 
+    public function testInterceptorsOfRequestsAtTheSameTimeHaveTheirOwnContexts(): void
+    {
+        $worker = $this->worker('
+            $app->interceptors(["*" => function ($request, $next) {
+                $request->context["number"] = $request->json();
+                Async::delay($request->json() % 5 / 1000);
+                return $next($request);
+            }])->onRpc("*", function ($request) {
+                Async::delay(0);
+                return $request->json() % 7 === 0 ? throw new Causeway\Error(7, "no") : new RpcResult([$request->context["number"], $request->json()]);
+            });', 32);
+        $worker->send(...array_map(static fn (int $id): Frame => Supervisor::rpc($id, 'x', (string) $id), range(1, 200)));
+        foreach ($worker->answers(200) as $id => $answer) {
+            self::assertSame($id % 7 === 0 ? '{"error":{"code":7,"message":"no"}}' : "{\"result\":{\"data\":[$id,$id]}}", $answer);
+        }
+        self::assertSame([0, ''], $this->end($worker));
+    }
+
     public function testHandlersThatAreReadyTogetherAreAnsweredInOneWrite(): void
     {
         [$worker, $near, $far] = self::pair();

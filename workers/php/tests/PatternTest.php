@@ -9,6 +9,7 @@ use Causeway\Event\RpcRequest;
 use Causeway\Pattern;
 use Causeway\Result\RpcResult;
 use Causeway\Testing\TestClient;
+use Causeway\WorkerException;
 use PHPUnit\Framework\TestCase;
 
 final class PatternTest extends TestCase
@@ -51,6 +52,32 @@ final class PatternTest extends TestCase
                 self::fail('it was accepted');
             } catch (\LogicException $error) {
                 self::assertSame("expected a pattern such as \"chat:*\", found \"$text\"", $error->getMessage());
+            }
+        }
+    }
+
+    public function testAClientCannotMakeAPatternSearchForLong(): void
+    {
+        $pattern = new Pattern('*a*a*a*a*?a*a*b');
+        self::assertFalse($pattern->matches(str_repeat('a', 50_000)));
+        self::assertTrue($pattern->matches(str_repeat('a', 50_000) . 'b'));
+    }
+
+    public function testWhatCannotBeMatchedIsAnErrorAndNotForAnotherHandler(): void
+    {
+        $this->expectException(WorkerException::class);
+        $this->expectExceptionMessage('cannot match the pattern "a*": ');
+        (new Pattern('a*'))->matches("a\xff");
+    }
+
+    public function testPatternsThatMatchTheSameAreTheSame(): void
+    {
+        foreach ([['a**b', 'a*b'], ['\\a*', 'a*'], ['**', '*']] as [$one, $other]) {
+            try {
+                (new App())->onRpc($one, fn () => null)->onRpc($other, fn () => null);
+                self::fail('it was registered');
+            } catch (\LogicException $error) {
+                self::assertStringContainsString(' has a handler already: ', $error->getMessage());
             }
         }
     }
@@ -100,6 +127,8 @@ final class PatternTest extends TestCase
         for ($number = 0; $number < 2500; ++$number) {
             self::assertSame("a a$number", $client->rpc("a$number")->data);
         }
+        $long = str_repeat('a', 300);
+        self::assertSame("a $long", $client->rpc($long)->data);
         $app->onRpc('a1*', fn () => new RpcResult('new'));
         self::assertSame(['new', 'a a2'], [$client->rpc('a1')->data, $client->rpc('a2')->data]);
     }
