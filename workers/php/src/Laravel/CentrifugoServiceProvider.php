@@ -17,7 +17,7 @@ use Illuminate\Support\ServiceProvider;
  */
 final class CentrifugoServiceProvider extends ServiceProvider
 {
-    private const CONFIG = __DIR__ . '/centrifugo.php';
+    private const CONFIG = __DIR__ . '/config.php';
 
     public function register(): void
     {
