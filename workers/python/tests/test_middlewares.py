@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
 import pytest
+from bridge import Bridge, Held
 
 import causeway
 from causeway import App, ConnectResult, Disconnect, Error, Event, Publication, RpcResult, Stop, SubscribeResult, WorkerError
@@ -260,3 +262,49 @@ def test_an_async_middleware_serves_every_style_of_handler_on_an_event_loop() ->
 
     asyncio.run(main())
     assert seen == ["all", "/all"] * 3
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_a_worker_with_many_requests_runs_middlewares_and_handlers_where_they_belong(threads: int) -> None:
+    async def main() -> None:
+        app, seen = App(), []
+
+        @app.middleware
+        async def outside(request: causeway.Request, next: Next) -> Any:
+            seen.append(threading.current_thread() is threading.main_thread())
+            return await next(request)
+
+        @app.on_rpc("*")
+        def plain(request: causeway.RpcRequest) -> RpcResult:
+            seen.append(threading.current_thread() is threading.main_thread())
+            assert causeway.current_request() is request
+            return RpcResult(request.method)
+
+        async with Bridge(app, threads=threads) as bridge:
+            assert (await bridge.answer(await bridge.rpc("a"))).result.data == b'"a"'
+        assert seen == [True, threads == 0]
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_cancels_a_middleware_and_what_is_inside() -> None:
+    async def main() -> None:
+        app, held, seen = App(), Held(), []
+
+        @app.middleware
+        async def outside(request: causeway.Request, next: Next) -> Any:
+            try:
+                return await next(request)
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+
+        app.on_rpc("*")(held)
+        async with Bridge(app) as bridge:
+            number = await bridge.rpc("a")
+            await held.begun("a")
+            await bridge.command(cancel=number)
+            assert await bridge.failure(number) == "cancelled"
+            assert seen == ["cancelled"] and await bridge.is_idle()
+
+    asyncio.run(main())

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends
 from main import Orders, api, current_user, orders
 
-from causeway import ConnectRequest, ConnectResult, RpcRequest, RpcResult, SubscribeRequest, SubscribeResult
+from causeway import ConnectRequest, ConnectResult, Error, RpcRequest, RpcResult, SubscribeRequest, SubscribeResult
 from causeway.contrib.fastapi import App
 
 app = App(api)
@@ -20,8 +20,10 @@ async def connect(request: ConnectRequest, user: Annotated[str, Depends(current_
 @app.on_subscribe("orders:*")
 async def follow(request: SubscribeRequest, orders: Annotated[Orders, Depends(orders)]) -> SubscribeResult:
     """Let users follow their own orders."""
-    order = await orders.of_user(int(request.channel.removeprefix("orders:")), request.user)
-    return SubscribeResult(data=order)
+    id = request.channel.removeprefix("orders:")
+    if not id.isdecimal():
+        raise Error(404, "no such order")
+    return SubscribeResult(data=await orders.of_user(int(id), request.user))
 
 
 @app.on_rpc("orders.list")

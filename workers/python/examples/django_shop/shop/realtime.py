@@ -19,7 +19,7 @@ def connect(request: ConnectRequest, user: AbstractUser) -> ConnectResult:
 @app.on_subscribe("orders:*")
 def follow(request: SubscribeRequest, user: AbstractUser) -> SubscribeResult:
     """Let users follow their own orders. An order that does not exist is error 404."""
-    order = Order.objects.get(pk=request.channel.removeprefix("orders:"))
+    order = Order.objects.get(pk=number(request.channel.removeprefix("orders:")))
     if order.user != user:
         raise Error(403, "permission denied")
     return SubscribeResult(data={"state": order.state})
@@ -34,5 +34,12 @@ async def orders(request: RpcRequest, user: AbstractUser) -> RpcResult:
 @app.on_rpc("orders.cancel")
 def cancel(request: RpcRequest, user: AbstractUser) -> RpcResult:
     """Cancel an order."""
-    changed = Order.objects.filter(pk=request.json, user=user, state="paid").update(state="cancelled")
+    changed = Order.objects.filter(pk=number(request.json), user=user, state="paid").update(state="cancelled")
     return RpcResult(data={"cancelled": bool(changed)})
+
+
+def number(sent: object) -> int:
+    """Return the number of an order, which a client may have made up."""
+    if not str(sent).isdecimal():
+        raise Error(404, "not found")
+    return int(str(sent))

@@ -36,7 +36,8 @@ class RealtimeTest(TestCase):
         ann, bob = TestClient(app, user=str(self.ann.pk)), TestClient(app, user=str(self.bob.pk))
         self.assertEqual(ann.subscribe(f"orders:{order.pk}").data, {"state": "paid"})
         self.assertEqual(bob.subscribe(f"orders:{order.pk}").error, Error(403, "permission denied"))
-        self.assertEqual(ann.subscribe("orders:0").error, Error(404, "not found"))
+        for channel in ("orders:0", "orders:x", f"orders:{10**30}"):
+            self.assertEqual(ann.subscribe(channel).error, Error(404, "not found"))
         self.assertEqual(TestClient(app, user="x").subscribe("orders:1").error, Error(101, "unauthorized"))
         self.assertEqual(bob.rpc("orders.cancel", order.pk).data, {"cancelled": False})
         self.assertEqual(ann.rpc("orders.cancel", order.pk).data, {"cancelled": True})
