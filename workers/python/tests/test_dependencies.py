@@ -262,7 +262,7 @@ def test_data_come_as_a_model_and_models_go_out(loop: bool) -> None:
         return RpcResult(sum(numbers))
 
     @app.on_rpc("either")
-    def either(request: causeway.RpcRequest, value: Data[Union[int, None]]) -> RpcResult:
+    def either(request: causeway.RpcRequest, value: Data[Union[int, None]] = None) -> RpcResult:
         return RpcResult([value])
 
     assert ask(app, "order", {"id": 7}, loop=loop).data == {"order": {"id": 7, "tags": [], "email": None}}

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Callable, NamedTuple, Optional, Union
 
+from .annotations import types_of
 from .data import DataSource, data_type
 from .events import Event
 from .handler import Handler, Style
@@ -165,7 +166,7 @@ class _ProvidedSource(Source):
 def provided_type(provider: Callable[..., Any]) -> Any:
     """Return the type that a provider says it returns; raise ``TypeError`` if it does not."""
     handler = Handler(provider)
-    annotation = _hints(handler).get("return") if not isinstance(provider, type) else provider
+    annotation = types_of(provider).get("return") if not isinstance(provider, type) else provider
     if handler.style in (Style.GENERATOR, Style.ASYNC_GENERATOR) and typing.get_origin(annotation) in _ITERATORS:
         annotation = typing.get_args(annotation)[0]
     if annotation is None or annotation is type(None):
@@ -233,20 +234,8 @@ def _annotated(handler: Handler, parameters: dict[str, inspect.Parameter]) -> di
     """Return parameters with their types instead of the names of these."""
     if all(not isinstance(parameter.annotation, str) for parameter in parameters.values()):
         return parameters
-    hints = _hints(handler)
+    hints = types_of(handler.function)
     return {name: parameter.replace(annotation=hints.get(name, parameter.annotation)) for name, parameter in parameters.items()}
-
-
-def _hints(handler: Handler) -> dict[str, Any]:
-    function: Any = inspect.unwrap(getattr(handler.function, "func", handler.function))
-    if isinstance(function, type):
-        function = getattr(function, "__init__")  # noqa: B009 - mypy takes it for the one of this instance
-    elif not inspect.isroutine(function):
-        function = type(function).__call__
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise TypeError(f"{handler.place}: {error}: types of parameters have to be importable when the worker starts") from error
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

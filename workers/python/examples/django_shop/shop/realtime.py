@@ -40,6 +40,7 @@ def cancel(request: RpcRequest, user: AbstractUser) -> RpcResult:
 
 def number(sent: object) -> int:
     """Return the number of an order, which a client may have made up."""
-    if not str(sent).isdecimal():
+    text = str(sent)
+    if not text.isdecimal() or len(text) > 18:
         raise Error(404, "not found")
-    return int(str(sent))
+    return int(text)

@@ -16,7 +16,6 @@ that Centrifugo forwards, and their ``finally`` blocks run when the handler has 
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -28,6 +27,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 
+from ..annotations import types_of
 from ..app import App as _App
 from ..data import bad_request
 from ..events import Error, Event
@@ -187,10 +187,7 @@ def _parameters_for_fastapi(handler: Callable[..., Any]) -> dict[str, inspect.Pa
     parameters = list(inspect.signature(handler).parameters.values())[1:]
     if all(parameter.annotation is parameter.empty and parameter.default is parameter.empty for parameter in parameters):
         return {}
-    try:
-        hints = typing.get_type_hints(handler, include_extras=True)
-    except NameError as error:
-        raise TypeError(f"{place_of(handler)}: {error}: types of parameters have to be defined before the handler") from error
+    hints = types_of(handler)
     found = {}
     for parameter in parameters:
         typed = parameter.replace(annotation=hints.get(parameter.name, parameter.annotation), kind=inspect.Parameter.KEYWORD_ONLY)
