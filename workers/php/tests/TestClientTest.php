@@ -137,9 +137,9 @@ final class TestClientTest extends TestCase
         $stream = (new TestClient($app))->subscribeBidirectional('c');
         self::assertNull($stream->next());
         self::assertTrue($stream->isOpen());
-        $stream->send(1)->send([2]);
+        $stream->publish(1)->publish([2]);
         self::assertSame([['you sent' => 1], ['you sent' => [2]], null], [$stream->next()?->data, $stream->next()?->data, $stream->next()]);
-        self::assertSame(['you sent' => null], $stream->send(null)->next()?->data);
+        self::assertSame(['you sent' => null], $stream->publish(null)->next()?->data);
         $stream->close();
         self::assertFalse($stream->isOpen());
     }

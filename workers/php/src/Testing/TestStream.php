@@ -97,7 +97,7 @@ final class TestStream implements \IteratorAggregate
     }
 
     /** Publishes a message to the stream, for a handler that reads the messages of its request. */
-    public function send(mixed $data): self
+    public function publish(mixed $data): self
     {
         $this->sent[] = Json::encode($data);
 
