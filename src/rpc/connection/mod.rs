@@ -53,7 +53,7 @@ const CANCELLED: usize = 64;
 /// Bytes of the reply to a lock's owner, at most.
 const GRANT: usize = 4 << 10;
 
-/// How long a peer may take for its first call, for the rest of a frame, and to read some of its replies.
+/// How long a peer may take for the rest of a frame, and to read some of its replies. It may connect long before its first call.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long it may take while another connection waits for the memory that is held for it.
@@ -124,7 +124,7 @@ struct Connection<'c, 'r> {
     is_open: bool,
     /// Whether replies can be sent.
     is_writable: bool,
-    /// When the next bytes are due: before the first call, and within a frame.
+    /// When a frame that has begun has to be complete.
     read_deadline: Option<Instant>,
     share: Share,
     /// Work done since the task yielded.
@@ -146,7 +146,7 @@ impl<'c, 'r> Connection<'c, 'r> {
             calls: Calls::default(),
             is_open: true,
             is_writable: true,
-            read_deadline: Some(Instant::now() + PATIENCE),
+            read_deadline: None,
             share: Share::new(Arc::clone(router.memory())),
             work: 0,
             write_deadline: Instant::now(),

@@ -317,6 +317,24 @@ async fn a_call_is_finished_though_its_connection_is_closed_for_a_fault() {
     assert!(is_finished.load(Relaxed));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_may_connect_long_before_its_first_call() {
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let (theirs_read, theirs_write) = tokio::io::split(theirs);
+    let (mut reader, mut writer) = tokio::io::split(ours);
+    let (router, registration) = (router(), Registration::alone());
+    let call = frame(Flags::JSON, &[1, 11], &[b"rpc.Version", b"true"]);
+    let late = async {
+        tokio::time::sleep(Duration::from_hours(24)).await;
+        writer.write_all(&call).await.unwrap();
+        reader.read_u8().await.unwrap();
+    };
+    tokio::select! {
+        _ = serve(theirs_read, theirs_write, &registration, &router) => panic!("the connection was closed"),
+        () = late => {}
+    }
+}
+
 #[tokio::test]
 async fn no_lock_is_granted_without_memory_for_the_reply() {
     let (router, registration) = (router(), Registration::alone());
