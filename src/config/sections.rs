@@ -58,6 +58,10 @@ pub(super) struct Centrifuge {
     #[serde(deserialize_with = "socket_mode")]
     socket_mode: Option<u32>,
     max_message_size: Option<Size>,
+    #[serde(deserialize_with = "timeout")]
+    max_connection_age: Option<Duration>,
+    #[serde(deserialize_with = "timeout")]
+    max_connection_age_grace: Option<Duration>,
     #[serde(deserialize_with = "target")]
     grpc_api_address: Option<String>,
     use_compressor: bool,
@@ -89,6 +93,8 @@ impl Centrifuge {
         if let Some(Size(bytes)) = self.max_message_size {
             proxy.max_message_size = bytes;
         }
+        proxy.max_connection_age = self.max_connection_age;
+        proxy.max_connection_age_grace = self.max_connection_age_grace;
         if let Some(address) = self.grpc_api_address {
             api.address = address;
         }

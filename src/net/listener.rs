@@ -1,12 +1,13 @@
 //! Accepting connections, whatever the address is.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -31,6 +32,9 @@ const CALM: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
+
+/// Connections that are accepted when the listener closes, at most: those of tokio's backlog.
+const BACKLOG: usize = 1024;
 
 /// Where to listen, and for which peers.
 #[derive(Debug)]
@@ -165,8 +169,7 @@ impl Listener {
             if self.waiting.is_some() {
                 let registration = self.register().await;
                 if let Some((stream, peer)) = self.waiting.take() {
-                    let is_tcp = matches!(stream, Stream::Tcp(_));
-                    let tls = self.tls.as_ref().filter(|_| is_tcp).cloned();
+                    let tls = tls_of(&stream, self.tls.as_ref());
                     return Accepted { stream, peer, registration, tls };
                 }
             }
@@ -190,10 +193,24 @@ impl Listener {
         }
     }
 
+    /// Stops listening. Returns the connections that were not accepted yet: their peers may have sent requests already, which would be lost.
+    pub(crate) async fn close(self) -> Vec<Accepted> {
+        let Self { file, socket, waiting, allow, connections, tls, .. } = self;
+        // Before the socket: see [`SocketFile`].
+        drop(file);
+        let left = waiting.into_iter().chain(socket.close());
+        let mut accepted = Vec::new();
+        for (stream, peer) in left.filter(|(_, peer)| is_allowed(&allow, *peer)) {
+            let (registration, tls) = (connections.register(|| {}).await, tls_of(&stream, tls.as_ref()));
+            accepted.push(Accepted { stream, peer, registration, tls });
+        }
+        accepted
+    }
+
     fn accepted(&mut self, accepted: io::Result<(Stream, Peer)>) {
         self.pace.accepted();
         match accepted {
-            Ok((stream, peer)) if self.is_allowed(peer) => self.waiting = Some((stream, peer)),
+            Ok((stream, peer)) if is_allowed(&self.allow, peer) => self.waiting = Some((stream, peer)),
             Ok((_, peer)) => {
                 if let Some(times) = self.refusing.happened() {
                     warn!(
@@ -232,14 +249,19 @@ impl Listener {
         });
         registration.await
     }
+}
 
-    fn is_allowed(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Address(address) => {
-                self.allow.is_empty() || self.allow.iter().any(|network| network.contains(address.ip()))
-            }
-            Peer::Process(_) => true,
+/// The TLS of a connection: on unix sockets there is none.
+fn tls_of(stream: &Stream, tls: Option<&Arc<Tls>>) -> Option<Arc<Tls>> {
+    tls.filter(|_| matches!(stream, Stream::Tcp(_))).cloned()
+}
+
+fn is_allowed(allow: &[Network], peer: Peer) -> bool {
+    match peer {
+        Peer::Address(address) => {
+            allow.is_empty() || allow.iter().any(|network| network.contains(address.ip()))
         }
+        Peer::Process(_) => true,
     }
 }
 
@@ -279,22 +301,67 @@ impl Socket {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Otherwise an answer can wait 40 ms for an acknowledgement. If it fails, the peer has gone and needs neither option.
-                let _ = stream.set_nodelay(true);
-                let keepalive = socket2::TcpKeepalive::new()
-                    .with_time(KEEPALIVE)
-                    .with_interval(KEEPALIVE_INTERVAL)
-                    .with_retries(KEEPALIVE_PROBES);
-                let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                Ok((Stream::Tcp(stream), Peer::Address(address)))
+                Ok(of_tcp(stream, address))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
-                Ok((Stream::Unix(stream), Peer::Process(pid.and_then(|pid| u32::try_from(pid).ok()))))
+                Ok(of_unix(stream))
             }
         }
     }
+
+    /// Closes it. Returns the connections that the kernel has accepted, [`BACKLOG`] at most.
+    fn close(self) -> Vec<(Stream, Peer)> {
+        fn all<T>(accept: impl Fn() -> io::Result<T>) -> impl Iterator<Item = T> {
+            let accept = move || loop {
+                match accept() {
+                    Ok(accepted) => return Some(accepted),
+                    Err(error) if is_of_the_connection(&error) => {}
+                    Err(_) => return None,
+                }
+            };
+            std::iter::from_fn(accept).take(BACKLOG)
+        }
+        // What fails here does so for connections that have gone.
+        match self {
+            Self::Tcp(listener) => listener.into_std().map_or_else(
+                |_| Vec::new(),
+                |listener| {
+                    let adopt = |(stream, address): (std::net::TcpStream, _)| {
+                        stream.set_nonblocking(true).ok()?;
+                        Some(of_tcp(TcpStream::from_std(stream).ok()?, address))
+                    };
+                    all(|| listener.accept()).filter_map(adopt).collect()
+                },
+            ),
+            Self::Unix(listener) => listener.into_std().map_or_else(
+                |_| Vec::new(),
+                |listener| {
+                    let adopt = |(stream, _): (std::os::unix::net::UnixStream, _)| {
+                        stream.set_nonblocking(true).ok()?;
+                        Some(of_unix(UnixStream::from_std(stream).ok()?))
+                    };
+                    all(|| listener.accept()).filter_map(adopt).collect()
+                },
+            ),
+        }
+    }
+}
+
+fn of_tcp(stream: TcpStream, address: SocketAddr) -> (Stream, Peer) {
+    // Otherwise an answer can wait 40 ms for an acknowledgement. If it fails, the peer has gone and needs neither option.
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    (Stream::Tcp(stream), Peer::Address(address))
+}
+
+fn of_unix(stream: UnixStream) -> (Stream, Peer) {
+    let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
+    (Stream::Unix(stream), Peer::Process(pid.and_then(|pid| u32::try_from(pid).ok())))
 }
 
 async fn tcp(host_and_port: &str) -> io::Result<OwnedFd> {
@@ -337,6 +404,21 @@ mod tests {
             allow: &[],
             limit,
             tls: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_wait_when_the_listener_closes_are_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let addresses = [Address::Tcp("127.0.0.1:0".into()), Address::Unix(folder.path().join("test.sock"))];
+        for address in addresses {
+            let listener = Listener::bind(options(&address)).await.unwrap();
+            let address = listener.address().clone();
+            let peers: [_; 3] = std::array::from_fn(|_| dial::connect(&address));
+            let peers = futures_util::future::join_all(peers).await;
+            assert!(peers.iter().all(Result::is_ok));
+            assert_eq!(listener.close().await.len(), 3);
+            assert!(dial::connect(&address).await.is_err());
         }
     }
 

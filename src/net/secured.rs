@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+#[cfg(test)]
+use super::Registration;
 use super::{Accepted, Incident, Peer, Stream};
 use crate::tls::Acceptor;
 
@@ -38,6 +40,12 @@ pub(crate) enum Unsecured {
 }
 
 impl Accepted {
+    /// A connection without a listener.
+    #[cfg(test)]
+    pub(crate) fn alone(stream: Stream) -> Self {
+        Self { stream, peer: Peer::Process(None), registration: Registration::alone(), tls: None }
+    }
+
     /// Completes the handshake, if the listener has TLS. Without it, this costs nothing.
     ///
     /// # Errors

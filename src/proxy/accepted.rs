@@ -97,3 +97,14 @@ pub(super) fn refuse_counted(timed: Option<Timed>, status: Status, respond: Send
     }
     refuse(status.into_http(), respond);
 }
+
+/// Refuses a call that no worker has seen, on a connection that is about to close. Clients repeat such a call on another connection by
+/// themselves, without a retry policy.
+///
+/// Source: RFC 9113, section 8.7.
+pub(super) fn refuse_unseen(timed: Option<Timed>, status: &Status, mut respond: SendResponse<Bytes>) {
+    if let Some(timed) = timed {
+        timed.end_with(status);
+    }
+    respond.send_reset(h2::Reason::REFUSED_STREAM);
+}

@@ -107,9 +107,7 @@ impl<B: Backend> Call<B> {
     /// Waits for the rest of the message.
     async fn wait(mut self, head: Parts, encoding: Encoding, mut incoming: Incoming) {
         let service = Arc::clone(&self.service);
-        let Some(_call) = service.in_flight.begin() else {
-            return refuse_counted(self.timed, status::of(&crate::pools::Error::ShuttingDown), self.respond);
-        };
+        let _call = service.in_flight.begin();
         let timeout = parse_timeout(&head.headers).ok().flatten();
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let until = |now: Instant, length: usize| {
@@ -194,7 +192,7 @@ impl<B: Backend> Call<B> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::atomic::AtomicBool;
 
     use tokio::io::duplex;
@@ -211,7 +209,7 @@ mod tests {
 
     /// Answers nothing.
     #[derive(Clone)]
-    struct NoBackend;
+    pub(in super::super) struct NoBackend;
 
     impl Backend for NoBackend {
         fn route(&self, _: &str, _: &[u8]) -> usize {
@@ -234,7 +232,7 @@ mod tests {
 
     /// Never answers.
     #[derive(Clone)]
-    struct Silent;
+    pub(in super::super) struct Silent;
 
     impl Backend for Silent {
         fn route(&self, _: &str, _: &[u8]) -> usize {
@@ -260,16 +258,18 @@ mod tests {
         connect_to(NoBackend).await
     }
 
+    pub(in super::super) fn service<B: Backend>(backend: B) -> Arc<Service<B>> {
+        let health = Health { serving: watch::channel(true).1 };
+        let (statistics, streams) = (Statistics::new(&[]), Streams::unhandled());
+        let credentials = Arc::new(CredentialCheck::new(None));
+        Arc::new(Service::new(backend, health, statistics, credentials, 1 << 20, streams, Tracer::default()))
+    }
+
     async fn connect_to<B: Backend>(backend: B) -> (h2::client::SendRequest<Bytes>, Arc<Service<B>>) {
         let (near, far) = duplex(64 * 1024);
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
-        let health = Health { serving: watch::channel(true).1 };
-        let (statistics, streams) = (Statistics::new(&[]), Streams::unhandled());
-        let credentials = Arc::new(CredentialCheck::new(None));
-        let service =
-            Service::new(backend, health, statistics, credentials, 1 << 20, streams, Tracer::default());
-        let service = Arc::new(service);
+        let service = service(backend);
         let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
         let shared = Arc::clone(&service);
         tokio::spawn(async move {

@@ -1,6 +1,9 @@
 //! The settings of the listener, in the `centrifuge` section.
 
+use std::time::Duration;
+
 use super::Credentials;
+use super::lifetime::MaxAge;
 use crate::findings::{Findings, Machine};
 use crate::net::{Address, Attributes, SocketSettings, can_listen};
 use crate::tls::ServerFiles;
@@ -20,6 +23,10 @@ pub struct Config {
     pub tls: Option<ServerFiles>,
     /// `centrifuge.proxy_credentials`: what calls have to present (Causeway's own key).
     pub credentials: Option<Credentials>,
+    /// `centrifuge.max_connection_age`: when a connection is asked to leave; never unless set (Causeway's own key).
+    pub max_connection_age: Option<Duration>,
+    /// `centrifuge.max_connection_age_grace`: how long the calls of such a connection may take; no limit unless set (Causeway's own key).
+    pub max_connection_age_grace: Option<Duration>,
 }
 
 /// Who may open a unix socket, unless set.
@@ -34,6 +41,8 @@ impl Default for Config {
             max_message_size: 64 << 20,
             tls: None,
             credentials: None,
+            max_connection_age: None,
+            max_connection_age_grace: None,
         }
     }
 }
@@ -42,6 +51,11 @@ impl Config {
     /// The attributes of a unix socket's file.
     pub(super) fn attributes(&self) -> Attributes {
         self.socket.over(Attributes::mode(self.socket_mode))
+    }
+
+    /// How old connections may become.
+    pub(super) fn max_age(&self) -> MaxAge {
+        MaxAge { age: self.max_connection_age, grace: self.max_connection_age_grace }
     }
 
     /// Reports what would keep calls from being accepted.
@@ -63,6 +77,10 @@ impl Config {
         }
         if let Some(credentials) = &self.credentials {
             credentials.validate(findings);
+        }
+        if self.max_connection_age.is_none() && self.max_connection_age_grace.is_some() {
+            let text = "has no effect: centrifuge.max_connection_age is not set";
+            findings.odd("centrifuge.max_connection_age_grace", text);
         }
     }
 }

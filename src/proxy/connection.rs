@@ -5,14 +5,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use h2::server::Builder;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use h2::server::{Builder, Connection};
 use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::account::Account;
 use super::concurrency::CALLS;
+use super::lifetime::{MaxAge, Stage, stages};
 use super::service::Service;
 use super::slice::by_slice;
 use super::throttle::Throttle;
@@ -22,7 +26,7 @@ use crate::net::{Accepted, Coalesce, Stream, Unsecured};
 /// How long the HTTP/2 handshake may take; as in grpc-go (`ConnectionTimeout`).
 const HANDSHAKE: Duration = Duration::from_mins(2);
 
-/// How long the GOAWAY of an evicted connection may take. Mostly the kernel takes the few bytes at once.
+/// How long the last GOAWAY of a connection may take that is closed at once. Mostly the kernel takes the few bytes at once.
 const GOODBYE: Duration = Duration::from_millis(5);
 
 /// The interval of HTTP/2 PINGs; a peer that does not answer one within the timeout is gone.
@@ -50,16 +54,20 @@ const MAX_RESETS: usize = 100_000;
 /// Calls that ended on this side and are remembered for a second: frames that still arrive for them are no protocol error.
 const REMEMBERED: usize = 1024;
 
-/// Serves a connection until it is closed. Once `closing` is cancelled a GOAWAY is sent, and the connection closes after its last call.
+/// How long the handshake may still take once the server is shutting down. A client may have sent calls together with it.
+pub(super) const LATE_HANDSHAKE: Duration = Duration::from_millis(500);
+
+/// Serves a connection until it is closed. Once `closing` is cancelled, or at its age, it is drained (see [`super::lifetime`]).
 pub(super) async fn serve<B: Backend>(
     accepted: Accepted,
     service: Arc<Service<B>>,
     closing: CancellationToken,
+    max_age: MaxAge,
 ) {
     let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
     let lane = service.lane.clone();
     // Boxed, since it would be moved.
-    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing));
+    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing, max_age.jittered()));
     if let Err(error) = by_slice(account.slice(), &lane, served).await {
         debug!(target: "centrifuge", %error, "connection closed with an error");
     }
@@ -82,46 +90,70 @@ async fn try_serve<B: Backend>(
     service: Arc<Service<B>>,
     account: Arc<Account>,
     closing: CancellationToken,
+    max_age: MaxAge,
 ) -> Result<(), Error> {
-    let Some(secured) = closing.run_until_cancelled(accepted.secured()).await else { return Ok(()) };
-    let Accepted { stream, registration, .. } = secured?;
+    let mut stages = pin!(stages(closing.clone(), max_age));
+    let shutdown = async {
+        closing.cancelled().await;
+        sleep(LATE_HANDSHAKE).await;
+    };
+    let mut shutdown = pin!(shutdown);
+    let secured = tokio::select! {
+        biased;
+        secured = accepted.secured() => secured?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let Accepted { stream, registration, .. } = secured;
     let in_flight = Arc::clone(&service.in_flight);
     let is_unix = matches!(stream, Stream::Unix(_));
     let stream = Throttle::new(stream, Arc::clone(&account), is_unix);
     let stream = Coalesce::new(stream, move || in_flight.calls() > 0);
     let handshake =
         registration.until_evicted(timeout(HANDSHAKE, http2(service.streams.max()).handshake(stream)));
-    // There are no calls before the handshake, so there is nothing to finish.
-    let Some(Some(opened)) = closing.run_until_cancelled(handshake).await else { return Ok(()) };
+    let opened = tokio::select! {
+        biased;
+        opened = handshake => opened,
+        () = &mut shutdown => None,
+    };
+    let Some(opened) = opened else { return Ok(()) };
     registration.spoke();
     let mut connection = opened.map_err(|_| Error::NoHandshake)??;
     let mut silent = pin!(silence(connection.ping_pong()));
-    let mut closing = pin!(closing.cancelled_owned());
     let mut evicted = pin!(registration.evicted());
-    let mut leaving = false;
+    let mut refuses = false;
     loop {
         tokio::select! {
             biased;
             accepted = account.slice().accepting(connection.accept()) => match accepted {
                 Some(accepted) => {
-                    let (request, respond) = accepted?;
-                    call::begin(&service, &account, registration.call(), request, respond);
+                    let (request, mut respond) = accepted?;
+                    if refuses {
+                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    } else {
+                        call::begin(&service, &account, registration.call(), request, respond);
+                    }
                 }
                 None => return Ok(()),
             },
-            () = &mut closing, if !leaving => {
-                leaving = true;
-                connection.graceful_shutdown();
-            }
+            Some(stage) = stages.next() => match stage {
+                Stage::Draining => connection.graceful_shutdown(),
+                Stage::Refusing => refuses = true,
+                Stage::Over => return leave(connection).await,
+            },
             () = &mut silent => return Err(Error::Silent),
-            () = &mut evicted => {
-                // The caller makes its next calls on another connection.
-                connection.abrupt_shutdown(h2::Reason::NO_ERROR);
-                let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
-                return Ok(());
-            }
+            () = &mut evicted => return leave(connection).await,
         }
     }
+}
+
+/// Closes a connection. The client makes its next calls on another one.
+async fn leave<S>(mut connection: Connection<S, Bytes>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+    let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
+    Ok(())
 }
 
 /// The settings for Centrifugo's connections, each of which may have this many subscription streams.
@@ -154,7 +186,6 @@ async fn silence(ping: Option<PingPong>) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tokio::io::duplex;
     use tokio::time::Instant;
 

@@ -36,11 +36,10 @@ impl InFlight {
         }
     }
 
-    /// Counts a call; `None` when new ones are refused.
-    pub(super) fn begin(&self) -> Option<CallGuard<'_>> {
+    /// Counts a call.
+    pub(super) fn begin(&self) -> CallGuard<'_> {
         self.calls.fetch_add(1, SeqCst);
-        let call = CallGuard(self);
-        (!self.closing.load(SeqCst)).then_some(call)
+        CallGuard(self)
     }
 
     /// The number of calls in flight.
@@ -63,14 +62,14 @@ impl InFlight {
         self.unsent.load(SeqCst)
     }
 
-    /// Refuses new calls from now on.
+    /// No more calls are about to come: [`InFlight::finished`] may resolve.
     pub(super) fn close(&self) {
         self.closing.store(true, SeqCst);
         info!(target: "centrifuge", calls = self.calls.load(SeqCst), "refusing new calls");
         self.changed.notify_waiters();
     }
 
-    /// Resolves a moment after the last answer was sent, once new calls are refused. Most connections have closed by then.
+    /// Resolves a moment after the last answer was sent, once no more calls come. Most connections have closed by then.
     pub(super) async fn finished(&self) {
         loop {
             // Registered before the counts are read, so that no change is missed.
@@ -116,9 +115,8 @@ mod tests {
         let in_flight = InFlight::new();
         let begin = Instant::now();
         let waits = async |time| timeout(time, in_flight.finished()).await.is_err();
-        let call = in_flight.begin().unwrap();
+        let call = in_flight.begin();
         in_flight.close();
-        assert!(in_flight.begin().is_none());
         assert!(waits(10 * GOODBYE).await, "a call is in flight");
         in_flight.send();
         drop(call);

@@ -6,6 +6,7 @@
 //!               │ throttle     ◀── send ◀── gzip ◀── status ◀───┘
 //!               │ authority, concurrency
 //!               │ slice          account, memory: what calls hold     in_flight: what shutdown waits for
+//!               │ lifetime: how a connection is drained
 //! ```
 //!
 //! The path of one call, file by file:
@@ -14,7 +15,7 @@
 //! 2. `call` accepts the call: `route` finds its type, `credentials` are checked, if there are any, `account` reserves memory for it (`memory`), `receive` and `message` put its message
 //!    together, `context` turns its metadata into JSON.
 //! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
-//!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses. `sub_refresh` knows the one event that some
+//!    compresses the answer where the caller asks for it; `status` maps errors to gRPC statuses, and `retry` says which calls may be repeated. `sub_refresh` knows the one event that some
 //!    workers wait for under another name.
 //! 4. `answer` runs steps 3 and 4 in the task of the call; `send` writes the answer as the caller's flow control allows, `statistics`
 //!    counts how long it took, `recording` makes the spans of a call that is traced, and `access` logs it.
@@ -25,7 +26,8 @@
 //!
 //! Invariants:
 //! - A caller's deadline is kept here, at the edge: when it passes, the call is answered and the backend's future dropped.
-//! - Every call gets an answer, even during shutdown; only a caller that goes away gets none.
+//! - Every call that is accepted gets an answer, during shutdown too; only a caller that goes away gets none. One that is not accepted has not
+//!   been seen by a worker, and its client is told so.
 //! - Nothing that a client puts into metadata changes the type, or ends any call but its own.
 //! - Memory, and the time that a connection takes before others have a turn, are bounded whatever callers send.
 //!
@@ -43,16 +45,20 @@ mod call;
 mod concurrency;
 mod config;
 mod connection;
+#[cfg(test)]
+mod connection_tests;
 mod context;
 mod credentials;
 mod gzip;
 mod health;
 mod held;
 mod in_flight;
+mod lifetime;
 mod memory;
 mod message;
 mod receive;
 mod recording;
+mod retry;
 mod route;
 mod send;
 mod server;

@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::POOL_HEADER;
 use super::account::Reservation;
+use super::retry::Retry;
 use crate::grpc;
 
 /// How long a caller's flow control may block an answer.
@@ -46,7 +47,7 @@ pub(super) fn message(
     let (first, second) = match grpc::frame(message, is_compressed) {
         Ok(parts) => parts,
         Err(error) => {
-            let status = Status::resource_exhausted(error.to_string());
+            let status = Retry::Never.advised(Status::resource_exhausted(error.to_string()));
             return head_alone(status.into_http(), respond).map(|()| None);
         }
     };

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
+use super::lifetime::MaxAge;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, CredentialCheck, connection};
@@ -28,6 +29,7 @@ pub struct Server {
     tls: Option<Arc<Acceptor>>,
     credentials: Arc<CredentialCheck>,
     max_message_size: usize,
+    max_age: MaxAge,
     statistics: Arc<Statistics>,
     tracer: Tracer,
 }
@@ -62,8 +64,8 @@ impl Server {
         .await?;
         let (statistics, tracer) = (Statistics::new(pools), Tracer::default());
         let credentials = Arc::new(CredentialCheck::new(config.credentials.as_ref()));
-        let max_message_size = config.max_message_size;
-        Ok(Self { listener, tls, credentials, max_message_size, statistics, tracer })
+        let (max_message_size, max_age) = (config.max_message_size, config.max_age());
+        Ok(Self { listener, tls, credentials, max_message_size, max_age, statistics, tracer })
     }
 
     /// The same with spans of the calls.
@@ -102,9 +104,9 @@ impl Server {
         Arc::clone(&self.statistics)
     }
 
-    /// Serves until `shutdown` resolves. Then no connection is accepted, new calls on open ones are UNAVAILABLE, and the calls in flight
-    /// are finished, those that wait for a worker included. The `streams` end within the grace period, which `shutdown` resolves to. The
-    /// health service reports `serving`.
+    /// Serves until `shutdown` resolves. Then no connection is accepted, the open ones are drained (see [`super::lifetime`]), and the calls in
+    /// flight are finished, those that wait for a worker included. The `streams` end within the grace period, which `shutdown` resolves to.
+    /// The health service reports `serving`.
     pub async fn run<B: Backend>(
         mut self,
         backend: B,
@@ -113,25 +115,28 @@ impl Server {
         shutdown: impl Future<Output = Duration> + Send + 'static,
     ) -> Stopped {
         let health = Health { serving };
-        let (statistics, limit) = (self.statistics, self.max_message_size);
+        let (statistics, limit, max_age) = (self.statistics, self.max_message_size, self.max_age);
         let (credentials, open) = (self.credentials, streams.clone());
         let service = Service::new(backend, health, statistics, credentials, limit, open, self.tracer);
         let service = Arc::new(service);
         let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();
+        let serve = |accepted| connection::serve(accepted, Arc::clone(&service), goodbye.clone(), max_age);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let grace = loop {
             tokio::select! {
                 grace = &mut shutdown => break grace,
                 accepted = self.listener.accept() => {
-                    connections.spawn(connection::serve(accepted, Arc::clone(&service), goodbye.clone()));
+                    connections.spawn(serve(accepted));
                 }
                 Some(_) = connections.join_next() => {}
             }
         };
         // Here and not later: a successor may listen as soon as this server does not.
-        drop(self.listener);
+        for accepted in self.listener.close().await {
+            connections.spawn(serve(accepted));
+        }
         in_flight.close();
         goodbye.cancel();
         tokio::select! {

@@ -13,6 +13,7 @@ use super::health::Health;
 use super::in_flight::InFlight;
 use super::memory::Memory;
 use super::message::Message;
+use super::retry::Retry;
 use super::slice::Lane;
 use super::statistics::{Statistics, Timed};
 use super::sub_refresh::{self, SubRefresh};
@@ -77,7 +78,7 @@ impl Outcome {
         if matches!(self, Self::Status(_)) || reservation.replace(self.size()) {
             self
         } else {
-            Self::Status(status::out_of_memory())
+            Self::Status(Retry::Never.advised(status::out_of_memory()))
         }
     }
 }
@@ -117,9 +118,7 @@ impl<B: Backend> Service<B> {
         timed: Option<&mut Timed>,
         reservation: &mut Reservation,
     ) -> Outcome {
-        let Some(_call) = self.in_flight.begin() else {
-            return Outcome::Status(status::of(&pools::Error::ShuttingDown));
-        };
+        let _call = self.in_flight.begin();
         let answer = self.forward(head, message, timed, reservation);
         let Some(deadline) = head.deadline else { return answer.await };
         tokio::select! {
@@ -176,7 +175,8 @@ impl<B: Backend> Service<B> {
         // The worker is released before the answer is compressed.
         let body = answer.body.clone();
         drop(answer);
-        self.gzip.compress(body).await.map_or_else(Outcome::Status, Outcome::Compressed)
+        let compressed = self.gzip.compress(body).await;
+        compressed.map_or_else(|status| Outcome::Status(Retry::Never.advised(status)), Outcome::Compressed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tonic::{Code, Status};
 
+use super::retry::Retry;
 use crate::pools::Error;
 use crate::streams::Refused;
 
@@ -31,7 +32,34 @@ pub(super) fn of(error: &Error) -> Status {
         | Error::Broken { .. }
         | Error::Refused { .. } => Code::Internal,
     };
-    Status::new(code, cut(error.to_string(), MAX_MESSAGE))
+    let status = Status::new(code, cut(error.to_string(), MAX_MESSAGE));
+    match retry(error) {
+        Some(retry) => retry.advised(status),
+        None => status,
+    }
+}
+
+/// What its client may do about a failed call; `None` if a retry would be as useless as it is harmless.
+fn retry(error: &Error) -> Option<Retry> {
+    match error {
+        Error::NoWorkers { .. } | Error::ShuttingDown => Some(Retry::Now),
+        Error::QueueFull { .. } | Error::Busy { .. } => Some(Retry::Later),
+        Error::DeadlineExceeded
+        | Error::InvalidRequest { .. }
+        | Error::UnknownType { .. }
+        | Error::TooLarge { .. } => None,
+        Error::WorkerDied { .. }
+        | Error::StreamTimeout { .. }
+        | Error::ExecTtl { .. }
+        | Error::TooMuchMemory
+        | Error::Worker { .. }
+        | Error::InvalidAnswer { .. }
+        | Error::NoAnswer { .. }
+        | Error::Streamed { .. }
+        | Error::Broken { .. }
+        // No worker has handled it, but others would leave because of it as well.
+        | Error::Refused { .. } => Some(Retry::Never),
+    }
 }
 
 /// The status of a stream that is not opened.
@@ -40,12 +68,13 @@ pub(super) fn of_stream(refused: Refused) -> Status {
         Refused::Full { .. } | Refused::OutOfMemory | Refused::TooFast { .. } => Code::ResourceExhausted,
         Refused::ShuttingDown => Code::Unavailable,
     };
-    Status::new(code, refused.to_string())
+    let retry = if refused == Refused::ShuttingDown { Retry::Now } else { Retry::Later };
+    retry.advised(Status::new(code, refused.to_string()))
 }
 
 /// The status of a stream whose opening was answered with something else.
 pub(super) fn not_a_response() -> Status {
-    Status::internal("the worker's answer is not a SubscribeResponse")
+    Retry::Never.advised(Status::internal("the worker's answer is not a SubscribeResponse"))
 }
 
 /// The status of a call whose message exceeds the limit.
@@ -62,12 +91,13 @@ pub(super) fn unauthenticated() -> Status {
 
 /// The status of a call for which there is no memory.
 pub(super) fn out_of_memory() -> Status {
-    Status::resource_exhausted("the calls of this connection have reached its memory limit")
+    Retry::Later
+        .advised(Status::resource_exhausted("the calls of this connection have reached its memory limit"))
 }
 
-/// The status of a call whose deadline has passed.
+/// The status of a call whose deadline has passed. A worker may have seen it.
 pub(super) fn too_late() -> Status {
-    Status::deadline_exceeded("the deadline passed before an answer arrived")
+    Retry::Never.advised(Status::deadline_exceeded("the deadline passed before an answer arrived"))
 }
 
 /// The status of a call with malformed metadata, as in grpc-go.
@@ -108,5 +138,30 @@ mod tests {
         assert_eq!(of(&Error::InvalidRequest { reason: String::new() }).code(), Code::InvalidArgument);
         assert_eq!(of(&Error::TooLarge { reason: String::new() }).code(), Code::ResourceExhausted);
         assert_eq!(of(&Error::InvalidAnswer { pid: 1, reason: String::new() }).code(), Code::Internal);
+    }
+
+    #[test]
+    fn only_calls_that_no_worker_has_seen_may_be_repeated() {
+        let advice = |status: Status| {
+            let value = status.metadata().get("grpc-retry-pushback-ms")?;
+            Some(value.to_str().unwrap().parse::<i32>().unwrap())
+        };
+        let died = Error::WorkerDied { pid: 1, how: String::new() };
+        let limit = std::time::Duration::from_secs(1);
+        let worker = Error::Worker { pid: 1, message: String::new() };
+        for seen in
+            [died, Error::ExecTtl { limit }, Error::StreamTimeout { limit }, Error::TooMuchMemory, worker]
+        {
+            assert_eq!(advice(of(&seen)), Some(-1), "{seen}");
+        }
+        assert_eq!(advice(too_late()), Some(-1));
+        assert_eq!(advice(of(&Error::NoWorkers { reason: String::new() })), Some(0));
+        assert_eq!(advice(of(&Error::ShuttingDown)), Some(0));
+        assert_eq!(advice(of_stream(Refused::ShuttingDown)), Some(0));
+        for overload in [of(&Error::QueueFull { limit: 1 }), out_of_memory(), of_stream(Refused::OutOfMemory)]
+        {
+            assert!(advice(overload) >= Some(100));
+        }
+        assert_eq!(advice(of(&Error::DeadlineExceeded)), None, "it is too late");
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Code, Status};
 use tracing::debug;
 
-use super::accepted::{Call, refuse_counted};
+use super::accepted::{Call, refuse_counted, refuse_unseen};
 use super::account::Reservation;
 use super::gzip::Encoding;
 use super::message::Message;
@@ -72,6 +72,8 @@ enum Failure {
     Gone,
     /// This is its answer.
     Refused(Status),
+    /// The server is shutting down, and no worker has seen the call.
+    Unseen(Status),
 }
 
 impl From<Status> for Failure {
@@ -82,7 +84,12 @@ impl From<Status> for Failure {
 
 impl From<crate::streams::Refused> for Failure {
     fn from(refused: crate::streams::Refused) -> Self {
-        Self::Refused(status::of_stream(refused))
+        let status = status::of_stream(refused);
+        if refused == crate::streams::Refused::ShuttingDown {
+            Self::Unseen(status)
+        } else {
+            Self::Refused(status)
+        }
     }
 }
 
@@ -153,13 +160,14 @@ impl<B: Backend> Subscription<B> {
             Ok((begun, answer)) => self.answer(begun, answer),
             Err(Failure::Gone) => {}
             Err(Failure::Refused(status)) => refuse_counted(self.timed, status, self.respond),
+            Err(Failure::Unseen(status)) => refuse_unseen(self.timed, &status, self.respond),
         }
     }
 
     /// Asks the application.
     async fn ask(&mut self, message: Message) -> Result<(Begun, Answer), Failure> {
         let service = Arc::clone(&self.service);
-        let call = service.in_flight.begin().ok_or_else(|| status::of(&pools::Error::ShuttingDown))?;
+        let call = service.in_flight.begin();
         let request = self.request(message).await?;
         let pool = service.backend.route(&self.head.kind, &request);
         if let Some(timed) = &mut self.timed {

@@ -8,6 +8,8 @@ fn a_setting_that_expands_to_nothing_has_its_default() {
     let settings = [
         "centrifuge.proxy_address",
         "centrifuge.grpc_api_address",
+        "centrifuge.max_connection_age",
+        "centrifuge.max_connection_age_grace",
         "centrifuge.max_message_size",
         "centrifuge.use_compressor",
         "centrifuge.api_key",

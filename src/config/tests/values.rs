@@ -73,6 +73,7 @@ fn objectives_are_read_in_all_three_forms() {
 fn a_small_number_as_a_duration_is_seconds_and_causes_a_warning() {
     let keys = [
         "centrifuge.api_timeout",
+        "centrifuge.max_connection_age",
         "centrifuge.pool.allocate_timeout",
         "centrifuge.pool.destroy_timeout",
         "centrifuge.pool.reset_timeout",
