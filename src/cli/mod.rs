@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  serve, check ───────────────────────▶ config ─▶ app
+//!  dns-txt ────────────────────────────▶ config
 //!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
 //!  workers, reset, stop, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
 //! ```
@@ -15,6 +16,7 @@
 mod call;
 mod check;
 mod completion;
+mod dns_txt;
 mod format;
 mod graph;
 mod input;
@@ -133,6 +135,8 @@ enum Command {
     Rpc(rpc::Args),
     /// Publish a message to a channel through a running server
     Publish(publish::Args),
+    /// Print the DNS record by which Centrifugo balances its calls over several bridges
+    DnsTxt(dns_txt::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// RoadRunner's queues, which are not supported
@@ -182,6 +186,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Stop(args) => stop::run(global, program, args),
         Command::Rpc(args) => rpc::run(global, args),
         Command::Publish(args) => publish::run(global, args),
+        Command::DnsTxt(args) => dns_txt::run(global, args),
         Command::Completion(args) => completion::run(args, program.command(Cli::command())),
         Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs plugin is not supported"),
     }
