@@ -24,7 +24,7 @@ test: setup-test
 	cargo deny --log-level error check bans licenses sources
 	$(MAKE) python php
 	PYTHON=$(PYTHON) $(NEXTEST) --package causeway --package causeway-bench
-	$(NEXTEST) --package interleavings
+	$(NEXTEST) --package interleavings --package causeway-fleet
 	scripts/no-process-left.sh
 
 # SHORT=1: every row briefly, in a debug build, as its test does. BENCH has more arguments, see tools/bench/README.md.
