@@ -37,6 +37,7 @@ if [ "$purpose" = test ]; then
     need redis-server redis-server
     need promtool prometheus
     need systemd-socket-activate systemd
+    [ -x /usr/sbin/nginx ] || need nginx nginx-light
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
