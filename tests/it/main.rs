@@ -47,6 +47,7 @@ mod reset;
 mod rpc;
 mod rr;
 mod rr_client;
+mod scaling;
 mod service;
 mod slow;
 mod sockets;
