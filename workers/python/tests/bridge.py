@@ -13,7 +13,7 @@ from causeway import App, Event, Relay, frame, proxy
 from causeway.frame import CONTROL, JSON, PROTO
 from causeway.protocol2 import Session
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 FENCE = frame.encode(b'{"pid":1}', CONTROL | JSON)
 
 

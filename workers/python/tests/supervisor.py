@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FENCE = frame.encode(b'{"pid":1}', frame.CONTROL)
 
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Supervisor:

@@ -21,6 +21,7 @@ from bridge import PATIENCE, Bridge
 from supervisor import Supervisor
 
 from causeway import App, Event, RpcRequest, SubscribeResult, SubscribeStreamRequest, backtrace, frame, proxy
+from causeway.testing import TestClient
 
 CODECS = {"CAUSEWAY_CODECS": "proto,json"}
 ANNOUNCED = {"CAUSEWAY_BACKTRACE": "SIGUSR2", **CODECS}
@@ -92,7 +93,7 @@ def test_a_worker_names_the_place_on_the_signal_and_goes_on(tmp_path: Path) -> N
         os.write(opener, b"x")
         assert b"}" in os.read(process.stdout.fileno(), 65536)
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     os.close(gate)
     os.close(opener)
 
@@ -154,3 +155,18 @@ def test_the_oldest_request_is_named_and_no_stream_that_is_open() -> None:
             await bridge.receive()
 
     asyncio.run(check())
+
+
+def test_middlewares_and_handlers_are_named_without_what_is_between_them() -> None:
+    app, seen = App(), []
+
+    @app.middleware
+    def middleware(request: Any, next: Any) -> Any:
+        return next(request)
+
+    @app.on_rpc("*")
+    def handler(request: RpcRequest) -> None:
+        seen.extend(backtrace.places(backtrace.of_thread(threading.get_ident())))
+
+    TestClient(app).rpc("a")
+    assert [place.rsplit(" in ", 1)[1] for place in seen] == ["middleware", "handler"]

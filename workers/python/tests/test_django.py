@@ -92,7 +92,7 @@ def test_the_project_is_a_worker_that_knows_its_users(shop: tuple[Path, str], tm
     listed = ask(Event.RPC, proxy.RPCRequest(user="1", method="orders.list"))
     assert listed.result.data == b'[{"id":7,"state":"paid"}]'
     assert ask(Event.RPC, proxy.RPCRequest(user="1", method="orders.cancel", data=b"8")).result.data == b'{"cancelled":false}'
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"")
 
 

@@ -130,7 +130,7 @@ def test_the_environment_turns_the_debug_page_on(tmp_path: Path) -> None:
         running = Supervisor.of_code(code, tmp_path, environment)
         answer = running.ask("rpc", proxy.RPCRequest(method="x", user="42").SerializeToString())
         assert answer.payload == b"ZeroDivisionError: division by zero"
-        _, errors = running.process.communicate(timeout=20)
+        _, errors = running.process.communicate(timeout=60)
         assert errors.decode().splitlines()[0] == (
             f'rpc method "x" failed: ZeroDivisionError: division by zero ({tmp_path / "app.py"}:6 in bad)'
         )
@@ -151,3 +151,17 @@ def test_a_variable_that_cannot_be_shown_harms_nothing(capsys: pytest.CaptureFix
 
     TestClient(app, raise_exceptions=False).rpc("bad")
     assert "    mute = <RuntimeError in repr>\n" in capsys.readouterr().err
+
+
+def test_a_second_answer_of_a_stream_is_an_error_with_the_place_of_the_handler() -> None:
+    app = App()
+
+    @app.on_subscribe_unidirectional
+    def twice(request: causeway.SubscribeStreamRequest) -> Iterator[Any]:
+        yield SubscribeResult()
+        yield SubscribeResult()
+
+    stream = TestClient(app).subscribe_unidirectional("news")
+    line = twice.__code__.co_firstlineno
+    with pytest.raises(causeway.WorkerError, match=rf"^{HERE}:{line}: the handler of .* yielded SubscribeResult, expected a Pub"):
+        next(stream)

@@ -227,5 +227,5 @@ def test_the_example_passes_its_test_and_is_a_worker(tmp_path: Path) -> None:
         options = (len(context), 1) if environment else (len(context),)
         worker.send(causeway.frame.encode(context, causeway.frame.PROTO, options))
         assert proxy.ConnectResponse.FromString(worker.receive().payload).result.user == "ann"
-        _, errors = worker.process.communicate(timeout=20)
+        _, errors = worker.process.communicate(timeout=60)
         assert worker.process.returncode == 0 and b"Traceback" not in errors

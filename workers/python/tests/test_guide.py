@@ -164,7 +164,7 @@ def test_an_application_of_the_guide_opens_what_it_needs_before_the_first_reques
     worker = applications(block("served.py"), concurrency=64)
     connect = proxy.ConnectResponse.FromString(numbered(worker, 1, Event.CONNECT, proxy.ConnectRequest()).payload)
     assert connect.result.data == b'"Ann"'
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"")
 
 

@@ -50,7 +50,7 @@ def test_an_application_opens_before_the_first_request_and_closes_after_the_last
     else:
         answer = running.ask("rpc", body)
     assert proxy.RPCResponse.FromString(answer.payload).result.data == b'"Ann"'
-    _, errors = running.process.communicate(timeout=20)
+    _, errors = running.process.communicate(timeout=60)
     lines = errors.decode().splitlines()
     assert (running.process.returncode, lines[-2:]) == (0, ["opened", "closed"])
 

@@ -59,7 +59,7 @@ def test_the_example_serves_every_relay(relay: str, tmp_path: Path) -> None:
             call(worker, number, "echo", data)
             assert result(worker, number) == json.loads(data)
         worker.send(STOP)
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
     finally:
         worker.close()
 
@@ -69,7 +69,7 @@ def test_output_goes_to_standard_error(run: Run) -> None:
     call(worker, 1)
     assert result(worker, 1) is None
     worker.send(STOP)
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, sorted(errors.split())) == (0, [b"raw", b"sh", b"x"])
 
 
@@ -87,7 +87,7 @@ async def f(r):
     worker = run(code)
     call(worker, 1)
     assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"finally\n")
 
 
@@ -115,7 +115,7 @@ def g(r):
     assert result(worker, 1) is None
     call(worker, 2, "thread")
     assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert worker.process.returncode == 0
     assert errors.startswith(b"a task did not end after it was cancelled: <Task") and errors.count(b"forever") >= 1
 
@@ -125,7 +125,7 @@ def test_a_server_that_reads_no_more_ends_the_process(run: Run) -> None:
     assert worker.process.stdout and worker.process.stdin
     worker.process.stdout.close()
     call(worker, 1)
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     worker.process.stdin.close()
     worker.process.stdout = worker.process.stdin = None
 
@@ -135,7 +135,7 @@ def test_a_signal_ends_the_process_in_the_middle_of_requests(run: Run) -> None:
     call(worker, 1)
     assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
     worker.process.terminate()
-    assert worker.process.wait(20) == -signal.SIGTERM
+    assert worker.process.wait(60) == -signal.SIGTERM
 
 
 def test_an_interrupt_cancels_handlers_and_ends_the_process(run: Run) -> None:
@@ -152,7 +152,7 @@ async def f(r):
     call(worker, 1)
     assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
     worker.process.send_signal(signal.SIGINT)
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     assert worker.process.stderr.readline() == b"finally\n"
 
 
@@ -160,7 +160,7 @@ async def f(r):
 def test_a_handler_can_exit_the_process(run: Run, kind: str) -> None:
     worker = run(f"@app.on_rpc('*')\n{kind} f(r):\n    sys.exit(7)")
     call(worker, 1)
-    assert worker.process.wait(20) == 7
+    assert worker.process.wait(60) == 7
 
 
 def test_a_forked_child_that_returns_from_a_handler_exits_and_answers_nothing(run: Run) -> None:
@@ -182,7 +182,7 @@ async def g(r):
     call(worker, 2)
     assert result(worker, 2) == "alive"
     worker.send(STOP)
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     # Python may warn of forks as well.
     assert b"a forked child returned from its handler into the event loop of its parent: it exits\n" in errors
 
@@ -221,7 +221,7 @@ def test_where_the_server_has_one_request_at_a_time_the_log_says_so(tmp_path: Pa
     worker = Supervisor.of_code(code, tmp_path)
     answer = worker.ask("rpc", b"")
     assert proxy.RPCResponse.FromString(answer.payload).result.data == b'"one"'
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert errors == b"this worker handles one request at a time: the server does not offer protocol 2\n"
     worker.close()
 
@@ -261,7 +261,7 @@ def test_an_application_can_serve_on_its_own_event_loop(tmp_path: Path) -> None:
         assert result(worker, number) == [["open"], method, True]
     call(worker, 3, "never")
     assert worker.process.stderr and worker.process.stderr.readline() == b"begun\n"
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"ended with ['open']\nclosed\n")
 
 
@@ -271,7 +271,7 @@ def test_an_application_can_serve_one_request_at_a_time_on_its_own_event_loop(tm
         answer = worker.ask("rpc", proxy.RPCRequest(method=method).SerializeToString())
         expected = [["open"], method, True]
         assert json.loads(proxy.RPCResponse.FromString(answer.payload).result.data) == expected
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert errors.splitlines()[1:] == [b"closed"]
     worker.close()
 

@@ -223,7 +223,7 @@ def test_a_client_in_a_block_starts_the_application_and_ends_it() -> None:
     assert seen == ["start", "connect", "end"] * 2
 
 
-RPC, ASYNC_RPC = causeway.Rpc("tcp://127.0.0.1:1"), causeway.AsyncRpc("tcp://127.0.0.1:1")
+RPC, ASYNC_RPC = causeway.Rpc("unix:///nowhere/rpc.sock"), causeway.AsyncRpc("unix:///nowhere/rpc.sock")
 
 
 def test_calls_of_handlers_are_kept_and_answered() -> None:

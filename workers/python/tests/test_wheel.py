@@ -72,7 +72,7 @@ def test_a_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> No
     context = b'{"type":["connect"]}'
     worker.send(frame.encode(context + b"{}", frame.JSON, (len(context),)))
     assert str(environment) in worker.receive().payload.decode()
-    _, errors = worker.process.communicate(timeout=20)
+    _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"")
 
 

@@ -102,7 +102,8 @@ def places(frames: Iterable[FrameType]) -> list[str]:
         start = of_this_package.index(True)
         while start < len(shown) and of_this_package[start]:
             start += 1
-        shown = shown[start:]
+        # Between middlewares and handlers there is this package, too.
+        shown = [place for place in shown[start:] if not place[0].startswith(_HERE)] or shown[start:]
     # What waits is of less interest than who waits.
     while len(shown) > 1 and shown[-1][0].startswith((_HERE, _ASYNCIO)):
         shown.pop()
