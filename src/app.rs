@@ -151,7 +151,7 @@ impl App {
         services.metrics.register(server.statistics());
         let connections = vec![
             ("proxy", vec![server.connections()]),
-            ("rpc", rpc_connections.into_iter().collect()),
+            ("rpc", rpc_connections),
             ("admin", admin_connections),
         ];
         services.metrics.register(Arc::new(admin::OpenConnections(connections)));
@@ -331,19 +331,22 @@ async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
     sockets: &Sockets,
-) -> Result<(JoinSet<()>, Option<String>, Option<Arc<Connections>>), StartError> {
+) -> Result<(JoinSet<()>, Option<String>, Vec<Arc<Connections>>), StartError> {
     let mut running = JoinSet::new();
-    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, None)) };
+    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, Vec::new())) };
     let workers = match &config.listen {
         Address::Unix(_) => server.identity().map_err(io::Error::other)?,
         Address::Tcp(_) => None,
     };
     let server = rpc::Server::bind(config, workers.as_ref(), sockets).await?;
     info!(target: "rpc", address = %server.address(), "listening");
+    if let Some(address) = server.operators() {
+        info!(target: "rpc", %address, section = "rpc.operators", "listening");
+    }
     let address = server.address().absolute().to_string();
     let connections = server.connections();
     running.spawn(server.run(Arc::clone(services)));
-    Ok((running, Some(address), Some(connections)))
+    Ok((running, Some(address), connections))
 }
 
 async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {

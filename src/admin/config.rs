@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use super::basic_auth::BasicAuth;
 use crate::findings::{Findings, Machine};
 use crate::net::{Address, can_listen, host_and_port, is_exposed};
 use crate::telemetry::metrics::{Collector, CollectorKind, DeclareError, Registry, is_quantile};
+use crate::tls::ServerFiles;
 
 /// The `metrics` section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,11 +21,15 @@ pub struct Metrics {
     pub address: String,
     /// `metrics.collect`: collectors that the application writes to.
     pub collect: BTreeMap<String, Collector>,
+    /// `metrics.tls`; TLS is on when it is set (Causeway's own key).
+    pub tls: Option<ServerFiles>,
+    /// `metrics.basic_auth`: who may read them; all unless set (Causeway's own key).
+    pub basic_auth: Option<BasicAuth>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { address: "127.0.0.1:2112".into(), collect: BTreeMap::new() }
+        Self { address: "127.0.0.1:2112".into(), collect: BTreeMap::new(), tls: None, basic_auth: None }
     }
 }
 
@@ -32,6 +38,7 @@ impl Metrics {
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         let address = Address::Tcp(self.address.clone());
         findings.check("metrics.address", can_listen(&address, machine.work_dir));
+        secure("metrics", &address, self.tls.as_ref(), self.basic_auth.as_ref(), machine, findings);
         let registry = Registry::default();
         for (name, collector) in &self.collect {
             let key = format!("metrics.collect.{name}");
@@ -74,6 +81,10 @@ pub struct Status {
     pub control: bool,
     /// `status.hosts`: names under which the page is served, besides its addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// `status.tls`; TLS is on when it is set (Causeway's own key).
+    pub tls: Option<ServerFiles>,
+    /// `status.basic_auth`: who may see the page and its data; all unless set (Causeway's own key). Probes need no password.
+    pub basic_auth: Option<BasicAuth>,
 }
 
 impl Default for Status {
@@ -84,6 +95,8 @@ impl Default for Status {
             check_timeout: Duration::from_mins(1),
             control: false,
             hosts: Vec::new(),
+            tls: None,
+            basic_auth: None,
         }
     }
 }
@@ -93,9 +106,18 @@ impl Status {
     pub(crate) fn validate(&self, machine: Machine<'_>, findings: &mut Findings) {
         let address = Address::Tcp(self.address.clone());
         findings.check("status.address", can_listen(&address, machine.work_dir));
-        if self.control && is_exposed(&address) {
-            let text = "anyone who reaches this address can reset pools, add and remove workers; keep it on the loopback interface";
+        secure("status", &address, self.tls.as_ref(), self.basic_auth.as_ref(), machine, findings);
+        let is_open = self.basic_auth.is_none()
+            && !self.tls.as_ref().is_some_and(ServerFiles::verifies_clients)
+            && is_exposed(&address);
+        if is_open && self.control {
+            let text = "anyone who reaches this address can reset pools, add and remove workers; keep it on the loopback interface, or set \
+                        status.basic_auth";
             findings.odd("status.control", text);
+        } else if is_open {
+            let text = "this address is reachable from other machines, and its page shows commands, channels, users and the last lines of dead \
+                        workers to anyone; status.basic_auth asks for a password";
+            findings.odd("status.address", text);
         }
         for (index, host) in self.hosts.iter().enumerate() {
             let is_name = |part: char| part.is_ascii_alphanumeric() || matches!(part, '.' | '-' | '_');
@@ -103,6 +125,31 @@ impl Status {
                 findings.mistake(format!("status.hosts[{index}]"), "expected a host name without a port");
             }
         }
+    }
+}
+
+/// Reports what is wrong with the TLS and the password of a section.
+fn secure(
+    section: &str,
+    address: &Address,
+    tls: Option<&ServerFiles>,
+    auth: Option<&BasicAuth>,
+    machine: Machine<'_>,
+    findings: &mut Findings,
+) {
+    if let Some(tls) = tls {
+        tls.validate(&format!("{section}.tls"), machine.work_dir, findings);
+    }
+    if let Some(auth) = auth {
+        auth.validate(section, tls.is_none() && is_exposed(address), findings);
+    }
+}
+
+/// Reports sections that share a listener and disagree about its TLS.
+pub(crate) fn validate_shared(status: &Status, metrics: &Metrics, findings: &mut Findings) {
+    if is_same_listener(&status.address, &metrics.address) && status.tls != metrics.tls {
+        let text = "expected the same as status.tls, since the two sections share an address";
+        findings.mistake("metrics.tls", text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which requests the page and its data answer.
 //!
-//! The page has no passwords: anyone who reaches its address may read it. What is kept out are other sites, which a browser behind the same
-//! firewall has open:
+//! Without `status.basic_auth`, anyone who reaches the page's address may read it. What is kept out in any case are other sites, which a browser
+//! behind the same firewall has open:
 //! - **DNS rebinding.** A site may let its own name point to this address, and would be of the page's origin then. So a request's `Host` has to
 //!   be an address, `localhost`, or a name from `status.hosts`.
 //! - **Requests across sites.** Answers have no CORS headers and are not to be embedded, so other sites cannot read them; and requests that

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::WatchStream;
 use tracing::{info, warn};
 
 use super::answer::{Answer, Content, Events, answer, plain};
+use super::basic_auth::{Guard, behind};
 use super::gate::{Gate, Refusal};
 use super::site::{Answering, Methods, Page, Path, Site};
 use crate::net::Peer;
@@ -67,8 +68,8 @@ struct Order {
     pool: String,
 }
 
-/// Adds the page to a site.
-pub(super) fn add(site: &mut Site, overview: Overview, gate: Gate) {
+/// Adds the page to a site, behind a guard if there is one.
+pub(super) fn add(site: &mut Site, overview: Overview, gate: Gate, guard: Option<&Arc<Guard>>) {
     let html = HTML
         .replace("{{style}}", STYLE)
         .replace("{{script}}", SCRIPT)
@@ -85,7 +86,8 @@ pub(super) fn add(site: &mut Site, overview: Overview, gate: Gate) {
         ("/api/events", Methods::Read, Part::Events),
         ("/api/control", Methods::Write { max_body: MAX_ORDER }, Part::Control),
     ] {
-        site.add(Path::Exact(path), methods, Arc::new(At { part, shared: Arc::clone(&shared) }));
+        let page = Arc::new(At { part, shared: Arc::clone(&shared) });
+        site.add(Path::Exact(path), methods, behind(guard, page));
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use super::basic_auth::{Guard, behind};
 use super::config::{Metrics, Status, is_same_listener};
 use super::connection;
 use super::gate::Gate;
@@ -18,6 +19,7 @@ use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Op
 use crate::overview::Overview;
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
+use crate::tls::{Acceptor, ServerFiles};
 
 /// The number of connections of one listener.
 const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32 };
@@ -30,6 +32,16 @@ const PROBES: [(&str, Question); 5] = [
     ("/readyz", Question::Ready),
     ("/jobs", Question::Jobs),
 ];
+
+/// The keys of a section in the configuration.
+struct Keys {
+    section: &'static str,
+    address: &'static str,
+    tls: &'static str,
+}
+
+const STATUS: Keys = Keys { section: "status", address: "status.address", tls: "status.tls" };
+const METRICS: Keys = Keys { section: "metrics", address: "metrics.address", tls: "metrics.tls" };
 
 /// What the pages show.
 pub(crate) struct Sources {
@@ -55,6 +67,7 @@ struct Bound {
     /// The address as it is configured.
     address: String,
     listener: Listener,
+    tls: Option<Arc<Acceptor>>,
     site: Site,
 }
 
@@ -72,37 +85,53 @@ impl Server {
         let Sources { registry, pools, serving, overview } = sources;
         let mut server = Self::default();
         if let Some(config) = status {
-            let Bound { listener, site, .. } = server.at("status", &config.address, sockets).await?;
+            let Bound { listener, site, .. } =
+                server.at(&STATUS, &config.address, config.tls.as_ref(), sockets).await?;
             let state = ServerState { pools, serving };
             // With any method, as in RoadRunner: HAProxy's checks send OPTIONS.
             for (path, question) in PROBES {
                 let page = Probe::new(question, config, state.clone());
                 site.add(Path::Exact(path), Methods::Any, Arc::new(page));
             }
-            page::add(site, overview, Gate::new(&config.address, &config.hosts, config.control));
+            let gate = Gate::new(&config.address, &config.hosts, config.control);
+            page::add(site, overview, gate, Guard::of("status", config.basic_auth.as_ref()).as_ref());
             info!(target: "status", address = %listener.address(), "listening");
         }
         if let Some(config) = metrics {
-            let Bound { listener, site, .. } = server.at("metrics", &config.address, sockets).await?;
+            let Bound { listener, site, .. } =
+                server.at(&METRICS, &config.address, config.tls.as_ref(), sockets).await?;
             // On an address of its own it answers at any path, as in RoadRunner: scrapers may rely on it.
             let path = if site.is_empty() { Path::Other } else { Path::Exact("/metrics") };
-            site.add(path, Methods::Read, Arc::new(MetricsPage::new(registry)));
+            let guard = Guard::of("metrics", config.basic_auth.as_ref());
+            site.add(path, Methods::Read, behind(guard.as_ref(), Arc::new(MetricsPage::new(registry))));
             info!(target: "metrics", address = %listener.address(), "listening");
         }
         Ok(server)
     }
 
-    /// The listener at this address, which a section names. Binds it unless another section has.
-    async fn at(&mut self, section: &str, address: &str, sockets: &Sockets) -> io::Result<&mut Bound> {
+    /// The listener at this address, which a section names. Binds it unless another section has, which has the same TLS then.
+    async fn at(
+        &mut self,
+        keys: &Keys,
+        address: &str,
+        tls: Option<&ServerFiles>,
+        sockets: &Sockets,
+    ) -> io::Result<&mut Bound> {
         let shared = self.bound.iter().position(|bound| is_same_listener(&bound.address, address));
         let index = if let Some(index) = shared {
             index
         } else {
-            let listener = listen(section, address, sockets).await?;
-            self.bound.push(Bound { address: address.to_owned(), listener, site: Site::default() });
+            let tls = tls.map(|files| Acceptor::new(keys.tls, files, &[b"http/1.1"])).transpose()?;
+            let listener = listen(keys, address, tls.as_ref(), sockets).await?;
+            self.bound.push(Bound { address: address.to_owned(), listener, tls, site: Site::default() });
             self.bound.len() - 1
         };
         Ok(&mut self.bound[index])
+    }
+
+    /// The certificates of those that have TLS.
+    pub fn tls(&self) -> impl Iterator<Item = &Arc<Acceptor>> {
+        self.bound.iter().filter_map(|bound| bound.tls.as_ref())
     }
 
     /// Their open connections.
@@ -117,19 +146,24 @@ impl Server {
     }
 }
 
-async fn listen(section: &str, address: &str, sockets: &Sockets) -> io::Result<Listener> {
-    let key = format!("{section}.address");
+async fn listen(
+    keys: &Keys,
+    address: &str,
+    tls: Option<&Arc<Acceptor>>,
+    sockets: &Sockets,
+) -> io::Result<Listener> {
+    let Keys { section, address: key, .. } = *keys;
     let address: Address = address.parse().map_err(|expected| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{key}: {expected}, found \"{address}\""))
     })?;
     Listener::bind(Options {
-        key: &key,
+        key,
         inherited: Some((sockets, section)),
         address: &address,
         attributes: Attributes::mode(0o660),
         allow: &[],
         limit: CONNECTIONS,
-        tls: None,
+        tls,
     })
     .await
 }

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MethodDescriptor};
 use serde_json::{Map, Value, json};
+use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{AsciiMetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -18,13 +19,14 @@ use tonic::{Code, Status};
 
 use super::format::{self, one_line};
 use super::say::say;
+use super::secure::Secure;
 use super::{Global, Mistake};
 use crate::compat;
 use crate::config::ServerAddress;
 use crate::grpc::RawCodec;
 use crate::net::{Address, dial};
 use crate::proto::{self, json};
-use crate::proxy::{POOL_HEADER, SERVICE};
+use crate::proxy::{Credentials, POOL_HEADER, SERVICE};
 use crate::streams::wire;
 
 /// The event to send, and where.
@@ -76,16 +78,22 @@ pub(super) struct Args {
     /// The server's address [default: centrifuge.proxy_address of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<Address>,
+    #[command(flatten)]
+    secure: Secure,
+}
+
+/// The server, and what calls to it need.
+struct Server {
+    address: ServerAddress,
+    tls: Option<TlsConnector>,
+    credentials: Option<Credentials>,
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     let mistake = |error: anyhow::Error| Mistake(format!("{error:#}"));
     let method = method(&args.kind, args.bidirectional).map_err(mistake)?;
     let request = request(args, &method).map_err(mistake)?;
-    let server = match &args.address {
-        Some(address) => address.clone().into(),
-        None => global.running()?.proxy?,
-    };
+    let server = Server::of(global, args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if method.is_server_streaming() {
         return runtime.block_on(subscribe(&server, args, &method, request));
@@ -170,14 +178,14 @@ fn request(args: &Args, method: &MethodDescriptor) -> anyhow::Result<Bytes> {
 }
 
 async fn call(
-    server: &ServerAddress,
+    server: &Server,
     args: &Args,
     method: &MethodDescriptor,
     body: Bytes,
 ) -> anyhow::Result<Result<tonic::Response<Bytes>, Status>> {
     let mut request = tonic::Request::new(body);
     request.set_timeout(args.timeout);
-    add_headers(args, request.metadata_mut())?;
+    add_headers(server, args, request.metadata_mut())?;
     let channel = channel(server, args).await?;
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await?;
@@ -196,7 +204,7 @@ async fn call(
 
 /// Opens a stream and prints its messages until it ends.
 async fn subscribe(
-    server: &ServerAddress,
+    server: &Server,
     args: &Args,
     method: &MethodDescriptor,
     body: Bytes,
@@ -212,7 +220,7 @@ async fn subscribe(
         futures_util::stream::once(async { body }).boxed()
     };
     let mut request = tonic::Request::new(messages);
-    add_headers(args, request.metadata_mut())?;
+    add_headers(server, args, request.metadata_mut())?;
     let opening = tokio::time::timeout(args.timeout, async {
         let mut answers = grpc.streaming(request, path, RawCodec).await?.into_inner();
         let first = answers.message().await?;
@@ -263,9 +271,16 @@ fn describe_message(message: &Value) -> String {
     }
 }
 
-fn add_headers(args: &Args, metadata: &mut MetadataMap) -> anyhow::Result<()> {
+fn add_headers(server: &Server, args: &Args, metadata: &mut MetadataMap) -> anyhow::Result<()> {
     if args.verbose {
         metadata.insert(POOL_HEADER, MetadataValue::from_static("?"));
+    }
+    if let Some(credentials) = &server.credentials {
+        let key = credentials.key.to_lowercase();
+        let pair = AsciiMetadataKey::from_bytes(key.as_bytes()).ok().zip(credentials.value.first());
+        if let Some((key, value)) = pair.and_then(|(key, value)| Some((key, value.parse().ok()?))) {
+            metadata.append(key, value);
+        }
     }
     for header in &args.headers {
         let (name, value) =
@@ -279,8 +294,25 @@ fn add_headers(args: &Args, metadata: &mut MetadataMap) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn channel(server: &ServerAddress, args: &Args) -> anyhow::Result<Channel> {
-    match tokio::time::timeout(args.timeout, connect(&server.address)).await {
+impl Server {
+    fn of(global: &Global, args: &Args) -> anyhow::Result<Self> {
+        let (address, credentials) = match &args.address {
+            Some(address) => (address.clone().into(), None),
+            None => {
+                let running = global.running()?;
+                (running.proxy?, running.credentials)
+            }
+        };
+        let tls = args.secure.connector(&address, Some(b"h2"));
+        let tls = tls.with_context(|| format!("cannot speak TLS with {address}"))?;
+        Ok(Self { address, tls, credentials })
+    }
+}
+
+async fn channel(server: &Server, args: &Args) -> anyhow::Result<Channel> {
+    let connecting = connect(&server.address.address, server.tls.clone());
+    let server = &server.address;
+    match tokio::time::timeout(args.timeout, connecting).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => {
             let cause = error.chain().last().map(ToString::to_string).unwrap_or_default();
@@ -290,15 +322,15 @@ async fn channel(server: &ServerAddress, args: &Args) -> anyhow::Result<Channel>
     }
 }
 
-async fn connect(address: &Address) -> anyhow::Result<Channel> {
+async fn connect(address: &Address, tls: Option<TlsConnector>) -> anyhow::Result<Channel> {
     let endpoint = match address {
         Address::Tcp(address) => Endpoint::from_shared(format!("http://{}", Address::reachable(address)))?,
         Address::Unix(_) => Endpoint::from_static("http://localhost"),
     };
     let address = address.clone();
     let connector = tower::service_fn(move |_| {
-        let address = address.clone();
-        async move { dial::connect(&address).await.map(TokioIo::new) }
+        let (address, tls) = (address.clone(), tls.clone());
+        async move { dial::connect(&address, tls.as_ref()).await.map(TokioIo::new) }
     });
     Ok(endpoint.connect_with_connector(connector).await?)
 }

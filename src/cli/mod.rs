@@ -32,6 +32,7 @@ mod route;
 mod rpc;
 mod say;
 mod screen;
+mod secure;
 mod serve;
 mod snapshot;
 mod stop;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Arg;
 use serde_json::Value;
+use tokio_rustls::TlsConnector;
 
 use super::Global;
+use super::secure::Secure;
 use crate::config::ServerAddress;
 use crate::net::Address;
 use crate::rpc::{Client, ClientError};
@@ -31,6 +33,8 @@ pub(super) struct Reach {
     /// How long to wait for an answer, such as 500ms or 1m30s
     #[arg(long, value_name = "TIME", value_parser = crate::duration::parse)]
     pub(super) timeout: Option<Duration>,
+    #[command(flatten)]
+    secure: Secure,
 }
 
 /// Adds a command's default for `--timeout` to its help.
@@ -42,10 +46,10 @@ pub(super) fn waits(default: &str) -> impl FnOnce(Arg) -> Arg {
 }
 
 /// A connection to a server.
-#[derive(Debug)]
 pub(super) struct Server {
     client: Client,
     address: ServerAddress,
+    tls: Option<TlsConnector>,
     within: Duration,
 }
 
@@ -76,15 +80,21 @@ impl Reach {
         address: ServerAddress,
         usual: Duration,
     ) -> Result<Server, ClientError> {
-        Server::connect(address, self.timeout.unwrap_or(usual)).await
+        let tls = self.secure.connector(&address, None);
+        let tls = tls.map_err(|source| ClientError::Tls { address: address.to_string(), source })?;
+        Server::connect(address, tls, self.timeout.unwrap_or(usual)).await
     }
 }
 
 impl Server {
-    async fn connect(address: ServerAddress, within: Duration) -> Result<Self, ClientError> {
-        let connected = Client::connect(&address.address, CONNECT.min(within)).await;
+    async fn connect(
+        address: ServerAddress,
+        tls: Option<TlsConnector>,
+        within: Duration,
+    ) -> Result<Self, ClientError> {
+        let connected = Client::connect(&address.address, tls.as_ref(), CONNECT.min(within)).await;
         let client = connected.map_err(|error| error.showing(&address))?;
-        Ok(Self { client, address, within })
+        Ok(Self { client, address, tls, within })
     }
 
     /// Opens another connection to the same server.
@@ -92,7 +102,7 @@ impl Server {
     /// # Errors
     /// When the server cannot be reached.
     pub(super) async fn again(&self) -> Result<Self, ClientError> {
-        Self::connect(self.address.clone(), self.within).await
+        Self::connect(self.address.clone(), self.tls.clone(), self.within).await
     }
 
     pub(super) async fn call(&mut self, method: &str, argument: &Value) -> Result<Value, ClientError> {

@@ -42,6 +42,9 @@ pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, proble
     if let Some(status) = &config.status {
         status.validate(machine, &mut findings);
     }
+    if let (Some(status), Some(metrics)) = (&config.status, &config.metrics) {
+        admin::validate_shared(status, metrics, &mut findings);
+    }
     if let Some(otel) = &config.otel {
         otel.validate(machine, &mut findings);
     }
@@ -109,9 +112,11 @@ type Listener = (Cow<'static, str>, Address);
 
 fn listeners(config: &Config, tree: &Node) -> Vec<Listener> {
     let tcp = |address: &String| Address::Tcp(address.clone());
+    let operators = config.rpc.as_ref().and_then(|rpc| rpc.operators.as_ref());
     let all = [
         ("centrifuge.proxy_address", Some(config.proxy.address.clone())),
         ("rpc.listen", config.rpc.as_ref().map(|rpc| rpc.listen.clone())),
+        ("rpc.operators.listen", operators.and_then(|operators| operators.listen.clone())),
         ("server.relay", config.server.relay.listener()),
         ("metrics.address", config.metrics.as_ref().map(|metrics| tcp(&metrics.address))),
         ("status.address", config.status.as_ref().map(|status| tcp(&status.address))),

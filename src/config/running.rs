@@ -1,7 +1,7 @@
 //! What commands need to reach a running server. The rest of its configuration may be invalid or gone by now.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::load::{default_or, optional, read, section, work_dir};
@@ -10,6 +10,7 @@ use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Error, Sources, inspect, pool_list};
 use crate::net::Address;
+use crate::tls::ServerFiles;
 use crate::{api, pool, proxy, rpc, worker};
 
 /// A server as its configuration describes it.
@@ -21,6 +22,8 @@ pub struct Running {
     pub rpc: Result<ServerAddress, Error>,
     /// `centrifuge.proxy_address`, or why it is not known.
     pub proxy: Result<ServerAddress, Error>,
+    /// `centrifuge.proxy_credentials`.
+    pub credentials: Option<proxy::Credentials>,
     /// How long its shutdown may take; the default if the setting cannot be read.
     pub grace_period: Duration,
     /// How long the reset of one pool may take, the start of a worker included; the default if the settings cannot be read.
@@ -34,19 +37,21 @@ pub struct Running {
 pub struct ServerAddress {
     /// The address itself.
     pub address: Address,
+    /// The certificate of its listener, if it has TLS.
+    pub tls: Option<ServerFiles>,
     shown: String,
 }
 
 impl ServerAddress {
-    fn of(address: Address, tree: &Node, key: &str) -> Self {
+    fn of(address: Address, tls: Option<ServerFiles>, tree: &Node, key: &str) -> Self {
         let shown = inspect::without_values(address.to_string(), tree, key);
-        Self { address, shown }
+        Self { address, tls, shown }
     }
 }
 
 impl From<Address> for ServerAddress {
     fn from(address: Address) -> Self {
-        Self { shown: address.to_string(), address }
+        Self { shown: address.to_string(), tls: None, address }
     }
 }
 
@@ -65,6 +70,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
         work_dir: work_dir(sources)?,
         rpc: Ok(rpc::Config::default().listen.into()),
         proxy: Ok(proxy::Config::default().address.into()),
+        credentials: None,
         grace_period: Endure::default().grace_period,
         reset_time: reset_time(&pool::Config::default()),
         api_timeout: api::Config::default().api_timeout,
@@ -81,7 +87,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
 }
 
 fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) {
-    running.rpc = rpc_address(tree, files, sources);
+    running.rpc = rpc_address(tree, files, sources, &running.work_dir);
     // If one of these is wrong, the default applies.
     let problems = Problems::default();
     running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
@@ -91,18 +97,29 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     let pools = pools.iter().map(|pool| &pool.pool).chain([&pool]);
     running.reset_time = pools.map(reset_time).max().unwrap_or_default();
     running.api_timeout = api.api_timeout;
+    running.credentials = proxy.credentials;
     running.proxy = if problems.spoil("centrifuge.proxy_address") {
         problems.finish(&sources.path).map(|_| proxy.address.into())
     } else {
-        Ok(ServerAddress::of(proxy.address, tree, "centrifuge.proxy_address"))
+        let tls = proxy.tls.map(|files| files.within(&running.work_dir));
+        Ok(ServerAddress::of(proxy.address, tls, tree, "centrifuge.proxy_address"))
     };
 }
 
 /// Problems with the files may be the reason why it is missing, so they are part of the error.
-fn rpc_address(tree: &Node, files: Problems, sources: &Sources) -> Result<ServerAddress, Error> {
+fn rpc_address(
+    tree: &Node,
+    files: Problems,
+    sources: &Sources,
+    work_dir: &Path,
+) -> Result<ServerAddress, Error> {
     let problems = Problems::default();
     match optional::<rpc::Config>(section(tree, "rpc"), "rpc", &problems) {
-        Some(rpc) if !problems.spoil("rpc.listen") => Ok(ServerAddress::of(rpc.listen, tree, "rpc.listen")),
+        Some(rpc) if !problems.spoil(rpc.for_commands().0) => {
+            let (key, address, tls) = rpc.for_commands();
+            let tls = tls.cloned().map(|files| files.within(work_dir));
+            Ok(ServerAddress::of(address.clone(), tls, tree, key))
+        }
         Some(_) => Err(problems.finish(&sources.path).err().unwrap_or_else(|| missing(sources).into())),
         None => {
             files.add(missing(sources));

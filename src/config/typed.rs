@@ -98,7 +98,7 @@ impl<'de> Deserializer<'de> for Keys<'_> {
 }
 
 /// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
-const NEVER_NOTHING: [&str; 1] = ["allow"];
+const NEVER_NOTHING: [&str; 3] = [".allow", "rpc.methods", "rpc.operators.methods"];
 
 /// Keys with one text or a list of them, in which a comma is no separator.
 const WITH_COMMAS: [&str; 1] = ["proxy_credentials.value"];
@@ -386,7 +386,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                     }
                 }
                 // An empty value is the same as none: the default applies.
-                Some(_) if node.is_nothing() && !NEVER_NOTHING.contains(&key.as_str()) => {}
+                Some(_) if node.is_nothing() && !NEVER_NOTHING.iter().any(|never| path.ends_with(never)) => {}
                 _ => {
                     self.current = Some(entry);
                     let key = StrDeserializer::<Wrong>::new(key);

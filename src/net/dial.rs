@@ -3,18 +3,25 @@
 use std::io;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Address, Stream};
+use super::{Address, Stream, host_and_port};
 
-/// Connects to the address of a listener. One on every address is reached at the loopback.
+/// Connects to the address of a listener, with `tls` if it is one over TCP. One on every address is reached at the loopback.
 ///
 /// # Errors
-/// Connection refused, unknown host, no such file, and so on.
-pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
-    Ok(match address {
-        Address::Tcp(address) => Stream::Tcp(tcp(&Address::reachable(address)).await?),
-        Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
-    })
+/// Connection refused, unknown host, no such file, wrong certificate, and so on.
+pub(crate) async fn connect(address: &Address, tls: Option<&TlsConnector>) -> io::Result<Stream> {
+    let address = match address {
+        Address::Tcp(address) => Address::reachable(address),
+        Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    };
+    let stream = tcp(&address).await?;
+    let Some(tls) = tls else { return Ok(Stream::Tcp(stream)) };
+    let (host, _) = host_and_port(&address).unwrap_or_default();
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    Ok(Stream::Tls(Box::new(tls.connect(name, stream).await?.into())))
 }
 
 /// Connects to `host:port`.

@@ -429,7 +429,7 @@ mod tests {
         let configured = Address::Tcp("192.0.2.1:1".into());
         let mut listener = Listener::adopt(inherited.into(), &options(&configured)).unwrap();
         assert_eq!(listener.address(), &own);
-        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
+        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own, None));
         assert_eq!(
             accepted.peer,
             Peer::Address(connected.unwrap().local_address().unwrap()),
@@ -445,7 +445,7 @@ mod tests {
         let inherited = StdUnixListener::bind(&path).unwrap();
         let mut listener = Listener::adopt(inherited.into(), &options(&own)).unwrap();
         assert_eq!(listener.address(), &own);
-        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own));
+        let (accepted, connected) = tokio::join!(listener.accept(), dial::connect(&own, None));
         assert_eq!(accepted.peer, Peer::Process(Some(std::process::id())));
         connected.unwrap();
         drop(listener);

@@ -7,10 +7,12 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use super::envelope::{Call, NoCall};
 use crate::goridge::{Decoder, Flags, Item, TooLarge, Violation};
 use crate::net::{Address, Stream, dial};
+use crate::tls;
 
 /// Bytes of a reply, at most. A history can be long.
 const MAX_REPLY: usize = 256 << 20;
@@ -29,6 +31,14 @@ pub enum ClientError {
         address: String,
         /// The system's error.
         source: io::Error,
+    },
+    /// The certificates for TLS cannot be used.
+    #[error("cannot speak TLS with {address}")]
+    Tls {
+        /// The address, as it is shown.
+        address: String,
+        /// Why not.
+        source: tls::Error,
     },
     /// The connection was not established in time.
     #[error("cannot connect to {address} within {within:?}")]
@@ -79,7 +89,10 @@ pub enum ClientError {
 impl ClientError {
     /// The same error with the address in another form.
     pub(crate) fn showing(mut self, shown: &impl ToString) -> Self {
-        if let Self::Unreachable { address, .. } | Self::ConnectTimeout { address, .. } = &mut self {
+        if let Self::Unreachable { address, .. }
+        | Self::Tls { address, .. }
+        | Self::ConnectTimeout { address, .. } = &mut self
+        {
             *address = shown.to_string();
         }
         self
@@ -96,12 +109,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. An address of all interfaces, or without a host, stands for the loopback interface.
+    /// Connects, with `tls` over TCP if there is one. An address of all interfaces, or without a host, stands for the loopback interface.
     ///
     /// # Errors
     /// When the connection is refused, or not established `within` this time.
-    pub async fn connect(address: &Address, within: Duration) -> Result<Self, ClientError> {
-        match timeout(within, dial::connect(address)).await {
+    pub async fn connect(
+        address: &Address,
+        tls: Option<&TlsConnector>,
+        within: Duration,
+    ) -> Result<Self, ClientError> {
+        match timeout(within, dial::connect(address, tls)).await {
             Ok(Ok(stream)) => {
                 Ok(Self { stream, decoder: Decoder::strict(MAX_REPLY), input: BytesMut::new(), sequence: 0 })
             }
@@ -162,6 +179,7 @@ impl Client {
     async fn exchange(&mut self, method: &str, output: &[u8]) -> Result<Call, ClientError> {
         let closed = |source| ClientError::Closed { method: method.to_owned(), source };
         self.stream.write_all(output).await.map_err(|error| closed(Some(error)))?;
+        self.stream.flush().await.map_err(|error| closed(Some(error)))?;
         loop {
             if let Some(Item::Frame(frame)) = self.decoder.decode(&mut self.input)? {
                 let reply =
@@ -234,7 +252,7 @@ mod tests {
             vec![call]
         })
         .await;
-        let mut client = Client::connect(&address, LONG).await.unwrap();
+        let mut client = Client::connect(&address, None, LONG).await.unwrap();
         let argument = json!({"a": [1, "x"]});
         assert_eq!(client.call("yes", &argument, LONG).await.unwrap(), argument);
         let error = client.call("no", &argument, LONG).await.unwrap_err();
@@ -254,7 +272,7 @@ mod tests {
             late.take().into_iter().chain([call]).collect()
         })
         .await;
-        let mut client = Client::connect(&address, LONG).await.unwrap();
+        let mut client = Client::connect(&address, None, LONG).await.unwrap();
         let error = client.call("slow", &json!("first"), Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(error.to_string(), "slow was not answered within 20ms");
         assert_eq!(client.call("fast", &json!("second"), LONG).await.unwrap(), json!("second"));
@@ -265,10 +283,10 @@ mod tests {
         // No other program uses this address.
         let free = std::net::TcpListener::bind("127.0.1.2:0").unwrap().local_addr().unwrap();
         let address = Address::Tcp(free.to_string());
-        let error = printed(Client::connect(&address, LONG).await.unwrap_err());
+        let error = printed(Client::connect(&address, None, LONG).await.unwrap_err());
         assert_eq!(error, format!("cannot connect to {address}: Connection refused (os error 111)"));
         let missing = Address::Unix("/nonexistent/rpc.sock".into());
-        let error = printed(Client::connect(&missing, LONG).await.unwrap_err());
+        let error = printed(Client::connect(&missing, None, LONG).await.unwrap_err());
         assert!(error.contains("No such file"), "{error}");
 
         for (said, words) in [
@@ -282,7 +300,7 @@ mod tests {
                 stream.read_buf(&mut BytesMut::new()).await.unwrap();
                 stream.write_all(said.as_bytes()).await.unwrap();
             });
-            let mut client = Client::connect(&address, LONG).await.unwrap();
+            let mut client = Client::connect(&address, None, LONG).await.unwrap();
             let error = printed(client.call("x", &Value::Null, LONG).await.unwrap_err());
             assert!(error.contains(words), "{error}");
         }

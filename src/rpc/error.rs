@@ -15,6 +15,9 @@ pub(super) enum CallError {
     NoService(String),
     #[error("rpc: can't find method {0}")]
     NoMethod(String),
+    /// The listener serves other methods.
+    #[error("rpc: method {0} is not served at this address (rpc.methods)")]
+    NotServed(String),
     #[error("goridge_read_request_body: unknown decoder used in frame")]
     NoCodec,
     #[error("rpc: the argument of {method} is too long: {length} bytes, limit {max_argument}")]

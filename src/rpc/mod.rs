@@ -35,7 +35,7 @@ mod services;
 mod statistics;
 
 pub use client::{Client, ClientError};
-pub use config::Config;
+pub use config::{Config, Methods, Operators};
 pub use locks::{Config as LockConfig, Driver as LockDriver, Locks, OpenError, Password, RedisConfig};
 pub use server::Server;
 pub use services::{Services, Stop, StopRequests, stop_requests};

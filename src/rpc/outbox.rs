@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     tail: BytesMut,
     /// Bytes in `pieces`.
     in_pieces: usize,
+    /// Whether the writer may hold bytes back until it is flushed, as over TLS.
+    is_unflushed: bool,
 }
 
 impl Outbox {
@@ -33,8 +35,9 @@ impl Outbox {
         self.in_pieces + self.tail.len()
     }
 
+    /// Whether all bytes have been sent.
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !self.is_unflushed
     }
 
     pub(super) fn clear(&mut self) {
@@ -73,11 +76,17 @@ impl Outbox {
 
     /// Writes some of the bytes. Cancel-safe.
     pub(super) async fn write_to(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        if self.len() == 0 {
+            writer.flush().await?;
+            self.is_unflushed = false;
+            return Ok(());
+        }
         let first = self.pieces.front().map_or(&*self.tail, |piece| piece);
         let written = writer.write(&first[..first.len().min(WRITE)]).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        self.is_unflushed = true;
         match self.pieces.front_mut() {
             Some(piece) => {
                 piece.advance(written);
@@ -86,9 +95,14 @@ impl Outbox {
             }
             None => self.tail.advance(written),
         }
-        if self.is_empty() && self.tail.capacity() > KEPT {
+        if self.len() > 0 {
+            return Ok(());
+        }
+        if self.tail.capacity() > KEPT {
             self.tail = BytesMut::new();
         }
+        writer.flush().await?;
+        self.is_unflushed = false;
         Ok(())
     }
 }
@@ -96,6 +110,23 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_the_writer_holds_back_are_not_sent_yet() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let (mut outbox, mut writer) = (Outbox::default(), tokio::io::BufWriter::new(near));
+        outbox.push(&Bytes::from_static(b"replies"));
+        let mut arrived = [0; 7];
+        let sent = async {
+            while !outbox.is_empty() {
+                outbox.write_to(&mut writer).await.unwrap();
+            }
+        };
+        let read = tokio::io::AsyncReadExt::read_exact(&mut far, &mut arrived);
+        let (read, ()) = tokio::join!(read, sent);
+        read.unwrap();
+        assert_eq!(&arrived, b"replies");
+    }
 
     #[tokio::test]
     async fn bytes_come_out_in_order() {

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use super::codec::Codec;
+use super::config::Methods;
 use super::envelope::Call;
 use super::error::CallError;
 use super::memory::Memory;
@@ -21,27 +22,34 @@ use crate::overview::Calls;
 /// Bytes of an argument for Centrifugo, at most. Centrifugo itself accepts 4 MB by default; this leaves room. Other methods accept less.
 pub(super) const MAX_CALL: usize = 64 << 20;
 
-/// All methods, and the services they work on.
-#[derive(Debug)]
+/// All methods, and the services they work on. Clones share everything but the methods that are served.
+#[derive(Debug, Clone)]
 pub(super) struct Router {
     /// Created by the first call that is not for Centrifugo: many workers make no other, and it takes half a megabyte.
-    table: LazyLock<Table>,
+    table: Arc<LazyLock<Table>>,
+    served: Methods,
     services: Arc<Services>,
     memory: Arc<Memory>,
     statistics: Arc<Statistics>,
     /// One per thread of the runtime.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Router {
     pub(super) fn new(services: Arc<Services>) -> Self {
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
-        let turns = Semaphore::new(threads);
+        let turns = Arc::new(Semaphore::new(threads));
         let (memory, statistics) = (Arc::default(), Arc::<Statistics>::default());
         services.metrics.register(Arc::clone(&statistics) as _);
         let counted = Arc::clone(&statistics);
         services.overview.count(Calls::Rpc, move || counted.counted());
-        Self { table: LazyLock::new(table), services, memory, statistics, turns }
+        let (table, served) = (Arc::new(LazyLock::new(table as fn() -> Table)), Methods::default());
+        Self { table, served, services, memory, statistics, turns }
+    }
+
+    /// The same that serves these methods alone.
+    pub(super) fn serving(&self, methods: &Methods) -> Self {
+        Self { served: methods.clone(), ..self.clone() }
     }
 
     /// Resolves when a connection that has kept a thread busy may go on: after all ready tasks had a turn, and one such connection per
@@ -82,6 +90,7 @@ impl Router {
         let name = String::from_utf8_lossy(&call.method);
         let called = self.called(&name);
         let result = match called {
+            _ if !self.served.contain(&name) => Err(CallError::NotServed(name.to_string())),
             Called::Centrifugo(method) => self.call_centrifugo(method, call).await,
             Called::StreamPublish => self.publish(call).await,
             Called::Table(_) | Called::Unknown => match self.table.get(&*name) {

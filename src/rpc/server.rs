@@ -1,4 +1,4 @@
-//! The listener: accepts connections, and runs a task for each.
+//! The listeners, of workers and of operators: they accept connections, and run a task for each.
 
 use std::io;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::Config;
+use super::config::{Config, Listening, Methods};
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
 use crate::net::{Accepted, Address, Connections, Incident, Limit, Listener, Options, Peer, Sockets};
 use crate::os::process::Identity;
+use crate::tls::Acceptor;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
 const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
@@ -27,63 +28,118 @@ const FAULTS: u64 = 20;
 /// Faults are in a row until this time passes without one.
 const CALM: Duration = Duration::from_secs(10);
 
-/// A bound listener.
+/// The bound listeners.
 #[derive(Debug)]
 pub struct Server {
+    workers: Bound,
+    operators: Option<Bound>,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+struct Bound {
     listener: Listener,
+    tls: Option<Arc<Acceptor>>,
+    methods: Methods,
 }
 
 impl Server {
-    /// Listens on the socket named `rpc`, if one was inherited, or binds the address. Nothing is accepted until [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to
-    /// `workers`, the user that workers run as, if that is another and `rpc.unix_socket` says nothing else.
+    /// Listens on the sockets named `rpc` and `operators`, if they were inherited, or binds the addresses. Nothing is accepted until
+    /// [`Server::run`], but callers can connect and wait. The file of a unix socket belongs to `workers`, the user that workers run as, if
+    /// that is another and the settings say nothing else; that of operators does not.
     ///
     /// # Errors
-    /// When the address cannot be bound; the message names it.
+    /// When an address cannot be bound; the message names it.
     pub(crate) async fn bind(
         config: &Config,
         workers: Option<&Identity>,
         sockets: &Sockets,
     ) -> io::Result<Self> {
-        let listener = Listener::bind(Options {
-            key: "rpc.listen",
-            inherited: Some((sockets, "rpc")),
-            address: &config.listen,
-            attributes: config.attributes(workers),
-            allow: &config.allow,
-            limit: CONNECTIONS,
-            tls: None,
-        })
-        .await?;
-        Ok(Self { listener })
+        let mut listeners = config.listeners();
+        let of_workers = listeners.next().ok_or(io::ErrorKind::NotFound)?;
+        let workers = Bound::bind(of_workers, workers, (sockets, "rpc")).await?;
+        let operators = match listeners.next() {
+            Some(operators) => Some(Bound::bind(operators, None, (sockets, "operators")).await?),
+            None => None,
+        };
+        Ok(Self { workers, operators })
     }
 
-    /// The address it listens on, with the actual port.
+    /// The address of workers, with the actual port.
     pub fn address(&self) -> &Address {
-        self.listener.address()
+        self.workers.listener.address()
     }
 
-    /// Its open connections.
-    pub(crate) fn connections(&self) -> Arc<Connections> {
-        Arc::clone(self.listener.connections())
+    /// That of operators, if they have their own.
+    pub fn operators(&self) -> Option<&Address> {
+        self.operators.as_ref().map(|operators| operators.listener.address())
+    }
+
+    /// The certificates of the listeners that have TLS.
+    pub fn tls(&self) -> impl Iterator<Item = &Arc<Acceptor>> {
+        self.all().filter_map(|bound| bound.tls.as_ref())
+    }
+
+    /// The open connections of each listener.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connections>> {
+        self.all().map(|bound| Arc::clone(bound.listener.connections())).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Bound> {
+        std::iter::once(&self.workers).chain(&self.operators)
     }
 
     /// Answers calls until it is dropped, and all connections with it.
-    pub async fn run(mut self, services: Arc<Services>) {
-        let router = Arc::new(Router::new(services));
-        let evicted = Arc::new(Semaphore::new(EVICTED));
-        let mut connections = JoinSet::new();
-        let mut faults = Incident::new(CALM).with_burst(FAULTS);
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => {
-                    connections.spawn(serve(accepted, Arc::clone(&router), Arc::clone(&evicted)));
-                }
-                Some(ended) = connections.join_next() => {
-                    if let Ok(Err((peer, reason))) = ended
-                        && let Some(times) = faults.happened()
-                    {
-                        warn!(target: "rpc", %peer, %reason, closed = times, "connection closed");
-                    }
+    pub async fn run(self, services: Arc<Services>) {
+        let (router, evicted) = (Router::new(services), Arc::new(Semaphore::new(EVICTED)));
+        let serve = |bound: Bound| {
+            let router = Arc::new(router.serving(&bound.methods));
+            accept(bound.listener, router, Arc::clone(&evicted))
+        };
+        match self.operators {
+            Some(operators) => {
+                tokio::join!(serve(self.workers), serve(operators));
+            }
+            None => serve(self.workers).await,
+        }
+    }
+}
+
+impl Bound {
+    async fn bind(
+        config: Listening<'_>,
+        workers: Option<&Identity>,
+        inherited: (&Sockets, &str),
+    ) -> io::Result<Self> {
+        let tls = config.tls.map(|files| Acceptor::new(config.tls_key, files, &[])).transpose()?;
+        let listener = Listener::bind(Options {
+            key: config.key,
+            inherited: Some(inherited),
+            address: config.listen,
+            attributes: config.attributes(workers),
+            allow: config.allow,
+            limit: CONNECTIONS,
+            tls: tls.as_ref(),
+        })
+        .await?;
+        Ok(Self { listener, tls, methods: config.methods.clone() })
+    }
+}
+
+/// Accepts connections, and runs a task for each.
+async fn accept(mut listener: Listener, router: Arc<Router>, evicted: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
+    let mut faults = Incident::new(CALM).with_burst(FAULTS);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                connections.spawn(serve(accepted, Arc::clone(&router), Arc::clone(&evicted)));
+            }
+            Some(ended) = connections.join_next() => {
+                if let Ok(Err((peer, reason))) = ended
+                    && let Some(times) = faults.happened()
+                {
+                    warn!(target: "rpc", %peer, %reason, closed = times, "connection closed");
                 }
             }
         }

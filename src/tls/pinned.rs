@@ -15,13 +15,12 @@ use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct
 
 use super::{ClientAuth, Error as FileError, ServerFiles, pem, provider};
 
-/// A connector for the listener with these files; relative ones start in `folder`. It presents the listener's own certificate where the
-/// listener asks for one.
+/// A connector for the listener with these files. It presents the listener's own certificate where the listener asks for one.
 ///
 /// # Errors
 /// If a file cannot be used.
-pub fn pinned(files: &ServerFiles, folder: &Path, alpn: Option<&[u8]>) -> Result<TlsConnector, FileError> {
-    let (cert, key) = files.pair()?;
+pub fn pinned(files: &ServerFiles, alpn: Option<&[u8]>) -> Result<TlsConnector, FileError> {
+    let ((cert, key), folder) = (files.pair()?, Path::new(""));
     let certificate = pem::certificates(folder, cert)?.swap_remove(0);
     let algorithms = provider().signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider())

@@ -36,6 +36,18 @@ impl ServerFiles {
         self.cert.as_deref().zip(self.key.as_deref()).ok_or(Error::NoPair)
     }
 
+    /// Whether each client has to present a certificate of `root_ca`.
+    pub(crate) fn verifies_clients(&self) -> bool {
+        self.client_auth_type == ClientAuth::RequireAndVerify
+    }
+
+    /// The same files, if they are relative to this folder.
+    pub(crate) fn within(self, folder: &Path) -> Self {
+        let Self { cert, key, root_ca, client_auth_type } = self;
+        let [cert, key, root_ca] = [cert, key, root_ca].map(|file| file.map(|file| folder.join(file)));
+        Self { cert, key, root_ca, client_auth_type }
+    }
+
     /// All files that are set.
     pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
         [&self.cert, &self.key, &self.root_ca].into_iter().flatten().map(PathBuf::as_path)

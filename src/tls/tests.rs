@@ -118,20 +118,20 @@ async fn the_own_certificate_alone_is_accepted_that_no_authority_of_clients_has_
     folder.copy("stranger.pem", "server.pem");
     folder.copy("stranger.key", "server.key");
     let files = folder.server(ClientAuth::RequireAndVerify);
-    let pinned = pinned(&files, folder.0.path(), Some(b"h2")).unwrap();
+    let pinned = pinned(&files, Some(b"h2")).unwrap();
     shake(&acceptor(&files), &pinned).await.unwrap();
     // The key is still proved: a copy of the certificate is not enough.
     let mut forged = files.clone();
     folder.copy("client.key", "forged.key");
     forged.key = Some(folder.path("forged.key"));
-    assert!(matches!(super::pinned(&forged, folder.0.path(), None), Err(Error::OtherKey(_))));
+    assert!(matches!(super::pinned(&forged, None), Err(Error::OtherKey(_))));
 }
 
 #[tokio::test]
 async fn the_command_line_trusts_the_certificate_of_the_configuration_and_no_other() {
     let folder = Folder::new();
     let files = folder.server(ClientAuth::RequireAndVerify);
-    let pinned = pinned(&files, folder.0.path(), Some(b"h2")).unwrap();
+    let pinned = pinned(&files, Some(b"h2")).unwrap();
     shake(&acceptor(&files), &pinned).await.unwrap();
     folder.copy("renewed.pem", "server.pem");
     folder.copy("renewed.key", "server.key");

@@ -54,4 +54,5 @@ mod sockets;
 mod streamed;
 mod streams;
 mod support;
+mod tls;
 mod traces;

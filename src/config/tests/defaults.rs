@@ -62,6 +62,13 @@ fn every_known_key_is_in_the_reference() {
         "lock.config.tls",
         "centrifuge.proxy_tls",
         "centrifuge.proxy_credentials",
+        "rpc.tls",
+        "rpc.operators",
+        "rpc.operators.tls",
+        "metrics.tls",
+        "metrics.basic_auth",
+        "status.tls",
+        "status.basic_auth",
     ];
     let text = include_str!("../../../config/reference.rr.yaml");
     let written: BTreeSet<&str> = text

@@ -11,6 +11,7 @@ pub mod http_app;
 pub mod inventory;
 pub mod neighbour;
 pub mod nginx;
+pub mod pki;
 pub mod pool;
 pub mod real_centrifugo;
 pub mod redis;

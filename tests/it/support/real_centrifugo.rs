@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Server, eventually, python, repository};
+use super::{Killed, Server, eventually, python, repository};
 
 /// Where Centrifugo listens: an address that no other program uses.
 pub const HOST: &str = "127.0.1.3";
@@ -50,14 +50,32 @@ impl RealCentrifugo {
     /// The same with RPCs going to the second server.
     pub async fn start_with_rpcs(
         binary: &PathBuf,
-        [server, of_rpcs]: [&Server; 2],
+        servers: [&Server; 2],
         timeout: &str,
         api_port: u16,
         asks_for_connect: bool,
     ) -> Self {
+        Self::start_with(binary, servers, timeout, api_port, asks_for_connect, &json!({})).await
+    }
+
+    /// The same with every event going to one server, called as `grpc` says.
+    pub async fn start_secured(binary: &PathBuf, server: &Server, api_port: u16, grpc: &Value) -> Self {
+        Self::start_with(binary, [server, server], "3s", api_port, true, grpc).await
+    }
+
+    async fn start_with(
+        binary: &PathBuf,
+        [server, of_rpcs]: [&Server; 2],
+        timeout: &str,
+        api_port: u16,
+        asks_for_connect: bool,
+        grpc: &Value,
+    ) -> Self {
         let port = free_port();
-        let proxy_to =
-            |server: &Server| json!({"endpoint": format!("grpc://{}", server.address()), "timeout": timeout});
+        let proxy_to = |server: &Server| {
+            let endpoint = format!("grpc://{}", server.address());
+            json!({"endpoint": endpoint, "timeout": timeout, "grpc": grpc})
+        };
         let proxy = proxy_to(server);
         let mut connect = proxy.clone();
         connect["enabled"] = asks_for_connect.into();
@@ -121,13 +139,24 @@ impl RealCentrifugo {
         centrifugo
     }
 
-    /// Runs a scenario of `tests/clients/client.py`. Returns what its clients saw.
-    pub async fn play(&self, scenario: &[&str]) -> Value {
+    /// Begins a scenario that is not to end well.
+    pub fn begin(&self, scenario: &[&str]) -> Killed {
+        let mut command = self.clients(scenario);
+        Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn clients(&self, scenario: &[&str]) -> Command {
         let mut command = Command::new(python());
         command
             .arg(repository().join("tests/clients/client.py"))
             .arg(format!("{HOST}:{}", self.port))
             .args(scenario);
+        command
+    }
+
+    /// Runs a scenario of `tests/clients/client.py`. Returns what its clients saw.
+    pub async fn play(&self, scenario: &[&str]) -> Value {
+        let mut command = self.clients(scenario);
         let play = move || -> Output { command.stderr(Stdio::inherit()).output().unwrap() };
         let output = tokio::task::spawn_blocking(play).await.unwrap();
         assert!(output.status.success(), "the clients failed");
