@@ -69,8 +69,17 @@ pub(crate) fn can_create_in(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// The permission of every user of the machine to read a file, in its mode.
+/// Permissions of every user of the machine, in the mode of a file.
 pub(crate) const READ: u32 = 0o004;
+pub(crate) const WRITE: u32 = 0o002;
+
+/// The bit of a directory in which only the owner of a file may replace it, as in /tmp.
+const STICKY: u32 = 0o1000;
+
+/// Whether every user of the machine may replace files in this directory.
+pub(crate) fn is_shared(folder: &Path) -> bool {
+    open_to_others(folder, WRITE).is_some_and(|mode| mode & STICKY == 0)
+}
 
 /// The mode of a file or directory if every user has one of these permissions.
 pub(crate) fn open_to_others(path: &Path, permissions: u32) -> Option<u32> {

@@ -27,7 +27,7 @@ pub(super) const MARGIN: Duration = Duration::from_secs(10);
 /// The server's address, and how long it may take to answer.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reach {
-    /// The server's address [default: rpc.listen of the configuration]
+    /// The server's address [default: rpc.operators.listen or else rpc.listen of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) address: Option<Address>,
     /// How long to wait for an answer, such as 500ms or 1m30s

@@ -13,6 +13,7 @@ use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
 use super::{Config, Error, idle, inspect, overrides, pool_list, shown, typed, yaml};
+use crate::access;
 use crate::compat::Compat;
 use crate::findings::Machine;
 use crate::telemetry::logs;
@@ -192,7 +193,22 @@ fn read_file(shown: &Path, path: &Path, problems: &Problems) -> Result<Node, Pro
         return Err(Problem::file(shown, "TOML is not supported: expected a YAML or JSON file"));
     }
     let text = std::fs::read_to_string(path).map_err(|reason| Problem::file(shown, reason))?;
+    warn_if_writable(shown, path, problems);
     parse(shown, &text, problems)
+}
+
+/// Warns of a file that other users may change: it says which programs run.
+fn warn_if_writable(shown: &Path, path: &Path, problems: &Problems) {
+    let text = if let Some(mode) = access::open_to_others(path, access::WRITE) {
+        format!(
+            "every user of this machine may change it (mode {mode:04o}), and with it the programs that run"
+        )
+    } else if access::is_shared(access::folder_of(path)) {
+        "every user of this machine may replace it, since all may write to its directory".to_owned()
+    } else {
+        return;
+    };
+    problems.warn_of(Problem::file(shown, text));
 }
 
 fn parse(shown: &Path, text: &str, problems: &Problems) -> Result<Node, Problem> {
@@ -237,6 +253,7 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
         let included = match std::fs::read_to_string(work_dir.join(file)) {
             Ok(text) => {
                 let shown = shown::without_value(file.clone(), &list, "include");
+                warn_if_writable(Path::new(&shown), &work_dir.join(file), problems);
                 parse(Path::new(&shown), &text, problems)
             }
             Err(reason) => {

@@ -101,6 +101,11 @@ impl Problems {
         self.warnings.borrow_mut().add(Problem::at(at, key, message));
     }
 
+    /// Adds a warning about a whole file.
+    pub(super) fn warn_of(&self, problem: Problem) {
+        self.warnings.borrow_mut().add(problem);
+    }
+
     /// Adds all mistakes and warnings of another collection.
     pub(super) fn append(&self, others: Self) {
         self.mistakes.borrow_mut().append(others.mistakes.into_inner());

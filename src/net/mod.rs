@@ -45,7 +45,7 @@ pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
 pub(crate) use listener::{Accepted, Listener, Options};
-pub(crate) use preview::{can_listen, is_exposed};
+pub(crate) use preview::{can_listen, is_exposed, risk_of_file};
 pub(crate) use secured::Unsecured;
 pub(crate) use socket_settings::SOCKET_SETTINGS;
 pub use socket_settings::SocketSettings;

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::Address;
 use super::address::MAX_SOCKET_PATH;
 use super::unix_socket::is_listening;
-use crate::access::{can_create_in, folder_of};
+use crate::access::{WRITE, can_create_in, folder_of, is_shared};
 
 /// Checks whether `address` can be listened on, unless it is in use. Relative paths start in `work_dir`.
 ///
@@ -33,6 +33,20 @@ pub(crate) fn is_exposed(address: &Address) -> bool {
     let Address::Tcp(host_and_port) = address else { return false };
     let found = Address::bindable(host_and_port).to_socket_addrs();
     found.is_ok_and(|mut found| found.any(|address| !address.ip().is_loopback()))
+}
+
+/// What other users of this machine can do with a unix socket of this mode at `address`, if anything.
+pub(crate) fn risk_of_file(address: &Address, mode: u32, work_dir: &Path) -> Option<&'static str> {
+    let Address::Unix(path) = address else { return None };
+    if mode & WRITE != 0 {
+        Some("every user of this machine may connect")
+    } else if is_shared(folder_of(&work_dir.join(path))) {
+        Some(
+            "every user of this machine may put another socket in its place, since all may write to its directory",
+        )
+    } else {
+        None
+    }
 }
 
 fn can_bind(host_and_port: &str) -> Result<(), String> {
@@ -85,6 +99,24 @@ mod tests {
             listen("tcp://192.0.2.1:7000").unwrap_err(),
             "cannot listen on tcp://192.0.2.1:7000: 192.0.2.1 is not an address of this machine"
         );
+    }
+
+    #[test]
+    fn a_socket_is_safe_by_its_mode_and_in_a_directory_of_its_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let allow = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let risk = |mode| risk_of_file(&Address::Unix("a.sock".into()), mode, folder.path());
+        assert_eq!(risk(0o660), None);
+        assert!(risk(0o666).unwrap().ends_with("may connect"));
+        allow(0o1777);
+        assert_eq!(risk(0o660), None);
+        allow(0o777);
+        assert!(risk(0o660).unwrap().contains("in its place"));
+        assert_eq!(risk_of_file(&"127.0.0.1:1".parse().unwrap(), 0o666, folder.path()), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Credentials;
 use super::lifetime::MaxAge;
 use crate::findings::{Findings, Machine};
-use crate::net::{Address, Attributes, SocketSettings, can_listen};
+use crate::net::{Address, Attributes, SocketSettings, can_listen, is_exposed, risk_of_file};
 use crate::tls::ServerFiles;
 
 /// The gRPC listener.
@@ -68,6 +68,7 @@ impl Config {
         if matches!(self.address, Address::Tcp(_)) && self.socket_mode != SOCKET_MODE {
             findings.odd("centrifuge.socket_mode", "has no effect on a TCP port");
         }
+        self.validate_callers(machine, findings);
         if let Some(tls) = &self.tls {
             tls.validate("centrifuge.proxy_tls", machine.work_dir, findings);
             if matches!(self.address, Address::Unix(_)) {
@@ -81,6 +82,36 @@ impl Config {
         if self.max_connection_age.is_none() && self.max_connection_age_grace.is_some() {
             let text = "has no effect: centrifuge.max_connection_age is not set";
             findings.odd("centrifuge.max_connection_age_grace", text);
+        }
+    }
+
+    /// Reports who else may call.
+    fn validate_callers(&self, machine: Machine<'_>, findings: &mut Findings) {
+        const KEY: &str = "centrifuge.proxy_address";
+        if let Some(risk) = risk_of_file(&self.address, self.attributes().mode, machine.work_dir)
+            && self.credentials.is_none()
+        {
+            findings.odd(
+                KEY,
+                format!("{risk}; callers may send any event to the workers, in the name of any user"),
+            );
+        }
+        if !is_exposed(&self.address) {
+            return;
+        }
+        match (&self.credentials, &self.tls) {
+            (_, Some(tls)) if tls.verifies_clients() => {}
+            (None, _) => {
+                let text = "this address is reachable from other machines, and anyone who connects may send any event to the workers, in the name \
+                            of any user; centrifuge.proxy_credentials, or certificates of clients (centrifuge.proxy_tls), keep strangers out";
+                findings.odd(KEY, text);
+            }
+            (Some(_), None) => {
+                let text = "they cross the network in plaintext, as this address is reachable from other machines; centrifuge.proxy_tls encrypts \
+                            them";
+                findings.odd("centrifuge.proxy_credentials", text);
+            }
+            (Some(_), Some(_)) => {}
         }
     }
 }

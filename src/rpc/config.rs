@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::findings::{Findings, Machine};
-use crate::net::{Address, Attributes, Network, SocketSettings, can_listen, is_exposed};
+use crate::net::{Address, Attributes, Network, SocketSettings, can_listen, is_exposed, risk_of_file};
 use crate::os::process::Identity;
 use crate::pools::Glob;
 use crate::tls::ServerFiles;
@@ -185,6 +185,10 @@ impl Listening<'_> {
                  connect, and {section}.tls can require certificates of clients",
                 self.powers()
             );
+            findings.odd(self.key, text);
+        }
+        if let Some(risk) = risk_of_file(self.listen, self.attributes(None).mode, machine.work_dir) {
+            let text = format!("{risk}; callers may {}", self.powers());
             findings.odd(self.key, text);
         }
         match self.listen {

@@ -9,6 +9,7 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{Error, pem, provider};
+use crate::access;
 use crate::findings::Findings;
 
 /// The files of a client, in PEM.
@@ -65,7 +66,7 @@ impl ClientFiles {
     }
 }
 
-/// Reports what is wrong with a certificate and its key, as far as they are set.
+/// Reports what is wrong with a certificate and its key, as far as they are set, and whether others can read the key.
 pub(super) fn validate_pair(
     section: &str,
     folder: &Path,
@@ -87,5 +88,11 @@ pub(super) fn validate_pair(
     {
         let name = if matches!(error, Error::Certificate { .. }) { "cert" } else { "key" };
         findings.mistake(format!("{section}.{name}"), error.to_string());
+    }
+    if let Some(key) = key
+        && let Some(mode) = access::open_to_others(&folder.join(key), access::READ)
+    {
+        let text = format!("every user of this machine can read {} (mode {mode:04o})", key.display());
+        findings.odd(format!("{section}.key"), text);
     }
 }

@@ -13,7 +13,6 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 use super::client::validate_pair;
 use super::client_auth::Verifier;
 use super::{ClientAuth, Error, pem, provider};
-use crate::access;
 use crate::findings::Findings;
 
 /// The files of a listener, in PEM, and what it asks of its clients: the keys of RoadRunner's `http.ssl`.
@@ -110,12 +109,6 @@ impl ServerFiles {
                 findings.mistake(section, Error::NoClientAuthority.to_string());
             }
             None => {}
-        }
-        if let Some(key) = &self.key
-            && let Some(mode) = access::open_to_others(&folder.join(key), access::READ)
-        {
-            let text = format!("every user of this machine can read {} (mode {mode:04o})", key.display());
-            findings.odd(format!("{section}.key"), text);
         }
     }
 }

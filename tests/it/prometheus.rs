@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::pki::Pki;
 use crate::support::{Server, eventually, json, repository, worker};
 
 /// Runs promtool; `None` if it is not installed.
@@ -164,10 +165,8 @@ fn query(address: &str, expression: &str) -> Vec<String> {
     found.iter().filter_map(|sample| sample["value"][1].as_str().map(str::to_owned)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_scrapes_the_bridge_and_evaluates_its_alerts() {
-    let server = bridge().await;
-    let folder = tempfile::tempdir().unwrap();
+/// Starts Prometheus with this job. Returns its address as well; `None` if it is not installed.
+fn start(folder: &Path, job: &str) -> Option<(Prometheus, String)> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let config = format!(
@@ -175,24 +174,62 @@ async fn a_real_prometheus_scrapes_the_bridge_and_evaluates_its_alerts() {
 rule_files: ['{}']
 scrape_configs:
   - job_name: causeway
-    static_configs: [{{targets: ['{}']}}]
+{job}
 ",
         repository().join("config/alerts.yaml").display(),
-        server.listening("metrics"),
     );
-    std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    std::fs::write(folder.join("prometheus.yml"), config).unwrap();
     let started = Command::new("prometheus")
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
         .arg(format!("--web.listen-address={address}"))
-        .current_dir(folder.path())
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
     let Ok(child) = started else {
-        return eprintln!("skipped: there is no prometheus; `make test` installs it");
+        eprintln!("skipped: there is no prometheus; `make test` installs it");
+        return None;
     };
-    let prometheus = Prometheus(child);
+    Some((Prometheus(child), address))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_over_tls_with_a_password() {
+    let setup = worker();
+    let _pki = Pki::new(setup.folder.path(), &["server"]);
+    let metrics = "metrics: {address: '127.0.0.1:0', tls: {cert: server.pem, key: server.key}, \
+                   basic_auth: {username: prometheus, password: hunter2}}\n";
+    let server = setup.more(metrics).start();
+    let folder = tempfile::tempdir().unwrap();
+    let job = |password: &str| {
+        format!(
+            "    scheme: https
+    tls_config: {{ca_file: '{}'}}
+    basic_auth: {{username: prometheus, password: {password}}}
+    static_configs: [{{targets: ['{}']}}]",
+            server.path("ca.pem").display(),
+            server.listening("metrics"),
+        )
+    };
+    let Some((prometheus, address)) = start(folder.path(), &job("hunter2")) else { return };
+    eventually("it is up", || query(&address, "up") == ["1"]).await;
+    eventually("it is ready", || query(&address, "causeway_pool_ready") == ["1"]).await;
+    drop(prometheus);
+    assert_eq!(server.count_output("request refused"), 0);
+    let folder = tempfile::tempdir().unwrap();
+    let (_prometheus, address) = start(folder.path(), &job("hunter3")).unwrap();
+    eventually("it is refused", || query(&address, "up") == ["0"]).await;
+    server.wait_for_output("request refused: wrong username or password");
+    assert!(!server.output().contains("hunter"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_the_bridge_and_evaluates_its_alerts() {
+    let server = bridge().await;
+    let folder = tempfile::tempdir().unwrap();
+    let job = format!("    static_configs: [{{targets: ['{}']}}]", server.listening("metrics"));
+    let Some((prometheus, address)) = start(folder.path(), &job) else { return };
     eventually("it is up", || query(&address, "up") == ["1"]).await;
     eventually("a call is counted", || {
         query(&address, "causeway_request_worker_duration_seconds_count{type=\"rpc\"}")

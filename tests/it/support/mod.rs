@@ -180,8 +180,8 @@ impl Setup {
     /// Starts the server and waits until it answers calls.
     pub fn start(self) -> Server {
         let mut server = self.spawn();
-        let started = server.wait_for_output("address: ");
-        started.rsplit_once("address: ").unwrap().1.clone_into(&mut server.address);
+        let started = server.wait_for_output(", address: ");
+        started.rsplit_once(", address: ").unwrap().1.clone_into(&mut server.address);
         server
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// An authority. What it signs is in its folder: `ca.pem`, and `NAME.pem` and `NAME.key` for each name.
 pub struct Pki {
@@ -15,6 +15,8 @@ impl Pki {
     pub fn new(folder: &Path, names: &[&str]) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // By its default name, OpenSSL would take all for signed by themselves.
+        params.distinguished_name.push(DnType::CommonName, "authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let pki = Self { folder: folder.to_owned(), authority };
         pki.write("ca.pem", &pki.authority.pem());
@@ -28,7 +30,9 @@ impl Pki {
     pub fn issue(&self, name: &str) -> String {
         let key = KeyPair::generate().unwrap();
         let names = ["127.0.0.1", "127.0.1.4", "localhost", "bridge.test"].map(str::to_owned);
-        let signed = CertificateParams::new(names).unwrap().signed_by(&key, &self.authority).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let signed = params.signed_by(&key, &self.authority).unwrap();
         self.write(&format!("{name}.key"), &key.serialize_pem());
         self.write(&format!("{name}.pem"), &signed.pem());
         signed.pem()

@@ -1,5 +1,6 @@
 //! Listeners with TLS and credentials, seen by real clients: Centrifugo, OpenSSL, Prometheus, and the command line.
 
+mod admin;
 mod operators;
 mod proxy;
 

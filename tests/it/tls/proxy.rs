@@ -77,7 +77,7 @@ async fn openssl_agrees_on_tls_1_2_and_1_3_with_h2_and_on_nothing_older() {
     let weak = ["-cipher", "DEFAULT@SECLEVEL=0"];
     for version in ["-tls1_1", "-tls1"] {
         let said = s_client(folder, server.address(), &[version, weak[0], weak[1]]).unwrap();
-        assert!(said.contains("alert protocol version"), "{said}");
+        assert!(said.contains("Cipher is (NONE)") && said.contains("alert"), "{said}");
     }
     let said = s_client(folder, server.address(), &["-alpn", "http/1.1"]).unwrap();
     assert!(said.contains("no application protocol"), "{said}");
@@ -146,7 +146,7 @@ async fn calls_without_credentials_are_unauthenticated_and_health_needs_none() {
     for value in [None, Some(""), Some("ne"), Some("newer")] {
         assert_eq!(call(value).await, Err(Code::Unauthenticated), "{value:?}");
     }
-    assert_eq!(server.count_output("call refused"), 1);
+    server.wait_for_output("call refused: missing or wrong credentials");
     // The command line has the configuration.
     succeeds(server.folder.path(), &["call", "rpc", "--method", "echo", "--timeout", "30s"]);
     assert!(!server.output().contains("newer"));
