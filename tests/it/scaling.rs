@@ -240,8 +240,8 @@ async fn bridges_come_and_go(way: Way, is_balanced: bool) {
     all_serve(&fleet).await;
     let seen = fleet.end().await;
     let runs = fleet.runs();
-    let lost: Vec<_> = seen.answered.iter().filter(|call| !runs.contains_key(*call)).collect();
-    assert!(lost.is_empty(), "answered by no worker: {lost:?}");
+    let unseen: Vec<_> = seen.answered.iter().filter(|call| !runs.contains_key(*call)).collect();
+    assert!(unseen.is_empty(), "answered by no worker: {unseen:?}");
     // Those in flight when the bridge was killed; with the policy of the record they are repeated, since no answer forbids it.
     let in_flight = 2 * CLIENTS;
     let twice = runs.values().filter(|runs| **runs > 1).count();
