@@ -414,11 +414,11 @@ mod tests {
         for address in addresses {
             let listener = Listener::bind(options(&address)).await.unwrap();
             let address = listener.address().clone();
-            let peers: [_; 3] = std::array::from_fn(|_| dial::connect(&address));
+            let peers: [_; 3] = std::array::from_fn(|_| dial::connect(&address, None));
             let peers = futures_util::future::join_all(peers).await;
             assert!(peers.iter().all(Result::is_ok));
             assert_eq!(listener.close().await.len(), 3);
-            assert!(dial::connect(&address).await.is_err());
+            assert!(dial::connect(&address, None).await.is_err());
         }
     }
 
