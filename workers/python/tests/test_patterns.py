@@ -153,6 +153,16 @@ def test_the_channels_that_are_remembered_are_bounded() -> None:
     assert routes and len(routes[Event.SUBSCRIBE]._found) <= 1024
 
 
+def test_a_long_channel_is_not_remembered() -> None:
+    app = App()
+    app.on_subscribe("chat:*")(lambda request: None)
+    client = TestClient(app)
+    for name in ("chat:" + "x" * 250, "chat:" + "x" * 251):
+        assert client.subscribe(name).ok
+    routes = app._handlers._routes
+    assert routes and [len(name) for name in routes[Event.SUBSCRIBE]._found] == [255]
+
+
 def test_handlers_that_are_registered_later_are_found() -> None:
     app = App()
     client = TestClient(app)

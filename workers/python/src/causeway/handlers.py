@@ -25,8 +25,9 @@ _EVENTS = {event.value: event for event in Event}
 # The event type, as Causeway and RoadRunner write it. No header can pass for it: in a JSON string, quotes are escaped.
 _TYPE = re.compile(rb',"type":\["([a-z]+)"')
 
-# Texts whose handler is remembered, per event: clients choose them.
+# Texts whose handler is remembered, per event, and the length of the longest one: clients choose them.
 _REMEMBERED = 1024
+_LONGEST_REMEMBERED = 255
 
 CURRENT: ContextVar[Optional[Request]] = ContextVar("causeway.current_request", default=None)
 
@@ -78,12 +79,16 @@ class Route:
             return handler
         if not self._patterns:
             return self.others
+        if len(text) > _LONGEST_REMEMBERED:
+            return self._search(text)
         if text not in self._found:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            matching = (handler for pattern, handler in self._patterns if pattern.matches(text))
-            self._found[text] = next(matching, self.others)
+            self._found[text] = self._search(text)
         return self._found[text]
+
+    def _search(self, text: str) -> Optional[Handler]:
+        return next((handler for pattern, handler in self._patterns if pattern.matches(text)), self.others)
 
 
 class Handlers:
