@@ -287,6 +287,29 @@ def test_a_worker_with_many_requests_runs_middlewares_and_handlers_where_they_be
     asyncio.run(main())
 
 
+def test_stop_iteration_of_a_handler_on_a_thread_fails_its_request() -> None:
+    async def main() -> None:
+        app = App()
+
+        @app.on_rpc("a")
+        def plain(request: causeway.RpcRequest) -> RpcResult:
+            return RpcResult(next(iter(())))
+
+        tested = AsyncTestClient(app, raise_exceptions=False)
+        expected = "RuntimeError: the handler raised StopIteration"
+        assert (await asyncio.wait_for(tested.rpc("a"), 60)).failure == expected
+
+        @app.middleware
+        async def outside(request: causeway.Request, next: Next) -> Any:
+            return await next(request)
+
+        assert (await asyncio.wait_for(tested.rpc("a"), 60)).failure == expected
+        async with Bridge(app) as bridge:
+            assert await bridge.failure(await bridge.rpc("a")) == expected
+
+    asyncio.run(main())
+
+
 def test_a_client_that_leaves_cancels_a_middleware_and_what_is_inside() -> None:
     async def main() -> None:
         app, held, seen = App(), Held(), []

@@ -48,6 +48,15 @@ def _style(function: AnyHandler) -> Style:
     return Style.GENERATOR if inspect.isgeneratorfunction(function) else Style.PLAIN
 
 
+def call(function: AnyHandler, request: Any) -> Any:
+    """Call a handler where a future gets what it raises: none takes ``StopIteration``, so that becomes ``RuntimeError``."""
+    try:
+        return function(request)
+    except StopIteration as error:
+        # As in coroutines.
+        raise RuntimeError("the handler raised StopIteration").with_traceback(error.__traceback__) from error
+
+
 def encode(codec: Codec, event: Event, handler: Handler, answer: Any) -> bytes:
     """Encode what a handler returned; raise ``WorkerError`` with its place when that cannot be its answer."""
     try:

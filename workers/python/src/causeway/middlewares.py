@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from .events import Disconnect, Error, Event
 from .failures import WorkerError, place_of
-from .handler import Handler, Style, checked
+from .handler import Handler, Style, call, checked
 from .requests import Request
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -114,7 +114,7 @@ class _Asynchronous(_Around):
         if style is not Style.PLAIN or in_thread is None:
             answer = function(request)
         else:
-            answer = await in_thread(partial(copy_context().run, function, request))
+            answer = await in_thread(partial(copy_context().run, call, function, request))
         return await answer if inspect.isawaitable(answer) else answer
 
 

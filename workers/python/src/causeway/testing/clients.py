@@ -13,6 +13,7 @@ from ..app import App
 from ..events import Disconnect, Error, Event
 from ..failures import Handled, remember
 from ..handler import Handler, Style, encode, respond
+from ..handler import call as call_handler
 from ..handlers import enter
 from ..protocol2.window import Inbox
 from ..requests import Request, SubscribeStreamRequest
@@ -125,7 +126,7 @@ class AsyncTestClient(Events[Awaitable[Answer], Awaitable[AsyncStream]]):
             enter(request)
             try:
                 if handler.style is Style.PLAIN:
-                    answer = await asyncio.to_thread(handler.function, request)
+                    answer = await asyncio.to_thread(call_handler, handler.function, request)
                 else:
                     answer = handler.function(request)
                 return await answer if inspect.isawaitable(answer) else answer
