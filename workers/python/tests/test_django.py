@@ -86,6 +86,9 @@ def test_the_project_is_a_worker_that_knows_its_users(shop: tuple[Path, str], tm
 
     connect = ask(Event.CONNECT, proxy.ConnectRequest(), cookie=cookie)
     assert (connect.result.user, connect.result.data) == ("1", b'{"name":"ann"}')
+    # As browsers send them.
+    others = f'a[b]=1; preferences={{"a": 1}}; {cookie}'
+    assert ask(Event.CONNECT, proxy.ConnectRequest(), cookie=others).result.user == "1"
     assert ask(Event.CONNECT, proxy.ConnectRequest(), cookie="nonsense").error.code == 101
     for channel, code in (("orders:7", 0), ("orders:8", 403), ("orders:9", 404)):
         assert ask(Event.SUBSCRIBE, proxy.SubscribeRequest(user="1", channel=channel)).error.code == code
@@ -94,6 +97,25 @@ def test_the_project_is_a_worker_that_knows_its_users(shop: tuple[Path, str], tm
     assert ask(Event.RPC, proxy.RPCRequest(user="1", method="orders.cancel", data=b"8")).result.data == b'{"cancelled":false}'
     _, errors = worker.process.communicate(timeout=60)
     assert (worker.process.returncode, errors) == (0, b"")
+
+
+def test_an_id_that_cannot_be_a_primary_key_is_nobodys(shop: tuple[Path, str]) -> None:
+    code = """
+import django
+django.setup()
+from unittest.mock import patch
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from causeway import SubscribeRequest, proxy
+from causeway.contrib.django import user_of
+request = SubscribeRequest(proxy.SubscribeRequest(user="x").SerializeToString(), b"")
+print(user_of(request))
+# As a key that is a UUID does.
+with patch.object(type(User._meta.pk), "get_prep_value", side_effect=ValidationError("no UUID")):
+    print(user_of(request))
+"""
+    ran = run("-c", code, database=shop[0])
+    assert (ran.stdout, ran.returncode) == ("AnonymousUser\nAnonymousUser\n", 0), ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 from functools import cache
-from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any, Callable, Optional
 
@@ -24,9 +23,9 @@ from asgiref.sync import sync_to_async
 from django.apps import apps as installed
 from django.conf import settings
 from django.contrib.auth import get_user, get_user_model
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import close_old_connections
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, parse_cookie
 
 from ...app import App as _App
 from ...events import Error
@@ -70,7 +69,7 @@ def user_of(request: Request) -> Any:
         return AnonymousUser()
     try:
         user = get_user_model()._default_manager.get(pk=request.user)
-    except (ObjectDoesNotExist, ValueError):
+    except (ObjectDoesNotExist, ValueError, ValidationError):
         return AnonymousUser()
     return user if user.is_active else AnonymousUser()
 
@@ -80,12 +79,7 @@ def http_request(request: Request) -> Any:
     http = HttpRequest()
     http.method = "POST"
     http.META = {f"HTTP_{name.upper().replace('-', '_')}": ",".join(values) for name, values in request.headers.items()}
-    cookies = SimpleCookie()
-    try:
-        cookies.load(request.header("cookie", "") or "")
-    except CookieError:
-        cookies.clear()
-    http.COOKIES = {name: morsel.value for name, morsel in cookies.items()}
+    http.COOKIES = parse_cookie(request.header("cookie", "") or "")
     if installed.is_installed("django.contrib.sessions"):
         engine = import_module(settings.SESSION_ENGINE)
         http.session = engine.SessionStore(http.COOKIES.get(settings.SESSION_COOKIE_NAME))
