@@ -294,6 +294,22 @@ def test_invalid_data_are_the_clients_error_and_a_line_in_the_log(
     assert capsys.readouterr().err == f'invalid data for rpc method "order": {problem} ({__file__}:{line})\n'
 
 
+class Strict(BaseModel, extra="forbid"):
+    pass
+
+
+def test_the_names_of_a_clients_fields_fill_neither_the_log_nor_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App()
+
+    @app.on_rpc("order")
+    def order(request: causeway.RpcRequest, data: Data[Strict]) -> RpcResult:
+        raise AssertionError
+
+    error = TestClient(app).rpc("order", {"x" * 1_000_000: 1}).error
+    assert error is not None and error.message == "bad request: " + "x" * 187
+    assert f'invalid data for rpc method "order": {"x" * 200} (' in capsys.readouterr().err
+
+
 def test_a_long_problem_is_cut() -> None:
     app = App()
 
