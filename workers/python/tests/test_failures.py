@@ -126,7 +126,7 @@ def test_a_debug_page_has_the_request_and_the_variables(client: Any, capsys: pyt
 
 def test_the_environment_turns_the_debug_page_on(tmp_path: Path) -> None:
     code = "import causeway\napp = causeway.App()\n@app.on_rpc('*')\ndef bad(request):\n    answer = 42\n    1 / 0\napp.run()\n"
-    for environment, shown in (({"CAUSEWAY_DEBUG": "1"}, True), ({}, False)):
+    for environment, shown in (({"CAUSEWAY_DEBUG": "1"}, True), ({"CAUSEWAY_DEBUG": "true"}, True), ({}, False)):
         running = Supervisor.of_code(code, tmp_path, environment)
         answer = running.ask("rpc", proxy.RPCRequest(method="x", user="42").SerializeToString())
         assert answer.payload == b"ZeroDivisionError: division by zero"

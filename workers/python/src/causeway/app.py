@@ -56,7 +56,7 @@ class App(Registry):
         handler that raised an exception.
         """
         super().__init__()
-        self._handlers.debug = os.environ.get("CAUSEWAY_DEBUG") == "1" if debug is None else debug
+        self._handlers.debug = os.environ.get("CAUSEWAY_DEBUG") in ("1", "true") if debug is None else debug
         self._wanted_codec = codec
         self._codec: Optional[Codec] = None
         # Runs a coroutine on an event loop and returns its result.
