@@ -23,6 +23,12 @@ final class Failure
         self::$incidents = $incidents;
     }
 
+    /** The text for the server. That of a WorkerException names the place in the application; its trace would not. */
+    public static function text(\Throwable $error): string
+    {
+        return $error instanceof WorkerException ? $error->getMessage() : $error::class . ": {$error->getMessage()}";
+    }
+
     /** Logs an exception and returns the text for the server. That nobody waits for an answer is nothing to log. */
     public static function log(\Throwable $error): string
     {
@@ -32,8 +38,7 @@ final class Failure
                 return $cause->getMessage();
             }
         }
-        // The text of a WorkerException names the place in the application; its trace would not.
-        $text = $error instanceof WorkerException ? $error->getMessage() : $error::class . ": {$error->getMessage()}";
+        $text = self::text($error);
         $incident = self::$incidents[$error] ?? null;
         try {
             if ($incident !== null) {

@@ -168,6 +168,15 @@ final class TestClientTest extends TestCase
         self::assertSame([403, false, null], [$refused->answer->error?->getCode(), $refused->isOpen(), $refused->next()]);
         $failing = (new TestClient($app, raiseExceptions: false))->subscribeUnidirectional('c', user: '42');
         self::assertSame([1, null, 'DomainException: broken'], [$failing->next()?->data, $failing->next(), $failing->failure]);
+        $late = (new App())->onSubscribeUnidirectional(function (): \Generator {
+            yield new Publication(new Raw("\xff\0"));
+            throw new Error(403, 'no');
+        });
+        $stream = (new TestClient($late, raiseExceptions: false))->subscribeUnidirectional('c');
+        self::assertSame(["\xff\0", null], [$stream->next()?->data, $stream->next()]);
+        self::assertStringStartsWith(__FILE__, (string) $stream->failure);
+        $wrong = (new App())->onRpc('x', fn () => 5);
+        self::assertStringStartsWith(__FILE__, (string) (new TestClient($wrong, raiseExceptions: false))->rpc('x')->failure);
         $this->expectException(\DomainException::class);
         iterator_to_array((new TestClient($app))->subscribeUnidirectional('c', user: '42'));
     }

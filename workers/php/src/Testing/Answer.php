@@ -6,6 +6,7 @@ namespace Causeway\Testing;
 
 use Causeway\Disconnect;
 use Causeway\Error;
+use Causeway\Failure;
 use Causeway\Fields;
 
 /** What Centrifugo gets from a handler: exactly one of a result, an error, a disconnect and a failure. */
@@ -35,7 +36,7 @@ final class Answer
     public static function of(mixed $encoded): self
     {
         if ($encoded instanceof \Throwable) {
-            return new self(failure: $encoded::class . ": {$encoded->getMessage()}");
+            return new self(failure: Failure::text($encoded));
         }
         if (!is_string($encoded)) {
             throw new \LogicException('only subscriptions to streams are answered by streams');
@@ -54,10 +55,11 @@ final class Answer
     /**
      * Fields with bytes that are not JSON, under their own names.
      *
+     * @internal
      * @param array<string, mixed> $fields
      * @return array<string, mixed>
      */
-    private static function decoded(array $fields): array
+    public static function decoded(array $fields): array
     {
         foreach ($fields as $name => $value) {
             if (str_starts_with($name, 'b64') && is_string($value)) {

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Causeway\Testing;
 
+use Causeway\Failure;
 use Causeway\Fields;
 use Causeway\Json;
 use Causeway\Publication;
@@ -74,14 +75,15 @@ final class TestStream implements \IteratorAggregate
             return $messages->valid() ? $messages->current() : null;
         }));
         if ($message instanceof \Throwable) {
-            $this->failure = $message::class . ": {$message->getMessage()}";
+            $this->failure = Failure::text($message);
         }
         if (!is_string($message)) {
             $this->isOpen = $this->fiber !== null;
 
             return null;
         }
-        $publication = Fields::of(json_decode($message, true, flags: JSON_THROW_ON_ERROR))->fields('publication');
+        $fields = Fields::of(json_decode($message, true, flags: JSON_THROW_ON_ERROR))->fields('publication')->all();
+        $publication = Fields::of(Answer::decoded($fields));
         /** @var array<string, string> $tags */
         $tags = Fields::strings($publication->mixed('tags'));
 
