@@ -257,3 +257,24 @@ def test_calls_of_handlers_are_kept_and_answered() -> None:
     assert rpc.calls("app.Info") == ["hello"] * 2
     with pytest.raises(causeway.RpcConnectionError):
         client.rpc("plain")
+
+
+def test_a_stream_that_fails_ends_with_its_failure() -> None:
+    app = App()
+
+    @app.on_subscribe_unidirectional
+    def broken(request: causeway.SubscribeStreamRequest) -> Iterator[Any]:
+        yield Publication(1)
+        raise ValueError("broken")
+
+    async def main() -> None:
+        following = await AsyncTestClient(app, raise_exceptions=False).subscribe_unidirectional("c")
+        assert [publication.data async for publication in following] == [1]
+        assert (following.ok, following.failure) == (True, "ValueError: broken")
+
+    stream = TestClient(app, raise_exceptions=False).subscribe_unidirectional("c")
+    assert [publication.data for publication in stream] == [1]
+    assert (stream.ok, stream.failure) == (True, "ValueError: broken")
+    with pytest.raises(ValueError, match=r"^broken$"):
+        list(TestClient(app).subscribe_unidirectional("c"))
+    asyncio.run(main())

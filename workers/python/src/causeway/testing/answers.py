@@ -15,7 +15,7 @@ from ..results import Publication, Result
 
 @dataclass
 class Answer:
-    """What an event is answered with: one of these is set."""
+    """What an event is answered with: one of these is set; a stream may fail after its result."""
 
     event: Event
     result: Optional[Any] = None

@@ -53,12 +53,16 @@ class TestClient(Events[Answer, Stream]):
         if isinstance(messages, bytes):
             return Stream(**vars(self._answer(event, messages)))
         opening = plain(self.app.codec, event, first, in_stream=True)["subscribe_response"]
-        return Stream(event, **decoded(event, opening), _publications=self._publications(event, messages))
+        stream = Stream(event, **decoded(event, opening))
+        stream._publications = self._publications(stream, messages)
+        return stream
 
-    def _publications(self, event: Event, messages: Iterator[bytes]) -> Iterator[Publication]:
+    def _publications(self, stream: Stream, messages: Iterator[bytes]) -> Iterator[Publication]:
         try:
             for message in messages:
-                yield Publication(**plain(self.app.codec, event, message, in_stream=True)["publication"])
+                yield Publication(**plain(self.app.codec, stream.event, message, in_stream=True)["publication"])
+        except Exception as error:
+            stream.failure = self._failed(stream.event, error).failure
         finally:
             close = getattr(messages, "close", None)
             if close is not None:
@@ -109,8 +113,9 @@ class AsyncTestClient(Events[Awaitable[Answer], Awaitable[AsyncStream]]):
             return AsyncStream(**vars(self._answer(event, rejected.response)))
         except Exception as error:
             return AsyncStream(**vars(self._failed(event, error)))
-        opening = decoded(event, first["subscribe_response"])
-        return AsyncStream(event, **opening, _publications=self._publications(event, messages), _inbox=inbox)
+        stream = AsyncStream(event, **decoded(event, first["subscribe_response"]), _inbox=inbox)
+        stream._publications = self._publications(stream, messages)
+        return stream
 
     def _request(self, event: Event, fields: Mapping[str, Any]) -> tuple[Request, Optional[Handler]]:
         context, body = self._payload(event, **fields)
@@ -168,10 +173,12 @@ class AsyncTestClient(Events[Awaitable[Answer], Awaitable[AsyncStream]]):
         finally:
             await _in_context(context, generator.aclose)
 
-    async def _publications(self, event: Event, messages: AsyncIterator[bytes]) -> AsyncIterator[Publication]:
+    async def _publications(self, stream: AsyncStream, messages: AsyncIterator[bytes]) -> AsyncIterator[Publication]:
         try:
             async for message in messages:
-                yield Publication(**plain(self.app.codec, event, message, in_stream=True)["publication"])
+                yield Publication(**plain(self.app.codec, stream.event, message, in_stream=True)["publication"])
+        except Exception as error:
+            stream.failure = self._failed(stream.event, error).failure
         finally:
             await messages.aclose()  # type: ignore[attr-defined]
 
