@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import pytest
-from fastapi import BackgroundTasks, Cookie, Depends, FastAPI, Header, HTTPException
+from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException
 from fastapi import Request as HttpRequest
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel
@@ -104,6 +104,22 @@ def test_dependencies_know_users_by_the_headers_that_are_forwarded(app: App) -> 
     assert good.result == ConnectResult(user="42")
     assert (bad.error, none.error) == (Error(403, "bad token"), Error(401, "Not authenticated"))
     assert SEEN == ["start", "commit", "rollback HTTPException", "end"]
+
+
+def order_of(body: Annotated[Order, Body()]) -> Order:
+    return body
+
+
+def test_dependencies_get_the_data_as_the_body(app: App) -> None:
+    @app.on_rpc("order")
+    async def order(request: causeway.RpcRequest, order: Annotated[Order, Depends(order_of)], http: HttpRequest) -> RpcResult:
+        return RpcResult([order.id, dict(http.headers)])
+
+    headers = {":authority": "worker", "Content-Type": "application/grpc", "X-Tenant": "a"}
+    found = {"content-type": "application/json", "x-tenant": "a", "type": "rpc"}
+    assert ask(app, "order", {"id": 7}, headers=headers).data == [7, found]
+    # An exception of Starlette, not of FastAPI.
+    assert ask(app, "order", b"\xff").error == Error(400, "There was an error parsing the body")
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -21,10 +21,11 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Callable, Optional, TypeVar
 
-from fastapi import BackgroundTasks, FastAPI, HTTPException, Response, params
+from fastapi import BackgroundTasks, FastAPI, Response, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from ..annotations import types_of
@@ -142,7 +143,7 @@ class _Endpoint:
             "root_path": "",
             "path_params": {},
             "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, values in request.headers.items() for value in values],
+            "headers": _headers(request),
             "app": self._app.api,
             "router": self._app.api.router,
             "state": dict(self._app._state),
@@ -166,6 +167,14 @@ class _Call:
 
 
 _NOTHING = Response(status_code=204)
+_OF_THE_CALL = ("content-type", "content-length", ":authority")
+"""Headers about Centrifugo's call, not about what the client sent."""
+
+
+def _headers(request: Request) -> list[tuple[bytes, bytes]]:
+    forwarded = {name: values for name, values in request.headers.items() if name not in _OF_THE_CALL}
+    headers = {**forwarded, "content-type": ["application/json"]}
+    return [(name.encode(), value.encode()) for name, values in headers.items() for value in values]
 
 
 def _with_signature(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
