@@ -66,6 +66,8 @@ final class Handler
             return self::bind($call, $function, $resolver);
         }
 
+        $resolver->check($class, self::place($function));
+
         return self::bind(static fn (mixed ...$arguments): mixed => $resolver->get($class)->$method(...$arguments), $function, $resolver);
     }
 

@@ -42,6 +42,8 @@ final class Interceptors
             if (!is_a($interceptor, Interceptor::class, true)) {
                 throw new \LogicException("expected an interceptor, found \"$interceptor\"");
             }
+            $place = Handler::place(new \ReflectionMethod($interceptor, 'intercept'));
+            $resolver->check($interceptor, $place);
             $call = static function (Request $request, callable $next) use ($interceptor, $resolver): mixed {
                 $object = $resolver->get($interceptor);
                 assert($object instanceof Interceptor);
@@ -49,7 +51,7 @@ final class Interceptors
                 return $object->intercept($request, $next);
             };
 
-            return [$call, Handler::place(new \ReflectionMethod($interceptor, 'intercept'))];
+            return [$call, $place];
         }
         $call = $interceptor instanceof Interceptor ? $interceptor->intercept(...) : \Closure::fromCallable($interceptor);
 

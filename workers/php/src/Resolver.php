@@ -33,18 +33,29 @@ final class Resolver
 
             return is_object($object) ? $object : throw new \LogicException("the container has no object for $class");
         }
-        if (!self::isSimple($class)) {
-            throw new \LogicException("$class cannot be made without a container: its constructor takes arguments");
-        }
+        self::expectSimple($class);
 
         return $this->objects[$class] ??= new $class();
+    }
+
+    /**
+     * Checks that there can be an object of a class, as far as is known before it is needed: a container is asked for it then.
+     *
+     * @param string $place where it is needed, for the exception
+     * @throws \LogicException when it cannot be made
+     */
+    public function check(string $class, string $place): void
+    {
+        if ($this->container === null) {
+            self::expectSimple($class, "$place: ");
+        }
     }
 
     /**
      * What a function takes after its first parameter.
      *
      * @return list<string> names of classes
-     * @throws \LogicException when a required parameter is no object
+     * @throws \LogicException when a required parameter is no object, or one that cannot be made
      */
     public function parameters(\ReflectionFunctionAbstract $function): array
     {
@@ -54,14 +65,22 @@ final class Resolver
                 break;
             }
             $type = $parameter->getType();
+            $place = Handler::place($function);
             if (!$type instanceof \ReflectionNamedType || $type->isBuiltin()) {
-                $place = Handler::place($function);
                 throw new \LogicException("$place: only objects can be passed to a handler besides the request, not \${$parameter->getName()}");
             }
+            $this->check($type->getName(), $place);
             $classes[] = $type->getName();
         }
 
         return $classes;
+    }
+
+    private static function expectSimple(string $class, string $where = ''): void
+    {
+        if (!self::isSimple($class)) {
+            throw new \LogicException("$where$class cannot be made without a container: its constructor takes arguments");
+        }
     }
 
     private static function isSimple(string $class): bool

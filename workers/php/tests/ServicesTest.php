@@ -194,6 +194,11 @@ final class ServicesTest extends TestCase
             fn (App $app) => $app->onRpc('x', fn (RpcRequest $request, string $name) => null),
             '@: only objects can be passed to a handler besides the request, not $name',
         ];
+        yield 'needs a container' => [fn (App $app) => $app->onRpc('x', [Users::class, 'get']), Users::class . ' cannot be made without a container'];
+        yield 'takes what needs a container' => [
+            fn (App $app) => $app->onRpc('x', fn (RpcRequest $request, Users $users) => null),
+            '@: ' . Users::class . ' cannot be made without a container: its constructor takes arguments',
+        ];
         yield 'no subject' => [fn (App $app) => $app->on(Event::Connect, fn () => null, 'a*'), '@: connect takes no pattern, found "a*"'];
         yield 'interceptor' => [fn (App $app) => $app->interceptors(['*' => ConnectService::class]), 'expected an interceptor, found "' . ConnectService::class . '"'];
         yield 'interceptors' => [fn (App $app) => $app->interceptors(['rcp' => fn () => null]), 'expected a type of event such as "connect", found "rcp"'];
