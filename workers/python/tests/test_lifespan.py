@@ -59,3 +59,10 @@ def test_an_application_that_cannot_open_does_not_start(tmp_path: Path) -> None:
     code = APPLICATION.format(options="").replace("app.name", "1 / 0  #")
     with pytest.raises(AssertionError, match="the worker closed the relay"):
         Supervisor.of_code(code, tmp_path)
+
+
+def test_an_exception_that_is_handled_around_a_worker_is_not_that_of_the_worker(tmp_path: Path) -> None:
+    code = APPLICATION.format(options="").replace("app.run()", "try:\n    1 / 0\nexcept ZeroDivisionError:\n    app.run()")
+    running = Supervisor.of_code(code, tmp_path)
+    _, errors = running.process.communicate(timeout=60)
+    assert (running.process.returncode, errors.decode().splitlines()) == (0, ["opened", "closed"])

@@ -102,8 +102,10 @@ class App(Registry):
         self._complete(lifespan.__aenter__())
         try:
             worker.run(self.answer)
-        finally:
+        except BaseException:
             self._complete(lifespan.__aexit__(*sys.exc_info()))
+            raise
+        self._complete(lifespan.__aexit__(None, None, None))
 
     async def serve(self, *, concurrency: int = 64, threads: Optional[int] = None, blocking_limit: Optional[float] = 0.1) -> None:
         """Serve requests on the running event loop until the server stops this worker; otherwise like ``run``.
