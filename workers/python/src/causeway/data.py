@@ -39,7 +39,7 @@ def data_type(annotation: Any) -> Optional[Any]:
 
 def problem_of(error: ValidationError) -> str:
     """Return the first problem, shortened, with its place in the data and without the data."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     return (f"{place}: {first['msg']}" if place else str(first["msg"]))[:_LONGEST_PROBLEM]
 
