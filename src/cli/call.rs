@@ -296,12 +296,11 @@ fn add_headers(server: &Server, args: &Args, metadata: &mut MetadataMap) -> anyh
 
 impl Server {
     fn of(global: &Global, args: &Args) -> anyhow::Result<Self> {
-        let (address, credentials) = match &args.address {
-            Some(address) => (address.clone().into(), None),
-            None => {
-                let running = global.running()?;
-                (running.proxy?, running.credentials)
-            }
+        let (address, credentials) = if let Some(address) = &args.address {
+            (address.clone().into(), None)
+        } else {
+            let running = global.running()?;
+            (running.proxy?, running.credentials)
         };
         let tls = args.secure.connector(&address, Some(b"h2"));
         let tls = tls.with_context(|| format!("cannot speak TLS with {address}"))?;

@@ -148,13 +148,12 @@ impl Config {
             Some(operators) if operators.listen.is_none() => {
                 findings.mistake("rpc.operators.listen", "expected tcp://host:port or unix://path");
             }
-            Some(_) => {}
             None if self.tls.is_some() && matches!(self.listen, Address::Tcp(_)) => {
                 let text = "workers cannot call RPC, unless they speak TLS, which the packages do not; rpc.operators is a listener of its own for \
                             operators";
                 findings.odd("rpc.tls", text);
             }
-            None => {}
+            _ => {}
         }
     }
 }

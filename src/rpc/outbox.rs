@@ -76,7 +76,7 @@ impl Outbox {
 
     /// Writes some of the bytes. Cancel-safe.
     pub(super) async fn write_to(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        if self.len() == 0 {
+        if self.is_empty() {
             writer.flush().await?;
             self.is_unflushed = false;
             return Ok(());
@@ -95,7 +95,7 @@ impl Outbox {
             }
             None => self.tail.advance(written),
         }
-        if self.len() > 0 {
+        if !self.is_empty() {
             return Ok(());
         }
         if self.tail.capacity() > KEPT {

@@ -89,8 +89,8 @@ async fn shake(acceptor: &Arc<Acceptor>, client: &TlsConnector) -> io::Result<Ve
         stream.read_u8().await?;
         Ok(seen)
     };
-    let (served, seen) = tokio::join!(server, client);
-    served.and(seen)
+    let (ended, seen) = tokio::join!(server, client);
+    ended.and(seen)
 }
 
 #[tokio::test]
