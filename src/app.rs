@@ -36,6 +36,7 @@ use crate::overview::{About, Calls, Overview, Sources};
 use crate::pools::{self, NamedPool, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
+use crate::service::upgrade::{NoPredecessor, Predecessor};
 use crate::service::{self, Notifier, Watchdog};
 use crate::streams::Streams;
 use crate::telemetry::trace::{Exporting, Tracer};
@@ -55,7 +56,7 @@ const LOCKS_RELEASED: Duration = Duration::from_secs(1);
 
 /// Why `serve` could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Listen(#[from] io::Error),
@@ -76,12 +77,24 @@ pub enum StartError {
         /// Why it cannot be declared.
         reason: metrics::DeclareError,
     },
+    /// The server that this one was to take over from goes on.
+    #[error(transparent)]
+    Predecessor(#[from] NoPredecessor),
     /// The locks cannot be used.
     #[error(transparent)]
     Locks(#[from] rpc::OpenError),
     /// The workers could not be started.
     #[error(transparent)]
     Pool(#[from] pools::StartError),
+}
+
+/// Where requests of callers of RPC go.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    /// To stop the server.
+    pub(crate) stop: mpsc::Sender<rpc::Stop>,
+    /// To hand over to a new one.
+    pub(crate) upgrade: mpsc::Sender<rpc::UpgradeReply>,
 }
 
 /// How the shutdown went.
@@ -112,6 +125,8 @@ pub struct App {
     traces: Option<Exporting>,
     /// Watches files until it is dropped.
     watching: JoinSet<()>,
+    /// Whether RPC, and what operators see, accept connections.
+    accepts: Accepts,
     /// Sends signs of life until it is dropped.
     watchdog: JoinSet<()>,
     /// Serves health and metrics until it is dropped.
@@ -120,25 +135,31 @@ pub struct App {
 
 impl App {
     /// Starts everything; the proxy is serving when this returns. Listeners use the inherited `sockets` that are theirs. A caller of RPC that
-    /// wants the server to stop is reported to `stop`, which may happen before that.
+    /// wants the server to stop is reported to `requests`, which may happen before that.
     ///
-    /// # Errors
-    /// See [`StartError`]. Nothing is left running then.
-    pub async fn start(
+    /// With a `predecessor`, RPC is served once that has left it to this server, and everything else once that has left all of it.
+    pub(crate) async fn start(
         loaded: &Loaded,
-        stop: mpsc::Sender<rpc::Stop>,
+        requests: Requests,
         sockets: &Sockets,
+        predecessor: Option<&Predecessor>,
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
         let (serving, health) = watch::channel(true);
         let (tracer, exporting) =
             Tracer::start(config.otel.as_ref(), &loaded.env).map_err(StartError::Traces)?;
-        let services = services(loaded, health.clone(), stop, &tracer).await?;
+        let services = services(loaded, health.clone(), requests, &tracer).await?;
         if let Some(figures) = tracer.figures() {
             services.metrics.register(figures);
         }
-        let (admin, admin_connections) = start_admin(config, &services, health.clone(), sockets).await?;
-        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services, sockets).await?;
+        let accepts = Accepts::new(predecessor.is_none());
+        let (admin, admin_connections) =
+            start_admin(config, &services, health.clone(), sockets, &accepts).await?;
+        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services, sockets, &accepts).await?;
+        if let Some(predecessor) = predecessor {
+            predecessor.booting(config.start_time()).await?;
+            accepts.rpc.send_replace(true);
+        }
         let environment = Environment {
             work_dir: loaded.work_dir.clone(),
             inherited: loaded.env.iter().filter(|(name, _)| !service::is_private(name)).cloned().collect(),
@@ -155,8 +176,16 @@ impl App {
             ("admin", admin_connections),
         ];
         services.metrics.register(Arc::new(admin::OpenConnections(connections)));
-        let pools = start_pools(config, environment).await?;
+        let pools = start_pools(config, environment, predecessor.is_some()).await?;
+        if let Some(predecessor) = predecessor {
+            if let Err(error) = predecessor.ready().await {
+                pools.stop(Instant::now() + WORKERS_EXIT).await;
+                return Err(error.into());
+            }
+        }
         services.pools.set(pools.clone());
+        sockets.own_files(true);
+        accepts.admin.send_replace(true);
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
@@ -174,6 +203,7 @@ impl App {
             rpc,
             traces: exporting,
             watching,
+            accepts,
             watchdog,
             _admin: admin,
         })
@@ -215,6 +245,21 @@ impl App {
         Ok(())
     }
 
+    /// Leaves new connections of RPC to another server, until the guard is dropped.
+    pub(crate) fn pause_rpc(&self) -> Paused<'_> {
+        Paused::new(&self.accepts.rpc)
+    }
+
+    /// Leaves new connections for health, metrics and the page to another server, until the guard is dropped.
+    pub(crate) fn pause_admin(&self) -> Paused<'_> {
+        Paused::new(&self.accepts.admin)
+    }
+
+    /// The number of resources that are locked in this process's memory.
+    pub(crate) fn locks_in_memory(&self) -> usize {
+        self.locks.in_memory_now()
+    }
+
     /// Sends signs of life to the service manager until the shutdown is over.
     pub(crate) fn stay_alive(&mut self, watchdog: Watchdog, notifier: Notifier) {
         let (pools, serving) = (self.pools.clone(), self.serving.subscribe());
@@ -244,6 +289,44 @@ impl App {
     }
 }
 
+/// Whether listeners accept connections that another process may accept as well.
+#[derive(Debug)]
+struct Accepts {
+    rpc: watch::Sender<bool>,
+    admin: watch::Sender<bool>,
+}
+
+impl Accepts {
+    fn new(yes: bool) -> Self {
+        Self { rpc: watch::Sender::new(yes), admin: watch::Sender::new(yes) }
+    }
+}
+
+/// While it exists, another server accepts the connections of a listener.
+#[derive(Debug)]
+#[must_use = "connections are accepted again when this is dropped"]
+pub(crate) struct Paused<'a>(Option<&'a watch::Sender<bool>>);
+
+impl<'a> Paused<'a> {
+    fn new(accepts: &'a watch::Sender<bool>) -> Self {
+        accepts.send_replace(false);
+        Self(Some(accepts))
+    }
+
+    /// The other server goes on to accept them.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Some(accepts) = self.0 {
+            accepts.send_replace(true);
+        }
+    }
+}
+
 async fn reset_on_changes(mut watch: Watch, pools: Vec<Arc<NamedPool>>) {
     loop {
         let file = watch.changed().await;
@@ -257,7 +340,7 @@ async fn reset_on_changes(mut watch: Watch, pools: Vec<Arc<NamedPool>>) {
 async fn services(
     loaded: &Loaded,
     serving: watch::Receiver<bool>,
-    stop: mpsc::Sender<rpc::Stop>,
+    requests: Requests,
     tracer: &Tracer,
 ) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
@@ -275,7 +358,8 @@ async fn services(
         serving,
         metrics: declared(config)?,
         locks: rpc::Locks::open(config.lock.as_ref(), config.compat).await?,
-        stop,
+        stop: requests.stop,
+        upgrade: requests.upgrade,
         compat: config.compat,
     };
     Ok(Arc::new(services))
@@ -297,6 +381,7 @@ async fn start_admin(
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
     sockets: &Sockets,
+    accepts: &Accepts,
 ) -> io::Result<(JoinSet<()>, Vec<Arc<Connections>>)> {
     let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
@@ -310,17 +395,22 @@ async fn start_admin(
     let server =
         admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources, sockets).await?;
     let (mut running, connections) = (JoinSet::new(), server.connections());
-    running.spawn(server.run());
+    running.spawn(server.run(accepts.admin.subscribe()));
     Ok((running, connections))
 }
 
 /// Starts the pools and waits until all workers of those that are required are ready.
-async fn start_pools(config: &Config, environment: Environment) -> Result<Pools, pools::StartError> {
+async fn start_pools(
+    config: &Config,
+    environment: Environment,
+    has_predecessor: bool,
+) -> Result<Pools, pools::StartError> {
     let settings = pools::Settings {
         pool: config.pool.clone(),
         pools: config.pools.clone(),
         server: config.server.clone(),
         environment,
+        has_predecessor,
         max_message_size: config.proxy.max_message_size,
     };
     Pools::start(settings).await
@@ -331,6 +421,7 @@ async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
     sockets: &Sockets,
+    accepts: &Accepts,
 ) -> Result<(JoinSet<()>, Option<String>, Vec<Arc<Connections>>), StartError> {
     let mut running = JoinSet::new();
     let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, Vec::new())) };
@@ -345,7 +436,7 @@ async fn start_rpc(
     }
     let address = server.address().absolute().to_string();
     let connections = server.connections();
-    running.spawn(server.run(Arc::clone(services)));
+    running.spawn(server.run(Arc::clone(services), accepts.rpc.subscribe()));
     Ok((running, Some(address), connections))
 }
 

@@ -139,9 +139,10 @@ impl Server {
         self.bound.iter().map(|bound| Arc::clone(bound.listener.connections())).collect()
     }
 
-    /// Serves until the future is dropped.
-    pub(crate) async fn run(self) {
-        let listeners = self.bound.into_iter().map(|bound| serve(bound.listener, bound.site.into()));
+    /// Serves until the future is dropped. Connections are accepted while `accepts` is true.
+    pub(crate) async fn run(self, accepts: watch::Receiver<bool>) {
+        let serve = |bound: Bound| serve(bound.listener, bound.site.into(), accepts.clone());
+        let listeners = self.bound.into_iter().map(serve);
         futures_util::future::join_all(listeners).await;
     }
 }
@@ -158,7 +159,7 @@ async fn listen(
     })?;
     Listener::bind(Options {
         key,
-        inherited: Some((sockets, section)),
+        sockets: Some((sockets, section)),
         address: &address,
         attributes: Attributes::mode(0o660),
         allow: &[],
@@ -168,11 +169,11 @@ async fn listen(
     .await
 }
 
-async fn serve(mut listener: Listener, site: Arc<Site>) {
+async fn serve(mut listener: Listener, site: Arc<Site>, accepts: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
+            accepted = listener.accept_while(&accepts) => {
                 let site = Arc::clone(&site);
                 connections.spawn(async move {
                     if let Ok(Accepted { stream, peer, registration, .. }) = accepted.secured().await {

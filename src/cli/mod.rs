@@ -4,7 +4,7 @@
 //!  serve, check ───────────────────────▶ config ─▶ app
 //!  dns-txt ────────────────────────────▶ config
 //!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
-//!  workers, reset, stop, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
+//!  workers, reset, stop, upgrade, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
 //! ```
 //!
 //! Exit codes: 0 for success, 1 for failure, 2 for a mistake in the command line or the configuration, in which case nothing was started.
@@ -37,6 +37,8 @@ mod serve;
 mod snapshot;
 mod stop;
 mod table;
+mod upgrade;
+mod upgrading;
 mod workers;
 
 use std::ffi::OsString;
@@ -64,6 +66,7 @@ use program::Program;
   causeway call rpc --method sum --data '{\"a\":1,\"b\":2}'
   causeway workers -i                   watch the workers of a running server
   causeway reset                        replace the workers while requests go on
+  causeway upgrade                      replace the server while requests go on
   causeway publish news '{\"text\":\"hello\"}'
 
 Exit codes: 0 success, 1 failure, 2 a mistake in the command line or the configuration."
@@ -132,6 +135,8 @@ enum Command {
     Reset(reset::Args),
     /// Stop a running server
     Stop(stop::Args),
+    /// Start a new server, such as a new version of the program, and hand over to it
+    Upgrade(upgrade::Args),
     /// Call any RPC method of a running server
     Rpc(rpc::Args),
     /// Publish a message to a channel through a running server
@@ -185,6 +190,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Workers(args) => workers::run(global, args),
         Command::Reset(args) => reset::run(global, &program.name, args),
         Command::Stop(args) => stop::run(global, program, args),
+        Command::Upgrade(args) => upgrade::run(global, &program.name, args),
         Command::Rpc(args) => rpc::run(global, args),
         Command::Publish(args) => publish::run(global, args),
         Command::DnsTxt(args) => dns_txt::run(global, args),

@@ -10,12 +10,14 @@ use tracing::{debug, error, info, warn};
 
 use super::Global;
 use super::pid_file::PidFile;
-use crate::app::{App, Shutdown};
+use super::upgrading::{End, Outcome, Upgrades};
+use crate::app::{App, Requests, Shutdown};
 use crate::config::Loaded;
 use crate::net::Sockets;
 use crate::os;
-use crate::rpc::{self, Stop};
-use crate::service::Service;
+use crate::rpc::{self, Stop, StopRequests};
+use crate::service::upgrade::{Invocation, Line, Predecessor};
+use crate::service::{Notifier, Service};
 use crate::telemetry::logs;
 
 /// `timeout` and some supervisors signal the process group and then its members, so that one signal arrives twice. What arrives within
@@ -32,7 +34,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The first SIGINT, SIGTERM or SIGQUIT shuts down gracefully: new calls are refused, calls in flight and in the queue are \
-finished, then the workers exit, all within endure.grace_period. A second one exits immediately.
+finished, then the workers exit, all within endure.grace_period. A second one exits immediately. SIGUSR2 hands over to a new server, as \
+`causeway upgrade` does.
 
 Exit codes: 0 clean shutdown; 1 the start failed, the grace period ran out, or a second signal arrived; 2 a mistake in the configuration."
 )]
@@ -43,15 +46,28 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
-    os::allocator::return_freed_memory();
     // Before this process opens a descriptor, and before it has another pid.
     let service = Service::take().context("cannot use what the service manager has passed on")?;
+    let line = service.line.clone();
+    let end = start(global, args, service);
+    if let (Some(line), Err(error)) = (line, &end) {
+        line.failed(&format!("{error:#}"), None);
+    }
+    end
+}
+
+fn start(global: &Global, args: &Args, service: Service) -> anyhow::Result<ExitCode> {
+    os::allocator::return_freed_memory();
+    let invocation = Invocation::of_this_process().context("cannot find out how this server was started")?;
     let mut loaded = global.load()?;
     // The configuration's relative paths start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
     os::init::step_aside().context("cannot start the server beside PID 1")?;
     let open_files = os::limits::raise_open_files();
+    if service.line.is_some() {
+        os::cgroup::leave_predecessor();
+    }
     os::run::begin();
     let cgroup = os::cgroup::prepare();
     os::guard::start().context("cannot start the guard process")?;
@@ -67,9 +83,10 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         warn!(target: "config", "{warning}");
     }
-    let _pid_file = if global.pid { Some(write_pid_file(&loaded)?) } else { None };
+    // A new server replaces the file once it has taken over.
+    let _pid_file = if global.pid && service.line.is_none() { Some(write_pid_file(&loaded)?) } else { None };
     let runtime = runtime().context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(global, args, &loaded, service));
+    let code = runtime.block_on(serve(global, args, &loaded, service, invocation));
     os::family::kill_remaining();
     // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
@@ -136,33 +153,60 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(global: &Global, args: &Args, loaded: &Loaded, service: Service) -> anyhow::Result<ExitCode> {
-    let Service { notifier, watchdog, sockets } = service;
+async fn serve(
+    global: &Global,
+    args: &Args,
+    loaded: &Loaded,
+    service: Service,
+    invocation: Invocation,
+) -> anyhow::Result<ExitCode> {
+    let Service { notifier, watchdog, sockets, line } = service;
     let mut signals = Signals::new().context("cannot listen for signals")?;
     os::family::start().context("cannot track the processes of workers")?;
     let (stop, mut stop_requests) = rpc::stop_requests();
-    notifier.starting(loaded.config.start_time().saturating_add(MARGIN)).await;
+    let (upgrade, upgrade_requests) = rpc::upgrade_requests();
+    let mut upgrades = Upgrades::new(upgrade_requests, invocation).context("cannot listen for signals")?;
+    let predecessor = match &line {
+        Some(line) => Some(meet(line, &sockets).await?),
+        None => {
+            notifier.starting(loaded.config.start_time().saturating_add(MARGIN)).await;
+            None
+        }
+    };
+    let give_up = |reason: &str, stop| {
+        if let Some(line) = &line {
+            line.failed(reason, stop);
+        }
+        Ok(ExitCode::SUCCESS)
+    };
+    let requests = Requests { stop, upgrade };
     // If this is interrupted, workers that are starting die with this process.
     let started = tokio::select! {
-        app = App::start(loaded, stop, &sockets) => app.map_err(|error| explained(loaded, &error)),
+        app = App::start(loaded, requests, &sockets, predecessor.as_ref()) => app.map_err(|error| explained(loaded, &error)),
         name = signals.next() => {
             info!(target: "endure", signal = name, "stop signal received before the workers were ready");
-            return Ok(ExitCode::SUCCESS);
+            return give_up(name, None);
         }
-        _ = stop_requests.next() => {
+        how = stop_requests.next() => {
             info!(target: "endure", "stop requested over RPC before the workers were ready");
             tokio::time::sleep(LAST_REPLY).await;
-            return Ok(ExitCode::SUCCESS);
+            return give_up("stop requested over RPC", Some(how == Stop::AtOnce));
         }
     };
     let mut app = match started {
         Ok(app) => app,
         Err(error) => {
-            notifier.status(&format!("cannot start: {error:#}")).await;
+            if predecessor.is_none() {
+                notifier.status(&format!("cannot start: {error:#}")).await;
+            }
             return Err(error);
         }
     };
     log_unused(&sockets);
+    let _pid_file = match predecessor {
+        Some(predecessor) => take_over(global, loaded, predecessor).await,
+        None => None,
+    };
     if let Some(watchdog) = watchdog {
         app.stay_alive(watchdog, notifier.clone());
     }
@@ -176,36 +220,65 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded, service: Service) 
     }
     let workers = loaded.config.workers();
     notifier.ready(&format!("serving {} with {workers} workers", app.address())).await;
-    let mut grace = loaded.config.grace_period;
-    tokio::select! {
-        name = signals.next() => {
+    let end = loop {
+        tokio::select! {
+            name = signals.next() => break End::Signal(name),
+            how = stop_requests.next() => break End::Requested(how),
+            request = upgrades.next() => {
+                let stopped = async {
+                    tokio::select! {
+                        name = signals.next() => End::Signal(name),
+                        how = stop_requests.next() => End::Requested(how),
+                    }
+                };
+                match upgrades.carry_out(request, &app, &sockets, &notifier, stopped).await {
+                    Outcome::HandedOver(pid) => break End::HandedOver(pid),
+                    Outcome::Stopped(end) => break end,
+                    Outcome::GoesOn => {}
+                }
+            }
+        }
+    };
+    shut_down(app, end, stop_requests, loaded.config.grace_period, &notifier, global.silent).await
+}
+
+/// Finishes the calls in flight within the grace period, unless another signal comes.
+async fn shut_down(
+    app: App,
+    end: End,
+    mut stop_requests: StopRequests,
+    mut grace: Duration,
+    notifier: &Notifier,
+    is_silent: bool,
+) -> anyhow::Result<ExitCode> {
+    let is_handed_over = matches!(end, End::HandedOver(_));
+    match end {
+        End::Signal(name) => {
             info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
         }
-        how = stop_requests.next() => {
+        End::Requested(how) => {
             if how == Stop::AtOnce {
                 grace = Duration::ZERO;
             }
             info!(target: "endure", grace_period = ?grace, "stop requested over RPC");
         }
-    }
-    notifier.stopping(grace.saturating_add(MARGIN)).await;
-    if !global.silent {
-        banner(&format!("stop signal received, grace timeout is: {} seconds", grace.as_secs()));
-    }
-    let second = async {
-        tokio::time::sleep(SAME_SIGNAL).await;
-        // New listeners do not see earlier signals.
-        match Signals::new() {
-            Ok(mut signals) => signals.next().await,
-            Err(_) => std::future::pending().await,
+        End::HandedOver(pid) => {
+            info!(target: "endure", pid, grace_period = ?grace, "handed over to a new server");
         }
-    };
+    }
+    if !is_handed_over {
+        notifier.stopping(grace.saturating_add(MARGIN)).await;
+    }
+    if !is_silent {
+        let what = if is_handed_over { "handed over to a new server" } else { "stop signal received" };
+        banner(&format!("{what}, grace timeout is: {} seconds", grace.as_secs()));
+    }
     tokio::select! {
         shutdown = app.stop(grace) => Ok(match shutdown {
             Shutdown::Clean => ExitCode::SUCCESS,
             Shutdown::Forced => ExitCode::FAILURE,
         }),
-        name = second => {
+        name = second_signal(is_handed_over) => {
             warn!(target: "endure", signal = name, "second stop signal received, exiting immediately");
             Ok(ExitCode::FAILURE)
         }
@@ -217,12 +290,45 @@ async fn serve(global: &Global, args: &Args, loaded: &Loaded, service: Service) 
     }
 }
 
+/// Waits for a signal beyond the one that the server shuts down for. After a hand-over, that is not the first one: it may be meant for the new
+/// server, as Ctrl-C is for both.
+async fn second_signal(is_handed_over: bool) -> &'static str {
+    tokio::time::sleep(SAME_SIGNAL).await;
+    // New listeners do not see earlier signals.
+    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    if is_handed_over {
+        let name = signals.next().await;
+        info!(target: "endure", signal = name, "stop signal received while finishing calls for the new server");
+        tokio::time::sleep(SAME_SIGNAL).await;
+    }
+    signals.next().await
+}
+
+/// Gets the sockets of the old server.
+async fn meet(line: &Line, sockets: &Sockets) -> anyhow::Result<Predecessor> {
+    let (predecessor, inherited) = line.meet().await.context("cannot take over from the old server")?;
+    info!(target: "endure", sockets = inherited.len(), "started to take over from another server");
+    sockets.inherit(inherited);
+    Ok(predecessor)
+}
+
+/// This server serves: the old one may go.
+async fn take_over(global: &Global, loaded: &Loaded, predecessor: Predecessor) -> Option<PidFile> {
+    let pid_file = global.pid.then(|| write_pid_file(loaded)).transpose().unwrap_or_else(|error| {
+        warn!(target: "endure", error = format!("{error:#}"), "cannot write the file with the process id");
+        None
+    });
+    predecessor.serving().await;
+    info!(target: "endure", "taken over from the old server");
+    pid_file
+}
+
 /// Inherited sockets that no listener has taken have a name or an address that the configuration lacks.
 fn log_unused(sockets: &Sockets) {
     for (name, address) in sockets.close_unused() {
         warn!(
             target: "net", name, address,
-            "inherited socket closed: its name is not proxy, rpc, status or metrics, and no listener has its address"
+            "inherited socket closed: its name is not proxy, rpc, operators, status or metrics, and no listener has its address"
         );
     }
 }

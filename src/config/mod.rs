@@ -88,13 +88,16 @@ impl Config {
 
     /// How long the start may take: `on_init` of the server, then that of each pool and its workers.
     pub(crate) fn start_time(&self) -> Duration {
-        let on_init =
-            |server: &worker::Config| server.on_init.as_ref().map_or(Duration::ZERO, |it| it.exec_timeout);
-        let others =
-            self.pools.iter().map(|pool| on_init(&pool.server).saturating_add(pool.pool.allocate_timeout));
-        let longest = others.fold(self.pool.allocate_timeout, Duration::max);
-        on_init(&self.server).saturating_add(longest)
+        start_time(&self.server, &self.pool, &self.pools)
     }
+}
+
+fn start_time(server: &worker::Config, pool: &pool::Config, pools: &[pools::Config]) -> Duration {
+    let on_init =
+        |server: &worker::Config| server.on_init.as_ref().map_or(Duration::ZERO, |it| it.exec_timeout);
+    let others = pools.iter().map(|pool| on_init(&pool.server).saturating_add(pool.pool.allocate_timeout));
+    let longest = others.fold(pool.allocate_timeout, Duration::max);
+    on_init(server).saturating_add(longest)
 }
 
 #[cfg(test)]

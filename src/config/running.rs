@@ -28,6 +28,8 @@ pub struct Running {
     pub grace_period: Duration,
     /// How long the reset of one pool may take, the start of a worker included; the default if the settings cannot be read.
     pub reset_time: Duration,
+    /// How long the start of a server may take; the default if the settings cannot be read.
+    pub start_time: Duration,
     /// How long a call to Centrifugo's API may take; the default if the setting cannot be read.
     pub api_timeout: Duration,
 }
@@ -73,6 +75,7 @@ pub fn running(sources: &Sources) -> Result<Running, Error> {
         credentials: None,
         grace_period: Endure::default().grace_period,
         reset_time: reset_time(&pool::Config::default()),
+        start_time: pool::Config::default().allocate_timeout,
         api_timeout: api::Config::default().api_timeout,
     };
     let problems = Problems::default();
@@ -93,7 +96,9 @@ fn fill(running: &mut Running, tree: &Node, files: Problems, sources: &Sources) 
     running.grace_period = default_or::<Endure>(section(tree, "endure"), "endure", &problems).grace_period;
     let centrifuge: Centrifuge = default_or(section(tree, "centrifuge"), "centrifuge", &problems);
     let (proxy, api, pool) = centrifuge.split();
+    let server: worker::Config = default_or(section(tree, "server"), "server", &Problems::default());
     let pools = pool_list::read(tree, &worker::Config::default(), &Problems::default());
+    running.start_time = super::start_time(&server, &pool, &pools);
     let pools = pools.iter().map(|pool| &pool.pool).chain([&pool]);
     running.reset_time = pools.map(reset_time).max().unwrap_or_default();
     running.api_timeout = api.api_timeout;

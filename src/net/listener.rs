@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::{Domain, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -15,7 +16,9 @@ use super::incident::Incident;
 use super::pace::Pace;
 use super::secured::Tls;
 use super::unix_socket::{self, SocketFile};
-use super::{Address, Attributes, Connections, Limit, Network, Peer, Registration, Sockets, Stream};
+use super::{
+    Address, Attributes, Connections, Inherited, Limit, Network, Peer, Registration, Sockets, Stream,
+};
 use crate::tls::Acceptor;
 
 /// The pause after accepting has failed, which most likely means that there are no descriptors left.
@@ -41,8 +44,9 @@ const BACKLOG: usize = 1024;
 pub(crate) struct Options<'a> {
     /// The key of the address in the configuration, for messages.
     pub(crate) key: &'a str,
-    /// The sockets that this process has inherited, and the name of this listener among them; none if it is always bound here.
-    pub(crate) inherited: Option<(&'a Sockets, &'a str)>,
+    /// The sockets of this process, some of which it has inherited, and the name of this listener among them; none if it is always bound
+    /// here, and never passed on.
+    pub(crate) sockets: Option<(&'a Sockets, &'a str)>,
     pub(crate) address: &'a Address,
     /// The attributes of a unix socket's file.
     pub(crate) attributes: Attributes,
@@ -57,8 +61,8 @@ pub(crate) struct Options<'a> {
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// Dropped before the socket: see [`SocketFile`].
-    file: Option<SocketFile>,
-    socket: Socket,
+    file: Option<Arc<SocketFile>>,
+    socket: Arc<Socket>,
     key: String,
     address: Address,
     allow: Vec<Network>,
@@ -98,11 +102,25 @@ impl Listener {
     /// # Errors
     /// If the address cannot be bound; the message names its key.
     pub(crate) async fn bind(options: Options<'_>) -> io::Result<Self> {
-        if let Some((sockets, name)) = options.inherited
-            && let Some(socket) = sockets.take(name, options.address)
-        {
-            return Self::adopt(socket, &options);
+        let inherited = options.sockets.and_then(|(sockets, name)| sockets.take(name, options.address));
+        let listener = match inherited {
+            Some(Inherited { socket, file, .. }) => {
+                let mut listener = Self::adopt(socket, &options)?;
+                if let (Address::Unix(path), Some(inode)) = (&listener.address, file) {
+                    listener.file = Some(Arc::new(SocketFile::of_another(path.clone(), inode)));
+                }
+                listener
+            }
+            None => Self::bind_anew(&options).await?,
+        };
+        if let Some((sockets, name)) = options.sockets {
+            let socket: Weak<dyn AsFd + Send + Sync> = Arc::<Socket>::downgrade(&listener.socket);
+            sockets.add(name, options.address, socket, listener.file.as_ref());
         }
+        Ok(listener)
+    }
+
+    async fn bind_anew(options: &Options<'_>) -> io::Result<Self> {
         let configured = options.address.clone();
         let bound = match &configured {
             Address::Tcp(host_and_port) => tcp(host_and_port).await.map(|socket| (socket, None)),
@@ -111,9 +129,9 @@ impl Listener {
             }
         };
         let (socket, file) = bound.map_err(|error| options.cannot_listen(&error))?;
-        let mut listener = Self::adopt(socket, &options)?;
+        let mut listener = Self::adopt(socket, options)?;
         listener.address = configured.with_port_of(&listener.address);
-        listener.file = file;
+        listener.file = file.map(Arc::new);
         Ok(listener)
     }
 
@@ -126,7 +144,7 @@ impl Listener {
         let (socket, address) = Socket::adopt(socket).map_err(|error| options.cannot_listen(&error))?;
         Ok(Self {
             file: None,
-            socket,
+            socket: Arc::new(socket),
             key: options.key.to_owned(),
             address,
             allow: options.allow.to_vec(),
@@ -153,12 +171,34 @@ impl Listener {
 
     /// The address in the kernel's form: `host:port` with a numeric host, or the path of the socket.
     pub(crate) fn local_address(&self) -> String {
-        match (&self.socket, &self.address) {
+        match (&*self.socket, &self.address) {
             (Socket::Tcp(listener), Address::Tcp(configured)) => {
                 listener.local_addr().map_or_else(|_| configured.clone(), |address| address.to_string())
             }
             (_, Address::Unix(path)) => path.display().to_string(),
             (_, address) => address.to_string(),
+        }
+    }
+
+    /// Accepts a connection like [`Self::accept`], but only as long as `accepts` is true. One that comes meanwhile waits, or is accepted by another process that has
+    /// the socket.
+    pub(crate) async fn accept_while(&mut self, accepts: &watch::Receiver<bool>) -> Accepted {
+        let mut accepts = accepts.clone();
+        loop {
+            // Without a sender nothing changes any more.
+            if accepts.wait_for(|accepts| *accepts).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let paused = async {
+                if accepts.wait_for(|accepts| !accepts).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = paused => {}
+                accepted = self.accept() => return accepted,
+            }
         }
     }
 
@@ -198,7 +238,7 @@ impl Listener {
         let Self { file, socket, waiting, allow, connections, tls, .. } = self;
         // Before the socket: see [`SocketFile`].
         drop(file);
-        let left = waiting.into_iter().chain(socket.close());
+        let left = waiting.into_iter().chain(Arc::into_inner(socket).map(Socket::close).unwrap_or_default());
         let mut accepted = Vec::new();
         for (stream, peer) in left.filter(|(_, peer)| is_allowed(&allow, *peer)) {
             let (registration, tls) = (connections.register(|| {}).await, tls_of(&stream, tls.as_ref()));
@@ -268,6 +308,15 @@ fn is_allowed(allow: &[Network], peer: Peer) -> bool {
 impl Options<'_> {
     fn cannot_listen(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: cannot listen on {}: {error}", self.key, self.address))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
     }
 }
 
@@ -398,7 +447,7 @@ mod tests {
         let limit = Limit { at_most: 16, one_of: 16 };
         Options {
             key: "test.listen",
-            inherited: None,
+            sockets: None,
             address,
             attributes: Attributes::mode(0o600),
             allow: &[],

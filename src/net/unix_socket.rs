@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -60,9 +61,26 @@ pub(crate) fn socket_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
+    /// Whether it is to be removed.
+    is_owned: AtomicBool,
 }
 
 impl SocketFile {
+    /// The file of a socket that another process has bound, and removes unless this one comes to own it.
+    pub(super) fn of_another(path: PathBuf, inode: (u64, u64)) -> Self {
+        Self { path, inode, is_owned: AtomicBool::new(false) }
+    }
+
+    /// Its device and its inode.
+    pub(super) fn inode(&self) -> (u64, u64) {
+        self.inode
+    }
+
+    /// Whether this process removes it from now on.
+    pub(super) fn own(&self, yes: bool) {
+        self.is_owned.store(yes, SeqCst);
+    }
+
     fn is_ours(&self) -> bool {
         inode_at(&self.path) == Some(self.inode)
     }
@@ -70,7 +88,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_ours() {
+        if self.is_owned.load(SeqCst) && self.is_ours() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -92,7 +110,7 @@ pub(super) fn bind(path: &Path, attributes: Attributes) -> io::Result<(OwnedFd, 
     nix::sys::stat::fchmod(&socket, mode_of(attributes.mode))?;
     socket.bind(&address)?;
     let (itself, stat) = open_path(path)?;
-    let file = SocketFile { path: path.to_owned(), inode: (stat.st_dev, stat.st_ino) };
+    let file = SocketFile { path: path.to_owned(), inode: (stat.st_dev, stat.st_ino), is_owned: true.into() };
     set_attributes(&itself, path, attributes)?;
     socket.listen(BACKLOG)?;
     // Another server that started at the same moment may have taken our file for a stale one.
@@ -217,7 +235,6 @@ fn in_use() -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     use super::*;
 

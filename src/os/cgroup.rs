@@ -80,6 +80,15 @@ pub(crate) fn prepare() -> Result<(), NoCgroup> {
     Ok(())
 }
 
+/// Leaves the folder of another run, which was that of the server that has started this one. Call it before [`prepare`].
+pub(crate) fn leave_predecessor() {
+    if let Ok(own) = own()
+        && is_of_a_run(&own)
+    {
+        leave(&own);
+    }
+}
+
 /// Moves this process into the folder of the run. Call it after the guard is started and before anything else is.
 ///
 /// # Errors

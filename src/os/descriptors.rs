@@ -1,6 +1,8 @@
 //! Descriptors that this process was started with.
 
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 /// Takes `count` inherited descriptors from `first` up. What this process starts does not inherit them.
 ///
@@ -20,11 +22,29 @@ pub(crate) fn take(first: RawFd, count: u16) -> Result<Vec<OwnedFd>, RawFd> {
     Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
-/// Closes all descriptors from 3 up, in a process that uses none of them any more.
+/// Takes standard input, which is `/dev/null` from then on. What this process starts does not inherit it.
+///
+/// # Errors
+/// If there is no standard input, or no `/dev/null`.
+pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = File::open("/dev/null")?;
+    // SAFETY: both are open; 0 goes on to be standard input.
+    nix::errno::Errno::result(unsafe { libc::dup2(null.as_raw_fd(), 0) })?;
+    Ok(taken)
+}
+
+/// Closes all descriptors from 3 up, except `kept`, in a process that uses none of them any more.
 ///
 /// # Safety
-/// Whoever owns one of them must never touch it again.
-pub(super) unsafe fn close_all() {
-    // SAFETY: a plain system call; the caller answers for the descriptors.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+/// No owner of one of them may touch it again.
+pub(super) unsafe fn close_all_but(kept: RawFd) {
+    let kept = kept.cast_unsigned();
+    // SAFETY: plain system calls; the caller answers for the descriptors.
+    unsafe {
+        if kept > 3 {
+            libc::syscall(libc::SYS_close_range, 3, kept - 1, 0);
+        }
+        libc::syscall(libc::SYS_close_range, kept + 1, libc::c_uint::MAX, 0);
+    }
 }

@@ -15,12 +15,14 @@
 //!  process          starts a child: marked, listed, with a parent-death signal
 //!  guard            kills all of it when the server is gone
 //!  family           kills what a dead worker has left behind, and reaps orphans
+//!  successor        starts a server that outlives this one, and so escapes all of the above
 //! ```
 
 #![allow(unsafe_code)]
 
 pub(crate) mod allocator;
 pub(crate) mod cgroup;
+pub(crate) mod channel;
 mod child;
 pub(crate) mod children;
 pub(crate) mod clock;
@@ -38,5 +40,6 @@ pub(crate) mod proc_fs;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod run;
+pub(crate) mod successor;
 pub(crate) mod this_process;
 mod vfork;

@@ -75,6 +75,8 @@ pub struct Settings {
     pub pools: Vec<Config>,
     /// Where workers run.
     pub environment: Environment,
+    /// Whether another server runs, which this one may take over from.
+    pub has_predecessor: bool,
     /// The largest frame in bytes that a worker may send.
     pub max_message_size: usize,
 }
@@ -251,10 +253,10 @@ impl<'a> Request<'a> {
 
 impl Settings {
     fn starts(self) -> Vec<Start> {
-        let Self { mut server, pool, pools, environment, max_message_size } = self;
+        let Self { mut server, pool, pools, environment, has_predecessor, max_message_size } = self;
         // Its `on_init` is run before anything else.
         server.on_init = None;
-        let relays = Relays::default();
+        let relays = Relays::new(has_predecessor);
         let shared = server.relay.clone();
         let start = |name: Arc<str>, section: &str, required, server: worker::Config, pool| {
             let (relays, environment) = (relays.clone(), environment.clone());

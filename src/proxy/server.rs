@@ -54,7 +54,7 @@ impl Server {
         let tls = tls.transpose()?;
         let listener = Listener::bind(Options {
             key: "centrifuge.proxy_address",
-            inherited: Some((sockets, "proxy")),
+            sockets: Some((sockets, "proxy")),
             address: &config.address,
             attributes: config.attributes(),
             allow: &[],

@@ -39,12 +39,21 @@ const MAX_PID_ANSWER: usize = 4096;
 
 /// The relays of all pools: pools that name the same address share one listener.
 #[derive(Debug, Clone, Default)]
-pub struct Relays(Arc<AsyncMutex<Vec<Known>>>);
+pub struct Relays {
+    known: Arc<AsyncMutex<Vec<Known>>>,
+    has_predecessor: bool,
+}
 
 /// An address, and its listener as long as a pool uses it.
 type Known = (Address, Weak<Accepting>);
 
 impl Relays {
+    /// Relays of a server that may take over from another one, which needs its own until then: each listens beside the configured address if
+    /// that is in use.
+    pub fn new(has_predecessor: bool) -> Self {
+        Self { known: Arc::default(), has_predecessor }
+    }
+
     /// Listens, unless the relay is pipes. A connection has to send its pid within `patience`. The file of a unix socket belongs to `workers`,
     /// the user that workers run as, if that is not ours and `socket` says nothing else.
     ///
@@ -59,16 +68,36 @@ impl Relays {
         patience: Duration,
     ) -> io::Result<Option<Listener>> {
         let Some(address) = relay.listener() else { return Ok(None) };
-        let mut known = self.0.lock().await;
+        let mut known = self.known.lock().await;
         known.retain(|(_, accepting)| accepting.strong_count() > 0);
         let open = known.iter().find(|(known, _)| *known == address).and_then(|(_, open)| open.upgrade());
         if let Some(open) = open {
             open.registry.allow(patience);
             return Ok(Some(Listener::of(open)));
         }
-        let open = Accepting::bind(key, &address, socket, workers, patience).await?;
+        let open = match Accepting::bind(key, &address, socket, workers, patience).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.has_predecessor => {
+                Accepting::bind(key, &beside(&address), socket, workers, patience).await?
+            }
+            bound => bound?,
+        };
         known.push((address, Arc::downgrade(&open)));
         Ok(Some(Listener::of(open)))
+    }
+}
+
+/// Another address of the same kind: workers read theirs from `RR_RELAY`.
+fn beside(address: &Address) -> Address {
+    match address {
+        Address::Tcp(host_and_port) => {
+            let host = host_and_port.rsplit_once(':').map_or("", |(host, _)| host);
+            Address::Tcp(format!("{host}:0"))
+        }
+        Address::Unix(path) => {
+            let mut path = path.clone().into_os_string();
+            path.push(format!(".{}", std::process::id()));
+            Address::Unix(path.into())
+        }
     }
 }
 
@@ -100,7 +129,7 @@ impl Accepting {
         let mode = if gid.is_some() { 0o660 } else { 0o600 };
         let listener = net::Listener::bind(Options {
             key,
-            inherited: None,
+            sockets: None,
             address,
             attributes: socket.over(Attributes { mode, uid, gid }),
             allow: &[],

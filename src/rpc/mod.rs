@@ -38,4 +38,6 @@ pub use client::{Client, ClientError};
 pub use config::{Config, Methods, Operators};
 pub use locks::{Config as LockConfig, Driver as LockDriver, Locks, OpenError, Password, RedisConfig};
 pub use server::Server;
-pub use services::{Services, Stop, StopRequests, stop_requests};
+pub use services::{
+    Services, Stop, StopRequests, UpgradeReply, UpgradeRequests, stop_requests, upgrade_requests,
+};

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -89,12 +89,13 @@ impl Server {
         std::iter::once(&self.workers).chain(&self.operators)
     }
 
-    /// Answers calls until it is dropped, and all connections with it.
-    pub async fn run(self, services: Arc<Services>) {
+    /// Answers calls until it is dropped, and all connections with it. Connections are accepted while `accepts` is true: otherwise they wait, or
+    /// another process that has the sockets accepts them.
+    pub async fn run(self, services: Arc<Services>, accepts: watch::Receiver<bool>) {
         let (router, evicted) = (Router::new(services), Arc::new(Semaphore::new(EVICTED)));
         let serve = |bound: Bound| {
             let router = Arc::new(router.serving(&bound.methods));
-            accept(bound.listener, router, Arc::clone(&evicted))
+            accept(bound.listener, router, Arc::clone(&evicted), accepts.clone())
         };
         match self.operators {
             Some(operators) => {
@@ -109,12 +110,12 @@ impl Bound {
     async fn bind(
         config: Listening<'_>,
         workers: Option<&Identity>,
-        inherited: (&Sockets, &str),
+        sockets: (&Sockets, &str),
     ) -> io::Result<Self> {
         let tls = config.tls.map(|files| Acceptor::new(config.tls_key, files, &[])).transpose()?;
         let listener = Listener::bind(Options {
             key: config.key,
-            inherited: Some(inherited),
+            sockets: Some(sockets),
             address: config.listen,
             attributes: config.attributes(workers),
             allow: config.allow,
@@ -127,12 +128,17 @@ impl Bound {
 }
 
 /// Accepts connections, and runs a task for each.
-async fn accept(mut listener: Listener, router: Arc<Router>, evicted: Arc<Semaphore>) {
+async fn accept(
+    mut listener: Listener,
+    router: Arc<Router>,
+    evicted: Arc<Semaphore>,
+    accepts: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut faults = Incident::new(CALM).with_burst(FAULTS);
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
+            accepted = listener.accept_while(&accepts) => {
                 connections.spawn(serve(accepted, Arc::clone(&router), Arc::clone(&evicted)));
             }
             Some(ended) = connections.join_next() => {

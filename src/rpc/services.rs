@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::locks::Locks;
 use crate::api;
@@ -34,6 +34,8 @@ pub struct Services {
     pub locks: Locks,
     /// Requests a shutdown.
     pub stop: mpsc::Sender<Stop>,
+    /// Requests that a new server takes over.
+    pub upgrade: mpsc::Sender<UpgradeReply>,
     /// Which RoadRunner answers.
     pub compat: Compat,
 }
@@ -60,6 +62,29 @@ impl StopRequests {
     /// Resolves when a caller requests an immediate shutdown.
     pub async fn at_once(&mut self) {
         while self.next().await != Stop::AtOnce {}
+    }
+}
+
+/// Where the outcome of an upgrade goes: the pid of the new server, and the number of locks that it does not know; or why there is none.
+pub type UpgradeReply = oneshot::Sender<Result<(u32, usize), String>>;
+
+/// A channel for callers' requests that a new server takes over.
+pub fn upgrade_requests() -> (mpsc::Sender<UpgradeReply>, UpgradeRequests) {
+    let (sender, requests) = mpsc::channel(1);
+    (sender, UpgradeRequests(requests))
+}
+
+/// Receives callers' requests that a new server takes over.
+#[derive(Debug)]
+pub struct UpgradeRequests(mpsc::Receiver<UpgradeReply>);
+
+impl UpgradeRequests {
+    /// Resolves when there is one; never, if there is no RPC.
+    pub async fn next(&mut self) -> UpgradeReply {
+        match self.0.recv().await {
+            Some(reply) => reply,
+            None => std::future::pending().await,
+        }
     }
 }
 

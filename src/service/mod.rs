@@ -1,9 +1,11 @@
-//! What this process and its service manager tell each other: systemd, or whatever speaks its protocols.
+//! What this process and its service manager exchange: that is systemd, or a program that speaks its protocols; and what it exchanges with a
+//! server that takes over.
 //!
 //! ```text
 //!  NOTIFY_SOCKET ◀── Notifier: READY, RELOADING, STOPPING, STATUS, MAINPID
 //!                ◀── watchdog: WATCHDOG=1, once each pool's actor has answered
 //!  LISTEN_FDS ─────▶ sockets: listeners that were bound before this process was started
+//!  old server ◀────▶ new server: upgrade
 //! ```
 //!
 //! Invariants:
@@ -17,6 +19,7 @@
 
 mod notify;
 mod sockets;
+pub(crate) mod upgrade;
 mod watchdog;
 
 use std::ffi::OsStr;
@@ -26,9 +29,12 @@ pub(crate) use notify::Notifier;
 pub(crate) use watchdog::Watchdog;
 
 use crate::net::Sockets;
+use crate::os::descriptors;
+use upgrade::Line;
 
 /// The variables of the protocols, which are meant for this process alone.
-const PRIVATE: [&str; 7] = [
+const PRIVATE: [&str; 8] = [
+    upgrade::VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -50,6 +56,8 @@ pub(crate) struct Service {
     /// If the manager wants signs of life.
     pub(crate) watchdog: Option<Watchdog>,
     pub(crate) sockets: Sockets,
+    /// The way to the server that has started this one to take over from it.
+    pub(crate) line: Option<Line>,
 }
 
 impl Service {
@@ -70,6 +78,7 @@ impl Service {
             watchdog: watchdog.filter(|_| notifier.is_heard()),
             notifier,
             sockets: Sockets::inherited(inherited),
+            line: find(upgrade::VARIABLE).map(|_| descriptors::take_stdin()).transpose()?.map(Line::new),
         })
     }
 }

@@ -80,6 +80,11 @@ impl Notifier {
         self.send(&format!("STATUS={}", one_line(status))).await;
     }
 
+    /// Another process is the service from now on.
+    pub(crate) async fn main_pid(&self, pid: u32) {
+        self.send(&format!("MAINPID={pid}\nSTATUS=handed over to process {pid}")).await;
+    }
+
     /// A sign of life.
     pub(super) async fn alive(&self) {
         self.send("WATCHDOG=1").await;

@@ -30,7 +30,9 @@ pub(super) fn take(
     })?;
     let names = names.into_iter().flat_map(|names| names.split(':')).chain(std::iter::repeat(""));
     let named = sockets.into_iter().zip(names);
-    Ok(named.map(|(socket, name)| Inherited { name: name.to_owned(), socket }).collect())
+    Ok(named
+        .map(|(socket, name)| Inherited { name: name.to_owned(), socket, setting: None, file: None })
+        .collect())
 }
 
 #[cfg(test)]

@@ -56,3 +56,4 @@ mod streams;
 mod support;
 mod tls;
 mod traces;
+mod upgrade;

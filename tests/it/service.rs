@@ -1,4 +1,4 @@
-//! What a service manager and the server tell each other: the manager is a socket of this process, or systemd's own tools.
+//! What a service manager and the server exchange: the manager is a socket of this process, or systemd's own tools.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

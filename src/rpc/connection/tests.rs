@@ -100,6 +100,7 @@ fn bytes(piece: &Piece, sequence: u32) -> Vec<u8> {
 
 fn router() -> Router {
     let (stop, _) = mpsc::channel(1);
+    let (upgrade, _) = mpsc::channel(1);
     let (pools, serving, compat) = (UpcomingPools::new(&[]), watch::channel(true).1, Compat::default());
     let about = About::new(compat, "{}", &[]);
     let overview = Overview::new(Sources { pools: pools.clone(), serving: serving.clone(), about });
@@ -113,6 +114,7 @@ fn router() -> Router {
         metrics: Arc::default(),
         locks: crate::rpc::Locks::in_memory(crate::compat::Compat::default()),
         stop,
+        upgrade,
         compat,
     }))
 }

@@ -71,6 +71,14 @@ impl Locks {
         Self(Arc::new(Inner { driver, owners: Owners::default() }))
     }
 
+    /// The number of resources that are locked in this process's memory, which ends with it.
+    pub(crate) fn in_memory_now(&self) -> usize {
+        match &self.0.driver {
+            Driver::Memory(table) => table.resources(),
+            Driver::Redis(_) => 0,
+        }
+    }
+
     /// Acquires a lock within the time that the claim may wait, and returns its token (0 if the claim wants none). `None` when that passes,
     /// or when its id holds the lock already. The lock ends with the process `owner`, if there is one.
     ///

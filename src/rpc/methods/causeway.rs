@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::compat::PLUGIN;
 use crate::pools::PoolSnapshot;
@@ -30,7 +31,12 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
             }),
         ),
         ("causeway.Stop", Method::new(stop, Shape::Bool, self::stop)),
+        ("causeway.Upgrade", Method::new(Shape::Bool, upgrade_shape(), upgrade)),
     ]
+}
+
+fn upgrade_shape() -> Shape {
+    Shape::structure("Upgrade", [("pid", "Pid", Shape::Uint), ("locks", "Locks", Shape::Uint)])
 }
 
 /// A document as one text: its fields are those of the page's data, and clients decode it as JSON, whatever the codec of the call.
@@ -150,4 +156,28 @@ async fn stop(services: Arc<Services>, request: StopRequest) -> Result<bool, Alr
     // In a task of its own, since this future is not polled while its caller does not read replies.
     let sent = tokio::spawn(async move { services.stop.send(how).await.is_ok() });
     if sent.await.unwrap_or(false) { Ok(true) } else { Err(AlreadyStopping) }
+}
+
+/// The server that has taken over.
+#[derive(Debug, Serialize)]
+struct Upgrade {
+    pid: u32,
+    /// Locks in the memory of the old server, which the new one does not know.
+    locks: usize,
+}
+
+/// No other server has taken over.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotUpgraded(String);
+
+/// Has a new server take over, and answers when it has.
+async fn upgrade(services: Arc<Services>, _: bool) -> Result<Upgrade, NotUpgraded> {
+    let (reply, outcome) = oneshot::channel();
+    // In a task of its own, since this future is not polled while its caller does not read replies.
+    let sent = tokio::spawn(async move { services.upgrade.send(reply).await });
+    let stopping = || NotUpgraded("the server is shutting down".into());
+    sent.await.map_err(|_| stopping())?.map_err(|_| stopping())?;
+    let (pid, locks) = outcome.await.map_err(|_| stopping())?.map_err(NotUpgraded)?;
+    Ok(Upgrade { pid, locks })
 }

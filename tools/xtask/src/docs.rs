@@ -14,8 +14,19 @@ use super::{Output, deliver, root};
 const REFERENCE: &str = "config/reference.rr.yaml";
 
 /// The commands, in the order of the page.
-const COMMANDS: [&str; 10] =
-    ["serve", "check", "call", "workers", "reset", "stop", "rpc", "publish", "dns-txt", "completion"];
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "check",
+    "call",
+    "workers",
+    "reset",
+    "stop",
+    "upgrade",
+    "rpc",
+    "publish",
+    "dns-txt",
+    "completion",
+];
 
 /// Generates both pages.
 pub(crate) fn run(check: bool) -> Result<()> {

@@ -201,6 +201,11 @@ impl Core {
         std::mem::take(&mut self.answers)
     }
 
+    /// The number of resources that are locked.
+    pub(super) fn resources(&self) -> usize {
+        self.resources.len()
+    }
+
     /// The number of resources, and of their holders and waiters.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {

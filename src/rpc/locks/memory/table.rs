@@ -103,6 +103,11 @@ impl Table {
         self.shared.with(|state, now| state.core.update_ttl(now, resource, id, ttl))
     }
 
+    /// The number of resources that are locked.
+    pub(crate) fn resources(&self) -> usize {
+        self.shared.state().core.resources()
+    }
+
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize, usize) {
         let state = self.shared.state();
