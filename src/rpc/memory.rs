@@ -40,6 +40,18 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Bytes that connections have taken, or been granted, of the budget.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        MAX_TOTAL - self.free.available_permits() * UNIT
+    }
+
+    /// The number of connections that wait for memory.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
     async fn take(self: Arc<Self>, units: u32) -> Option<OwnedSemaphorePermit> {
         self.waiting.send_modify(|waiting| *waiting += 1);
         let _waiting = WaitGuard(&self.waiting);
@@ -147,7 +159,8 @@ impl Share {
         true
     }
 
-    /// Stops waiting.
+    /// Stops waiting. A connection that waits and does not poll [`Share::granted`] any more has to: what is granted to it is of no use to
+    /// others, and its place in the queue is before theirs.
     pub(super) fn give_up(&mut self) {
         self.waiting = None;
     }
@@ -181,7 +194,103 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use bolero::TypeGenerator;
+    use futures_util::FutureExt as _;
+    use tokio::task::{coop::unconstrained, yield_now};
+
     use super::*;
+
+    /// What one of a few connections does next.
+    #[derive(Debug, Clone, Copy, TypeGenerator)]
+    enum Step {
+        Cover(u32),
+        Shrink(u32),
+        WaitFor(u32),
+        /// Looks whether the memory was granted.
+        Look,
+        GiveUp,
+        /// Closes, and is replaced by another one.
+        Close,
+    }
+
+    fn bytes(any: u32) -> usize {
+        // Now and then more than there is.
+        any as usize % (MAX_TOTAL + 2 * FREE)
+    }
+
+    impl Share {
+        fn step(&mut self, step: Step) {
+            match step {
+                Step::Cover(any) => {
+                    let is_covered = self.cover(bytes(any));
+                    assert!(!is_covered || self.covered() >= bytes(any));
+                }
+                Step::Shrink(any) => self.shrink(bytes(any)),
+                Step::WaitFor(any) if !self.is_waiting() => self.wait_for(bytes(any)),
+                Step::Look if self.is_waiting() => {
+                    unconstrained(self.granted()).now_or_never();
+                }
+                Step::GiveUp => self.give_up(),
+                Step::Close => *self = Self::new(Arc::clone(&self.memory)),
+                Step::WaitFor(_) | Step::Look => {}
+            }
+        }
+    }
+
+    async fn play(steps: &[(u8, Step)]) {
+        let memory = Arc::new(Memory::default());
+        let mut shares: Vec<_> = (0..4).map(|_| Share::new(Arc::clone(&memory))).collect();
+        for (number, step) in steps {
+            shares[usize::from(*number) % 4].step(*step);
+            let held: usize = shares.iter().map(|share| share.units() * UNIT).sum();
+            let waiting = shares.iter().filter(|share| share.is_waiting()).count();
+            assert!(memory.held() >= held);
+            // Only a grant that was not looked at is held by none of them.
+            assert!(waiting > 0 || memory.held() == held, "{} bytes are lost", memory.held() - held);
+            assert!(memory.waiting() <= waiting);
+        }
+        // Whoever waits is granted what it waits for once all others are gone, if that exists at all.
+        while let Some(mut share) = shares.pop() {
+            if let [other, ..] = &*shares {
+                assert!(Arc::ptr_eq(&share.memory, &other.memory));
+                continue;
+            }
+            share.give_up();
+            share.wait_for(FREE + MAX_TOTAL);
+            assert_eq!(unconstrained(share.granted()).now_or_never(), Some(true));
+            drop(share);
+            yield_now().await;
+        }
+        assert_eq!((memory.held(), memory.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn no_memory_is_lost_whatever_connections_do() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.unwrap();
+        bolero::check!()
+            .with_type::<Vec<(u8, Step)>>()
+            .with_iterations(5_000)
+            .for_each(|steps| runtime.block_on(play(steps)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_granted_in_the_order_in_which_connections_wait_however_much_they_want() {
+        let memory = Arc::new(Memory::default());
+        let mut shares: [_; 4] = std::array::from_fn(|_| Share::new(Arc::clone(&memory)));
+        let [all, large, small, new] = &mut shares;
+        assert!(all.cover(FREE + MAX_TOTAL));
+        for (share, bytes) in [(&mut *large, MAX_TOTAL / 2), (&mut *small, UNIT)] {
+            share.wait_for(FREE + bytes);
+            assert_eq!(share.granted().now_or_never(), None);
+        }
+        // Enough for the small one alone, and for one that has not waited.
+        all.shrink(FREE + MAX_TOTAL - SLACK * UNIT);
+        assert_eq!((large.granted().now_or_never(), small.granted().now_or_never()), (None, None));
+        assert!(!new.cover(FREE + UNIT));
+        all.shrink(0);
+        assert_eq!((large.granted().await, small.granted().await), (true, true));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_budget_is_taken_beyond_the_free_bytes_and_released() {

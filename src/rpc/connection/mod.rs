@@ -92,19 +92,21 @@ pub(super) async fn serve<'r>(
 #[must_use = "calls are cancelled when this is dropped"]
 pub(super) struct Unfinished<'r> {
     calls: Calls<'r>,
-    _share: Share,
+    share: Share,
 }
 
 impl Unfinished<'_> {
     /// Finishes them; nothing waits for their results. May be dropped and called again.
     pub(super) async fn finish(&mut self) {
-        let Calls { local, remote, .. } = &mut self.calls;
         loop {
-            tokio::select! {
-                Some(_) = local.next() => {}
-                Some(_) = remote.next() => {}
+            let Calls { local, remote, .. } = &mut self.calls;
+            let done = tokio::select! {
+                Some(done) = local.next() => done,
+                Some(done) = remote.next() => done,
                 else => return,
-            }
+            };
+            self.calls.end(&done);
+            self.share.shrink(self.calls.held());
         }
     }
 }
@@ -153,8 +155,11 @@ impl<'c, 'r> Connection<'c, 'r> {
         }
     }
 
-    fn into_unfinished(self) -> Unfinished<'r> {
-        Unfinished { calls: self.calls, _share: self.share }
+    fn into_unfinished(mut self) -> Unfinished<'r> {
+        // Nothing more is read or sent.
+        self.share.give_up();
+        self.share.shrink(self.calls.held());
+        Unfinished { calls: self.calls, share: self.share }
     }
 
     async fn run(

@@ -351,3 +351,22 @@ async fn no_lock_is_granted_without_memory_for_the_reply() {
     drop(other);
     assert!(connection.may_grant());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_ended_keeps_the_memory_of_its_calls_only_and_no_place_in_the_queue() {
+    let (registration, router) = (Registration::alone(), router());
+    let (end, _, call) = slow_call();
+    let mut connection = Connection::new(&registration, &router);
+    connection.calls.local.push(call);
+    assert!(connection.share.cover(FREE + MAX_TOTAL / 2));
+    let [mut other, mut next] = [(); 2].map(|()| Share::new(Arc::clone(router.memory())));
+    assert!(other.cover(FREE + MAX_TOTAL / 2));
+    connection.share.wait_for(FREE + MAX_TOTAL);
+    assert!(!connection.share.granted().await, "there is no memory");
+    // It is evicted, and its call goes on.
+    let mut unfinished = connection.into_unfinished();
+    next.wait_for(FREE + MAX_TOTAL / 2);
+    assert!(next.granted().await);
+    end.send(()).unwrap();
+    unfinished.finish().await;
+}
