@@ -6,6 +6,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{AcqRel, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,6 +30,8 @@ pub struct Acceptor {
     section: &'static str,
     alpn: &'static [&'static [u8]],
     state: Mutex<State>,
+    /// The files are being read again. That may take long, so no lock is held meanwhile.
+    is_reading: AtomicBool,
 }
 
 struct State {
@@ -34,10 +40,21 @@ struct State {
     config: Arc<ServerConfig>,
     /// The files that were read last, whether they could be used or not.
     read: Fingerprint,
+    /// Why they could not, as it was logged.
+    failure: Option<String>,
+}
+
+/// The files are no longer read when this is dropped.
+struct Reading<'a>(&'a AtomicBool);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
 }
 
 /// What tells a changed file from the one that was read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint(Vec<Option<[i64; 5]>>);
 
 impl Fingerprint {
@@ -64,8 +81,8 @@ impl Acceptor {
         let read = Fingerprint::of(files);
         let config = files.config(Path::new(HERE), alpn);
         let config = config.map_err(|error| io::Error::other(format!("{section}: {error}")))?;
-        let state = State { files: files.clone(), config: Arc::new(config), read };
-        Ok(Arc::new(Self { section, alpn, state: Mutex::new(state) }))
+        let state = State { files: files.clone(), config: Arc::new(config), read, failure: None };
+        Ok(Arc::new(Self { section, alpn, state: Mutex::new(state), is_reading: AtomicBool::new(false) }))
     }
 
     /// The section of its settings.
@@ -73,19 +90,13 @@ impl Acceptor {
         self.section
     }
 
-    /// Reads the files again, or others. The previous certificates stay in use if they cannot be used.
+    /// Reads the files again, or others. The previous certificates stay in use if they cannot be used. Blocks while files are read.
     ///
     /// # Errors
     /// Why they cannot.
     pub fn reload(&self, files: Option<&ServerFiles>) -> Result<(), Error> {
-        let mut state = self.state();
-        if let Some(files) = files {
-            let config = files.config(Path::new(HERE), self.alpn)?;
-            let read = Fingerprint::of(files);
-            *state = State { files: files.clone(), config: Arc::new(config), read };
-            return Ok(());
-        }
-        self.read(&mut state)
+        let files = files.cloned().unwrap_or_else(|| self.state().files.clone());
+        self.read(files)
     }
 
     /// Completes the handshake on a new connection.
@@ -101,39 +112,51 @@ impl Acceptor {
     }
 
     async fn current(self: &Arc<Self>) -> Arc<ServerConfig> {
-        if let Some(config) = self.unchanged() {
+        let (files, config, read) = {
+            let state = self.state();
+            (state.files.clone(), Arc::clone(&state.config), state.read.clone())
+        };
+        // While one connection reads new files, the others have the previous certificates.
+        if read == Fingerprint::of(&files) || self.is_reading.swap(true, AcqRel) {
             return config;
         }
         let this = Arc::clone(self);
         // If this panics, the previous certificates stay in use.
-        let _ = offload::background(move || this.read_if_changed()).await;
+        let _ = offload::background(move || this.read_changed(files)).await;
         Arc::clone(&self.state().config)
     }
 
-    fn unchanged(&self) -> Option<Arc<ServerConfig>> {
-        let state = self.state();
-        (state.read == Fingerprint::of(&state.files)).then(|| Arc::clone(&state.config))
-    }
-
-    /// Of several connections that notice a change, one reads the files.
-    fn read_if_changed(&self) {
-        let mut state = self.state();
-        if state.read == Fingerprint::of(&state.files) {
-            return;
-        }
-        match self.read(&mut state) {
-            Ok(()) => info!(target: "net", section = self.section, "certificates read again"),
+    fn read_changed(&self, files: ServerFiles) {
+        let _reading = Reading(&self.is_reading);
+        let section = self.section;
+        match self.read(files) {
+            Ok(()) => info!(target: "net", section, "certificates read again"),
             Err(error) => {
-                let section = self.section;
-                warn!(target: "net", section, %error, "cannot use the new certificates, keeping the previous ones");
+                let failure = error.to_string();
+                // What may be over soon, such as too many open files, is tried again by each handshake, and logged once.
+                if self.state().failure.replace(failure.clone()) != Some(failure) {
+                    warn!(target: "net", section, %error, "cannot use the new certificates, keeping the previous ones");
+                }
             }
         }
     }
 
-    fn read(&self, state: &mut State) -> Result<(), Error> {
+    fn read(&self, files: ServerFiles) -> Result<(), Error> {
         // Taken before: what changes while they are read is read the next time.
-        state.read = Fingerprint::of(&state.files);
-        state.config = Arc::new(state.files.config(Path::new(HERE), self.alpn)?);
+        let read = Fingerprint::of(&files);
+        let config = files.config(Path::new(HERE), self.alpn);
+        let mut state = self.state();
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => {
+                let may_pass = matches!(error, Error::Unreadable { .. });
+                if !may_pass && state.files == files {
+                    state.read = read;
+                }
+                return Err(error);
+            }
+        };
+        *state = State { files, config: Arc::new(config), read, failure: None };
         Ok(())
     }
 

@@ -20,6 +20,9 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// It is a folder, a pipe or a device.
+    #[error("{} is not a regular file", .0.display())]
+    NotRegular(PathBuf),
     /// The file is not PEM.
     #[error("{} is not PEM", .0.display())]
     NotPem(PathBuf),

@@ -12,6 +12,7 @@ use super::{Error, provider};
 /// Returns the certificates of a file, at least one.
 pub(super) fn certificates(folder: &Path, file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let of_pem = |error| Error::of_pem(file, error, Error::NoCertificate);
+    must_be_regular(folder, file)?;
     let found = CertificateDer::pem_file_iter(folder.join(file)).map_err(of_pem)?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(of_pem)?;
     if found.is_empty() { Err(Error::NoCertificate(file.to_owned())) } else { Ok(found) }
@@ -19,7 +20,17 @@ pub(super) fn certificates(folder: &Path, file: &Path) -> Result<Vec<Certificate
 
 /// Returns the first private key of a file.
 pub(super) fn private_key(folder: &Path, file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    must_be_regular(folder, file)?;
     PrivateKeyDer::from_pem_file(folder.join(file)).map_err(|error| Error::of_pem(file, error, Error::NoKey))
+}
+
+/// Opening a pipe or a device may take for ever.
+fn must_be_regular(folder: &Path, file: &Path) -> Result<(), Error> {
+    match std::fs::metadata(folder.join(file)) {
+        Ok(found) if !found.is_file() => Err(Error::NotRegular(file.to_owned())),
+        // Opening it says what is wrong.
+        _ => Ok(()),
+    }
 }
 
 /// Returns a certificate chain with its key, which belongs to the first certificate.
