@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
-use super::lifetime::MaxAge;
+use super::lifetime::{MaxAge, ON_THEIR_WAY};
 use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, CredentialCheck, connection};
@@ -142,7 +142,8 @@ impl Server {
         tokio::select! {
             () = async { while connections.join_next().await.is_some() {} } => Stopped::Clean,
             () = async {
-                streams.end_all(grace).await;
+                // A call may still be on its way to a connection that has not closed by itself.
+                tokio::join!(streams.end_all(grace), tokio::time::sleep(ON_THEIR_WAY));
                 in_flight.finished().await;
             } => Stopped::Cut,
         }
