@@ -98,7 +98,7 @@ impl<'de> Deserializer<'de> for Keys<'_> {
 }
 
 /// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
-const NEVER_NOTHING: [&str; 3] = [".allow", "rpc.methods", "rpc.operators.methods"];
+const NEVER_NOTHING: [&str; 4] = [".allow", ".client_auth_type", "rpc.methods", "rpc.operators.methods"];
 
 /// Keys with one text or a list of them, in which a comma is no separator.
 const WITH_COMMAS: [&str; 1] = ["proxy_credentials.value"];

@@ -13,6 +13,9 @@ use crate::findings::Findings;
 use crate::net::Incident;
 use crate::secrets::is_same;
 
+/// Headers that each call has, or that say how it is read.
+const OF_GRPC: [&str; 6] = ["content-type", "te", "host", "user-agent", "traceparent", "tracestate"];
+
 /// Calls are no longer refused if none was for this time.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -31,8 +34,7 @@ impl Credentials {
     pub(super) fn validate(&self, findings: &mut Findings) {
         const SECTION: &str = "centrifuge.proxy_credentials";
         if self.name().is_none() {
-            let text =
-                "expected the key of gRPC metadata, such as authorization, that does not end with -bin";
+            let text = "expected the key of gRPC metadata, such as authorization, that is not gRPC's own and does not end with -bin";
             findings.mistake(format!("{SECTION}.key"), text);
         }
         let key = format!("{SECTION}.value");
@@ -43,10 +45,11 @@ impl Credentials {
         }
     }
 
-    /// Metadata is in lower case, and that of `-bin` is in base64.
+    /// Metadata is in lower case, that of `-bin` is in base64, and some has a meaning for gRPC and is not removed.
     fn name(&self) -> Option<HeaderName> {
         let key = self.key.to_ascii_lowercase();
-        HeaderName::from_bytes(key.as_bytes()).ok().filter(|_| !key.ends_with("-bin"))
+        let is_own = !key.ends_with("-bin") && !key.starts_with("grpc-") && !OF_GRPC.contains(&&*key);
+        HeaderName::from_bytes(key.as_bytes()).ok().filter(|_| is_own)
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
             keys.map(|key| key.rsplit('.').next().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(found("Authorization", &["Bearer x", "y"]), [""; 0]);
-        for key in ["", "a b", "x-bin", "X-Bin", ":path"] {
+        for key in ["", "a b", "x-bin", "X-Bin", ":path", "Grpc-Timeout", "te"] {
             assert_eq!(found(key, &["x"]), ["key"], "{key}");
         }
         for values in [&[][..], &[""], &["x", ""], &["x\n"]] {

@@ -53,8 +53,14 @@ const HARMLESS_WORDS: [&str; 13] = [
 const HARMLESS_KEYS: [&str; 9] =
     ["routing", "partition", "binding", "primary", "foreign", "sort", "public", "message", "cache"];
 
+/// Says how clients are verified, which those who run the server have to see.
+const AUTH_TYPE: &str = "client_auth_type";
+
 /// Whether the value of this name (a key, variable, flag or query parameter) has to be treated as a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
+    if name.ends_with(AUTH_TYPE) {
+        return false;
+    }
     let words = words(name);
     let joined = words.concat();
     if PARTS.iter().any(|part| joined.contains(part)) {
