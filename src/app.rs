@@ -177,11 +177,11 @@ impl App {
         ];
         services.metrics.register(Arc::new(admin::OpenConnections(connections)));
         let pools = start_pools(config, environment, predecessor.is_some()).await?;
-        if let Some(predecessor) = predecessor {
-            if let Err(error) = predecessor.ready().await {
-                pools.stop(Instant::now() + WORKERS_EXIT).await;
-                return Err(error.into());
-            }
+        if let Some(predecessor) = predecessor
+            && let Err(error) = predecessor.ready().await
+        {
+            pools.stop(Instant::now() + WORKERS_EXIT).await;
+            return Err(error.into());
         }
         services.pools.set(pools.clone());
         sockets.own_files(true);

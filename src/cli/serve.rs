@@ -166,12 +166,11 @@ async fn serve(
     let (stop, mut stop_requests) = rpc::stop_requests();
     let (upgrade, upgrade_requests) = rpc::upgrade_requests();
     let mut upgrades = Upgrades::new(upgrade_requests, invocation).context("cannot listen for signals")?;
-    let predecessor = match &line {
-        Some(line) => Some(meet(line, &sockets).await?),
-        None => {
-            notifier.starting(loaded.config.start_time().saturating_add(MARGIN)).await;
-            None
-        }
+    let predecessor = if let Some(line) = &line {
+        Some(meet(line, &sockets).await?)
+    } else {
+        notifier.starting(loaded.config.start_time().saturating_add(MARGIN)).await;
+        None
     };
     let give_up = |reason: &str, stop| {
         if let Some(line) = &line {

@@ -91,6 +91,7 @@ fn send(end: RawFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> nix::Resu
             (*first).cmsg_level = libc::SOL_SOCKET;
             (*first).cmsg_type = libc::SCM_RIGHTS;
             (*first).cmsg_len = libc::CMSG_LEN(bytes_of(descriptors.len())) as _;
+            #[expect(clippy::cast_ptr_alignment, reason = "written unaligned")]
             let numbers = libc::CMSG_DATA(first).cast::<RawFd>();
             for (index, descriptor) in descriptors.iter().enumerate() {
                 numbers.add(index).write_unaligned(descriptor.as_raw_fd());
@@ -127,6 +128,7 @@ fn receive(end: RawFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
         while !next.is_null() {
             if (*next).cmsg_level == libc::SOL_SOCKET && (*next).cmsg_type == libc::SCM_RIGHTS {
                 let length = (*next).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                #[expect(clippy::cast_ptr_alignment, reason = "read unaligned")]
                 let numbers = libc::CMSG_DATA(next).cast::<RawFd>();
                 for index in 0..length / size_of::<RawFd>() {
                     descriptors.push(OwnedFd::from_raw_fd(numbers.add(index).read_unaligned()));
@@ -154,7 +156,7 @@ mod tests {
         let (mut reader, mut writer) = io::pipe().unwrap();
         let all = vec![writer.as_fd(); MAX_DESCRIPTORS];
         near.send(b"first", &[]).await.unwrap();
-        near.send(&[b'x'; MAX_BYTES], &all).await.unwrap();
+        near.send(&vec![b'x'; MAX_BYTES], &all).await.unwrap();
         let (message, descriptors) = far.receive().await.unwrap().unwrap();
         assert_eq!((&message[..], descriptors.len()), (&b"first"[..], 0));
         let (message, descriptors) = far.receive().await.unwrap().unwrap();
@@ -190,7 +192,7 @@ mod tests {
         let (near, _far) = pair().unwrap();
         let near = Channel::open(near).unwrap();
         let (reader, _writer) = io::pipe().unwrap();
-        assert!(near.send(&[0; MAX_BYTES + 1], &[]).await.is_err());
-        assert!(near.send(b"x", &vec![reader.as_fd(); MAX_DESCRIPTORS + 1]).await.is_err());
+        assert!(near.send(&vec![0; MAX_BYTES + 1], &[]).await.is_err());
+        assert!(near.send(b"x", &[reader.as_fd(); MAX_DESCRIPTORS + 1]).await.is_err());
     }
 }

@@ -77,7 +77,7 @@ impl Pool {
         let (reply, answer) = oneshot::channel();
         self.parts.mailbox.send(Message::Ping(reply));
         if answer.await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -29,8 +29,9 @@ pub(super) fn take(
         io::Error::new(io::ErrorKind::InvalidInput, format!("LISTEN_FDS: descriptor {number} is not open"))
     })?;
     let names = names.into_iter().flat_map(|names| names.split(':')).chain(std::iter::repeat(""));
-    let named = sockets.into_iter().zip(names);
-    Ok(named
+    Ok(sockets
+        .into_iter()
+        .zip(names)
         .map(|(socket, name)| Inherited { name: name.to_owned(), socket, setting: None, file: None })
         .collect())
 }

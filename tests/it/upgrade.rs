@@ -209,7 +209,7 @@ async fn a_new_server_that_does_not_get_ready_leaves_the_old_one_as_it_was() {
 }
 
 /// A server whose new one waits while it starts its workers, until the returned file exists.
-async fn waiting() -> (Line, PathBuf) {
+fn waiting() -> (Line, PathBuf) {
     let setup = worker();
     let gate = setup.path("gate");
     std::fs::write(&gate, "").unwrap();
@@ -234,7 +234,7 @@ impl Line {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_upgrade_at_a_time_and_a_new_server_that_dies_is_no_loss() {
-    let (line, gate) = waiting().await;
+    let (line, gate) = waiting();
     let old = line.current();
     let first = line.begin_upgrade();
     // On this connection the old server goes on to answer.
@@ -262,7 +262,7 @@ fn children(pid: u32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_an_upgrade_stops_both_servers() {
     for over_rpc in [false, true] {
-        let (mut line, _gate) = waiting().await;
+        let (mut line, _gate) = waiting();
         let old = line.current();
         let upgrade = line.begin_upgrade();
         let new = line.booting(old).await;
@@ -304,7 +304,7 @@ async fn workers_that_connect_over_a_socket_reach_their_own_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_during_a_reset_ends_the_reset_and_takes_over() {
-    let (line, gate) = waiting().await;
+    let (line, gate) = waiting();
     let mut caller = line.server.caller().await;
     let reset = tokio::spawn(async move { caller.json("resetter.Reset", &"centrifuge".into()).await });
     let upgrade = line.begin_upgrade();

@@ -65,7 +65,8 @@ fn write(folder: &Path, bridges: &[String], listen: &str) {
         shipped.lines().partition(|line| line.trim_start().starts_with("server 10.0.0."));
     assert_eq!(servers.len(), 2);
     let ends = servers[0].split_once("30000").unwrap().1;
-    let servers: String = bridges.iter().map(|bridge| format!("    server {bridge}{ends}\n")).collect();
+    let servers: Vec<_> = bridges.iter().map(|bridge| format!("    server {bridge}{ends}\n")).collect();
+    let servers = servers.concat();
     let text = others.join("\n").replacen("keepalive ", &format!("\n{servers}    keepalive "), 1);
     let text = text.replacen("listen 127.0.0.1:30001 http2", &format!("listen {listen} http2"), 1);
     assert!(text.contains(listen) && text.contains(&bridges[0]), "{text}");

@@ -21,7 +21,7 @@ impl Random {
     pub(crate) fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "52 bits are exact")]
         let bits = (self.next() >> 12) as f64;
-        (bits + 0.5) / (1_u64 << 52) as f64
+        (bits + 0.5) / f64::from(1_u32 << 26) / f64::from(1_u32 << 26)
     }
 
     /// An exponentially distributed number with this mean.
