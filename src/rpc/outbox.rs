@@ -35,9 +35,13 @@ impl Outbox {
         self.in_pieces + self.tail.len()
     }
 
-    /// Whether all bytes have been sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.is_unflushed
+    fn is_empty(&self) -> bool {
+        self.in_pieces == 0 && self.tail.is_empty()
+    }
+
+    /// Whether all bytes have been sent, and the writer holds none back.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_empty() && !self.is_unflushed
     }
 
     pub(super) fn clear(&mut self) {
@@ -118,7 +122,7 @@ mod tests {
         outbox.push(&Bytes::from_static(b"replies"));
         let mut arrived = [0; 7];
         let sent = async {
-            while !outbox.is_empty() {
+            while !outbox.is_sent() {
                 outbox.write_to(&mut writer).await.unwrap();
             }
         };
@@ -140,7 +144,7 @@ mod tests {
             expected.extend(piece);
         }
         assert_eq!(outbox.len(), expected.len());
-        while !outbox.is_empty() {
+        while !outbox.is_sent() {
             outbox.write_to(&mut written).await.unwrap();
         }
         assert!(written == expected);

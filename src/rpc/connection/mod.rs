@@ -179,7 +179,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                 self.work = 0;
                 self.router.turn().await;
             }
-            let is_idle = self.calls.is_idle() && self.output.is_empty();
+            let is_idle = self.calls.is_idle() && self.output.is_sent();
             if is_idle && self.input.is_empty() {
                 // It has kept up with its peer, and so has not kept the thread busy.
                 self.work = 0;
@@ -210,13 +210,13 @@ impl<'c, 'r> Connection<'c, 'r> {
                 },
                 Some(done) = local.next(), if may_reply && !local.is_empty() => self.reply_to_all(&done)?,
                 Some(done) = remote.next(), if !remote.is_empty() => self.reply(&done)?,
-                written = self.output.write_to(&mut writer), if !self.output.is_empty() => {
+                written = self.output.write_to(&mut writer), if !self.output.is_sent() => {
                     self.after_write(&written);
                     if !self.is_writable {
                         self.cancel_waiting().await;
                     }
                 }
-                () = sleep_until(self.write_deadline), if !self.output.is_empty() => return Err(Fault::Unread),
+                () = sleep_until(self.write_deadline), if !self.output.is_sent() => return Err(Fault::Unread),
                 () = until(self.read_deadline), if may_read => return Err(Fault::IncompleteCall),
                 granted = self.share.granted(), if self.share.is_waiting() => if !granted { self.refuse_for_memory()? },
                 () = or_never(wanted), if is_slow => self.release_memory()?,

@@ -52,7 +52,7 @@ impl Connection<'_, '_> {
         if !self.is_writable {
             return Ok(());
         }
-        if self.output.is_empty() {
+        if self.output.is_sent() {
             self.write_deadline = Instant::now() + PATIENCE;
         }
         let is_covered = self.share.cover(self.held() + length + MAX_METHOD);
@@ -77,7 +77,7 @@ impl Connection<'_, '_> {
         self.input.clear();
         let finish = async {
             loop {
-                while !self.output.is_empty() {
+                while !self.output.is_sent() {
                     self.output.write_to(writer).await?;
                 }
                 let done = tokio::select! {
