@@ -104,7 +104,7 @@ impl Server {
         Arc::clone(&self.statistics)
     }
 
-    /// Serves until `shutdown` resolves. Then no connection is accepted, the open ones are drained (see [`super::lifetime`]), and the calls in
+    /// Serves until `shutdown` resolves. Then no connection is accepted, the open ones are drained (see `lifetime`), and the calls in
     /// flight are finished, those that wait for a worker included. The `streams` end within the grace period, which `shutdown` resolves to.
     /// The health service reports `serving`.
     pub async fn run<B: Backend>(
