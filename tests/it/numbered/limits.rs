@@ -46,7 +46,7 @@ async fn with_requests_in_hand(
     let test = many(8).pool(pool).pool_alone().await;
     let wait = format!("wait:{}", test.path("flag").display());
     let calls: Vec<_> = (0..6).map(|_| test.spawn_rpc(&wait, "1")).collect();
-    eventually("they are in hand", || test.in_hand().iter().sum::<usize>() == 6).await;
+    test.has_begun(6).await;
     (test, calls)
 }
 
@@ -75,7 +75,7 @@ async fn at_the_end_of_the_pool_what_is_in_hand_is_finished_and_what_hangs_is_ki
     let (test, calls) = with_requests_in_hand("num_workers: 1").await;
     let pid = test.single().pid;
     let hangs = test.spawn_rpc("hang", "");
-    test.has_in_hand(&[7]).await;
+    test.has_begun(7).await;
     hangs.abort();
     let pool = test.pool.clone();
     let stopped = tokio::spawn(async move { pool.stop(Instant::now() + Duration::from_secs(20)).await });
@@ -109,7 +109,7 @@ async fn a_worker_full_of_abandoned_requests_has_a_substitute() {
     let flag = test.path("flag");
     let wait = format!("wait:{}", flag.display());
     let calls: Vec<_> = (0..4).map(|_| test.spawn_rpc(&wait, "1")).collect();
-    test.has_in_hand(&[4]).await;
+    test.has_begun(4).await;
     for call in calls {
         call.abort();
     }

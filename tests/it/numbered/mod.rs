@@ -49,8 +49,18 @@ impl TestPool {
         self.pool.workers().iter().map(|worker| worker.in_hand).collect()
     }
 
+    /// By worker. A request is in hand from when its worker is chosen; that it is on its way there is said by [`Self::has_begun`].
     async fn has_in_hand(&self, expected: &[usize]) {
         eventually(&format!("{expected:?} are in hand"), || self.in_hand() == expected).await;
+    }
+
+    /// So many requests were begun: those that are begun later come after them in the worker's pipe.
+    async fn has_begun(&self, requests: u64) {
+        eventually(&format!("{requests} have begun"), || self.begun() == requests).await;
+    }
+
+    fn begun(&self) -> u64 {
+        self.pool.workers().iter().map(|worker| worker.executions).sum()
     }
 
     /// The only worker.
