@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-/// How much nicer a thread for long work is than those that serve calls: it gets a tenth of their share, and what they leave idle.
-const NICER: libc::c_int = 10;
+/// How much nicer a thread for long work is than those that serve calls: it gets a third of the share of each of them, and what they leave
+/// idle. With 10 it would be a tenth, and beside ten busy threads on two cores a fiftieth of a core: too little to ever be done.
+const NICER: libc::c_int = 5;
 
 thread_local! {
     static STEPPED_BACK: Cell<bool> = const { Cell::new(false) };
