@@ -78,7 +78,7 @@ impl Caller {
     ) -> Result<Bytes, Failure> {
         let mut request = self.request(method)?;
         if let Some(traceparent) = trace.and_then(Trace::traceparent) {
-            request.headers_mut().insert(TRACEPARENT, traceparent);
+            request.headers_mut().insert(&TRACEPARENT, traceparent);
         }
         let framed = if !self.gzip {
             grpc::frame(message, false)
@@ -136,7 +136,7 @@ impl Caller {
             return Err(Error::new(Code::Internal, "the answer ended without a gRPC status").into());
         }
         check(trailers)?;
-        let is_gzip = head.headers.get(grpc::ENCODING).is_some_and(|encoding| encoding == "gzip");
+        let is_gzip = head.headers.get(&grpc::ENCODING).is_some_and(|encoding| encoding == "gzip");
         if !is_gzip {
             return Ok(unframe(answer, false)?);
         }
@@ -212,12 +212,12 @@ pub(super) fn headers(config: &Config) -> Result<HeaderMap, SetupError> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     let agent = concat!("causeway/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(&grpc::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     if config.use_compressor {
-        headers.insert(grpc::ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(&grpc::ENCODING, HeaderValue::from_static("gzip"));
     }
     if let Ok(timeout) = HeaderValue::from_str(&grpc::format_timeout(config.api_timeout)) {
-        headers.insert(grpc::TIMEOUT, timeout);
+        headers.insert(&grpc::TIMEOUT, timeout);
     }
     if let Some(key) = &config.api_key {
         let text = format!("apikey {}", key.expose());

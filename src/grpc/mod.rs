@@ -5,6 +5,8 @@
 //!
 //! Source: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
+use http::HeaderName;
+
 mod code;
 mod frame;
 pub(crate) mod gzip;
@@ -20,10 +22,10 @@ pub(crate) use timeout::{format_timeout, parse_timeout};
 pub(crate) const CONTENT_TYPE: &str = "application/grpc";
 
 /// How the message behind this header is encoded.
-pub(crate) const ENCODING: &str = "grpc-encoding";
+pub(crate) static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The encodings that a peer accepts.
-pub(crate) const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+pub(crate) static ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// How long the caller waits.
-pub(crate) const TIMEOUT: &str = "grpc-timeout";
+pub(crate) static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");

@@ -14,7 +14,7 @@ pub(crate) struct MalformedTimeout(String);
 /// # Errors
 /// When the header is malformed.
 pub(crate) fn parse_timeout(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
-    let Some(value) = headers.get(super::TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(&super::TIMEOUT) else { return Ok(None) };
     let malformed = || MalformedTimeout(value.as_bytes().escape_ascii().to_string());
     let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {

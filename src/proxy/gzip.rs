@@ -52,7 +52,7 @@ pub(super) struct Gzip {
 impl Encoding {
     /// The encoding that a call announces.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Status> {
-        let Some(encoding) = headers.get(grpc::ENCODING) else { return Ok(Self::Plain) };
+        let Some(encoding) = headers.get(&grpc::ENCODING) else { return Ok(Self::Plain) };
         match encoding.as_bytes() {
             b"identity" => Ok(Self::Plain),
             b"gzip" => Ok(Self::Gzip { answer: accepts_gzip(headers) }),
@@ -63,7 +63,7 @@ impl Encoding {
                 let mut status = Status::unimplemented(text);
                 status
                     .metadata_mut()
-                    .insert(grpc::ACCEPT_ENCODING, MetadataValue::from_static("gzip,identity"));
+                    .insert(grpc::ACCEPT_ENCODING.as_str(), MetadataValue::from_static("gzip,identity"));
                 Err(status)
             }
         }
@@ -71,7 +71,7 @@ impl Encoding {
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(grpc::ACCEPT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+    let accepted = headers.get(&grpc::ACCEPT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
     accepted.split(|byte| *byte == b',').any(|encoding| encoding.trim_ascii() == b"gzip")
 }
 

@@ -54,7 +54,7 @@ pub(super) fn message(
     let mut head = Response::new(());
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     if is_compressed {
-        head.headers_mut().insert(grpc::ENCODING, HeaderValue::from_static("gzip"));
+        head.headers_mut().insert(&grpc::ENCODING, HeaderValue::from_static("gzip"));
     }
     if let Some(pool) = pool {
         head.headers_mut().insert(POOL_HEADER, pool);

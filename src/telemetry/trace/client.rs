@@ -137,7 +137,7 @@ impl Client {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
                 headers.insert(header::TE, HeaderValue::from_static("trailers"));
                 if is_compressed {
-                    headers.insert(grpc::ENCODING, gzip);
+                    headers.insert(&grpc::ENCODING, gzip);
                 }
                 let target = format!("{}{SERVICE}", self.endpoint.origin());
                 (target, framed(&message, is_compressed)?)

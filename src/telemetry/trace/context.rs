@@ -4,14 +4,14 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use memchr::memmem;
 
 /// The header that names the trace of a request and the span that caused it.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The header with what other tracing systems know of that trace.
-pub(super) const TRACESTATE: &str = "tracestate";
+pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Bytes of a `traceparent` of version 00: `00-` trace id `-` span id `-` flags.
 pub(crate) const LENGTH: usize = 55;
@@ -70,7 +70,7 @@ impl TraceContext {
 
     /// Reads the `traceparent` of a call's headers. Several of them are none.
     pub fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut found = headers.get_all(TRACEPARENT).iter();
+        let mut found = headers.get_all(&TRACEPARENT).iter();
         match (found.next(), found.next()) {
             (Some(only), None) => Self::parse(only.as_bytes()),
             _ => None,
@@ -217,9 +217,9 @@ mod tests {
     fn of_several_traceparents_none_counts() {
         let mut headers = HeaderMap::new();
         assert_eq!(TraceContext::of_headers(&headers), None);
-        headers.append(TRACEPARENT, HeaderValue::from_static(EXAMPLE));
+        headers.append(&TRACEPARENT, HeaderValue::from_static(EXAMPLE));
         assert_eq!(TraceContext::of_headers(&headers), parse(EXAMPLE));
-        headers.append(TRACEPARENT, HeaderValue::from_static(EXAMPLE));
+        headers.append(&TRACEPARENT, HeaderValue::from_static(EXAMPLE));
         assert_eq!(TraceContext::of_headers(&headers), None);
     }
 
