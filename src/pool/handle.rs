@@ -163,13 +163,13 @@ impl Pool {
         may_stream: bool,
         timings: &mut Timings,
     ) -> Result<Opened, Error> {
-        let Request { caller, kind, context, body, deadline } = *request;
+        let Request { caller, kind, body, deadline, .. } = *request;
         let mut acquire = Acquire { parts: &self.parts, caller, kind, begin, deadline };
         let _turn = acquire.turn().await?;
         let mut attempts = Attempts::default();
         loop {
             let lease = acquire.lease().await?;
-            match lease.exchange(context, body, may_stream, timings).await {
+            match lease.exchange(request, may_stream, timings).await {
                 Answer::Done(Ok(answer)) if answer.codec == Codec::Json => {
                     return body.answer(answer).await.map(Opened::Answer);
                 }

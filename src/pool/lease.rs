@@ -16,7 +16,7 @@ use super::body::Body;
 use super::core::{Reason, WorkerId};
 use super::counters::Counters;
 use super::loads::Use;
-use super::request::Timings;
+use super::request::{Request, Timings};
 use super::slow::Watched;
 use super::unit::Unit;
 use super::units::Units;
@@ -113,12 +113,12 @@ impl Lease {
     #[expect(clippy::manual_async_fn, reason = "an async fn would hold the lease twice")]
     pub(super) fn exchange(
         mut self,
-        context: &[u8],
-        body: &impl Body,
+        request: &Request<'_, impl Body>,
         may_stream: bool,
         timings: &mut Timings,
     ) -> impl Future<Output = Answer> + Send {
         async move {
+            let Request { trace, context, body, .. } = *request;
             let Some(unit) = &mut self.unit else { return Answer::Done(Err(Error::ShuttingDown)) };
             let Unit { exchange, member } = &mut **unit;
             let pid = member.status.pid();
@@ -146,7 +146,7 @@ impl Lease {
             match member.concurrency {
                 None => {
                     member.status.set_state(State::Working);
-                    member.status.enter_trace(context);
+                    member.status.enter_trace(trace);
                 }
                 Some(_) => member.status.set_working(true),
             }

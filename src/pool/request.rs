@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::caller::Caller;
 use crate::request_type::RequestType;
+use crate::telemetry::trace::TraceId;
 
 /// A request for a worker.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Request<'a, B> {
     pub caller: Caller,
     /// Its type, by which it is counted.
     pub kind: RequestType,
+    /// The id of its trace, if that is recorded.
+    pub trace: Option<TraceId>,
     /// Its context.
     pub context: &'a [u8],
     /// Its body.

@@ -22,6 +22,7 @@ use crate::compat;
 use crate::offload;
 use crate::pool::{self, Answered, Caller, Error, Pool, RequestType, Start, Timings};
 use crate::single_flight::SingleFlight;
+use crate::telemetry::trace::TraceId;
 use crate::worker::{self, Environment, Relays, Usage};
 
 /// How long workers that are ready may take to leave when others could not be started at first.
@@ -56,6 +57,8 @@ pub struct Request<'a> {
     pub kind: &'a str,
     /// The same for metrics and logs.
     pub label: RequestType,
+    /// The id of its trace, if that is recorded.
+    pub trace: Option<TraceId>,
     /// Its context.
     pub context: &'a [u8],
     /// Its body, in protobuf.
@@ -246,8 +249,8 @@ impl Pools {
 
 impl<'a> Request<'a> {
     fn with<B>(&self, body: &'a B) -> pool::Request<'a, B> {
-        let Self { caller, label: kind, context, deadline, .. } = *self;
-        pool::Request { caller, kind, context, body, deadline }
+        let Self { caller, label: kind, trace, context, deadline, .. } = *self;
+        pool::Request { caller, kind, trace, context, body, deadline }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::grpc::parse_timeout;
 use crate::net::EvictionGuard;
 use crate::pools::RequestType;
 use crate::streams::StreamId;
+use crate::telemetry::trace::Trace;
 
 /// Headers and messages of fewer bytes are copied out of larger buffers.
 pub(super) const SMALL: usize = 4096;
@@ -47,7 +48,8 @@ impl<B: Backend> Call<B> {
         let kind = match &mut self.route {
             Route::Proxied { kind, .. } | Route::Health(kind) => std::mem::take(kind),
         };
-        let place = self.place(head);
+        let trace = self.service.tracer.incoming(&head.headers);
+        let place = trace.map(|trace| self.place(&trace, head));
         let authority = head.uri.authority().map(|read| self.reservation.account().authority(read.as_str()));
         let id = stream.map(|id| id.to_string());
         // What grpc-go answers.
@@ -65,18 +67,17 @@ impl<B: Backend> Call<B> {
         let shows_pool =
             self.service.statistics.has_several_pools() && head.headers.contains_key(POOL_HEADER);
         let label = self.timed.as_ref().map_or(RequestType::OTHER, |timed| timed.label);
-        Ok(CallHead { kind, label, context, deadline, encoding, shows_pool })
+        let trace = trace.and_then(|trace| trace.recorded());
+        Ok(CallHead { kind, label, trace, context, deadline, encoding, shows_pool })
     }
 
-    /// The place of its worker in a trace, unless that is for the caller to say. Its spans are recorded from now on.
+    /// The place of its worker in this trace. Its spans are recorded from now on.
     #[inline]
-    fn place(&mut self, head: &Parts) -> Option<context::Place> {
-        let tracer = &self.service.tracer;
-        let trace = tracer.incoming(&head.headers)?;
+    fn place(&mut self, trace: &Trace, head: &Parts) -> context::Place {
         if let Some(timed) = &mut self.timed {
-            timed.recording = Recording::begin(tracer, trace, head.uri.path(), &head.headers);
+            timed.recording = Recording::begin(&self.service.tracer, *trace, head.uri.path(), &head.headers);
         }
-        Some(context::Place { traceparent: trace.next.traceparent(), keeps_state: trace.parent.is_some() })
+        context::Place { traceparent: trace.next.traceparent(), keeps_state: trace.parent.is_some() }
     }
 
     /// Answers the call with a status alone.

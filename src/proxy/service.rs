@@ -20,7 +20,7 @@ use super::sub_refresh::{self, SubRefresh};
 use super::{Backend, CredentialCheck, status};
 use crate::pools::{self, Answered, Request, RequestType, Timings};
 use crate::streams::Streams;
-use crate::telemetry::trace::Tracer;
+use crate::telemetry::trace::{TraceId, Tracer};
 
 /// All services of the listener.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(super) struct Service<B> {
 pub(super) struct CallHead {
     pub(super) kind: String,
     pub(super) label: RequestType,
+    /// The id of its trace, if that is recorded.
+    pub(super) trace: Option<TraceId>,
     pub(super) context: Vec<u8>,
     pub(super) deadline: Option<Instant>,
     pub(super) encoding: Encoding,
@@ -145,7 +147,7 @@ impl<B: Backend> Service<B> {
                 Err(status) => return Outcome::Status(status),
             }
         }
-        let CallHead { kind, label, context, deadline, encoding, .. } = head;
+        let CallHead { kind, label, trace, context, deadline, encoding, .. } = head;
         let pool = self.backend.route(kind, &body);
         let mut untimed = Timings::default();
         let timings = match timed {
@@ -156,7 +158,8 @@ impl<B: Backend> Service<B> {
             None => &mut untimed,
         };
         let caller = reservation.account().caller();
-        let request = Request { pool, caller, kind, label: *label, context, body, deadline: *deadline };
+        let (label, trace, deadline) = (*label, *trace, *deadline);
+        let request = Request { pool, caller, kind, label, trace, context, body, deadline };
         let answered = if kind == sub_refresh::KIND {
             Box::pin(self.sub_refresh.call(&self.backend, &request, timings)).await
         } else {

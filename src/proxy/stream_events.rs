@@ -28,7 +28,7 @@ impl Handler for StreamEvents {
             let Event { pool, kind, context, body } = event;
             let running = pools.wait().await;
             let (label, context) = (RequestType::of(kind), &*context);
-            let request = Request { pool, caller, kind, label, context, body, deadline: None };
+            let request = Request { pool, caller, kind, label, trace: None, context, body, deadline: None };
             let error = match running.exec(&request, &mut Timings::default()).await {
                 Ok(answer) => return Ok(answer.body.clone()),
                 Err(error) => error,

@@ -193,8 +193,8 @@ impl<B: Backend> Subscription<B> {
             },
         )?;
         let caller = self.reservation.account().caller();
-        let CallHead { kind, label, deadline, .. } = &self.head;
-        let (kind, label, deadline) = (kind.clone(), *label, *deadline);
+        let CallHead { kind, label, trace, deadline, .. } = &self.head;
+        let (kind, label, trace, deadline) = (kind.clone(), *label, *trace, *deadline);
         let shared = Arc::clone(&service);
         let seen = Arc::new(AtomicBool::new(false));
         let is_seen = Arc::clone(&seen);
@@ -205,6 +205,7 @@ impl<B: Backend> Subscription<B> {
                 caller,
                 kind: &kind,
                 label,
+                trace,
                 context: &context,
                 body: request,
                 deadline,

@@ -5,7 +5,7 @@
 //! text only if it was read under the same mark from beginning to end.
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::os::pipe;
@@ -14,6 +14,8 @@ use crate::telemetry::trace::TraceId;
 /// The marks of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
+    /// Whether the present one names a trace.
+    is_of_trace: AtomicBool,
     /// How many there have been.
     count: AtomicU64,
     state: Mutex<State>,
@@ -40,11 +42,17 @@ impl Marks {
         Reading { marks: self, pipe }
     }
 
-    /// The worker is about to get a request of this trace, or of none.
+    /// The worker is about to get a request of this trace, or of none. No other thread does so at the same time.
+    #[inline]
     pub(super) fn set(&self, trace: Option<TraceId>) {
-        if trace.is_none() && self.count.load(SeqCst) == 0 {
-            return;
+        // Of none after none, there is nothing to mark.
+        if trace.is_some() || self.is_of_trace.load(SeqCst) {
+            self.mark(trace);
         }
+    }
+
+    fn mark(&self, trace: Option<TraceId>) {
+        self.is_of_trace.store(trace.is_some(), SeqCst);
         let mut state = self.state();
         let is_sure = trace.is_some() && state.pipes.iter().all(|pipe| pipe::unread(*pipe) == Some(0));
         state.trace = trace.filter(|_| is_sure);

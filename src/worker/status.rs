@@ -21,7 +21,7 @@ use super::backtrace::Bell;
 use super::in_hand::{InHand, Tag, Tags};
 use super::output::Output;
 use super::waste::Waste;
-use crate::telemetry::trace::{self, TraceContext};
+use crate::telemetry::trace::TraceId;
 
 /// Bytes of what a worker printed last that are kept when it dies.
 const LAST_WORDS: usize = 1024;
@@ -110,14 +110,11 @@ impl Status {
         self.child
     }
 
-    /// A request with this context is about to be passed to the worker, which has no other: what it prints from now on belongs to the trace of
-    /// this request.
+    /// A request of this trace, or of none, is about to be passed to the worker, which has no other: what it prints from now on belongs to
+    /// that trace.
     #[inline]
-    pub(crate) fn enter_trace(&self, context: &[u8]) {
-        if trace::is_on() {
-            let found = TraceContext::of_context(context).filter(TraceContext::is_sampled);
-            self.output.marks.set(found.map(|found| found.trace_id));
-        }
+    pub(crate) fn enter_trace(&self, trace: Option<TraceId>) {
+        self.output.marks.set(trace);
     }
 
     /// What the worker is doing.

@@ -23,7 +23,14 @@ fn body(method: &str) -> Bytes {
 }
 
 fn request(body: &Bytes) -> Request<'_, Bytes> {
-    Request { caller: Caller::NONE, kind: RequestType::of("rpc"), context: b"{}", body, deadline: None }
+    Request {
+        caller: Caller::NONE,
+        kind: RequestType::of("rpc"),
+        trace: None,
+        context: b"{}",
+        body,
+        deadline: None,
+    }
 }
 
 fn rejected(stats: &Stats, reason: &str) -> u64 {

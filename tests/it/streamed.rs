@@ -26,7 +26,8 @@ impl TestPool {
             RpcRequest { method: method.into(), data: Bytes::from_static(b"\"1\""), ..Default::default() };
         let body = Bytes::from(request.encode_to_vec());
         let kind = RequestType::of("rpc");
-        let request = Request { caller: Caller::NONE, kind, context: b"{}", body: &body, deadline: None };
+        let request =
+            Request { caller: Caller::NONE, kind, trace: None, context: b"{}", body: &body, deadline: None };
         self.pool.open(&request, &mut Timings::default()).await
     }
 

@@ -1,34 +1,13 @@
-//! Random ids for traces and spans, without a system call each.
-
-use std::cell::Cell;
-use std::hash::{BuildHasher as _, RandomState};
+//! Random ids for traces and spans. Each call that may be traced has some, so they cost a few instructions; they are no secrets.
 
 use super::context::{SpanId, TraceId};
 
-thread_local! {
-    /// The keys are random, and SipHash of a counter with random keys looks random, too.
-    static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
-}
-
-/// A number that is not zero.
-fn number() -> u64 {
-    SOURCE.with(|(keys, counter)| {
-        loop {
-            counter.set(counter.get().wrapping_add(1));
-            let number = keys.hash_one(counter.get());
-            if number != 0 {
-                return number;
-            }
-        }
-    })
-}
-
 pub(super) fn trace_id() -> TraceId {
-    TraceId((u128::from(number()) << 64 | u128::from(number())).to_be_bytes())
+    TraceId(fastrand::u128(1..).to_be_bytes())
 }
 
 pub(super) fn span_id() -> SpanId {
-    SpanId(number().to_be_bytes())
+    SpanId(fastrand::u64(1..).to_be_bytes())
 }
 
 /// A random UUID, of version 4.

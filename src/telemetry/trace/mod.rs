@@ -49,7 +49,7 @@ pub use context::{SpanId, TraceContext, TraceId};
 pub use export::Exporting;
 pub(crate) use span::{Kind, Value, cut};
 pub use tracer::Tracer;
-pub(crate) use tracer::{Part, Pending, Trace, is_on};
+pub(crate) use tracer::{Part, Pending, Trace};
 
 /// The version of OpenTelemetry's semantic conventions that names of spans and attributes follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.43.0";

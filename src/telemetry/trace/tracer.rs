@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue};
@@ -11,7 +10,7 @@ use tracing::info;
 
 use super::client::Client;
 use super::config::Otel;
-use super::context::{TRACESTATE, TraceContext};
+use super::context::{TRACESTATE, TraceContext, TraceId};
 use super::export::{Exporter, Exporting, Target};
 use super::health::Health;
 use super::ids;
@@ -23,15 +22,6 @@ use crate::findings::Findings;
 use crate::telemetry::logs::Stream;
 use crate::telemetry::metrics::Collect;
 use crate::tls;
-
-/// Whether there is a tracer that makes spans.
-static IS_ON: AtomicBool = AtomicBool::new(false);
-
-/// Whether calls are traced. What this costs others is a read.
-#[inline]
-pub(crate) fn is_on() -> bool {
-    IS_ON.load(Relaxed)
-}
 
 /// Makes spans, or none. Clones share one queue.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +89,6 @@ impl Tracer {
                 Target::Collector { client: Box::new(Client::new(*endpoint)?), is_compressed }
             }
         };
-        IS_ON.store(true, Relaxed);
         let queue = Arc::new(Queue::new(pace.capacity, pace.batch));
         let (resource, health) = (resource.into(), Health::default());
         let exporter = Exporter { queue: Arc::clone(&queue), target, resource, pace, health };
@@ -140,7 +129,7 @@ impl Tracer {
 
 /// The headers `tracestate`, joined as the standard asks for; `None` if there are none, or they are malformed or too long.
 fn tracestate(headers: &HeaderMap) -> Option<Box<str>> {
-    let parts = headers.get_all(TRACESTATE).iter().map(|part| part.to_str());
+    let parts = headers.get_all(&TRACESTATE).iter().map(|part| part.to_str());
     let state = parts.collect::<Result<Vec<_>, _>>().ok()?.join(",");
     (1..=MAX_STATE).contains(&state.len()).then(|| state.into())
 }
@@ -162,6 +151,12 @@ impl Recorder {
 }
 
 impl Trace {
+    /// Its id, if it is recorded.
+    #[inline]
+    pub(crate) fn recorded(&self) -> Option<TraceId> {
+        Some(self.own.trace_id).filter(|_| self.own.is_sampled())
+    }
+
     /// The `traceparent` for what the call causes.
     pub(crate) fn traceparent(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_bytes(&self.next.traceparent()).ok()?;
@@ -218,7 +213,7 @@ mod tests {
         let state = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(TRACESTATE, HeaderValue::from_str(value).unwrap());
+                headers.append(&TRACESTATE, HeaderValue::from_str(value).unwrap());
             }
             tracestate(&headers).map(String::from)
         };

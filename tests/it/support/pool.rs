@@ -165,7 +165,7 @@ async fn rpc(pool: &Pool, method: &str, data: &str, deadline: Option<Instant>) -
         RpcRequest { method: method.into(), data: data.as_bytes().to_vec().into(), ..RpcRequest::default() };
     let body = Bytes::from(request.encode_to_vec());
     let kind = RequestType::of("rpc");
-    let request = Request { caller: Caller::NONE, kind, context: b"{}", body: &body, deadline };
+    let request = Request { caller: Caller::NONE, kind, trace: None, context: b"{}", body: &body, deadline };
     let answer = pool.exec(&request, &mut Timings::default()).await?;
     let response = RpcResponse::decode(answer.body.clone()).unwrap();
     Ok(String::from_utf8(response.result.unwrap_or_default().data.to_vec()).unwrap())
