@@ -129,23 +129,17 @@ fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// Whether no byte needs an escape, whatever is next to it. Sixteen at a time are compared at once.
+/// Whether no byte needs an escape, whatever is next to it. Without a branch per byte: mostly none does.
 fn is_plain(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    let are_plain = |block: &[u8; 16]| block.iter().fold(true, |plain, byte| plain & needs_no_escape(*byte));
-    blocks.iter().all(are_plain) && rest.iter().all(|byte| PLAIN[usize::from(*byte)])
+    bytes.iter().fold(true, |plain, byte| plain & PLAIN[usize::from(*byte)])
 }
 
-const fn needs_no_escape(byte: u8) -> bool {
-    byte >= b' ' && byte <= b'~' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
-}
-
-/// The same in a table, which is faster for a single byte.
+/// The bytes that need no escape, whatever is next to them.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < plain.len() {
-        plain[byte] = needs_no_escape(byte as u8);
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
         byte += 1;
     }
     plain
