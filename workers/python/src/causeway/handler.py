@@ -75,6 +75,8 @@ def respond(codec: Codec, event: Event, answer: Any) -> bytes:
     problem = _problem(event, answer)
     if problem:
         raise WorkerError(problem)
+    # One that is raised again and again would gather the frames of all requests.
+    answer.__traceback__ = None
     if isinstance(answer, Error):
         fields = {"code": answer.code, "message": answer.message, "temporary": answer.temporary}
         return codec.refusal(event, "error", fields)

@@ -74,7 +74,7 @@ class _Synchronous(_Around):
             try:
                 return self._inners(self._inner.function(request))
             except (Error, Disconnect) as refusal:
-                return self._inners(refusal)
+                return self._inners(refusal.with_traceback(None))
 
         return self._own(self._function(request, following))
 
@@ -101,7 +101,7 @@ class _Asynchronous(_Around):
             try:
                 return self._inners(await self._call(request))
             except (Error, Disconnect) as refusal:
-                return self._inners(refusal)
+                return self._inners(refusal.with_traceback(None))
 
         return self._own(await self._function(request, following))
 

@@ -49,6 +49,7 @@ class StreamEncoder:
 
     def refusal(self, raised: Union[Stop, Error, Disconnect]) -> bytes:
         """Return the answer if what the generator raised rejects the subscription; raise ``WorkerError`` if it is too late."""
+        raised.__traceback__ = None
         if isinstance(raised, Stop):
             if not self.accepted:
                 raise raised
