@@ -327,7 +327,7 @@ final class App
             return new Async\Worker(Relay::open(), new RevoltLoop(), min($concurrency, 65535));
         }
         if ($missing !== '') {
-            fwrite(STDERR, "this worker handles one request at a time: $missing\n");
+            Log::warning("this worker handles one request at a time: $missing");
         }
 
         return new Worker();
@@ -343,7 +343,7 @@ final class App
                 $isKnown = $event === Event::Rpc || $this->handlers->has($event);
                 $name = $isKnown ? Incident::nameOf($event, $request) : $event->value;
                 $line = "no handler for $name (logged once)";
-                $this->logger === null ? fwrite(STDERR, "$line\n") : $this->logger->warning($line, ['event' => $event->value]);
+                $this->logger === null ? Log::warning($line, ['type' => $event->value]) : $this->logger->warning($line, ['event' => $event->value]);
             }
 
             return $event->takesError() ? Error::notAvailable() : null;

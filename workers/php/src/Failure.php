@@ -47,10 +47,20 @@ final class Failure
                 return $text;
             }
         } catch (\Throwable $failure) {
-            fwrite(STDERR, "cannot log an exception: $failure" . PHP_EOL);
+            Log::error('cannot log an exception: ' . self::text($failure), self::fields($failure));
         }
-        fwrite(STDERR, ($error instanceof WorkerException ? $text : $error) . PHP_EOL);
+        Log::error($text, $error instanceof WorkerException ? [] : self::fields($error));
 
         return $text;
+    }
+
+    /** @return array<string, string> what the log has about an exception without a request */
+    private static function fields(\Throwable $error): array
+    {
+        $place = "{$error->getFile()}:{$error->getLine()}";
+        // Not the exception as a string: that may be its own, and throw.
+        $traceback = self::text($error) . " in $place\n{$error->getTraceAsString()}";
+
+        return ['exception' => $error::class, 'place' => $place, 'traceback' => $traceback];
     }
 }

@@ -39,8 +39,11 @@ final class Incident
     {
         $name = self::nameOf($this->event, $this->request);
         $line = $text;
+        $place = [];
         if (!$error instanceof WorkerException) {
-            $line = "$name failed: " . strtr($text, ["\r" => '', "\n" => ' ']) . ' (' . Trace::origin($error) . ')';
+            $origin = Trace::origin($error);
+            $line = "$name failed: " . strtr($text, ["\r" => '', "\n" => ' ']) . ' (' . Trace::text($origin) . ')';
+            $place = ['exception' => $error::class, 'place' => "{$origin['file']}:{$origin['line']}"];
         }
         $page = $this->debug ? new DebugPage($error, $this->request, $name) : null;
         if ($this->logger !== null) {
@@ -49,7 +52,23 @@ final class Incident
 
             return;
         }
-        $details = $page ?? ($error instanceof WorkerException ? '' : $error);
-        fwrite(STDERR, rtrim("$line\n$details") . "\n");
+        $fields = ['type' => $this->event->value, ...$this->trace(), ...$place];
+        if ($page === null && $place !== []) {
+            $fields['traceback'] = (string) $error;
+        }
+        Log::error($line, $fields, (string) $page);
+    }
+
+    /**
+     * The trace of the request. The server knows that of a line only where one request is handled at a time.
+     *
+     * @return array<string, string>
+     */
+    private function trace(): array
+    {
+        // 00-TRACE-SPAN-FLAGS
+        $parts = explode('-', $this->request->headers->get('traceparent') ?? '');
+
+        return count($parts) >= 4 ? ['trace_id' => $parts[1]] : [];
     }
 }

@@ -11,8 +11,12 @@ namespace Causeway;
  */
 final class Trace
 {
-    /** The innermost place in the application's own code: file, line and function. */
-    public static function origin(\Throwable $error): string
+    /**
+     * The innermost place in the application's own code.
+     *
+     * @return array{file: string, line: int, function: string, arguments: list<mixed>}
+     */
+    public static function origin(\Throwable $error): array
     {
         $places = self::places($error);
         $own = array_filter($places, static fn (array $place): bool => self::isOwn($place['file']));
@@ -25,7 +29,7 @@ final class Trace
             $origin = $place;
         }
 
-        return self::text($origin);
+        return $origin;
     }
 
     /**
@@ -62,8 +66,12 @@ final class Trace
         return !str_starts_with($path, strtr(__DIR__, '\\', '/') . '/') && !str_contains($path, '/vendor/');
     }
 
-    /** @param array{file: string, line: int, function: string, arguments: list<mixed>} $place */
-    private static function text(array $place): string
+    /**
+     * A place as file, line and function.
+     *
+     * @param array{file: string, line: int, function: string, arguments: list<mixed>} $place
+     */
+    public static function text(array $place): string
     {
         $function = $place['function'] === '' ? '' : " in {$place['function']}";
 

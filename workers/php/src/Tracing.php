@@ -40,7 +40,7 @@ final class Tracing
             // Such as an unknown propagator in OTEL_PROPAGATORS.
             if (!self::$hasFailed) {
                 self::$hasFailed = true;
-                fwrite(STDERR, "cannot continue traces (logged once): {$error->getMessage()}\n");
+                Log::warning("cannot continue traces (logged once): {$error->getMessage()}");
             }
 
             return null;

@@ -64,6 +64,74 @@ final class FailureTest extends TestCase
         self::assertStringContainsString("$wrong\n$this->script:9: next was called twice\n", $log);
     }
 
+    public function testCausewayGetsEachFailureAsOneLineWithItsLevelAndFields(): void
+    {
+        $worker = $this->script('
+            function find(string $id): never { throw new DomainException("no user\n$id"); }
+            $app = (new App())->onRpc("find", fn () => find("\xff"))->onRpc("long", fn () => find(str_repeat("x", 1_000_000) . "end"))
+                ->onRpc("wrong", fn () => "text");
+        ', ['CAUSEWAY_POOL' => 'centrifuge']);
+        $context = '{"type":["rpc"],"traceparent":["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]}';
+        foreach (['find', 'long', 'wrong', 'missing'] as $method) {
+            $worker->send(new Frame("$context{\"method\":\"$method\"}", Frame::JSON, [strlen($context)]));
+            $worker->receive();
+        }
+        $lines = explode("\n", trim(self::plain($worker->wait()[1])));
+        self::assertLessThan(65536, max(array_map(strlen(...), $lines)));
+        [$failed, $long, $wrong, $missing] = array_map(static fn (string $line): array => json_decode($line, true, flags: JSON_THROW_ON_ERROR), $lines);
+        $traced = ['type' => 'rpc', 'trace_id' => '4bf92f3577b34da6a3ce929d0e0e4736'];
+        $trace = $failed['traceback'];
+        unset($failed['traceback']);
+        self::assertSame([
+            'level' => 'error',
+            'msg' => "rpc method \"find\" failed: DomainException: no user \u{fffd} ($this->script:3 in find)",
+            ...$traced,
+            'exception' => 'DomainException',
+            'place' => "$this->script:3",
+        ], $failed);
+        self::assertStringStartsWith("DomainException: no user\n\u{fffd} in $this->script:3\nStack trace:\n#0 $this->script(4): find(", $trace);
+        self::assertStringContainsString('xxx ... xxx', $long['msg']);
+        $text = "$this->script:5: the handler of rpc returned string, expected RpcResult, Error, Disconnect or null";
+        self::assertSame(['level' => 'error', 'msg' => $text, ...$traced], $wrong);
+        self::assertSame(['level' => 'warn', 'msg' => 'no handler for rpc method "missing" (logged once)', 'type' => 'rpc'], $missing);
+    }
+
+    public function testForCausewayADebugPageFollowsTheLine(): void
+    {
+        $worker = $this->script('$app = (new App(debug: true))->onRpc("*", fn () => intdiv(1, 0));', ['CAUSEWAY_POOL' => 'centrifuge']);
+        $worker->ask('rpc', '{"method":"x","user":"42"}', Frame::JSON);
+        $lines = explode("\n", $worker->wait()[1]);
+        $record = json_decode($lines[0], true, flags: JSON_THROW_ON_ERROR);
+        self::assertSame('error', $record['level']);
+        self::assertArrayNotHasKey('traceback', $record);
+        self::assertSame(['request: rpc method "x"', 'user: 42'], array_slice($lines, 1, 2));
+    }
+
+    public function testALogThatCannotBeWrittenCostsNothing(): void
+    {
+        $worker = $this->script('
+            fclose(STDERR);
+            final class Odd extends Exception { public function __toString(): string { throw new LogicException("odd"); } }
+            $app = (new App())->onRpc("*", fn () => throw new Odd("text"));
+        ');
+        foreach ([1, 2] as $_) {
+            self::assertSame('Odd: text', $worker->ask('rpc', '{}', Frame::JSON)->payload);
+        }
+        self::assertSame(0, $worker->wait()[0]);
+    }
+
+    public function testAnExceptionWhoseTextCannotBeMadeIsLogged(): void
+    {
+        $worker = $this->script('
+            final class Odd extends Exception { public function __toString(): string { throw new LogicException("odd"); } }
+            $app = (new App())->onRpc("*", fn () => throw new Odd("text"));
+        ');
+        self::assertSame('Odd: text', $worker->ask('rpc', '{}', Frame::JSON)->payload);
+        $log = $worker->wait()[1];
+        self::assertStringContainsString('cannot log an exception: LogicException: odd', $log);
+        self::assertStringContainsString("\nOdd: text in $this->script:4\n#0 ", $log);
+    }
+
     public function testTheLoggerOfTheApplicationGetsFailures(): void
     {
         $worker = $this->script('

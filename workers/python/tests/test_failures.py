@@ -83,6 +83,98 @@ def test_a_stream_that_fails_is_logged_alike(handler: Any, capsys: pytest.Captur
     assert f'subscribeunidirectional channel "clock:1" failed: {TEXT} ({__file__}:{LINE} in broken)' in reported(capsys)
 
 
+@pytest.fixture
+def under_causeway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAUSEWAY_POOL", "centrifuge")
+
+
+@pytest.mark.usefixtures("under_causeway")
+def test_causeway_gets_each_failure_as_one_line_with_its_level_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App()
+    app.on_rpc("bad")(broken)
+    app.on(Event.RPC, "wrong")(lambda request: "text")
+    client = TestClient(
+        app, raise_exceptions=False, headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    )
+    for method in ("bad", "wrong", "missing"):
+        client.rpc(method)
+    bad, wrong, missing = (json.loads(line) for line in reported(capsys))
+    traced = {"type": "rpc", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    trace = bad.pop("traceback")
+    assert bad == {
+        "level": "error",
+        "msg": f'rpc method "bad" failed: {TEXT} ({__file__}:{LINE} in broken)',
+        **traced,
+        "exception": "JSONDecodeError",
+        "place": f"{__file__}:{LINE}",
+    }
+    assert trace.startswith(f'Traceback (most recent call last):\n  File "{__file__}", line {LINE}, in broken\n')
+    text = (
+        f"{__file__}:{wrong['msg'].split(':')[1]}: the handler of rpc returned str, expected RpcResult, Error, Disconnect or None"
+    )
+    assert wrong == {"level": "error", "msg": text, **traced}
+    assert missing == {"level": "warn", "msg": 'no handler for rpc method "missing" (logged once)', "type": "rpc"}
+
+
+@pytest.mark.usefixtures("under_causeway")
+def test_a_line_for_causeway_is_json_and_short_whatever_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    @(app := App()).on_rpc("*")
+    def bad(request: causeway.RpcRequest) -> None:
+        raise ValueError("\ud800\n" + "x" * 1_000_000 + "end")
+
+    TestClient(app, raise_exceptions=False).rpc("bad")
+    (line,) = reported(capsys)
+    record = json.loads(line)
+    assert r"ValueError: \ud800 xxx" in record["msg"] and record["traceback"].endswith("xend\n")
+    assert len(line) < 64 * 1024
+
+
+@pytest.mark.usefixtures("under_causeway")
+def test_for_causeway_a_debug_page_follows_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(debug=True)
+    app.on_rpc("*")(broken)
+    TestClient(app, user="42", raise_exceptions=False).rpc("bad")
+    line, *page = reported(capsys)
+    assert json.loads(line)["level"] == "error" and "traceback" not in json.loads(line)
+    assert page[0] == "  user: 42" and "Traceback (most recent call last):" in page
+
+
+@pytest.mark.parametrize("problem", [BrokenPipeError, OSError, ValueError])
+def test_a_log_that_cannot_be_written_costs_nothing(problem: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, text: str) -> None:
+            raise problem
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    app = App()
+    app.on_rpc("*")(broken)
+    assert TestClient(app, raise_exceptions=False).rpc("bad").failure == TEXT
+
+
+@pytest.mark.parametrize("refusal", [causeway.Error(404, "not found"), causeway.Disconnect(4001, "bye"), KeyError("x")])
+@pytest.mark.parametrize("client", [TestClient, AsyncTestClient])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_exception_that_is_raised_again_and_again_does_not_grow(refusal: Exception, client: Any, wrapped: bool) -> None:
+    app = App()
+
+    @app.on_rpc("*")
+    async def refuse(request: causeway.RpcRequest) -> None:
+        raise refusal
+
+    if wrapped:
+
+        @app.middleware
+        async def around(request: Any, next: Any) -> Any:
+            await next(request)
+            return causeway.RpcResult()
+
+    for _ in range(2):
+        answer = client(app, raise_exceptions=False).rpc("x")
+        if client is AsyncTestClient:
+            asyncio.run(answer)
+        assert refusal.__traceback__ is None
+
+
 @pytest.mark.parametrize("style", ["plain", "async", "thread"])
 def test_many_at_a_time_fail_alike(style: str, capsys: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:

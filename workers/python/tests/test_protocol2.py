@@ -518,11 +518,11 @@ async def test_a_handler_that_blocks_the_event_loop_is_named(monkeypatch: pytest
     logged = threading.Event()
     lines: list[str] = []
 
-    def log(line: str, **_: Any) -> None:
+    def log(line: str) -> None:
         lines.append(line)
         logged.set()
 
-    monkeypatch.setattr("causeway.protocol2.watchdog.print", log, raising=False)
+    monkeypatch.setattr("causeway.protocol2.watchdog.log", log)
 
     def block() -> None:
         logged.wait(PATIENCE)

@@ -7,6 +7,7 @@ namespace Causeway\Laravel;
 use Causeway\Cancelled;
 use Causeway\Error;
 use Causeway\Interceptor;
+use Causeway\Log;
 use Causeway\Request;
 use Causeway\Stop;
 use Causeway\WorkerException;
@@ -62,7 +63,7 @@ final class Lifecycle implements Interceptor
         try {
             $this->laravel->make(ExceptionHandler::class)->report($error);
         } catch (\Throwable $failure) {
-            fwrite(STDERR, "cannot report an exception: {$failure->getMessage()}\n");
+            Log::error("cannot report an exception: {$failure->getMessage()}");
         }
 
         return $error;

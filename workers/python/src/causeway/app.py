@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from . import codec as codecs
 from .codec import Codec
 from .events import Disconnect, Error, Event
-from .failures import Handled, Stop, remember
+from .failures import Handled, Stop, WorkerError, remember
 from .handler import Handler, encode, respond
 from .handlers import CURRENT, enter, event_of, leave
+from .logs import log
 from .registry import Registry
 from .relay import Relay
 from .requests import Request
@@ -217,7 +218,11 @@ class App(Registry):
             CURRENT.set(None)
             if entered is not None:
                 detach(entered)
-        return encode(codec, event, handler, answer)
+        try:
+            return encode(codec, event, handler, answer)
+        except WorkerError as error:
+            remember(error, Handled(event, request, self._handlers.debug))
+            raise
 
     def _complete(self, answer: Awaitable[Any]) -> Any:
         """Run the event loop until there is the answer."""
@@ -262,7 +267,7 @@ def _may_be_concurrent(concurrency: int) -> bool:
         raise ValueError(f"expected a concurrency from 1 to 65535, found {concurrency}")
     if "2" in os.environ.get("CAUSEWAY_PROTOCOLS", "1").split(","):
         return True
-    print("this worker handles one request at a time: the server does not offer protocol 2", file=sys.stderr, flush=True)
+    log("this worker handles one request at a time: the server does not offer protocol 2")
     return False
 
 

@@ -8,7 +8,8 @@ import typing
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 from .events import Error, Event
-from .failures import described, log
+from .failures import described
+from .logs import log
 from .sources import Scope, Source
 
 if TYPE_CHECKING:
@@ -67,5 +68,7 @@ class DataSource(Source):
             return self._adapter.validate_json(scope.request.data or b"null")
         except ValidationError as error:
             problem = problem_of(error)
-            log(f"invalid data for {described(self._event, scope.request)}: {json.dumps(problem)[1:-1]} ({self._place})")
+            what = described(self._event, scope.request)
+            line = f"invalid data for {what}: {json.dumps(problem)[1:-1]} ({self._place})"
+            log(line, type=self._event.value, place=self._place)
             raise bad_request(problem) from error

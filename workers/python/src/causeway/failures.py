@@ -6,12 +6,14 @@ import inspect
 import json
 import linecache
 import os
-import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from .logs import log
 
 if TYPE_CHECKING:
     from .events import Event
@@ -48,11 +50,6 @@ def quoted(text: str) -> str:
     return json.dumps(text[:100])
 
 
-def log(line: str) -> None:
-    """Write to standard error, which the server logs."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def remember(error: BaseException, handled: Handled) -> None:
     """Let ``failure`` know later in which request an exception was raised."""
     error.__dict__[_HANDLED] = handled
@@ -60,21 +57,22 @@ def remember(error: BaseException, handled: Handled) -> None:
 
 def failure(error: BaseException, handled: Optional[Handled] = None) -> bytes:
     """Log why a request failed, and return the text for the server."""
-    handled = handled or error.__dict__.get(_HANDLED)
+    handled = handled or error.__dict__.pop(_HANDLED, None)
+    fields = _fields(handled)
     if isinstance(error, WorkerError):
-        log(str(error))
+        log(str(error), level="error", **fields)
         return str(error).encode(errors="replace")
     summary = f"{type(error).__name__}: {_text(error)}"
     frames = _frames_of(error.__traceback__)
-    lines = []
-    if handled is not None:
-        lines.append(f"{handled} failed: {summary} ({_place(frames)})\n")
+    trace = "".join(traceback.format_exception(type(error), error, _of_application(error.__traceback__)))
+    fields.update(exception=type(error).__name__, place=_file_and_line(frames))
+    head = f"{handled or 'a request'} failed: {summary} ({_place(frames)})".replace("\n", " ")
     if handled is not None and handled.debug:
-        lines.extend(_request(handled))
-    lines.extend(traceback.format_exception(type(error), error, _of_application(error.__traceback__)))
-    if handled is not None and handled.debug:
-        lines.extend(_variables(frames))
-    log("".join(lines).rstrip("\n"))
+        log(head, level="error", details="".join([*_request(handled), trace, *_variables(frames)]), **fields)
+    else:
+        log(head, level="error", traceback=trace, **fields)
+    # One that is raised again and again would gather the frames of all requests.
+    error.__traceback__ = None
     return summary.encode(errors="replace")
 
 
@@ -124,11 +122,28 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_HERE)
 
 
+def _fields(handled: Optional[Handled]) -> dict[str, str]:
+    """Return what a log line has about the request: the names are the server's."""
+    if handled is None:
+        return {}
+    fields = {"type": handled.event.value}
+    # 00-TRACE-SPAN-FLAGS. The server knows the trace of a line only where one request is handled at a time.
+    with suppress(ValueError):
+        trace = (handled.request.header("traceparent") or "").split("-")
+        if len(trace) >= 4:
+            fields["trace_id"] = trace[1]
+    return fields
+
+
 def _place(frames: _Frames) -> str:
+    return f"{_file_and_line(frames)} in {frames[-1][0].f_code.co_name}" if frames else "unknown"
+
+
+def _file_and_line(frames: _Frames) -> str:
     if not frames:
         return "unknown"
     frame, line = frames[-1]
-    return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+    return f"{frame.f_code.co_filename}:{line}"
 
 
 def _of_application(trace: Optional[TracebackType]) -> Optional[TracebackType]:

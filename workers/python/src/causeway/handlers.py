@@ -9,9 +9,10 @@ from typing import Any, Callable, Optional, TypeVar
 
 from . import tracing
 from .events import Answer, Error, Event
-from .failures import WorkerError, described, log
+from .failures import WorkerError, described
 from .handler import AnyHandler, Handler
 from .injection import Injector
+from .logs import log
 from .middlewares import InThread, Middleware
 from .patterns import Pattern
 from .requests import Request
@@ -165,7 +166,7 @@ class Handlers:
         if event not in self._missing and event is not Event.STREAM_END:
             self._missing.add(event)
             has_patterns = event is Event.RPC or event in self._registered
-            log(f"no handler for {described(event, request) if has_patterns else event.value} (logged once)")
+            log(f"no handler for {described(event, request) if has_patterns else event.value} (logged once)", type=event.value)
         # Some responses have no error: their result is empty instead.
         return Error.not_available() if event.refusals else None
 

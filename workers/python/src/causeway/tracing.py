@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from .logs import log
 
 if TYPE_CHECKING:
     from .requests import Request
@@ -64,8 +65,8 @@ def _load() -> Optional[_Api]:
 
 
 def _report(error: Exception) -> None:
-    """Print the first error."""
+    """Log the first error."""
     global _has_failed
     if not _has_failed:
         _has_failed = True
-        print(f"cannot continue traces (logged once): {error!r}", file=sys.stderr, flush=True)
+        log(f"cannot continue traces (logged once): {error!r}")

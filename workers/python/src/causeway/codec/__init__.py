@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from functools import cache
 from typing import Optional
 
+from ..logs import log
 from .base import Codec
 
 __all__ = ["Codec", "by_name", "choose"]
@@ -26,7 +26,7 @@ def choose(wanted: Optional[str] = None) -> Codec:
         raise ValueError(f'expected the codec "proto" or "json", found {wanted!r}')
     offered = "json" in os.environ.get("CAUSEWAY_CODECS", "proto").split(",")
     if wanted == "json" and not offered:
-        print("this server does not offer the codec json: protobuf is used", file=sys.stderr, flush=True)
+        log("this server does not offer the codec json: protobuf is used")
     return by_name("json" if offered and (wanted == "json" or (wanted is None and not _protobuf_is_fast())) else "proto")
 
 

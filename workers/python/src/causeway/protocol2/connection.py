@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import Callable, Optional, Union
 
+from ..logs import log
 from ..relay import Relay
 
 _READ = 64 * 1024
@@ -170,7 +170,7 @@ class Connection:
 
 
 def _leave() -> None:
-    print("a forked child returned from its handler into the event loop of its parent: it exits", file=sys.stderr, flush=True)
+    log("a forked child returned from its handler into the event loop of its parent: it exits", level="error")
     os._exit(1)
 
 

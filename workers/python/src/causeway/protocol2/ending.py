@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Collection
 from typing import Any, Optional
+
+from ..logs import log
 
 PATIENCE = 5.0
 """Seconds that cancelled tasks have to end."""
@@ -19,4 +20,4 @@ async def end(tasks: Collection[Optional[asyncio.Task[Any]]]) -> None:
     if cancelled:
         _, pending = await asyncio.wait(cancelled, timeout=PATIENCE)
         for task in pending:
-            print(f"a task did not end after it was cancelled: {task!r}", file=sys.stderr, flush=True)
+            log(f"a task did not end after it was cancelled: {task!r}")

@@ -10,6 +10,8 @@ import time
 from types import FrameType
 from typing import Callable, Optional
 
+from ..logs import log
+
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__init__.py")
 _ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep
@@ -105,7 +107,7 @@ class Watchdog:
         if now - self._logged.get(place, -_AGAIN) >= _AGAIN:
             self._logged[place] = now
             milliseconds = round(self._limit * 1000)
-            print(f"the event loop is blocked for more than {milliseconds} ms: {place}", file=sys.stderr, flush=True)
+            log(f"the event loop is blocked for more than {milliseconds} ms: {place}")
 
 
 def _frames(frame: Optional[FrameType]) -> list[FrameType]:
