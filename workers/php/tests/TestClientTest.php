@@ -19,6 +19,7 @@ use Causeway\Request;
 use Causeway\Result\ConnectResult;
 use Causeway\Result\RpcResult;
 use Causeway\Result\SubscribeResult;
+use Causeway\Stop;
 use Causeway\Testing\TestClient;
 use PHPUnit\Framework\TestCase;
 
@@ -55,6 +56,39 @@ final class TestClientTest extends TestCase
         $client->rpc('x');
         $client->with(user: '7', meta: ['a' => 1])->rpc('x', [], client: 'c', transport: 'sse', labels: ['k' => 'v'], headers: ['X-Token' => 't']);
         self::assertSame([['', 'test-client', 'websocket', null, null, [], null], ['7', 'c', 'sse', [], ['a' => 1], ['k' => 'v'], 't']], $seen);
+    }
+
+    public function testAfterAConnectRequestsHaveItsUserAndMeta(): void
+    {
+        $seen = [];
+        $app = (new App())
+            ->onConnect(fn (ConnectRequest $request) => $request->name === 'no' ? new Error(1, 'no') : new ConnectResult(user: '42', meta: ['plan' => 'pro']))
+            ->onRpc('*', function (RpcRequest $request) use (&$seen): void {
+                $seen[] = [$request->user, $request->meta()];
+            });
+        $client = new TestClient($app);
+        $other = $client->with(user: '7');
+        $client->connect(name: 'no');
+        $client->rpc('x');
+        $client->connect();
+        $client->rpc('x');
+        $client->rpc('x', user: '43', meta: 1);
+        $other->rpc('x');
+        self::assertSame([['', null], ['42', ['plan' => 'pro']], ['43', 1], ['7', null]], $seen);
+    }
+
+    public function testHeadersOfACallAddToThoseOfTheClient(): void
+    {
+        $app = (new App())->onRpc('*', fn (RpcRequest $request) => new RpcResult([$request->header('a'), $request->header('b'), $request->header('type')]));
+        $client = (new TestClient($app))->with(headers: ['A' => '1', 'B' => '2']);
+        self::assertSame(['1', '3', 'rpc'], $client->rpc('x', headers: ['b' => '3'])->data);
+    }
+
+    public function testAStopIsThrownAlways(): void
+    {
+        $app = (new App())->onRpc('*', fn () => throw new Stop());
+        $this->expectException(Stop::class);
+        (new TestClient($app, raiseExceptions: false))->rpc('x');
     }
 
     public function testItSaysWhichFieldARequestDoesNotHave(): void

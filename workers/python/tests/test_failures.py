@@ -209,7 +209,7 @@ def test_a_debug_page_has_the_request_and_the_variables(client: Any, capsys: pyt
     assert answer.failure == TEXT
     page = capsys.readouterr().err
     assert page.startswith('rpc method "bad" failed: ')
-    assert '\n  user: 42\n  client: client\n  transport: websocket\n  data: b\'{"password":"xxx' in page
+    assert '\n  user: 42\n  client: test-client\n  transport: websocket\n  data: b\'{"password":"xxx' in page
     assert "xxx' and 967 more bytes\n" in page
     assert f"\n{__file__}:{LINE} in broken\n" in page
     assert f'\n  > {LINE:4}     return json.loads("{{")\n' in page

@@ -73,9 +73,9 @@ def test_requests_have_what_centrifugo_sends(app: App) -> None:
     client.notify_channel_state([{"channel": "news", "type": "occupied"}])
     client.stream_end("news", stream="s1")
     assert seen == [
-        ("", None, "client", "websocket"),
+        ("", None, "test-client", "websocket"),
         ("42", {"plan": "pro"}, "7", "websocket"),
-        ("43", {"plan": "pro"}, "client", "websocket"),
+        ("43", {"plan": "pro"}, "test-client", "websocket"),
         ("news", "t", [1], "a=b"),
         "news",
         ("s1", "42"),

@@ -10,6 +10,7 @@ use Causeway\Event;
 use Causeway\Json;
 use Causeway\Payload;
 use Causeway\Raw;
+use Causeway\Stop;
 
 /**
  * Calls the handlers of an application without a server, for its tests.
@@ -19,7 +20,7 @@ use Causeway\Raw;
  *     self::assertSame(3, $answer->data);
  *
  * Events and answers are encoded and decoded as on their way from and to Centrifugo. Every method takes further fields of the request by name,
- * such as `user`, `client`, `meta` and `labels`, and `headers`, an array.
+ * such as `user`, `client`, `meta` and `labels`, and `headers`, an array. Those of a call add to those of the client.
  */
 final class TestClient
 {
@@ -32,7 +33,7 @@ final class TestClient
     public function __construct(
         private readonly App $app,
         private readonly bool $raiseExceptions = true,
-        private readonly array $fields = [],
+        private array $fields = [],
     ) {
     }
 
@@ -42,9 +43,15 @@ final class TestClient
         return new self($this->app, $this->raiseExceptions, self::named($fields) + $this->fields);
     }
 
+    /** Connects. The requests that follow have the user and the meta of the result, as from Centrifugo. */
     public function connect(mixed $data = null, mixed ...$fields): Answer
     {
-        return $this->send(Event::Connect, ['data' => $data] + self::named($fields));
+        $answer = $this->send(Event::Connect, ['data' => $data] + self::named($fields));
+        if ($answer->result !== null) {
+            $this->fields = ['user' => $answer->result['user'] ?? '', 'meta' => $answer->result['meta'] ?? null] + $this->fields;
+        }
+
+        return $answer;
     }
 
     public function refresh(mixed ...$fields): Answer
@@ -145,7 +152,8 @@ final class TestClient
         try {
             return $part();
         } catch (\Throwable $error) {
-            return $this->raiseExceptions ? throw $error : $error;
+            // The request would go to another worker.
+            return $this->raiseExceptions || $error instanceof Stop ? throw $error : $error;
         }
     }
 
@@ -157,11 +165,14 @@ final class TestClient
      */
     private function payload(Event $event, array $fields, ?\Closure $messages = null): Payload
     {
-        $fields += $this->fields;
-        $headers = ['type' => [$event->value]];
-        foreach ((array) ($fields['headers'] ?? []) as $name => $value) {
-            $headers[strtolower((string) $name)] = array_values((array) $value);
+        $headers = [];
+        foreach ([$this->fields['headers'] ?? [], $fields['headers'] ?? []] as $more) {
+            foreach ((array) $more as $name => $value) {
+                $headers[strtolower((string) $name)] = array_values((array) $value);
+            }
         }
+        $headers['type'] = [$event->value];
+        $fields += $this->fields;
         if ($event->hasStreamId()) {
             $headers['stream'] = [$fields['stream'] ?? 'test-stream'];
         }

@@ -122,7 +122,7 @@ class Events(ABC, Generic[A, S]):
     def _open(self, event: Event, **fields: Any) -> S: ...
 
     def _payload(
-        self, event: Event, stream: str = "stream", headers: Optional[Mapping[str, str]] = None, **fields: Any
+        self, event: Event, stream: str = "test-stream", headers: Optional[Mapping[str, str]] = None, **fields: Any
     ) -> Payload:
         """Encode a request, whose message has these fields beside those that all requests of this client have."""
         known = {**_CLIENT, "user": self.user, "meta": self.meta}
@@ -154,4 +154,4 @@ class Events(ABC, Generic[A, S]):
             OVERRIDES.reset(token)
 
 
-_CLIENT = {"client": "client", "transport": "websocket", "protocol": "json", "encoding": "json"}
+_CLIENT = {"client": "test-client", "transport": "websocket", "protocol": "json", "encoding": "json"}
