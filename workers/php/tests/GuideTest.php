@@ -35,6 +35,8 @@ final class GuideTest extends RpcTestCase
 {
     private const GUIDE = __DIR__ . '/../../../docs/guide/php.md';
     private const FRAMEWORKS = __DIR__ . '/../../../docs/guide/php-frameworks.md';
+    private const ROOT = __DIR__ . '/../../..';
+    private const LOCKS = self::ROOT . '/docs/guide/locks.md';
     private const README = __DIR__ . '/../README.md';
 
     private string $script = '';
@@ -170,9 +172,9 @@ final class GuideTest extends RpcTestCase
         $class = 'App\Centrifugo\Chat';
         assert(class_exists($class));
         $client = new TestClient((new App())->services([new $class($rpc)]));
-        self::assertSame('7', $client->connect(headers: ['x-user' => '7'])->result['user'] ?? null);
         self::assertSame(103, $client->subscribe('chat:1')->error?->getCode());
-        self::assertTrue($client->subscribe('chat:1', user: '7')->ok);
+        self::assertSame('7', $client->connect(headers: ['x-user' => '7'])->result['user'] ?? null);
+        self::assertTrue($client->subscribe('chat:1')->ok);
         self::assertSame('said', $client->rpc('chat.say', 'hello')->data);
         $this->server?->finish();
         $this->write(self::block('config/bundles.php', self::FRAMEWORKS));
@@ -214,6 +216,53 @@ final class GuideTest extends RpcTestCase
         eval(self::block(''));
         self::assertSame(32, strlen((string) $id));
         $this->server?->finish();
+    }
+
+    public function testTheLockOfTheGuideEndsWithItsWorker(): void
+    {
+        $rpc = $this->serve(static function (Peer $peer): void {
+            $lock = $peer->receive();
+            if (preg_match('~^lock\.Lock\{"resource":"report","id":"\w{32}","ttl":60000000,"pid":\d+\}$~', $lock->payload) !== 1) {
+                throw new \RuntimeException($lock->payload);
+            }
+            $peer->answer($lock, '{"ok":true}');
+        });
+        $id = null;
+        eval(self::blocks(self::LOCKS)[0]);
+        self::assertSame(32, strlen((string) $id));
+        $this->server?->finish();
+    }
+
+    public function testTheApplicationOfTheProjectsReadmeAnswers(): void
+    {
+        $worker = $this->start(str_replace('workers/php/autoload.php', 'vendor/autoload.php', self::blocks(self::ROOT . '/README.md')[0]));
+        $connect = new Proxy\ConnectResponse();
+        $connect->mergeFromString($worker->ask('connect', '')->payload);
+        self::assertSame(['42', ['news']], [$connect->getResult()->getUser(), iterator_to_array($connect->getResult()->getChannels())]);
+        self::assertSame('3', self::rpc($worker, 'sum', '[1,2]'));
+    }
+
+    /** One that is new needs a test, and a place here. */
+    public function testEveryExampleOfTheGuidesIsRunByATest(): void
+    {
+        $known = [
+            '/README.md' => ['<?php // app.php'],
+            '/docs/guide/locks.md' => ['$id = $rpc->lock->lock(\'report\', ttl: 60, owner: \'worker\');'],
+            '/docs/guide/php-frameworks.md' => ['<?php // routes/centrifugo.php', '<?php // config/bundles.php', '<?php // src/Centrifugo/Chat.php'],
+            '/docs/guide/php.md' => [
+                '<?php // app.php', '<?php // services.php', '<?php // test.php', '<?php // async.php', '<?php // streams.php', 'use Causeway\Rpc;',
+            ],
+            '/workers/php/README.md' => ['<?php // app.php'],
+        ];
+        $found = [];
+        foreach (['/README.md', '/docs/*.md', '/docs/*/*.md', '/workers/*/README.md'] as $pattern) {
+            foreach (glob(self::ROOT . $pattern) ?: [] as $page) {
+                $first = array_map(static fn (string $block): string => strtok($block, "\n") ?: '', self::blocks($page));
+                $found += $first === [] ? [] : [substr($page, strlen(self::ROOT)) => $first];
+            }
+        }
+        ksort($found);
+        self::assertSame($known, $found);
     }
 
     public function testEveryEventStandsInTheTableWithItsFields(): void

@@ -47,6 +47,10 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs/guide" / name).read_text()
+
+
 def block(file: str) -> str:
     """Return the example of the guide that names its file."""
     (found,) = [block for block in blocks(GUIDE) if block.startswith(f"# {file}\n")]
@@ -204,10 +208,56 @@ def test_the_application_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Pa
 
 
 def test_the_handlers_for_frameworks_are_those_of_the_examples() -> None:
-    page = (ROOT / "docs/guide/python-frameworks.md").read_text()
     examples = ROOT / "workers/python/examples"
     for name, path in (("shop/realtime.py", "django_shop/shop/realtime.py"), ("realtime.py", "fastapi_shop/realtime.py")):
-        assert f"# {name}\n{(examples / path).read_text()}" in blocks(page)
+        assert f"# {name}\n{(examples / path).read_text()}" in blocks(page("python-frameworks.md"))
+
+
+def test_the_settings_for_django_are_those_of_the_example() -> None:
+    (settings,) = [block for block in blocks(page("python-frameworks.md")) if block.startswith("# settings.py\n")]
+    documented: dict[str, Any] = {}
+    exec(settings, documented)
+    example = (ROOT / "workers/python/examples/django_shop/project/settings.py").read_text()
+    for name in [*documented["INSTALLED_APPS"][1:], documented["CAUSEWAY_APP"]]:
+        assert f'"{name}"' in example
+
+
+def test_the_token_of_the_guide_goes_with_the_write() -> None:
+    def part(peer: Peer) -> None:
+        request = peer.receive()
+        assert request.payload.startswith(b'lock.LockFenced{"resource":"report",') and request.payload.endswith(
+            b'"ttl":60000000,"wait":5000000}'
+        )
+        peer.answer(request, b'{"ok":true,"token":1790000000000000}')
+
+    class Database:
+        def execute(self, statement: str, values: tuple[Any, ...]) -> int:
+            assert statement.count("%s") == len(values)
+            return int(values[1]) if values[1] == values[2] else 0
+
+    with Server(part) as server:
+        names: dict[str, Any] = {"rpc": causeway.Rpc(server.address), "database": Database(), "text": "done"}
+        (write,) = blocks(page("locks.md"))
+        exec(write, names)
+        names["rpc"].close()
+    assert names["done"] == 1790000000000000
+
+
+def test_every_example_of_the_guides_is_run_by_a_test() -> None:
+    """One that is new needs a test, and a place here."""
+    known = {
+        "guide/json.md": ["# app.py"],  # tests/it/json.rs
+        "guide/locks.md": ['lock = rpc.lock.lock_fenced("report", ttl=60, wait=5)'],
+        "guide/python-frameworks.md": ["# settings.py", "# shop/realtime.py", "# realtime.py"],
+        "guide/python.md": [
+            *("# app.py", "# kit.py", "# test_kit.py", "# concurrent.py", "# served.py", "# streams.py"),
+            "import causeway",
+        ],
+    }
+    docs = ROOT / "docs"
+    found = {str(path.relative_to(docs)): blocks(path.read_text()) for path in docs.rglob("*.md")}
+    assert {name: [block.partition("\n")[0] for block in of_page] for name, of_page in found.items() if of_page} == known
+    assert len(blocks(README)) == 2
 
 
 def test_every_argument_of_the_test_client_is_in_the_table() -> None:
