@@ -260,6 +260,18 @@ def test_every_example_of_the_guides_is_run_by_a_test() -> None:
     assert len(blocks(README)) == 2
 
 
+def test_every_promise_names_tests_that_exist() -> None:
+    promises = (ROOT / "tests/PROMISES.md").read_text().partition("## The packages for PHP and Python")[2]
+    for pattern, language, definition in (
+        ("test_[a-z0-9_]+", "python", "def {}("),
+        ("test[A-Z][A-Za-z0-9]+", "php", "function {}("),
+    ):
+        tests = "".join(path.read_text() for path in (ROOT / "workers" / language / "tests").glob("*.p*"))
+        names = re.findall(f"`({pattern})`", promises)
+        assert len(names) > 20
+        assert [name for name in names if definition.format(name) not in tests] == []
+
+
 def test_every_argument_of_the_test_client_is_in_the_table() -> None:
     (arguments,) = re.findall(r"^\| `TestClient\(([^)]*)\)`", GUIDE, re.MULTILINE)
     assert arguments.split(", ") == list(inspect.signature(TestClient).parameters)
