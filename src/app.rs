@@ -18,31 +18,43 @@
 //!
 //! The grace period is `endure.grace_period`. When it is over, calls are dropped and workers killed.
 
+mod accepts;
+mod access;
+mod effects;
+mod reload;
+mod watching;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::Glob;
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
+
+pub(crate) use accepts::Paused;
+use accepts::Accepts;
+pub(crate) use reload::Origin;
+use access::Access;
+use reload::Reloader;
+use watching::Watching;
 
 use crate::admin;
 use crate::api;
 use crate::config::{Config, Loaded};
 use crate::net::{Address, Connections, Sockets};
 use crate::overview::{About, Calls, Overview, Sources};
-use crate::pools::{self, NamedPool, Pools, UpcomingPools};
+use crate::pools::{self, Pools, UpcomingPools};
 use crate::proxy;
 use crate::rpc;
 use crate::service::upgrade::{NoPredecessor, Predecessor};
-use crate::service::{self, Notifier, Watchdog};
+use crate::service::{Notifier, Watchdog};
 use crate::streams::Streams;
 use crate::telemetry::trace::{Exporting, Tracer};
 use crate::telemetry::{logs, metrics};
-use crate::tls;
-use crate::watch::{Patterns, Watch};
+use crate::tls::{self, Acceptor};
 use crate::worker::{self, Environment};
 
 /// What workers get to exit before they are killed, even if calls have used up the grace period.
@@ -53,6 +65,9 @@ const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// What the release of locks in Redis gets whose workers have exited.
 const LOCKS_RELEASED: Duration = Duration::from_secs(1);
+
+/// Requests for reloads that wait; more wait to be sent.
+const RELOADS: usize = 16;
 
 /// Why `serve` could not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,12 +138,21 @@ pub struct App {
     rpc: JoinSet<()>,
     /// Exports spans, if there are any.
     traces: Option<Exporting>,
-    /// Watches files until it is dropped.
-    watching: JoinSet<()>,
     /// Whether RPC, and what operators see, accept connections.
     accepts: Accepts,
     /// Sends signs of life until it is dropped.
     watchdog: JoinSet<()>,
+    /// The configuration in force.
+    in_force: Arc<ArcSwap<Loaded>>,
+    services: Arc<rpc::Services>,
+    /// Requests for reloads, until they are followed.
+    reloads: Option<mpsc::Receiver<oneshot::Sender<String>>>,
+    /// What decides who may connect to the proxy, likewise.
+    access: Option<Access>,
+    /// RPC's address, for workers.
+    rpc_address: Option<String>,
+    /// Reloads the configuration and watches files until it is dropped.
+    following: JoinSet<()>,
     /// Serves health and metrics until it is dropped.
     _admin: JoinSet<()>,
 }
@@ -148,35 +172,32 @@ impl App {
         let (serving, health) = watch::channel(true);
         let (tracer, exporting) =
             Tracer::start(config.otel.as_ref(), &loaded.env).map_err(StartError::Traces)?;
-        let services = services(loaded, health.clone(), requests, &tracer).await?;
+        let (reload, reloads) = mpsc::channel(RELOADS);
+        let services = services(loaded, health.clone(), requests, reload, &tracer).await?;
         if let Some(figures) = tracer.figures() {
             services.metrics.register(figures);
         }
         let accepts = Accepts::new(predecessor.is_none());
-        let (admin, admin_connections) =
-            start_admin(config, &services, health.clone(), sockets, &accepts).await?;
-        let (rpc, rpc_address, rpc_connections) = start_rpc(config, &services, sockets, &accepts).await?;
+        let admin = start_admin(config, &services, health.clone(), sockets, &accepts).await?;
+        let rpc = start_rpc(config, &services, sockets, &accepts).await?;
         if let Some(predecessor) = predecessor {
             predecessor.booting(config.start_time()).await?;
             accepts.rpc.send_replace(true);
         }
-        let environment = Environment {
-            work_dir: loaded.work_dir.clone(),
-            inherited: loaded.env.iter().filter(|(name, _)| !service::is_private(name)).cloned().collect(),
-            rpc: rpc_address,
-            compat: config.compat,
-        };
-        run_on_init(config, &environment).await?;
-        let server =
-            proxy::Server::bind(&config.proxy, services.pools.names(), sockets).await?.traced(tracer);
+        run_on_init(config, &reload::environment(loaded, rpc.address.clone())).await?;
+        let names = services.pools.numbers().clone();
+        let server = proxy::Server::bind(&config.proxy, names, sockets).await?.traced(tracer);
         services.metrics.register(server.statistics());
         let connections = vec![
             ("proxy", vec![server.connections()]),
-            ("rpc", rpc_connections),
-            ("admin", admin_connections),
+            ("rpc", rpc.connections),
+            ("admin", admin.connections),
         ];
         services.metrics.register(Arc::new(admin::OpenConnections(connections)));
-        let pools = start_pools(config, environment, predecessor.is_some()).await?;
+        // Waits until all workers of required pools are ready.
+        let settings = reload::settings(loaded, rpc.address.clone());
+        let relays = worker::Relays::new(predecessor.is_some());
+        let pools = Pools::start(settings, services.pools.numbers().clone(), relays).await?;
         if let Some(predecessor) = predecessor
             && let Err(error) = predecessor.ready().await
         {
@@ -186,12 +207,14 @@ impl App {
         services.pools.set(pools.clone());
         sockets.own_files(true);
         accepts.admin.send_replace(true);
+        let certificates = server.tls().cloned().into_iter().chain(rpc.certificates).chain(admin.certificates);
+        let access = Access::new(certificates.collect(), Arc::clone(server.credentials()));
         let (close, closed) = oneshot::channel();
         let address = server.local_address();
         info!(target: "centrifuge", address = %server.address(), workers = config.workers(), "listening");
         let (streams, closed) = (services.streams.clone(), async { closed.await.unwrap_or_default() });
         let proxy = tokio::spawn(server.run(pools.clone(), streams.clone(), health, closed));
-        let (watching, watchdog, locks) = (JoinSet::new(), JoinSet::new(), services.locks.clone());
+        let (watchdog, locks) = (JoinSet::new(), services.locks.clone());
         Ok(Self {
             pools,
             address,
@@ -200,12 +223,17 @@ impl App {
             locks,
             close,
             proxy,
-            rpc,
+            rpc: rpc.running,
             traces: exporting,
-            watching,
             accepts,
             watchdog,
-            _admin: admin,
+            in_force: Arc::new(ArcSwap::from_pointee(loaded.clone())),
+            services,
+            reloads: Some(reloads),
+            access: Some(access),
+            rpc_address: rpc.address,
+            following: JoinSet::new(),
+            _admin: admin.running,
         })
     }
 
@@ -219,30 +247,38 @@ impl App {
         &self.pools
     }
 
-    /// Resets each pool whenever a file changes that matches its `watch`; if `all` is set, those without globs when a file changes that is
-    /// usually code.
+    /// Watches files, and reloads the configuration whenever that is requested, from now on.
     ///
     /// # Errors
-    /// If files cannot be watched.
-    pub fn watch(&mut self, loaded: &Loaded, all: bool) -> io::Result<()> {
-        let config = &loaded.config;
-        let pools = std::iter::once(&config.pool).chain(config.pools.iter().map(|pool| &pool.pool));
-        let mut watched: Vec<(&[Glob], Vec<Arc<NamedPool>>)> = Vec::new();
-        for (settings, pool) in pools.zip(self.pools.all()) {
-            if settings.watch.is_empty() && !all {
-                continue;
-            }
-            // Pools that watch the same files share a watch.
-            match watched.iter_mut().find(|(globs, _)| *globs == settings.watch) {
-                Some((_, pools)) => pools.push(Arc::clone(pool)),
-                None => watched.push((&settings.watch, vec![Arc::clone(pool)])),
-            }
-        }
-        for (globs, pools) in watched {
-            let patterns = Patterns::new(&loaded.work_dir, globs).map_err(io::Error::other)?;
-            self.watching.spawn(reset_on_changes(Watch::start(patterns)?, pools));
-        }
-        Ok(())
+    /// If files cannot be watched; reloads are served all the same.
+    pub(crate) fn follow(&mut self, origin: Origin) -> io::Result<()> {
+        let Some((requests, access)) = self.reloads.take().zip(self.access.take()) else { return Ok(()) };
+        let mut watching = Watching::new(origin.watches_all);
+        let loaded = self.in_force.load_full();
+        let watched = watching.set(&loaded.config, &loaded.work_dir, &self.pools);
+        let reloader = Reloader {
+            origin,
+            in_force: Arc::clone(&self.in_force),
+            pools: self.pools.clone(),
+            services: Arc::clone(&self.services),
+            rpc: self.rpc_address.take(),
+            watching,
+            access,
+            address: self.address.clone(),
+        };
+        self.following.spawn(reloader.run(requests));
+        watched
+    }
+
+    /// Requests a reload of the configuration, which is logged.
+    pub fn reload(&self) {
+        let services = Arc::clone(&self.services);
+        tokio::spawn(async move { services.reload.send(oneshot::channel().0).await });
+    }
+
+    /// `endure.grace_period`, as it is now.
+    pub fn grace_period(&self) -> Duration {
+        self.in_force.load().config.grace_period
     }
 
     /// Leaves new connections of RPC to another server, until the guard is dropped.
@@ -269,7 +305,8 @@ impl App {
     /// Shuts everything down within `grace`.
     pub async fn stop(mut self, grace: Duration) -> Shutdown {
         let deadline = Instant::now() + grace;
-        self.watching.abort_all();
+        // A reload that goes on ends here, and what it has started ends with the pools.
+        self.following.shutdown().await;
         self.serving.send_replace(false);
         let _ = self.close.send(grace);
         let answered = timeout_at(deadline, &mut self.proxy).await.is_ok();
@@ -289,58 +326,12 @@ impl App {
     }
 }
 
-/// Whether listeners accept connections that another process may accept as well.
-#[derive(Debug)]
-struct Accepts {
-    rpc: watch::Sender<bool>,
-    admin: watch::Sender<bool>,
-}
-
-impl Accepts {
-    fn new(yes: bool) -> Self {
-        Self { rpc: watch::Sender::new(yes), admin: watch::Sender::new(yes) }
-    }
-}
-
-/// While it exists, another server accepts the connections of a listener.
-#[derive(Debug)]
-#[must_use = "connections are accepted again when this is dropped"]
-pub(crate) struct Paused<'a>(Option<&'a watch::Sender<bool>>);
-
-impl<'a> Paused<'a> {
-    fn new(accepts: &'a watch::Sender<bool>) -> Self {
-        accepts.send_replace(false);
-        Self(Some(accepts))
-    }
-
-    /// The other server goes on to accept them.
-    pub(crate) fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Paused<'_> {
-    fn drop(&mut self) {
-        if let Some(accepts) = self.0 {
-            accepts.send_replace(true);
-        }
-    }
-}
-
-async fn reset_on_changes(mut watch: Watch, pools: Vec<Arc<NamedPool>>) {
-    loop {
-        let file = watch.changed().await;
-        info!(target: "watch", file = %file.display(), "file changed, resetting the workers");
-        // The pools log the outcome.
-        futures_util::future::join_all(pools.iter().map(|pool| pool.reset())).await;
-    }
-}
-
 /// What RPC methods work on. The pools are set once they have started.
 async fn services(
     loaded: &Loaded,
     serving: watch::Receiver<bool>,
     requests: Requests,
+    reload: mpsc::Sender<oneshot::Sender<String>>,
     tracer: &Tracer,
 ) -> Result<Arc<rpc::Services>, StartError> {
     let config = &loaded.config;
@@ -351,15 +342,16 @@ async fn services(
     let overview = Overview::new(Sources { pools: pools.clone(), serving: serving.clone(), about });
     let services = rpc::Services {
         api: api::Client::traced(&config.api, tracer.clone())?,
-        streams: Streams::new(config.streams, config.proxy.max_message_size, pools.names(), events),
+        streams: Streams::new(config.streams, config.proxy.max_message_size, pools.numbers().clone(), events),
         pools,
         overview,
-        config: loaded.shown.clone().into(),
+        config: ArcSwap::from_pointee(loaded.shown.clone().into()),
         serving,
         metrics: declared(config)?,
         locks: rpc::Locks::open(config.lock.as_ref(), config.compat).await?,
         stop: requests.stop,
         upgrade: requests.upgrade,
+        reload,
         compat: config.compat,
     };
     Ok(Arc::new(services))
@@ -375,56 +367,50 @@ fn declared(config: &Config) -> Result<Arc<metrics::Registry>, StartError> {
     Ok(Arc::new(registry))
 }
 
-/// Serves health and metrics, as far as there are sections for them. Returns the open connections as well.
+/// Listeners that serve until `running` is dropped.
+#[derive(Default)]
+struct Serving {
+    running: JoinSet<()>,
+    /// RPC's address, for workers.
+    address: Option<String>,
+    connections: Vec<Arc<Connections>>,
+    certificates: Vec<Arc<Acceptor>>,
+}
+
+/// Serves health and metrics, as far as there are sections for them.
 async fn start_admin(
     config: &Config,
     services: &Arc<rpc::Services>,
     serving: watch::Receiver<bool>,
     sockets: &Sockets,
     accepts: &Accepts,
-) -> io::Result<(JoinSet<()>, Vec<Arc<Connections>>)> {
+) -> io::Result<Serving> {
     let (registry, pools) = (Arc::clone(&services.metrics), services.pools.clone());
     registry.register(Arc::new(admin::Process));
     registry.register(Arc::new(logs::LostLines));
     registry.register(services.streams.figures());
     registry.register(services.api.figures());
+    registry.register(services.overview.reloads());
     let api = services.api.clone();
     services.overview.count(Calls::Api, move || api.counted());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving, overview: services.overview.clone() };
     let server =
         admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources, sockets).await?;
-    let (mut running, connections) = (JoinSet::new(), server.connections());
-    running.spawn(server.run(accepts.admin.subscribe()));
-    Ok((running, connections))
+    let (connections, certificates) = (server.connections(), server.tls().cloned().collect());
+    let mut serving = Serving { connections, certificates, ..Serving::default() };
+    serving.running.spawn(server.run(accepts.admin.subscribe()));
+    Ok(serving)
 }
 
-/// Starts the pools and waits until all workers of those that are required are ready.
-async fn start_pools(
-    config: &Config,
-    environment: Environment,
-    has_predecessor: bool,
-) -> Result<Pools, pools::StartError> {
-    let settings = pools::Settings {
-        pool: config.pool.clone(),
-        pools: config.pools.clone(),
-        server: config.server.clone(),
-        environment,
-        has_predecessor,
-        max_message_size: config.proxy.max_message_size,
-    };
-    Pools::start(settings).await
-}
-
-/// Serves RPC, if there is an `rpc` section. Returns its address, for workers, and its open connections.
+/// Serves RPC, if there is an `rpc` section.
 async fn start_rpc(
     config: &Config,
     services: &Arc<rpc::Services>,
     sockets: &Sockets,
     accepts: &Accepts,
-) -> Result<(JoinSet<()>, Option<String>, Vec<Arc<Connections>>), StartError> {
-    let mut running = JoinSet::new();
-    let Config { server, rpc: Some(config), .. } = config else { return Ok((running, None, Vec::new())) };
+) -> Result<Serving, StartError> {
+    let Config { server, rpc: Some(config), .. } = config else { return Ok(Serving::default()) };
     let workers = match &config.listen {
         Address::Unix(_) => server.identity().map_err(io::Error::other)?,
         Address::Tcp(_) => None,
@@ -434,10 +420,11 @@ async fn start_rpc(
     if let Some(address) = server.operators() {
         info!(target: "rpc", %address, section = "rpc.operators", "listening");
     }
-    let address = server.address().absolute().to_string();
-    let connections = server.connections();
-    running.spawn(server.run(Arc::clone(services), accepts.rpc.subscribe()));
-    Ok((running, Some(address), connections))
+    let address = Some(server.address().absolute().to_string());
+    let (connections, certificates) = (server.connections(), server.tls().cloned().collect());
+    let mut serving = Serving { address, connections, certificates, ..Serving::default() };
+    serving.running.spawn(server.run(Arc::clone(services), accepts.rpc.subscribe()));
+    Ok(serving)
 }
 
 async fn run_on_init(config: &Config, environment: &Environment) -> Result<(), StartError> {

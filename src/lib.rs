@@ -33,6 +33,7 @@ mod offload;
 mod os;
 mod overview;
 pub mod pool;
+pub mod pool_names;
 pub mod pools;
 pub mod proto;
 mod protobuf;

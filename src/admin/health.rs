@@ -82,7 +82,8 @@ impl Page for Probe {
             (false, Question::Ready | Question::Jobs) => shutting_down(self.unavailable),
             (true, Question::Jobs) => plain(self.unavailable, "jobs plugin not found\n"),
             (true, question) => {
-                let mut pools = self.server.pools();
+                let states = self.server.pools();
+                let mut pools: Vec<Seen<'_>> = states.iter().map(Seen::of).collect();
                 if question == Question::Health {
                     for pool in &mut pools {
                         pool.is_ready = true;
@@ -96,16 +97,19 @@ impl Page for Probe {
 }
 
 impl ServerState {
-    /// All pools. Until all that are required have started, none is ready.
-    fn pools(&self) -> Vec<Seen<'_>> {
-        let seen = |pool: &Arc<NamedPool>| (pool.is_ready(), pool.is_required());
-        let states = self.pools.get().map_or_else(Vec::new, |pools| pools.all().iter().map(seen).collect());
-        let states = states.into_iter().chain(std::iter::repeat((false, true)));
-        let names = self.pools.names().iter();
-        names
-            .zip(states)
-            .map(|(name, (is_ready, is_required))| Seen { name, is_ready, is_required })
-            .collect()
+    /// The names of all pools, whether each is ready, and whether it is required. Until all that are required have started, none is ready.
+    fn pools(&self) -> Vec<(String, bool, bool)> {
+        let state = |pool: &Arc<NamedPool>| (pool.name().to_owned(), pool.is_ready(), pool.is_required());
+        match self.pools.get() {
+            Some(pools) => pools.all().iter().map(state).collect(),
+            None => self.pools.names().into_iter().map(|name| (name, false, true)).collect(),
+        }
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of((name, is_ready, is_required): &'a (String, bool, bool)) -> Self {
+        Self { name, is_ready: *is_ready, is_required: *is_required }
     }
 }
 

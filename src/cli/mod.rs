@@ -4,7 +4,7 @@
 //!  serve, check ───────────────────────▶ config ─▶ app
 //!  dns-txt ────────────────────────────▶ config
 //!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
-//!  workers, reset, stop, upgrade, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
+//!  workers, reset, reload, stop, upgrade, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
 //! ```
 //!
 //! Exit codes: 0 for success, 1 for failure, 2 for a mistake in the command line or the configuration, in which case nothing was started.
@@ -27,6 +27,7 @@ mod plugins;
 mod program;
 mod publish;
 mod reach;
+mod reload;
 mod reset;
 mod route;
 mod rpc;
@@ -66,6 +67,7 @@ use program::Program;
   causeway call rpc --method sum --data '{\"a\":1,\"b\":2}'
   causeway workers -i                   watch the workers of a running server
   causeway reset                        replace the workers while requests go on
+  causeway reload                       read the configuration again
   causeway upgrade                      replace the server while requests go on
   causeway publish news '{\"text\":\"hello\"}'
 
@@ -133,6 +135,8 @@ enum Command {
     Workers(workers::Args),
     /// Replace the workers of a running server while requests go on
     Reset(reset::Args),
+    /// Read the configuration of a running server again
+    Reload(reload::Args),
     /// Stop a running server
     Stop(stop::Args),
     /// Start a new server, such as a new version of the program, and hand over to it
@@ -189,6 +193,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Call(args) => call::run(global, args),
         Command::Workers(args) => workers::run(global, args),
         Command::Reset(args) => reset::run(global, &program.name, args),
+        Command::Reload(args) => reload::run(global, program, args),
         Command::Stop(args) => stop::run(global, program, args),
         Command::Upgrade(args) => upgrade::run(global, &program.name, args),
         Command::Rpc(args) => rpc::run(global, args),
@@ -227,6 +232,7 @@ impl Global {
             dotenv: given(&self.dotenv),
             overrides: self.overrides.clone(),
             env: std::env::vars_os().collect(),
+            current_dir: None,
         }
     }
 }

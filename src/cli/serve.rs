@@ -2,6 +2,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,8 +12,8 @@ use tracing::{debug, error, info, warn};
 use super::Global;
 use super::pid_file::PidFile;
 use super::upgrading::{End, Outcome, Upgrades};
-use crate::app::{App, Requests, Shutdown};
-use crate::config::Loaded;
+use crate::app::{App, Origin, Requests, Shutdown};
+use crate::config::{self, Loaded};
 use crate::net::Sockets;
 use crate::os;
 use crate::rpc::{self, Stop, StopRequests};
@@ -34,8 +35,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The first SIGINT, SIGTERM or SIGQUIT shuts down gracefully: new calls are refused, calls in flight and in the queue are \
-finished, then the workers exit, all within endure.grace_period. A second one exits immediately. SIGUSR2 hands over to a new server, as \
-`causeway upgrade` does.
+finished, then the workers exit, all within endure.grace_period. A second one exits immediately. SIGHUP reloads the configuration, as \
+`causeway reload` does, and SIGUSR2 hands over to a new server, as `causeway upgrade` does.
 
 Exit codes: 0 clean shutdown; 1 the start failed, the grace period ran out, or a second signal arrived; 2 a mistake in the configuration."
 )]
@@ -59,7 +60,8 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
 fn start(global: &Global, args: &Args, service: Service) -> anyhow::Result<ExitCode> {
     os::allocator::return_freed_memory();
     let invocation = Invocation::of_this_process().context("cannot find out how this server was started")?;
-    let mut loaded = global.load()?;
+    let sources = global.sources().pinned()?;
+    let mut loaded = config::load(&sources)?;
     // The configuration's relative paths start here, as in RoadRunner.
     std::env::set_current_dir(&loaded.work_dir)
         .with_context(|| format!("cannot enter {}", loaded.work_dir.display()))?;
@@ -75,7 +77,7 @@ fn start(global: &Global, args: &Args, service: Service) -> anyhow::Result<ExitC
     if global.debug {
         loaded.config.logs.level = Some(logs::Level::Debug);
     }
-    let _logs = logs::init(&loaded.config.logs).map_err(|error| explained(&loaded, &error))?;
+    let log = Arc::new(logs::init(&loaded.config.logs).map_err(|error| explained(&loaded, &error))?);
     log_panics();
     log_open_files(open_files);
     log_cgroup(cgroup);
@@ -86,7 +88,9 @@ fn start(global: &Global, args: &Args, service: Service) -> anyhow::Result<ExitC
     // A new server replaces the file once it has taken over.
     let _pid_file = if global.pid && service.line.is_none() { Some(write_pid_file(&loaded)?) } else { None };
     let runtime = runtime().context("cannot start the runtime")?;
-    let code = runtime.block_on(serve(global, args, &loaded, service, invocation));
+    let (is_debug, watches_all, log) = (global.debug, args.watch, Arc::downgrade(&log));
+    let origin = Origin { sources, is_debug, watches_all, log, notifier: service.notifier.clone() };
+    let code = runtime.block_on(serve(global, origin, &loaded, service, invocation));
     os::family::kill_remaining();
     // A dropped call or a connection that never ends must not keep the process alive.
     runtime.shutdown_background();
@@ -155,13 +159,14 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn serve(
     global: &Global,
-    args: &Args,
+    origin: Origin,
     loaded: &Loaded,
     service: Service,
     invocation: Invocation,
 ) -> anyhow::Result<ExitCode> {
     let Service { notifier, watchdog, sockets, line } = service;
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut hangups = Hangups::new().context("cannot listen for signals")?;
     os::family::start().context("cannot track the processes of workers")?;
     let (stop, mut stop_requests) = rpc::stop_requests();
     let (upgrade, upgrade_requests) = rpc::upgrade_requests();
@@ -210,7 +215,7 @@ async fn serve(
         app.stay_alive(watchdog, notifier.clone());
     }
     // Serving goes on without: the kernel may have no inotify instance left.
-    if let Err(error) = app.watch(loaded, args.watch) {
+    if let Err(error) = app.follow(origin) {
         warn!(target: "watch", %error, "cannot watch files, workers are not reset when code changes");
     }
     if !global.silent {
@@ -223,6 +228,13 @@ async fn serve(
         tokio::select! {
             name = signals.next() => break End::Signal(name),
             how = stop_requests.next() => break End::Requested(how),
+            () = hangups.next() => {
+                if hangups.has_lost_terminal() {
+                    break End::TerminalClosed;
+                }
+                info!(target: "config", signal = "SIGHUP", "reload requested");
+                app.reload();
+            }
             request = upgrades.next() => {
                 let stopped = async {
                     tokio::select! {
@@ -238,7 +250,7 @@ async fn serve(
             }
         }
     };
-    shut_down(app, end, stop_requests, loaded.config.grace_period, &notifier, global.silent).await
+    shut_down(app, end, stop_requests, &notifier, global.silent).await
 }
 
 /// Finishes the calls in flight within the grace period, unless another signal comes.
@@ -246,14 +258,17 @@ async fn shut_down(
     app: App,
     end: End,
     mut stop_requests: StopRequests,
-    mut grace: Duration,
     notifier: &Notifier,
     is_silent: bool,
 ) -> anyhow::Result<ExitCode> {
     let is_handed_over = matches!(end, End::HandedOver(_));
+    let mut grace = app.grace_period();
     match end {
         End::Signal(name) => {
             info!(target: "endure", signal = name, grace_period = ?grace, "stop signal received");
+        }
+        End::TerminalClosed => {
+            info!(target: "endure", signal = "SIGHUP", grace_period = ?grace, "terminal closed");
         }
         End::Requested(how) => {
             if how == Stop::AtOnce {
@@ -354,6 +369,29 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.quit.recv() => "SIGQUIT",
         }
+    }
+}
+
+/// SIGHUP: a request for a reload; or the terminal has been closed in which the server was started.
+struct Hangups {
+    signal: Signal,
+    /// It was started in a terminal, and without `nohup`.
+    follows_terminal: bool,
+}
+
+impl Hangups {
+    fn new() -> std::io::Result<Self> {
+        let follows_terminal = os::this_process::has_terminal() && !os::this_process::ignores_hangup();
+        Ok(Self { signal: signal(SignalKind::hangup())?, follows_terminal })
+    }
+
+    async fn next(&mut self) {
+        self.signal.recv().await;
+    }
+
+    /// Whether the signal means that the terminal is gone.
+    fn has_lost_terminal(&self) -> bool {
+        self.follows_terminal && !os::this_process::has_terminal()
     }
 }
 

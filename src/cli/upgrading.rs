@@ -25,6 +25,8 @@ pub(super) struct Upgrades {
 pub(super) enum End {
     /// A signal of this name.
     Signal(&'static str),
+    /// The terminal is gone in which the server was started.
+    TerminalClosed,
     /// A caller of RPC wants it.
     Requested(Stop),
     /// The process with this pid serves now.

@@ -38,7 +38,8 @@ impl Environment {
         if let Some(file) = dotenv.filter(|file| !file.as_os_str().is_empty()) {
             // Relative to the working directory, as in RoadRunner, unless only the current directory has it.
             let there = work_dir.join(&file);
-            let found = if there.exists() || !file.exists() { there } else { file.clone() };
+            let here = sources.located(&file);
+            let found = if there.exists() || !here.exists() { there } else { here };
             match env.add_file(&file, &found) {
                 Ok(()) => {}
                 Err(Unusable::Unread(reason)) => problems.add(Problem::file(&file, reason)),

@@ -32,6 +32,24 @@ pub struct Sources {
     pub overrides: Vec<String>,
     /// The process's own variables.
     pub env: Vec<(OsString, OsString)>,
+    /// Where relative paths of the command line start, if that is not the current directory.
+    pub current_dir: Option<PathBuf>,
+}
+
+impl Sources {
+    /// The same sources for later, when this process may have another current directory.
+    ///
+    /// # Errors
+    /// When the current directory is gone.
+    pub fn pinned(self) -> Result<Self, Error> {
+        let current_dir = absolute(Path::new("."), &self)?;
+        Ok(Self { current_dir: Some(current_dir), ..self })
+    }
+
+    /// The path, which may be relative, from the current directory.
+    pub(super) fn located(&self, path: &Path) -> PathBuf {
+        self.current_dir.as_ref().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
 }
 
 impl fmt::Debug for Sources {
@@ -59,7 +77,7 @@ pub struct Loaded {
     /// The environment for workers: that of the process, then what dotenv files add.
     pub env: Vec<(OsString, OsString)>,
     /// All of it, for messages about it.
-    tree: Node,
+    pub(super) tree: Node,
 }
 
 impl Loaded {
@@ -122,15 +140,15 @@ pub(super) struct Read {
 /// Where relative paths start, even if the file cannot be read.
 pub(super) fn work_dir(sources: &Sources) -> Result<PathBuf, Problem> {
     if let Some(dir) = &sources.work_dir {
-        return absolute(dir, &sources.env);
+        return absolute(dir, sources);
     }
-    let path = absolute(&sources.path, &sources.env)?;
+    let path = absolute(&sources.path, sources)?;
     Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
 /// Reads the files. Problems with files other than the main one go to `problems`, and the rest is read without them.
 pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Problem> {
-    let path = absolute(&sources.path, &sources.env)?;
+    let path = absolute(&sources.path, sources)?;
     let work_dir = work_dir(sources)?;
     let mut tree = read_file(&sources.path, &path, problems)?;
     if !work_dir.is_dir() {
@@ -178,8 +196,12 @@ fn apply_again(
 
 /// The absolute path, as a shell would write it: a symlink on the way to the current directory is kept, so that workers started after it
 /// has moved start where it points then.
-fn absolute(path: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Problem> {
-    let logical = env.iter().find(|(name, _)| name == "PWD").map(|(_, value)| Path::new(value));
+fn absolute(path: &Path, sources: &Sources) -> Result<PathBuf, Problem> {
+    if sources.current_dir.is_some() {
+        let path = sources.located(path);
+        return std::path::absolute(&path).map_err(|error| Problem::file(&path, error));
+    }
+    let logical = sources.env.iter().find(|(name, _)| name == "PWD").map(|(_, value)| Path::new(value));
     let same = |folder: &&Path| {
         let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         folder.is_absolute() && identity(folder).is_some() && identity(folder) == identity(Path::new("."))
@@ -309,7 +331,7 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
     });
 }
 
-fn build(tree: &Node, version: String, compat: Compat, problems: &Problems) -> Config {
+pub(super) fn build(tree: &Node, version: String, compat: Compat, problems: &Problems) -> Config {
     let section = |name: &str| section(tree, name);
     let centrifuge_node = tree.get("centrifuge");
     if centrifuge_node.is_none() {

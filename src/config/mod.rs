@@ -16,6 +16,7 @@
 //! instead of hiding the rest of it from its plugin, `-o` wins over included files too, `envfile` is always read, and a command is split
 //! as by a shell.
 
+mod changes;
 mod dotenv;
 mod environment;
 mod expand;
@@ -38,6 +39,7 @@ mod yaml;
 
 use std::time::Duration;
 
+pub(crate) use changes::Change;
 pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};

@@ -161,6 +161,31 @@ impl Node {
         }
     }
 
+    /// Sets or removes the value at these keys.
+    pub(crate) fn restore(&mut self, keys: &[String], node: Option<Self>) {
+        let Some((key, rest)) = keys.split_first() else { return };
+        let Value::Map(entries) = &mut self.value else {
+            // A section was, or is to be, something else: only the whole of it can be restored.
+            return;
+        };
+        let place = entries.iter().position(|(name, _)| name == key);
+        match (place, node) {
+            (Some(place), Some(node)) if rest.is_empty() => entries[place].1 = node,
+            (Some(place), None) if rest.is_empty() => drop(entries.remove(place)),
+            (Some(place), node) => entries[place].1.restore(rest, node),
+            (None, Some(node)) => {
+                let mut section = Self::empty(node.at.clone());
+                if rest.is_empty() {
+                    section = node;
+                } else {
+                    section.restore(rest, Some(node));
+                }
+                entries.push((key.clone(), section));
+            }
+            (None, None) => {}
+        }
+    }
+
     /// Adds an entry to a section.
     pub(crate) fn put(&mut self, key: String, node: Self) {
         if let Value::Map(entries) = &mut self.value {

@@ -18,6 +18,9 @@ const HIDDEN_SECTIONS: [&str; 7] =
 /// Bytes of a value that a message quotes.
 const MAX_QUOTED: usize = 100;
 
+/// Bytes of a value that a list of changes shows.
+const MAX_SHOWN: usize = 200;
+
 /// Bytes of a key that a message names.
 const MAX_KEY: usize = 200;
 
@@ -118,6 +121,16 @@ fn may_be_secret(path: &str, text: &str) -> bool {
 /// Whether one of the `${NAME}` in a text is named like a secret.
 fn names_a_secret(shown: &str) -> bool {
     shown.split("${").skip(1).any(|rest| is_secret(rest.split('}').next().unwrap_or(rest)))
+}
+
+/// The value at a path in one line, as `rpc.Config` shows it.
+pub(super) fn in_line(node: &Node, path: &str) -> String {
+    let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+    let hidden = ends.into_iter().any(|end| hides(&path[..end]));
+    match json(node, path, hidden) {
+        Json::String(text) => clip(&text, MAX_SHOWN),
+        other => clip(&other.to_string(), MAX_SHOWN),
+    }
 }
 
 /// The value at a path, as a message may show it.

@@ -1,4 +1,4 @@
-//! What this process uses, for its metrics.
+//! What this process uses, for its metrics, and whether it depends on a terminal.
 
 use std::fs;
 use std::time::Duration;
@@ -42,6 +42,18 @@ pub(crate) fn read() -> Option<ThisProcess> {
         max_open_files: soft_limit(Resource::RLIMIT_NOFILE),
         started: boot + units.time(stat.started),
     })
+}
+
+/// Whether it has a controlling terminal. It has none any more when that has been closed.
+pub(crate) fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP is ignored, as with `nohup`. Source: proc(5), the bit 0 of `SigIgn` is signal 1.
+pub(crate) fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// When the system was started, since 1970. Source: proc(5), `btime` of `/proc/stat`, in seconds.

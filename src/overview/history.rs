@@ -51,7 +51,7 @@ pub(super) struct History {
 #[derive(Debug, Clone)]
 pub(super) struct Point {
     pub(super) bridge: BridgeValues,
-    /// One for each pool that has graphs.
+    /// One for each pool that has graphs, by its number.
     pub(super) pools: Box<[PoolValues]>,
 }
 
@@ -74,22 +74,23 @@ impl History {
         self.points.iter().map(|point| size_of_val(&*point.pools)).sum()
     }
 
-    /// All points as JSON: arrays, oldest first. `names` are those of the pools.
-    pub(super) fn json(&self, names: &[String]) -> Value {
-        self.from(0, names)
+    /// All points as JSON: arrays, oldest first. `pools` are the numbers and names of the pools.
+    pub(super) fn json(&self, pools: &[(usize, String)]) -> Value {
+        self.from(0, pools)
     }
 
     /// The last point in the same form.
-    pub(super) fn last_json(&self, names: &[String]) -> Value {
-        self.from(self.points.len().saturating_sub(1), names)
+    pub(super) fn last_json(&self, pools: &[(usize, String)]) -> Value {
+        self.from(self.points.len().saturating_sub(1), pools)
     }
 
     /// Without the first ones.
-    fn from(&self, first: usize, names: &[String]) -> Value {
+    fn from(&self, first: usize, pools: &[(usize, String)]) -> Value {
         let points = self.points.iter().skip(first);
-        let pools = names.iter().take(MAX_POOLS).enumerate().map(|(index, name)| {
+        let pools = pools.iter().filter(|(number, _)| *number < MAX_POOLS).map(|(number, name)| {
             let series = POOL_SERIES.iter().enumerate().map(|(column, series)| {
-                let values = points.clone().map(|point| point.pools.get(index).map(|values| values[column]));
+                let values =
+                    points.clone().map(|point| point.pools.get(*number).map(|values| values[column]));
                 ((*series).to_owned(), values.map(rounded).collect())
             });
             (name.clone(), Value::Object(series.collect()))
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn the_oldest_points_are_forgotten() {
         let mut history = History::default();
-        let names = ["centrifuge".to_owned()];
+        let names = [(0, "centrifuge".to_owned())];
         assert_eq!(history.json(&names)["pools"]["centrifuge"]["requests"], json!([]));
         for value in 0..=POINTS {
             history.add(point(f64::from(u32::try_from(value).unwrap())));
@@ -141,7 +142,7 @@ mod tests {
     fn the_memory_of_all_points_is_bounded() {
         let bytes = POINTS * MAX_POOLS * size_of::<PoolValues>();
         assert!(bytes <= 410 << 10, "{bytes}");
-        let names: Vec<String> = (0..100).map(|number| format!("centrifuge.{number}")).collect();
+        let names: Vec<_> = (0..100).map(|number| (number, format!("centrifuge.{number}"))).collect();
         assert_eq!(History::default().json(&names)["pools"].as_object().unwrap().len(), MAX_POOLS);
     }
 }

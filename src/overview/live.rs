@@ -16,13 +16,15 @@ use super::history::History;
 use super::operations::{Action, Operations};
 use super::problems::{Found, Problems};
 use super::recent;
+use super::reloads::Reloads;
 use super::sampler::Sampler;
 use super::snapshot::{self, Bridge, Context, Document, Phase, Pool};
 use super::usage::Usages;
 use crate::offload;
 use crate::os::this_process;
-use crate::pools::{Pools, UpcomingPools};
+use crate::pools::{PoolSnapshot, Pools, UpcomingPools};
 use crate::single_flight::SingleFlight;
+use crate::telemetry::metrics::Collect;
 
 /// How often counters are read, and those who follow get a snapshot.
 const EVERY: Duration = Duration::from_secs(1);
@@ -44,13 +46,14 @@ pub(crate) struct Sources {
     pub(crate) pools: UpcomingPools,
     /// False once the server shuts down.
     pub(crate) serving: watch::Receiver<bool>,
-    /// What does not change.
+    /// What only a reload changes.
     pub(crate) about: About,
 }
 
 struct Shared {
     sources: Sources,
     counters: Counters,
+    reloads: Arc<Reloads>,
     began: Instant,
     begin: Once,
     state: Mutex<State>,
@@ -84,6 +87,7 @@ impl Overview {
             operations: Operations::default(),
         };
         Self(Arc::new(Shared {
+            reloads: Arc::new(Reloads::new(sources.about.started())),
             sources,
             counters: Counters::default(),
             began: now,
@@ -131,9 +135,26 @@ impl Overview {
         history.map_or_else(|_| Bytes::new(), |history| (*history).clone())
     }
 
-    /// Returns what does not change while the server runs, as JSON.
+    /// Another configuration is in force: JSON without secrets, and the warnings about it.
+    pub(crate) fn reloaded(&self, configuration: &str, warnings: &[String]) {
+        let now = SystemTime::now();
+        self.0.sources.about.set(now, configuration, warnings);
+        self.0.reloads.loaded(now);
+    }
+
+    /// A reload of the configuration has failed, or did not take effect as a whole.
+    pub(crate) fn reload_failed(&self, reason: String) {
+        self.0.reloads.failed(SystemTime::now(), reason);
+    }
+
+    /// The figures of reloads.
+    pub(crate) fn reloads(&self) -> Arc<dyn Collect> {
+        Arc::clone(&self.0.reloads) as _
+    }
+
+    /// Returns what only a reload of the configuration changes, as JSON.
     pub(crate) fn about(&self) -> Bytes {
-        self.0.sources.about.json.clone()
+        self.0.sources.about.json()
     }
 
     /// Which start of the server this is.
@@ -196,8 +217,9 @@ impl Shared {
             Phase::Starting => vec![Found::starting()],
             Phase::Stopping => vec![Found::stopping()],
             Phase::Serving => {
-                let pools = pools.iter().enumerate();
-                pools.flat_map(|(index, pool)| Found::in_pool(pool, state.sampler.minute(index))).collect()
+                let found = |pool: &PoolSnapshot| Found::in_pool(pool, state.sampler.minute(pool.number));
+                let reload = self.reloads.problem().map(|reason| Found::reload(&reason));
+                reload.into_iter().chain(pools.iter().flat_map(found)).collect()
             }
         };
         state.problems.update(Instant::now(), SystemTime::now(), found);
@@ -225,7 +247,7 @@ impl Shared {
             return json;
         }
         let (bytes, shared) = (history.size(), Arc::clone(&self));
-        let write = move || history.json(shared.sources.pools.names()).to_string();
+        let write = move || history.json(&shared.shown()).to_string();
         let Ok(json) = offload::run(bytes, write).await else { return Bytes::new() };
         let json = Bytes::from(json);
         *self.written_history.lock().unwrap_or_else(PoisonError::into_inner) = Some((count, json.clone()));
@@ -266,16 +288,21 @@ impl Shared {
         let _ = timeout(MEASUREMENT, measurement).await;
     }
 
-    fn document(&self, pools: Vec<crate::pools::PoolSnapshot>) -> Document {
+    /// The pools that have graphs: their numbers and names.
+    fn shown(&self) -> Vec<(usize, String)> {
+        let numbers = self.sources.pools.numbers();
+        let names = self.sources.pools.names().into_iter();
+        names.filter_map(|name| Some((numbers.number(&name)?, name))).collect()
+    }
+
+    fn document(&self, pools: Vec<PoolSnapshot>) -> Document {
         let usages = self.usages();
         let state = self.state();
-        let required = self.sources.pools.get().map_or(&[][..], Pools::all);
         let (deaths, slow) = (recent::deaths(&pools), recent::slow(&pools));
-        let pools = pools.into_iter().zip(required).enumerate().map(|(index, (pool, named))| {
+        let pools = pools.into_iter().map(|pool| {
             let context = Context {
-                is_required: named.is_required(),
-                rates: state.sampler.rates(index),
-                percentiles: state.sampler.percentiles(index),
+                rates: state.sampler.rates(pool.number),
+                percentiles: state.sampler.percentiles(pool.number),
             };
             Pool::new(pool, &usages, context)
         });
@@ -290,8 +317,9 @@ impl Shared {
             deaths,
             slow,
             calls: state.sampler.calls().map(snapshot::Calls::new),
+            configuration: self.reloads.shown(),
             operations: state.operations.list(),
-            history: state.history.last_json(self.sources.pools.names()),
+            history: state.history.last_json(&self.shown()),
         }
     }
 

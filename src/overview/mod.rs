@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `live` is the handle that `admin` and `rpc` share, with the task behind it. `sampler`, `history` and `problems` are pure. `snapshot` is the
-//! document, `recent` its last deaths and slow requests, `usage` what workers use, `about` what does not change while the server runs,
+//! document, `recent` its last deaths and slow requests, `usage` what workers use, `about` what only a reload changes (`reloads`),
 //! `operations` what was done by the page's buttons, `calls` what other parts count.
 //!
 //! Invariants:
@@ -24,6 +24,7 @@ mod live;
 mod operations;
 mod problems;
 mod recent;
+mod reloads;
 mod sampler;
 mod snapshot;
 mod usage;

@@ -51,6 +51,7 @@ pub(super) enum Kind {
     Deaths,
     Rejections,
     Failures,
+    Reload,
 }
 
 /// A problem that was found in a reading.
@@ -122,6 +123,13 @@ impl Found {
     /// The server shuts down.
     pub(super) fn stopping() -> Self {
         Self::new(Severity::Critical, Kind::Stopping, "shutting down: new calls are refused")
+    }
+
+    /// The last reload of the configuration has failed.
+    pub(super) fn reload(reason: &str) -> Self {
+        let reason = reason.lines().next().unwrap_or_default();
+        let text = format!("the last reload of the configuration failed: {reason}");
+        Self::new(Severity::Warning, Kind::Reload, text)
     }
 
     /// What is wrong with a pool, which has counted `minute` within the last minute.

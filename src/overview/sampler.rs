@@ -143,8 +143,8 @@ impl Sampler {
         calls: [Counted; 2],
         pools: &[PoolSnapshot],
     ) -> Option<Point> {
-        let totals: Vec<Totals> = pools.iter().map(Totals::of).collect();
-        let durations: Vec<Durations> = pools.iter().map(Durations::of).collect();
+        let totals = by_number(pools, Totals::of);
+        let durations = by_number(pools, Durations::of);
         let point = self.point.read(now, calls, pools, &totals, &durations);
         self.readings.push_back(Reading { at: now, calls, pools: totals });
         self.durations.push_back((now, durations));
@@ -193,6 +193,16 @@ impl Sampler {
     }
 }
 
+/// What is read of each pool, by its number. There is nothing of those that a reload has removed.
+fn by_number<T: Clone + Default>(pools: &[PoolSnapshot], read: impl Fn(&PoolSnapshot) -> T) -> Vec<T> {
+    let numbers = pools.iter().map(|pool| pool.number + 1).max().unwrap_or_default();
+    let mut all = vec![T::default(); numbers];
+    for pool in pools {
+        all[pool.number] = read(pool);
+    }
+    all
+}
+
 fn totals(reading: &Reading, pool: usize) -> Totals {
     reading.pools.get(pool).copied().unwrap_or_default()
 }
@@ -221,8 +231,9 @@ impl Unfinished {
         totals: &[Totals],
         durations: &[Durations],
     ) -> Option<Point> {
-        self.peaks.resize(pools.len(), (0, 0));
-        for (peak, pool) in self.peaks.iter_mut().zip(pools) {
+        self.peaks.resize(self.peaks.len().max(totals.len()), (0, 0));
+        for pool in pools {
+            let peak = &mut self.peaks[pool.number];
             *peak = (peak.0.max(pool.stats.waiting), peak.1.max(pool.in_hand()));
         }
         let seconds = (now - self.since).as_secs_f64();
@@ -232,7 +243,7 @@ impl Unfinished {
         let values = |index: usize| self.values(index, totals[index], &durations[index], seconds);
         let point = Point {
             bridge: rates(calls, self.calls, seconds),
-            pools: (0..pools.len().min(MAX_POOLS)).map(values).collect(),
+            pools: (0..totals.len().min(MAX_POOLS)).map(values).collect(),
         };
         let begin = totals.iter().copied().zip(durations.iter().cloned()).collect();
         *self = Self { since: now, calls, begin, peaks: Vec::new() };

@@ -11,6 +11,7 @@ use super::history::BridgeValues;
 use super::operations::Operation;
 use super::problems::{Problem, serving};
 use super::recent::{ShownDeath, ShownSlow};
+use super::reloads::Configuration;
 use super::sampler::Percentiles;
 use super::usage::{Consumption, Usages};
 use crate::os::this_process::ThisProcess;
@@ -36,6 +37,7 @@ pub(super) struct Document {
     pub(super) slow: Vec<ShownSlow>,
     /// Calls to Centrifugo's API, and of RPC.
     pub(super) calls: Option<Calls>,
+    pub(super) configuration: Configuration,
     pub(super) operations: Vec<Operation>,
     /// The last point of the history.
     pub(super) history: Value,
@@ -152,7 +154,6 @@ struct Current {
 /// What is known of a pool besides its snapshot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context {
-    pub(super) is_required: bool,
     /// Requests and failures per second.
     pub(super) rates: Option<(f64, f64)>,
     pub(super) percentiles: Percentiles,
@@ -174,12 +175,12 @@ impl Bridge {
 
 impl Pool {
     pub(super) fn new(pool: PoolSnapshot, usages: &Usages, context: Context) -> Self {
-        let Context { is_required, rates, percentiles: Percentiles { wait, worker } } = context;
+        let Context { rates, percentiles: Percentiles { wait, worker } } = context;
         let (in_hand, capacity, serving) = (pool.in_hand(), pool.capacity(), serving(&pool));
         let more_workers = pool.workers.len().saturating_sub(MAX_WORKERS);
         let workers = pool.workers.iter().take(MAX_WORKERS);
         let workers = workers.map(|worker| Worker::new(worker, usages.of(worker.info.group))).collect();
-        let PoolSnapshot { name, is_ready, command, stats, recent, .. } = pool;
+        let PoolSnapshot { name, is_required, is_ready, command, stats, recent, .. } = pool;
         let failed_boot = recent
             .failed_boot
             .map(|failed| FailedBoot { at: seconds(failed.at), reason: failed.reason.clone() });

@@ -42,7 +42,7 @@ impl<'a> Acquire<'a> {
                     }
                     Err(error) => {
                         wait.over(Instant::now());
-                        self.parts.counters.reject(Rejection::of(&error));
+                        self.reject(&error);
                         Err(error)
                     }
                 }
@@ -62,12 +62,12 @@ impl<'a> Acquire<'a> {
         } else {
             let wait = Wait::new(self);
             let leased = match one_shots {
-                Some(one_shots) => one_shots.lease().await,
+                Some(one_shots) => one_shots.lease().await.unwrap_or_else(|| Err(self.parts.closed())),
                 None => self.wait().await,
             };
             let now = Instant::now();
             wait.over(now);
-            (leased.inspect_err(|error| counters.reject(Rejection::of(error)))?, now)
+            (leased.inspect_err(|error| self.reject(error))?, now)
         };
         match self.deadline {
             Some(deadline) if deadline <= now => {
@@ -96,10 +96,10 @@ impl<'a> Acquire<'a> {
                 biased;
                 down = &mut down => return Err(match down.as_deref() {
                     Ok(Availability::Down(reason)) => Error::NoWorkers { reason: reason.clone() },
-                    _ => Error::ShuttingDown,
+                    _ => self.parts.closed(),
                 }),
                 unit = &mut unit => {
-                    let unit = unit.map_err(|_| Error::ShuttingDown)?;
+                    let unit = unit.map_err(|_| self.parts.closed())?;
                     waiter.served();
                     return Ok(Lease::new(unit, Arc::clone(units), begin));
                 }
@@ -124,8 +124,15 @@ impl<'a> Acquire<'a> {
         match tokio::time::timeout_at(self.until(self.begin, &recipe), one_shots.turns.acquire(self.caller))
             .await
         {
-            Ok(turn) => turn.map_err(|_| Error::ShuttingDown),
+            Ok(turn) => turn.map_err(|_| self.parts.closed()),
             Err(_) => Err(self.too_late(&recipe)),
+        }
+    }
+
+    /// Counts a request that gets no worker, unless another pool answers it.
+    fn reject(&self, error: &Error) {
+        if *error != Error::Removed {
+            self.parts.counters.reject(Rejection::of(error));
         }
     }
 

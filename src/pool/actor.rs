@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::alarms::{Alarm, Alarms};
-use super::core::{Core, Effect, Event, Reason, ResetEnd, Scaling, WorkerId};
+use super::change::{self, Change};
+use super::core::{Core, Effect, Event, Reason, ResetEnd, WorkerId};
 use super::driving::drive;
 use super::forecast::{Forecast, Verdict};
 use super::idle::Idle;
@@ -20,6 +21,7 @@ use super::parts::Parts;
 use super::recipe::Recipe;
 use super::resets::Resets;
 use super::slots::{Slot, Slots};
+use super::slow::Watch;
 use super::staff::Staff;
 use super::supervision::{Supervision, shrink_interval};
 use super::unit::{Member, Unit};
@@ -39,6 +41,8 @@ pub(super) struct Actor {
     supervision: Supervision,
     forecast: Forecast,
     launcher: Arc<Launcher>,
+    /// The slow requests of the workers of all generations that there are.
+    watches: Vec<Arc<Watch>>,
     slots: Slots,
     first_boot: Option<oneshot::Sender<Result<(), String>>>,
     booting: HashMap<WorkerId, Booting>,
@@ -63,23 +67,20 @@ struct Booting {
 impl Actor {
     pub(super) fn new(
         parts: Arc<Parts>,
-        launcher: Launcher,
+        launcher: Arc<Launcher>,
         config: &Config,
         required: bool,
         first_boot: oneshot::Sender<Result<(), String>>,
     ) -> Self {
-        let scaling = config
-            .dynamic_allocator
-            .as_ref()
-            .map(|scaling| Scaling { most: scaling.max_workers, per_second: scaling.spawn_rate });
         Self {
-            core: Core::new(if config.debug { 0 } else { config.num_workers }, scaling),
+            core: Core::new(if config.debug { 0 } else { config.num_workers }, change::scaling(config)),
             staff: Staff::new(Arc::clone(&parts)),
             parts,
             alarms: Alarms::default(),
             supervision: Supervision::new(),
             forecast: Forecast::default(),
-            launcher: Arc::new(launcher),
+            launcher,
+            watches: Vec::new(),
             slots: Slots::new(Idle::<Unit>::slots()),
             first_boot: Some(first_boot),
             booting: HashMap::new(),
@@ -98,7 +99,7 @@ impl Actor {
     ) {
         self.notify_core(self.start.clone());
         self.set_limits_alarm();
-        self.find_slow();
+        self.watch_for_slow(self.parts.recipe.get().slow.clone());
         while !self.has_ended {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -144,12 +145,17 @@ impl Actor {
             Message::LeftQueue => self.staff.find_leaving(),
             Message::Measured(memory) => self.check_limits(&memory),
             Message::Reset(reply) => self.on_reset(reply),
+            Message::Configure(change) => self.on_configure(*change),
             Message::Resize { more, reply } => {
                 let before = self.core.target();
                 self.notify_core(if more { Event::Add } else { Event::Remove });
                 let _ = reply.send(self.core.target() != before);
             }
             Message::Ping(reply) => drop(reply.send(())),
+            Message::Drain => {
+                self.notify_core(Event::Drain);
+                self.launcher.close();
+            }
             Message::Shutdown => {
                 self.notify_core(Event::Shutdown);
                 self.launcher.close();
@@ -216,6 +222,17 @@ impl Actor {
         self.resets.add(reply, Instant::now().checked_add(self.parts.recipe.get().reset_timeout));
         self.set_reset_alarm();
         self.begin_reset();
+    }
+
+    /// Puts other settings in force, and replaces the workers if they live by any of these.
+    fn on_configure(&mut self, Change { recipe, target, scaling, replaced }: Change) {
+        self.watch_for_slow(recipe.slow.clone());
+        self.parts.recipe.replace(recipe);
+        self.notify_core(Event::Configured { target, scaling });
+        self.set_limits_alarm();
+        if let Some(reply) = replaced {
+            self.on_reset(reply);
+        }
     }
 
     /// Begins a reset, if one has been asked for, now or when its time has come.
@@ -415,14 +432,25 @@ impl Actor {
         }
     }
 
-    /// Logs a request that is slow, if there is one, and looks again later.
+    /// Looks at these requests as well.
+    fn watch_for_slow(&mut self, watch: Option<Arc<Watch>>) {
+        self.watches.extend(watch);
+        self.find_slow();
+    }
+
+    /// Logs requests that are slow, if there are any, and looks again later.
     fn find_slow(&mut self) {
-        let Some(watch) = self.parts.units.watch() else { return };
-        if let Some(found) = watch.find(Instant::now()) {
-            let parts = Arc::clone(&self.parts);
-            tokio::spawn(async move { parts.recent.slow(found.log(parts.label()).await) });
+        // One that nothing else holds is of workers that have gone.
+        self.watches.retain(|watch| Arc::strong_count(watch) > 1);
+        for watch in &self.watches {
+            if let Some(found) = watch.find(Instant::now()) {
+                let parts = Arc::clone(&self.parts);
+                tokio::spawn(async move { parts.recent.slow(found.log(parts.label()).await) });
+            }
         }
-        self.alarms.set(Alarm::Slow, watch.interval());
+        if let Some(interval) = self.watches.iter().map(|watch| watch.interval()).min() {
+            self.alarms.set(Alarm::Slow, interval);
+        }
     }
 
     /// Begins a check of the limits; memory is read off `/proc` on a thread that may block.

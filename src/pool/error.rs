@@ -25,6 +25,9 @@ pub enum Error {
     /// The pool is shutting down. Try another instance.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// The pool was removed before a worker got the request: it goes to the pool that answers it now.
+    #[error("the pool was removed by a reload")]
+    Removed,
     /// The caller's deadline passed before a worker became free.
     #[error("the deadline passed while waiting for a worker")]
     DeadlineExceeded,

@@ -1,6 +1,6 @@
 //! The pool as its users see it: start it, run a request, stop it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -18,7 +18,6 @@ use super::one_shot::OneShots;
 use super::parts::Parts;
 use super::recipe::Recipe;
 use super::request::{Request, Timings};
-use super::slow::Watch;
 use super::stream::{AnswerStream, Opened};
 use super::{Config, Error};
 use crate::worker::{self, Codec, Environment, Launcher, Relays, Terms};
@@ -67,6 +66,8 @@ pub struct FirstBoot(oneshot::Receiver<Result<(), String>>);
 #[derive(Debug, Clone)]
 pub struct Pool {
     pub(super) parts: Arc<Parts>,
+    /// The actor's, as long as it runs.
+    pub(super) launcher: Weak<Launcher>,
 }
 
 impl Pool {
@@ -91,23 +92,18 @@ impl Pool {
         let config = &start.pool;
         let launcher =
             Launcher::bind(&start.server, config.allocate_timeout, &start.relays, &start.relay_key).await?;
+        let launcher = Arc::new(launcher);
         let counters = Arc::new(Counters::new());
         let recipe = recipe(start, &launcher, &counters)?;
         let (mailbox, messages) = Mailbox::new();
         let (one_shots, asking) = OneShots::new(config.num_workers);
         let one_shots = config.debug.then_some(one_shots);
-        let parts = Arc::new(Parts::new(
-            &start.name,
-            recipe,
-            one_shots,
-            mailbox,
-            counters,
-            Watch::new(config.slow_after),
-        ));
+        let parts = Arc::new(Parts::new(&start.name, recipe, one_shots, mailbox, counters));
         let (booted, first_boot) = oneshot::channel();
-        let actor = Actor::new(Arc::clone(&parts), launcher, config, start.required, booted);
+        let pool = Self { parts: Arc::clone(&parts), launcher: Arc::downgrade(&launcher) };
+        let actor = Actor::new(parts, launcher, config, start.required, booted);
         tokio::spawn(actor.run(messages, asking));
-        Ok((Self { parts }, FirstBoot(first_boot)))
+        Ok((pool, FirstBoot(first_boot)))
     }
 
     /// Runs one request on a worker and returns its answer.
@@ -197,6 +193,15 @@ impl Pool {
         false
     }
 
+    /// Removes the pool, to which no request is routed any more: those that have come are finished, however long that takes, and each worker
+    /// leaves after its last one. Resolves when no process is left. [`Self::stop`] may hurry it.
+    pub(crate) async fn drain(&self) {
+        self.parts.queue.emptied().await;
+        self.parts.set_removed();
+        self.parts.mailbox.send(Message::Drain);
+        self.ended().await;
+    }
+
     /// Resolves when no worker is left and none will be started.
     async fn ended(&self) {
         self.parts.mailbox.closed().await;
@@ -216,8 +221,8 @@ impl FirstBoot {
     }
 }
 
-/// The first generation of workers.
-fn recipe(start: &Start, launcher: &Launcher, counters: &Counters) -> std::io::Result<Recipe> {
+/// What workers are started from.
+pub(super) fn recipe(start: &Start, launcher: &Launcher, counters: &Counters) -> std::io::Result<Recipe> {
     let Start { name, pool: config, server, environment, max_message_size, .. } = start;
     let terms = Terms {
         pool: Arc::clone(name),

@@ -152,7 +152,7 @@ impl Lease {
             }
             self.work.has_begun = true;
             timings.begun = Some(self.work.tag.since);
-            if let Some(watch) = self.units.watch() {
+            if let Some(watch) = &member.recipe.slow {
                 self.watched = Some(watch.begin(&member.status, self.work.tag, body.details(context)));
             }
             self.units.count_execution(unit);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::change::Change;
 use super::core::{Reason, ResetEnd, WorkerId};
 use super::unit::Unit;
 use crate::worker::{BootError, Booted, Exit};
@@ -45,10 +46,14 @@ pub(super) enum Message {
     Measured(HashMap<u32, u64>),
     /// All workers are to be replaced.
     Reset(oneshot::Sender<ResetEnd>),
+    /// Other settings are in force from now on.
+    Configure(Box<Change>),
     /// One worker more or less is to be kept; the reply says whether that was possible.
     Resize { more: bool, reply: oneshot::Sender<bool> },
     /// The watchdog asks whether the actor is stuck.
     Ping(oneshot::Sender<()>),
+    /// The pool is removed, and finishes what it has in hand.
+    Drain,
     /// The pool shuts down.
     Shutdown,
     /// There is no time left.

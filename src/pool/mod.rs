@@ -33,7 +33,7 @@
 //! - `Parts` is what requests and the actor share: `Units` (idle capacity, and the ways back to it), `Queue` (who waits, and whether that
 //!   makes sense), `Roster` (the workers, for those who ask), `CurrentRecipe`, `Counters`, and the `Mailbox`.
 //! - A `Recipe` is all settings of one generation of workers. Each worker's `Member` keeps the recipe that it was started from. A reset
-//!   puts the same settings in force as the next generation, and what is of an older one is replaced; a reload would bring new settings.
+//!   puts the same settings in force as the next generation, and what is of an older one is replaced; a reload brings new settings (`trial`, `change`).
 //!
 //! # Many requests per process
 //!
@@ -74,6 +74,7 @@ mod alarms;
 mod attempts;
 mod body;
 mod caller;
+mod change;
 mod config;
 mod core;
 mod counters;
@@ -108,6 +109,7 @@ mod stats;
 mod stream;
 mod supervision;
 mod sync;
+mod trial;
 mod unit;
 mod units;
 
@@ -127,3 +129,4 @@ pub use slow::{Describe, Description};
 pub(crate) use stats::TypeStats;
 pub use stats::{Latency, Stats};
 pub use stream::{AnswerStream, Opened, StreamInput};
+pub(crate) use trial::{Difference, Replacement, Trial};

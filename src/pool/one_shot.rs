@@ -24,10 +24,10 @@ impl OneShots {
         (Self { turns: Permits::new(at_once), requests }, replies)
     }
 
-    /// Waits for a worker that is started now.
-    pub(super) async fn lease(&self) -> Result<Lease, Error> {
+    /// Waits for a worker that is started now; `None` if none is started any more.
+    pub(super) async fn lease(&self) -> Option<Result<Lease, Error>> {
         let (reply, lease) = oneshot::channel();
         let _ = self.requests.send(reply);
-        lease.await.unwrap_or(Err(Error::ShuttingDown))
+        lease.await.ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 
 use super::Pool;
 use super::core::ResetEnd;
@@ -27,6 +27,18 @@ pub enum ResetError {
     ShuttingDown,
 }
 
+impl ResetError {
+    /// What the end of a reset means to one that has asked for it, with this time limit.
+    pub(super) fn of(end: Result<ResetEnd, RecvError>, limit: Duration) -> Result<(), Self> {
+        match end {
+            Ok(ResetEnd::Done) => Ok(()),
+            Ok(ResetEnd::BootFailed(reason)) => Err(Self::Boot(reason)),
+            Ok(ResetEnd::TimedOut) => Err(Self::Timeout(limit)),
+            Ok(ResetEnd::Closed) | Err(_) => Err(Self::ShuttingDown),
+        }
+    }
+}
+
 /// The pool shuts down and takes no more orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is shutting down")]
@@ -42,12 +54,8 @@ impl Pool {
     pub async fn reset(&self) -> Result<(), ResetError> {
         let (reply, end) = oneshot::channel();
         self.parts.mailbox.send(Message::Reset(reply));
-        match end.await {
-            Ok(ResetEnd::Done) => Ok(()),
-            Ok(ResetEnd::BootFailed(reason)) => Err(ResetError::Boot(reason)),
-            Ok(ResetEnd::TimedOut) => Err(ResetError::Timeout(self.parts.recipe.get().reset_timeout)),
-            Ok(ResetEnd::Closed) | Err(_) => Err(ResetError::ShuttingDown),
-        }
+        let end = end.await;
+        ResetError::of(end, self.parts.recipe.get().reset_timeout)
     }
 
     /// Keeps one more worker from now on. `Ok(false)` when there are as many as there may be, or when each request has its own.

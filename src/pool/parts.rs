@@ -1,7 +1,9 @@
 //! The parts of a pool that requests, operators and the actor share, each with its own rules.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::Error;
 use super::counters::Counters;
 use super::mailbox::Mailbox;
 use super::one_shot::OneShots;
@@ -9,7 +11,6 @@ use super::queue::Queue;
 use super::recent;
 use super::recipe::{CurrentRecipe, Recipe};
 use super::roster::Roster;
-use super::slow::Watch;
 use super::units::Units;
 use crate::compat;
 
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) one_shots: Option<OneShots>,
     /// The way to the actor.
     pub(super) mailbox: Mailbox,
+    /// A reload has removed the pool, and no request waits any more.
+    is_removed: AtomicBool,
 }
 
 impl Parts {
@@ -43,11 +46,10 @@ impl Parts {
         one_shots: Option<OneShots>,
         mailbox: Mailbox,
         counters: Arc<Counters>,
-        watch: Option<Arc<Watch>>,
     ) -> Self {
         Self {
             label: Some(Arc::clone(name)).filter(|name| **name != *compat::PLUGIN),
-            units: Arc::new(Units::new(mailbox.clone(), Arc::clone(&counters), watch)),
+            units: Arc::new(Units::new(mailbox.clone(), Arc::clone(&counters))),
             queue: Queue::new(mailbox.clone()),
             roster: Roster::default(),
             recipe: CurrentRecipe::new(recipe),
@@ -55,7 +57,18 @@ impl Parts {
             recent: recent::Log::default(),
             one_shots,
             mailbox,
+            is_removed: AtomicBool::new(false),
         }
+    }
+
+    /// From now on, requests that come too late are to be routed again.
+    pub(super) fn set_removed(&self) {
+        self.is_removed.store(true, Relaxed);
+    }
+
+    /// Why a request gets no worker when none will be started any more.
+    pub(super) fn closed(&self) -> Error {
+        if self.is_removed.load(Relaxed) { Error::Removed } else { Error::ShuttingDown }
     }
 
     /// The field `pool` of log entries.

@@ -6,7 +6,7 @@ use std::sync::atomic::{
     fence,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Error;
 use super::core::Availability;
@@ -21,6 +21,9 @@ pub(super) struct Queue {
     can_grow: AtomicBool,
     /// How many workers have to leave and were not found idle.
     leaving: AtomicUsize,
+    /// Whether a removal waits until no request waits.
+    is_emptying: AtomicBool,
+    emptied: Notify,
     mailbox: Mailbox,
 }
 
@@ -39,6 +42,8 @@ impl Queue {
             availability: watch::Sender::new(Availability::Serving),
             can_grow: AtomicBool::new(false),
             leaving: AtomicUsize::new(0),
+            is_emptying: AtomicBool::new(false),
+            emptied: Notify::new(),
             mailbox,
         }
     }
@@ -82,6 +87,19 @@ impl Queue {
         }
     }
 
+    /// Resolves when no request waits.
+    pub(super) async fn emptied(&self) {
+        self.is_emptying.store(true, SeqCst);
+        fence(SeqCst);
+        loop {
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     /// Sets how many workers have to leave and were not found idle yet. To be called before they are looked for.
     pub(super) fn set_leaving(&self, count: usize) {
         self.leaving.store(count, SeqCst);
@@ -98,11 +116,14 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Relaxed);
+        let before = self.queue.waiting.fetch_sub(1, Relaxed);
         // An idle worker that has to leave may have been promised to this request, and is idle again.
         fence(SeqCst);
         if !self.served && self.queue.leaving.load(SeqCst) > 0 {
             self.queue.mailbox.send(Message::LeftQueue);
+        }
+        if before == 1 && self.queue.is_emptying.load(SeqCst) {
+            self.queue.emptied.notify_waiters();
         }
     }
 }
@@ -121,6 +142,21 @@ mod tests {
         assert!(messages.try_recv().is_err());
         drop(queue.join(None).unwrap());
         assert!(matches!(messages.try_recv(), Ok(Message::LeftQueue)));
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_emptied_when_the_last_request_has_left_it() {
+        let queue = Queue::new(Mailbox::new().0);
+        queue.emptied().await;
+        let waiters = [queue.join(None).unwrap(), queue.join(None).unwrap()];
+        let leave = async {
+            for waiter in waiters {
+                tokio::task::yield_now().await;
+                waiter.served();
+            }
+        };
+        tokio::join!(queue.emptied(), leave);
+        assert_eq!(queue.len(), 0);
     }
 
     #[test]

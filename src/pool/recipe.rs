@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::core::Generation;
 use super::policy::Limits;
+use super::slow::Watch;
 use super::{Config, Supervisor};
 use crate::worker::Launch;
 
@@ -45,10 +46,12 @@ pub(super) struct Recipe {
     pub(super) stream_timeout: Duration,
     /// How long replacing all workers may take.
     pub(super) reset_timeout: Duration,
+    /// Their requests that are slow, if these are logged.
+    pub(super) slow: Option<Arc<Watch>>,
 }
 
 impl Recipe {
-    /// The first generation.
+    /// The settings of the first generation, or of one that [`CurrentRecipe::replace`] gives its number.
     pub(super) fn new(config: &Config, launch: Launch) -> Self {
         let supervisor = config.supervisor.as_ref();
         let limits = supervisor.map_or_else(Limits::default, |supervisor| Limits {
@@ -74,6 +77,7 @@ impl Recipe {
             allocate_timeout: config.allocate_timeout,
             stream_timeout: config.stream_timeout,
             reset_timeout: config.reset_timeout,
+            slow: Watch::new(config.slow_after),
         }
     }
 }
@@ -100,6 +104,13 @@ impl CurrentRecipe {
 
     pub(super) fn get(&self) -> Arc<Recipe> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other settings in force, for workers that are started from now on. They are of the same generation until the core begins the
+    /// next one, which makes those that were started before outdated.
+    pub(super) fn replace(&self, recipe: Recipe) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Recipe { generation: current.generation, ..recipe });
     }
 
     /// Puts the same settings in force as another generation: what was started from them before is outdated.

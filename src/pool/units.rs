@@ -12,7 +12,6 @@ use super::idle::Idle;
 use super::loads::{Several, Standing, Use};
 use super::mailbox::{Mailbox, Message};
 use super::permits::Closed;
-use super::slow::Watch;
 use super::unit::{Member, Unit};
 use crate::worker::{Exit, Fault, State};
 
@@ -22,22 +21,16 @@ pub(super) struct Units {
     idle: Idle<Unit>,
     mailbox: Mailbox,
     counters: Arc<Counters>,
-    watch: Option<Arc<Watch>>,
 }
 
 impl Units {
-    pub(super) fn new(mailbox: Mailbox, counters: Arc<Counters>, watch: Option<Arc<Watch>>) -> Self {
-        Self { idle: Idle::new(), mailbox, counters, watch }
+    pub(super) fn new(mailbox: Mailbox, counters: Arc<Counters>) -> Self {
+        Self { idle: Idle::new(), mailbox, counters }
     }
 
     /// Where requests are counted.
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// The requests of the slow log, if there is one.
-    pub(super) fn watch(&self) -> Option<&Arc<Watch>> {
-        self.watch.as_ref()
     }
 
     /// Takes one, if one is idle and no request waits.

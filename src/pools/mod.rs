@@ -13,6 +13,7 @@
 //! - The default pool has the number 0. It answers what no other pool matches. Without others, no message is looked at.
 //! - A pool that is not required never fails the start, and the server is ready without it; until it has started, its calls fail with the
 //!   reason.
+//! - A reload replaces all pools as a whole (`reload`). A request that comes to one that was removed meanwhile is routed again, so none fails.
 //! - What is shown of the pools is a `Snapshot`, so that RPC, metrics and pages agree.
 //! - Callers that ask at the same time share one pass over `/proc`, for all pools together.
 //!
@@ -24,6 +25,7 @@ mod directory;
 mod glob;
 mod metrics;
 mod named;
+mod reload;
 mod route;
 mod rule;
 mod scan;
@@ -44,6 +46,7 @@ pub use directory::{Pools, Request, Settings, UpcomingPools};
 pub use glob::{Glob, InvalidGlob};
 pub(crate) use metrics::Figures;
 pub use named::{NamedPool, ResizeError, StartError};
+pub(crate) use reload::Done;
 pub use route::{Routes, Step};
 pub(crate) use rule::is_of_unknown_type;
 pub use rule::{Match, Verdict};

@@ -1,13 +1,15 @@
-//! One pool under its name: how it is started, once or again and again.
+//! One pool under its name: how it is started, once or again and again, and how it goes on with other settings.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tracing::{debug, error};
 
 use crate::compat;
-use crate::pool::{self, Error, Pool, Recent, ResetError, ShuttingDown, Start, Stats, WorkerInfo};
+use crate::pool::{self, Error, Pool, Recent, ResetError, ShuttingDown, Start, Stats, Trial, WorkerInfo};
 use crate::worker;
 
 /// The pauses between attempts to start a pool that is not required: 100 ms, doubling up to 10 s.
@@ -17,8 +19,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A pool and its name. One that is not required may be missing: it could not be started yet.
 #[derive(Debug)]
 pub struct NamedPool {
-    start: Start,
+    name: Arc<str>,
+    /// What it counts under; another pool of the same name has the same.
+    number: usize,
+    is_required: AtomicBool,
+    /// Its settings; a reload replaces them.
+    start: Mutex<Arc<Start>>,
     pool: OnceLock<Pool>,
+    /// The task that keeps starting it, if it is not required.
+    starter: Mutex<Option<AbortHandle>>,
     /// Why it is missing.
     missing: Mutex<String>,
 }
@@ -48,21 +57,37 @@ pub enum StartError {
     /// A worker did not become ready.
     #[error("{0}")]
     Boot(String),
+    /// Reloads have brought more names than can be counted by.
+    #[error("there have been too many pools of different names: a restart is needed")]
+    TooManyNames,
 }
 
 impl NamedPool {
-    pub(super) fn new(start: Start) -> Self {
-        Self { start, pool: OnceLock::new(), missing: Mutex::new("it is starting".into()) }
+    pub(super) fn new(start: Start, number: usize) -> Self {
+        Self {
+            name: Arc::clone(&start.name),
+            number,
+            is_required: AtomicBool::new(start.required),
+            start: Mutex::new(Arc::new(start)),
+            pool: OnceLock::new(),
+            starter: Mutex::default(),
+            missing: Mutex::new("it is starting".into()),
+        }
+    }
+
+    /// What its requests count under.
+    pub(super) fn number(&self) -> usize {
+        self.number
     }
 
     /// Its name: `centrifuge`, or `centrifuge.` and its key in `centrifuge.pools`.
     pub fn name(&self) -> &str {
-        &self.start.name
+        &self.name
     }
 
     /// Whether the server is ready only with this pool.
     pub fn is_required(&self) -> bool {
-        self.start.required
+        self.is_required.load(Relaxed)
     }
 
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
@@ -105,8 +130,44 @@ impl NamedPool {
 
     /// What its workers run, for people to read.
     pub(super) fn command(&self) -> String {
-        let Start { pool, server, .. } = &self.start;
-        pool.command.as_ref().unwrap_or(&server.command).to_string()
+        match self.pool.get() {
+            Some(pool) => pool.command(),
+            None => self.settings().command().to_string(),
+        }
+    }
+
+    /// Its settings.
+    pub(super) fn settings(&self) -> Arc<Start> {
+        Arc::clone(&self.start.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It goes on with these settings.
+    pub(super) fn set_settings(&self, start: Start) {
+        self.is_required.store(start.required, Relaxed);
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(start);
+    }
+
+    /// Tries whether it can go on with these settings; see [`Pool::try_out`].
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(super) async fn try_out(&self, pool: &Pool, start: &Start) -> Result<Trial, StartError> {
+        pool.try_out(&self.settings(), start).await.map_err(|error| self.explain(error))
+    }
+
+    /// This task keeps starting it.
+    pub(super) fn set_starter(&self, task: AbortHandle) {
+        *self.starter.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Finishes what it has in hand, and ends; see [`Pool::drain`].
+    pub(super) async fn drain(&self) {
+        if let Some(task) = self.starter.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        if let Some(pool) = self.pool.get() {
+            pool.drain().await;
+        }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -124,15 +185,19 @@ impl NamedPool {
     pub(super) async fn start(&self) -> Result<(), StartError> {
         self.run_on_init().await?;
         let begun = async {
-            let (pool, first_boot) = Pool::begin(&self.start).await?;
+            let (pool, first_boot) = Pool::begin(&self.settings()).await?;
             let _ = self.pool.set(pool);
             first_boot.over().await
         };
-        begun.await.map_err(|error| match (error, self.key()) {
+        begun.await.map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: pool::StartError) -> StartError {
+        match (error, self.key()) {
             (pool::StartError::Setup(error), _) => StartError::Setup(error),
             (error, None) => StartError::Boot(error.to_string()),
             (error, Some(key)) => StartError::Boot(format!("centrifuge.pools.{key}: {error}")),
-        })
+        }
     }
 
     /// Its key in `centrifuge.pools`.
@@ -158,7 +223,8 @@ impl NamedPool {
 
     /// Runs its own `on_init`; that of the server has been run.
     async fn run_on_init(&self) -> Result<(), worker::OnInitError> {
-        let Start { server, environment, .. } = &self.start;
+        let start = self.settings();
+        let Start { server, environment, .. } = &*start;
         let Some(on_init) = &server.on_init else { return Ok(()) };
         let section = format!("centrifuge.pools.{}", self.key().unwrap_or_default());
         match worker::run_on_init(&section, on_init, server, environment).await {

@@ -21,6 +21,10 @@ pub struct Snapshot {
 pub struct PoolSnapshot {
     /// Its name.
     pub name: String,
+    /// The number of its name, which it keeps.
+    pub number: usize,
+    /// Whether the server is ready only with this pool.
+    pub is_required: bool,
     /// Whether requests are served: by a worker that is ready or busy, or by one that is about to be ready.
     pub is_ready: bool,
     /// What its workers run, for people to read.
@@ -78,6 +82,8 @@ impl PoolSnapshot {
         };
         Self {
             name: pool.name().into(),
+            number: pool.number(),
+            is_required: pool.is_required(),
             is_ready: pool.is_ready(),
             command: pool.command(),
             stats: pool.stats(),

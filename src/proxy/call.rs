@@ -260,7 +260,8 @@ pub(super) mod tests {
 
     pub(in super::super) fn service<B: Backend>(backend: B) -> Arc<Service<B>> {
         let health = Health { serving: watch::channel(true).1 };
-        let (statistics, streams) = (Statistics::new(&[]), Streams::unhandled());
+        let (statistics, streams) =
+            (Statistics::new(crate::pool_names::PoolNames::default()), Streams::unhandled());
         let credentials = Arc::new(CredentialCheck::new(None));
         Arc::new(Service::new(backend, health, statistics, credentials, 1 << 20, streams, Tracer::default()))
     }

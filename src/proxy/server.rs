@@ -15,6 +15,7 @@ use super::service::Service;
 use super::statistics::Statistics;
 use super::{Backend, Config, CredentialCheck, connection};
 use crate::net::{Address, Connections, Limit, Listener, Options, Sockets};
+use crate::pool_names::PoolNames;
 use crate::streams::Streams;
 use crate::telemetry::trace::Tracer;
 use crate::tls::Acceptor;
@@ -49,7 +50,7 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn bind(config: &Config, pools: &[String], sockets: &Sockets) -> io::Result<Self> {
+    pub async fn bind(config: &Config, pools: PoolNames, sockets: &Sockets) -> io::Result<Self> {
         let tls = config.tls.as_ref().map(|files| Acceptor::new("centrifuge.proxy_tls", files, &[b"h2"]));
         let tls = tls.transpose()?;
         let listener = Listener::bind(Options {

@@ -187,7 +187,7 @@ impl<B: Backend> Service<B> {
 pub(super) fn failed(kind: &str, pool: Option<&str>, error: &pools::Error) -> Status {
     use pools::Error;
     match error {
-        Error::ShuttingDown => {}
+        Error::ShuttingDown | Error::Removed => {}
         Error::DeadlineExceeded => {
             debug!(target: "centrifuge", r#type = kind, pool, "deadline exceeded");
         }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use super::access;
 use super::recording::Recording;
 use crate::grpc::CODES;
+use crate::pool_names::{ByPool, PoolNames};
 use crate::pools::{RequestType, Timings};
 use crate::telemetry::histogram::{BOUNDS, STAGE_BOUNDS, SecondsHistogram, StageHistogram};
 use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, ready};
@@ -16,13 +17,13 @@ use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, r
 /// Counts calls. Written by every call, read now and then.
 #[derive(Debug)]
 pub struct Statistics {
-    pools: Box<[OfPool]>,
+    names: PoolNames,
+    pools: ByPool<OfPool>,
 }
 
 /// The calls of one pool. One that was refused before it had a pool counts for the default one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct OfPool {
-    name: String,
     /// By their numbers, from the first call of a type on.
     types: [OnceLock<Box<OfType>>; RequestType::COUNT],
 }
@@ -56,10 +57,9 @@ pub(super) struct Timed {
 }
 
 impl Statistics {
-    /// Counts by these pools, the default one first.
-    pub(super) fn new(pools: &[String]) -> Arc<Self> {
-        let of_pool = |name: &String| OfPool { name: name.clone(), types: Default::default() };
-        Arc::new(Self { pools: pools.iter().map(of_pool).collect() })
+    /// Counts by these pools, the default one first, and those that are added to them.
+    pub(super) fn new(names: PoolNames) -> Arc<Self> {
+        Arc::new(Self { names, pools: ByPool::default() })
     }
 
     /// A call has arrived, of the type of this name.
@@ -79,24 +79,25 @@ impl Statistics {
     /// Whether calls may go to one pool or another.
     #[inline]
     pub(super) fn has_several_pools(&self) -> bool {
-        self.pools.len() > 1
+        self.names.are_several()
     }
 
     /// The name of a pool in log entries; the default pool has none.
     pub(super) fn label_of(&self, pool: usize) -> Option<&str> {
-        self.pools.get(pool).filter(|_| pool > 0).map(|pool| &*pool.name)
+        self.names.label(pool)
     }
 
     /// The name of the pool that answers a call.
     pub(super) fn pool_of(&self, call: &Timed) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.pools.get(call.pool)?.name).ok()
+        HeaderValue::from_str(self.names.name(call.pool)?).ok()
     }
 
     /// The types that have occurred, by pool.
     fn occurred(&self) -> impl Iterator<Item = (&str, RequestType, &OfType)> {
-        self.pools.iter().flat_map(|pool| {
+        self.pools.made().flat_map(|(number, pool)| {
+            let name = self.names.name(number).unwrap_or_default();
             let types = RequestType::all().zip(&pool.types);
-            types.filter_map(|(kind, counts)| Some((&*pool.name, kind, &**counts.get()?)))
+            types.filter_map(move |(kind, counts)| Some((name, kind, &**counts.get()?)))
         })
     }
 }
@@ -149,12 +150,13 @@ impl Timed {
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        let Some(pool) = self.statistics.pools.get(self.pool) else { return };
+        let Some(pool) = self.statistics.pools.get_or_make(self.pool, OfPool::default) else { return };
         let counts = pool.types[self.label.number()].get_or_init(Box::default);
         let now = Instant::now();
         let whole = now.saturating_duration_since(self.arrived);
         if let Some(recording) = self.recording.take() {
-            recording.end(&pool.name, self.code, &self.timings, [self.arrived, now]);
+            let name = self.statistics.names.name(self.pool).unwrap_or_default();
+            recording.end(name, self.code, &self.timings, [self.arrived, now]);
         }
         if let Some(histogram) = usize::try_from(self.code as i32).ok().and_then(|n| counts.codes.get(n)) {
             histogram.observe(whole);
@@ -174,7 +176,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_counted_by_type_pool_and_code() {
-        let statistics = Statistics::new(&["centrifuge".into(), "centrifuge.x".into()]);
+        let statistics = Statistics::new(["centrifuge", "centrifuge.x"].into_iter().collect());
         let begin = Instant::now();
         tokio::time::advance(Duration::from_millis(30)).await;
         statistics.begin("connect", begin).end(Code::Ok);
@@ -203,7 +205,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_neither_the_queue_nor_the_worker_took_is_the_bridge_s_own() {
-        let statistics = Statistics::new(&["centrifuge".into()]);
+        let statistics = Statistics::new(["centrifuge"].into_iter().collect());
         let start = Instant::now();
         let at = |millis| Some(start + Duration::from_millis(millis));
         tokio::time::advance(Duration::from_millis(100)).await;
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn invented_types_share_one_label() {
-        let statistics = Statistics::new(&["centrifuge".into()]);
+        let statistics = Statistics::new(["centrifuge"].into_iter().collect());
         for number in 0..1000 {
             statistics.begin(&format!("type{number}"), Instant::now()).end(Code::Ok);
         }

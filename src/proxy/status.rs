@@ -20,6 +20,7 @@ pub(super) fn of(error: &Error) -> Status {
         }
         Error::NoWorkers { .. }
         | Error::ShuttingDown
+        | Error::Removed
         | Error::WorkerDied { .. }
         | Error::StreamTimeout { .. } => Code::Unavailable,
         Error::DeadlineExceeded | Error::ExecTtl { .. } => Code::DeadlineExceeded,
@@ -42,7 +43,7 @@ pub(super) fn of(error: &Error) -> Status {
 /// What its client may do about a failed call; `None` if a retry would be as useless as it is harmless.
 fn retry(error: &Error) -> Option<Retry> {
     match error {
-        Error::NoWorkers { .. } | Error::ShuttingDown => Some(Retry::Now),
+        Error::NoWorkers { .. } | Error::ShuttingDown | Error::Removed => Some(Retry::Now),
         Error::QueueFull { .. } | Error::Busy { .. } => Some(Retry::Later),
         Error::DeadlineExceeded
         | Error::InvalidRequest { .. }

@@ -35,7 +35,7 @@ impl Handler for StreamEvents {
             };
             let is_refused =
                 matches!(error, Error::QueueFull { .. } | Error::Busy { .. } | Error::NoWorkers { .. });
-            let name = pools.names().get(pool).filter(|_| pool > 0).map(String::as_str);
+            let name = pools.numbers().label(pool);
             let status = if is_refused {
                 debug!(target: "centrifuge", r#type = kind, pool = name, %error, "event not handled yet");
                 status::of(&error)

@@ -215,6 +215,8 @@ impl Listening<'_> {
         let powers = [
             ("centrifuge.Publish", "publish to any channel"),
             ("resetter.Reset", "replace the workers"),
+            ("causeway.Reload", "reload the configuration"),
+            ("causeway.Upgrade", "start another server"),
             ("causeway.Stop", "stop the server"),
         ];
         let powers = powers.into_iter().filter(|(method, _)| self.methods.contain(method));

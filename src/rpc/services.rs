@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -24,8 +25,8 @@ pub struct Services {
     pub(crate) overview: Overview,
     /// Subscription streams.
     pub streams: Streams,
-    /// The configuration as JSON, without secrets.
-    pub config: Bytes,
+    /// The configuration in force as JSON, without secrets.
+    pub config: ArcSwap<Bytes>,
     /// Whether the server is serving: false during the shutdown.
     pub serving: watch::Receiver<bool>,
     /// The application's metrics.
@@ -34,6 +35,8 @@ pub struct Services {
     pub locks: Locks,
     /// Requests a shutdown.
     pub stop: mpsc::Sender<Stop>,
+    /// Requests a reload of the configuration, and gets a report on it as JSON.
+    pub reload: mpsc::Sender<oneshot::Sender<String>>,
     /// Requests that a new server takes over.
     pub upgrade: mpsc::Sender<UpgradeReply>,
     /// Which RoadRunner answers.

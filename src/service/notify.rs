@@ -63,7 +63,6 @@ impl Notifier {
     }
 
     /// The server reads its configuration again; [`Self::ready`] follows.
-    #[allow(dead_code, reason = "sent by a reload")]
     pub(crate) async fn reloading(&self) {
         let now = clock::monotonic().as_micros();
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading the configuration")).await;

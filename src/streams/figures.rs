@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::pool_names::{ByPool, PoolNames};
 use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, approximate, ready};
 
 /// Why a stream has ended.
@@ -31,9 +32,14 @@ pub(super) enum Kind {
     Held,
 }
 
-/// The counts of all pools.
+/// The counts of all pools, those that a reload has removed included.
 #[derive(Debug)]
-pub(super) struct Counters(Box<[OfPool]>);
+pub(super) struct Counters {
+    names: PoolNames,
+    pools: ByPool<OfPool>,
+    /// For numbers that no pool has.
+    unknown: OfPool,
+}
 
 /// The counts of the streams of one pool.
 #[derive(Debug, Default)]
@@ -90,19 +96,25 @@ impl Kind {
 }
 
 impl Counters {
-    pub(super) fn new(pools: &[String]) -> Self {
-        Self(pools.iter().map(|name| OfPool { name: name.clone(), ..OfPool::default() }).collect())
+    pub(super) fn new(names: PoolNames) -> Self {
+        Self { names, pools: ByPool::default(), unknown: OfPool::default() }
     }
 
     /// The counts of a pool, by its number.
     pub(super) fn of(&self, pool: usize) -> &OfPool {
-        // There is a default pool, and pools do not change.
-        self.0.get(pool).unwrap_or(&self.0[0])
+        let make =
+            || OfPool { name: self.names.name(pool).unwrap_or_default().to_owned(), ..OfPool::default() };
+        self.pools.get_or_make(pool, make).unwrap_or(&self.unknown)
+    }
+
+    /// The counts of all pools.
+    fn all(&self) -> impl Iterator<Item = &OfPool> {
+        self.names.all().enumerate().map(|(number, _)| self.of(number))
     }
 
     /// The open streams of the pool of this name.
     pub(super) fn open(&self, name: &str) -> OpenStreams {
-        let Some(pool) = self.0.iter().find(|pool| pool.name == name) else { return OpenStreams::default() };
+        let Some(pool) = self.all().find(|pool| pool.name == name) else { return OpenStreams::default() };
         let [owned, held] = Kind::ALL.map(|kind| pool.open[kind as usize].load(Relaxed));
         OpenStreams { owned, held }
     }
@@ -145,7 +157,7 @@ impl Collect for Figures {
                 CollectorKind::Counter,
                 "Number of subscription streams that have ended, by pool and reason.",
             );
-            for pool in &self.0.0 {
+            for pool in self.0.all() {
                 let name = ("pool", pool.name());
                 for kind in Kind::ALL {
                     open.sample(
@@ -190,7 +202,7 @@ impl Collect for Figures {
             ];
             for (name, help, count) in counters {
                 let mut counter = family(name, CollectorKind::Counter, help);
-                for pool in &self.0.0 {
+                for pool in self.0.all() {
                     counter.sample("", [("pool", pool.name())], approximate(count(pool).load(Relaxed)));
                 }
                 page.add(counter);

@@ -15,10 +15,10 @@ use super::id::StreamId;
 use super::inlet::Inlet;
 use super::opening::Opening;
 use super::port::Port;
-use super::queues::Queues;
 use super::shared::{Place, Shared, Tasks};
 use super::stream::{New, PublishError, Stream, shutting_down};
 use super::{budget, events, spread, wire};
+use crate::pool_names::PoolNames;
 use crate::telemetry::metrics::Collect;
 
 /// How often streams end while the server shuts down.
@@ -120,7 +120,7 @@ pub struct Filter<'a> {
 
 impl Streams {
     /// No streams yet. Events go to the `handler`, by the numbers of `pools`.
-    pub fn new(config: Config, max_message_size: usize, pools: &[String], handler: Arc<dyn Handler>) -> Self {
+    pub fn new(config: Config, max_message_size: usize, pools: PoolNames, handler: Arc<dyn Handler>) -> Self {
         let tasks = Tasks { deliver: events::deliver, tell_end: events::tell_end };
         Self { shared: Shared::new(config, max_message_size, pools, handler, tasks) }
     }
@@ -135,7 +135,7 @@ impl Streams {
                 Box::pin(std::future::pending())
             }
         }
-        Self::new(Config::default(), 1 << 20, &["x".into()], Arc::new(NoHandler))
+        Self::new(Config::default(), 1 << 20, ["x"].into_iter().collect(), Arc::new(NoHandler))
     }
 
     /// Streams that may be open at a time.
@@ -262,12 +262,12 @@ impl Streams {
     /// Waits until the application knows that all streams have ended, for as long as the shutdown can spare.
     pub async fn finish(&self, deadline: Instant) {
         let until = deadline.min(Instant::now() + ENDS);
-        let ends = self.shared.all_queues();
-        let over = futures_util::future::join_all(ends.iter().map(Queues::over));
+        let ends: Vec<_> = self.shared.all_queues().collect();
+        let over = futures_util::future::join_all(ends.iter().map(|queues| queues.over()));
         let in_time = tokio::time::timeout_at(until, over).await.is_ok();
         self.shared.stop();
         if !in_time {
-            let left: usize = ends.iter().map(Queues::left).sum();
+            let left: usize = ends.iter().map(|queues| queues.left()).sum();
             warn!(target: "centrifuge", left, "not all streamend events were handled");
         }
     }

@@ -14,6 +14,7 @@ use super::figures::{Counters, Reason};
 use super::id::StreamId;
 use super::queues::Queues;
 use super::rate::Rate;
+use crate::pool_names::{ByPool, PoolNames};
 
 /// The parts of the registry, so that listing a hundred thousand streams holds up no one for long.
 const SHARDS: usize = 16;
@@ -40,7 +41,9 @@ pub(super) struct Shared<S> {
     pub(super) rate: Rate,
     pub(super) tasks: Tasks<S>,
     /// By the numbers of the pools.
-    queues: Box<[Queues<S>]>,
+    queues: ByPool<Queues<S>>,
+    /// For numbers that no pool has.
+    other_queues: Queues<S>,
     shards: [Mutex<Shard<S>>; SHARDS],
     places: Arc<AtomicUsize>,
     is_closing: AtomicBool,
@@ -55,7 +58,7 @@ impl<S> Shared<S> {
     pub(super) fn new(
         config: Config,
         max_message_size: usize,
-        pools: &[String],
+        pools: PoolNames,
         handler: Arc<dyn Handler>,
         tasks: Tasks<S>,
     ) -> Arc<Self> {
@@ -67,7 +70,8 @@ impl<S> Shared<S> {
             budget: Arc::default(),
             rate: Rate::new(config.open_rate),
             tasks,
-            queues: pools.iter().map(|_| Queues::new()).collect(),
+            queues: ByPool::default(),
+            other_queues: Queues::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             places: Arc::default(),
             is_closing: AtomicBool::new(false),
@@ -103,13 +107,12 @@ impl<S> Shared<S> {
 
     /// The queues of a pool.
     pub(super) fn queues(&self, pool: usize) -> &Queues<S> {
-        // There is a default pool, and pools do not change.
-        self.queues.get(pool).unwrap_or(&self.queues[0])
+        self.queues.get_or_make(pool, Queues::new).unwrap_or(&self.other_queues)
     }
 
-    /// The queues of all pools.
-    pub(super) fn all_queues(&self) -> &[Queues<S>] {
-        &self.queues
+    /// The queues of all pools that have had events.
+    pub(super) fn all_queues(&self) -> impl Iterator<Item = &Queues<S>> {
+        self.queues.made().map(|(_, queues)| queues).chain([&self.other_queues])
     }
 
     /// No stream is opened from now on.

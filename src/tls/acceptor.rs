@@ -44,6 +44,32 @@ struct State {
     failure: Option<String>,
 }
 
+impl State {
+    /// Reads the files. If they cannot be used, returns which they were.
+    fn read(files: ServerFiles, alpn: &[&[u8]]) -> Result<Self, (Error, Fingerprint)> {
+        // Taken before: what changes while they are read is read the next time.
+        let read = Fingerprint::of(&files);
+        match files.config(Path::new(HERE), alpn) {
+            Ok(config) => Ok(Self { files, config: Arc::new(config), read, failure: None }),
+            Err(error) => Err((error, read)),
+        }
+    }
+}
+
+/// Certificates that a listener can go on with. Dropped, they change nothing.
+#[must_use = "nothing changes until it is committed"]
+pub struct Prepared {
+    acceptor: Arc<Acceptor>,
+    state: State,
+}
+
+impl Prepared {
+    /// Accepts connections with them from now on.
+    pub fn commit(self) {
+        *self.acceptor.state() = self.state;
+    }
+}
+
 /// The files are no longer read when this is dropped.
 struct Reading<'a>(&'a AtomicBool);
 
@@ -78,10 +104,8 @@ impl Acceptor {
         files: &ServerFiles,
         alpn: &'static [&'static [u8]],
     ) -> io::Result<Arc<Self>> {
-        let read = Fingerprint::of(files);
-        let config = files.config(Path::new(HERE), alpn);
-        let config = config.map_err(|error| io::Error::other(format!("{section}: {error}")))?;
-        let state = State { files: files.clone(), config: Arc::new(config), read, failure: None };
+        let state = State::read(files.clone(), alpn);
+        let state = state.map_err(|(error, _)| io::Error::other(format!("{section}: {error}")))?;
         Ok(Arc::new(Self { section, alpn, state: Mutex::new(state), is_reading: AtomicBool::new(false) }))
     }
 
@@ -90,13 +114,13 @@ impl Acceptor {
         self.section
     }
 
-    /// Reads the files again, or others. The previous certificates stay in use if they cannot be used. Blocks while files are read.
+    /// Reads these files, which may be the same as before. Blocks meanwhile.
     ///
     /// # Errors
-    /// Why they cannot.
-    pub fn reload(&self, files: Option<&ServerFiles>) -> Result<(), Error> {
-        let files = files.cloned().unwrap_or_else(|| self.state().files.clone());
-        self.read(files)
+    /// Why they cannot be used.
+    pub fn prepare(self: &Arc<Self>, files: ServerFiles) -> Result<Prepared, Error> {
+        let state = State::read(files, self.alpn).map_err(|(error, _)| error)?;
+        Ok(Prepared { acceptor: Arc::clone(self), state })
     }
 
     /// Completes the handshake on a new connection.
@@ -129,35 +153,28 @@ impl Acceptor {
     fn read_changed(&self, files: ServerFiles) {
         let _reading = Reading(&self.is_reading);
         let section = self.section;
-        match self.read(files) {
-            Ok(()) => info!(target: "net", section, "certificates read again"),
-            Err(error) => {
-                let failure = error.to_string();
+        let new = State::read(files.clone(), self.alpn);
+        let mut state = self.state();
+        if state.files != files {
+            // A reload has named others meanwhile.
+            return;
+        }
+        match new {
+            Ok(new) => {
+                *state = new;
+                info!(target: "net", section, "certificates read again");
+            }
+            Err((error, read)) => {
                 // What may be over soon, such as too many open files, is tried again by each handshake, and logged once.
-                if self.state().failure.replace(failure.clone()) != Some(failure) {
+                if !matches!(error, Error::Unreadable { .. }) {
+                    state.read = read;
+                }
+                let failure = error.to_string();
+                if state.failure.replace(failure.clone()) != Some(failure) {
                     warn!(target: "net", section, %error, "cannot use the new certificates, keeping the previous ones");
                 }
             }
         }
-    }
-
-    fn read(&self, files: ServerFiles) -> Result<(), Error> {
-        // Taken before: what changes while they are read is read the next time.
-        let read = Fingerprint::of(&files);
-        let config = files.config(Path::new(HERE), self.alpn);
-        let mut state = self.state();
-        let config = match config {
-            Ok(config) => config,
-            Err(error) => {
-                let may_pass = matches!(error, Error::Unreadable { .. });
-                if !may_pass && state.files == files {
-                    state.read = read;
-                }
-                return Err(error);
-            }
-        };
-        *state = State { files, config: Arc::new(config), read, failure: None };
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -21,7 +21,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, Prepared};
 pub use client::ClientFiles;
 pub use client_auth::ClientAuth;
 pub use error::Error;

@@ -142,13 +142,14 @@ async fn the_command_line_trusts_the_certificate_of_the_configuration_and_no_oth
 #[tokio::test]
 async fn certificates_are_read_again_when_they_change_and_kept_while_new_ones_are_broken() {
     let folder = Folder::new();
-    let acceptor = acceptor(&folder.server(ClientAuth::RequireAndVerify));
+    let files = folder.server(ClientAuth::RequireAndVerify);
+    let acceptor = acceptor(&files);
     let client = folder.client(Some("client"));
     let first = shake(&acceptor, &client).await.unwrap();
     // A certificate without its key, and what is no certificate.
     folder.copy("renewed.pem", "server.pem");
     assert_eq!(shake(&acceptor, &client).await.unwrap(), first);
-    acceptor.reload(None).unwrap_err();
+    assert!(acceptor.prepare(files.clone()).is_err());
     folder.write("server.pem", "hunter2");
     assert_eq!(shake(&acceptor, &client).await.unwrap(), first);
     std::fs::remove_file(folder.path("server.key")).unwrap();
@@ -160,7 +161,7 @@ async fn certificates_are_read_again_when_they_change_and_kept_while_new_ones_ar
     // Other authorities apply to the next connection: no session is resumed.
     folder.copy("stranger.pem", "ca.pem");
     shake(&acceptor, &client).await.unwrap_err();
-    acceptor.reload(None).unwrap();
+    acceptor.prepare(files).unwrap().commit();
 }
 
 #[tokio::test]
@@ -171,11 +172,14 @@ async fn other_files_take_effect_if_they_can_be_used() {
     let client = folder.client(None);
     let first = shake(&acceptor, &client).await.unwrap();
     let missing = ServerFiles { cert: Some(folder.path("missing.pem")), ..files.clone() };
-    assert!(acceptor.reload(Some(&missing)).unwrap_err().to_string().starts_with("there is no file "));
+    let error = acceptor.prepare(missing).err().unwrap();
+    assert!(error.to_string().starts_with("there is no file "), "{error}");
     assert_eq!(shake(&acceptor, &client).await.unwrap(), first);
     let file = |name| Some(folder.path(name));
     let renewed = ServerFiles { cert: file("renewed.pem"), key: file("renewed.key"), ..files };
-    acceptor.reload(Some(&renewed)).unwrap();
+    let prepared = acceptor.prepare(renewed).unwrap();
+    assert_eq!(shake(&acceptor, &client).await.unwrap(), first);
+    prepared.commit();
     assert_ne!(shake(&acceptor, &client).await.unwrap(), first);
 }
 

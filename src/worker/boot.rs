@@ -31,7 +31,7 @@ use crate::relay::{Listener, Relay, Relays, SECRET};
 const EXIT_STATUS: Duration = Duration::from_secs(1);
 
 /// Where workers run, and with which variables.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// The working directory; resolved anew at each start, so that it may be a symlink which moves on.
     pub work_dir: PathBuf,

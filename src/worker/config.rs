@@ -93,6 +93,13 @@ impl Config {
 }
 
 impl Config {
+    /// What each worker is started with, besides its command: the rest, which is of all or of none, is the same in all of these.
+    pub(crate) fn of_each_worker(&self) -> Self {
+        let (command, relay, relay_socket) =
+            (Command::default(), RelayAddress::default(), SocketSettings::default());
+        Self { command, relay, relay_socket, on_init: None, ..self.clone() }
+    }
+
     /// These settings of a pool, with what it does not set from `server`: of the relay, `sets_relay` says so. `on_init` is not inherited,
     /// since that of `server` runs before all pools, nor is the pool's own command here.
     pub(crate) fn inherit(mut self, server: &Self, sets_relay: bool) -> Self {

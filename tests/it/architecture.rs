@@ -71,13 +71,14 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const PRIMITIVES: [&str; 11] = [
+const PRIMITIVES: [&str; 12] = [
     "access",
     "compat",
     "duration",
     "findings",
     "grpc",
     "offload",
+    "pool_names",
     "protobuf",
     "request_type",
     "secrets",
@@ -162,6 +163,7 @@ fn the_core_of_the_pool_knows_nothing_but_the_standard_library() {
         "std::",
         "growth::",
         "messages::",
+        "super::growth::Scaling",
         "super::{Availability, Core,",
         "super::{Core,",
         "super::core::{Reason, WorkerId}",

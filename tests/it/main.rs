@@ -42,6 +42,7 @@ mod proxy;
 mod real;
 mod redis_locks;
 mod relays;
+mod reload;
 mod replay;
 mod reset;
 mod rpc;

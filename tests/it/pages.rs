@@ -127,7 +127,7 @@ async fn the_metrics_of_the_application_and_of_the_bridge_are_on_one_page() {
     let memory = format!("rr_centrifugo_worker_memory_bytes{{pid=\"{pid}\"}} ");
     assert!(page.text().contains(&memory), "{}", page.text());
     assert_eq!(caller.json("metrics.Unregister", &json!("times")).await, Ok(json!(true)));
-    assert!(!get(&server, METRICS, "/").await.text().contains("times"));
+    assert!(!get(&server, METRICS, "/").await.text().contains("times_"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

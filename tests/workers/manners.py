@@ -117,3 +117,11 @@ def stop_when(data, argument, context):
     """The same, when the file is there."""
     until(argument)
     stop(data, argument + ".stopped", context)
+
+
+@behaviour
+def journal(data, argument, _context):
+    """Notes the request's data in the file, in one write, and answers."""
+    with open(argument, "ab", buffering=0) as file:
+        file.write(data + b"\n")
+    answer(data)

@@ -414,6 +414,7 @@ const showBridge = ({ uptime, bridge: process }) => {
 
 const showAbout = () => {
   write($('versions'), `Causeway ${about.version} (${about.build.profile}, ${about.build.target}) for RoadRunner ${about.roadrunner}, pid ${about.pid}, started ${moment(about.started)}`);
+  write($('loaded'), `Loaded ${moment(about.loaded)}`);
   write($('configuration'), JSON.stringify(about.configuration, null, 2));
   keyed($('warnings'), about.warnings, (warning) => warning, (warning) => make('li', {}, `▲ ${warning}`));
 };
@@ -467,6 +468,10 @@ const show = (snapshot) => {
     return;
   }
   append(snapshot);
+  if (about && about.loaded !== snapshot.configuration.loaded) {
+    about = null;
+    catchUp();
+  }
   verdict(snapshot);
   keyed($('pools'), snapshot.pools, ({ name }) => name, poolOf, (node, pool) => node.draw(pool));
   showDeaths(snapshot.deaths);

@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole, through `load`.
 
+mod changes;
 mod compat;
 mod defaults;
 mod fuzz;

@@ -9,7 +9,7 @@ impl Core {
     /// Announces what has changed.
     pub(super) fn announce(&mut self, effects: &mut Vec<Effect>) {
         let now = match self.phase {
-            Phase::Ending | Phase::Ended => Availability::Closed,
+            Phase::Draining | Phase::Ending | Phase::Ended => Availability::Closed,
             _ if self.target == 0 || self.present() > 0 => Availability::Serving,
             // Without a pause, one is started as soon as an exhausted one has exited.
             _ if self.pause == Pause::None || self.exhausted && self.failures < HOPELESS => {

@@ -15,6 +15,11 @@ pub(in crate::pool) struct Scaling {
     pub(in crate::pool) per_second: usize,
 }
 
+impl Scaling {
+    /// No worker is added.
+    const NONE: Self = Self { most: 0, per_second: 0 };
+}
+
 /// How far the pool has grown.
 #[derive(Debug)]
 pub(super) struct Growth {
@@ -30,8 +35,19 @@ pub(super) struct Growth {
 
 impl Growth {
     pub(super) fn new(scaling: Option<Scaling>) -> Self {
-        let scaling = scaling.unwrap_or(Scaling { most: 0, per_second: 0 });
-        Self { scaling, extra: 0, substitutes: 0, since: Duration::ZERO, added: 0 }
+        Self {
+            scaling: scaling.unwrap_or(Scaling::NONE),
+            extra: 0,
+            substitutes: 0,
+            since: Duration::ZERO,
+            added: 0,
+        }
+    }
+
+    /// Allows this from now on; workers beyond it are surplus.
+    pub(super) fn set(&mut self, scaling: Option<Scaling>) {
+        self.scaling = scaling.unwrap_or(Scaling::NONE);
+        self.extra = self.extra.min(self.scaling.most);
     }
 
     pub(super) fn has_room(&self, abandoned: usize, target: usize) -> bool {

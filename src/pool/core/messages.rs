@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::growth::Scaling;
+
 /// A worker's number in its pool; never used twice.
 pub(in crate::pool) type WorkerId = u64;
 
@@ -38,6 +40,8 @@ pub(in crate::pool) enum Reason {
     Reset,
     /// There is more workers than configured.
     Surplus,
+    /// Its pool was removed by a reload.
+    Removed,
     /// It was added for load that has passed.
     Unneeded,
     /// The pool shuts down.
@@ -66,6 +70,7 @@ impl Reason {
             Self::MaxMemoryHard => "max_worker_memory_hard",
             Self::Reset => "reset",
             Self::Surplus => "surplus",
+            Self::Removed => "removed",
             Self::Unneeded => "unneeded",
             Self::Shutdown => "shutdown",
         }
@@ -88,6 +93,7 @@ impl fmt::Display for Reason {
             Self::MaxMemoryHard => "memory limit exceeded by far (supervisor.max_worker_memory_hard)",
             Self::Reset => "reset",
             Self::Surplus => "more workers than configured",
+            Self::Removed => "its pool was removed",
             Self::Unneeded => "added for load that has passed",
             Self::Shutdown => "shutdown",
         })
@@ -127,6 +133,8 @@ pub(in crate::pool) enum Event {
     Add,
     /// One less worker is wanted.
     Remove,
+    /// This number of workers is wanted, if it has changed, and as many more as this allows.
+    Configured { target: Option<usize>, scaling: Option<Scaling> },
     /// All workers are to be replaced.
     Reset,
     /// The reset has taken too long.
@@ -137,6 +145,8 @@ pub(in crate::pool) enum Event {
     FarFromExhausted(WorkerId),
     /// Standbys have waited for another while.
     StandbysWaited,
+    /// The pool is removed: its workers finish what they have in hand, however long that takes.
+    Drain,
     /// The pool shuts down.
     Shutdown,
 }

@@ -113,6 +113,9 @@ impl Worker {
 enum Phase {
     FirstBoot,
     Running,
+    /// No worker is started any more; those that are left finish their requests.
+    Draining,
+    /// The same, and there is only so much time.
     Ending,
     Ended,
 }
@@ -221,10 +224,12 @@ impl Core {
             Event::OneShot => self.one_shot(effects),
             Event::Add => self.resize(self.target.saturating_add(1)),
             Event::Remove => self.resize(self.target.saturating_sub(1)),
+            Event::Configured { target, scaling } => self.configured(target, scaling),
             Event::Reset => self.reset(effects),
             Event::ResetTimeout => self.end_reset(ResetEnd::TimedOut, effects),
             Event::PauseOver => self.pause = Pause::None,
             Event::StandbysWaited => self.standbys_waited(effects),
+            Event::Drain => self.drain(effects),
             Event::Shutdown => self.shutdown(effects),
         }
         if matches!(self.phase, Phase::FirstBoot | Phase::Running) {
@@ -235,7 +240,7 @@ impl Core {
         }
         self.finish_reset(effects);
         self.announce(effects);
-        if self.phase == Phase::Ending && self.workers.is_empty() {
+        if matches!(self.phase, Phase::Draining | Phase::Ending) && self.workers.is_empty() {
             self.phase = Phase::Ended;
             effects.push(Effect::Ended);
         }
@@ -348,6 +353,27 @@ impl Core {
     fn resize(&mut self, target: usize) {
         if self.phase == Phase::Running && self.target > 0 && (1..=MAX_WORKERS).contains(&target) {
             self.target = target;
+        }
+    }
+
+    fn configured(&mut self, target: Option<usize>, scaling: Option<Scaling>) {
+        self.growth.set(scaling);
+        if let Some(target) = target {
+            self.resize(target);
+        }
+    }
+
+    /// A worker that is started for one request, which waits for it, becomes ready and leaves by itself.
+    fn drain(&mut self, effects: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::FirstBoot | Phase::Running) {
+            return;
+        }
+        self.phase = Phase::Draining;
+        self.end_reset(ResetEnd::Closed, effects);
+        let is_one_shot = |worker: &&Worker| worker.state == State::OneShot;
+        let leaving = self.workers.iter().filter(|(_, worker)| !is_one_shot(worker));
+        for id in leaving.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.retire(id, Reason::Removed, effects);
         }
     }
 

@@ -109,12 +109,13 @@ fn router() -> Router {
         pools,
         overview,
         streams: crate::streams::Streams::unhandled(),
-        config: Bytes::from_static(b"{}"),
+        config: arc_swap::ArcSwap::from_pointee(Bytes::from_static(b"{}")),
         serving,
         metrics: Arc::default(),
         locks: crate::rpc::Locks::in_memory(crate::compat::Compat::default()),
         stop,
         upgrade,
+        reload: mpsc::channel(1).0,
         compat,
     }))
 }

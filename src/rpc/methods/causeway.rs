@@ -31,6 +31,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
             }),
         ),
         ("causeway.Stop", Method::new(stop, Shape::Bool, self::stop)),
+        ("causeway.Reload", Method::new(Shape::Bool, Shape::Text, reload)),
         ("causeway.Upgrade", Method::new(Shape::Bool, upgrade_shape(), upgrade)),
     ]
 }
@@ -149,6 +150,14 @@ struct StopRequest {
 #[derive(Debug, thiserror::Error)]
 #[error("the server is already shutting down")]
 struct AlreadyStopping;
+
+/// Reloads the configuration. Returns a report as JSON, also when there are mistakes in it.
+async fn reload(services: Arc<Services>, _: bool) -> Result<String, AlreadyStopping> {
+    let (reply, report) = oneshot::channel();
+    // In a task of its own, like a stop.
+    tokio::spawn(async move { services.reload.send(reply).await });
+    report.await.map_err(|_| AlreadyStopping)
+}
 
 /// Starts the shutdown, and answers before it.
 async fn stop(services: Arc<Services>, request: StopRequest) -> Result<bool, AlreadyStopping> {

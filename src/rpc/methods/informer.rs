@@ -17,7 +17,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         (
             "informer.List",
             Method::new(Shape::Bool, Shape::list(Shape::Text), |services, _: bool| async move {
-                Ok::<_, Infallible>(services.pools.names().to_vec())
+                Ok::<_, Infallible>(services.pools.names())
             }),
         ),
         ("informer.Workers", Method::new(Shape::Text, workers_shape(), workers)),

@@ -14,7 +14,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         (
             "resetter.List",
             Method::new(Shape::Bool, Shape::list(Shape::Text), |services, _: bool| async move {
-                Ok::<_, Infallible>(services.pools.names().to_vec())
+                Ok::<_, Infallible>(services.pools.names())
             }),
         ),
         ("resetter.Reset", Method::new(Shape::Text, Shape::Bool, reset)),

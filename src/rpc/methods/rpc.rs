@@ -20,7 +20,7 @@ pub(super) fn methods() -> Vec<(&'static str, Method)> {
         (
             "rpc.Config",
             Method::new(Shape::Bool, Shape::Bytes, |services, _: bool| async move {
-                Ok::<_, Infallible>(STANDARD.encode(&services.config))
+                Ok::<_, Infallible>(STANDARD.encode(&**services.config.load()))
             }),
         ),
     ]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::compat::Compat;
-use crate::pools::NamedPool;
 use crate::rpc::codec::Shape;
 use crate::rpc::method::Method;
 use crate::rpc::services::Services;
@@ -45,7 +44,8 @@ async fn status(services: Arc<Services>, request: StatusRequest) -> Result<Statu
 /// Ready, even if busy, unless no worker can serve.
 async fn ready(services: Arc<Services>, request: StatusRequest) -> Result<StatusResponse, NoSuchPlugin> {
     let name = known(&services, request, "ready")?;
-    let is_ready = services.pools.get().and_then(|pools| pools.get(&name)).is_some_and(NamedPool::is_ready);
+    let is_ready =
+        services.pools.get().and_then(|pools| pools.get(&name)).is_some_and(|pool| pool.is_ready());
     let unavailable = |message| StatusResponse { code: UNAVAILABLE, message };
     Ok(if !*services.serving.borrow() {
         unavailable("service is shutting down")

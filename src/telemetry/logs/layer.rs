@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -23,7 +24,11 @@ use super::worker_text::WorkerText;
 
 /// Writes events to the outputs of their channels.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(super) struct Layer(Arc<ArcSwap<Targets>>);
+
+/// Where the lines of all channels go, as the configuration has it.
+#[derive(Debug)]
+pub(super) struct Targets {
     channels: HashMap<&'static str, Target>,
     libraries: Target,
 }
@@ -38,13 +43,25 @@ struct Target {
 impl Layer {
     pub(super) fn new(config: &Config) -> Result<(Self, Console, Guard), Error> {
         let mut outputs = Outputs::default();
+        let targets = Targets::new(config, &mut outputs)?;
+        let (console, guard) = outputs.start().map_err(Error::Thread)?;
+        Ok((Self(Arc::new(ArcSwap::from_pointee(targets))), console, guard))
+    }
+
+    /// What events of all channels look up, to be replaced.
+    pub(super) fn targets(&self) -> Arc<ArcSwap<Targets>> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Targets {
+    pub(super) fn new(config: &Config, outputs: &mut Outputs) -> Result<Self, Error> {
         let mut channels = HashMap::new();
         for name in CHANNELS {
-            channels.insert(name, Target::new(config, name, LevelFilter::TRACE, &mut outputs)?);
+            channels.insert(name, Target::new(config, name, LevelFilter::TRACE, outputs)?);
         }
-        let libraries = Target::new(config, "", LevelFilter::WARN, &mut outputs)?;
-        let (console, guard) = outputs.start().map_err(Error::Thread)?;
-        Ok((Self { channels, libraries }, console, guard))
+        let libraries = Target::new(config, "", LevelFilter::WARN, outputs)?;
+        Ok(Self { channels, libraries })
     }
 
     fn target(&self, metadata: &Metadata<'_>) -> &Target {
@@ -70,16 +87,19 @@ impl Target {
 
 impl<S: Subscriber> tracing_subscriber::Layer<S> for Layer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        *metadata.level() <= self.target(metadata).format.level
+        *metadata.level() <= self.0.load().target(metadata).format.level
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.channels.values().map(|target| target.format.level).chain([self.libraries.format.level]).max()
+        let targets = self.0.load();
+        let channels = targets.channels.values().map(|target| target.format.level);
+        channels.chain([targets.libraries.format.level]).max()
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        let target = self.target(metadata);
+        let targets = self.0.load();
+        let target = targets.target(metadata);
         let mut visitor = Fields::default();
         event.record(&mut visitor);
         let job = visitor.into_job(metadata, &target.format);

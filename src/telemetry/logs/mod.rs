@@ -21,6 +21,8 @@
 //! `worker_text` format, `queue`, `sink`, `rotate` and `outputs` write,
 //! `layer` is the top; `lost` counts what is missing.
 //!
+//! A reload of the configuration replaces the `Targets` of all channels as a whole; an event looks them up without a lock.
+//!
 //! Deliberately absent: reopening files on a signal, since `file_logger_options` rotates by itself.
 
 mod config;
@@ -43,25 +45,69 @@ mod style;
 mod worker_text;
 mod zap;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use tracing_subscriber::layer::SubscriberExt as _;
+
+use layer::Targets;
 
 pub(crate) use config::CHANNELS;
 pub use config::{Channel, Config, Encoding, File, Level, Mode};
 pub use error::Error;
 pub(crate) use lost::{Lost, LostLines};
-pub use outputs::Guard;
+use outputs::Guard;
 pub(crate) use outputs::{Stream, print};
 
-/// Sets up the log of this process. Keep the guard until the process exits.
+/// The log of this process. Dropped, it writes the remaining lines.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Log {
+    targets: Arc<ArcSwap<Targets>>,
+    guard: Guard,
+}
+
+/// Settings that the log can go on with. Dropped, they change nothing.
+#[derive(Debug)]
+#[must_use = "nothing changes until it is committed"]
+pub(crate) struct Prepared<'a> {
+    log: &'a Log,
+    targets: Targets,
+}
+
+/// Sets up the log of this process.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn init(config: &Config) -> Result<Guard, Error> {
+pub fn init(config: &Config) -> Result<Log, Error> {
     let (layer, console, guard) = layer::Layer::new(config)?;
+    let targets = layer.targets();
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
     console.install();
-    Ok(guard)
+    Ok(Log { targets, guard })
+}
+
+impl Log {
+    /// Prepares to go on with other settings. Outputs that are open stay so; new ones are opened.
+    ///
+    /// # Errors
+    /// If one cannot be opened.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared<'_>, Error> {
+        let mut outputs = outputs::Outputs::beside(&self.guard);
+        let targets = Targets::new(config, &mut outputs)?;
+        outputs.join(&self.guard).map_err(Error::Thread)?;
+        Ok(Prepared { log: self, targets })
+    }
+}
+
+impl Prepared<'_> {
+    /// Logs with these settings from now on.
+    pub(crate) fn commit(self) {
+        self.log.targets.store(Arc::new(self.targets));
+        // What is logged at all is remembered for each place in the code.
+        tracing::callsite::rebuild_interest_cache();
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::config::{Config, Output, file_path};
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The outputs of all channels, one for each name. Standard error and output are always among them.
 #[derive(Default)]
 pub(super) struct Outputs {
+    /// Those that are open already, by name.
+    known: Vec<(String, Queue)>,
     opened: Vec<Opened>,
 }
 
@@ -33,6 +35,11 @@ struct Opened {
 }
 
 impl Outputs {
+    /// Outputs some of which may be open already.
+    pub(super) fn beside(open: &Guard) -> Self {
+        Self { known: open.known(), opened: Vec::new() }
+    }
+
     /// Opens the outputs of a channel.
     pub(super) fn of(&mut self, config: &Config, channel: &str) -> Result<Vec<Queue>, Error> {
         let outputs = config.keys(channel);
@@ -70,6 +77,9 @@ impl Outputs {
         shown: &str,
         open: impl FnOnce() -> io::Result<Box<dyn Write + Send>>,
     ) -> io::Result<Queue> {
+        if let Some((_, queue)) = self.known.iter().find(|(known, _)| known == name) {
+            return Ok(queue.clone());
+        }
         if let Some(opened) = self.opened.iter().find(|opened| opened.name == name) {
             return Ok(opened.queue.clone());
         }
@@ -84,26 +94,40 @@ impl Outputs {
     pub(super) fn start(mut self) -> io::Result<(Console, Guard)> {
         let console =
             Console { stdout: self.named("stdout", "stdout")?, stderr: self.named("stderr", "stderr")? };
-        let mut guard = Guard { others: Vec::new(), stderr: None, patience: PATIENCE };
-        for Opened { name, shown, out, queue, jobs, load } in self.opened {
-            let is_stderr = name == "stderr";
-            let stderr = if is_stderr { None } else { Some(console.stderr.clone()) };
-            let sink = Sink::new(shown, out, has_colours(&name), load, stderr);
-            let (finished, done) = channel();
-            std::thread::Builder::new().name("log".into()).spawn(move || {
-                sink.run(&jobs);
-                let _ = finished.send(());
-            })?;
-            let writer = Writer { queue, done };
-            if is_stderr {
-                guard.stderr = Some(writer);
-            } else {
-                guard.others.push(writer);
-            }
+        let stderr = console.stderr.clone();
+        let writers =
+            self.opened.into_iter().map(|opened| opened.start(&stderr)).collect::<io::Result<_>>()?;
+        Ok((console, Guard { writers: Mutex::new(writers), patience: PATIENCE }))
+    }
+
+    /// Starts a thread for each output that was not open already. The `guard` writes their remaining lines as well.
+    pub(super) fn join(mut self, guard: &Guard) -> io::Result<()> {
+        let stderr = self.named("stderr", "stderr")?;
+        for opened in self.opened {
+            let writer = opened.start(&stderr)?;
+            guard.writers().push(writer);
         }
-        Ok((console, guard))
+        Ok(())
     }
 }
+
+impl Opened {
+    /// Starts its thread, which reports failures to write to standard error.
+    fn start(self, stderr: &Queue) -> io::Result<Writer> {
+        let Self { name, shown, out, queue, jobs, load } = self;
+        let stderr = if name == STDERR { None } else { Some(stderr.clone()) };
+        let sink = Sink::new(shown, out, has_colours(&name), load, stderr);
+        let (finished, done) = channel();
+        std::thread::Builder::new().name("log".into()).spawn(move || {
+            sink.run(&jobs);
+            let _ = finished.send(());
+        })?;
+        Ok(Writer { name, queue, done })
+    }
+}
+
+/// The output whose thread ends last, since failures of the others are reported there.
+const STDERR: &str = "stderr";
 
 fn has_colours(name: &str) -> bool {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -161,21 +185,28 @@ pub(crate) fn print(stream: Stream, text: &str) -> bool {
 /// Writes the remaining lines when it is dropped.
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
-pub struct Guard {
-    others: Vec<Writer>,
-    /// Closed last, since failures of the others are reported there.
-    stderr: Option<Writer>,
+pub(super) struct Guard {
+    writers: Mutex<Vec<Writer>>,
     patience: Duration,
 }
 
 /// The thread of one output.
 #[derive(Debug)]
 struct Writer {
+    name: String,
     queue: Queue,
     done: Receiver<()>,
 }
 
 impl Guard {
+    fn writers(&self) -> MutexGuard<'_, Vec<Writer>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> Vec<(String, Queue)> {
+        self.writers().iter().map(|writer| (writer.name.clone(), writer.queue.clone())).collect()
+    }
+
     /// Writes the remaining lines, even if the machine is busy with other tests.
     #[cfg(test)]
     pub(super) fn finish(mut self, within: Duration) {
@@ -185,14 +216,17 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.others.iter().for_each(|writer| writer.queue.close());
-        let deadline = Instant::now() + self.patience;
-        for writer in &self.others {
-            let _ = writer.done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-        }
-        if let Some(writer) = &self.stderr {
-            writer.queue.close();
-            let _ = writer.done.recv_timeout(self.patience);
+        let writers = std::mem::take(&mut *self.writers());
+        let (stderr, others): (Vec<_>, Vec<_>) =
+            writers.into_iter().partition(|writer| writer.name == STDERR);
+        for writers in [others, stderr] {
+            for writer in &writers {
+                writer.queue.close();
+            }
+            let deadline = Instant::now() + self.patience;
+            for writer in writers {
+                let _ = writer.done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            }
         }
     }
 }

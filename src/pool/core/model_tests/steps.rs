@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Process, World};
-use crate::pool::core::{Event, Reason, WorkerId};
+use crate::pool::core::{Event, Reason, Scaling, WorkerId};
 
 /// What may happen next; numbers pick one of those to whom it may happen.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,7 @@ pub(super) enum Step {
     ResetTimeout,
     Add,
     Remove,
+    Configure(usize, usize),
     PauseOver,
     Time(u64),
 }
@@ -56,6 +57,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::ResetTimeout),
         1 => Just(Step::Add),
         1 => Just(Step::Remove),
+        1 => (1..6_usize, 0..4_usize).prop_map(|(target, most)| Step::Configure(target, most)),
         3 => Just(Step::PauseOver),
         3 => (0..1500_u64).prop_map(Step::Time),
     ]
@@ -115,6 +117,7 @@ impl World {
             Step::ResetTimeout => self.notify(Event::ResetTimeout),
             Step::Add => self.notify(Event::Add),
             Step::Remove => self.notify(Event::Remove),
+            Step::Configure(target, most) => self.configure(target, most),
             Step::PauseOver => self.end_pause(),
             Step::Time(millis) => self.time_passes(millis),
         }
@@ -160,6 +163,12 @@ impl World {
     fn is_too_slow(&mut self, id: WorkerId) {
         self.notify(Event::CameBack(id));
         self.notify(Event::Retire(id, Reason::Abandoned));
+    }
+
+    fn configure(&mut self, target: usize, most: usize) {
+        self.most_extra = most;
+        let scaling = (most > 0).then_some(Scaling { most, per_second: 2 });
+        self.notify(Event::Configured { target: Some(target), scaling });
     }
 
     /// A reset ends a pause, and replaces what an earlier one has started.

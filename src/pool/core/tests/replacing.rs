@@ -307,3 +307,93 @@ fn a_worker_that_comes_back_during_a_reset_makes_an_old_one_surplus() {
         ResetOver(Done)
     ");
 }
+
+#[test]
+fn a_removed_pool_starts_no_worker_and_lets_each_finish() {
+    let text = after_start(
+        2,
+        [
+            Event::Due(1, Reason::Ttl),
+            Event::OneShot,
+            Event::Drain,
+            Event::Drain,
+            boot_failed(3),
+            exited(1, true),
+            Event::Reset,
+            Event::Booted(4),
+            exited(2, true),
+            exited(4, true),
+        ],
+    );
+    insta::assert_snapshot!(text, @r#"
+    Due(1, Ttl)
+        Spawn(3)
+    OneShot
+        SpawnOneShot(4)
+    Drain
+        Retire(1, Removed)
+        Retire(2, Removed)
+        Retire(3, Removed)
+        Announce(Closed)
+    Drain
+    BootFailed(3, "no boot of 3")
+    Exited { id: 1, useful: true, how: "exit of 1" }
+    Reset
+        ResetOver(Closed)
+    Booted(4)
+    Exited { id: 2, useful: true, how: "exit of 2" }
+    Exited { id: 4, useful: true, how: "exit of 4" }
+        Ended
+    "#);
+}
+
+#[test]
+fn a_shutdown_hurries_a_removed_pool() {
+    let text = after_start(1, [Event::Drain, Event::Shutdown, Event::Shutdown, exited(1, true)]);
+    insta::assert_snapshot!(text, @r#"
+    Drain
+        Retire(1, Removed)
+        Announce(Closed)
+    Shutdown
+        Retire(1, Shutdown)
+    Shutdown
+    Exited { id: 1, useful: true, how: "exit of 1" }
+        Ended
+    "#);
+}
+
+#[test]
+fn another_size_takes_effect_at_once() {
+    let configured = |target, most| {
+        let scaling = Some(Scaling { most, per_second: 2 });
+        Event::Configured { target, scaling }
+    };
+    let events = [
+        configured(Some(3), 1),
+        Event::Booted(2),
+        Event::Booted(3),
+        waiting(5, 0),
+        Event::Booted(4),
+        configured(None, 0),
+        configured(Some(1), 0),
+    ];
+    let text = after_scaling_start(1, SCALING, events);
+    insta::assert_snapshot!(text, @r"
+    Configured { target: Some(3), scaling: Some(Scaling { most: 1, per_second: 2 }) }
+        Spawn(2)
+        Spawn(3)
+    Booted(2)
+        Lend(2)
+    Booted(3)
+        Lend(3)
+    Waiting { requests: 5, now: 0ns }
+        Spawn(4)
+    Booted(4)
+        Lend(4)
+    Configured { target: None, scaling: Some(Scaling { most: 0, per_second: 2 }) }
+        Retire(4, Surplus)
+    Configured { target: Some(1), scaling: Some(Scaling { most: 0, per_second: 2 }) }
+        Retire(3, Surplus)
+        Retire(2, Surplus)
+    ");
+}
