@@ -34,10 +34,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-pub(crate) use accepts::Paused;
 use accepts::Accepts;
-pub(crate) use reload::Origin;
+pub(crate) use accepts::Paused;
 use access::Access;
+pub(crate) use reload::Origin;
 use reload::Reloader;
 use watching::Watching;
 
@@ -207,7 +207,8 @@ impl App {
         services.pools.set(pools.clone());
         sockets.own_files(true);
         accepts.admin.send_replace(true);
-        let certificates = server.tls().cloned().into_iter().chain(rpc.certificates).chain(admin.certificates);
+        let certificates =
+            server.tls().cloned().into_iter().chain(rpc.certificates).chain(admin.certificates);
         let access = Access::new(certificates.collect(), Arc::clone(server.credentials()));
         let (close, closed) = oneshot::channel();
         let address = server.local_address();

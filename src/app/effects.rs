@@ -79,7 +79,8 @@ impl<'a> Effect<'a> {
     fn of_section(section: &str, old: &Config, new: &Config) -> Self {
         let is_same = match section {
             "centrifuge" => {
-                let proxy = |config: &Config| proxy::Config { tls: None, credentials: None, ..config.proxy.clone() };
+                let proxy =
+                    |config: &Config| proxy::Config { tls: None, credentials: None, ..config.proxy.clone() };
                 proxy(old) == proxy(new) && (&old.api, &old.streams) == (&new.api, &new.streams)
             }
             "rpc" => {
@@ -139,5 +140,66 @@ fn words(done: Done) -> &'static str {
         Done::Replaced => "pool replaced",
         Done::Added => "pool added",
         Done::Removed => "pool removed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Loaded, Sources};
+
+    fn loaded(text: &str) -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".rr.yaml");
+        std::fs::write(&path, format!("version: '3'\nserver: {{command: sh}}\n{text}\n")).unwrap();
+        config::load(&Sources { path, ..Sources::default() }).unwrap()
+    }
+
+    /// Each key that has changed, and what that takes.
+    fn effects(old: &str, new: &str) -> Vec<(String, String)> {
+        let (old, new) = (loaded(old), loaded(new));
+        let effect = |change: &Change| format!("{:?}", Effect::of(change, &old.config, &new.config));
+        old.changes(&new).iter().map(|change| (change.key(), effect(change))).collect()
+    }
+
+    #[test]
+    fn what_means_the_same_needs_no_restart_whatever_else_has_changed_in_its_section() {
+        let is = |effects: Vec<(String, String)>, expected: &[(&str, &str)]| {
+            let shown: Vec<_> = effects.iter().map(|(key, effect)| (&**key, &**effect)).collect();
+            assert_eq!(shown, expected);
+        };
+        is(
+            effects(
+                "centrifuge: {proxy_address: 127.0.0.1:0, proxy_credentials: {key: x-token, value: a}}",
+                "centrifuge: {proxy_address: tcp://127.0.0.1:0, proxy_credentials: {key: x-token, value: b}}",
+            ),
+            &[("centrifuge.proxy_address", "None"), ("centrifuge.proxy_credentials.value", "AtOnce")],
+        );
+        let collect = "collect: {a: {type: gauge, help: a}}";
+        is(
+            effects(
+                "centrifuge: {}\nmetrics: {address: 127.0.0.1:0}",
+                &format!("centrifuge: {{}}\nmetrics: {{address: tcp://127.0.0.1:0, {collect}}}"),
+            ),
+            &[
+                ("metrics.address", "None"),
+                ("metrics.collect.a.type", "AtOnce"),
+                ("metrics.collect.a.help", "AtOnce"),
+            ],
+        );
+        is(
+            effects(
+                "centrifuge: {}\nrpc: {listen: tcp://127.0.0.1:1}\nmetrics: {address: 127.0.0.1:0}",
+                &format!(
+                    "centrifuge: {{}}\nrpc: {{listen: tcp://127.0.0.1:2}}\nmetrics: {{address: 127.0.0.2:0, {collect}}}"
+                ),
+            ),
+            &[
+                ("rpc.listen", "Restart"),
+                ("metrics.address", "Restart"),
+                ("metrics.collect.a.type", "AtOnce"),
+                ("metrics.collect.a.help", "AtOnce"),
+            ],
+        );
     }
 }

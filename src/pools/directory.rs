@@ -306,7 +306,7 @@ impl Pools {
     pub async fn respond(&self) {
         let all = self.all();
         let started = all.iter().filter_map(|pool| pool.started());
-        futures_util::future::join_all(started.map(|pool| pool.respond())).await;
+        futures_util::future::join_all(started.map(pool::Pool::respond)).await;
     }
 
     /// Returns the pools as they are now; what workers use is not measured, and shown as zero.

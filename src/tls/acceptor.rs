@@ -146,16 +146,16 @@ impl Acceptor {
         }
         let this = Arc::clone(self);
         // If this panics, the previous certificates stay in use.
-        let _ = offload::background(move || this.read_changed(files)).await;
+        let _ = offload::background(move || this.read_changed(&files)).await;
         Arc::clone(&self.state().config)
     }
 
-    fn read_changed(&self, files: ServerFiles) {
+    fn read_changed(&self, files: &ServerFiles) {
         let _reading = Reading(&self.is_reading);
         let section = self.section;
         let new = State::read(files.clone(), self.alpn);
         let mut state = self.state();
-        if state.files != files {
+        if state.files != *files {
             // A reload has named others meanwhile.
             return;
         }

@@ -312,16 +312,23 @@ async fn new_settings_with_which_no_worker_boots_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_a_restart_is_named_and_named_again() {
-    let server = setup().more("endure: {grace_period: 20s}\n").start();
-    edit(&server, "unix://rpc.sock", "unix://other.sock");
+    let server = setup().more("endure: {grace_period: 20s}\nmetrics: {address: 127.0.0.1:0}\n").start();
     edit(&server, "grace_period: 20s", "grace_period: 10s");
-    let rpc = "rpc.listen: unix://rpc.sock -> unix://other.sock (needs a restart)";
-    let reach = ["reload", "-o", "rpc.listen=unix://rpc.sock"];
-    let (code, out, _) = run(&server, &reach);
+    edit(&server, "127.0.0.1:0}", "127.0.0.2:0}");
+    let changes = reload(&server);
+    let metrics = "metrics.address: 127.0.0.1:0 -> 127.0.0.2:0 (needs a restart)";
+    assert!(changes.contains(metrics), "{changes}");
+    assert!(changes.contains("endure.grace_period: 20s -> 10s (in force)"), "{changes}");
+    assert_eq!(reload(&server), metrics);
+    // The command finds the server by the file that it is about to load.
+    edit(&server, "unix://rpc.sock", "unix://other.sock");
+    let (code, _, err) = run(&server, &["reload"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("other.sock") && err.contains("is reached by --address, or by SIGHUP"), "{err}");
+    let (code, out, _) = run(&server, &["reload", "--address", "unix://rpc.sock"]);
     assert_eq!(code, Some(0));
-    assert!(out.contains(rpc) && out.contains("endure.grace_period: 20s -> 10s (in force)"), "{out}");
-    let (_, out, _) = run(&server, &reach);
-    assert!(out.starts_with(rpc) && out.lines().count() == 2, "{out}");
+    let rpc = "rpc.listen: unix://rpc.sock -> unix://other.sock (needs a restart)";
+    assert!(out.contains(rpc) && out.contains(metrics), "{out}");
     server.signal(Signal::SIGTERM);
     server.wait_for_output("grace_period\": \"10s\"");
 }

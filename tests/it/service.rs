@@ -63,6 +63,24 @@ async fn the_manager_is_notified_of_the_start_signs_of_life_and_the_shutdown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_manager_is_notified_when_a_reload_begins_and_how_it_ends() {
+    let (manager, setup) = Manager::of(worker().pool("num_workers: 1"));
+    let server = setup.start();
+    manager.wait_for("READY=1");
+    let file = server.path(".rr.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (workers, status) in [("2", " with 2 workers"), ("many", "the last reload failed: ")] {
+        std::fs::write(&file, text.replace("num_workers: 1", &format!("num_workers: {workers}"))).unwrap();
+        server.signal(Signal::SIGHUP);
+        let reloading = manager.wait_for("RELOADING=1");
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("when it has begun");
+        assert!(time.split('\n').next().unwrap().parse::<u64>().is_ok(), "{reloading}");
+        let ready = manager.wait_for("READY=1");
+        assert!(ready.starts_with("READY=1\nSTATUS=serving ") && ready.contains(status), "{ready}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_start_is_the_status_and_never_ready() {
     let (manager, setup) = Manager::of(Setup::new("sh -c 'exit 3'"));
     let mut server = setup.spawn();

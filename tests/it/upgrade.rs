@@ -329,6 +329,25 @@ async fn an_upgrade_during_a_reset_ends_the_reset_and_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sighup_during_an_upgrade_ends_neither_server() {
+    let (line, gate) = waiting();
+    let old = line.current();
+    let upgrade = line.begin_upgrade();
+    let new = line.booting(old).await;
+    for pid in [old, new] {
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGHUP).unwrap();
+    }
+    std::fs::write(gate, "").unwrap();
+    let output = tokio::task::spawn_blocking(|| upgrade.wait_with_output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(line.current(), new);
+    line.is_served_by(new).await;
+    // It waited until there was something to reload.
+    line.wait_for_output("configuration reloaded");
+    line.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_manager_is_notified_of_the_new_pid_before_the_new_server_is_ready() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");

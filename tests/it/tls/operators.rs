@@ -1,5 +1,6 @@
 //! `rpc.tls`, `rpc.methods` and `rpc.operators`.
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{HOST, fails, free_port, succeeds};
@@ -42,6 +43,31 @@ async fn operators_use_tls_with_the_configuration_or_with_arguments() {
     succeeds(&folder, &["reset"]);
     succeeds(&folder, &["stop"]);
     assert!(server.exit().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_other_certificates_and_names_broken_ones() {
+    let setup = worker();
+    let pki = Pki::new(setup.folder.path(), &["server", "other"]);
+    let address = format!("{HOST}:{}", free_port());
+    let rpc = format!("rpc: {{listen: 'tcp://{address}', tls: {{cert: server.pem, key: server.key}}}}\n");
+    let server = setup.more(&rpc).start();
+    succeeds(server.folder.path(), &["workers", "--json"]);
+    let file = server.path(".rr.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("server.pem", "other.pem").replace("server.key", "other.key"))
+        .unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_output("configuration reloaded");
+    let line = server.wait_for_output("rpc.tls.cert");
+    assert!(line.contains("in force"), "{line}");
+    // The command expects the certificate that the file names now.
+    succeeds(server.folder.path(), &["workers", "--json"]);
+    pki.write("other.pem", "hunter2\n");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_output("configuration not reloaded");
+    let line = server.wait_for_output("no certificate found in");
+    assert!(line.contains("other.pem") && !server.output().contains("hunter2"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,12 +14,13 @@ use super::{Output, deliver, root};
 const REFERENCE: &str = "config/reference.rr.yaml";
 
 /// The commands, in the order of the page.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "serve",
     "check",
     "call",
     "workers",
     "reset",
+    "reload",
     "stop",
     "upgrade",
     "rpc",
