@@ -1,5 +1,5 @@
-# `make demo` shows what Causeway does, `make test` runs everything that CI runs, `make bench` measures, `make docs` builds the book. Each
-# installs what it needs.
+# `make demo` opens a cinema whose seats are booked in browsers, `make test` runs everything that CI runs, `make bench` measures, `make docs`
+# builds the book. Each installs what it needs.
 
 VENV := target/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
@@ -7,9 +7,10 @@ NEXTEST := $(VENV)/bin/cargo-nextest nextest run --profile ci
 
 .PHONY: demo test bench docs python php setup-demo setup-test setup-bench setup-docs
 
+# CHECK=1: without a person, for CI.
 demo: setup-demo
 	cargo build --profile demo
-	PYTHON=$(PYTHON) scripts/demo.sh
+	PYTHON=$(PYTHON) CHECK=$(CHECK) scripts/demo.sh
 
 # With as many random cases as each test says, not with the few of .cargo/config.toml.
 test: export BOLERO_RANDOM_ITERATIONS :=
@@ -42,11 +43,14 @@ docs: setup-docs
 	cargo xtask docs
 	mdbook build
 
+CINEMA := ../../examples/cinema
 python:
-	cd workers/python && $(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy && $(PYTHON) -m pytest -q
+	cd workers/python && $(PYTHON) -m ruff check . $(CINEMA)
+	cd workers/python && $(PYTHON) -m ruff format --check . $(CINEMA)
+	cd workers/python && $(PYTHON) -m mypy && MYPYPATH=src $(PYTHON) -m mypy $(CINEMA)/*.py && $(PYTHON) -m pytest -q
 
 php:
-	find workers/php/src workers/php/examples workers/php/tests -name '*.php' -print0 | xargs -0 -n 1 php -l > target/php-lint.txt || (cat target/php-lint.txt; false)
+	find workers/php/src workers/php/examples workers/php/tests examples -name '*.php' -print0 | xargs -0 -n 1 php -l > target/php-lint.txt || (cat target/php-lint.txt; false)
 	! command -v composer >/dev/null || composer validate --strict --quiet --working-dir=workers/php
 	! test -x workers/php/vendor/bin/phpstan || (cd workers/php && vendor/bin/phpstan analyse --no-progress)
 	cd workers/php && phpunit

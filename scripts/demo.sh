@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Runs Causeway with the PHP example and then the Python example, sends the usual events, and prints each request with its answer.
+# Runs the cinema of examples/cinema until Ctrl-C, or with CHECK=1 plays it without a person. Without Centrifugo, runs Causeway with the PHP
+# example and then the Python example, sends the usual events in Centrifugo's place, and prints each request with its answer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-causeway=$PWD/target/demo/causeway
+causeway=${CAUSEWAY:-$PWD/target/demo/causeway}
 python=${PYTHON:-python3}
 centrifugo=${CENTRIFUGO:-}
 [ -n "$centrifugo" ] || { [ -x target/bin/centrifugo ] && centrifugo=$PWD/target/bin/centrifugo; } || centrifugo=$(command -v centrifugo || true)
+if [ -n "$centrifugo" ]; then
+    exec "$python" examples/cinema/demo.py --causeway "$causeway" --centrifugo "$centrifugo" ${CHECK:+--check}
+fi
 folder=$(mktemp -d)
-server='' front=''
+server=''
 stop() {
-    for pid in $front $server; do
-        kill "$pid" 2>/dev/null && wait "$pid" || true
-    done
-    server='' front=''
+    [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" || true; }
+    server=''
 }
 trap 'stop; rm -rf "$folder"' EXIT
 
@@ -49,7 +51,6 @@ YAML
     ask rpc --method kick --user ann
     ask refresh --user ann
     ask sub_refresh --channel news --user ann
-    [ -n "$centrifugo" ] && through_centrifugo
     stop
 }
 
@@ -58,25 +59,8 @@ ask() {
     "$causeway" call --address "$address" --json "$@" | sed 's/^/    /'
 }
 
-# A real Centrifugo in front: its HTTP stream transport needs no more than curl.
-through_centrifugo() {
-    port=$((20000 + RANDOM % 20000))
-    proxy="{\"endpoint\":\"grpc://$address\",\"timeout\":\"3s\",\"enabled\":true}"
-    cat >"$folder/centrifugo.json" <<JSON
-{"http_server":{"address":"127.0.0.1","port":"$port"},"client":{"allowed_origins":["*"],"proxy":{"connect":$proxy}},"http_stream":{"enabled":true}}
-JSON
-    "$centrifugo" -c "$folder/centrifugo.json" >"$folder/centrifugo.log" 2>&1 &
-    front=$!
-    for _ in $(seq 100); do
-        curl -s -o /dev/null "http://127.0.0.1:$port/" && break
-        sleep 0.05
-    done
-    echo "--> a client of $("$centrifugo" version 2>/dev/null | head -1) connects"
-    curl -s --max-time 1 -X POST "http://127.0.0.1:$port/connection/http_stream" -d '{"id":1,"connect":{"data":{"user":"ann"}}}' |
-        sed -n '1s/^/    /p' || true
-}
-
 play PHP "php $PWD/workers/php/examples/app.php"
 play Python "$python $PWD/workers/python/examples/app.py"
 echo
-echo "Now with your own application: write a .rr.yaml, then run: $causeway serve"
+echo "There is no Centrifugo, so its part was played by \`causeway call\`. With Go installed, or with \$CENTRIFUGO, \`make demo\` opens a cinema"
+echo "whose seats are booked in browsers. With your own application: write a .rr.yaml, then run: $causeway serve"

