@@ -528,6 +528,28 @@ def test_a_classic_stream_ends_when_the_server_stops_it(stop_after: int) -> None
     assert frames[-1].flags == frame.CONTROL
 
 
+def test_a_classic_stream_that_cannot_be_closed_ends_with_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def endless(request: SubscribeStreamRequest) -> Iterator[Any]:
+        try:
+            while True:
+                yield Publication(1)
+        finally:
+            raise ConnectionResetError("the database is gone")
+
+    *_, failed, echo = classic(endless, Live(SUBSCRIBE + FENCE, stop_after=2))
+    assert (failed.flags, failed.payload) == (frame.ERROR, b"ConnectionResetError: the database is gone")
+    assert echo.flags == frame.CONTROL
+    assert 'subscribeunidirectional channel "" failed: ConnectionResetError' in capfd.readouterr().err
+
+
+def _raising(error: BaseException) -> Callable[[Any], Any]:
+    def handler(request: SubscribeStreamRequest) -> Iterator[Any]:
+        yield SubscribeResult()
+        raise error
+
+    return handler
+
+
 def test_a_classic_stream_that_fails_ends_with_an_error() -> None:
     def fails(request: SubscribeStreamRequest) -> Iterator[Any]:
         yield SubscribeResult()
@@ -550,6 +572,11 @@ def test_a_classic_stream_that_fails_ends_with_an_error() -> None:
     assert failed.payload.endswith(b"a stream that has begun cannot go to another worker")
     (stopped,) = classic(hands_over, Live(SUBSCRIBE + FENCE))
     assert (stopped.options, stopped.payload) == ((13,), b'{"stop":true}')
+    # These would be about the relay, or the worker, if the handler had not raised them.
+    for error in (ConnectionRefusedError("no database"), asyncio.CancelledError("no subclass of Exception")):
+        _, failed, echo = classic(_raising(error), Live(SUBSCRIBE + FENCE))
+        assert (failed.flags, failed.payload) == (frame.ERROR, f"{type(error).__name__}: {error}".encode())
+        assert echo.flags == frame.CONTROL
     rejected, _ = classic(rejects, Live(SUBSCRIBE + FENCE))
     assert proxy.SubscribeResponse.FromString(rejected.payload).error.code == 1
 

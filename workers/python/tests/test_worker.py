@@ -1,5 +1,6 @@
 """The worker's loop, over recorded bytes and in a real process."""
 
+import asyncio
 import json
 import os
 import socket
@@ -129,16 +130,28 @@ def test_any_exception_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    errors = [ValueError("\udcff"), causeway.WorkerError("\udcff"), ConnectionError("away"), MuteError()]
+    errors = [
+        ValueError("\udcff"),
+        causeway.WorkerError("\udcff"),
+        ConnectionError("away"),
+        MuteError(),
+        asyncio.CancelledError("no subclass of Exception"),
+    ]
 
     def fail(payload: causeway.Payload) -> bytes:
         raise errors.pop(0)
 
-    relay = Recorded(request(b"{}", b"x") * 4)
+    relay = Recorded(request(b"{}", b"x") * 5)
     causeway.Worker(relay).run(fail)
-    answers = (b"ValueError: ?", b"?", b"ConnectionError: away", b"MuteError: its text could not be produced")
+    answers = (
+        b"ValueError: ?",
+        b"?",
+        b"ConnectionError: away",
+        b"MuteError: its text could not be produced",
+        b"CancelledError: no subclass of Exception",
+    )
     assert relay.written == [frame.encode(text, frame.ERROR) for text in answers]
-    assert capfd.readouterr().err.count("Traceback") == 3
+    assert capfd.readouterr().err.count("Traceback") == 4
 
 
 def test_a_relay_waits_for_the_next_request_for_longer_than_it_may_take_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:

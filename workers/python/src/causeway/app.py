@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -211,7 +211,7 @@ class App(Registry):
                     return self._stream(event, handler, request, answer)
         except (Error, Disconnect) as refusal:
             answer = refusal
-        except Exception as error:
+        except BaseException as error:
             remember(error, Handled(event, request, self._handlers.debug))
             raise
         finally:
@@ -274,18 +274,18 @@ def _may_be_concurrent(concurrency: int) -> bool:
 def _messages(encoder: StreamEncoder, first: Any, items: Generator[Any, None, None], handled: Handled) -> Iterator[bytes]:
     entered = enter(handled.request)
     try:
-        if first is not _END:
-            yield from encoder.messages(first)
-        for item in items:
-            yield from encoder.messages(item)
-        yield from encoder.end()
+        with closing(items):
+            if first is not _END:
+                yield from encoder.messages(first)
+            for item in items:
+                yield from encoder.messages(item)
+            yield from encoder.end()
     except (Stop, Error, Disconnect) as raised:
         encoder.refusal(raised)
-    except Exception as error:
+    except BaseException as error:
         remember(error, handled)
         raise
     finally:
-        items.close()
         leave(entered)
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .requests import Request
 
 
+ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""Exceptions that are not about a request: they end the worker, or a generator."""
+
+
 class Stop(Exception):  # noqa: N818 - a request, not an error
     """Raise it to hand the request to another worker and have this one replaced."""
 
@@ -58,11 +62,21 @@ def remember(error: BaseException, handled: Handled) -> None:
 def failure(error: BaseException, handled: Optional[Handled] = None) -> bytes:
     """Log why a request failed, and return the text for the server."""
     handled = handled or error.__dict__.pop(_HANDLED, None)
-    fields = _fields(handled)
     if isinstance(error, WorkerError):
-        log(str(error), level="error", **fields)
-        return str(error).encode(errors="replace")
+        log(_text(error), level="error", **_fields(handled))
+        return _text(error).encode(errors="replace")
     summary = f"{type(error).__name__}: {_text(error)}"
+    try:
+        _log(error, summary, handled)
+    except Exception as problem:
+        log(f"{summary} (it cannot be logged: {type(problem).__name__})", level="error")
+    # One that is raised again and again would gather the frames of all requests.
+    error.__traceback__ = None
+    return summary.encode(errors="replace")
+
+
+def _log(error: BaseException, summary: str, handled: Optional[Handled]) -> None:
+    fields = _fields(handled)
     frames = _frames_of(error.__traceback__)
     trace = "".join(traceback.format_exception(type(error), error, _of_application(error.__traceback__)))
     fields.update(exception=type(error).__name__, place=_file_and_line(frames))
@@ -71,9 +85,6 @@ def failure(error: BaseException, handled: Optional[Handled] = None) -> bytes:
         log(head, level="error", details="".join([*_request(handled), trace, *_variables(frames)]), **fields)
     else:
         log(head, level="error", traceback=trace, **fields)
-    # One that is raised again and again would gather the frames of all requests.
-    error.__traceback__ = None
-    return summary.encode(errors="replace")
 
 
 def place_of(function: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Callable, NamedTuple, Optional, Union
 
 from . import backtrace, frame
-from .failures import Stop, failure
+from .failures import ENDS, Stop, failure
 from .frame import CONTROL, ERROR, PING, PONG, STOP, STREAM
 from .relay import Relay
 
@@ -126,7 +126,9 @@ class Worker:
         except Stop:
             self._output.append(frame.encode(REPLACE, options=(len(REPLACE),)))
             return False
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             answer = frame.encode(failure(error), ERROR)
         self._output.append(answer)
         return True
@@ -138,21 +140,19 @@ class Worker:
         overrun. An empty frame with STOP ends the stream. Other frames, such as the fence, are handled after it.
         """
         side = _Side(self._relay, received)
+        stream = _guarded(messages)
         try:
-            for number, message in enumerate(messages, 1):
-                ping = number % 5 == 0
-                self._relay.write(frame.encode(message, options=(0,), stream=STREAM | PING if ping else STREAM))
-                if side.is_stopped(ping):
-                    break
+            try:
+                for number, message in enumerate(stream, 1):
+                    ping = number % 5 == 0
+                    self._relay.write(frame.encode(message, options=(0,), stream=STREAM | PING if ping else STREAM))
+                    if side.is_stopped(ping):
+                        break
+            finally:
+                stream.close()
             last = frame.encode(b"", options=(0,))
-        except ConnectionError:
-            raise
-        except Exception as error:
-            last = frame.encode(failure(error), ERROR)
-        finally:
-            close = getattr(messages, "close", None)
-            if close:
-                close()
+        except _HandlerError as failed:
+            last = frame.encode(failure(failed.error), ERROR)
         self._output.append(last)
         return side.left()
 
@@ -161,6 +161,24 @@ class Worker:
             output = b"".join(self._output)
             self._output.clear()
             self._relay.write(output)
+
+
+class _HandlerError(Exception):
+    """What a handler raised, apart from what the relay did."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _guarded(messages: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """Yield messages, and close them; raise ``_HandlerError`` when that fails."""
+    try:
+        yield from messages
+    except ENDS:
+        raise
+    except BaseException as error:
+        raise _HandlerError(error) from None
 
 
 class _Side:

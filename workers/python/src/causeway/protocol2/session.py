@@ -16,7 +16,7 @@ from typing import Any, Callable, NoReturn, Optional
 from .. import backtrace, frame
 from ..codec import Codec
 from ..events import Disconnect, Error, Event
-from ..failures import Handled, Stop, failure
+from ..failures import ENDS, Handled, Stop, failure
 from ..frame import CONTROL, ERROR, PING, STOP, STREAM, FrameError
 from ..handler import Handler, Style, encode, respond
 from ..handlers import Handlers, enter, event_of
@@ -246,7 +246,7 @@ class Session:
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
         except asyncio.CancelledError:
             parts = (self._cancellation(number, event, request),)
-        except _ENDS:
+        except ENDS:
             raise
         except BaseException as error:
             parts = (self._failure(number, error, event, request),)
@@ -287,7 +287,7 @@ class Session:
                     start = partial(self._start_stream, number, event, handler, request, lambda _: answer)
                     return self._continuation(number, start)
             parts: tuple[bytes, ...] = wire.answer(number, encode(self._codec, event, handler, answer))
-        except _ENDS as error:
+        except ENDS as error:
             # They end the process from the main thread only.
             return partial(_raise, error)
         except BaseException as error:
@@ -349,7 +349,7 @@ class Session:
             parts = (wire.end(number),) if rejection is None else wire.answer(number, rejection)
         except asyncio.CancelledError:
             parts = (self._cancellation(number, event, request),)
-        except _ENDS:
+        except ENDS:
             raise
         except BaseException as error:
             parts = (self._failure(number, error, event, request),)
@@ -424,10 +424,6 @@ _EAGER: Any = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 _CALLERS = {function.__code__ for function in (Session._answer, Session._answer_stream, Session._call)}
 """What calls handlers."""
-
-
-_ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
-"""Exceptions that are not about the request."""
 
 
 def _in_context(context: Context, call: Callable[[], Callable[[], None]]) -> Callable[[], None]:
