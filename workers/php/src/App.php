@@ -240,6 +240,7 @@ final class App
      */
     public function run(Worker|Async\Worker|null $worker = null, int $concurrency = 1): void
     {
+        Failure::logFatal();
         $codec = Codec::choose($this->codec);
         $worker ??= self::worker($concurrency);
         $offer = $codec instanceof JsonCodec ? ['codec' => JsonCodec::NAME] : [];

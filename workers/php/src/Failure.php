@@ -54,6 +54,25 @@ final class Failure
         return $text;
     }
 
+    /** Logs an error that ends the process, such as too little memory, when it does. PHP prints it as well, as text, which has no level. */
+    public static function logFatal(): void
+    {
+        if (!Log::isStructured()) {
+            return;
+        }
+        // What the log needs, when there is no more.
+        $reserve = str_repeat(' ', 65536);
+        register_shutdown_function(static function () use (&$reserve): void {
+            $reserve = '';
+            $error = error_get_last();
+            if ($error !== null && ($error['type'] & (E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR)) !== 0) {
+                $message = (string) strtok($error['message'], "\n");
+                $place = "{$error['file']}:{$error['line']}";
+                Log::error("the worker ends: $message ($place)", ['place' => $place]);
+            }
+        });
+    }
+
     /** @return array<string, string> what the log has about an exception without a request */
     private static function fields(\Throwable $error): array
     {

@@ -16,6 +16,12 @@ final class Log
     /** Bytes of a value. The server takes lines of up to 1 MiB, and of 64 KiB when many workers write longer ones. */
     private const MAX_VALUE = 16384;
 
+    /** Whether the server keeps the level and the fields of a line. */
+    public static function isStructured(): bool
+    {
+        return getenv('CAUSEWAY_POOL') !== false;
+    }
+
     /**
      * Logs an error.
      *
@@ -44,11 +50,11 @@ final class Log
      */
     private static function write(string $level, string $message, array $fields, string $details = ''): void
     {
-        if (getenv('CAUSEWAY_POOL') === false) {
-            $parts = [$message, ...array_values(array_filter($fields, static fn (string $value): bool => str_contains($value, "\n"))), $details];
-        } else {
+        if (self::isStructured()) {
             $record = array_map(self::shortened(...), ['level' => $level, 'msg' => $message, ...$fields]);
             $parts = [(string) json_encode($record, self::ENCODING), $details];
+        } else {
+            $parts = [$message, ...array_values(array_filter($fields, static fn (string $value): bool => str_contains($value, "\n"))), $details];
         }
         $text = implode('', array_map(static fn (string $part): string => $part === '' ? '' : rtrim($part) . "\n", $parts));
         try {

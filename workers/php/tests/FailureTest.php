@@ -107,6 +107,23 @@ final class FailureTest extends TestCase
         self::assertSame(['request: rpc method "x"', 'user: 42'], array_slice($lines, 1, 2));
     }
 
+    public function testAnErrorThatEndsTheProcessIsLoggedWithItsPlace(): void
+    {
+        $worker = $this->script('
+            $app = (new App())->onRpc("*", function () {
+                ini_set("memory_limit", "8M");
+                str_repeat("x", 100 << 20);
+            });
+        ', ['CAUSEWAY_POOL' => 'centrifuge']);
+        $worker->send(Supervisor::event(1, 'rpc', '{}'));
+        [$status, $log] = $worker->wait();
+        self::assertSame(255, $status);
+        self::assertSame(1, preg_match('~^\{.*~m', $log, $lines));
+        $record = json_decode($lines[0], true, flags: JSON_THROW_ON_ERROR);
+        self::assertSame(['error', "$this->script:5"], [$record['level'], $record['place']]);
+        self::assertStringStartsWith('the worker ends: Allowed memory size of 8388608 bytes exhausted', $record['msg']);
+    }
+
     public function testALogThatCannotBeWrittenCostsNothing(): void
     {
         $worker = $this->script('
