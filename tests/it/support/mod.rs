@@ -13,6 +13,7 @@ pub mod neighbour;
 pub mod nginx;
 pub mod pki;
 pub mod pool;
+pub mod ports;
 pub mod real_centrifugo;
 pub mod redis;
 pub mod rpc;

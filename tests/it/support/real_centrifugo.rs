@@ -6,14 +6,14 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Killed, Server, eventually, python, repository};
+use super::{Killed, Server, eventually, ports, python, repository};
 
 /// Where Centrifugo listens: an address that no other program uses.
 pub const HOST: &str = "127.0.1.3";
 
-/// A port that was free a moment ago; Centrifugo cannot be asked for the one that it found.
+/// A port for it.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port()
+    ports::free_port(HOST)
 }
 
 /// The binary: `$CENTRIFUGO`, else the one that `scripts/setup.sh` has installed. `None`, and a line that says so, without either.

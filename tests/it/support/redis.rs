@@ -9,6 +9,7 @@ use redis::{Cmd, Connection, ConnectionAddr, FromRedisValue, IntoConnectionInfo 
 use tempfile::TempDir;
 
 use super::PATIENCE;
+use super::ports::free_port;
 
 /// Where it listens: an address that no other program uses.
 pub const HOST: &str = "127.0.1.4";
@@ -30,7 +31,7 @@ pub fn redis(arguments: &[&str]) -> Redis {
 /// The same in a folder that may hold files for it, with a user for the test itself.
 pub fn redis_in(folder: TempDir, arguments: &[&str], login: RedisConnectionInfo) -> Redis {
     let arguments = arguments.iter().map(|&argument| argument.into()).collect();
-    let mut redis = Redis { child: None, port: free_port(), folder, arguments, login };
+    let mut redis = Redis { child: None, port: free_port(HOST), folder, arguments, login };
     redis.start();
     redis
 }
@@ -39,19 +40,13 @@ pub fn redis_in(folder: TempDir, arguments: &[&str], login: RedisConnectionInfo)
 pub fn sentinel_in(folder: TempDir) -> Redis {
     let mut redis = Redis {
         child: None,
-        port: free_port(),
+        port: free_port(HOST),
         folder,
         arguments: vec!["--sentinel".into()],
         login: RedisConnectionInfo::default(),
     };
     redis.start();
     redis
-}
-
-/// A port that was free a moment ago. That of a cluster's own connections is 10,000 above it.
-fn free_port() -> u16 {
-    let port = || std::net::TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
-    std::iter::repeat_with(port).find(|port| *port < 55_000).unwrap()
 }
 
 impl Redis {

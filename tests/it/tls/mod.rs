@@ -7,13 +7,13 @@ mod proxy;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::BINARY;
+use crate::support::{BINARY, ports};
 
 /// An address that no other test uses, since its port is free for a while.
 const HOST: &str = "127.0.1.4";
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port()
+    ports::free_port(HOST)
 }
 
 /// What `openssl s_client` prints of a connection to this address; `None` if it is not installed.
