@@ -32,7 +32,12 @@ final class Chain
     /** The answer to the request. */
     public function run(Request $request): mixed
     {
-        return $this->call(0, $request);
+        try {
+            return $this->call(0, $request);
+        } finally {
+            // The arguments in its trace may refer to this chain.
+            $this->answer = null;
+        }
     }
 
     private function call(int $number, Request $request): mixed

@@ -117,6 +117,24 @@ final class InterceptorsTest extends TestCase
         self::assertSame([Upper::class => 1], $container->calls);
     }
 
+    public function testARequestLeavesNoGarbage(): void
+    {
+        // By default, PHP keeps the arguments of calls in exceptions.
+        $ignored = (string) ini_set('zend.exception_ignore_args', '0');
+        $app = (new App())
+            ->interceptors(['*' => fn (Request $request, callable $next) => $next($request)])
+            ->onRpc('refuse', fn (Request $request) => new Error(1, 'no'))
+            ->onRpc('throw', fn (Request $request) => throw new Error(1, 'no'));
+        $client = new TestClient($app);
+        gc_collect_cycles();
+        foreach (['refuse', 'throw', 'refuse', 'throw'] as $method) {
+            $client->rpc($method);
+        }
+        $garbage = gc_collect_cycles();
+        ini_set('zend.exception_ignore_args', $ignored);
+        self::assertSame(0, $garbage);
+    }
+
     public function testNextMayBeCalledOnce(): void
     {
         $app = (new App())

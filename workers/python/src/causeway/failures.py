@@ -128,11 +128,6 @@ def _libraries() -> tuple[str, ...]:
     return tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def _is_ours(frame: FrameType) -> bool:
-    # Adapters and tests of applications may live in this package, too: only what calls handlers is skipped.
-    return frame.f_code.co_filename.startswith(_HERE)
-
-
 def _fields(handled: Optional[Handled]) -> dict[str, str]:
     """Return what a log line has about the request: the names are the server's."""
     if handled is None:
