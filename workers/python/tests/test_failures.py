@@ -151,6 +151,19 @@ def test_a_log_that_cannot_be_written_costs_nothing(problem: type[Exception], mo
     assert TestClient(app, raise_exceptions=False).rpc("bad").failure == TEXT
 
 
+def test_a_failure_that_cannot_be_described_is_logged_in_short(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raising(*_: object) -> list[str]:
+        raise RecursionError
+
+    monkeypatch.setattr("traceback.format_exception", raising)
+    app = App()
+    app.on_rpc("*")(broken)
+    assert TestClient(app, raise_exceptions=False).rpc("bad").failure == TEXT
+    assert reported(capsys) == [f"{TEXT} (it cannot be logged: RecursionError)"]
+
+
 @pytest.mark.parametrize("refusal", [causeway.Error(404, "not found"), causeway.Disconnect(4001, "bye"), KeyError("x")])
 @pytest.mark.parametrize("client", [TestClient, AsyncTestClient])
 @pytest.mark.parametrize("wrapped", [False, True])
