@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::expand::{self, Expanded};
 use super::node::{At, Node, Value};
 use super::problems::{Problem, Problems};
-use super::{Sources, dotenv};
+use super::{Sources, dotenv, file};
 use crate::secrets;
 
 /// The variables that references may name.
@@ -109,7 +109,7 @@ impl Environment {
 
     /// Adds variables that are not set yet.
     fn add_file(&mut self, shown: &Path, path: &Path) -> Result<(), Unusable> {
-        let text = std::fs::read(path).map_err(Unusable::Unread)?;
+        let text = file::read(path).map_err(Unusable::Unread)?;
         let entries = dotenv::parse(&text).map_err(|wrong| {
             let at = At { file: shown.display().to_string().into(), line: wrong.line };
             Unusable::Wrong(Problem::at(&at, None, wrong.message))

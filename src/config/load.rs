@@ -12,7 +12,7 @@ use super::migration::{self, InForce, Migration};
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
 use super::sections::{Centrifuge, Endure};
-use super::{Config, Error, idle, inspect, overrides, pool_list, shown, typed, yaml};
+use super::{Config, Error, file, idle, inspect, overrides, pool_list, shown, typed, yaml};
 use crate::access;
 use crate::compat::Compat;
 use crate::findings::Machine;
@@ -214,7 +214,7 @@ fn read_file(shown: &Path, path: &Path, problems: &Problems) -> Result<Node, Pro
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
         return Err(Problem::file(shown, "TOML is not supported: expected a YAML or JSON file"));
     }
-    let text = std::fs::read_to_string(path).map_err(|reason| Problem::file(shown, reason))?;
+    let text = file::read_text(path).map_err(|reason| Problem::file(shown, reason))?;
     warn_if_writable(shown, path, problems);
     parse(shown, &text, problems)
 }
@@ -272,7 +272,7 @@ fn include(tree: &mut Node, work_dir: &Path, version: &str, env: &Environment, p
     let files: Vec<String> = typed::read(&list, "include", problems);
     let files: Vec<String> = files.into_iter().filter(|file| !file.is_empty()).collect();
     for file in &files {
-        let included = match std::fs::read_to_string(work_dir.join(file)) {
+        let included = match file::read_text(&work_dir.join(file)) {
             Ok(text) => {
                 let shown = shown::without_value(file.clone(), &list, "include");
                 warn_if_writable(Path::new(&shown), &work_dir.join(file), problems);

@@ -20,6 +20,7 @@ mod changes;
 mod dotenv;
 mod environment;
 mod expand;
+mod file;
 mod idle;
 mod inspect;
 mod load;
