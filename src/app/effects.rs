@@ -40,6 +40,7 @@ impl<'a> Effect<'a> {
             return Self::Pools;
         }
         let path: Vec<&str> = change.path.iter().map(String::as_str).collect();
+        let has_metrics = old.metrics.is_some() && new.metrics.is_some();
         match path[..] {
             ["server", key, ..] if AT_START.contains(&key) => Self::Restart,
             ["server", ..] => Self::Pools,
@@ -56,8 +57,8 @@ impl<'a> Effect<'a> {
             ["centrifuge", "pools"] | ["centrifuge", "pool", "watch", ..] => Self::AtOnce,
             ["centrifuge", "pool", ..] => Self::Pool(None),
             ["logs", .., "file_logger_options", key] if OF_OPEN_FILES.contains(&key) => Self::Restart,
+            ["metrics", "collect", ..] if has_metrics => Self::AtOnce,
             ["logs" | "include" | "envfile", ..]
-            | ["metrics", "collect", ..]
             | ["endure", "grace_period"]
             | ["centrifuge", "proxy_credentials", ..] => Self::AtOnce,
             ["centrifuge", "proxy_tls", ..] => Self::of_tls("centrifuge.proxy_tls", old, new),
@@ -132,7 +133,7 @@ impl<'a> Effect<'a> {
 /// What is said of a key that needs a restart.
 pub(super) const RESTART: &str = "needs a restart";
 
-fn words(done: Done) -> &'static str {
+pub(super) fn words(done: Done) -> &'static str {
     match done {
         Done::Kept => "no effect",
         Done::Configured => "in force",
@@ -160,6 +161,18 @@ mod tests {
         let (old, new) = (loaded(old), loaded(new));
         let effect = |change: &Change| format!("{:?}", Effect::of(change, &old.config, &new.config));
         old.changes(&new).iter().map(|change| (change.key(), effect(change))).collect()
+    }
+
+    #[test]
+    fn collectors_of_a_section_that_comes_or_goes_need_a_restart() {
+        let with = "centrifuge: {}\nmetrics: {collect: {a: {type: gauge, help: a}}}";
+        for (old, new) in [("centrifuge: {}", with), (with, "centrifuge: {}")] {
+            assert!(effects(old, new).iter().all(|(_, effect)| effect == "Restart"));
+        }
+        assert_eq!(
+            effects("centrifuge: {}", "centrifuge: {}\notel: {}"),
+            [("otel".into(), "Restart".into())]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::access::Access;
-use super::effects::{Effect, RESTART};
+use super::effects::{Effect, RESTART, words};
 use super::watching::Watching;
 use crate::config::{self, Change, Config, Loaded, Sources};
 use crate::offload;
@@ -82,7 +82,7 @@ enum Outcome {
     Invalid,
 }
 
-/// A key with another value, and what was done.
+/// A key with another value, and what was done; or a pool whose workers had older settings, without values.
 #[derive(Debug, Serialize)]
 struct Changed {
     key: String,
@@ -144,8 +144,20 @@ impl Reloader {
             new: change.new.clone(),
             done: effect.outcome(&pools),
         });
+        let mut listed: Vec<_> = listed.collect();
+        let replaced = words(Done::WorkersReplaced);
+        if listed.iter().all(|change| change.done != replaced) {
+            // Those that an earlier reload has left.
+            let pools = pools.iter().filter(|(_, done)| *done == Done::WorkersReplaced);
+            listed.extend(pools.map(|(name, _)| Changed {
+                key: name.clone(),
+                old: None,
+                new: None,
+                done: replaced,
+            }));
+        }
         let result = if errors.is_empty() { Outcome::Done } else { Outcome::Incomplete };
-        Report { result, changes: listed.collect(), errors, warnings }
+        Report { result, changes: listed, errors, warnings }
     }
 
     /// Puts a configuration in force. Returns what was done with each pool, and what could not be completed.

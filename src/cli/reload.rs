@@ -85,7 +85,12 @@ impl Report {
         let mut lines = String::new();
         for Changed { key, old, new, done } in &self.changes {
             let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".into());
-            lines += &plain(&format!("{key}: {} -> {} ({done})", shown(old), shown(new)));
+            let line = if old.is_none() && new.is_none() {
+                format!("{key} ({done})")
+            } else {
+                format!("{key}: {} -> {} ({done})", shown(old), shown(new))
+            };
+            lines += &plain(&line);
             lines.push('\n');
         }
         let last = match &*self.result {

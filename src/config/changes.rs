@@ -47,8 +47,17 @@ impl Loaded {
     /// Returns the same configuration with the values that `old` has at these keys. It has been valid, and its warnings are kept.
     pub(crate) fn keeping(mut self, old: &Self, keys: &[&Change]) -> Self {
         for change in keys {
-            let before = change.path.iter().try_fold(&old.tree, |node, key| node.get(key)).cloned();
-            self.tree.restore(&change.path, before);
+            let at =
+                |tree: &Node, path: &[String]| path.iter().try_fold(tree, |node, key| node.get(key)).cloned();
+            self.tree.restore(&change.path, at(&old.tree, &change.path));
+            // A section that was not there is not to stay as an empty one, which may switch something on.
+            for length in (1..change.path.len()).rev() {
+                let section = &change.path[..length];
+                let is_empty = at(&self.tree, section).is_some_and(|node| node.entries().is_empty());
+                if is_empty && at(&old.tree, section).is_none() {
+                    self.tree.restore(section, None);
+                }
+            }
         }
         let Config { version, compat, .. } = &old.config;
         self.config = build(&self.tree, version.clone(), *compat, &Problems::default());
@@ -67,6 +76,8 @@ fn compare(old: Option<&Node>, new: Option<&Node>, path: &mut Vec<String>, chang
             && (old.is_none() || sections(old))
             && (new.is_none() || sections(new)) =>
         {
+            let (before, was_there, is_there) = (changes.len(), old.is_some(), new.is_some());
+            let section = old.or(new);
             let (old, new) = (old.map_or(&[][..], Node::entries), new.map_or(&[][..], Node::entries));
             order(old, new, path, changes);
             for (key, node) in new {
@@ -78,6 +89,12 @@ fn compare(old: Option<&Node>, new: Option<&Node>, path: &mut Vec<String>, chang
                 path.push(key.clone());
                 compare(Some(node), None, path, changes);
                 path.pop();
+            }
+            // One without entries may switch something on, too.
+            if was_there != is_there && changes.len() == before {
+                let shown = section.map(|node| in_line(node, &path.join(".")));
+                let (old, new) = if was_there { (shown, None) } else { (None, shown) };
+                changes.push(Change { path: path.clone(), old, new });
             }
         }
         (Some(old), Some(new)) if is_same(old, new) => {}

@@ -84,15 +84,19 @@ pub(crate) struct Trial {
 pub(crate) struct Replacement(Option<(oneshot::Receiver<ResetEnd>, Duration)>);
 
 impl Pool {
-    /// Prepares to go on with the settings `new` instead of `old`. If workers have to be replaced, one is started for trial, and leaves again.
+    /// Prepares to go on with the settings `new` instead of `old`. If that `replaces` workers, one is started for trial, and leaves again.
     ///
     /// # Errors
     /// When it does not become ready, or the pool has shut down. Nothing has changed then.
-    pub(crate) async fn try_out(&self, old: &Start, new: &Start) -> Result<Trial, StartError> {
+    pub(crate) async fn try_out(
+        &self,
+        old: &Start,
+        new: &Start,
+        replaces: bool,
+    ) -> Result<Trial, StartError> {
         let gone = || StartError::Boot("the server is shutting down".into());
         let launcher = self.launcher.upgrade().ok_or_else(gone)?;
         let recipe = handle::recipe(new, &launcher, &self.parts.counters)?;
-        let replaces = Difference::between(old, new) == Difference::Workers;
         if replaces {
             start_one(&launcher, &recipe).await.map_err(|error| StartError::Boot(error.to_string()))?;
         }

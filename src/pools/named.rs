@@ -23,6 +23,8 @@ pub struct NamedPool {
     /// What it counts under; another pool of the same name has the same.
     number: usize,
     is_required: AtomicBool,
+    /// Workers with older settings may be left: a reload could not replace all of them.
+    is_mixed: AtomicBool,
     /// Its settings; a reload replaces them.
     start: Mutex<Arc<Start>>,
     pool: OnceLock<Pool>,
@@ -68,6 +70,7 @@ impl NamedPool {
             name: Arc::clone(&start.name),
             number,
             is_required: AtomicBool::new(start.required),
+            is_mixed: AtomicBool::new(false),
             start: Mutex::new(Arc::new(start)),
             pool: OnceLock::new(),
             starter: Mutex::default(),
@@ -101,7 +104,7 @@ impl NamedPool {
     /// See [`ResetError`].
     pub async fn reset(&self) -> Result<(), ResetError> {
         match self.pool.get() {
-            Some(pool) => pool.reset().await,
+            Some(pool) => pool.reset().await.inspect(|()| self.set_mixed(false)),
             None => Err(ResetError::Boot(self.reason())),
         }
     }
@@ -151,8 +154,22 @@ impl NamedPool {
     ///
     /// # Errors
     /// When it cannot.
-    pub(super) async fn try_out(&self, pool: &Pool, start: &Start) -> Result<Trial, StartError> {
-        pool.try_out(&self.settings(), start).await.map_err(|error| self.explain(error))
+    pub(super) async fn try_out(
+        &self,
+        pool: &Pool,
+        start: &Start,
+        replaces: bool,
+    ) -> Result<Trial, StartError> {
+        pool.try_out(&self.settings(), start, replaces).await.map_err(|error| self.explain(error))
+    }
+
+    /// Whether workers with older settings may be left, so that the next reload has to replace them whatever it changes.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.is_mixed.load(Relaxed)
+    }
+
+    pub(super) fn set_mixed(&self, mixed: bool) {
+        self.is_mixed.store(mixed, Relaxed);
     }
 
     /// This task keeps starting it.

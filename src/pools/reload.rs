@@ -35,6 +35,26 @@ pub(crate) enum Done {
     Removed,
 }
 
+impl Done {
+    /// What has to be done with a pool so that it has these settings.
+    fn to(pool: &NamedPool, start: &Start) -> Self {
+        let difference = Difference::between(&pool.settings(), start);
+        // One that is required from now on has to start first.
+        if start.required && !pool.is_required() && !pool.is_ready() {
+            return Self::Replaced;
+        }
+        match difference {
+            // One that could not be begun yet has nothing that could go on.
+            Difference::Pool | Difference::Workers if pool.started().is_none() => Self::Replaced,
+            Difference::None | Difference::Pool if pool.is_mixed() => Self::WorkersReplaced,
+            Difference::None => Self::Kept,
+            Difference::Pool => Self::Configured,
+            Difference::Workers => Self::WorkersReplaced,
+            Difference::Everything => Self::Replaced,
+        }
+    }
+}
+
 /// Settings that can be put in force. Dropped, they are not.
 #[derive(Debug)]
 #[must_use = "nothing changes until it is committed"]
@@ -66,7 +86,7 @@ struct Newcomers {
 pub(crate) struct Committed {
     /// What is done with each pool, by name.
     pub(crate) done: Vec<(String, Done)>,
-    replacements: Vec<(String, Replacement)>,
+    replacements: Vec<(Arc<NamedPool>, Replacement)>,
 }
 
 impl Pools {
@@ -91,16 +111,7 @@ impl Pools {
 
     fn plan(&self, start: Start, newcomers: &mut Newcomers) -> Result<Planned, StartError> {
         let known = self.get(&start.name);
-        let difference = known.as_ref().map(|pool| Difference::between(&pool.settings(), &start));
-        let done = match difference {
-            None => Done::Added,
-            Some(Difference::None) => Done::Kept,
-            // One that could not be begun yet has nothing that could go on.
-            Some(_) if known.as_ref().is_some_and(|pool| pool.started().is_none()) => Done::Replaced,
-            Some(Difference::Pool) => Done::Configured,
-            Some(Difference::Workers) => Done::WorkersReplaced,
-            Some(Difference::Everything) => Done::Replaced,
-        };
+        let done = known.as_ref().map_or(Done::Added, |pool| Done::to(pool, &start));
         let goes_on = matches!(done, Done::Kept | Done::Configured | Done::WorkersReplaced);
         let pool = if let Some(pool) = known.filter(|_| goes_on) {
             pool
@@ -137,7 +148,8 @@ impl Planned {
             Done::Added | Done::Replaced if self.start.required => self.pool.start().await,
             Done::Configured | Done::WorkersReplaced => {
                 if let Some(pool) = self.pool.started() {
-                    self.trial = Some(self.pool.try_out(pool, &self.start).await?);
+                    let replaces = self.done == Done::WorkersReplaced;
+                    self.trial = Some(self.pool.try_out(pool, &self.start, replaces).await?);
                 }
                 Ok(())
             }
@@ -171,7 +183,10 @@ impl Prepared {
                 pools.keep_starting(&pool);
             }
             pool.set_settings(start);
-            committed.replacements.extend(trial.map(|trial| (name.clone(), trial.commit())));
+            if done == Done::WorkersReplaced {
+                pool.set_mixed(true);
+            }
+            committed.replacements.extend(trial.map(|trial| (Arc::clone(&pool), trial.commit())));
             committed.done.push((name, done));
         }
         committed
@@ -181,9 +196,14 @@ impl Prepared {
 impl Committed {
     /// Waits until all workers that are to be replaced are. Returns the pools in which some were not, which go on.
     pub(crate) async fn over(self) -> Vec<(String, ResetError)> {
-        let over = self.replacements.into_iter().map(|(name, replacement)| async {
-            let result = replacement.over().await;
-            result.err().map(|error| (name, error))
+        let over = self.replacements.into_iter().map(|(pool, replacement)| async move {
+            match replacement.over().await {
+                Ok(()) => {
+                    pool.set_mixed(false);
+                    None
+                }
+                Err(error) => Some((pool.name().to_owned(), error)),
+            }
         });
         join_all(over).await.into_iter().flatten().collect()
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{BINARY, Client, Server, Setup, eventually, is_alive, json, worker};
+use crate::support::{BINARY, Client, Server, Setup, eventually, is_alive, json, repository, worker};
 
 /// A server that commands reach from its folder.
 fn setup() -> Setup {
@@ -308,6 +308,43 @@ async fn new_settings_with_which_no_worker_boots_change_nothing() {
     assert_eq!(reload(&server), "", "what failed has left nothing");
     assert_eq!(shown(&server, &["rpc", "resetter.List", "true"]).as_array().unwrap().len(), 2);
     load.end(&server.path("journal")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_a_reload_could_not_replace_are_replaced_by_the_next_one() {
+    let setup = setup().command("sh run.sh").pool("num_workers: 2");
+    let worker = repository().join("tests/workers/worker.py");
+    // The fifth start fails: two workers, one for trial, and one of the two that are to be replaced.
+    let script = format!(
+        "echo >>boots\n[ -e broken ] && [ $(wc -l <boots) -gt 4 ] && exit 3\nexec python3 {}\n",
+        worker.display()
+    );
+    std::fs::write(setup.path("run.sh"), script).unwrap();
+    std::fs::write(setup.path("broken"), "").unwrap();
+    let server = setup.start();
+    let before = pids(&server, "centrifuge");
+    edit(&server, "num_workers: 2", "num_workers: 2, max_jobs: 1000");
+    let (code, out, err) = run(&server, &["reload"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("centrifuge.pool.max_jobs: (unset) -> 1000 (workers replaced)"), "{out}");
+    assert!(err.contains("centrifuge: not all workers were replaced"), "{err}");
+    std::fs::remove_file(server.path("broken")).unwrap();
+    assert_eq!(reload(&server), "centrifuge (workers replaced)");
+    are_replaced(&server, "centrifuge", &before).await;
+    assert_eq!(reload(&server), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_required_from_now_on_has_to_start_before_anything_changes() {
+    let server = setup()
+        .centrifuge("pools: {one: {match: {methods: x}, command: 'sh -c \"exit 3\"', num_workers: 1, required: false}}")
+        .start();
+    edit(&server, "required: false", "required: true");
+    let (code, out, err) = run(&server, &["reload"]);
+    assert_eq!((code, &*out), (Some(1), "not reloaded: the old configuration stays in force\n"));
+    assert!(err.contains("centrifuge.pools.one: "), "{err}");
+    edit(&server, "required: true", "required: false");
+    assert_eq!(reload(&server), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,27 @@ fn each_key_with_another_value_is_named_and_no_secret_is_shown() {
 }
 
 #[test]
+fn an_empty_section_that_comes_or_goes_is_a_change() {
+    let (without, with) =
+        ("centrifuge: {pool: {num_workers: 2}}", "centrifuge: {pool: {num_workers: 2, supervisor: {}}}");
+    assert_eq!(changes(without, with), ["centrifuge.pool.supervisor: - -> {}"]);
+    assert_eq!(changes(with, without), ["centrifuge.pool.supervisor: {} -> -"]);
+    assert_eq!(changes("centrifuge: {}", "centrifuge: {}\notel: {}"), ["otel: - -> {}"]);
+    assert!(changes("centrifuge: {}", "centrifuge: {}\notel:").is_empty());
+}
+
+#[test]
+fn a_section_that_cannot_come_into_force_leaves_no_empty_one() {
+    let (old, new) =
+        (loaded("centrifuge: {}"), loaded("centrifuge: {}\nmetrics: {collect: {a: {type: gauge, help: a}}}"));
+    let changes = old.changes(&new);
+    let in_force = loaded("centrifuge: {}\nmetrics: {collect: {a: {type: gauge, help: a}}}")
+        .keeping(&old, &changes.iter().collect::<Vec<_>>());
+    assert!(in_force.config.metrics.is_none());
+    assert!(old.changes(&in_force).is_empty());
+}
+
+#[test]
 fn the_order_of_pools_is_a_change_and_that_of_other_keys_is_none() {
     let pools = |pools: &str| format!("centrifuge: {{pools: {{{pools}}}}}");
     let (one, two) = ("one: {match: {methods: a}}", "two: {match: {methods: b}}");
