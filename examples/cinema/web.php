@@ -10,7 +10,8 @@ use function Cinema\token;
 
 require __DIR__ . '/src/token.php';
 
-$page = (string) parse_url($_SERVER['REQUEST_URI'] ?? '/', PHP_URL_PATH);
+$address = $_SERVER['REQUEST_URI'] ?? null;
+$page = is_string($address) ? parse_url($address, PHP_URL_PATH) : '/';
 $centrifugo = getenv('CINEMA_CENTRIFUGO') ?: '127.0.0.1:7001';
 
 if ($page === '/') {

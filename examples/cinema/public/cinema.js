@@ -2,7 +2,7 @@
 
 const CHANNEL = "screening:1";
 const ROWS = { A: 6, B: 8, C: 8, D: 10, E: 10, F: 10, G: 10, H: 10 };
-const SHOWN_PEOPLE = 14;
+const SHOWN_PEOPLE = 10;
 const SHOWN_MESSAGES = 60;
 
 const $ = (id) => document.getElementById(id);
@@ -77,7 +77,8 @@ class Measured extends WebSocket {
   }
 }
 
-const size = (count) => (count < 10_000 ? `${count} B` : `${(count / 1000).toFixed(0)} KB`);
+const size = (count) => (count < 1000 ? `${count} B` : `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)} KB`);
+const time = (milliseconds) => `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 
 function described({ seat, state, name }) {
   return state === "free" ? `${seat} is free` : `${seat} ${state} by ${name}`;
@@ -100,8 +101,8 @@ function show({ text, milliseconds, sent, received, worker, isRefused }) {
 function figures() {
   const { totals, times } = wire;
   const sorted = [...times].sort((a, b) => a - b);
-  $("figure-median").textContent = sorted.length ? `${sorted[sorted.length >> 1].toFixed(1)} ms` : "–";
-  $("figure-slowest").textContent = sorted.length ? `${sorted.at(-1).toFixed(1)} ms` : "–";
+  $("figure-median").textContent = sorted.length ? time(sorted[sorted.length >> 1]) : "–";
+  $("figure-slowest").textContent = sorted.length ? time(sorted.at(-1)) : "–";
   $("figure-messages").textContent = totals.messages;
   $("figure-sent").textContent = size(totals.sent);
   $("figure-received").textContent = size(totals.received);
@@ -149,14 +150,12 @@ const hue = (user) => {
   // Everything but the gold of one's own seats.
   return 110 + (hash % 310);
 };
-const initials = (name) =>
-  name
-    .split(/[ .'-]+/)
-    .filter(Boolean)
-    .map((part) => (/^\d/.test(part) ? part : [...part][0]))
-    .join("")
-    .slice(0, 3)
-    .toUpperCase();
+/** Up to three letters, or the number of a bot. */
+function initials(name) {
+  const parts = name.split(/[ .'-]+/).filter(Boolean);
+  const letters = /^\d{1,3}$/.test(parts.at(-1)) ? parts.at(-1) : parts.map((part) => [...part][0]).join("");
+  return letters.slice(0, 3).toUpperCase();
+}
 const now = () => Date.now() / 1000;
 const isHeld = (seat) => seat.state === "held" && seat.until > now();
 const isMine = (seat) => seat.user === me?.user;
@@ -265,7 +264,8 @@ function drawPeople() {
     person.seats += 1;
     users.set(seat.user, person);
   }
-  const sorted = [...users.values()].sort((a, b) => (b.user === me.user) - (a.user === me.user) || b.seats - a.seats || a.name.localeCompare(b.name));
+  const rank = (person) => (person.user === me.user ? 2 : person.isGone ? 0 : 1);
+  const sorted = [...users.values()].sort((a, b) => rank(b) - rank(a) || b.seats - a.seats || a.name.localeCompare(b.name));
   $("people-count").textContent = new Set([...people.values()].map(({ user }) => user)).size;
   const shown = sorted.slice(0, SHOWN_PEOPLE).map((person) => ({
     key: person.user,

@@ -52,7 +52,7 @@ final class Screening
     {
         $this->db = self::open();
         $this->holdSeconds = (float) (getenv('CINEMA_HOLD_SECONDS') ?: 30);
-        $this->startsAt = (int) $this->value('SELECT starts_at FROM screening');
+        $this->startsAt = self::number($this->db, 'SELECT starts_at FROM screening');
     }
 
     /** Creates the database, unless it exists. */
@@ -62,7 +62,7 @@ final class Screening
         // Readers and the one writer do not wait for each other.
         $db->exec('PRAGMA journal_mode = WAL');
         $db->exec('BEGIN IMMEDIATE');
-        if ($db->query("SELECT 1 FROM sqlite_master WHERE name = 'seat'")->fetch() === false) {
+        if (self::number($db, "SELECT count(*) FROM sqlite_master WHERE name = 'seat'") === 0) {
             $db->exec(self::SCHEMA);
             $db->prepare('INSERT INTO screening VALUES (?)')->execute([time() + 60 * $minutes]);
             $insert = $db->prepare('INSERT INTO seat (seat) VALUES (?)');
@@ -123,13 +123,13 @@ final class Screening
      */
     public function seats(): array
     {
-        return array_map(self::seat(...), $this->db->query('SELECT * FROM seat')->fetchAll());
+        return $this->select('SELECT * FROM seat', []);
     }
 
     /** The number of the last change. */
     public function version(): int
     {
-        return (int) $this->value('SELECT coalesce(max(version), 0) FROM ledger');
+        return self::number($this->db, 'SELECT coalesce(max(version), 0) FROM ledger');
     }
 
     /**
@@ -151,19 +151,13 @@ final class Screening
                 $this->db->prepare('INSERT INTO ledger (seat, action, user) VALUES (?, ?, ?)')->execute([$seat, $action, $user]);
                 $this->db->prepare('UPDATE seat SET version = ? WHERE seat = ?')->execute([$this->db->lastInsertId(), $seat]);
             }
-            $statement = $this->db->prepare('SELECT * FROM seat WHERE seat = ?');
-            $statement->execute([$seat]);
-            $now = $statement->fetch();
+            $now = $this->select('SELECT * FROM seat WHERE seat = ?', [$seat])[0] ?? throw new Error(404, 'no such seat');
             $this->db->exec('COMMIT');
         } catch (\Throwable $error) {
             $this->db->exec('ROLLBACK');
 
             throw $error;
         }
-        if ($now === false) {
-            throw new Error(404, 'no such seat');
-        }
-        $now = self::seat($now);
         // A client that has lost the answer asks again: what is already so is no failure.
         if ($isChanged || $action === 'book' && $now['state'] === 'booked' && $now['user'] === $user) {
             return $now;
@@ -189,18 +183,27 @@ final class Screening
         return $db;
     }
 
-    private function value(string $query): mixed
+    /**
+     * @param list<string> $parameters
+     *
+     * @return list<Seat>
+     */
+    private function select(string $query, array $parameters): array
     {
-        return $this->db->query($query)->fetchColumn();
+        $statement = $this->db->prepare($query);
+        $statement->execute($parameters);
+        /** @var list<Seat> $seats */
+        $seats = $statement->fetchAll();
+
+        return $seats;
     }
 
-    /**
-     * @param array<string, mixed> $row
-     *
-     * @return Seat
-     */
-    private static function seat(array $row): array
+    private static function number(PDO $db, string $query): int
     {
-        return $row;
+        $statement = $db->prepare($query);
+        $statement->execute();
+        $value = $statement->fetchColumn();
+
+        return is_int($value) ? $value : 0;
     }
 }
