@@ -17,6 +17,7 @@ mod check;
 mod closed_streams;
 mod command_line;
 mod commands;
+mod demo;
 mod docs;
 mod examples;
 mod faults;
