@@ -1,16 +1,18 @@
-"""200 people who all book a seat at once, each over a WebSocket of its own.
+"""200 people who all book a seat at once, each over a WebSocket of its own, and give it back after a while.
 
 Usage: bots.py CENTRIFUGO'S-ADDRESS [NUMBER]
 """
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import random
 import statistics
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -53,23 +55,33 @@ class Bot:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.seats: dict[str, dict[str, Any]] = {}
 
-    async def run(self, start: asyncio.Event, ready: "asyncio.Semaphore") -> Outcome:
-        """Connect, wait for the start, and book a seat; give up when none is left."""
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
         options: dict[str, Any] = {"proxy": None, "open_timeout": PATIENCE, "max_size": None}
         async with websockets.connect(f"ws://{self.address}/connection/websocket", **options) as self._socket:
             reading = asyncio.create_task(self._read())
             try:
-                token = tokens.sign(self.outcome.user, self.name)
-                await self._command({"connect": {"data": {"token": token}}})
+                await self._command({"connect": {"data": {"token": tokens.sign(self.outcome.user, self.name)}}})
+                yield
+            finally:
+                reading.cancel()
+
+    async def run(self, start: asyncio.Event, ready: asyncio.Semaphore) -> Outcome:
+        """Connect, wait for the start, and book a seat; give up when none is left."""
+        try:
+            async with self._connected():
                 await self._command({"subscribe": {"channel": "screening:1"}})
                 ready.release()
                 await start.wait()
                 await self._book()
-            except (RefusedError, asyncio.TimeoutError) as error:
-                self.outcome.failure = repr(error)
-            finally:
-                reading.cancel()
+        except (RefusedError, asyncio.TimeoutError) as error:
+            self.outcome.failure = repr(error)
         return self.outcome
+
+    async def give_back(self, seat: str) -> None:
+        """Connect again, and give back a seat."""
+        async with self._connected():
+            await self._rpc("seat.release", seat=seat)
 
     async def _book(self) -> None:
         await self._load()
@@ -188,7 +200,11 @@ async def main() -> None:
     address, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
     begin = time.monotonic()
     outcomes = await book(address, number)
-    print(summary(outcomes, time.monotonic() - begin))
+    print(summary(outcomes, time.monotonic() - begin), flush=True)
+    await asyncio.sleep(15)
+    returns = [Bot(address, index).give_back(outcome.booked) for index, outcome in enumerate(outcomes) if outcome.booked]
+    await asyncio.gather(*returns)
+    print("They have given their seats back.")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Cinema:
         self.variables["CINEMA_DATABASE"] = str(self.database)
         self.variables["CINEMA_SECRET"] = secrets.token_hex(16)
         if is_check:
-            self.variables["CINEMA_HOLD_SECONDS"] = os.environ.get("CINEMA_HOLD_SECONDS", "4")
+            self.variables["CINEMA_HOLD_SECONDS"] = os.environ.get("CINEMA_HOLD_SECONDS", "10")
         proxy, web = f"grpc://{self.at['PROXY']}", f"http://{self.at['WEB']}"
         host, port = self.at["CENTRIFUGO"].split(":")
         self.environment = {
@@ -134,7 +134,7 @@ Open it in two windows or more; each is another person. The pools, live:  http:/
 
 Play with it, in another terminal:
   watch the workers   {causeway("workers", "-i")}
-  kill one            kill -9 $(pgrep -f '^php app.php' | shuf -n 1)
+  kill one            pkill -9 --oldest --parent {self.processes["causeway"].pid} php
   replace all         {causeway("reset")}
   add one             {causeway("rpc", "informer.AddWorker", '"centrifuge"')}
   200 people book     CINEMA_SECRET={self.variables["CINEMA_SECRET"]} {shlex.join(bots)}

@@ -23,17 +23,19 @@ function element(tag, properties = {}, ...children) {
 
 /** Counts messages and their bytes as they pass the WebSocket. */
 const wire = {
-  sizes: new Map(), // by the number of a command: bytes sent and received
+  costs: new Map(), // of commands without a reply, by their numbers
+  paid: new Map(), // of RPCs by their requests, and of "connect"
   totals: { messages: 0, sent: 0, received: 0, ticks: 0, tickBytes: 0 },
   times: [],
 
   sent(text) {
     for (const line of text.split("\n").filter(Boolean)) {
-      const { id } = JSON.parse(line);
+      const { id, rpc, connect } = JSON.parse(line);
       const size = bytes.encode(line).length;
       this.totals.sent += size;
       this.totals.messages += 1;
-      if (id) this.sizes.set(id, { id, sent: size, received: 0, at: performance.now() });
+      const name = connect ? "connect" : rpc?.data.request;
+      if (name) this.costs.set(id, { name, sent: size, at: performance.now() });
     }
   },
 
@@ -52,15 +54,18 @@ const wire = {
         const { conn_info: info } = (push.join ?? push.leave).info;
         show({ text: `${info?.name ?? "somebody"} ${push.join ? "comes" : "leaves"}`, received: size });
       }
-      const cost = this.sizes.get(id);
-      if (cost) Object.assign(cost, { received: size, milliseconds: performance.now() - cost.at });
+      const cost = this.costs.get(id);
+      if (cost) this.paid.set(cost.name, { sent: cost.sent, received: size, milliseconds: performance.now() - cost.at });
+      this.costs.delete(id);
     }
     figures();
   },
 
-  /** The cost of the last command, which has just been sent. */
-  last() {
-    return [...this.sizes.values()].at(-1);
+  /** What a command has cost, once. */
+  take(name) {
+    const cost = this.paid.get(name);
+    this.paid.delete(name);
+    return cost;
   },
 };
 
@@ -166,10 +171,10 @@ function see(seat) {
   const known = seats.get(seat.seat);
   version = Math.max(version, seat.version);
   if (known && known.version > seat.version) return;
-  if (known && isMine(known) && isHeld(known) === false && known.state === "held" && seat.state === "free") {
+  if (known?.state === "held" && isMine(known) && !isHeld(known) && seat.state === "free") {
     notice(`Your hold of ${seat.seat} has ended.`);
   }
-  if (seat.state === "held" && isMine(seat)) held.set(seat.seat, Math.max(1, seat.until - now()));
+  if (isMine(seat) && isHeld(seat)) held.set(seat.seat, Math.max(1, seat.until - now()));
   seats.set(seat.seat, seat);
   draw(seat.seat);
 }
@@ -308,23 +313,16 @@ async function call(method, seat) {
   const button = buttons.get(seat);
   if (button) button.dataset.waiting = "1";
   if (button) draw(seat);
-  let cost;
   try {
-    const data = seat === undefined ? { request } : { request, seat };
-    const promise = centrifuge.rpc(method, data);
-    promise.catch(() => {});
-    // An RPC is sent at once if there is a connection.
-    await Promise.resolve();
-    cost = wire.last();
-    const { data: answer } = await promise;
+    const { data: answer } = await centrifuge.rpc(method, seat === undefined ? { request } : { request, seat });
     if (answer.request !== request) throw new Error(`the answer to another request: ${answer.request}`);
     if (answer.seat) see(answer.seat);
     if (seat !== undefined) notice("");
-    record(method, seat, cost, { worker: `php ${answer.worker}` });
+    record(method, seat, wire.take(request), { worker: `php ${answer.worker}` });
     return answer;
   } catch (error) {
     const text = error.message ?? String(error);
-    record(method, seat, cost, { isRefused: true, text });
+    record(method, seat, wire.take(request), { isRefused: true, text });
     notice(seat === undefined ? text : `${seat}: ${text}.`);
     return undefined;
   } finally {
@@ -335,10 +333,9 @@ async function call(method, seat) {
 
 function record(method, seat, cost, { worker, isRefused, text }) {
   const { milliseconds, sent, received } = cost ?? { sent: 0, received: 0 };
-  if (milliseconds !== undefined) wire.times.push(milliseconds);
+  if (milliseconds !== undefined && method !== "connect") wire.times.push(milliseconds);
   if (wire.times.length > 1000) wire.times.shift();
   show({ text: `${method}${seat ? ` ${seat}` : ""}${text ? `: ${text}` : ""}`, milliseconds, sent, received, worker, isRefused });
-  if (cost) wire.sizes.delete(cost.id);
   figures();
 }
 
@@ -394,8 +391,7 @@ function connect() {
   centrifuge.on("connecting", () => link("connecting", false));
   centrifuge.on("connected", ({ data }) => {
     link("connected", true);
-    const [cost] = wire.sizes.values();
-    if (cost) record("connect", undefined, cost, { worker: `python ${data?.worker}` });
+    record("connect", undefined, wire.take("connect"), { worker: `python ${data?.worker}` });
   });
   centrifuge.on("disconnected", ({ code, reason }) => {
     link(`disconnected: ${reason}`, false);
