@@ -26,19 +26,19 @@ class CinemaError(Exception):
     """Why the cinema cannot be run."""
 
 
-def addresses(fixed: bool) -> dict[str, str]:
-    """Choose an address for each listener: from 7000 on, or any free ones if that is not asked for or not possible."""
-    with contextlib.ExitStack() as stack:
-        sockets = []
-        try:
-            for number in range(len(NAMES)):
-                listener = stack.enter_context(socket.socket())
+def addresses(is_check: bool) -> dict[str, str]:
+    """Choose an address for each listener: from port 7000 on, else any free ones. A check has a loopback address of its own."""
+    pid = os.getpid()
+    host = f"127.{64 + (pid >> 16 & 63)}.{pid >> 8 & 255}.{pid & 255}" if is_check else "127.0.0.1"
+    ports = range(7000, 7000 + len(NAMES))
+    for choice in (ports, [0] * len(NAMES)):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            sockets = [stack.enter_context(socket.socket()) for _ in NAMES]
+            for listener, port in zip(sockets, choice):
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(("127.0.0.1", 7000 + number if fixed else 0))
-                sockets.append(listener)
-        except OSError:
-            return addresses(False)
-        return {name: f"127.0.0.1:{listener.getsockname()[1]}" for name, listener in zip(NAMES, sockets)}
+                listener.bind((host, port))
+            return {name: f"{host}:{listener.getsockname()[1]}" for name, listener in zip(NAMES, sockets)}
+    raise CinemaError(f"no ports are free on {host}")
 
 
 class Cinema:
@@ -46,7 +46,7 @@ class Cinema:
 
     def __init__(self, causeway: str, centrifugo: str, folder: Path, is_check: bool) -> None:
         self.causeway, self.centrifugo, self.folder = causeway, centrifugo, folder
-        self.at = addresses(fixed=not is_check)
+        self.at = addresses(is_check)
         self.database = folder / "cinema.sqlite"
         self.variables = {f"CINEMA_{name}": address for name, address in self.at.items()}
         self.variables["CINEMA_DATABASE"] = str(self.database)
@@ -67,6 +67,7 @@ class Cinema:
             "CENTRIFUGO_CHANNEL_PROXY_SUBSCRIBE_ENDPOINT": proxy,
             "CENTRIFUGO_CHANNEL_PROXY_SUBSCRIBE_STREAM_ENDPOINT": proxy,
             "CENTRIFUGO_RPC_PROXY_ENDPOINT": proxy,
+            "CENTRIFUGO_GRPC_API_ADDRESS": host,
             "CENTRIFUGO_GRPC_API_PORT": self.at["API"].split(":")[1],
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -162,7 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--causeway", required=True, help="the binary")
     parser.add_argument("--centrifugo", required=True, help="the binary, of version 6")
-    parser.add_argument("--check", action="store_true", help="play it without a person, on free ports")
+    parser.add_argument("--check", action="store_true", help="play it without a person")
     parser.add_argument("--screenshots", metavar="DIR", help="with --check: write pictures of the page into this folder")
     arguments = parser.parse_args()
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
