@@ -84,7 +84,7 @@ def _log(error: BaseException, summary: str, handled: Optional[Handled]) -> None
     if handled is not None and handled.debug:
         log(head, level="error", details="".join([*_request(handled), trace, *_variables(frames)]), **fields)
     else:
-        log(head, level="error", traceback=trace, **fields)
+        log(head, level="error", **fields, traceback=trace)
 
 
 def place_of(function: Any) -> str:
