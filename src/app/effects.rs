@@ -43,6 +43,8 @@ impl<'a> Effect<'a> {
         let has_metrics = old.metrics.is_some() && new.metrics.is_some();
         match path[..] {
             ["server", key, ..] if AT_START.contains(&key) => Self::Restart,
+            // Sockets that workers connect to belong to them, and keep their owner.
+            ["server", "user" | "group"] => Self::Restart,
             ["server", ..] => Self::Pools,
             ["centrifuge", "pools", name, key, ..] => {
                 let has = |config: &Config| config.pools.iter().any(|pool| pool.key == name);

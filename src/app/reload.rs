@@ -10,6 +10,7 @@
 //! is, and is named: the configuration in force is the new one with the old values of these keys.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -100,7 +101,7 @@ impl Reloader {
                 waiting.push(another);
             }
             info!(target: "config", "reloading the configuration");
-            self.origin.notifier.reloading().await;
+            self.origin.notifier.reloading(self.at_most()).await;
             let begun = Instant::now();
             let report = self.reload().await;
             report.log(begun);
@@ -167,8 +168,9 @@ impl Reloader {
         new: Loaded,
     ) -> Result<(Vec<(String, Done)>, Vec<String>), String> {
         let settings = settings(&new, self.rpc.clone());
-        let prepared = self.pools.prepare(settings).await.map_err(|error| new.explain(&error.to_string()))?;
         let access = self.access.prepare(&new.config).await.map_err(|error| new.explain(&error))?;
+        // Last, since what a new pool runs first cannot be undone.
+        let prepared = self.pools.prepare(settings).await.map_err(|error| new.explain(&error.to_string()))?;
         let mut errors = {
             let log = self.origin.log.upgrade();
             let log = log.as_deref().map(|log| log.prepare(&new.config.logs)).transpose();
@@ -191,6 +193,11 @@ impl Reloader {
             errors.push(format!("{pool}: not all workers were replaced: {error}"));
         }
         Ok((done, errors))
+    }
+
+    /// How long a reload may take: workers are started for trial, and then replaced.
+    fn at_most(&self) -> Duration {
+        self.in_force.load().config.start_time().saturating_mul(2)
     }
 
     /// What the service manager shows.

@@ -84,7 +84,8 @@ pub(crate) struct Trial {
 pub(crate) struct Replacement(Option<(oneshot::Receiver<ResetEnd>, Duration)>);
 
 impl Pool {
-    /// Prepares to go on with the settings `new` instead of `old`. If that `replaces` workers, one is started for trial, and leaves again.
+    /// Prepares to go on with the settings `new` instead of `old`. If that `replaces` workers or takes more of them, one is started for trial,
+    /// and leaves again.
     ///
     /// # Errors
     /// When it does not become ready, or the pool has shut down. Nothing has changed then.
@@ -97,7 +98,7 @@ impl Pool {
         let gone = || StartError::Boot("the server is shutting down".into());
         let launcher = self.launcher.upgrade().ok_or_else(gone)?;
         let recipe = handle::recipe(new, &launcher, &self.parts.counters)?;
-        if replaces {
+        if replaces || new.pool.num_workers > old.pool.num_workers {
             start_one(&launcher, &recipe).await.map_err(|error| StartError::Boot(error.to_string()))?;
         }
         let (before, now) = (old.pool.num_workers, new.pool.num_workers);

@@ -62,10 +62,11 @@ impl Notifier {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status))).await;
     }
 
-    /// The server reads its configuration again; [`Self::ready`] follows.
-    pub(crate) async fn reloading(&self) {
-        let now = clock::monotonic().as_micros();
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading the configuration")).await;
+    /// The server reads its configuration again, and [`Self::ready`] follows after at most `within`.
+    pub(crate) async fn reloading(&self, within: Duration) {
+        let (now, within) = (clock::monotonic().as_micros(), within.as_micros());
+        let text = "STATUS=reloading the configuration";
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}\n{text}\nEXTEND_TIMEOUT_USEC={within}")).await;
     }
 
     /// The server shuts down, which takes at most `within`.
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(received(&socket), "STATUS=starting the workers\nEXTEND_TIMEOUT_USEC=70000000");
         notifier.ready("serving\nREADY=0").await;
         assert_eq!(received(&socket), "READY=1\nSTATUS=serving");
-        notifier.reloading().await;
+        notifier.reloading(Duration::from_secs(120)).await;
         let text = received(&socket);
         let time = text.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().split('\n').next().unwrap();
         assert!(time.parse::<u64>().unwrap() > 0, "{text}");
