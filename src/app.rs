@@ -186,8 +186,9 @@ impl App {
         }
         run_on_init(config, &reload::environment(loaded, rpc.address.clone())).await?;
         let names = services.pools.numbers().clone();
-        let server = proxy::Server::bind(&config.proxy, names, sockets).await?.traced(tracer);
+        let server = proxy::Server::bind(&config.proxy, config.limits, names, sockets).await?.traced(tracer);
         services.metrics.register(server.statistics());
+        services.metrics.register(server.memory());
         let connections = vec![
             ("proxy", vec![server.connections()]),
             ("rpc", rpc.connections),
@@ -396,8 +397,8 @@ async fn start_admin(
     services.overview.count(Calls::Api, move || api.counted());
     registry.register(Arc::new(pools::Figures(pools.clone())));
     let sources = admin::Sources { registry, pools, serving, overview: services.overview.clone() };
-    let server =
-        admin::Server::bind(config.status.as_ref(), config.metrics.as_ref(), sources, sockets).await?;
+    let (status, metrics) = (config.status.as_ref(), config.metrics.as_ref());
+    let server = admin::Server::bind(status, metrics, config.limits, sources, sockets).await?;
     let (connections, certificates) = (server.connections(), server.tls().cloned().collect());
     let mut serving = Serving { connections, certificates, ..Serving::default() };
     serving.running.spawn(server.run(accepts.admin.subscribe()));
@@ -411,12 +412,12 @@ async fn start_rpc(
     sockets: &Sockets,
     accepts: &Accepts,
 ) -> Result<Serving, StartError> {
-    let Config { server, rpc: Some(config), .. } = config else { return Ok(Serving::default()) };
+    let Config { server, limits, rpc: Some(config), .. } = config else { return Ok(Serving::default()) };
     let workers = match &config.listen {
         Address::Unix(_) => server.identity().map_err(io::Error::other)?,
         Address::Tcp(_) => None,
     };
-    let server = rpc::Server::bind(config, workers.as_ref(), sockets).await?;
+    let server = rpc::Server::bind(config, *limits, workers.as_ref(), sockets).await?;
     info!(target: "rpc", address = %server.address(), "listening");
     if let Some(address) = server.operators() {
         info!(target: "rpc", %address, section = "rpc.operators", "listening");

@@ -24,9 +24,6 @@ use super::large::{LargePages, Reader, Reading};
 use super::site::Site;
 use crate::net::{EvictionGuard, Peer, Registration};
 
-/// How long the first request may take to arrive.
-const FIRST_REQUEST: Duration = Duration::from_secs(5);
-
 /// How long an answer may take, from its request until the peer has taken it.
 const ANSWER: Duration = Duration::from_mins(1);
 
@@ -39,12 +36,17 @@ const IDLE: Duration = Duration::from_mins(2);
 /// The longest head of a request, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Serves a connection until the peer closes it, a deadline passes, or it is evicted.
-pub(super) async fn serve<S>(stream: S, peer: Peer, registration: &Registration, site: &Site)
-where
+/// Serves a connection until the peer closes it, a deadline passes, or it is evicted. The first request has to arrive until `first_until`.
+pub(super) async fn serve<S>(
+    stream: S,
+    peer: Peer,
+    registration: &Registration,
+    first_until: Instant,
+    site: &Site,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (deadline, reader) = (Deadline::new(FIRST_REQUEST), Reader::new());
+    let (deadline, reader) = (Deadline::new(first_until), Reader::new());
     let stream = InspectWriter::new(stream, |bytes: &[u8]| reader.took(bytes.len()));
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -72,8 +74,8 @@ where
 struct Deadline(Arc<watch::Sender<Instant>>);
 
 impl Deadline {
-    fn new(within: Duration) -> Self {
-        Self(Arc::new(watch::Sender::new(Instant::now() + within)))
+    fn new(at: Instant) -> Self {
+        Self(Arc::new(watch::Sender::new(at)))
     }
 
     fn set(&self, within: Duration) {
@@ -164,6 +166,9 @@ mod tests {
     use crate::admin::answer::{TEXT, answer};
     use crate::admin::site::{Answering, Methods, Page, Path};
 
+    /// How long the first request may take to arrive.
+    const FIRST_REQUEST: Duration = Duration::from_secs(5);
+
     /// A page of this many bytes.
     struct Long(usize);
 
@@ -180,7 +185,8 @@ mod tests {
             let begin = Instant::now();
             let mut site = Site::default();
             site.add(Path::Other, Methods::Read, Arc::new(Long(page)));
-            serve(server, Peer::Process(None), &Registration::alone(), &site).await;
+            let first_until = begin + FIRST_REQUEST;
+            serve(server, Peer::Process(None), &Registration::alone(), first_until, &site).await;
             begin.elapsed()
         });
         (client, serving)
@@ -258,7 +264,7 @@ mod tests {
             let mut site = Site::default();
             site.add(Path::Other, Methods::Read, Arc::new(Ticks(sender.clone())));
             tokio::select! {
-                () = serve(server, Peer::Process(None), &registration, &site) => {}
+                () = serve(server, Peer::Process(None), &registration, begin + FIRST_REQUEST, &site) => {}
                 () = async {
                     loop {
                         tokio::time::sleep(Duration::from_secs(1)).await;

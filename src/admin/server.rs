@@ -15,14 +15,16 @@ use super::health::{Probe, Question, ServerState};
 use super::metrics::MetricsPage;
 use super::page;
 use super::site::{Methods, Path, Site};
-use crate::net::{Accepted, Address, Attributes, Connections, Limit, Listener, Options, Sockets};
+use crate::net::{
+    Accepted, Address, Attributes, Connections, Limit, LimitSettings, Listener, Options, Sockets,
+};
 use crate::overview::Overview;
 use crate::pools::UpcomingPools;
 use crate::telemetry::metrics::Registry;
 use crate::tls::{Acceptor, ServerFiles};
 
 /// The number of connections of one listener.
-const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32 };
+const CONNECTIONS: Limit = Limit { at_most: 128, one_of: 32, per_address: true };
 
 /// The probes; the names that Kubernetes uses for its own came with RoadRunner 3.
 const PROBES: [(&str, Question); 5] = [
@@ -59,6 +61,7 @@ pub(crate) struct Sources {
 #[derive(Debug, Default)]
 pub struct Server {
     bound: Vec<Bound>,
+    limits: LimitSettings,
 }
 
 /// One listener and what it serves.
@@ -79,11 +82,12 @@ impl Server {
     pub(crate) async fn bind(
         status: Option<&Status>,
         metrics: Option<&Metrics>,
+        limits: LimitSettings,
         sources: Sources,
         sockets: &Sockets,
     ) -> io::Result<Self> {
         let Sources { registry, pools, serving, overview } = sources;
-        let mut server = Self::default();
+        let mut server = Self { bound: Vec::new(), limits };
         if let Some(config) = status {
             let Bound { listener, site, .. } =
                 server.at(&STATUS, &config.address, config.tls.as_ref(), sockets).await?;
@@ -122,7 +126,7 @@ impl Server {
             index
         } else {
             let tls = tls.map(|files| Acceptor::new(keys.tls, files, &[b"http/1.1"])).transpose()?;
-            let listener = listen(keys, address, tls.as_ref(), sockets).await?;
+            let listener = listen(keys, address, tls.as_ref(), self.limits, sockets).await?;
             self.bound.push(Bound { address: address.to_owned(), listener, tls, site: Site::default() });
             self.bound.len() - 1
         };
@@ -151,6 +155,7 @@ async fn listen(
     keys: &Keys,
     address: &str,
     tls: Option<&Arc<Acceptor>>,
+    limits: LimitSettings,
     sockets: &Sockets,
 ) -> io::Result<Listener> {
     let Keys { section, address: key, .. } = *keys;
@@ -164,6 +169,7 @@ async fn listen(
         attributes: Attributes::mode(0o660),
         allow: &[],
         limit: CONNECTIONS,
+        settings: limits,
         tls,
     })
     .await
@@ -176,8 +182,8 @@ async fn serve(mut listener: Listener, site: Arc<Site>, accepts: watch::Receiver
             accepted = listener.accept_while(&accepts) => {
                 let site = Arc::clone(&site);
                 connections.spawn(async move {
-                    if let Ok(Accepted { stream, peer, registration, .. }) = accepted.secured().await {
-                        connection::serve(stream, peer, &registration, &site).await;
+                    if let Ok(Accepted { stream, peer, registration, handshake_until, .. }) = accepted.secured().await {
+                        connection::serve(stream, peer, &registration, handshake_until, &site).await;
                     }
                 });
             }

@@ -108,7 +108,7 @@ impl<'a> Effect<'a> {
                 status(old) == status(new)
             }
             "otel" => old.otel == new.otel,
-            "causeway" => old.compat == new.compat,
+            "causeway" => (old.compat, old.limits) == (new.compat, new.limits),
             _ => true,
         };
         if is_same { Self::None } else { Self::Restart }

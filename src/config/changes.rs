@@ -59,8 +59,8 @@ impl Loaded {
                 }
             }
         }
-        let Config { version, compat, .. } = &old.config;
-        self.config = build(&self.tree, version.clone(), *compat, &Problems::default());
+        let Config { version, compat, limits, .. } = &old.config;
+        self.config = build(&self.tree, version.clone(), *compat, *limits, &Problems::default());
         self.shown = shown::shown(&self.tree);
         self
     }

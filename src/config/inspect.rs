@@ -18,6 +18,7 @@ use crate::worker::{self, RelayAddress};
 /// Checks everything, the machine included: some settings can be wrong only on the machine where they are used.
 pub(super) fn inspect(config: &Config, tree: &Node, machine: Machine<'_>, problems: &Problems) {
     let mut findings = Findings::default();
+    config.limits.validate(&mut findings);
     config.proxy.validate(machine, &mut findings);
     config.api.validate(machine, &mut findings);
     let own = config.pool.command.as_ref().map(|command| ("centrifuge.pool", command));

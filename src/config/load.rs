@@ -11,11 +11,12 @@ use super::environment::Environment;
 use super::migration::{self, InForce, Migration};
 use super::node::{Node, Value};
 use super::problems::{Problem, Problems};
-use super::sections::{Centrifuge, Endure};
+use super::sections::{Causeway, Centrifuge, Endure};
 use super::{Config, Error, file, idle, inspect, overrides, pool_list, shown, typed, yaml};
 use crate::access;
 use crate::compat::Compat;
 use crate::findings::Machine;
+use crate::net::LimitSettings;
 use crate::telemetry::logs;
 use crate::{pool, worker};
 
@@ -117,10 +118,10 @@ pub(super) fn load_and(
     inspect: impl FnOnce(&Config, &Node, Machine<'_>, &Problems),
 ) -> Result<Loaded, Error> {
     let problems = Problems::default();
-    let Read { mut tree, version, work_dir, env, compat } = read(sources, &problems)?;
+    let Read { mut tree, version, work_dir, env, compat, limits } = read(sources, &problems)?;
     idle::drop_unnamed_logs(&mut tree);
     idle::check(&tree, compat.version, &problems);
-    let config = build(&tree, version, compat.version, &problems);
+    let config = build(&tree, version, compat.version, limits, &problems);
     inspect(&config, &tree, Machine { work_dir: &work_dir, env: &env.variables }, &problems);
     let shown = shown::shown(&tree);
     let warnings = problems.finish(&sources.path)?;
@@ -135,6 +136,7 @@ pub(super) struct Read {
     work_dir: PathBuf,
     env: Environment,
     compat: InForce,
+    limits: LimitSettings,
 }
 
 /// Where relative paths start, even if the file cannot be read.
@@ -162,11 +164,12 @@ pub(super) fn read(sources: &Sources, problems: &Problems) -> Result<Read, Probl
     let env = Environment::read(sources, &tree, &path, &work_dir, problems);
     expand_all(&mut tree, "", &env, problems);
     let version = version(&tree, problems).unwrap_or_default();
-    let compat = InForce::of(&tree, &env, problems);
+    let causeway: Causeway = default_or(section(&tree, "causeway"), "causeway", problems);
+    let compat = InForce::of(causeway.compat, &env, problems);
     if include(&mut tree, &work_dir, &version, &env, problems) {
         apply_again(overrides, &mut tree, compat.version, &env, problems);
     }
-    Ok(Read { tree, version, work_dir, env, compat })
+    Ok(Read { tree, version, work_dir, env, compat, limits: causeway.limits })
 }
 
 /// Lets flags win over included files too, except under RoadRunner 3, where it is the other way round. Problems with them have been reported.
@@ -331,7 +334,13 @@ fn expand_all(tree: &mut Node, path: &str, env: &Environment, problems: &Problem
     });
 }
 
-pub(super) fn build(tree: &Node, version: String, compat: Compat, problems: &Problems) -> Config {
+pub(super) fn build(
+    tree: &Node,
+    version: String,
+    compat: Compat,
+    limits: LimitSettings,
+    problems: &Problems,
+) -> Config {
     let section = |name: &str| section(tree, name);
     let centrifuge_node = tree.get("centrifuge");
     if centrifuge_node.is_none() {
@@ -375,6 +384,7 @@ pub(super) fn build(tree: &Node, version: String, compat: Compat, problems: &Pro
         grace_period: default_or::<Endure>(section("endure"), "endure", problems).grace_period,
         version,
         compat,
+        limits,
     }
 }
 

@@ -4,8 +4,7 @@ use super::environment::Environment;
 use super::node::{At, Node};
 use super::numbers;
 use super::problems::{Problem, Problems};
-use super::sections::Causeway;
-use super::{Config, Sources, inspect, typed};
+use super::{Config, Sources, inspect};
 use crate::compat::{Compat, VARIABLE};
 use crate::pool::DynamicAllocator;
 
@@ -37,12 +36,9 @@ const SINCE_3: [&str; 3] = ["rpc.unix_socket", "server.relay_socket", "centrifug
 const LOGS_SINCE_3: [&str; 3] = ["format", "time_format", "skip_line_ending"];
 
 impl InForce {
-    /// Reads `causeway.compat` of the main file and the flags; without it, the environment has the default.
-    pub(super) fn of(tree: &Node, env: &Environment, problems: &Problems) -> Self {
-        let section = tree.get("causeway").filter(|node| !node.is_nothing());
-        let section: Causeway =
-            section.map(|node| typed::read(node, "causeway", problems)).unwrap_or_default();
-        if let Some(version) = section.compat {
+    /// `set` is `causeway.compat` of the main file and the flags; without it, the environment has the default.
+    pub(super) fn of(set: Option<Compat>, env: &Environment, problems: &Problems) -> Self {
+        if let Some(version) = set {
             return Self { version, source: "causeway.compat" };
         }
         match env.get(VARIABLE).filter(|text| !text.is_empty()).map(str::parse) {

@@ -46,6 +46,7 @@ pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};
 
 use crate::compat::Compat;
+use crate::net::LimitSettings;
 use crate::{admin, api, pool, pools, proxy, rpc, streams, telemetry, worker};
 
 /// Everything that can be set.
@@ -55,6 +56,8 @@ pub struct Config {
     pub version: String,
     /// `causeway.compat`: which RoadRunner it is.
     pub compat: Compat,
+    /// `causeway.limits`: of every listener.
+    pub limits: LimitSettings,
     /// `rpc`; without the section there is no RPC.
     pub rpc: Option<rpc::Config>,
     /// `lock`.

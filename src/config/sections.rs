@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Unexpected};
 
 use crate::compat::Compat;
-use crate::net::{self, Address, SocketSettings};
+use crate::net::{self, Address, LimitSettings, SocketSettings};
 use crate::tls::ServerFiles;
 use crate::{api, duration, pool, proxy, streams};
 
@@ -114,6 +114,7 @@ impl Centrifuge {
 #[serde(default)]
 pub(super) struct Causeway {
     pub(super) compat: Option<Compat>,
+    pub(super) limits: LimitSettings,
 }
 
 /// `endure`.

@@ -1,6 +1,6 @@
 //! Which connections of a listener are open, and which of them is evicted next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -11,21 +11,52 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::origin::Origin;
+
 /// A connection is idle if it has had no call for at least this time, and at most twice it while others connect.
 pub(super) const IDLE: Duration = Duration::from_secs(5);
 
 /// `Entry::used` of a connection that has not sent anything yet.
 pub(super) const NEVER: u64 = 0;
 
+/// Connections beyond a limit, used only while none of the others is idle. They are for the next peer, an operator for example: when all
+/// are taken, the oldest of them is evicted, even with calls in flight.
+pub(super) const SPARE: usize = 16;
+
 /// The open connections, in the order in which they were accepted.
 #[derive(Debug)]
 pub(super) struct Table {
     entries: BTreeMap<u64, Arc<Entry>>,
     next: u64,
-    /// Evicted, but not closed yet.
-    closing: usize,
+    all: Count,
+    of_origin: HashMap<Origin, Count>,
     /// The calls counted at two times in the past.
     marks: [Mark; 2],
+}
+
+/// A number of connections.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    open: usize,
+    /// Those of them that are evicted, but not closed yet.
+    closing: usize,
+}
+
+/// The connections that a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    Of(Origin),
+}
+
+/// Whether a limit allows another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// An older one was evicted; there is room once it has closed.
+    Evicted,
+    /// One that was evicted earlier has not closed yet.
+    Full,
 }
 
 /// The number of calls at some time.
@@ -38,6 +69,7 @@ struct Mark {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Entry {
+    origin: Option<Origin>,
     /// The number of its last call, among those of all connections.
     pub(super) used: AtomicU64,
     is_evicted: AtomicBool,
@@ -48,7 +80,8 @@ impl Table {
     /// An empty table; `calls` have been counted so far.
     pub(super) fn new(calls: u64) -> Self {
         let start = Mark { at: Instant::now(), calls };
-        Self { entries: BTreeMap::new(), next: 0, closing: 0, marks: [start; 2] }
+        let (all, of_origin) = (Count::default(), HashMap::new());
+        Self { entries: BTreeMap::new(), next: 0, all, of_origin, marks: [start; 2] }
     }
 
     /// The number of connections, those included that are evicted and not closed yet.
@@ -56,16 +89,22 @@ impl Table {
         self.entries.len()
     }
 
-    /// The number of connections that are not evicted.
-    pub(super) fn remaining(&self) -> usize {
-        self.entries.len() - self.closing
+    /// Whether nothing is left of any connection.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.of_origin.is_empty() && (self.all.open, self.all.closing) == (0, 0)
     }
 
     /// Adds a connection; returns its number.
-    pub(super) fn insert(&mut self) -> (u64, Arc<Entry>) {
+    pub(super) fn insert(&mut self, origin: Option<Origin>) -> (u64, Arc<Entry>) {
         let number = self.next;
         self.next += 1;
+        self.all.open += 1;
+        if let Some(origin) = origin {
+            self.of_origin.entry(origin).or_default().open += 1;
+        }
         let entry = Arc::new(Entry {
+            origin,
             used: AtomicU64::new(NEVER),
             is_evicted: AtomicBool::new(false),
             evicted: Notify::new(),
@@ -76,8 +115,16 @@ impl Table {
 
     /// Removes a connection that has closed.
     pub(super) fn remove(&mut self, number: u64) {
-        if self.entries.remove(&number).is_some_and(|entry| entry.is_evicted()) {
-            self.closing -= 1;
+        let Some(entry) = self.entries.remove(&number) else { return };
+        let closing = usize::from(entry.is_evicted());
+        self.all.remove(closing);
+        if let Some(origin) = entry.origin
+            && let Some(count) = self.of_origin.get_mut(&origin)
+        {
+            count.remove(closing);
+            if count.open == 0 {
+                self.of_origin.remove(&origin);
+            }
         }
     }
 
@@ -90,11 +137,44 @@ impl Table {
         }
     }
 
+    /// Whether `limit` allows another connection in `scope`. At the limit, evicts one.
+    pub(super) fn make_room(&mut self, scope: Scope, limit: usize) -> Room {
+        let Count { open, closing } = match scope {
+            Scope::All => self.all,
+            Scope::Of(origin) => self.of_origin.get(&origin).copied().unwrap_or_default(),
+        };
+        if open < limit {
+            return Room::Free;
+        }
+        if open - closing < limit {
+            return Room::Full;
+        }
+        if let Some(entry) = self.evictable(scope) {
+            return self.evict(&entry);
+        }
+        let with_spare = limit + SPARE;
+        if open < with_spare {
+            return Room::Free;
+        }
+        if open - closing < with_spare {
+            return Room::Full;
+        }
+        self.oldest_behind(scope, limit).map_or(Room::Full, |entry| self.evict(&entry))
+    }
+
+    /// Evicts the oldest connection that has not sent anything, if there is one.
+    pub(super) fn evict_silent(&mut self) {
+        let silent = self.entries.values().find(|entry| entry.is_silent() && !entry.is_evicted());
+        if let Some(entry) = silent.cloned() {
+            self.evict(&entry);
+        }
+    }
+
     /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used, if it is idle.
-    pub(super) fn evictable(&self) -> Option<Arc<Entry>> {
+    fn evictable(&self, scope: Scope) -> Option<Arc<Entry>> {
         let [Mark { calls: recent, .. }, _] = self.marks;
         let mut idle: Option<&Arc<Entry>> = None;
-        for entry in self.entries.values().filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
+        for entry in self.of(scope).filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
             if entry.is_silent() {
                 return Some(Arc::clone(entry));
             }
@@ -105,21 +185,34 @@ impl Table {
         idle.cloned()
     }
 
-    /// The oldest connection that has not sent anything.
-    pub(super) fn silent(&self) -> Option<Arc<Entry>> {
-        self.entries.values().find(|entry| entry.is_silent() && !entry.is_evicted()).cloned()
+    /// The oldest connection behind the first `limit` ones.
+    fn oldest_behind(&self, scope: Scope, limit: usize) -> Option<Arc<Entry>> {
+        self.of(scope).skip(limit).find(|entry| !entry.is_evicted()).cloned()
     }
 
-    /// The oldest connection behind the first `limit` ones.
-    pub(super) fn oldest_behind(&self, limit: usize) -> Option<Arc<Entry>> {
-        self.entries.values().skip(limit).find(|entry| !entry.is_evicted()).cloned()
+    fn of(&self, scope: Scope) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.values().filter(move |entry| match scope {
+            Scope::All => true,
+            Scope::Of(origin) => entry.origin == Some(origin),
+        })
     }
 
     /// Asks a connection to close.
-    pub(super) fn evict(&mut self, entry: &Entry) {
-        self.closing += 1;
+    fn evict(&mut self, entry: &Entry) -> Room {
+        self.all.closing += 1;
+        if let Some(count) = entry.origin.and_then(|origin| self.of_origin.get_mut(&origin)) {
+            count.closing += 1;
+        }
         entry.is_evicted.store(true, SeqCst);
         entry.evicted.notify_one();
+        Room::Evicted
+    }
+}
+
+impl Count {
+    fn remove(&mut self, closing: usize) {
+        self.open -= 1;
+        self.closing -= closing;
     }
 }
 
@@ -129,7 +222,7 @@ impl Entry {
     }
 
     /// Whether it has calls in flight: the table and the registration hold an entry too.
-    fn is_busy(self: &Arc<Self>) -> bool {
+    pub(super) fn is_busy(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 2
     }
 

@@ -3,40 +3,58 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
-use super::connection_table::{Entry, NEVER, Table};
+use super::connection_table::{Entry, NEVER, Room, Scope, Table};
+use super::origin::Origin;
+use super::{LimitSettings, Peer};
 
-/// Connections beyond the limit, used only while none of the others is idle. They are for the next peer, an operator for example: when all
-/// are taken, the oldest of them is evicted, even with calls in flight.
-const SPARE: usize = 16;
-
-/// The least limit of a listener, however few descriptors there are.
+/// The least limit of a listener, and of an address, however few descriptors there are.
 const AT_LEAST: usize = 16;
 
-/// The limit of connections: a share of the descriptors of the process, up to a number.
+/// How often a connection that may be idle is looked at within the time after which it is.
+const CHECKS: u32 = 4;
+
+/// The limit of connections of a kind of listener: a share of the descriptors of the process, up to a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     /// The number.
     pub(crate) at_most: usize,
     /// The share: one of this many descriptors, by the soft limit of `RLIMIT_NOFILE`.
     pub(crate) one_of: usize,
+    /// Whether a single address is limited to a part of it.
+    pub(crate) per_address: bool,
+}
+
+/// The limits of one listener in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    all: usize,
+    per_address: usize,
 }
 
 impl Limit {
-    fn connections(self) -> usize {
+    fn in_numbers(self, settings: LimitSettings) -> Limits {
         let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
         let share = usize::try_from(descriptors).unwrap_or(usize::MAX) / self.one_of;
-        share.clamp(AT_LEAST, self.at_most.max(AT_LEAST))
+        let all = share.max(AT_LEAST).min(self.at_most.max(AT_LEAST)).min(settings.connections.max(1));
+        let per_address = match settings.connections_per_address {
+            None if self.per_address => (all / 2).max(AT_LEAST),
+            Some(set @ 1..) if self.per_address => set,
+            _ => usize::MAX,
+        };
+        Limits { all, per_address }
     }
 }
 
 /// The open connections of one listener.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    limit: usize,
+    limits: Limits,
     table: Mutex<Table>,
     /// A connection has closed.
     closed: Notify,
@@ -60,24 +78,31 @@ pub(crate) struct EvictionGuard {
     _entry: Arc<Entry>,
 }
 
+/// A limit that was reached, so that a connection was evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reached {
+    pub(super) limit: usize,
+    /// Set if it is that of an address.
+    pub(super) origin: Option<Origin>,
+}
+
 /// What happens to a new connection.
 enum Outcome {
     Registered(Registration),
-    /// An older one was evicted; there is room once it has closed.
-    Evicted,
+    Evicted(Reached),
     /// One that was evicted earlier has not closed yet.
     Full,
 }
 
 impl Connections {
-    pub(crate) fn new(limit: Limit) -> Arc<Self> {
-        Self::with_limit(limit.connections())
+    pub(crate) fn new(limit: Limit, settings: LimitSettings) -> Arc<Self> {
+        Self::with_limits(limit.in_numbers(settings))
     }
 
-    fn with_limit(limit: usize) -> Arc<Self> {
+    fn with_limits(limits: Limits) -> Arc<Self> {
         let calls = NEVER + 1;
         Arc::new(Self {
-            limit,
+            limits,
             table: Mutex::new(Table::new(calls)),
             closed: Notify::new(),
             calls: AtomicU64::new(calls),
@@ -89,19 +114,18 @@ impl Connections {
         self.table().count()
     }
 
-    /// The limit in numbers.
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Registers a connection. At the limit, first calls `evicting` and waits until an older one has closed.
+    /// Registers a connection of `peer`. At a limit, first calls `evicting` and waits until an older one has closed.
     ///
     /// Only for the listener's task. The future may be dropped at any time.
-    pub(super) async fn register(self: &Arc<Self>, mut evicting: impl FnMut()) -> Registration {
+    pub(super) async fn register(
+        self: &Arc<Self>,
+        peer: Peer,
+        mut evicting: impl FnMut(Reached),
+    ) -> Registration {
         loop {
-            match self.try_register() {
+            match self.try_register(Origin::of(peer)) {
                 Outcome::Registered(registration) => return registration,
-                Outcome::Evicted => evicting(),
+                Outcome::Evicted(reached) => evicting(reached),
                 Outcome::Full => {}
             }
             // If one has closed before this waits, the notification is stored.
@@ -109,41 +133,30 @@ impl Connections {
         }
     }
 
-    fn try_register(self: &Arc<Self>) -> Outcome {
+    fn try_register(self: &Arc<Self>, origin: Option<Origin>) -> Outcome {
         let mut table = self.table();
         table.mark(self.calls.load(Relaxed));
-        if table.count() < self.limit {
-            return Outcome::Registered(self.insert(&mut table));
+        let of_origin = origin.map(|origin| (Scope::Of(origin), self.limits.per_address));
+        for (scope, limit) in of_origin.into_iter().chain([(Scope::All, self.limits.all)]) {
+            match table.make_room(scope, limit) {
+                Room::Free => {}
+                Room::Evicted => {
+                    let origin = origin.filter(|_| scope != Scope::All);
+                    return Outcome::Evicted(Reached { limit, origin });
+                }
+                Room::Full => return Outcome::Full,
+            }
         }
-        if table.remaining() < self.limit {
-            return Outcome::Full;
-        }
-        if let Some(entry) = table.evictable() {
-            table.evict(&entry);
-            return Outcome::Evicted;
-        }
-        let with_spare = self.limit + SPARE;
-        if table.count() < with_spare {
-            return Outcome::Registered(self.insert(&mut table));
-        }
-        if table.remaining() < with_spare {
-            return Outcome::Full;
-        }
-        let Some(entry) = table.oldest_behind(self.limit) else { return Outcome::Full };
-        table.evict(&entry);
-        Outcome::Evicted
+        Outcome::Registered(self.insert(&mut table, origin))
     }
 
     /// Evicts the oldest connection that has not sent anything, if there is one: descriptors are used up.
     pub(super) fn evict_silent(&self) {
-        let mut table = self.table();
-        if let Some(entry) = table.silent() {
-            table.evict(&entry);
-        }
+        self.table().evict_silent();
     }
 
-    fn insert(self: &Arc<Self>, table: &mut Table) -> Registration {
-        let (number, entry) = table.insert();
+    fn insert(self: &Arc<Self>, table: &mut Table, origin: Option<Origin>) -> Registration {
+        let (number, entry) = table.insert(origin);
         Registration { connections: Arc::clone(self), entry, number }
     }
 
@@ -178,11 +191,24 @@ impl Registration {
         }
     }
 
+    /// Resolves once the connection has had no call for `timeout`, or up to half of it longer; never if that is 0.
+    pub(crate) async fn idle(&self, timeout: Duration) {
+        if timeout.is_zero() {
+            std::future::pending::<()>().await;
+        }
+        let (mut used, mut quiet) = (self.entry.used.load(Relaxed), 0);
+        while quiet < CHECKS {
+            sleep(timeout / CHECKS).await;
+            let last = std::mem::replace(&mut used, self.entry.used.load(Relaxed));
+            quiet = if last == used && !self.entry.is_busy() { quiet + 1 } else { 0 };
+        }
+    }
+
     /// A connection without a listener.
     #[cfg(test)]
     pub(crate) fn alone() -> Self {
-        let connections = Connections::with_limit(1);
-        connections.insert(&mut connections.table())
+        let connections = Connections::with_limits(Limits { all: 1, per_address: 1 });
+        connections.insert(&mut connections.table(), None)
     }
 }
 
@@ -200,12 +226,24 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::net::connection_table::IDLE;
+    use crate::net::connection_table::{IDLE, SPARE};
+
+    fn with_limit(all: usize) -> Arc<Connections> {
+        Connections::with_limits(Limits { all, per_address: usize::MAX })
+    }
+
+    fn from(address: [u8; 4]) -> Option<Origin> {
+        Origin::of(Peer::Address((address, 1).into()))
+    }
 
     fn register(connections: &Arc<Connections>) -> Registration {
-        match connections.try_register() {
+        register_from(connections, None)
+    }
+
+    fn register_from(connections: &Arc<Connections>, origin: Option<Origin>) -> Registration {
+        match connections.try_register(origin) {
             Outcome::Registered(registration) => registration,
-            Outcome::Evicted => panic!("one was evicted"),
+            Outcome::Evicted(reached) => panic!("one was evicted: {reached:?}"),
             Outcome::Full => panic!("there is no room"),
         }
     }
@@ -216,8 +254,8 @@ mod tests {
 
     /// The index of the connection that is evicted for a new one.
     fn evicted(connections: &Arc<Connections>, registered: &[Registration]) -> usize {
-        assert!(matches!(connections.try_register(), Outcome::Evicted));
-        assert!(matches!(connections.try_register(), Outcome::Full), "one at a time");
+        assert!(matches!(connections.try_register(None), Outcome::Evicted(_)));
+        assert!(matches!(connections.try_register(None), Outcome::Full), "one at a time");
         let is_evicted = |registration: &Registration| registration.evicted().now_or_never().is_some();
         registered.iter().position(is_evicted).expect("one of them is evicted")
     }
@@ -232,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silent_connections_are_evicted_before_idle_ones_and_busy_ones_never() {
-        let connections = Connections::with_limit(4);
+        let connections = with_limit(4);
         let mut all = fill(&connections, 4);
         let busy = all[0].call();
         all[1].spoke();
@@ -254,7 +292,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_between_two_calls_is_not_idle() {
-        let connections = Connections::with_limit(2);
+        let connections = with_limit(2);
         let mut all = fill(&connections, 2);
         let busy = all[0].call();
         all[1].spoke();
@@ -279,7 +317,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_all_are_busy_the_spare_connections_take_turns() {
-        let connections = Connections::with_limit(2);
+        let connections = with_limit(2);
         let mut all = fill(&connections, 1);
         let mut calls = vec![all[0].call()];
         for _ in 1..2 + SPARE {
@@ -295,7 +333,7 @@ mod tests {
         calls.clear();
         become_idle(&connections).await;
         for _ in 0..2 {
-            assert!(matches!(connections.try_register(), Outcome::Evicted));
+            assert!(matches!(connections.try_register(None), Outcome::Evicted(_)));
         }
         for oldest in &all[..2] {
             assert!(oldest.evicted().now_or_never().is_some());
@@ -304,12 +342,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_connection_waits_until_the_evicted_one_has_closed() {
-        let connections = Connections::with_limit(1);
+        let connections = with_limit(1);
         let old = register(&connections);
         let mut evicted = 0;
-        let wait = tokio::time::timeout(Duration::from_secs(1), connections.register(|| evicted += 1));
+        let wait = tokio::time::timeout(
+            Duration::from_secs(1),
+            connections.register(Peer::Process(None), |_| evicted += 1),
+        );
         assert!(wait.await.is_err());
-        let (new, ()) = tokio::join!(connections.register(|| evicted += 1), async {
+        let (new, ()) = tokio::join!(connections.register(Peer::Process(None), |_| evicted += 1), async {
             assert!(old.until_evicted(std::future::pending::<()>()).await.is_none());
             drop(old);
         });
@@ -318,12 +359,79 @@ mod tests {
         new.evicted().await;
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_address_with_too_many_connections_evicts_its_own_only() {
+        let connections = Connections::with_limits(Limits { all: 100, per_address: 2 });
+        let [one, other] = [from([10, 0, 0, 1]), from([10, 0, 0, 2])];
+        let silent = register_from(&connections, other);
+        let all = [register_from(&connections, one), register_from(&connections, one)];
+        let Outcome::Evicted(reached) = connections.try_register(one) else { panic!("there is room") };
+        assert_eq!(reached, Reached { limit: 2, origin: one });
+        assert!(matches!(connections.try_register(one), Outcome::Full), "one at a time");
+        assert!(all[0].evicted().now_or_never().is_some(), "its oldest silent one");
+        let local: Vec<_> = (0..10).map(|_| register(&connections)).collect();
+        let [first, second] = all;
+        drop(first);
+        let new = register_from(&connections, one);
+        // While all of them are busy, it has spare connections as a listener has.
+        let mut calls = vec![second.call(), new.call()];
+        let mut spare = Vec::new();
+        for _ in 0..SPARE {
+            spare.push(register_from(&connections, one));
+            calls.push(spare.last().unwrap().call());
+        }
+        assert!(matches!(connections.try_register(one), Outcome::Evicted(_)));
+        assert!(spare[0].evicted().now_or_never().is_some(), "the oldest spare one");
+        assert!(silent.evicted().now_or_never().is_none(), "another address");
+        assert!(local.iter().all(|local| local.evicted().now_or_never().is_none()), "no address");
+        drop((second, new, spare, calls, local, silent));
+        assert!(connections.table().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_it_has_made_no_call_for_the_time() {
+        const TIMEOUT: Duration = Duration::from_secs(60);
+        let connection = Registration::alone();
+        let begin = tokio::time::Instant::now();
+        let calls = async {
+            for _ in 0..10 {
+                tokio::time::sleep(TIMEOUT / 2).await;
+                drop(connection.call());
+            }
+            let call = connection.call();
+            tokio::time::sleep(TIMEOUT * 10).await;
+            drop(call);
+            begin.elapsed()
+        };
+        let ((), used) = tokio::join!(connection.idle(TIMEOUT), calls);
+        let idle = begin.elapsed() - used;
+        assert!(idle >= TIMEOUT && idle <= TIMEOUT * 3 / 2, "{idle:?}");
+        let never = tokio::time::timeout(TIMEOUT * 100, connection.idle(Duration::ZERO)).await;
+        assert!(never.is_err());
+    }
+
     #[test]
-    fn the_limit_is_a_share_of_the_descriptors() {
-        let limit = |at_most, one_of| Limit { at_most, one_of }.connections();
+    fn the_limit_is_a_share_of_the_descriptors_and_an_address_gets_half_of_it() {
+        let limits = |at_most, one_of, settings| {
+            let Limits { all, per_address } =
+                Limit { at_most, one_of, per_address: true }.in_numbers(settings);
+            (all, per_address)
+        };
         let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        assert_eq!(limit(usize::MAX, 4), usize::try_from(soft).unwrap() / 4);
-        assert_eq!(limit(20, 1), 20);
-        assert_eq!(limit(100, usize::MAX), AT_LEAST);
+        let any = LimitSettings { connections: usize::MAX, ..LimitSettings::default() };
+        let share = usize::try_from(soft).unwrap() / 4;
+        assert_eq!(limits(usize::MAX, 4, any), (share, share / 2));
+        assert_eq!(limits(40, 1, any), (40, 20));
+        assert_eq!(limits(20, 1, any), (20, AT_LEAST));
+        assert_eq!(limits(100, usize::MAX, any), (AT_LEAST, AT_LEAST));
+        let set = |connections, per_address| LimitSettings {
+            connections,
+            connections_per_address: Some(per_address),
+            ..any
+        };
+        assert_eq!(limits(100, 1, set(50, 3)), (50, 3));
+        assert_eq!(limits(100, 1, set(1, 0)), (1, usize::MAX));
+        let local = Limit { at_most: 100, one_of: 1, per_address: false };
+        assert_eq!(local.in_numbers(set(50, 3)).per_address, usize::MAX);
     }
 }

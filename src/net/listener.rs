@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::connections::Reached;
 use super::incident::Incident;
 use super::pace::Pace;
 use super::secured::Tls;
 use super::unix_socket::{self, SocketFile};
 use super::{
-    Address, Attributes, Connections, Inherited, Limit, Network, Peer, Registration, Sockets, Stream,
+    Address, Attributes, Connections, Inherited, Limit, LimitSettings, Network, Peer, Registration, Sockets,
+    Stream,
 };
 use crate::tls::Acceptor;
 
@@ -53,6 +55,7 @@ pub(crate) struct Options<'a> {
     /// The networks that may connect over TCP; all if empty. Who may connect to a socket file is up to its permissions.
     pub(crate) allow: &'a [Network],
     pub(crate) limit: Limit,
+    pub(crate) settings: LimitSettings,
     /// What speaks TLS with peers over TCP, if the listener has TLS.
     pub(crate) tls: Option<&'a Arc<Acceptor>>,
 }
@@ -68,6 +71,7 @@ pub(crate) struct Listener {
     allow: Vec<Network>,
     tls: Option<Arc<Tls>>,
     connections: Arc<Connections>,
+    handshake_timeout: Duration,
     /// Accepted, but not registered yet: the limit is reached.
     waiting: Option<(Stream, Peer)>,
     /// Until when nothing is accepted, since that has failed.
@@ -94,6 +98,8 @@ pub(crate) struct Accepted {
     pub(crate) registration: Registration,
     /// Until the handshake: see [`Accepted::secured`].
     pub(super) tls: Option<Arc<Tls>>,
+    /// When its handshake has to be complete: that of TLS, and the first bytes of the protocol.
+    pub(crate) handshake_until: Instant,
 }
 
 impl Listener {
@@ -149,7 +155,8 @@ impl Listener {
             address,
             allow: options.allow.to_vec(),
             tls: options.tls.map(Tls::new),
-            connections: Connections::new(options.limit),
+            connections: Connections::new(options.limit, options.settings),
+            handshake_timeout: options.settings.handshake_timeout,
             waiting: None,
             paused: None,
             pace: Pace::new(),
@@ -206,11 +213,12 @@ impl Listener {
     /// dropped at any time without losing a connection.
     pub(crate) async fn accept(&mut self) -> Accepted {
         loop {
-            if self.waiting.is_some() {
-                let registration = self.register().await;
+            if let Some((_, peer)) = &self.waiting {
+                let registration = self.register(*peer).await;
                 if let Some((stream, peer)) = self.waiting.take() {
                     let tls = tls_of(&stream, self.tls.as_ref());
-                    return Accepted { stream, peer, registration, tls };
+                    let handshake_until = Instant::now() + self.handshake_timeout;
+                    return Accepted { stream, peer, registration, tls, handshake_until };
                 }
             }
             if let Some(paused) = self.paused {
@@ -235,14 +243,15 @@ impl Listener {
 
     /// Stops listening. Returns the connections that were not accepted yet: their peers may have sent requests already, which would be lost.
     pub(crate) async fn close(self) -> Vec<Accepted> {
-        let Self { file, socket, waiting, allow, connections, tls, .. } = self;
+        let Self { file, socket, waiting, allow, connections, tls, handshake_timeout, .. } = self;
         // Before the socket: see [`SocketFile`].
         drop(file);
         let left = waiting.into_iter().chain(Arc::into_inner(socket).map(Socket::close).unwrap_or_default());
         let mut accepted = Vec::new();
         for (stream, peer) in left.filter(|(_, peer)| is_allowed(&allow, *peer)) {
-            let (registration, tls) = (connections.register(|| {}).await, tls_of(&stream, tls.as_ref()));
-            accepted.push(Accepted { stream, peer, registration, tls });
+            let registration = connections.register(peer, |_| {}).await;
+            let (tls, handshake_until) = (tls_of(&stream, tls.as_ref()), Instant::now() + handshake_timeout);
+            accepted.push(Accepted { stream, peer, registration, tls, handshake_until });
         }
         accepted
     }
@@ -276,13 +285,13 @@ impl Listener {
         }
     }
 
-    async fn register(&mut self) -> Registration {
+    async fn register(&mut self, peer: Peer) -> Registration {
         let Self { connections, evicting, key, .. } = self;
-        let limit = connections.limit();
-        let registration = connections.register(|| {
+        let registration = connections.register(peer, |Reached { limit, origin }| {
             if let Some(times) = evicting.happened() {
+                let address = origin.map(tracing::field::display);
                 warn!(
-                    target: "net", listener = key.as_str(), limit, closed = times,
+                    target: "net", listener = key.as_str(), limit, address, closed = times,
                     "connection limit reached: closing idle connections for new ones"
                 );
             }
@@ -444,14 +453,14 @@ mod tests {
     use crate::net::dial;
 
     fn options(address: &Address) -> Options<'_> {
-        let limit = Limit { at_most: 16, one_of: 16 };
         Options {
             key: "test.listen",
             sockets: None,
             address,
             attributes: Attributes::mode(0o600),
             allow: &[],
-            limit,
+            limit: Limit { at_most: 16, one_of: 16, per_address: true },
+            settings: LimitSettings::default(),
             tls: None,
         }
     }

@@ -15,7 +15,10 @@
 //! - An error of `accept` ends nothing: it is retried after a pause, and logged when it begins, every ten seconds, and when it is over.
 //! - Every listener has a limit of connections, derived from the limit of descriptors, so that strangers on one listener starve neither
 //!   the others nor the workers. At the limit a new connection replaces an older one: first those that have never sent anything, then the
-//!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns.
+//!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns. A single address
+//!   has half of it, in the same way, so that it costs others no connection.
+//! - A handshake has a deadline ([`Accepted::handshake_until`]): the task of the connection keeps it, through TLS and the first bytes of the
+//!   protocol.
 //! - A storm of connections is accepted slowly, a few at a time, so that it does not keep a thread from other tasks.
 //! - TCP connections have `TCP_NODELAY`, and accepted ones keepalive.
 //! - Over TCP, a listener with TLS passes on nothing that was sent without it.
@@ -29,7 +32,9 @@ mod connection_table;
 mod connections;
 pub(crate) mod dial;
 mod incident;
+mod limit_settings;
 mod listener;
+mod origin;
 mod pace;
 mod preview;
 mod secured;
@@ -44,6 +49,7 @@ pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
 pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
 pub(crate) use incident::Incident;
+pub use limit_settings::LimitSettings;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed, risk_of_file};
 pub(crate) use secured::Unsecured;

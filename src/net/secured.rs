@@ -4,16 +4,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
-#[cfg(test)]
-use super::Registration;
 use super::{Accepted, Incident, Peer, Stream};
+#[cfg(test)]
+use super::{LimitSettings, Registration};
 use crate::tls::Acceptor;
-
-/// How long a peer may take for the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Handshakes no longer fail if none has failed for this time.
 const CALM: Duration = Duration::from_secs(10);
@@ -32,7 +29,7 @@ pub(crate) enum Unsecured {
     #[error(transparent)]
     Failed(#[from] io::Error),
     /// The peer was too slow.
-    #[error("no TLS handshake within {HANDSHAKE:?}")]
+    #[error("no TLS handshake in time")]
     Late,
     /// The connection was evicted.
     #[error("closed for another connection")]
@@ -43,7 +40,9 @@ impl Accepted {
     /// A connection without a listener.
     #[cfg(test)]
     pub(crate) fn alone(stream: Stream) -> Self {
-        Self { stream, peer: Peer::Process(None), registration: Registration::alone(), tls: None }
+        let handshake_until = tokio::time::Instant::now() + LimitSettings::default().handshake_timeout;
+        let (peer, registration) = (Peer::Process(None), Registration::alone());
+        Self { stream, peer, registration, tls: None, handshake_until }
     }
 
     /// Completes the handshake, if the listener has TLS. Without it, this costs nothing.
@@ -59,9 +58,9 @@ impl Accepted {
     }
 
     async fn handshake(self) -> Result<Self, Unsecured> {
-        let Self { stream, peer, registration, tls } = self;
+        let Self { stream, peer, registration, tls, handshake_until } = self;
         let (Stream::Tcp(stream), Some(tls)) = (stream, tls) else { return Err(Unsecured::Evicted) };
-        let handshake = timeout(HANDSHAKE, tls.acceptor.accept(stream));
+        let handshake = timeout_at(handshake_until, tls.acceptor.accept(stream));
         let result = match registration.until_evicted(handshake).await {
             None => Err(Unsecured::Evicted),
             Some(Err(_)) => Err(Unsecured::Late),
@@ -69,7 +68,7 @@ impl Accepted {
             Some(Ok(Ok(stream))) => Ok(Stream::Tls(Box::new(stream.into()))),
         };
         let stream = result.inspect_err(|error| tls.failed(peer, error))?;
-        Ok(Self { stream, peer, registration, tls: None })
+        Ok(Self { stream, peer, registration, tls: None, handshake_until })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderMap;
+use tokio::sync::Notify;
 
 use super::authority::Replaced;
 use super::in_flight::InFlight;
@@ -24,6 +25,8 @@ pub(super) struct Account {
     caller: Caller,
     /// Its subscription streams.
     port: Arc<Port>,
+    /// The peer has cancelled too many calls.
+    flood: Notify,
     /// The authority that was replaced. That of the first call counts, since a connection has one.
     authority: OnceLock<Replaced>,
 }
@@ -39,7 +42,8 @@ impl Account {
     pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>) -> Arc<Self> {
         let (share, slice) = (Share::new(memory), Slice::new());
         let (caller, port) = (Caller::unique(), Arc::default());
-        Arc::new(Self { in_flight, share, slice, caller, port, authority: OnceLock::new() })
+        let (flood, authority) = (Notify::new(), OnceLock::new());
+        Arc::new(Self { in_flight, share, slice, caller, port, flood, authority })
     }
 
     /// Reserves memory for a call with these headers.
@@ -68,6 +72,16 @@ impl Account {
     /// Its subscription streams.
     pub(super) fn port(&self) -> &Arc<Port> {
         &self.port
+    }
+
+    /// The peer has cancelled too many calls.
+    pub(super) fn flood(&self) {
+        self.flood.notify_one();
+    }
+
+    /// Resolves once that is so. Only for one task.
+    pub(super) async fn flooded(&self) {
+        self.flood.notified().await;
     }
 
     pub(super) fn set_authority(&self, replaced: Replaced) {

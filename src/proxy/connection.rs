@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use h2::server::{Builder, Connection};
-use h2::{Ping, PingPong};
+use h2::{Ping, PingPong, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -21,10 +21,7 @@ use super::service::Service;
 use super::slice::by_slice;
 use super::throttle::Throttle;
 use super::{Backend, call};
-use crate::net::{Accepted, Coalesce, Stream, Unsecured};
-
-/// How long the HTTP/2 handshake may take; as in grpc-go (`ConnectionTimeout`).
-const HANDSHAKE: Duration = Duration::from_mins(2);
+use crate::net::{Accepted, Coalesce, Peer, Stream, Unsecured};
 
 /// How long the last GOAWAY of a connection may take that is closed at once. Mostly the kernel takes the few bytes at once.
 const GOODBYE: Duration = Duration::from_millis(5);
@@ -48,7 +45,7 @@ const SMALL_PIECES: usize = 4 << 20;
 
 /// Calls that a peer may cancel before they were accepted, and protocol errors in its lifetime, before `h2`'s flood protection ends the
 /// connection and all its calls. The peer is Centrifugo, whose deadlines cancel many calls at once when workers are slow. What a flood
-/// costs others is bounded by [`super::slice`].
+/// costs others is bounded by [`super::slice`], and how long it lasts by [`super::resets`].
 const MAX_RESETS: usize = 100_000;
 
 /// Calls that ended on this side and are remembered for a second: frames that still arrive for them are no protocol error.
@@ -57,20 +54,34 @@ const REMEMBERED: usize = 1024;
 /// How long the handshake may still take once the server is shutting down. A client may have sent calls together with it.
 pub(super) const LATE_HANDSHAKE: Duration = Duration::from_millis(500);
 
-/// Serves a connection until it is closed. Once `closing` is cancelled, or at its age, it is drained (see [`super::lifetime`]).
+/// How long a connection may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifetime {
+    pub(super) max_age: MaxAge,
+    /// How long it may be without a call; 0: as long as it likes.
+    pub(super) idle_timeout: Duration,
+}
+
+/// A peer that was disconnected since it had cancelled too many calls.
+#[derive(Debug)]
+pub(super) struct Flooder(pub(super) Peer);
+
+/// Serves a connection until it is closed. Once `closing` is cancelled, or at its age, it is drained (see [`super::lifetime`]). If it is idle, it
+/// is asked to close.
 pub(super) async fn serve<B: Backend>(
     accepted: Accepted,
     service: Arc<Service<B>>,
     closing: CancellationToken,
-    max_age: MaxAge,
-) {
+    lifetime: Lifetime,
+) -> Option<Flooder> {
+    let peer = accepted.peer;
     let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
     let lane = service.lane.clone();
     // Boxed, since it would be moved.
-    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing, max_age.jittered()));
-    if let Err(error) = by_slice(account.slice(), &lane, served).await {
-        debug!(target: "centrifuge", %error, "connection closed with an error");
-    }
+    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing, lifetime));
+    let error = by_slice(account.slice(), &lane, served).await.err()?;
+    debug!(target: "centrifuge", %peer, %error, "connection closed with an error");
+    matches!(error, Error::Resets).then_some(Flooder(peer))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +90,10 @@ enum Error {
     Unsecured(#[from] Unsecured),
     #[error(transparent)]
     Http2(#[from] h2::Error),
-    #[error("no HTTP/2 handshake within {HANDSHAKE:?}")]
+    #[error("no HTTP/2 handshake in time")]
     NoHandshake,
+    #[error("too many cancelled calls")]
+    Resets,
     #[error("no answer to a ping within {KEEPALIVE_TIMEOUT:?}")]
     Silent,
 }
@@ -90,9 +103,9 @@ async fn try_serve<B: Backend>(
     service: Arc<Service<B>>,
     account: Arc<Account>,
     closing: CancellationToken,
-    max_age: MaxAge,
+    lifetime: Lifetime,
 ) -> Result<(), Error> {
-    let mut stages = pin!(stages(closing.clone(), max_age));
+    let mut stages = pin!(stages(closing.clone(), lifetime.max_age.jittered()));
     let shutdown = async {
         closing.cancelled().await;
         sleep(LATE_HANDSHAKE).await;
@@ -103,13 +116,13 @@ async fn try_serve<B: Backend>(
         secured = accepted.secured() => secured?,
         () = &mut shutdown => return Ok(()),
     };
-    let Accepted { stream, registration, .. } = secured;
+    let Accepted { stream, registration, handshake_until, .. } = secured;
     let in_flight = Arc::clone(&service.in_flight);
     let is_unix = matches!(stream, Stream::Unix(_));
     let stream = Throttle::new(stream, Arc::clone(&account), is_unix);
     let stream = Coalesce::new(stream, move || in_flight.calls() > 0);
-    let handshake =
-        registration.until_evicted(timeout(HANDSHAKE, http2(service.streams.max()).handshake(stream)));
+    let handshake = http2(service.streams.max()).handshake(stream);
+    let handshake = registration.until_evicted(timeout_at(handshake_until, handshake));
     let opened = tokio::select! {
         biased;
         opened = handshake => opened,
@@ -120,7 +133,8 @@ async fn try_serve<B: Backend>(
     let mut connection = opened.map_err(|_| Error::NoHandshake)??;
     let mut silent = pin!(silence(connection.ping_pong()));
     let mut evicted = pin!(registration.evicted());
-    let mut refuses = false;
+    let mut idle = pin!(registration.idle(lifetime.idle_timeout));
+    let (mut refuses, mut is_idle) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -138,20 +152,28 @@ async fn try_serve<B: Backend>(
             Some(stage) = stages.next() => match stage {
                 Stage::Draining => connection.graceful_shutdown(),
                 Stage::Refusing => refuses = true,
-                Stage::Over => return leave(connection).await,
+                Stage::Over => return leave(connection, Reason::NO_ERROR).await,
             },
+            () = &mut idle, if !is_idle => {
+                is_idle = true;
+                connection.graceful_shutdown();
+            }
             () = &mut silent => return Err(Error::Silent),
-            () = &mut evicted => return leave(connection).await,
+            () = account.flooded() => {
+                leave(connection, Reason::ENHANCE_YOUR_CALM).await?;
+                return Err(Error::Resets);
+            }
+            () = &mut evicted => return leave(connection, Reason::NO_ERROR).await,
         }
     }
 }
 
 /// Closes a connection. The client makes its next calls on another one.
-async fn leave<S>(mut connection: Connection<S, Bytes>) -> Result<(), Error>
+async fn leave<S>(mut connection: Connection<S, Bytes>, reason: Reason) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+    connection.abrupt_shutdown(reason);
     let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
     Ok(())
 }

@@ -52,7 +52,9 @@ impl Client {
         let (near, stream) = UnixStream::pair().unwrap();
         let accepted = Accepted::alone(Stream::Unix(near));
         let closing = CancellationToken::new();
-        let server = tokio::spawn(serve(accepted, service(backend), closing.clone(), max_age));
+        let lifetime = Lifetime { max_age, idle_timeout: Duration::ZERO };
+        let serving = serve(accepted, service(backend), closing.clone(), lifetime);
+        let server = tokio::spawn(async { drop(serving.await) });
         Self { stream, server, closing }
     }
 

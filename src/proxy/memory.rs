@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
+use crate::telemetry::metrics::{Collect, Collected, CollectorKind, approximate, ready};
+
 /// Bytes that the calls of one connection may hold; or twice the largest message, if that is more.
 pub(super) const PER_CONNECTION: usize = 128 << 20;
 
@@ -64,7 +66,7 @@ impl Memory {
         }
     }
 
-    #[cfg(test)]
+    /// Bytes that all calls hold.
     pub(super) fn held(&self) -> usize {
         self.held.load(SeqCst)
     }
@@ -81,6 +83,16 @@ impl Memory {
         if self.at_front.load(SeqCst) > 0 {
             self.changed.notify_waiters();
         }
+    }
+}
+
+impl Collect for Memory {
+    fn collect(self: Arc<Self>) -> Collected {
+        ready(move |page| {
+            let help = "Bytes held by calls from Centrifugo.";
+            let held = approximate(self.held() as u64);
+            page.single("causeway_proxy_memory_bytes", CollectorKind::Gauge, help, held);
+        })
     }
 }
 

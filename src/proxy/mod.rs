@@ -5,13 +5,13 @@
 //!               │              │ receive, message               │
 //!               │ throttle     ◀── send ◀── gzip ◀── status ◀───┘
 //!               │ authority, concurrency
-//!               │ slice          account, memory: what calls hold     in_flight: what shutdown waits for
+//!               │ slice, resets  account, memory: what calls hold     in_flight: what shutdown waits for
 //!               │ lifetime: how a connection is drained
 //! ```
 //!
 //! The path of one call, file by file:
 //! 1. `server` accepts a connection, and `connection` speaks HTTP/2 on it, in one task. It reads through `throttle`, which ends each poll
-//!    after one time slice (`slice`) and, on unix sockets, replaces authorities that `h2` would reject (`authority`).
+//!    after one time slice (`slice`), counts cancelled calls (`resets`) and, on unix sockets, replaces authorities that `h2` would reject (`authority`).
 //! 2. `call` accepts the call: `route` finds its type, `credentials` are checked, if there are any, `account` reserves memory for it (`memory`), `receive` and `message` put its message
 //!    together, `context` turns its metadata into JSON.
 //! 3. `service` passes it to the [`Backend`] and waits until its deadline, counted by `in_flight`. `gzip` decompresses the message and
@@ -58,6 +58,7 @@ mod memory;
 mod message;
 mod receive;
 mod recording;
+mod resets;
 mod retry;
 mod route;
 mod send;

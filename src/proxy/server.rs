@@ -8,20 +8,27 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
+use super::connection::{self, Flooder, Lifetime};
 use super::health::Health;
 use super::lifetime::{MaxAge, ON_THEIR_WAY};
+use super::memory::Memory;
 use super::service::Service;
 use super::statistics::Statistics;
-use super::{Backend, Config, CredentialCheck, connection};
-use crate::net::{Address, Connections, Limit, Listener, Options, Sockets};
+use super::{Backend, Config, CredentialCheck};
+use crate::net::{Address, Connections, Incident, Limit, LimitSettings, Listener, Options, Sockets};
 use crate::pool_names::PoolNames;
 use crate::streams::Streams;
+use crate::telemetry::metrics::Collect;
 use crate::telemetry::trace::Tracer;
 use crate::tls::Acceptor;
 
 /// Concurrent connections. Centrifugo has one for all its calls.
-const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
+const CONNECTIONS: Limit = Limit { at_most: usize::MAX, one_of: 8, per_address: true };
+
+/// Peers that were disconnected for cancelling too many calls are logged now and then until there was none for this time.
+const CALM: Duration = Duration::from_secs(10);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -30,8 +37,9 @@ pub struct Server {
     tls: Option<Arc<Acceptor>>,
     credentials: Arc<CredentialCheck>,
     max_message_size: usize,
-    max_age: MaxAge,
+    lifetime: Lifetime,
     statistics: Arc<Statistics>,
+    memory: Arc<Memory>,
     tracer: Tracer,
 }
 
@@ -50,7 +58,12 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn bind(config: &Config, pools: PoolNames, sockets: &Sockets) -> io::Result<Self> {
+    pub async fn bind(
+        config: &Config,
+        limits: LimitSettings,
+        pools: PoolNames,
+        sockets: &Sockets,
+    ) -> io::Result<Self> {
         let tls = config.tls.as_ref().map(|files| Acceptor::new("centrifuge.proxy_tls", files, &[b"h2"]));
         let tls = tls.transpose()?;
         let listener = Listener::bind(Options {
@@ -60,13 +73,21 @@ impl Server {
             attributes: config.attributes(),
             allow: &[],
             limit: CONNECTIONS,
+            settings: limits,
             tls: tls.as_ref(),
         })
         .await?;
-        let (statistics, tracer) = (Statistics::new(pools), Tracer::default());
-        let credentials = Arc::new(CredentialCheck::new(config.credentials.as_ref()));
-        let (max_message_size, max_age) = (config.max_message_size, config.max_age());
-        Ok(Self { listener, tls, credentials, max_message_size, max_age, statistics, tracer })
+        let lifetime = Lifetime { max_age: config.max_age(), idle_timeout: limits.idle_timeout };
+        Ok(Self {
+            listener,
+            tls,
+            credentials: Arc::new(CredentialCheck::new(config.credentials.as_ref())),
+            max_message_size: config.max_message_size,
+            lifetime,
+            statistics: Statistics::new(pools),
+            memory: Arc::new(Memory::new(config.max_message_size)),
+            tracer: Tracer::default(),
+        })
     }
 
     /// The same with spans of the calls.
@@ -105,37 +126,49 @@ impl Server {
         Arc::clone(&self.statistics)
     }
 
+    /// What its calls hold in memory.
+    pub(crate) fn memory(&self) -> Arc<dyn Collect> {
+        Arc::clone(&self.memory) as _
+    }
+
     /// Serves until `shutdown` resolves. Then no connection is accepted, the open ones are drained (see `lifetime`), and the calls in
     /// flight are finished, those that wait for a worker included. The `streams` end within the grace period, which `shutdown` resolves to.
     /// The health service reports `serving`.
     pub async fn run<B: Backend>(
-        mut self,
+        self,
         backend: B,
         streams: Streams,
         serving: watch::Receiver<bool>,
         shutdown: impl Future<Output = Duration> + Send + 'static,
     ) -> Stopped {
         let health = Health { serving };
-        let (statistics, limit, max_age) = (self.statistics, self.max_message_size, self.max_age);
-        let (credentials, open) = (self.credentials, streams.clone());
-        let service = Service::new(backend, health, statistics, credentials, limit, open, self.tracer);
-        let service = Arc::new(service);
+        let Self { mut listener, max_message_size: limit, lifetime, credentials, tracer, .. } = self;
+        let (statistics, memory, open) = (self.statistics, self.memory, streams.clone());
+        let service = Service::new(backend, health, statistics, credentials, limit, open, tracer);
+        let service = Arc::new(Service { memory, ..service });
         let in_flight = Arc::clone(&service.in_flight);
         let goodbye = CancellationToken::new();
-        let serve = |accepted| connection::serve(accepted, Arc::clone(&service), goodbye.clone(), max_age);
+        let serve = |accepted| connection::serve(accepted, Arc::clone(&service), goodbye.clone(), lifetime);
         let mut connections = JoinSet::new();
+        let mut floods = Incident::new(CALM);
         let mut shutdown = pin!(shutdown);
         let grace = loop {
             tokio::select! {
                 grace = &mut shutdown => break grace,
-                accepted = self.listener.accept() => {
+                accepted = listener.accept() => {
                     connections.spawn(serve(accepted));
                 }
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    if let Ok(Some(Flooder(peer))) = ended
+                        && let Some(times) = floods.happened()
+                    {
+                        warn!(target: "centrifuge", %peer, closed = times, "too many cancelled calls, connection closed");
+                    }
+                }
             }
         };
         // Here and not later: a successor may listen as soon as this server does not.
-        for accepted in self.listener.close().await {
+        for accepted in listener.close().await {
             connections.spawn(serve(accepted));
         }
         in_flight.close();

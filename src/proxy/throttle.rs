@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::account::Account;
 use super::authority;
 use super::concurrency::Concurrency;
+use super::resets::Resets;
 use super::slice::SLICE;
 
 /// Bytes that are still read from a peer that reads nothing itself. Answers would pile up otherwise.
@@ -31,6 +33,7 @@ const MAX_FRAME: usize = 16 * 1024;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
@@ -50,6 +53,7 @@ pub(super) struct Throttle<S> {
     replaces_authorities: bool,
     /// Bytes read since a write blocked.
     since_blocked: Option<usize>,
+    resets: Resets,
     concurrency: Concurrency,
     /// The rest of a frame of `concurrency`; nothing else is written before it.
     announcement: Bytes,
@@ -64,6 +68,7 @@ impl<S> Throttle<S> {
             until_frame: PREFACE,
             replaces_authorities,
             since_blocked: None,
+            resets: Resets::new(Instant::now()),
             concurrency: Concurrency::new(),
             announcement: Bytes::new(),
         }
@@ -83,8 +88,10 @@ impl<S> Throttle<S> {
                 return at;
             };
             let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
-            if kind == SETTINGS {
-                self.concurrency.hide(&mut bytes[at..at + HEADER_LEN]);
+            match kind {
+                SETTINGS => self.concurrency.hide(&mut bytes[at..at + HEADER_LEN]),
+                RST_STREAM if self.resets.exceed(Instant::now()) => self.account.flood(),
+                _ => {}
             }
             if kind == HEADERS && self.replaces_authorities && length <= MAX_FRAME {
                 let Some(payload) = bytes.get_mut(at + HEADER_LEN..at + HEADER_LEN + length) else {

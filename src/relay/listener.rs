@@ -20,15 +20,15 @@ use super::trust::Trust;
 use super::{Relay, RelayAddress};
 use crate::goridge::{Decoder, Greeting, Item, greeting, pid_request};
 use crate::net::{
-    self, Accepted, Address, Attributes, EvictionGuard, Incident, Limit, Options, Peer, Registration,
-    SocketSettings,
+    self, Accepted, Address, Attributes, EvictionGuard, Incident, Limit, LimitSettings, Options, Peer,
+    Registration, SocketSettings,
 };
 use crate::os::children;
 use crate::os::process::Identity;
 
 /// Connections in their handshake at a time. Each costs a descriptor and a small task. None of them counts as having sent anything before it
 /// is a worker's, so beyond this number the oldest is evicted for a new one, however much it sends; but not those that are protected.
-const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16 };
+const HANDSHAKES: Limit = Limit { at_most: 1024, one_of: 16, per_address: false };
 
 /// Dropped connections are logged one by one up to this number, then counted, until none has been dropped for this time.
 const LOGGED: u64 = 20;
@@ -134,6 +134,8 @@ impl Accepting {
             attributes: socket.over(Attributes { mode, uid, gid }),
             allow: &[],
             limit: HANDSHAKES,
+            // What an operator limits are strangers; how many workers start at a time, and how long they may take, is set for each pool.
+            settings: LimitSettings::default(),
             tls: None,
         })
         .await?;

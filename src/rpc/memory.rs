@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::telemetry::metrics::{Collect, Collected, CollectorKind, approximate, ready};
+
 /// The budget in bytes: arguments that have arrived or are arriving, and replies that have not been read.
 pub(super) const MAX_TOTAL: usize = 128 << 20;
 
@@ -41,13 +43,11 @@ impl Default for Memory {
 
 impl Memory {
     /// Bytes that connections have taken, or been granted, of the budget.
-    #[cfg(test)]
     fn held(&self) -> usize {
         MAX_TOTAL - self.free.available_permits() * UNIT
     }
 
     /// The number of connections that wait for memory.
-    #[cfg(test)]
     fn waiting(&self) -> usize {
         *self.waiting.borrow()
     }
@@ -56,6 +56,27 @@ impl Memory {
         self.waiting.send_modify(|waiting| *waiting += 1);
         let _waiting = WaitGuard(&self.waiting);
         Arc::clone(&self.free).acquire_many_owned(units).await.ok()
+    }
+}
+
+impl Collect for Memory {
+    fn collect(self: Arc<Self>) -> Collected {
+        ready(move |page| {
+            for (name, help, value) in [
+                (
+                    "causeway_rpc_memory_bytes",
+                    "Bytes of the memory budget of RPC held by connections.",
+                    self.held(),
+                ),
+                (
+                    "causeway_rpc_memory_waiters",
+                    "Number of RPC connections waiting for memory of the budget.",
+                    self.waiting(),
+                ),
+            ] {
+                page.single(name, CollectorKind::Gauge, help, approximate(value as u64));
+            }
+        })
     }
 }
 

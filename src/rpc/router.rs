@@ -39,8 +39,9 @@ impl Router {
     pub(super) fn new(services: Arc<Services>) -> Self {
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let turns = Arc::new(Semaphore::new(threads));
-        let (memory, statistics) = (Arc::default(), Arc::<Statistics>::default());
+        let (memory, statistics) = (Arc::<Memory>::default(), Arc::<Statistics>::default());
         services.metrics.register(Arc::clone(&statistics) as _);
+        services.metrics.register(Arc::clone(&memory) as _);
         let counted = Arc::clone(&statistics);
         services.overview.count(Calls::Rpc, move || counted.counted());
         let (table, served) = (Arc::new(LazyLock::new(table as fn() -> Table)), Methods::default());

@@ -12,12 +12,14 @@ use super::config::{Config, Listening, Methods};
 use super::connection::{self, Fault};
 use super::router::Router;
 use super::services::Services;
-use crate::net::{Accepted, Address, Connections, Incident, Limit, Listener, Options, Peer, Sockets};
+use crate::net::{
+    Accepted, Address, Connections, Incident, Limit, LimitSettings, Listener, Options, Peer, Sockets,
+};
 use crate::os::process::Identity;
 use crate::tls::Acceptor;
 
 /// Concurrent connections. Each costs a descriptor and a small task.
-const CONNECTIONS: Limit = Limit { at_most: 4096, one_of: 8 };
+const CONNECTIONS: Limit = Limit { at_most: usize::MAX, one_of: 8, per_address: true };
 
 /// Evicted connections whose calls are finished at the same time; those of others are cancelled.
 const EVICTED: usize = 256;
@@ -52,14 +54,15 @@ impl Server {
     /// When an address cannot be bound; the message names it.
     pub(crate) async fn bind(
         config: &Config,
+        limits: LimitSettings,
         workers: Option<&Identity>,
         sockets: &Sockets,
     ) -> io::Result<Self> {
         let mut listeners = config.listeners();
         let of_workers = listeners.next().ok_or(io::ErrorKind::NotFound)?;
-        let workers = Bound::bind(of_workers, workers, (sockets, "rpc")).await?;
+        let workers = Bound::bind(of_workers, limits, workers, (sockets, "rpc")).await?;
         let operators = match listeners.next() {
-            Some(operators) => Some(Bound::bind(operators, None, (sockets, "operators")).await?),
+            Some(operators) => Some(Bound::bind(operators, limits, None, (sockets, "operators")).await?),
             None => None,
         };
         Ok(Self { workers, operators })
@@ -109,6 +112,7 @@ impl Server {
 impl Bound {
     async fn bind(
         config: Listening<'_>,
+        limits: LimitSettings,
         workers: Option<&Identity>,
         sockets: (&Sockets, &str),
     ) -> io::Result<Self> {
@@ -120,6 +124,7 @@ impl Bound {
             attributes: config.attributes(workers),
             allow: config.allow,
             limit: CONNECTIONS,
+            settings: limits,
             tls: tls.as_ref(),
         })
         .await?;

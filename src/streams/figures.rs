@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::budget::Budget;
 use crate::pool_names::{ByPool, PoolNames};
 use crate::telemetry::metrics::{Collect, Collected, CollectorKind, FamilyText, approximate, ready};
 
@@ -141,7 +142,10 @@ type Counter = (&'static str, &'static str, fn(&OfPool) -> &AtomicU64);
 
 /// The figures of the metrics page.
 #[derive(Debug)]
-pub(super) struct Figures(pub(super) Arc<Counters>);
+pub(super) struct Figures {
+    pub(super) counters: Arc<Counters>,
+    pub(super) budget: Arc<Budget>,
+}
 
 impl Collect for Figures {
     fn collect(self: Arc<Self>) -> Collected {
@@ -157,7 +161,7 @@ impl Collect for Figures {
                 CollectorKind::Counter,
                 "Number of subscription streams that have ended, by pool and reason.",
             );
-            for pool in self.0.all() {
+            for pool in self.counters.all() {
                 let name = ("pool", pool.name());
                 for kind in Kind::ALL {
                     open.sample(
@@ -173,6 +177,13 @@ impl Collect for Figures {
             }
             page.add(open);
             page.add(ended);
+            let held = "Bytes held by all subscription streams.";
+            page.single(
+                "causeway_stream_memory_bytes",
+                CollectorKind::Gauge,
+                held,
+                approximate(self.budget.held() as u64),
+            );
             let counters: [Counter; 5] = [
                 (
                     "causeway_streams_opened_total",
@@ -202,7 +213,7 @@ impl Collect for Figures {
             ];
             for (name, help, count) in counters {
                 let mut counter = family(name, CollectorKind::Counter, help);
-                for pool in self.0.all() {
+                for pool in self.counters.all() {
                     counter.sample("", [("pool", pool.name())], approximate(count(pool).load(Relaxed)));
                 }
                 page.add(counter);

@@ -225,7 +225,8 @@ impl Streams {
 
     /// The figures of the metrics page.
     pub(crate) fn figures(&self) -> Arc<dyn Collect> {
-        Arc::new(Figures(Arc::clone(&self.shared.counters)))
+        let Shared { counters, budget, .. } = &*self.shared;
+        Arc::new(Figures { counters: Arc::clone(counters), budget: Arc::clone(budget) })
     }
 
     /// Bytes that all streams hold.

@@ -57,6 +57,7 @@ fn every_known_key_is_in_the_reference() {
         "otel.resource",
         "endure",
         "causeway",
+        "causeway.limits",
         "lock",
         "lock.config",
         "lock.config.tls",

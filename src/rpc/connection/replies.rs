@@ -75,6 +75,7 @@ impl Connection<'_, '_> {
     pub(super) async fn finish(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
         self.cancel_waiting().await;
         self.input.clear();
+        self.share.give_up();
         let finish = async {
             loop {
                 while !self.output.is_sent() {
