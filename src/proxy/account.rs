@@ -1,11 +1,15 @@
 //! What the calls of one connection share: memory, the time slice, the place in queues, the authority.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use http::HeaderMap;
-use tokio::sync::Notify;
 
 use super::authority::Replaced;
+use super::concurrency::{CALLS, STEP};
 use super::in_flight::InFlight;
 use super::memory::{Memory, Share};
 use super::slice::Slice;
@@ -25,8 +29,10 @@ pub(super) struct Account {
     caller: Caller,
     /// Its subscription streams.
     port: Arc<Port>,
+    /// How many calls and streams the peer was told that it may have open.
+    allowed: AtomicU32,
     /// The peer has cancelled too many calls.
-    flood: Notify,
+    is_flooded: AtomicBool,
     /// The authority that was replaced. That of the first call counts, since a connection has one.
     authority: OnceLock<Replaced>,
 }
@@ -42,8 +48,9 @@ impl Account {
     pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>) -> Arc<Self> {
         let (share, slice) = (Share::new(memory), Slice::new());
         let (caller, port) = (Caller::unique(), Arc::default());
-        let (flood, authority) = (Notify::new(), OnceLock::new());
-        Arc::new(Self { in_flight, share, slice, caller, port, flood, authority })
+        let (allowed, is_flooded, authority) =
+            (AtomicU32::new(CALLS), AtomicBool::new(false), OnceLock::new());
+        Arc::new(Self { in_flight, share, slice, caller, port, allowed, is_flooded, authority })
     }
 
     /// Reserves memory for a call with these headers.
@@ -74,14 +81,30 @@ impl Account {
         &self.port
     }
 
-    /// The peer has cancelled too many calls.
-    pub(super) fn flood(&self) {
-        self.flood.notify_one();
+    /// The peer is told that it may have this many calls and streams open.
+    pub(super) fn allow(&self, limit: u32) {
+        self.allowed.store(limit, Relaxed);
     }
 
-    /// Resolves once that is so. Only for one task.
-    pub(super) async fn flooded(&self) {
-        self.flood.notified().await;
+    /// Whether the peer has more calls open than it was told that it may. Each holds this, and a call that has ended may do so for a moment.
+    pub(super) fn is_full(self: &Arc<Self>) -> bool {
+        let allowed = self.allowed.load(Relaxed) + STEP;
+        Arc::strong_count(self) > allowed as usize
+    }
+
+    /// The peer has cancelled too many calls.
+    pub(super) fn flood(&self) {
+        self.is_flooded.store(true, Relaxed);
+    }
+
+    /// Drives what reads from the peer; `None` once the peer has cancelled too many calls.
+    pub(super) async fn until_flooded<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        let mut reading = pin!(reading);
+        poll_fn(|cx| {
+            let read = reading.as_mut().poll(cx);
+            if self.is_flooded.load(Relaxed) { Poll::Ready(None) } else { read.map(Some) }
+        })
+        .await
     }
 
     pub(super) fn set_authority(&self, replaced: Replaced) {

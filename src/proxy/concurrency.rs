@@ -5,7 +5,8 @@
 //!
 //! `h2` sends its settings once and has no way to change this one, though it enforces whatever it began with: it begins with the largest
 //! limit. The limits that the peer sees are SETTINGS frames of this module, written when `h2` has flushed, which is between two frames; what
-//! the peer acknowledges of them is turned into frames that `h2` ignores.
+//! the peer acknowledges of them is turned into frames that `h2` ignores. Calls of a peer that exceeds them are refused
+//! ([`super::account::Account::is_full`]).
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -14,7 +15,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 pub(super) const CALLS: u32 = 10_000;
 
 /// Streams by which the limit is ahead of those that are open, and by which it is changed.
-const STEP: u32 = 1000;
+pub(super) const STEP: u32 = 1000;
 
 const SETTINGS: u8 = 4;
 const ACK: u8 = 1;
@@ -44,8 +45,8 @@ impl Concurrency {
         Self { streams: None, unacknowledged: 0, is_begun: false }
     }
 
-    /// Returns the frame to be sent when so many streams are open, if the limit has to change.
-    pub(super) fn announce(&mut self, open: usize) -> Option<Bytes> {
+    /// Returns the limit, and the frame to be sent, if it has to change since so many streams are open.
+    pub(super) fn announce(&mut self, open: usize) -> Option<(u32, Bytes)> {
         let open = u32::try_from(open).unwrap_or(u32::MAX - CALLS - 2 * STEP);
         let is_fine = |streams: u32| open + STEP / 2 <= streams && streams <= open + 4 * STEP;
         if self.streams.is_some_and(is_fine) {
@@ -54,7 +55,7 @@ impl Concurrency {
         let streams = open.next_multiple_of(STEP) + STEP;
         self.streams = Some(streams);
         self.unacknowledged += 1;
-        Some(frame(CALLS + streams))
+        Some((CALLS + streams, frame(CALLS + streams)))
     }
 
     /// Looks at the header of a frame of the peer, and hides it from `h2` if it acknowledges a frame of this module.
@@ -85,9 +86,10 @@ fn frame(limit: u32) -> Bytes {
 mod tests {
     use super::*;
 
-    fn limit(frame: &Bytes) -> u32 {
+    fn limit((limit, frame): &(u32, Bytes)) -> u32 {
         assert_eq!((frame.len(), &frame[..11]), (15, &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3][..]));
-        u32::from_be_bytes(frame[11..].try_into().unwrap())
+        assert_eq!(frame[11..], limit.to_be_bytes());
+        *limit
     }
 
     #[test]

@@ -138,16 +138,20 @@ async fn try_serve<B: Backend>(
     loop {
         tokio::select! {
             biased;
-            accepted = account.slice().accepting(connection.accept()) => match accepted {
-                Some(accepted) => {
+            accepted = account.until_flooded(account.slice().accepting(connection.accept())) => match accepted {
+                Some(Some(accepted)) => {
                     let (request, mut respond) = accepted?;
-                    if refuses {
-                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    if refuses || account.is_full() {
+                        respond.send_reset(Reason::REFUSED_STREAM);
                     } else {
                         call::begin(&service, &account, registration.call(), request, respond);
                     }
                 }
-                None => return Ok(()),
+                Some(None) => return Ok(()),
+                None => {
+                    leave(connection, Reason::ENHANCE_YOUR_CALM).await?;
+                    return Err(Error::Resets);
+                }
             },
             Some(stage) = stages.next() => match stage {
                 Stage::Draining => connection.graceful_shutdown(),
@@ -159,10 +163,6 @@ async fn try_serve<B: Backend>(
                 connection.graceful_shutdown();
             }
             () = &mut silent => return Err(Error::Silent),
-            () = account.flooded() => {
-                leave(connection, Reason::ENHANCE_YOUR_CALM).await?;
-                return Err(Error::Resets);
-            }
             () = &mut evicted => return leave(connection, Reason::NO_ERROR).await,
         }
     }

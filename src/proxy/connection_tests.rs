@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Backend;
 use super::call::tests::{NoBackend, Silent, service};
-use super::connection::{LATE_HANDSHAKE, serve};
+use super::connection::{LATE_HANDSHAKE, Lifetime, serve};
 use super::lifetime::{MaxAge, ON_THEIR_WAY};
 use crate::net::{Accepted, Stream};
 

@@ -64,6 +64,6 @@ mod tests {
             now += Duration::from_secs(1);
             seconds += 1;
         }
-        assert_eq!(seconds, 8);
+        assert_eq!(seconds, 9);
     }
 }

@@ -233,8 +233,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Throttle<S> {
         // All that was written before is whole frames.
         let open = self.account.port().open();
         if self.announcement.is_empty()
-            && let Some(frame) = self.concurrency.announce(open)
+            && let Some((limit, frame)) = self.concurrency.announce(open)
         {
+            self.account.allow(limit);
             self.announcement = frame;
         }
         ready!(self.poll_announce(cx))?;
