@@ -6,6 +6,7 @@ mod baseline;
 mod control;
 mod http2;
 mod json;
+mod limits;
 mod output;
 mod processes;
 mod queue;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::chance::{Chance, setting};
+use crate::support::holdings::Holdings;
 use crate::support::neighbour::{ATTEMPTS, Cost, Neighbour, allowed, on_stage};
 use crate::support::{Server, Setup, worker};
 
@@ -46,6 +47,14 @@ fn attacks() -> Vec<(&'static str, fn())> {
         http2::messages_that_claim_to_be_large,
         http2::messages_that_never_come_or_never_end,
         http2::one_large_header_that_many_calls_refer_to,
+        limits::a_flood_of_cancelled_calls_ends_with_its_connection,
+        limits::answers_that_are_read_byte_by_byte,
+        limits::calls_beyond_what_a_connection_may_have_open_are_refused,
+        limits::connections_of_one_address_cost_another_address_none,
+        limits::handshakes_that_are_never_complete_do_not_lock_out_callers,
+        limits::header_lists_that_are_too_long,
+        limits::messages_that_are_held_on_many_connections_are_bounded_in_total,
+        limits::readers_of_single_bytes_on_each_listener,
         output::a_flood_of_unexpected_answers_does_not_affect_others_and_is_logged_in_few_lines,
         output::floods_of_long_records_do_not_affect_others,
         output::floods_of_short_lines_do_not_affect_others_and_lost_lines_are_reported,
@@ -99,6 +108,7 @@ fn play(server: &Arc<Server>, mut chance: Chance, until: Instant) -> Vec<Played>
 
 async fn storm(seed: u64, seconds: u64) -> (Duration, Vec<Cost>) {
     let server = Arc::new(setup().start());
+    let before = Holdings::of(&server).await;
     let allowed = allowed(&server).await;
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
@@ -119,6 +129,7 @@ async fn storm(seed: u64, seconds: u64) -> (Duration, Vec<Cost>) {
     for caller in callers {
         costs.push(caller.end().await);
     }
+    before.are_all_that_is_left(&server).await;
     let mut times = BTreeMap::<&str, Times>::new();
     for attack in &played {
         let times = times.entry(attack.name).or_default();

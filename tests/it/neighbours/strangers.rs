@@ -33,12 +33,12 @@ fn setup() -> Setup {
 }
 
 /// With descriptors for 512 connections to RPC or the proxy.
-fn small() -> Setup {
+pub(super) fn small() -> Setup {
     setup().through(&["sh", "-c", "ulimit -n 4096; exec \"$0\" \"$@\""])
 }
 
 /// Opens many connections, each of which sends something. Keeps those too that the server closes.
-async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> {
+pub(super) async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> {
     let address = address.trim_start_matches("tcp://");
     let mut all = Vec::new();
     for _ in 0..number {
@@ -49,7 +49,7 @@ async fn strangers(address: &str, number: usize, says: &[u8]) -> Vec<TcpStream> 
     all
 }
 
-async fn get(address: &str, path: &str) -> String {
+pub(super) async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -68,7 +68,7 @@ async fn command(server: &Server, words: &[&str]) -> String {
 }
 
 /// Checks that an action takes no longer than [`SOON`].
-async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
     let begin = Instant::now();
     let result = timeout(PATIENCE, done).await.unwrap_or_else(|_| panic!("never: {what}"));
     assert!(begin.elapsed() < SOON, "{what} took {:?}", begin.elapsed());
@@ -271,7 +271,7 @@ pub(super) async fn silent_strangers_on_a_unix_relay_do_not_lock_out_a_new_worke
 }
 
 /// The beginning of HTTP/2 by a client: its preface and empty settings.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(super) const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn idle_connections_to_the_proxy_do_not_lock_out_callers() {

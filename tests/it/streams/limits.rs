@@ -114,6 +114,53 @@ async fn memory_is_bounded_whatever_is_published_to_streams_that_are_not_read() 
     assert!(after < before + 40, "{before} MB, then {after} MB");
 }
 
+/// Publishes a message of this many bytes. Returns the error, if it was refused.
+async fn publish(caller: &mut Caller, id: &str, size: usize) -> Option<String> {
+    // A `StreamPublishRequest`.
+    let mut request = Vec::new();
+    for (number, value) in [(1, id.as_bytes()), (2, &vec![b'1'; size])] {
+        prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut request);
+        prost::encode_length_delimiter(value.len(), &mut request).unwrap();
+        request.extend_from_slice(value);
+    }
+    let reply = caller.call(Flags::PROTO, "stream.Publish", &request).await;
+    reply.is_error().then(|| reply.text())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_streams_hold_all_memory_leaves_another_one_its_share() {
+    const MB: usize = 1 << 20;
+    let server = worker().pool("num_workers: 2").rpc().start();
+    let mut caller = server.caller().await;
+    let mut greedy = Streams::with_window(server.address(), 100).await;
+    let mut modest = Streams::with_window(server.address(), 100).await;
+    let (of_greedy, of_modest) = (Events::of(&server, "greedy"), Events::of(&server, "modest"));
+    let mut open = Vec::new();
+    for _ in 0..18 {
+        let mut stream = greedy.open(&of_greedy.channel()).await;
+        stream.head().await;
+        open.push(stream);
+    }
+    let mut other = modest.open(&of_modest.channel()).await;
+    other.head().await;
+    let ids = of_greedy.at_least(18).await;
+    let id = |number: usize| ids[number]["context"]["stream"][0].as_str().unwrap();
+    // 255 of 256 MB.
+    for number in 0..15 {
+        assert_eq!(publish(&mut caller, id(number), 16 * MB).await, None, "{number}");
+    }
+    assert_eq!(publish(&mut caller, id(15), 15 * MB).await, None);
+    let full = publish(&mut caller, id(16), 8 * MB).await;
+    assert_eq!(full.as_deref(), Some("the stream is full and was closed: its client does not read"));
+    // A small message always passes, and the other connection has half of 64 MB more.
+    assert_eq!(publish(&mut caller, id(17), 1000).await, None);
+    let other_id = of_modest.id().await;
+    assert_eq!(publish(&mut caller, &other_id, 8 * MB).await, None);
+    greedy.disconnect();
+    drop((open, other, modest));
+    none_is_left(&mut caller).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_floods_is_held_back_and_the_calls_of_its_connection_are_not() {
     let server = worker().pool("num_workers: 2").rpc().start();

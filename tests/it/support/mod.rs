@@ -7,6 +7,7 @@ pub mod collector;
 pub mod dns;
 pub mod frames;
 pub mod gob;
+pub mod holdings;
 pub mod http_app;
 pub mod inventory;
 pub mod neighbour;
