@@ -23,6 +23,9 @@ pub(super) const NEVER: u64 = 0;
 /// are taken, the oldest of them is evicted, even with calls in flight.
 pub(super) const SPARE: usize = 16;
 
+/// Connections of one address that were evicted and have not closed yet: with as many, its new ones are refused.
+pub(super) const CLOSING: usize = 16;
+
 /// The open connections, in the order in which they were accepted.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -42,20 +45,13 @@ struct Count {
     closing: usize,
 }
 
-/// The connections that a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    All,
-    Of(Origin),
-}
-
 /// Whether a limit allows another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
     Free,
-    /// An older one was evicted; there is room once it has closed.
+    /// An older one was evicted.
     Evicted,
-    /// One that was evicted earlier has not closed yet.
+    /// What was evicted earlier has not closed yet.
     Full,
 }
 
@@ -137,19 +133,16 @@ impl Table {
         }
     }
 
-    /// Whether `limit` allows another connection in `scope`. At the limit, evicts one.
-    pub(super) fn make_room(&mut self, scope: Scope, limit: usize) -> Room {
-        let Count { open, closing } = match scope {
-            Scope::All => self.all,
-            Scope::Of(origin) => self.of_origin.get(&origin).copied().unwrap_or_default(),
-        };
+    /// Whether `limit` allows another connection. At the limit, evicts one: there is room once it has closed.
+    pub(super) fn make_room(&mut self, limit: usize) -> Room {
+        let Count { open, closing } = self.all;
         if open < limit {
             return Room::Free;
         }
         if open - closing < limit {
             return Room::Full;
         }
-        if let Some(entry) = self.evictable(scope) {
+        if let Some(entry) = self.evictable(None) {
             return self.evict(&entry);
         }
         let with_spare = limit + SPARE;
@@ -159,7 +152,30 @@ impl Table {
         if open - closing < with_spare {
             return Room::Full;
         }
-        self.oldest_behind(scope, limit).map_or(Room::Full, |entry| self.evict(&entry))
+        self.oldest_behind(limit, None).map_or(Room::Full, |entry| self.evict(&entry))
+    }
+
+    /// Whether `limit` allows another connection of one address. At the limit, evicts one of the address, and there is room at once: a few
+    /// may be open in addition until they have closed, so that nobody waits for them.
+    pub(super) fn make_room_of(&mut self, origin: Origin, limit: usize) -> Room {
+        let Count { open, closing } = self.of_origin.get(&origin).copied().unwrap_or_default();
+        if open < limit {
+            return Room::Free;
+        }
+        if closing >= CLOSING {
+            return Room::Full;
+        }
+        let staying = open - closing;
+        if staying < limit {
+            return Room::Free;
+        }
+        if let Some(entry) = self.evictable(Some(origin)) {
+            return self.evict(&entry);
+        }
+        if staying < limit + SPARE {
+            return Room::Free;
+        }
+        self.oldest_behind(limit, Some(origin)).map_or(Room::Full, |entry| self.evict(&entry))
     }
 
     /// Evicts the oldest connection that has not sent anything, if there is one.
@@ -171,10 +187,10 @@ impl Table {
     }
 
     /// Of the connections without calls in flight: the oldest that has not sent anything, or else the least recently used, if it is idle.
-    fn evictable(&self, scope: Scope) -> Option<Arc<Entry>> {
+    fn evictable(&self, origin: Option<Origin>) -> Option<Arc<Entry>> {
         let [Mark { calls: recent, .. }, _] = self.marks;
         let mut idle: Option<&Arc<Entry>> = None;
-        for entry in self.of(scope).filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
+        for entry in self.of(origin).filter(|entry| !entry.is_busy() && !entry.is_evicted()) {
             if entry.is_silent() {
                 return Some(Arc::clone(entry));
             }
@@ -186,15 +202,13 @@ impl Table {
     }
 
     /// The oldest connection behind the first `limit` ones.
-    fn oldest_behind(&self, scope: Scope, limit: usize) -> Option<Arc<Entry>> {
-        self.of(scope).skip(limit).find(|entry| !entry.is_evicted()).cloned()
+    fn oldest_behind(&self, limit: usize, origin: Option<Origin>) -> Option<Arc<Entry>> {
+        self.of(origin).skip(limit).find(|entry| !entry.is_evicted()).cloned()
     }
 
-    fn of(&self, scope: Scope) -> impl Iterator<Item = &Arc<Entry>> {
-        self.entries.values().filter(move |entry| match scope {
-            Scope::All => true,
-            Scope::Of(origin) => entry.origin == Some(origin),
-        })
+    /// The connections of one address, or all.
+    fn of(&self, origin: Option<Origin>) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.values().filter(move |entry| origin.is_none() || entry.origin == origin)
     }
 
     /// Asks a connection to close.

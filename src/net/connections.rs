@@ -5,51 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::connection_table::{Entry, NEVER, Room, Scope, Table};
+use super::connection_table::{Entry, NEVER, Room, Table};
+use super::limits::Limits;
 use super::origin::Origin;
-use super::{LimitSettings, Peer};
-
-/// The least limit of a listener, and of an address, however few descriptors there are.
-const AT_LEAST: usize = 16;
+use super::{Limit, LimitSettings, Peer};
 
 /// How often a connection that may be idle is looked at within the time after which it is.
 const CHECKS: u32 = 4;
-
-/// The limit of connections of a kind of listener: a share of the descriptors of the process, up to a number.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limit {
-    /// The number.
-    pub(crate) at_most: usize,
-    /// The share: one of this many descriptors, by the soft limit of `RLIMIT_NOFILE`.
-    pub(crate) one_of: usize,
-    /// Whether a single address is limited to a part of it.
-    pub(crate) per_address: bool,
-}
-
-/// The limits of one listener in numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Limits {
-    all: usize,
-    per_address: usize,
-}
-
-impl Limit {
-    fn in_numbers(self, settings: LimitSettings) -> Limits {
-        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-        let share = usize::try_from(descriptors).unwrap_or(usize::MAX) / self.one_of;
-        let all = share.max(AT_LEAST).min(self.at_most.max(AT_LEAST)).min(settings.connections.max(1));
-        let per_address = match settings.connections_per_address {
-            None if self.per_address => (all / 2).max(AT_LEAST),
-            Some(set @ 1..) if self.per_address => set,
-            _ => usize::MAX,
-        };
-        Limits { all, per_address }
-    }
-}
 
 /// The open connections of one listener.
 #[derive(Debug)]
@@ -78,7 +43,7 @@ pub(crate) struct EvictionGuard {
     _entry: Arc<Entry>,
 }
 
-/// A limit that was reached, so that a connection was evicted.
+/// A limit that was reached, so that a connection was evicted or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reached {
     pub(super) limit: usize,
@@ -89,9 +54,10 @@ pub(super) struct Reached {
 /// What happens to a new connection.
 enum Outcome {
     Registered(Registration),
-    Evicted(Reached),
-    /// One that was evicted earlier has not closed yet.
-    Full,
+    /// There is room once one that was evicted has closed.
+    Waits,
+    /// Its address has too many that have not closed yet.
+    Refused(Reached),
 }
 
 impl Connections {
@@ -114,40 +80,52 @@ impl Connections {
         self.table().count()
     }
 
-    /// Registers a connection of `peer`. At a limit, first calls `evicting` and waits until an older one has closed.
+    /// Registers a connection of `peer`. At the limit of the listener, calls `evicting` and waits until an older one has closed. At that of
+    /// its address, nobody waits: an older one makes room, too, or else the new one is refused.
     ///
     /// Only for the listener's task. The future may be dropped at any time.
+    ///
+    /// # Errors
+    /// The limit of the address.
     pub(super) async fn register(
         self: &Arc<Self>,
         peer: Peer,
         mut evicting: impl FnMut(Reached),
-    ) -> Registration {
+    ) -> Result<Registration, Reached> {
+        let origin = Origin::of(peer);
         loop {
-            match self.try_register(Origin::of(peer)) {
-                Outcome::Registered(registration) => return registration,
-                Outcome::Evicted(reached) => evicting(reached),
-                Outcome::Full => {}
+            let (outcome, evicted) = self.try_register(origin);
+            if let Some(reached) = evicted {
+                evicting(reached);
             }
-            // If one has closed before this waits, the notification is stored.
-            self.closed.notified().await;
+            match outcome {
+                Outcome::Registered(registration) => return Ok(registration),
+                Outcome::Refused(reached) => return Err(reached),
+                // If one has closed before this waits, the notification is stored.
+                Outcome::Waits => self.closed.notified().await,
+            }
         }
     }
 
-    fn try_register(self: &Arc<Self>, origin: Option<Origin>) -> Outcome {
+    /// Returns the limit that an older connection was evicted for, too.
+    fn try_register(self: &Arc<Self>, origin: Option<Origin>) -> (Outcome, Option<Reached>) {
+        let Limits { all, per_address } = self.limits;
         let mut table = self.table();
         table.mark(self.calls.load(Relaxed));
-        let of_origin = origin.map(|origin| (Scope::Of(origin), self.limits.per_address));
-        for (scope, limit) in of_origin.into_iter().chain([(Scope::All, self.limits.all)]) {
-            match table.make_room(scope, limit) {
+        let mut evicted = None;
+        if let Some(of) = origin {
+            let reached = Reached { limit: per_address, origin };
+            match table.make_room_of(of, per_address) {
                 Room::Free => {}
-                Room::Evicted => {
-                    let origin = origin.filter(|_| scope != Scope::All);
-                    return Outcome::Evicted(Reached { limit, origin });
-                }
-                Room::Full => return Outcome::Full,
+                Room::Evicted => evicted = Some(reached),
+                Room::Full => return (Outcome::Refused(reached), None),
             }
         }
-        Outcome::Registered(self.insert(&mut table, origin))
+        match table.make_room(all) {
+            Room::Free => (Outcome::Registered(self.insert(&mut table, origin)), evicted),
+            Room::Evicted => (Outcome::Waits, Some(Reached { limit: all, origin: None })),
+            Room::Full => (Outcome::Waits, evicted),
+        }
     }
 
     /// Evicts the oldest connection that has not sent anything, if there is one: descriptors are used up.
@@ -226,7 +204,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::net::connection_table::{IDLE, SPARE};
+    use crate::net::connection_table::{CLOSING, IDLE, SPARE};
 
     fn with_limit(all: usize) -> Arc<Connections> {
         Connections::with_limits(Limits { all, per_address: usize::MAX })
@@ -242,9 +220,16 @@ mod tests {
 
     fn register_from(connections: &Arc<Connections>, origin: Option<Origin>) -> Registration {
         match connections.try_register(origin) {
-            Outcome::Registered(registration) => registration,
-            Outcome::Evicted(reached) => panic!("one was evicted: {reached:?}"),
-            Outcome::Full => panic!("there is no room"),
+            (Outcome::Registered(registration), None) => registration,
+            (_, evicted) => panic!("no room, or one was evicted: {evicted:?}"),
+        }
+    }
+
+    /// Registers a connection of an address for which another one of it is evicted.
+    fn replace(connections: &Arc<Connections>, origin: Option<Origin>) -> (Registration, Reached) {
+        match connections.try_register(origin) {
+            (Outcome::Registered(registration), Some(reached)) => (registration, reached),
+            (_, evicted) => panic!("no room, or none was evicted: {evicted:?}"),
         }
     }
 
@@ -254,8 +239,8 @@ mod tests {
 
     /// The index of the connection that is evicted for a new one.
     fn evicted(connections: &Arc<Connections>, registered: &[Registration]) -> usize {
-        assert!(matches!(connections.try_register(None), Outcome::Evicted(_)));
-        assert!(matches!(connections.try_register(None), Outcome::Full), "one at a time");
+        assert!(matches!(connections.try_register(None), (Outcome::Waits, Some(_))));
+        assert!(matches!(connections.try_register(None), (Outcome::Waits, None)), "one at a time");
         let is_evicted = |registration: &Registration| registration.evicted().now_or_never().is_some();
         registered.iter().position(is_evicted).expect("one of them is evicted")
     }
@@ -333,7 +318,7 @@ mod tests {
         calls.clear();
         become_idle(&connections).await;
         for _ in 0..2 {
-            assert!(matches!(connections.try_register(None), Outcome::Evicted(_)));
+            assert!(matches!(connections.try_register(None), (Outcome::Waits, Some(_))));
         }
         for oldest in &all[..2] {
             assert!(oldest.evicted().now_or_never().is_some());
@@ -354,6 +339,7 @@ mod tests {
             assert!(old.until_evicted(std::future::pending::<()>()).await.is_none());
             drop(old);
         });
+        let new = new.unwrap();
         assert_eq!(evicted, 1);
         connections.evict_silent();
         new.evicted().await;
@@ -365,14 +351,12 @@ mod tests {
         let [one, other] = [from([10, 0, 0, 1]), from([10, 0, 0, 2])];
         let silent = register_from(&connections, other);
         let all = [register_from(&connections, one), register_from(&connections, one)];
-        let Outcome::Evicted(reached) = connections.try_register(one) else { panic!("there is room") };
+        let (new, reached) = replace(&connections, one);
         assert_eq!(reached, Reached { limit: 2, origin: one });
-        assert!(matches!(connections.try_register(one), Outcome::Full), "one at a time");
         assert!(all[0].evicted().now_or_never().is_some(), "its oldest silent one");
         let local: Vec<_> = (0..10).map(|_| register(&connections)).collect();
         let [first, second] = all;
         drop(first);
-        let new = register_from(&connections, one);
         // While all of them are busy, it has spare connections as a listener has.
         let mut calls = vec![second.call(), new.call()];
         let mut spare = Vec::new();
@@ -380,12 +364,26 @@ mod tests {
             spare.push(register_from(&connections, one));
             calls.push(spare.last().unwrap().call());
         }
-        assert!(matches!(connections.try_register(one), Outcome::Evicted(_)));
+        let (newest, _) = replace(&connections, one);
         assert!(spare[0].evicted().now_or_never().is_some(), "the oldest spare one");
         assert!(silent.evicted().now_or_never().is_none(), "another address");
         assert!(local.iter().all(|local| local.evicted().now_or_never().is_none()), "no address");
-        drop((second, new, spare, calls, local, silent));
+        drop((second, new, newest, spare, calls, local, silent));
         assert!(connections.table().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_whose_connections_do_not_close_is_refused_more_and_no_other_one_waits() {
+        let connections = Connections::with_limits(Limits { all: 100, per_address: 2 });
+        let [one, other] = [from([10, 0, 0, 1]), from([10, 0, 0, 2])];
+        let mut all = vec![register_from(&connections, one), register_from(&connections, one)];
+        all.extend((0..CLOSING).map(|_| replace(&connections, one).0));
+        let (Outcome::Refused(reached), None) = connections.try_register(one) else { panic!("it is not") };
+        assert_eq!(reached, Reached { limit: 2, origin: one });
+        let _other = register_from(&connections, other);
+        // One of them has closed.
+        drop(all.remove(0));
+        let _ = replace(&connections, one);
     }
 
     #[tokio::test(start_paused = true)]
@@ -408,30 +406,5 @@ mod tests {
         assert!(idle >= TIMEOUT && idle <= TIMEOUT * 3 / 2, "{idle:?}");
         let never = tokio::time::timeout(TIMEOUT * 100, connection.idle(Duration::ZERO)).await;
         assert!(never.is_err());
-    }
-
-    #[test]
-    fn the_limit_is_a_share_of_the_descriptors_and_an_address_gets_half_of_it() {
-        let limits = |at_most, one_of, settings| {
-            let Limits { all, per_address } =
-                Limit { at_most, one_of, per_address: true }.in_numbers(settings);
-            (all, per_address)
-        };
-        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        let any = LimitSettings { connections: usize::MAX, ..LimitSettings::default() };
-        let share = usize::try_from(soft).unwrap() / 4;
-        assert_eq!(limits(usize::MAX, 4, any), (share, share / 2));
-        assert_eq!(limits(40, 1, any), (40, 20));
-        assert_eq!(limits(20, 1, any), (20, AT_LEAST));
-        assert_eq!(limits(100, usize::MAX, any), (AT_LEAST, AT_LEAST));
-        let set = |connections, per_address| LimitSettings {
-            connections,
-            connections_per_address: Some(per_address),
-            ..any
-        };
-        assert_eq!(limits(100, 1, set(50, 3)), (50, 3));
-        assert_eq!(limits(100, 1, set(1, 0)), (1, usize::MAX));
-        let local = Limit { at_most: 100, one_of: 1, per_address: false };
-        assert_eq!(local.in_numbers(set(50, 3)).per_address, usize::MAX);
     }
 }

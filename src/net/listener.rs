@@ -1,13 +1,10 @@
 //! Accepting connections, whatever the address is.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use socket2::{Domain, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
@@ -16,6 +13,7 @@ use super::connections::Reached;
 use super::incident::Incident;
 use super::pace::Pace;
 use super::secured::Tls;
+use super::socket::{self, Socket};
 use super::unix_socket::{self, SocketFile};
 use super::{
     Address, Attributes, Connections, Inherited, Limit, LimitSettings, Network, Peer, Registration, Sockets,
@@ -31,15 +29,6 @@ const RECOVERED: Duration = Duration::from_secs(1);
 
 /// The limit is no longer reached, or strangers are gone, if no connection was closed or refused for this time.
 const CALM: Duration = Duration::from_secs(10);
-
-/// TCP keepalive: the silence before the first probe, the interval and the number of probes. A peer whose machine is gone is noticed after a
-/// minute.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_PROBES: u32 = 3;
-
-/// Connections that are accepted when the listener closes, at most: those of tokio's backlog.
-const BACKLOG: usize = 1024;
 
 /// Where to listen, and for which peers.
 #[derive(Debug)]
@@ -80,12 +69,7 @@ pub(crate) struct Listener {
     failing: Incident,
     evicting: Incident,
     refusing: Incident,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    crowding: Incident,
 }
 
 /// An accepted connection.
@@ -129,7 +113,7 @@ impl Listener {
     async fn bind_anew(options: &Options<'_>) -> io::Result<Self> {
         let configured = options.address.clone();
         let bound = match &configured {
-            Address::Tcp(host_and_port) => tcp(host_and_port).await.map(|socket| (socket, None)),
+            Address::Tcp(host_and_port) => socket::tcp(host_and_port).await.map(|socket| (socket, None)),
             Address::Unix(path) => {
                 unix_socket::bind(path, options.attributes).map(|(socket, file)| (socket, Some(file)))
             }
@@ -163,6 +147,7 @@ impl Listener {
             failing: Incident::new(RECOVERED),
             evicting: Incident::new(CALM),
             refusing: Incident::new(CALM),
+            crowding: Incident::new(CALM),
         })
     }
 
@@ -215,7 +200,8 @@ impl Listener {
         loop {
             if let Some((_, peer)) = &self.waiting {
                 let registration = self.register(*peer).await;
-                if let Some((stream, peer)) = self.waiting.take() {
+                // Not before: this future may be dropped. One that is refused is closed here.
+                if let (Some((stream, peer)), Some(registration)) = (self.waiting.take(), registration) {
                     let tls = tls_of(&stream, self.tls.as_ref());
                     let handshake_until = Instant::now() + self.handshake_timeout;
                     return Accepted { stream, peer, registration, tls, handshake_until };
@@ -237,6 +223,9 @@ impl Listener {
                 times = self.refusing.over() => {
                     info!(target: "net", listener = self.key, refused = times, "no longer refusing connections");
                 }
+                times = self.crowding.over() => {
+                    info!(target: "net", listener = self.key, refused = times, "below the connection limit of an address again");
+                }
             }
         }
     }
@@ -249,7 +238,7 @@ impl Listener {
         let left = waiting.into_iter().chain(Arc::into_inner(socket).map(Socket::close).unwrap_or_default());
         let mut accepted = Vec::new();
         for (stream, peer) in left.filter(|(_, peer)| is_allowed(&allow, *peer)) {
-            let registration = connections.register(peer, |_| {}).await;
+            let Ok(registration) = connections.register(peer, |_| {}).await else { continue };
             let (tls, handshake_until) = (tls_of(&stream, tls.as_ref()), Instant::now() + handshake_timeout);
             accepted.push(Accepted { stream, peer, registration, tls, handshake_until });
         }
@@ -269,7 +258,7 @@ impl Listener {
                 }
             }
             // The peer has already gone.
-            Err(error) if is_of_the_connection(&error) => {
+            Err(error) if socket::is_of_the_connection(&error) => {
                 debug!(target: "net", listener = self.key, %error, "connection closed before it was accepted");
             }
             Err(error) => self.failed(&error),
@@ -285,8 +274,9 @@ impl Listener {
         }
     }
 
-    async fn register(&mut self, peer: Peer) -> Registration {
-        let Self { connections, evicting, key, .. } = self;
+    /// Registers a connection; `None` if it is refused.
+    async fn register(&mut self, peer: Peer) -> Option<Registration> {
+        let Self { connections, evicting, crowding, key, .. } = self;
         let registration = connections.register(peer, |Reached { limit, origin }| {
             if let Some(times) = evicting.happened() {
                 let address = origin.map(tracing::field::display);
@@ -296,7 +286,19 @@ impl Listener {
                 );
             }
         });
-        registration.await
+        match registration.await {
+            Ok(registration) => Some(registration),
+            Err(Reached { limit, origin }) => {
+                if let Some(times) = crowding.happened() {
+                    let address = origin.map(tracing::field::display);
+                    warn!(
+                        target: "net", listener = key.as_str(), limit, address, refused = times,
+                        "connection refused: connection limit of its address reached"
+                    );
+                }
+                None
+            }
+        }
     }
 }
 
@@ -320,136 +322,14 @@ impl Options<'_> {
     }
 }
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener) => listener.as_fd(),
-        }
-    }
-}
-
-impl Socket {
-    /// Takes a listening socket; returns it with its own address.
-    fn adopt(descriptor: OwnedFd) -> io::Result<(Self, Address)> {
-        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
-        let socket = socket2::Socket::from(descriptor);
-        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return Err(invalid("the descriptor is not a listening socket"));
-        }
-        socket.set_nonblocking(true)?;
-        socket.set_cloexec(true)?;
-        match socket.domain()? {
-            Domain::IPV4 | Domain::IPV6 => {
-                let listener = TcpListener::from_std(socket.into())?;
-                let address = Address::Tcp(listener.local_addr()?.to_string());
-                Ok((Self::Tcp(listener), address))
-            }
-            Domain::UNIX => {
-                let listener = UnixListener::from_std(socket.into())?;
-                let address = listener.local_addr()?;
-                let path = address.as_pathname().ok_or_else(|| invalid("the socket has no path"))?;
-                Ok((Self::Unix(listener), Address::Unix(path.to_owned())))
-            }
-            _ => Err(invalid("the descriptor is neither a TCP nor a unix socket")),
-        }
-    }
-
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Ok(of_tcp(stream, address))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(of_unix(stream))
-            }
-        }
-    }
-
-    /// Closes it. Returns the connections that the kernel has accepted, [`BACKLOG`] at most.
-    fn close(self) -> Vec<(Stream, Peer)> {
-        fn all<T>(accept: impl Fn() -> io::Result<T>) -> impl Iterator<Item = T> {
-            let accept = move || loop {
-                match accept() {
-                    Ok(accepted) => return Some(accepted),
-                    Err(error) if is_of_the_connection(&error) => {}
-                    Err(_) => return None,
-                }
-            };
-            std::iter::from_fn(accept).take(BACKLOG)
-        }
-        // What fails here does so for connections that have gone.
-        match self {
-            Self::Tcp(listener) => listener.into_std().map_or_else(
-                |_| Vec::new(),
-                |listener| {
-                    let adopt = |(stream, address): (std::net::TcpStream, _)| {
-                        stream.set_nonblocking(true).ok()?;
-                        Some(of_tcp(TcpStream::from_std(stream).ok()?, address))
-                    };
-                    all(|| listener.accept()).filter_map(adopt).collect()
-                },
-            ),
-            Self::Unix(listener) => listener.into_std().map_or_else(
-                |_| Vec::new(),
-                |listener| {
-                    let adopt = |(stream, _): (std::os::unix::net::UnixStream, _)| {
-                        stream.set_nonblocking(true).ok()?;
-                        Some(of_unix(UnixStream::from_std(stream).ok()?))
-                    };
-                    all(|| listener.accept()).filter_map(adopt).collect()
-                },
-            ),
-        }
-    }
-}
-
-fn of_tcp(stream: TcpStream, address: SocketAddr) -> (Stream, Peer) {
-    // Otherwise an answer can wait 40 ms for an acknowledgement. If it fails, the peer has gone and needs neither option.
-    let _ = stream.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-    (Stream::Tcp(stream), Peer::Address(address))
-}
-
-fn of_unix(stream: UnixStream) -> (Stream, Peer) {
-    let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
-    (Stream::Unix(stream), Peer::Process(pid.and_then(|pid| u32::try_from(pid).ok())))
-}
-
-async fn tcp(host_and_port: &str) -> io::Result<OwnedFd> {
-    let listener = TcpListener::bind(Address::bindable(host_and_port)).await?;
-    Ok(listener.into_std()?.into())
-}
-
-/// Source: accept(2), which also reports network errors that concern only the new connection.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
-        NetworkUnreachable,
-    };
-    let kinds = [
-        ConnectionAborted,
-        ConnectionRefused,
-        ConnectionReset,
-        HostUnreachable,
-        Interrupted,
-        NetworkDown,
-        NetworkUnreachable,
-    ];
-    kinds.contains(&error.kind())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener as StdUnixListener;
 
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
+    use crate::net::connection_table::CLOSING;
     use crate::net::dial;
 
     fn options(address: &Address) -> Options<'_> {
@@ -478,6 +358,34 @@ mod tests {
             assert_eq!(listener.close().await.len(), 3);
             assert!(dial::connect(&address, None).await.is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_at_its_limit_does_not_delay_another_one() {
+        let local = Address::Tcp("127.0.0.1:0".into());
+        let settings = LimitSettings { connections_per_address: Some(1), ..LimitSettings::default() };
+        let limit = Limit { at_most: 100, one_of: 1, per_address: true };
+        let mut listener = Listener::bind(Options { limit, settings, ..options(&local) }).await.unwrap();
+        let Address::Tcp(bound) = listener.address().clone() else { panic!("it is over TCP") };
+        let connect = async |from: [u8; 4]| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            socket.connect(bound.parse().unwrap()).await.unwrap()
+        };
+        let mut peers = Vec::new();
+        for _ in 0..1 + CLOSING {
+            peers.push(connect([127, 0, 0, 2]).await);
+        }
+        // None of them closes.
+        let mut kept = Vec::new();
+        for _ in &peers {
+            kept.push(listener.accept().await);
+        }
+        let mut refused = connect([127, 0, 0, 2]).await;
+        let other = connect([127, 0, 0, 3]).await;
+        let accepted = listener.accept().await;
+        assert_eq!(accepted.peer, Peer::Address(other.local_addr().unwrap()));
+        assert_eq!(refused.read(&mut [0]).await.unwrap(), 0, "closed at once");
     }
 
     #[tokio::test]

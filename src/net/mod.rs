@@ -16,7 +16,8 @@
 //! - Every listener has a limit of connections, derived from the limit of descriptors, so that strangers on one listener starve neither
 //!   the others nor the workers. At the limit a new connection replaces an older one: first those that have never sent anything, then the
 //!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns. A single address
-//!   has half of it, in the same way, so that it costs others no connection.
+//!   has half of it, in the same way, so that it costs others no connection. Nobody waits for its connections to close: it is refused more
+//!   while too many do not. Programs of this machine have no address in this sense.
 //! - A handshake has a deadline ([`Accepted::handshake_until`]): the task of the connection keeps it, through TLS and the first bytes of the
 //!   protocol.
 //! - A storm of connections is accepted slowly, a few at a time, so that it does not keep a thread from other tasks.
@@ -32,12 +33,13 @@ mod connection_table;
 mod connections;
 pub(crate) mod dial;
 mod incident;
-mod limit_settings;
+mod limits;
 mod listener;
 mod origin;
 mod pace;
 mod preview;
 mod secured;
+mod socket;
 mod socket_settings;
 mod sockets;
 mod stream;
@@ -47,9 +49,10 @@ pub(crate) use address::host_and_port;
 pub use address::{Address, InvalidAddress};
 pub use allow::Network;
 pub(crate) use coalesce::Coalesce;
-pub(crate) use connections::{Connections, EvictionGuard, Limit, Registration};
+pub(crate) use connections::{Connections, EvictionGuard, Registration};
 pub(crate) use incident::Incident;
-pub use limit_settings::LimitSettings;
+pub(crate) use limits::Limit;
+pub use limits::LimitSettings;
 pub(crate) use listener::{Accepted, Listener, Options};
 pub(crate) use preview::{can_listen, is_exposed, risk_of_file};
 pub(crate) use secured::Unsecured;

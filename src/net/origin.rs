@@ -1,7 +1,7 @@
 //! Which connections come from the same place.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Peer;
 
@@ -13,10 +13,16 @@ const NETWORK: u32 = 64;
 pub(super) struct Origin(IpAddr);
 
 impl Origin {
-    /// Returns where a peer comes from; `None` over a unix socket.
+    /// Returns where a peer comes from; `None` for programs of this machine, which have one address in common: all workers have it.
+    ///
+    /// Another address of the loopback network, such as 127.0.0.2, is one that a program has chosen.
     pub(super) fn of(peer: Peer) -> Option<Self> {
         let Peer::Address(address) = peer else { return None };
-        Some(Self(match address.ip().to_canonical() {
+        let address = address.ip().to_canonical();
+        if [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].contains(&address) {
+            return None;
+        }
+        Some(Self(match address {
             IpAddr::V6(address) => {
                 let network = u128::from(address) & !(u128::MAX >> NETWORK);
                 Ipv6Addr::from(network).into()
@@ -48,6 +54,14 @@ mod tests {
         assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::ffff:0:0:2]:1"));
         assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
         assert_eq!(of("[2001:db8::1]:1").to_string(), "2001:db8::/64");
+    }
+
+    #[test]
+    fn programs_of_this_machine_have_none() {
         assert_eq!(Origin::of(Peer::Process(Some(1))), None);
+        for local in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(Origin::of(Peer::Address(local.parse().unwrap())), None, "{local}");
+        }
+        assert!(Origin::of(Peer::Address("127.0.0.2:1".parse().unwrap())).is_some());
     }
 }

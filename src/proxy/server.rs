@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::connection::{self, Flooder, Lifetime};
 use super::health::Health;
-use super::lifetime::{MaxAge, ON_THEIR_WAY};
+use super::lifetime::ON_THEIR_WAY;
 use super::memory::Memory;
 use super::service::Service;
 use super::statistics::Statistics;

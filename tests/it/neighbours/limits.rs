@@ -43,6 +43,18 @@ async fn connect_from(address: [u8; 4], to: &str) -> TcpStream {
     socket.connect(to.trim_start_matches("tcp://").parse().unwrap()).await.unwrap()
 }
 
+/// Opens [`MANY`] connections from one address, each of which sends something.
+async fn many(to: &str, says: &[u8]) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for _ in 0..MANY {
+        let mut stream = connect_from([127, 0, 0, 3], to).await;
+        // The server may have closed it.
+        let _ = stream.write_all(says).await;
+        all.push(stream);
+    }
+    all
+}
+
 /// Reads until these bytes have come, whatever comes before.
 async fn reads(stream: &mut TcpStream, expected: &[u8]) {
     let mut read = Vec::new();
@@ -116,15 +128,31 @@ pub(super) async fn connections_of_one_address_cost_another_address_none() {
             let mut other = connect_from([127, 0, 0, 2], server.address()).await;
             other.write_all(HTTP2).await.unwrap();
             let mut operator = connect_from([127, 0, 0, 2], &server.rpc_address()).await;
-            let _strangers = strangers(server.address(), MANY, says).await;
+            let _strangers = many(server.address(), says).await;
             let idle = frame(Flags::JSON, 1, "rpc.Version", b"true");
-            let _callers = strangers(&server.rpc_address(), MANY, &idle).await;
+            let _callers = many(&server.rpc_address(), &idle).await;
             other.write_all(b"\0\0\x08\x06\0\0\0\0\0a ping..").await.unwrap();
             reads(&mut other, b"\0\0\x08\x06\x01\0\0\0\0a ping..").await;
             operator.write_all(&idle).await.unwrap();
             reads(&mut operator, b"\"2025.1.15\"").await;
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_do_not_share_the_limit_of_one_address() {
+    let limits = "causeway: {limits: {connections_per_address: 4}}\n";
+    let server = worker().rpc().more(limits).start();
+    let call = frame(Flags::JSON, 1, "rpc.Version", b"true");
+    let mut workers = strangers(&server.rpc_address(), 70, b"").await;
+    for _ in 0..2 {
+        for worker in &mut workers {
+            worker.write_all(&call).await.unwrap();
+        }
+        for worker in &mut workers {
+            reads(worker, b"\"2025.1.15\"").await;
+        }
     }
 }
 
