@@ -1,9 +1,14 @@
 //! The handshake of TLS, in the task of an accepted connection.
 
+use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::ready;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
@@ -60,7 +65,7 @@ impl Accepted {
     async fn handshake(self) -> Result<Self, Unsecured> {
         let Self { stream, peer, registration, tls, handshake_until } = self;
         let (Stream::Tcp(stream), Some(tls)) = (stream, tls) else { return Err(Unsecured::Evicted) };
-        let handshake = timeout_at(handshake_until, tls.acceptor.accept(stream));
+        let handshake = timeout_at(handshake_until, in_turns(tls.acceptor.accept(stream)));
         let result = match registration.until_evicted(handshake).await {
             None => Err(Unsecured::Evicted),
             Some(Err(_)) => Err(Unsecured::Late),
@@ -70,6 +75,38 @@ impl Accepted {
         let stream = result.inspect_err(|error| tls.failed(peer, error))?;
         Ok(Self { stream, peer, registration, tls: None, handshake_until })
     }
+}
+
+/// The turns of all handshakes: half of the threads at a time.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+    Semaphore::new((threads / 2).max(1))
+});
+
+/// A turn that a handshake waits for.
+type Turn = Pin<Box<dyn Future<Output = Option<SemaphorePermit<'static>>> + Send>>;
+
+/// Drives a handshake one step per turn.
+///
+/// A step signs with the private key: a millisecond with RSA, at the cost of one message for the peer. So a flood of them would keep all
+/// threads busy. Before each, all ready tasks run. A peer that is slow has no turn while it is awaited.
+async fn in_turns<T>(handshake: impl Future<Output = T>) -> T {
+    let mut handshake = pin!(handshake);
+    let mut next: Option<Turn> = None;
+    poll_fn(|cx| {
+        let turn = next.get_or_insert_with(|| {
+            Box::pin(async {
+                // The semaphore is never closed.
+                let turn = TURNS.acquire().await.ok();
+                tokio::task::yield_now().await;
+                turn
+            })
+        });
+        let _turn = ready!(turn.as_mut().poll(cx));
+        next = None;
+        handshake.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl Tls {

@@ -14,7 +14,7 @@ use super::concurrency::CALLS;
 const PER_SECOND: u32 = CALLS;
 
 /// Calls that may be cancelled at once.
-pub(super) const BURST: u32 = 10 * CALLS;
+pub(super) const BURST: u32 = 3 * CALLS;
 
 /// The calls that a peer has cancelled: the generic cell rate algorithm, a bucket that fills again with time.
 #[derive(Debug)]
@@ -64,6 +64,6 @@ mod tests {
             now += Duration::from_secs(1);
             seconds += 1;
         }
-        assert_eq!(seconds, 9);
+        assert_eq!(seconds, 2);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::chance::{Chance, setting};
 use crate::support::holdings::Holdings;
-use crate::support::neighbour::{ATTEMPTS, Cost, Neighbour, allowed, on_stage};
+use crate::support::neighbour::{ATTEMPTS, Cost, Neighbour, allowed, on_stage, unattacked};
 use crate::support::{Server, Setup, worker};
 
 /// Well-behaved callers.
@@ -48,6 +48,7 @@ fn attacks() -> Vec<(&'static str, fn())> {
         http2::messages_that_never_come_or_never_end,
         http2::one_large_header_that_many_calls_refer_to,
         limits::a_flood_of_cancelled_calls_ends_with_its_connection,
+        limits::a_flood_of_tls_handshakes_does_not_delay_others,
         limits::answers_that_are_read_byte_by_byte,
         limits::calls_beyond_what_a_connection_may_have_open_are_refused,
         limits::connections_of_one_address_cost_another_address_none,
@@ -72,9 +73,8 @@ fn attacks() -> Vec<(&'static str, fn())> {
 }
 
 fn setup() -> Setup {
-    worker()
+    super::limits::rpc_with_tls(worker())
         .pool("num_workers: 16, abandon_ttl: 2s, destroy_timeout: 2s")
-        .rpc()
         .more("status: {address: '127.0.0.1:0'}\nmetrics: {address: '127.0.0.1:0'}\n")
 }
 
@@ -109,7 +109,8 @@ fn play(server: &Arc<Server>, mut chance: Chance, until: Instant) -> Vec<Played>
 async fn storm(seed: u64, seconds: u64) -> (Duration, Vec<Cost>) {
     let server = Arc::new(setup().start());
     let before = Holdings::of(&server).await;
-    let allowed = allowed(&server).await;
+    let unattacked = unattacked();
+    let without = Neighbour::begin(&unattacked).await;
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
         callers.push(Neighbour::begin(&server).await);
@@ -129,6 +130,7 @@ async fn storm(seed: u64, seconds: u64) -> (Duration, Vec<Cost>) {
     for caller in callers {
         costs.push(caller.end().await);
     }
+    let allowed = allowed(&without.end().await);
     before.are_all_that_is_left(&server).await;
     let mut times = BTreeMap::<&str, Times>::new();
     for attack in &played {

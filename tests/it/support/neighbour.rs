@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Server, Setup};
+use super::{Server, Setup, worker};
 
 /// How often the caller calls.
 pub const EVERY: Duration = Duration::from_millis(10);
@@ -18,11 +18,9 @@ pub const EVERY: Duration = Duration::from_millis(10);
 /// How long its slowest call may take on a busy machine; on a quiet one half of it is promised.
 pub const SLOWEST: Duration = Duration::from_millis(100);
 
-/// How many times as long as without an attack its slowest call may take, on a machine on which that is more than [`SLOWEST`].
+/// How many times as long as that of a server without an attack its slowest call may take, on a machine on which that is more than
+/// [`SLOWEST`].
 const FACTOR: u32 = 4;
-
-/// How long the caller calls without an attack, to see how slow the machine is at the moment.
-const WITHOUT: Duration = Duration::from_millis(500);
 
 /// How often an attack is repeated until it affects no caller: a machine with other work stalls every program now and then, a fault of
 /// the server does so each time.
@@ -148,15 +146,18 @@ pub fn on_stage(server: &Arc<Server>, test: fn()) -> JoinHandle<()> {
     })
 }
 
-/// How long the slowest call may take now.
-pub async fn allowed(server: &Server) -> Duration {
-    let neighbour = Neighbour::begin(server).await;
-    tokio::time::sleep(WITHOUT).await;
-    let without = neighbour.end().await.slowest;
-    if without * FACTOR > SLOWEST {
-        println!("without an attack, the slowest call took {without:.1?}");
+/// A server that nobody attacks. The calls of a caller of it say how slow the machine was at the same time.
+pub fn unattacked() -> Server {
+    worker().pool("num_workers: 1").start()
+}
+
+/// How long the slowest call may take beside these calls to the server that nobody attacks.
+pub fn allowed(without: &Cost) -> Duration {
+    let allowed = without.slowest * FACTOR;
+    if allowed > SLOWEST {
+        println!("of the server without an attack, the slowest call took {:.1?}", without.slowest);
     }
-    SLOWEST.max(without * FACTOR)
+    SLOWEST.max(allowed)
 }
 
 /// Attacks wait for each other: what one does to the machine is not the next one's cost.
@@ -175,14 +176,15 @@ pub async fn is_unharmed(
         return Cost::default();
     }
     let _turn = ONE_AT_A_TIME.lock().await;
+    let unattacked = unattacked();
     for attempt in 1..=ATTEMPTS {
         let server = setup().start();
-        let allowed = allowed(&server).await;
         let neighbour = Neighbour::begin(&server).await;
+        let without = Neighbour::begin(&unattacked).await;
         tokio::time::sleep(MARGIN).await;
         attack(&server).await;
         tokio::time::sleep(MARGIN).await;
-        let cost = neighbour.end().await;
+        let (cost, allowed) = (neighbour.end().await, allowed(&without.end().await));
         println!("{what}: {cost}");
         assert!(cost.failed.is_empty(), "{what}: {:#?}", cost.failed);
         assert!(cost.memory <= memory, "{what}: {} MB are more than {memory}", cost.memory);
