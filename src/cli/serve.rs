@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first SIGINT, SIGTERM or SIGQUIT shuts down gracefully: new calls are refused, calls in flight and in the queue are \
+    after_help = "The first SIGINT, SIGTERM or SIGQUIT shuts down gracefully: callers move to another server, calls in flight and in the queue are \
 finished, then the workers exit, all within endure.grace_period. A second one exits immediately. SIGHUP reloads the configuration, as \
 `causeway reload` does, and SIGUSR2 hands over to a new server, as `causeway upgrade` does.
 

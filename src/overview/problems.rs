@@ -122,7 +122,7 @@ impl Found {
 
     /// The server shuts down.
     pub(super) fn stopping() -> Self {
-        Self::new(Severity::Critical, Kind::Stopping, "shutting down: new calls are refused")
+        Self::new(Severity::Critical, Kind::Stopping, "shutting down: callers move to another server")
     }
 
     /// The last reload of the configuration has failed.

@@ -65,7 +65,7 @@ impl InFlight {
     /// No more calls are about to come: [`InFlight::finished`] may resolve.
     pub(super) fn close(&self) {
         self.closing.store(true, SeqCst);
-        info!(target: "centrifuge", calls = self.calls.load(SeqCst), "refusing new calls");
+        info!(target: "centrifuge", calls = self.calls.load(SeqCst), "draining connections");
         self.changed.notify_waiters();
     }
 

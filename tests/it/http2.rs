@@ -150,7 +150,7 @@ async fn an_answer_that_its_caller_takes_slowly_arrives_whole_after_the_stop_sig
     let data = "0123456789abcdef".repeat(8192);
     let answer = caller.call(RPC, &echo(&data)).await;
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     // Much longer than what a server allows connections that have nothing left to say.
     assert_eq!(take(answer, Duration::from_millis(50)).await, data);
     assert_eq!(server.exit().await.code(), Some(0));

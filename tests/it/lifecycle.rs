@@ -28,7 +28,7 @@ async fn at_shutdown_calls_in_flight_and_queued_are_finished_and_new_ones_refuse
         tokio::task::yield_now().await;
     }
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     let late = client.spawn_rpc("echo", "late");
     let address = server.address().to_owned();
     eventually("connections are refused", || std::net::TcpStream::connect(&address).is_err()).await;

@@ -217,7 +217,7 @@ async fn probes_have_the_names_of_kubernetes_and_a_code_of_their_own_at_shutdown
     let call = client.spawn_rpc(&format!("wait:{}", go.display()), "1");
     server.wait_for_output("it waits");
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     for (path, code) in [("/health", 200), ("/livez", 200), ("/ready", 599), ("/readyz", 599), ("/jobs", 599)]
     {
         assert_eq!(get(&address, path), (code, "service is shutting down\n".into()), "{path}");

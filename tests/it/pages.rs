@@ -248,7 +248,7 @@ async fn a_busy_server_is_ready_and_one_that_shuts_down_is_not() {
     assert_eq!(get(&server, HEALTH, "/ready").await.code, 200);
     assert!(get(&server, METRICS, "/metrics").await.has("rr_centrifugo_workers_working 1"));
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     let page = get(&server, HEALTH, "/ready").await;
     assert_eq!((page.code, page.text()), (503, "service is shutting down\n"));
     assert_eq!(get(&server, HEALTH, "/health").await.code, 200);

@@ -53,7 +53,7 @@ async fn a_draining_server_keeps_the_socket_and_the_pid_file_of_its_successor() 
     let in_flight = call(&folder, &format!("wait:{}", flag.display()));
     old.wait_for_output("it waits");
     old.signal(Signal::SIGTERM);
-    old.wait_for_output("refusing new calls");
+    old.wait_for_output("draining connections");
     let mut new = on_a_socket(worker().beside(&old)).start();
     succeeds(call(&folder, "echo"));
     std::fs::write(flag, "").unwrap();

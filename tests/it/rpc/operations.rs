@@ -144,7 +144,7 @@ async fn a_client_stops_the_server_after_the_calls_in_flight() {
     let call = client.spawn_rpc(&format!("wait:{}", file.display()), "1");
     server.wait_for_output("it waits");
     assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     let reply = caller.json("status.Ready", &json!({"plugin": "centrifuge"})).await;
     assert_eq!(reply, Ok(json!({"code": 503, "message": "service is shutting down"})));
     std::fs::write(file, "").unwrap();
@@ -175,7 +175,7 @@ async fn a_client_can_force_a_shutdown_that_it_has_waited_for() {
     for _ in 0..2 {
         assert_eq!(caller.json("causeway.Stop", &json!({})).await, Ok(json!(true)));
     }
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     assert_eq!(caller.json("causeway.Stop", &json!({"force": true})).await, Ok(json!(true)));
     server.wait_for_output("immediate stop requested over RPC");
     assert_eq!(server.exit().await.code(), Some(1));

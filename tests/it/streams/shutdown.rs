@@ -58,7 +58,7 @@ async fn a_stream_that_is_being_opened_when_the_server_stops_ends_at_once() {
     let mut stream = streams.open(&events.channel()).await;
     events.at_least(1).await;
     server.signal(Signal::SIGTERM);
-    server.wait_for_output("refusing new calls");
+    server.wait_for_output("draining connections");
     tokio::time::sleep(Duration::from_millis(100)).await;
     events.go();
     assert_eq!(stream.end().await, End::Status(14, "the server is shutting down".into()));
