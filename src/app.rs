@@ -16,7 +16,7 @@
 //! RPC starts before the workers and stops after them, since they call it as long as they live. The proxy binds before the pool starts,
 //! so that an address in use is reported before workers boot; calls wait in its backlog until then.
 //!
-//! The grace period is `endure.grace_period`. When it is over, calls are dropped and workers killed.
+//! The grace period is `endure.grace_period`. When it is over, workers are killed, and the calls that are left fail.
 
 mod accepts;
 mod access;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use accepts::Accepts;
@@ -59,6 +59,9 @@ use crate::worker::{self, Environment};
 
 /// What workers get to exit before they are killed, even if calls have used up the grace period.
 const WORKERS_EXIT: Duration = Duration::from_millis(100);
+
+/// How long callers may take to read the failures of calls that were not finished.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// How long a collector may take for what waits for it at shutdown.
 const LAST_SPANS: Duration = Duration::from_secs(3);
@@ -314,10 +317,14 @@ impl App {
         let answered = timeout_at(deadline, &mut self.proxy).await.is_ok();
         if !answered {
             warn!(target: "centrifuge", "grace period over, dropping unfinished calls");
-            self.proxy.abort();
         }
         self.streams.finish(deadline).await;
         let exited = self.pools.stop(deadline.max(Instant::now() + WORKERS_EXIT)).await;
+        if !answered {
+            // Their workers are gone, so calls fail, with a status that forbids to repeat those that a worker had in hand.
+            let _ = timeout(LAST_ANSWERS, &mut self.proxy).await;
+            self.proxy.abort();
+        }
         self.locks.finish(LOCKS_RELEASED).await;
         self.rpc.shutdown().await;
         if let Some(traces) = self.traces {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::authority::Replaced;
 use super::concurrency::{CALLS, STEP};
@@ -33,6 +34,8 @@ pub(super) struct Account {
     allowed: AtomicU32,
     /// The peer has cancelled too many calls.
     is_flooded: AtomicBool,
+    /// When its calls are over, however long they may take otherwise.
+    over: Option<Instant>,
     /// The authority that was replaced. That of the first call counts, since a connection has one.
     authority: OnceLock<Replaced>,
 }
@@ -45,12 +48,12 @@ pub(super) struct Reservation {
 }
 
 impl Account {
-    pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>) -> Arc<Self> {
+    pub(super) fn open(in_flight: Arc<InFlight>, memory: Arc<Memory>, over: Option<Instant>) -> Arc<Self> {
         let (share, slice) = (Share::new(memory), Slice::new());
         let (caller, port) = (Caller::unique(), Arc::default());
         let (allowed, is_flooded, authority) =
             (AtomicU32::new(CALLS), AtomicBool::new(false), OnceLock::new());
-        Arc::new(Self { in_flight, share, slice, caller, port, allowed, is_flooded, authority })
+        Arc::new(Self { in_flight, share, slice, caller, port, allowed, is_flooded, over, authority })
     }
 
     /// Reserves memory for a call with these headers.
@@ -107,6 +110,11 @@ impl Account {
         .await
     }
 
+    /// When its calls are over: at the end of its maximum age's grace.
+    pub(super) fn over(&self) -> Option<Instant> {
+        self.over
+    }
+
     pub(super) fn set_authority(&self, replaced: Replaced) {
         let _ = self.authority.set(replaced);
     }
@@ -160,8 +168,6 @@ pub(super) fn size(headers: &HeaderMap) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::super::memory::{IN_ALL, PATIENCE, PER_CONNECTION};
     use super::*;
 
@@ -169,7 +175,7 @@ mod tests {
 
     fn accounts<const N: usize>() -> [Arc<Account>; N] {
         let (in_flight, memory) = (Arc::new(InFlight::new()), Arc::new(Memory::new(MB)));
-        std::array::from_fn(|_| Account::open(Arc::clone(&in_flight), Arc::clone(&memory)))
+        std::array::from_fn(|_| Account::open(Arc::clone(&in_flight), Arc::clone(&memory), None))
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::gzip::Encoding;
 use super::message::Message;
 use super::receive::{Failure, Incoming};
 use super::route::{Route, Shape};
-use super::service::Service;
+use super::service::{Service, Until};
 use super::subscription::{self, Subscription};
 use super::{Backend, answer, status};
 use crate::grpc::parse_timeout;
@@ -110,10 +110,11 @@ impl<B: Backend> Call<B> {
         let _call = service.in_flight.begin();
         let timeout = parse_timeout(&head.headers).ok().flatten();
         let deadline = timeout.and_then(|timeout| self.arrived.checked_add(timeout));
+        let end = Until::of(deadline, &self.reservation);
         let until = |now: Instant, length: usize| {
             let megabytes = u32::try_from(length >> 20).unwrap_or(u32::MAX);
             let until = (now + SILENCE).min(self.arrived + MESSAGE + PER_MEGABYTE * megabytes);
-            deadline.map_or(until, |deadline| deadline.min(until))
+            end.map_or(until, |end| end.time.min(until))
         };
         let mut alarm = pin!(sleep_until(until(self.arrived, 0)));
         let (reservation, respond) = (&mut self.reservation, &mut self.respond);
@@ -141,8 +142,9 @@ impl<B: Backend> Call<B> {
                 refuse_counted(self.timed, status::too_late(), self.respond);
             }
             Some(message) => self.forward(&head, encoding, message),
-            None if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                refuse_counted(self.timed, status::too_late(), self.respond);
+            None if end.is_some_and(|end| end.time <= Instant::now()) => {
+                let status = end.map_or_else(status::too_late, Until::status);
+                refuse_counted(self.timed, status, self.respond);
             }
             None => {
                 debug!(target: "centrifuge", "message not received in time");
@@ -272,7 +274,7 @@ pub(super) mod tests {
         let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
         let (mut server, (sender, client)) = (server.unwrap(), client.unwrap());
         let service = service(backend);
-        let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
+        let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory), None);
         let shared = Arc::clone(&service);
         tokio::spawn(async move {
             let registration = Registration::alone();

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use h2::server::{Builder, Connection};
 use h2::{Ping, PingPong, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -75,10 +75,13 @@ pub(super) async fn serve<B: Backend>(
     lifetime: Lifetime,
 ) -> Option<Flooder> {
     let peer = accepted.peer;
-    let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory));
+    let (max_age, opened) = (lifetime.max_age.jittered(), Instant::now());
+    let over = max_age.over(opened);
+    let account = Account::open(Arc::clone(&service.in_flight), Arc::clone(&service.memory), over);
+    let stages = stages(closing.clone(), max_age, opened);
     let lane = service.lane.clone();
     // Boxed, since it would be moved.
-    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing, lifetime));
+    let served = Box::pin(try_serve(accepted, service, Arc::clone(&account), closing, lifetime, stages));
     let error = by_slice(account.slice(), &lane, served).await.err()?;
     debug!(target: "centrifuge", %peer, %error, "connection closed with an error");
     matches!(error, Error::Resets).then_some(Flooder(peer))
@@ -104,8 +107,9 @@ async fn try_serve<B: Backend>(
     account: Arc<Account>,
     closing: CancellationToken,
     lifetime: Lifetime,
+    stages: impl futures_util::Stream<Item = Stage>,
 ) -> Result<(), Error> {
-    let mut stages = pin!(stages(closing.clone(), lifetime.max_age.jittered()));
+    let mut stages = pin!(stages);
     let shutdown = async {
         closing.cancelled().await;
         sleep(LATE_HANDSHAKE).await;
@@ -156,7 +160,12 @@ async fn try_serve<B: Backend>(
             Some(stage) = stages.next() => match stage {
                 Stage::Draining => connection.graceful_shutdown(),
                 Stage::Refusing => refuses = true,
-                Stage::Over => return leave(connection, Reason::NO_ERROR).await,
+                // Calls end by themselves now.
+                Stage::Over => {
+                    let (streams, port) = (service.streams.clone(), Arc::clone(account.port()));
+                    tokio::spawn(async move { streams.end_of(&port).await });
+                }
+                Stage::Cut => return leave(connection, Reason::NO_ERROR).await,
             },
             () = &mut idle, if !is_idle => {
                 is_idle = true;
@@ -209,7 +218,6 @@ async fn silence(ping: Option<PingPong>) {
 #[cfg(test)]
 mod tests {
     use tokio::io::duplex;
-    use tokio::time::Instant;
 
     use super::*;
 

@@ -169,7 +169,7 @@ mod tests {
 
     async fn decompressed(message: Vec<u8>, max_message_size: usize) -> Result<Bytes, Status> {
         let memory = Arc::new(Memory::new(max_message_size));
-        let mut reservation = Account::open(Arc::new(InFlight::new()), memory).reserve(0).unwrap();
+        let mut reservation = Account::open(Arc::new(InFlight::new()), memory, None).reserve(0).unwrap();
         Gzip::new().decompress(message.into(), max_message_size, &mut reservation).await
     }
 
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_for_which_there_can_be_no_memory_is_refused() {
         let memory = Arc::new(Memory::new(MB));
-        let account = Account::open(Arc::new(InFlight::new()), memory);
+        let account = Account::open(Arc::new(InFlight::new()), memory, None);
         let mut reservation = account.reserve(PER_CONNECTION).unwrap();
         let refused = Gzip::new().decompress(packed(&vec![0; MB]).into(), MB, &mut reservation).await;
         let status = refused.unwrap_err();

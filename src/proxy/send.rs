@@ -222,7 +222,7 @@ mod tests {
 
     fn account() -> (Arc<Account>, Arc<Memory>) {
         let memory = Arc::new(Memory::new(0));
-        (Account::open(Arc::new(InFlight::new()), Arc::clone(&memory)), memory)
+        (Account::open(Arc::new(InFlight::new()), Arc::clone(&memory), None), memory)
     }
 
     /// The answer `0123456789`, and the caller's side of it, whose window has so many bytes.

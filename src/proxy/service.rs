@@ -55,6 +55,32 @@ pub(super) struct CallHead {
     pub(super) shows_pool: bool,
 }
 
+/// How long a call is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Until {
+    pub(super) time: Instant,
+    /// It is the caller's deadline, and not the end of its connection.
+    is_deadline: bool,
+}
+
+impl Until {
+    /// Until the caller's deadline or the end of its connection, whichever comes first.
+    #[inline]
+    pub(super) fn of(deadline: Option<Instant>, reservation: &Reservation) -> Option<Self> {
+        match (deadline, reservation.account().over()) {
+            (Some(deadline), Some(over)) if over < deadline => Some(Self { time: over, is_deadline: false }),
+            (Some(time), _) => Some(Self { time, is_deadline: true }),
+            (None, Some(time)) => Some(Self { time, is_deadline: false }),
+            (None, None) => None,
+        }
+    }
+
+    /// The status of a call that has no answer by then. A worker may have seen it.
+    pub(super) fn status(self) -> Status {
+        if self.is_deadline { status::too_late() } else { status::connection_over() }
+    }
+}
+
 /// What a call is answered with.
 pub(super) enum Outcome {
     /// A message, and the status OK.
@@ -121,14 +147,15 @@ impl<B: Backend> Service<B> {
         reservation: &mut Reservation,
     ) -> Outcome {
         let _call = self.in_flight.begin();
+        let until = Until::of(head.deadline, reservation);
         let answer = self.forward(head, message, timed, reservation);
-        let Some(deadline) = head.deadline else { return answer.await };
+        let Some(until) = until else { return answer.await };
         tokio::select! {
             biased;
             outcome = answer => outcome,
-            () = tokio::time::sleep_until(deadline) => {
+            () = tokio::time::sleep_until(until.time) => {
                 debug!(target: "centrifuge", r#type = head.kind, "deadline exceeded");
-                Outcome::Status(status::too_late())
+                Outcome::Status(until.status())
             }
         }
     }

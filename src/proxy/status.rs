@@ -101,6 +101,13 @@ pub(super) fn too_late() -> Status {
     Retry::Never.advised(Status::deadline_exceeded("the deadline passed before an answer arrived"))
 }
 
+/// The status of a call that is left when its connection ends. A worker may have seen it.
+pub(super) fn connection_over() -> Status {
+    Retry::Never.advised(Status::unavailable(
+        "no answer arrived before the connection ended (centrifuge.max_connection_age_grace)",
+    ))
+}
+
 /// The status of a call with malformed metadata, as in grpc-go.
 pub(super) fn malformed(error: &impl std::fmt::Display) -> Status {
     Status::internal(cut(error.to_string(), MAX_QUOTED))
@@ -156,6 +163,7 @@ mod tests {
             assert_eq!(advice(of(&seen)), Some(-1), "{seen}");
         }
         assert_eq!(advice(too_late()), Some(-1));
+        assert_eq!(advice(connection_over()), Some(-1));
         assert_eq!(advice(of(&Error::NoWorkers { reason: String::new() })), Some(0));
         assert_eq!(advice(of(&Error::ShuttingDown)), Some(0));
         assert_eq!(advice(of_stream(Refused::ShuttingDown)), Some(0));

@@ -27,7 +27,7 @@ use super::accepted::{Call, refuse_counted, refuse_unseen};
 use super::account::Reservation;
 use super::gzip::Encoding;
 use super::message::Message;
-use super::service::{CallHead, Service};
+use super::service::{CallHead, Service, Until};
 use super::statistics::Timed;
 use super::{Backend, POOL_HEADER, held, send, service, status};
 use crate::grpc;
@@ -193,6 +193,7 @@ impl<B: Backend> Subscription<B> {
             },
         )?;
         let caller = self.reservation.account().caller();
+        let end = Until::of(self.head.deadline, &self.reservation);
         let CallHead { kind, label, trace, deadline, .. } = &self.head;
         let (kind, label, trace, deadline) = (kind.clone(), *label, *trace, *deadline);
         let shared = Arc::clone(&service);
@@ -230,7 +231,7 @@ impl<B: Backend> Subscription<B> {
                 }
                 Ok(answer?)
             }
-            () = until(deadline) => Err(Failure::Refused(status::too_late())),
+            status = too_late(end) => Err(Failure::Refused(status)),
             _ = poll_fn(|cx| self.respond.poll_reset(cx)) => Err(Failure::Gone),
         };
         match answer {
@@ -360,9 +361,9 @@ async fn abandon(begun: Begun, asked: Pin<Box<impl Future<Output = (Result<Answe
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+/// Resolves when an answer comes too late.
+async fn too_late(end: Option<Until>) -> Status {
+    let Some(end) = end else { return std::future::pending().await };
+    sleep_until(end.time).await;
+    end.status()
 }

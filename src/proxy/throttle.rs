@@ -270,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_succeeds_wakes_the_reader_that_waited_for_it() {
         let (near, mut far) = tokio::io::duplex(64);
-        let account = Account::open(Arc::new(InFlight::new()), Arc::new(Memory::new(1 << 20)));
+        let account = Account::open(Arc::new(InFlight::new()), Arc::new(Memory::new(1 << 20)), None);
         let mut stream = Throttle::new(near, account, false);
         let count = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&count));

@@ -16,7 +16,7 @@ use super::inlet::Inlet;
 use super::opening::Opening;
 use super::port::Port;
 use super::shared::{Place, Shared, Tasks};
-use super::stream::{New, PublishError, Stream, shutting_down};
+use super::stream::{New, PublishError, Stream, connection_over, shutting_down};
 use super::{budget, events, spread, wire};
 use crate::pool_names::PoolNames;
 use crate::telemetry::metrics::Collect;
@@ -257,6 +257,22 @@ impl Streams {
                 return;
             }
             sleep(TICK).await;
+        }
+    }
+
+    /// Ends the streams of a connection that has reached its maximum age, so that their clients come back on another one.
+    pub async fn end_of(&self, port: &Arc<Port>) {
+        if port.open() == 0 {
+            return;
+        }
+        for part in self.shared.all() {
+            for streams in part.chunks(256) {
+                for stream in streams.iter().filter(|stream| stream.is_of(port)) {
+                    stream.end(Reason::Connection, connection_over());
+                }
+                // Others have their turn.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

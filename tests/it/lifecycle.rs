@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use tonic::{Code, Status};
 
 use crate::support::inventory::processes;
+use crate::support::streams::{End, Events, Streams};
 use crate::support::{BINARY, PATIENCE, Setup, eventually, is_alive, json, worker};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,18 +64,44 @@ async fn an_idle_server_exits_at_once_on_any_stop_signal() {
     }
 }
 
+/// The code of a failure, and its advice about a retry.
+fn advice(status: &Status) -> (Code, Option<String>) {
+    let advice = status.metadata().get("grpc-retry-pushback-ms");
+    (status.code(), advice.map(|value| value.to_str().unwrap().to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_outlasts_its_connection_fails_with_a_status_that_forbids_to_repeat_it() {
+    let server = worker()
+        .pool("num_workers: 2")
+        .centrifuge("max_connection_age: 3s\n  max_connection_age_grace: 1s")
+        .rpc()
+        .start();
+    let (mut streams, events) = (Streams::connect(&server).await, Events::of(&server, "events"));
+    let mut stream = streams.open(&events.channel()).await.accepted().await;
+    let flag = server.path("flag");
+    let error = server.client().await.rpc(&format!("wait:{}", flag.display()), "1").await.unwrap_err();
+    assert_eq!(advice(&error), (Code::Unavailable, Some("-1".into())), "{error:?}");
+    assert!(error.message().contains("max_connection_age_grace"), "{error:?}");
+    let End::Status(code, reason) = stream.end().await else { panic!("it has no status") };
+    assert_eq!(code, 14);
+    assert!(reason.contains("max_connection_age"), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_worker_is_killed_after_the_grace_period() {
     let mut server = worker().pool("num_workers: 2").more("endure: {grace_period: 1s}\n").start();
     let client = server.client().await;
     let pids = [client.worker_pid().await];
-    let _hung = client.spawn_rpc("hang", "");
+    let hung = client.spawn_rpc("hang", "");
     server.wait_for_output("it hangs");
     let other = client.worker_pid().await;
     let begin = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit().await.code(), Some(1));
     assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    // A worker had the call in hand, so no client may repeat it.
+    assert_eq!(advice(&hung.await.unwrap().unwrap_err()), (Code::Unavailable, Some("-1".into())));
     for pid in pids.into_iter().chain([other]) {
         assert!(!is_alive(pid));
     }

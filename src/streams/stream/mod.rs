@@ -163,6 +163,11 @@ impl Stream {
         self.over(&mut state, reason);
     }
 
+    /// Whether it is one of this connection.
+    pub(super) fn is_of(&self, port: &Arc<Port>) -> bool {
+        Arc::ptr_eq(&self.port, port)
+    }
+
     /// It was not opened.
     pub(super) fn discard(&self) {
         let mut state = self.lock();
@@ -283,6 +288,11 @@ impl Stream {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The status of streams that end with their connection.
+pub(super) fn connection_over() -> Status {
+    Status::unavailable("the connection has reached its maximum age (centrifuge.max_connection_age)")
 }
 
 /// The status of streams that end with the server.
