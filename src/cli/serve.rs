@@ -200,6 +200,10 @@ async fn serve(
     let mut app = match started {
         Ok(app) => app,
         Err(error) => {
+            // One of another address may be why an address is in use.
+            for (name, address) in sockets.close_unused() {
+                warn!(target: "net", name, address, "inherited socket not used by any listener so far");
+            }
             if predecessor.is_none() {
                 notifier.status(&format!("cannot start: {error:#}")).await;
             }

@@ -89,6 +89,10 @@ impl Upgrades {
                 }
                 Ok((successor.pid(), locks))
             }
+            Err(NoSuccessor::Stopped { .. }) => {
+                info!(target: "endure", "stop requested at the new server, which is gone");
+                Err("the server is shutting down".into())
+            }
             Err(reason) => {
                 error!(target: "endure", %reason, "not handed over, this server goes on");
                 notifier.ready("serving; the new server has failed").await;
