@@ -95,7 +95,11 @@ impl Identity {
         let user = user.transpose()?;
         let find = |name: &str| {
             let found = Group::from_name(name).map_err(|error| failed(name, error))?;
-            found.map(|group| group.gid).ok_or_else(|| IdentityError::NoGroup(name.to_owned()))
+            // A volume's group may have no name in a container.
+            let number =
+                || name.bytes().all(|digit| digit.is_ascii_digit()).then(|| name.parse().ok()).flatten();
+            let gid = found.map(|group| group.gid).or_else(|| number().map(Gid::from_raw));
+            gid.ok_or_else(|| IdentityError::NoGroup(name.to_owned()))
         };
         let group = group.map(find).transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
@@ -285,6 +289,19 @@ mod tests {
 
     use super::super::children;
     use super::*;
+
+    #[test]
+    fn a_group_without_a_name_has_its_number() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let groups = |name: &str| Identity::resolve(None, None, &[name.to_owned()]);
+        let found = groups("54321").unwrap().unwrap();
+        assert!(found.groups.contains(&Gid::from_raw(54321)), "{found:?}");
+        for wrong in ["+54321", "99999999999", "no such group"] {
+            assert!(matches!(groups(wrong), Err(IdentityError::NoGroup(name)) if name == wrong));
+        }
+    }
 
     fn spec(program: &str) -> Spec {
         Spec {

@@ -204,10 +204,14 @@ impl Config {
 
 fn umask<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let digits = text.strip_prefix("0o").unwrap_or(&text);
-    match u32::from_str_radix(digits, 8) {
-        Ok(umask) if umask <= 0o777 => Ok(Some(umask)),
-        _ => Err(de::Error::invalid_value(Unexpected::Str(&text), &"a umask such as 0027")),
+    // Fewer digits may be what a generator has made of 0027: the number 23.
+    let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    match u32::from_str_radix(&text, 8) {
+        Ok(umask) if is_octal && umask <= 0o777 => Ok(Some(umask)),
+        _ => Err(de::Error::invalid_value(
+            Unexpected::Str(&text),
+            &"a umask of three or four octal digits, such as 0027",
+        )),
     }
 }
 

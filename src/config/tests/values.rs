@@ -145,3 +145,16 @@ fn numbers_and_truth_values_are_read_in_any_notation_of_yaml() {
         assert!(load_with(&text, &[], &[]).is_err(), "{number}");
     }
 }
+
+#[test]
+fn a_umask_has_three_or_four_octal_digits() {
+    let umask =
+        |text: &str| load_with(&format!("{WITH_COMMAND}centrifuge: {{}}\nserver.umask: {text}\n"), &[], &[]);
+    for text in ["0027", "027", "'0027'"] {
+        assert_eq!(umask(text).unwrap().config.server.umask, Some(0o27), "{text}");
+    }
+    for text in ["27", "23", "+27", "0o27", "0028", "1777", "'00027'"] {
+        let error = umask(text).unwrap_err().to_string();
+        assert!(error.contains("server.umask: expected a umask of three or four octal digits"), "{error}");
+    }
+}
