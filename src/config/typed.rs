@@ -100,6 +100,22 @@ impl<'de> Deserializer<'de> for Keys<'_> {
 /// Keys whose default allows more than any value: a variable that is empty by mistake must not let everyone in.
 const NEVER_NOTHING: [&str; 4] = [".allow", ".client_auth_type", "rpc.methods", "rpc.operators.methods"];
 
+/// Sections that protect a listener. A variable in their place that is empty by mistake must not switch them off.
+const PROTECTING: [&str; 7] = [
+    "proxy_credentials",
+    "proxy_tls",
+    ".basic_auth",
+    "rpc.tls",
+    "rpc.operators.tls",
+    "status.tls",
+    "metrics.tls",
+];
+
+/// Whether a variable that is empty stands in place of such a section.
+fn is_unprotected(path: &str, node: &Node) -> bool {
+    node.is_nothing() && node.reference().is_some() && PROTECTING.iter().any(|key| path.ends_with(key))
+}
+
 /// Keys with one text or a list of them, in which a comma is no separator.
 const WITH_COMMAS: [&str; 1] = ["proxy_credentials.value"];
 
@@ -240,6 +256,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        if is_unprotected(&self.path, self.node) {
+            return self.expected(SECTION);
+        }
         if self.node.is_nothing() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
@@ -386,7 +405,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                     }
                 }
                 // An empty value is the same as none: the default applies.
-                Some(_) if node.is_nothing() && !NEVER_NOTHING.iter().any(|never| path.ends_with(never)) => {}
+                Some(_)
+                    if node.is_nothing()
+                        && !NEVER_NOTHING.iter().any(|never| path.ends_with(never))
+                        && !is_unprotected(&path, node) => {}
                 _ => {
                     self.current = Some(entry);
                     let key = StrDeserializer::<Wrong>::new(key);

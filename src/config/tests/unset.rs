@@ -142,6 +142,24 @@ fn a_required_value_that_is_empty_is_reported_with_its_variable() {
 }
 
 #[test]
+fn a_variable_that_is_empty_switches_no_protection_off() {
+    for (section, key) in [
+        ("centrifuge", "proxy_credentials"),
+        ("centrifuge", "proxy_tls"),
+        ("rpc", "tls"),
+        ("status", "tls"),
+        ("status", "basic_auth"),
+        ("metrics", "basic_auth"),
+    ] {
+        let text = |value: &str| format!("{WITH_COMMAND}centrifuge.x: y\n{section}: {{{key}: {value}}}\n");
+        let error = load_with(&text("$NOPE"), &[], &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{section}.{key}: expected a section")), "{error}");
+        // One that is empty in the file is left out on purpose.
+        load_with(&text("~"), &[], &[]).unwrap();
+    }
+}
+
+#[test]
 fn list_items_that_expand_to_nothing_are_left_out() {
     let text = format!(
         "{WITH_COMMAND}centrifuge.pool.watch: ['*.php', '${{NOPE}}']\nlogs: {{output: [stdout, $NOPE], err_output: '${{ERR}}'}}\n"
