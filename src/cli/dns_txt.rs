@@ -82,7 +82,9 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let name = match &args.name {
-        Some(name) => domain(name).ok_or_else(|| Mistake(format!("{name:?} is not a domain name")))?,
+        Some(name) => domain(name)
+            .filter(|name| is_name(name))
+            .ok_or_else(|| Mistake(format!("{name:?} is not a domain name")))?,
         None => domain(&host).filter(|_| is_name(&host)).ok_or_else(|| {
             Mistake("NAME is missing: the host of centrifuge.proxy_address is not a domain name".into())
         })?,
