@@ -1,7 +1,7 @@
 //! The command line's side of a listener: the same files say which certificate the server has. So its names, dates and authorities do not
 //! matter, and none of them has to be configured a second time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::crypto::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::{ClientAuth, Error as FileError, ServerFiles, pem, provider};
 
@@ -26,7 +26,7 @@ pub fn pinned(files: &ServerFiles, alpn: Option<&[u8]>) -> Result<TlsConnector, 
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pin { certificate, algorithms }));
+        .with_custom_certificate_verifier(Arc::new(Pin { file: cert.to_owned(), certificate, algorithms }));
     let mut config = if files.client_auth_type == ClientAuth::None {
         builder.with_no_client_auth()
     } else {
@@ -39,6 +39,7 @@ pub fn pinned(files: &ServerFiles, alpn: Option<&[u8]>) -> Result<TlsConnector, 
 /// Accepts one certificate.
 #[derive(Debug)]
 struct Pin {
+    file: PathBuf,
     certificate: CertificateDer<'static>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -55,7 +56,11 @@ impl ServerCertVerifier for Pin {
         if *end_entity == self.certificate {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(Error::General(format!(
+            "the server presents another certificate than {}: it may not have been able to use a new one, which its log says; --tls-ca trusts \
+             another one, and signals need none",
+            self.file.display()
+        )))
     }
 
     fn verify_tls12_signature(
