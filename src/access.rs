@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::sys::stat::Mode;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, faccessat};
 
 /// Symlinks that are followed to a file that does not exist yet.
@@ -76,9 +77,11 @@ pub(crate) const WRITE: u32 = 0o002;
 /// The bit of a directory in which only the owner of a file may replace it, as in /tmp.
 const STICKY: u32 = 0o1000;
 
-/// Whether every user of the machine may replace files in this directory.
+/// Whether every user of the machine may replace files in this directory. No user may where it is mounted read-only, as Kubernetes mounts
+/// configuration.
 pub(crate) fn is_shared(folder: &Path) -> bool {
-    open_to_others(folder, WRITE).is_some_and(|mode| mode & STICKY == 0)
+    let is_read_only = || statvfs(folder).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
+    open_to_others(folder, WRITE).is_some_and(|mode| mode & STICKY == 0) && !is_read_only()
 }
 
 /// The mode of a file or directory if every user has one of these permissions.
