@@ -34,7 +34,7 @@ pub struct BasicAuth {
 }
 
 impl BasicAuth {
-    /// Reports what would let in nobody, or everybody.
+    /// Reports settings that would admit no user, or all.
     pub(super) fn validate(&self, section: &str, is_readable: bool, findings: &mut Findings) {
         let key = format!("{section}.basic_auth");
         if self.username.is_empty() || self.username.contains(':') {

@@ -14,7 +14,7 @@ use super::unix_socket::SocketFile;
 /// A socket that another process has bound: the service manager, or the server before this one.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// The name of its listener, such as `proxy`; any other if the manager has been told none.
+    /// The name of its listener, such as `proxy`; any other if the manager names none.
     pub(crate) name: String,
     pub(crate) socket: OwnedFd,
     /// The setting that it was bound for, if the server before this one has passed it on: with another one, it is another listener's.

@@ -27,7 +27,7 @@
 //! Invariants:
 //! - A caller's deadline is kept here, at the edge: when it passes, the call is answered and the backend's future dropped.
 //! - Every call that is accepted gets an answer, during shutdown too; only a caller that goes away gets none. One that is not accepted has not
-//!   been seen by a worker, and its client is told so.
+//!   been seen by a worker, and its client learns that.
 //! - Nothing that a client puts into metadata changes the type, or ends any call but its own.
 //! - Memory, and the time that a connection takes before others have a turn, are bounded whatever callers send.
 //!

@@ -192,7 +192,7 @@ fn said(folder: &Folder, files: &ServerFiles) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn files_that_would_not_work_are_mistakes_and_unsafe_ones_are_told() {
+fn files_that_would_not_work_are_mistakes_and_unsafe_ones_are_reported() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();
