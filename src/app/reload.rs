@@ -103,7 +103,7 @@ impl Reloader {
             info!(target: "config", "reloading the configuration");
             self.origin.notifier.reloading(self.at_most()).await;
             let begun = Instant::now();
-            let report = self.reload().await;
+            let report = Box::pin(self.reload()).await;
             report.log(begun);
             self.note(&report);
             self.origin.notifier.ready(&self.status(&report)).await;

@@ -76,7 +76,7 @@ mod tests {
         let (_reader, mut writer, path) = pipe();
         let read = std::thread::spawn(move || read_text(&path).unwrap());
         for _ in 0..3 {
-            writer.write_all(&[b'x'; 100_000]).unwrap();
+            writer.write_all(&vec![b'x'; 100_000]).unwrap();
         }
         drop(writer);
         assert_eq!(read.join().unwrap().len(), 300_000);

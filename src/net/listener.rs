@@ -373,7 +373,7 @@ mod tests {
             socket.connect(bound.parse().unwrap()).await.unwrap()
         };
         let mut peers = Vec::new();
-        for _ in 0..1 + CLOSING {
+        for _ in 0..=CLOSING {
             peers.push(connect([127, 0, 0, 2]).await);
         }
         // None of them closes.

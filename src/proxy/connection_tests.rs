@@ -54,7 +54,7 @@ impl Client {
         let closing = CancellationToken::new();
         let lifetime = Lifetime { max_age, idle_timeout: Duration::ZERO };
         let serving = serve(accepted, service(backend), closing.clone(), lifetime);
-        let server = tokio::spawn(async { drop(serving.await) });
+        let server = tokio::spawn(async { _ = serving.await });
         Self { stream, server, closing }
     }
 

@@ -89,9 +89,9 @@ impl Memory {
 impl Collect for Memory {
     fn collect(self: Arc<Self>) -> Collected {
         ready(move |page| {
+            let bytes = approximate(self.held() as u64);
             let help = "Bytes held by calls from Centrifugo.";
-            let held = approximate(self.held() as u64);
-            page.single("causeway_proxy_memory_bytes", CollectorKind::Gauge, help, held);
+            page.single("causeway_proxy_memory_bytes", CollectorKind::Gauge, help, bytes);
         })
     }
 }

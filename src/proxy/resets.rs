@@ -55,7 +55,7 @@ mod tests {
     fn a_flood_is_over_after_a_burst() {
         let now = Instant::now();
         let mut resets = Resets::new(now);
-        let allowed = (0..).take_while(|_| !resets.exceed(now)).count();
+        let allowed = (0..=BURST).take_while(|_| !resets.exceed(now)).count();
         assert_eq!(allowed, BURST as usize);
         // Twice the rate that is allowed.
         let (mut now, mut resets) = (now, Resets::new(now));

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(received(&socket), "STATUS=starting the workers\nEXTEND_TIMEOUT_USEC=70000000");
         notifier.ready("serving\nREADY=0").await;
         assert_eq!(received(&socket), "READY=1\nSTATUS=serving");
-        notifier.reloading(Duration::from_secs(120)).await;
+        notifier.reloading(Duration::from_mins(2)).await;
         let text = received(&socket);
         let time = text.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().split('\n').next().unwrap();
         assert!(time.parse::<u64>().unwrap() > 0, "{text}");

@@ -152,7 +152,7 @@ fn a_variable_that_is_empty_switches_no_protection_off() {
         ("metrics", "basic_auth"),
     ] {
         let text = |value: &str| format!("{WITH_COMMAND}centrifuge.x: y\n{section}: {{{key}: {value}}}\n");
-        let error = load_with(&text("$NOPE"), &[], &[]).unwrap_err().to_string();
+        let error = load_with(&text("$NOPE"), &[], &[]).unwrap_err();
         assert!(error.contains(&format!("{section}.{key}: expected a section")), "{error}");
         // One that is empty in the file is left out on purpose.
         load_with(&text("~"), &[], &[]).unwrap();

@@ -154,7 +154,7 @@ fn a_umask_has_three_or_four_octal_digits() {
         assert_eq!(umask(text).unwrap().config.server.umask, Some(0o27), "{text}");
     }
     for text in ["27", "23", "+27", "0o27", "0028", "1777", "'00027'"] {
-        let error = umask(text).unwrap_err().to_string();
+        let error = umask(text).unwrap_err();
         assert!(error.contains("server.umask: expected a umask of three or four octal digits"), "{error}");
     }
 }
