@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  serve, check ───────────────────────▶ config ─▶ app
-//!  dns-txt ────────────────────────────▶ config
+//!  dns-txt, schema ────────────────────▶ config
 //!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
 //!  workers, reset, reload, stop, upgrade, rpc, publish ─▶ reach ─▶ rpc.listen of a running server
 //! ```
@@ -32,6 +32,7 @@ mod reset;
 mod route;
 mod rpc;
 mod say;
+mod schema;
 mod screen;
 mod secure;
 mod serve;
@@ -147,6 +148,8 @@ enum Command {
     Publish(publish::Args),
     /// Print the DNS record by which Centrifugo balances its calls over several bridges
     DnsTxt(dns_txt::Args),
+    /// Print the JSON schema of the configuration, by which editors complete and check it
+    Schema(schema::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
     /// RoadRunner's queues, which are not supported
@@ -199,6 +202,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Rpc(args) => rpc::run(global, args),
         Command::Publish(args) => publish::run(global, args),
         Command::DnsTxt(args) => dns_txt::run(global, args),
+        Command::Schema(_) => schema::run(),
         Command::Completion(args) => completion::run(args, program.command(Cli::command())),
         Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs plugin is not supported"),
     }
@@ -259,7 +263,8 @@ mod tests {
             let name = command.get_name().to_owned();
             let help = command.render_help().to_string();
             assert!(
-                help.contains("Exit codes: 0 ") || ["completion", "help", "jobs"].contains(&&*name),
+                help.contains("Exit codes: 0 ")
+                    || ["completion", "help", "jobs", "schema"].contains(&&*name),
                 "{name}: {help}"
             );
             let mut waits = help.lines().filter(|line| line.contains("--timeout"));

@@ -32,6 +32,7 @@ mod overrides;
 mod pool_list;
 mod problems;
 mod running;
+mod schema;
 mod sections;
 mod shown;
 mod typed;
@@ -44,6 +45,7 @@ pub(crate) use changes::Change;
 pub use load::{Loaded, Sources, load};
 pub use problems::{Error, Problem};
 pub use running::{Running, ServerAddress, running};
+pub(crate) use schema::text as schema;
 
 use crate::compat::Compat;
 use crate::net::LimitSettings;

@@ -6,6 +6,7 @@ mod defaults;
 mod fuzz;
 mod messages;
 mod pools;
+mod schema;
 mod secrets;
 mod sources;
 mod unset;

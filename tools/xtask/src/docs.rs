@@ -1,5 +1,5 @@
-//! The generated pages of the reference: the configuration from `config/reference.rr.yaml`, which a test compares with the settings that
-//! are read, and the command line from `causeway --help`.
+//! The generated files of the reference: the configuration from `config/reference.rr.yaml`, which a test compares with the settings that
+//! are read, the command line from `causeway --help`, and the schema of the configuration from `causeway schema`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::{Output, deliver, root};
 const REFERENCE: &str = "config/reference.rr.yaml";
 
 /// The commands, in the order of the page.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "check",
     "call",
@@ -26,17 +26,21 @@ const COMMANDS: [&str; 12] = [
     "rpc",
     "publish",
     "dns-txt",
+    "schema",
     "completion",
 ];
 
-/// Generates both pages.
+/// Generates all of them.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = root()?;
     let reference = fs::read_to_string(root.join(REFERENCE)).context(REFERENCE)?;
-    let pages = [("configuration.md", configuration(&reference)), ("command-line.md", command_line(root)?)];
-    let folder = Path::new("docs/reference");
-    let output: Output =
-        pages.into_iter().map(|(name, text)| (folder.join(name), text.into_bytes())).collect();
+    let program = build(root)?;
+    let files = [
+        ("docs/reference/configuration.md", configuration(&reference)),
+        ("docs/reference/command-line.md", command_line(&program)?),
+        ("config/causeway.schema.json", print(&program, &["schema"])?),
+    ];
+    let output: Output = files.into_iter().map(|(name, text)| (name.into(), text.into_bytes())).collect();
     deliver(root, &output, &[], check, "docs")
 }
 
@@ -78,15 +82,14 @@ fn heading(page: &mut String, name: &str, block: &str) {
 }
 
 /// The help of the program and of each command.
-fn command_line(root: &Path) -> Result<String> {
-    let program = build(root)?;
+fn command_line(program: &Path) -> Result<String> {
     let mut page = String::from(
         "# Command line\n\nThe output of `causeway --help`, and of `--help` for each command, without the global options, \
          which are the same everywhere.\n",
     );
-    let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(&program, None)?);
+    let _ = write!(page, "\n## causeway\n\n```text\n{}\n```\n", help(program, None)?);
     for command in COMMANDS {
-        let text = help(&program, Some(command))?;
+        let text = help(program, Some(command))?;
         // The global options are on top of the page.
         let own = match text.split_once("Global options:\n") {
             Some((own, rest)) => {
@@ -113,8 +116,13 @@ fn build(root: &Path) -> Result<PathBuf> {
 }
 
 fn help(program: &Path, command: Option<&str>) -> Result<String> {
-    let output = Command::new(program).args(command).arg("--help").output().context("cannot run causeway")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout)?;
+    let args: Vec<&str> = command.into_iter().chain(["--help"]).collect();
+    let text = print(program, &args)?;
     Ok(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+}
+
+fn print(program: &Path, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).output().context("cannot run causeway")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }
