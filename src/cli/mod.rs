@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 //!
 //! ```text
+//!  init, completion, man                a file or a text, and nothing is read
 //!  serve, check ───────────────────────▶ config ─▶ app
 //!  dns-txt, schema ────────────────────▶ config
 //!  call ───────────────────────────────▶ centrifuge.proxy_address of a running server, by gRPC
@@ -19,8 +20,10 @@ mod completion;
 mod dns_txt;
 mod format;
 mod graph;
+mod init;
 mod input;
 mod live;
+mod man;
 mod overview;
 mod pid_file;
 mod plugins;
@@ -62,6 +65,7 @@ use program::Program;
     disable_version_flag = true,
     term_width = 0, // Lines are not wrapped, whatever features clap has in this build.
     after_help = "Examples:
+  causeway init python chat             write a project to begin with
   causeway check                        check the configuration, and show what would run
   causeway serve                        start the server with .rr.yaml
   causeway serve -c /srv/app/.rr.yaml -o centrifuge.pool.num_workers=8
@@ -128,6 +132,8 @@ fn empty_or_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
 enum Command {
     /// Start the workers and serve Centrifugo's calls
     Serve(serve::Args),
+    /// Write a project that runs: configuration, application, test, page
+    Init(init::Args),
     /// Check the configuration and show what would run
     Check(check::Args),
     /// Send an event to a running server, as Centrifugo would
@@ -152,6 +158,8 @@ enum Command {
     Schema(schema::Args),
     /// Print a shell's completion script
     Completion(completion::Args),
+    /// Write the manual pages
+    Man(man::Args),
     /// RoadRunner's queues, which are not supported
     #[command(hide = true)]
     Jobs {
@@ -192,6 +200,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match &cli.command {
         Command::Serve(args) => serve::run(global, args),
+        Command::Init(args) => init::run(global, args),
         Command::Check(args) => check::run(global, args),
         Command::Call(args) => call::run(global, args),
         Command::Workers(args) => workers::run(global, args),
@@ -204,6 +213,7 @@ fn run(program: &Program, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::DnsTxt(args) => dns_txt::run(global, args),
         Command::Schema(_) => schema::run(),
         Command::Completion(args) => completion::run(args, program.command(Cli::command())),
+        Command::Man(args) => man::run(args, program.command(Cli::command())),
         Command::Jobs { .. } => anyhow::bail!("RoadRunner's jobs plugin is not supported"),
     }
 }
@@ -264,7 +274,7 @@ mod tests {
             let help = command.render_help().to_string();
             assert!(
                 help.contains("Exit codes: 0 ")
-                    || ["completion", "help", "jobs", "schema"].contains(&&*name),
+                    || ["completion", "help", "jobs", "man", "schema"].contains(&&*name),
                 "{name}: {help}"
             );
             let mut waits = help.lines().filter(|line| line.contains("--timeout"));

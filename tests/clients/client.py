@@ -1,6 +1,6 @@
 """A browser's part: connects to Centrifugo's WebSocket, plays one scenario, and prints what it saw as JSON.
 
-Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary | streams ONE_WAY BOTH_WAYS | kit COUNTED TALK
+Usage: client.py PORT chat | deadlines CLIENTS CALLS | both_ways json|binary | streams ONE_WAY BOTH_WAYS | kit COUNTED TALK | project
 """
 
 import asyncio
@@ -312,12 +312,29 @@ async def kit(address, counted, talk):
     return seen
 
 
+async def project(address):
+    """The chat that `causeway init` writes."""
+    events = Events()
+    ann = client(address, {"user": "ann"}, events)
+    await ann.connect()
+    seen = {"connect": await asyncio.wait_for(events.connected, 10), "hello": await outcome(ann.rpc("hello", None))}
+    chat, other = Subscription(), Subscription()
+    for channel, handler in [("chat", chat), ("other", other)]:
+        await ann.new_subscription(channel, handler).subscribe()
+        seen[channel] = await asyncio.wait_for(handler.state, 10)
+    seen["say"] = await outcome(ann.rpc("say", {"text": "hi"}))
+    seen["publication"] = await asyncio.wait_for(chat.publications.get(), 10)
+    return seen
+
+
 async def main():
     address, scenario, *numbers = sys.argv[1:]
     if scenario == "chat":
         seen = await chat(address)
     elif scenario == "streams":
         seen = await streams(address, *numbers)
+    elif scenario == "project":
+        seen = await project(address)
     elif scenario == "kit":
         seen = await kit(address, *numbers)
     elif scenario == "both_ways":

@@ -24,6 +24,7 @@ mod faults;
 mod h2spec;
 mod handshake;
 mod http2;
+mod init;
 mod interactive;
 mod json;
 mod lifecycle;

@@ -182,8 +182,7 @@ impl Setup {
     /// Starts the server and waits until it answers calls.
     pub fn start(self) -> Server {
         let mut server = self.spawn();
-        let started = server.wait_for_output(", address: ");
-        started.rsplit_once(", address: ").unwrap().1.clone_into(&mut server.address);
+        server.find_address();
         server
     }
 
@@ -211,16 +210,24 @@ impl Setup {
     pub fn spawn_onto(self, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Server {
         self.write();
         let mut words = self.through.iter().map(String::as_str).chain([BINARY, "serve"]);
-        let mut child = Command::new(words.next().unwrap())
-            .args(words)
-            .current_dir(self.folder.path())
-            .env(MARK, self.folder.path())
-            .envs(self.env)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).envs(self.env).stdout(stdout).stderr(stderr);
+        Server::spawn(command, self.folder)
+    }
+}
+
+impl Server {
+    /// Starts the server of a project that has its own configuration, with the environment of `command`.
+    pub fn in_project(folder: Arc<TempDir>, mut command: Command) -> Self {
+        command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut server = Self::spawn(command, folder);
+        server.find_address();
+        server
+    }
+
+    fn spawn(mut command: Command, folder: Arc<TempDir>) -> Self {
+        command.current_dir(folder.path()).env(MARK, folder.path()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let text = Arc::new(Text::default());
         if let Some(stdout) = child.stdout.take() {
             text.follow(stdout);
@@ -228,7 +235,13 @@ impl Setup {
         if let Some(stderr) = child.stderr.take() {
             text.follow(stderr);
         }
-        Server { child, text, address: String::new(), folder: self.folder }
+        Self { child, text, address: String::new(), folder }
+    }
+
+    /// Waits until it serves, and notes where.
+    fn find_address(&mut self) {
+        let started = self.wait_for_output(", address: ");
+        started.rsplit_once(", address: ").unwrap().1.clone_into(&mut self.address);
     }
 }
 

@@ -122,7 +122,17 @@ impl RealCentrifugo {
     }
 
     /// Starts it with this configuration, in which it listens on `port`.
-    pub async fn start_as(binary: &PathBuf, port: u16, mut config: Value) -> Self {
+    pub async fn start_as(binary: &PathBuf, port: u16, config: Value) -> Self {
+        Self::start_with_env(binary, port, config, []).await
+    }
+
+    /// The same with these variables.
+    pub async fn start_with_env<'a>(
+        binary: &PathBuf,
+        port: u16,
+        mut config: Value,
+        env: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         config["log"] = json!({"level": "none"});
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("centrifugo.json");
@@ -130,6 +140,7 @@ impl RealCentrifugo {
         let process = Command::new(binary)
             .arg("-c")
             .arg(&file)
+            .envs(env)
             .stdout(Stdio::null())
             .stdin(Stdio::null())
             .spawn()

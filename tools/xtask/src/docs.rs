@@ -14,8 +14,9 @@ use super::{Output, deliver, root};
 const REFERENCE: &str = "config/reference.rr.yaml";
 
 /// The commands, in the order of the page.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "serve",
+    "init",
     "check",
     "call",
     "workers",
@@ -28,6 +29,7 @@ const COMMANDS: [&str; 13] = [
     "dns-txt",
     "schema",
     "completion",
+    "man",
 ];
 
 /// Generates all of them.
