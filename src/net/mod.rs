@@ -18,7 +18,7 @@
 //!   one that has been idle the longest. So no peer is locked out. If none is idle, a few spare connections take turns. A single address
 //!   has half of it, in the same way, so that it costs others no connection. Nobody waits for its connections to close: it is refused more
 //!   while too many do not. Programs of this machine have no address in this sense.
-//! - A handshake has a deadline ([`Accepted::handshake_until`]): the task of the connection keeps it, through TLS and the first bytes of the
+//! - A handshake has a deadline (`Accepted::handshake_until`): the task of the connection keeps it, through TLS and the first bytes of the
 //!   protocol.
 //! - A storm of connections is accepted slowly, a few at a time, so that it does not keep a thread from other tasks.
 //! - TCP connections have `TCP_NODELAY`, and accepted ones keepalive.

@@ -235,7 +235,7 @@ impl Pools {
         self.shared.current.load().route(kind, message).number()
     }
 
-    /// Runs a request on a worker; see [`Pool::exec`]. Body and answer are protobuf, whatever the worker reads and writes.
+    /// Runs a request on a worker; see [`Pool::exec`](pool::Pool::exec). Body and answer are protobuf, whatever the worker reads and writes.
     ///
     /// # Errors
     /// See [`Error`].
@@ -251,7 +251,7 @@ impl Pools {
         }
     }
 
-    /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`]. `is_seen` is set as soon as a worker
+    /// The same for a request that opens a stream; its answer may be streamed. See [`Pool::open`](pool::Pool::open). `is_seen` is set as soon as a worker
     /// gets it: from then on the application may open the stream, though its caller has gone.
     ///
     /// # Errors
@@ -302,7 +302,7 @@ impl Pools {
         self.all().iter().all(|pool| pool.is_ready() || !pool.is_required())
     }
 
-    /// Resolves when the actor of every pool that has started has answered; see [`Pool::respond`].
+    /// Resolves when the actor of every pool that has started has answered; see [`Pool::respond`](pool::Pool::respond).
     pub async fn respond(&self) {
         let all = self.all();
         let started = all.iter().filter_map(|pool| pool.started());

@@ -10,7 +10,7 @@
 //!
 //! Each output has a thread, which formats events and writes each line with one call. So lines never mix, and neither a slow reader of the
 //! log nor a worker that prints a lot delays a request. The queue of an output is bounded in bytes: lines that do not fit are dropped, and
-//! their number is logged once there is room again; likewise for lines that cannot be written. The [`Guard`] writes the remaining lines at
+//! their number is logged once there is room again; likewise for lines that cannot be written. The `Guard` writes the remaining lines at
 //! shutdown, and waits two seconds at most for readers that do not read.
 //!
 //! The output of a worker comes as one event per read, with the bytes in the special field `worker_output`, and is split on the output's
