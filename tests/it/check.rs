@@ -335,7 +335,7 @@ centrifuge: {}
 causeway: .rr.yaml:4: server.user: there is no user `nosuchuser`
 causeway: .rr.yaml:5: server.group: there is no group `nosuchgroup`
 causeway: .rr.yaml:6: server.groups: there is no group `nosuchgroup2`
-causeway: .rr.yaml:7: server.umask: expected a umask such as 0027, found "0999"
+causeway: .rr.yaml:7: server.umask: expected a umask of three or four octal digits, such as 0027, found "0999"
 causeway: .rr.yaml:8: server.on_init.user: there is no user `nosuchuser2`
 "#);
 }
