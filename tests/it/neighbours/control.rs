@@ -43,10 +43,16 @@ async fn others_are_unharmed(what: &str, memory: u64, attack: impl AsyncFn(&Serv
     cost
 }
 
-/// Calls like the well-behaved caller of the proxy, in its own thread.
+/// Calls like the well-behaved caller of the proxy, in its own thread, until this is dropped: also beside an attack that fails.
 struct RpcCaller {
     stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Duration>,
+    thread: Option<std::thread::JoinHandle<Duration>>,
+}
+
+impl Drop for RpcCaller {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
 }
 
 impl RpcCaller {
@@ -73,12 +79,13 @@ impl RpcCaller {
                 slowest
             })
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
     }
 
-    async fn end(self) -> Duration {
+    async fn end(mut self) -> Duration {
         self.stop.store(true, Relaxed);
-        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap()
+        let thread = self.thread.take().unwrap();
+        tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap()
     }
 }
 
